@@ -1,0 +1,1 @@
+"""trl_rlsp: teach language models to search while they reason."""

@@ -1,0 +1,40 @@
+"""Every error this package raises on purpose.
+
+    RLSPError
+    ├── ConfigError            (ValueError)         an argument or a recipe value that cannot work
+    ├── DataError              (ValueError)         a row, a column or a file with the wrong content
+    │   └── MissingColumnError
+    ├── SourceError            (FileNotFoundError)  a data source or a file that does not exist
+    ├── MissingDependencyError (ImportError)        an optional package that is not installed
+    └── WorkerError            (RuntimeError)       worker processes that cannot be started
+
+A message states the rule, the value received, and the way out.
+"""
+
+
+class RLSPError(Exception):
+    """Base of all errors raised by `trl_rlsp`."""
+
+
+class ConfigError(RLSPError, ValueError):
+    """An argument or a recipe value that cannot work."""
+
+
+class DataError(RLSPError, ValueError):
+    """A row, a column or a file with the wrong content."""
+
+
+class MissingColumnError(DataError):
+    """A column that is needed and absent."""
+
+
+class SourceError(RLSPError, FileNotFoundError):
+    """A data source or a file that does not exist."""
+
+
+class MissingDependencyError(RLSPError, ImportError):
+    """An optional package that is not installed."""
+
+
+class WorkerError(RLSPError, RuntimeError):
+    """Worker processes that cannot be started."""

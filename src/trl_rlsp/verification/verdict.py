@@ -1,0 +1,30 @@
+"""The verdict on one completion: a score and the reason for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Reason = Literal[
+    "match",  # the answer is right: 1.0
+    "mismatch",  # the answer is wrong: 0.0
+    "no_answer",  # no final answer was given: 0.0
+    "several_answers",  # different final answers were given: 0.0
+    "timeout",  # the answer could not be checked within the time limit: 0.0
+    "worker_crash",  # the answer exhausted the checker's memory or crashed it: 0.0
+    "gold_unparseable",  # the row's own answer cannot be checked against: None
+    "scorer_error",  # the row's scorer or its worker failed through no fault of the completion: None
+]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Outcome of verifying one completion.
+
+    Attributes:
+        score: 1.0 right, 0.0 wrong, a share in between for partial credit (code tests), `None` not scorable.
+        reason: why.
+    """
+
+    score: float | None
+    reason: Reason
