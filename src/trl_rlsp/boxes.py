@@ -1,0 +1,157 @@
+"""Boxes and answer tags in a text, with what stands around a box and changes it. Linear time, no recursion."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Region:
+    """A place where a final answer is stated.
+
+    Attributes:
+        start, end: character offsets in the text.
+        answer: what is stated there, without box and delimiters.
+        final: whether it says of itself that it is final.
+    """
+
+    start: int
+    end: int
+    answer: str
+    final: bool = True
+
+
+_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
+_TOKEN = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*\{|\\.|[{}]", re.DOTALL)
+_BARE = re.compile(r"[^\s${}\\]+")
+_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
+_MATH_OPEN = ("$", "\\[", "\\(")
+_MATH_CLOSE = ("$", "\\]", "\\)")
+_REACH = 200  # how far a formula around a box is followed, in characters
+
+_RELATION = re.compile(
+    r"(?:=|:|\\(?:approx|to|iff|implies|Rightarrow|rightarrow|Longrightarrow|therefore|quad|qquad|equiv|cong)"
+    r"(?![A-Za-z])|⇒|→|≈|∴)"
+)
+_PADDING = re.compile(
+    r"\\(?:displaystyle|textstyle|quad|qquad|left|right|bf|large|Large|huge|Huge)(?![A-Za-z])|\\[,;:! ]"
+    r"|\\color\{\w+\}|\*\*|[\s~&]|\\\\"
+)
+_PUNCTUATION = ".,;:!?"
+_SIGN = re.compile(r"[-+−±]|\\(?:pm|mp)(?![A-Za-z])")
+_SUFFIX = re.compile(
+    r"(?:\\?%|\^\s*\{?\s*\\(?:circ|degree)\s*\}?|°|\\(?:text|mathrm|textbf|mbox)\s*\{[^{}]*\}(?:\^\{?\d\}?)?"
+    r"|!|\^\{?[\w-]{1,8}\}?|_\{?\w{1,8}\}?)"
+)
+
+
+def find_boxes(text: str, start: int = 0) -> tuple[list[Region], bool]:
+    """All outermost boxes from `start` on, and whether a box is still open at the end of the text."""
+    first = _BOX.search(text, start)
+    if first is None:
+        return [], False
+    spans, bare, still_open = _box_spans(text, first.start())
+    regions = [_in_context(text, *span) for span in spans]
+    return sorted(regions + bare, key=lambda region: region.start), still_open
+
+
+def _box_spans(text: str, start: int) -> tuple[list[tuple[int, int, int]], list[Region], bool]:
+    """(box start, content start, content end) of braced boxes, the unbraced ones, and whether one is open."""
+    spans: list[tuple[int, int, int]] = []
+    stack: list[tuple[int, int] | None] = []  # None: a plain brace
+    boxes_open = 0
+    for token in _TOKEN.finditer(text, start):
+        piece = token.group()
+        if piece == "{":
+            stack.append(None)
+        elif piece == "}":
+            opened = stack.pop() if stack else None
+            if opened is not None:
+                boxes_open -= 1
+                if boxes_open == 0:
+                    spans.append((*opened, token.start()))
+        elif piece.endswith("{") and len(piece) > 2:
+            stack.append((token.start(), token.end()))
+            boxes_open += 1
+    return spans, _bare_boxes(text, start), boxes_open > 0
+
+
+def _bare_boxes(text: str, start: int) -> list[Region]:
+    """Boxes without braces, as in `\\boxed 7`: up to the next space."""
+    regions = []
+    for box in _BOX.finditer(text, start):
+        if text[box.end() : box.end() + 1] != "{":
+            token = _BARE.match(text, box.end())
+            content = token.group().rstrip(_PUNCTUATION) if token else ""
+            regions.append(Region(box.start(), box.end() + len(content), content))
+    return regions
+
+
+def _in_context(text: str, start: int, content_start: int, content_end: int) -> Region:
+    """The box's content together with the signs, factors and units that stand around it."""
+    content = _innermost(text[content_start:content_end].strip())
+    end = content_end + 1
+    before, after, in_math = _surroundings(text, start, end)
+    before = _PADDING.sub(" ", _RELATION.split(before)[-1])
+    after = _PADDING.sub(" ", _RELATION.split(after)[0]).rstrip()
+    if not in_math:
+        before, after = _adjacent_before(before), _adjacent_after(after)
+    before, after = before.strip(), after.strip().rstrip(_PUNCTUATION)
+    if not before and not after or not content:
+        return Region(start, end, content)
+    body = content if re.fullmatch(r"[\w.]+", content) and not _needs_group(before, after) else f"({content})"
+    return Region(start, end, f"{before}{body}{after}")
+
+
+def _innermost(content: str) -> str:
+    """A box that holds nothing but another box says what the inner one says."""
+    while (inner := _BOX.match(content)) and content[inner.end() : inner.end() + 1] == "{" and content[-1] == "}":
+        content = content[inner.end() + 1 : -1].strip()
+    return content
+
+
+def _needs_group(before: str, after: str) -> bool:
+    return bool(before) and not _SIGN.fullmatch(before) or after.startswith("^") and "circ" not in after
+
+
+def _surroundings(text: str, start: int, end: int) -> tuple[str, str, bool]:
+    """Text before and after a box up to the delimiters of the formula, and whether it stands in a formula."""
+    line_start = max(text.rfind("\n", 0, start) + 1, start - _REACH)
+    before, after = text[line_start:start], text[end : end + _REACH]
+    opened = max((before.rfind(mark) + len(mark) for mark in _MATH_OPEN if mark in before), default=-1)
+    closed = max((before.rfind(mark) for mark in _MATH_CLOSE[1:] if mark in before), default=-1)
+    stop = min((after.find(mark) for mark in _MATH_CLOSE if mark in after), default=-1)
+    # an odd number of dollars before the box on its line: it stands inside $...$
+    inside = stop >= 0 and opened > closed and (text[line_start + opened - 1] != "$" or before.count("$") % 2 == 1)
+    if inside:
+        return before[opened:], after[:stop], True
+    return before, after.split("\n", 1)[0], False
+
+
+def _adjacent_before(before: str) -> str:
+    """Outside a formula only a sign, a factor or an open group that touches the box is part of the answer."""
+    run = before[max(before.rfind(" "), before.rfind("\n")) + 1 :]
+    if run.endswith("{") and "\\" in run:
+        return run
+    if re.search(r"[A-Za-z]{3,}[).]?$", run) and "\\" not in run:
+        return ""
+    return run if re.search(r"(?:[-+*/^_\d)}−±]|\\(?:pm|mp|cdot|times|sqrt|ne|neq|not))$", run) else ""
+
+
+def _adjacent_after(after: str) -> str:
+    match = _SUFFIX.match(after) or re.match(r"(?:[-+*/^}]|\\(?:cdot|times|pm))[\w\\{(}]*", after)
+    return match.group() if match else ""
+
+
+def find_tags(text: str, start: int = 0) -> tuple[list[Region], bool]:
+    """`<answer>...</answer>` regions from `start` on, and whether a tag is still open at the end."""
+    regions: list[Region] = []
+    opened: tuple[int, int] | None = None
+    for tag in _TAG.finditer(text, start):
+        if not tag.group(1):
+            opened = (tag.start(), tag.end())
+        elif opened is not None:
+            regions.append(Region(opened[0], tag.end(), text[opened[1] : tag.start()].strip()))
+            opened = None
+    return regions, opened is not None

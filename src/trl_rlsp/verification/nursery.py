@@ -1,0 +1,157 @@
+"""The worker side of the pool, run as `python -m trl_rlsp.verification.nursery HANDLER`.
+
+The nursery imports the handler's module once, then forks a ready worker whenever the pool asks for one: a
+replacement costs a fork (about 10 ms), not an import of sympy (about a second). It dies with the process that
+started it, and takes its workers along, however that process ends.
+
+A worker reads one JSON line, runs the handler on it, writes one JSON line. It holds no right it does not need:
+resource limits, no new privileges, and what the handler's own `confine` adds.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+PID_MESSAGE = 8  # bytes of a process id on the control socket
+MAX_LINE = 4 << 20  # bytes of one request or reply
+_FAULTS = (MemoryError, RecursionError)
+
+
+def main(argv: list[str]) -> int:
+    """Serve forks on the control socket until its other end closes."""
+    handler_name, control_fd, memory_bytes = argv[0], int(argv[1]), int(argv[2])
+    parent = os.getppid()
+    control = socket.socket(fileno=control_fd)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        handler = load(handler_name)
+        importlib.import_module(handler.__module__)
+    except Exception as error:  # the process boundary: whatever it is, the pool must hear of it
+        control.sendall(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n")
+        return 1
+    control.sendall(b'{"ready": true}\n')
+    gc.collect()
+    gc.freeze()  # shared pages stay shared
+    children: set[int] = set()
+    try:
+        while os.getppid() == parent and _serve(control, handler, memory_bytes, children):
+            _reap(children)
+    finally:
+        _kill_all(children)
+    return 0
+
+
+def load(name: str) -> Callable[[Any], Any]:
+    """The object behind `package.module:attribute`."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _serve(control: socket.socket, handler: Callable[[Any], Any], memory: int, children: set[int]) -> bool:
+    """One command from the pool: `F` forks a worker, `K` kills one. False when the pool is gone."""
+    if not select.select([control], [], [], 0.5)[0]:
+        return True
+    command = control.recv(1)
+    if command == b"F":
+        children.add(_fork_worker(control, handler, memory))
+    elif command == b"K":
+        pid = int.from_bytes(control.recv(PID_MESSAGE, socket.MSG_WAITALL), "big")
+        if pid in children:
+            os.kill(pid, signal.SIGKILL)
+    return bool(command)
+
+
+def _fork_worker(control: socket.socket, handler: Callable[[Any], Any], memory: int) -> int:
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            control.close()
+            theirs.close()
+            _work(ours, handler, memory)
+        finally:
+            os._exit(1)
+    ours.close()
+    socket.send_fds(control, [pid.to_bytes(PID_MESSAGE, "big")], [theirs.fileno()])
+    theirs.close()
+    return pid
+
+
+def _reap(children: set[int]) -> None:
+    while children:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            children.clear()
+            return
+        if pid == 0:
+            return
+        children.discard(pid)
+
+
+def _kill_all(children: set[int]) -> None:
+    _reap(children)
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+    for pid in children:
+        os.waitpid(pid, 0)
+
+
+def _work(channel: socket.socket, handler: Callable[[Any], Any], memory: int) -> NoReturn:
+    """Answer requests until the pool closes the channel. Never returns."""
+    limit_resources(memory)
+    confine = getattr(sys.modules[handler.__module__], "confine", None)
+    if confine is not None:
+        confine()
+    stream = channel.makefile("rb")
+    while line := stream.readline(MAX_LINE):
+        reply, healthy = _answer(handler, line)
+        channel.sendall(reply)
+        if not healthy:
+            break
+    os._exit(0)
+
+
+def _answer(handler: Callable[[Any], Any], line: bytes) -> tuple[bytes, bool]:
+    """(reply line, whether this worker may go on). A fault of the item leaves a worker that is not trusted again."""
+    try:
+        return json.dumps({"value": handler(json.loads(line))}).encode() + b"\n", True
+    except _FAULTS:
+        return b'{"fault": "resources"}\n', False
+    except Exception as error:  # the process boundary: a handler's error is reported, not raised
+        text = f"{type(error).__name__}: {error}"[:500]
+        return json.dumps({"error": text}).encode() + b"\n", False
+
+
+def limit_resources(memory: int) -> None:
+    """Cap this process: address space in bytes, no core file, no file writing, no new processes, no privileges."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    for name in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):
+        resource.setrlimit(name, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    if sys.platform == "linux":
+        _linux_limits()
+
+
+def _linux_limits() -> None:
+    import ctypes
+
+    pr_set_pdeathsig, pr_set_dumpable, pr_set_no_new_privs = 1, 4, 38
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
+    prctl(pr_set_dumpable, 0, 0, 0, 0)
+    prctl(pr_set_no_new_privs, 1, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

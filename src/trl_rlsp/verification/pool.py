@@ -1,0 +1,368 @@
+"""Warm worker processes with hard limits, for text that nobody vouches for.
+
+Promises: `run` returns within its deadline whatever the items do, on any thread, in a forked or a spawned process;
+an item that hangs, crashes or eats memory costs its own worker and nothing else; nothing outlives the process that
+started the pool; nothing runs before `start` or the first `run`.
+
+Why not a library. `multiprocessing`'s spawn and forkserver run the user's unguarded training script again in the
+child, its fork copies a process full of threads and CUDA state, and its results are pickles, which a worker that
+evaluates a model's text must not be allowed to send. `pebble` and `concurrent.futures` are built on it, and replace
+a killed worker by a cold one, an import of sympy later. Here a fresh interpreter (the nursery, see `nursery.py`)
+imports once and forks ready workers on demand, and both sides speak JSON lines over socket pairs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from trl_rlsp.errors import ConfigError, WorkerError
+from trl_rlsp.verification.nursery import MAX_LINE, PID_MESSAGE
+
+Outcome = Literal["value", "timeout", "crash", "error", "not_run"]
+
+_live_pools: weakref.WeakSet[WorkerPool] = weakref.WeakSet()
+_fork_hook_set = False
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What became of one item.
+
+    Attributes:
+        outcome: `value` the handler returned; `timeout` it ran past the limit; `crash` its process died or ran out
+            of memory or stack; `error` it raised; `not_run` the batch's deadline came before its turn or cut it short.
+        value: what the handler returned, or the text of its error.
+    """
+
+    outcome: Outcome
+    value: Any = None
+
+
+@dataclass(eq=False)
+class _Worker:
+    pid: int
+    channel: socket.socket
+    buffer: bytearray = field(default_factory=bytearray)
+    item: int = -1  # index in the batch
+    expires: float = 0.0
+
+
+class WorkerPool:
+    """Runs a handler on items in worker processes.
+
+    Args:
+        handler: `package.module:function`, imported in the workers only. It takes and returns JSON values. If its
+            module has a function `confine`, each worker calls it once, before its first item.
+        workers: processes that work at the same time.
+        spares: further warm processes that wait to take a killed worker's place.
+        memory_mb: address space of each worker, in MiB.
+        start_seconds: how long the workers may take to import the handler.
+    """
+
+    def __init__(
+        self, handler: str, *, workers: int = 2, spares: int = 1, memory_mb: int = 2048, start_seconds: float = 120.0
+    ) -> None:
+        if workers < 1 or spares < 0 or memory_mb < 256:
+            raise ConfigError(
+                "a worker pool needs workers >= 1, spares >= 0 and memory_mb >= 256, "
+                f"got workers={workers}, spares={spares}, memory_mb={memory_mb}"
+            )
+        self.handler = handler
+        self.workers = workers
+        self.spares = spares
+        self.memory_mb = memory_mb
+        self.start_seconds = start_seconds
+        self._forget()
+
+    def _forget(self) -> None:
+        """A state without processes, as after construction."""
+        self._lock = threading.RLock()
+        self._nursery: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._ready = False
+        self._idle: deque[_Worker] = deque()
+
+    def start(self) -> None:
+        """Start the workers without waiting for them. Calling it again does nothing."""
+        with self._lock:
+            if self._nursery is not None and self._nursery.poll() is None:
+                return
+            if os.name != "posix":
+                raise WorkerError("worker pools need a POSIX system (Linux or macOS)")
+            self._discard()
+            ours, theirs = socket.socketpair()
+            _register(self)
+            with theirs:
+                self._nursery = self._launch(theirs)
+            self._control = ours
+
+    def _launch(self, control: socket.socket) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-P", "-m", "trl_rlsp.verification.nursery"]
+        arguments = [self.handler, str(control.fileno()), str(self.memory_mb << 20)]
+        try:
+            return subprocess.Popen(
+                command + arguments,
+                env=_environment(),
+                pass_fds=[control.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the trainer; the nursery leaves when the trainer does
+            )
+        except OSError as error:
+            raise WorkerError(f"cannot start worker processes with {sys.executable}: {error}") from error
+
+    def run(self, items: Sequence[Any], *, limit: float, deadline: float | None = None) -> list[Reply]:
+        """Run the handler on each item.
+
+        Args:
+            items: JSON values.
+            limit: wall-clock seconds an item may take once a worker has it.
+            deadline: wall-clock seconds the whole call may take, not counting the pool's first start.
+
+        Returns:
+            One reply per item, in order.
+
+        Raises:
+            WorkerError: the workers cannot be started.
+        """
+        if not items:
+            return []
+        with self._lock:
+            self._ensure_ready()
+            ends = float("inf") if deadline is None else time.monotonic() + deadline
+            return _Batch(self, items, limit, ends).run()
+
+    def close(self) -> None:
+        """End all processes of the pool and wait until they are gone. The pool may be used again."""
+        with self._lock:
+            self._discard()
+
+    def __enter__(self) -> WorkerPool:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if not k.startswith("_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def _ensure_ready(self) -> None:
+        """Wait for the nursery; restart one that died."""
+        self.start()
+        if not self._ready:
+            message = self._handshake()
+            if "ready" not in message:
+                self._discard()
+                raise WorkerError(f"the worker processes for {self.handler} failed to start: {message['error']}")
+            self._ready = True
+            for _ in range(self.workers + self.spares):
+                self._idle.append(self.fork())
+
+    def _handshake(self) -> dict[str, Any]:
+        assert self._control is not None
+        self._control.settimeout(self.start_seconds)
+        line = bytearray()
+        try:
+            while not line.endswith(b"\n") and len(line) < 4096:
+                byte = self._control.recv(1)
+                if not byte:
+                    return {"error": "the process ended while importing"}
+                line += byte
+        except TimeoutError:
+            return {"error": f"not ready after {self.start_seconds:g} s"}
+        return json.loads(line)
+
+    def fork(self) -> _Worker:
+        """A fresh warm worker."""
+        assert self._control is not None
+        try:
+            self._control.sendall(b"F")
+            pid, fds, _, _ = socket.recv_fds(self._control, PID_MESSAGE, 1)
+        except OSError as error:
+            raise WorkerError(f"the worker processes for {self.handler} are gone: {error}") from error
+        if not fds:
+            raise WorkerError(f"the worker processes for {self.handler} are gone")
+        return _Worker(int.from_bytes(pid, "big"), socket.socket(fileno=fds[0]))
+
+    def take(self) -> _Worker:
+        """An idle worker, forked if there is none."""
+        return self._idle.popleft() if self._idle else self.fork()
+
+    def give(self, worker: _Worker) -> None:
+        """Return a healthy worker."""
+        self._idle.append(worker)
+
+    def kill(self, worker: _Worker) -> None:
+        """End a worker at once; a warm one takes its place."""
+        assert self._control is not None
+        worker.channel.close()
+        with contextlib.suppress(OSError):
+            self._control.sendall(b"K" + worker.pid.to_bytes(PID_MESSAGE, "big"))
+        if len(self._idle) < self.spares:
+            self._idle.append(self.fork())
+
+    def _discard(self) -> None:
+        for worker in self._idle:
+            worker.channel.close()
+        if self._control is not None:
+            self._control.close()
+        if self._nursery is not None:
+            _wait_or_kill(self._nursery)
+        self._idle.clear()
+        self._control = self._nursery = None
+        self._ready = False
+
+    def _after_fork(self) -> None:
+        """In a forked child: the processes belong to the parent, only the copies of the sockets are closed."""
+        for worker in self._idle:
+            worker.channel.close()
+        if self._control is not None:
+            self._control.close()
+        if self._nursery is not None:
+            self._nursery.returncode = 0  # not this process's child: do not wait for it
+        self._forget()
+
+
+class _Batch:
+    """The state of one `WorkerPool.run`."""
+
+    def __init__(self, pool: WorkerPool, items: Sequence[Any], limit: float, ends: float) -> None:
+        self.pool = pool
+        self.items = items
+        self.limit = limit
+        self.ends = ends
+        self.replies: list[Reply] = [Reply("not_run")] * len(items)
+        self.waiting = deque(range(len(items)))
+        self.busy: set[_Worker] = set()
+        self.selector = selectors.DefaultSelector()
+
+    def run(self) -> list[Reply]:
+        try:
+            while (self.waiting or self.busy) and time.monotonic() < self.ends:
+                while self.waiting and len(self.busy) < self.pool.workers:
+                    self._assign(self.pool.take(), self.waiting.popleft())
+                self._collect()
+        finally:
+            for worker in list(self.busy):  # cut short by the batch, not by its own limit
+                self._finish(worker, Reply("not_run"), healthy=False)
+            self.selector.close()
+        return self.replies
+
+    def _assign(self, worker: _Worker, index: int) -> None:
+        worker.item = index
+        worker.expires = time.monotonic() + self.limit
+        worker.channel.settimeout(self.limit)
+        self.busy.add(worker)
+        self.selector.register(worker.channel, selectors.EVENT_READ, worker)
+        line = json.dumps(self.items[index]).encode() + b"\n"
+        try:
+            if len(line) >= MAX_LINE:
+                raise ConfigError(f"an item of {len(line)} bytes is over the limit of {MAX_LINE} bytes")
+            worker.channel.sendall(line)
+        except OSError:  # the worker died while idle (killed from outside): the item gets another one
+            self._finish(worker, Reply("not_run"), healthy=False)
+            self.waiting.appendleft(index)
+
+    def _collect(self) -> None:
+        """Wait for the next reply or the next limit, whichever comes first."""
+        if not self.busy:
+            return
+        next_limit = min(self.ends, *(worker.expires for worker in self.busy))
+        for key, _ in self.selector.select(max(0.0, next_limit - time.monotonic())):
+            self._read(key.data)
+        now = time.monotonic()
+        for worker in [w for w in self.busy if w.expires <= now]:
+            self._finish(worker, Reply("timeout"), healthy=False)
+
+    def _read(self, worker: _Worker) -> None:
+        try:
+            data = worker.channel.recv(1 << 16)
+        except OSError:
+            data = b""
+        worker.buffer += data
+        if not data or len(worker.buffer) > MAX_LINE:
+            self._finish(worker, Reply("crash"), healthy=False)
+        elif worker.buffer.endswith(b"\n"):
+            reply, healthy = _decode(bytes(worker.buffer))
+            worker.buffer.clear()
+            self._finish(worker, reply, healthy=healthy)
+
+    def _finish(self, worker: _Worker, reply: Reply, *, healthy: bool) -> None:
+        self.replies[worker.item] = reply
+        self.busy.discard(worker)
+        self.selector.unregister(worker.channel)
+        if healthy:
+            self.pool.give(worker)
+        else:
+            self.pool.kill(worker)
+
+
+def _decode(line: bytes) -> tuple[Reply, bool]:
+    """(reply, whether the worker may be used again); anything but a well-formed reply is a crash."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        return Reply("crash"), False
+    if not isinstance(message, dict):
+        return Reply("crash"), False
+    if "value" in message:
+        return Reply("value", message["value"]), True
+    if "error" in message:
+        return Reply("error", message["error"]), False
+    return Reply("crash"), False
+
+
+def _environment() -> dict[str, str]:
+    """What a worker may know: where code is, and nothing else (no tokens, no GPU)."""
+    kept = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL", "TMPDIR") if k in os.environ}
+    paths = [os.path.abspath(entry) for entry in sys.path if entry]
+    return kept | {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONHASHSEED": "0",
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
+def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _register(pool: WorkerPool) -> None:
+    """Have a forked child forget the pools of its parent."""
+    global _fork_hook_set
+    _live_pools.add(pool)
+    if not _fork_hook_set:
+        _fork_hook_set = True
+        os.register_at_fork(after_in_child=_forget_parents_pools)
+
+
+def _forget_parents_pools() -> None:
+    for pool in list(_live_pools):
+        pool._after_fork()
