@@ -1,0 +1,135 @@
+"""A process that confined itself: what it can still do, and what it no longer can. Real processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from trl_rlsp.verification.confine import mapped_bytes
+from trl_rlsp.verification.landlock import landlock_abi, python_folders
+from trl_rlsp.verification.seccomp import seccomp_available
+
+SOURCE = Path(__file__).parents[2] / "src"
+PRELUDE = """
+import json, os, socket, subprocess, sys, threading
+sys.path.insert(0, {source!r})
+from trl_rlsp.verification.confine import confine_this_process
+applied = confine_this_process(200)
+def attempt(action):
+    try:
+        action()
+    except (OSError, MemoryError) as error:
+        return type(error).__name__
+    return "done"
+"""
+needs_landlock = pytest.mark.skipif(landlock_abi() == 0, reason="this kernel has no Landlock")
+needs_seccomp = pytest.mark.skipif(not seccomp_available(), reason="no seccomp filters here")
+
+
+def confined(body: str, *arguments: str) -> object:
+    """Run `body` in a new process that confined itself; what it leaves in `answer` comes back."""
+    script = PRELUDE.format(source=str(SOURCE)) + textwrap.dedent(body) + "\nprint(json.dumps(answer))"
+    run = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60, check=True
+    )
+    return json.loads(run.stdout)
+
+
+def test_says_what_was_applied() -> None:
+    applied = confined("answer = applied")
+    assert {"memory", "core"} <= set(applied)
+    assert ("landlock" in applied) == (landlock_abi() > 0)
+    assert ("seccomp" in applied) == seccomp_available()
+
+
+def test_memory_is_limited_on_top_of_what_is_mapped() -> None:
+    # 200 MiB are allowed: 100 fit, 300 do not.
+    assert confined("answer = [attempt(lambda: bytearray(n << 20)) for n in (100, 300)]") == [
+        "done",
+        "MemoryError",
+    ]
+
+
+@needs_landlock
+def test_files_outside_python_cannot_be_read_or_written(tmp_path: Path) -> None:
+    secret = tmp_path / "tests.json"
+    secret.write_text("[]")
+    answer = confined(
+        "answer = [attempt(lambda: open(sys.argv[1])), attempt(lambda: open(sys.argv[2], 'w'))]",
+        str(secret),
+        str(tmp_path / "new"),
+    )
+    assert answer == ["PermissionError", "PermissionError"]
+    assert not (tmp_path / "new").exists()
+
+
+@needs_seccomp
+def test_no_network_no_processes_no_signals() -> None:
+    answer = confined(
+        """
+        answer = [
+            attempt(lambda: socket.socket()),
+            attempt(lambda: subprocess.run(["true"])),
+            attempt(os.fork),
+            attempt(lambda: os.kill(os.getppid(), 0)),
+        ]
+        """
+    )
+    assert answer == ["PermissionError"] * 4
+
+
+def test_threads_imports_and_open_pipes_still_work() -> None:
+    answer = confined(
+        """
+        answer = []
+        thread = threading.Thread(target=lambda: answer.append(1))
+        thread.start(); thread.join()
+        import colorsys
+        import hypothesis
+        read_end, write_end = os.pipe()
+        os.write(write_end, b"2"); answer.append(int(os.read(read_end, 1)))
+        """
+    )
+    assert answer == [1, 2]
+
+
+@needs_seccomp
+def test_threads_started_before_are_filtered_too() -> None:
+    script = """
+import sys, threading, socket
+sys.path.insert(0, sys.argv[1])
+from trl_rlsp.verification.confine import confine_this_process
+go = threading.Event()
+def late():
+    go.wait()
+    try:
+        socket.socket()
+    except PermissionError:
+        print("refused")
+thread = threading.Thread(target=late)
+thread.start()
+confine_this_process(200)
+go.set()
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script, str(SOURCE)], capture_output=True, text=True, timeout=60
+    )
+    assert run.stdout == "refused\n"
+
+
+def test_python_folders_leave_out_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    folders = python_folders(packages=True)
+    assert str(tmp_path) not in folders
+    assert "/" not in folders
+    assert all(Path(folder).exists() for folder in folders)
+
+
+def test_mapped_bytes_is_a_plausible_size() -> None:
+    assert mapped_bytes() > 10 * 1024 * 1024
