@@ -176,17 +176,23 @@ def reference_program(row: Mapping[str, Any]) -> str:
     return next((program for program in solutions or () if isinstance(program, str)), "")
 
 
-def with_starter_code(problem: Any, row: Mapping[str, Any]) -> Any:
-    """The problem text followed by the starter code the row gives, if any.
+def shown_problem(problem: Any, row: Mapping[str, Any], tests: str) -> Any:
+    """The problem text with what a program needs to be callable: the starter code, or the function's name.
 
     Args:
         problem: the problem text, or messages, which are left alone.
         row: a raw row, maybe with `starter_code`.
+        tests: the row's tests, from `tests_json`.
 
     Returns:
         The problem to show.
     """
-    starter = row.get("starter_code")
-    if not isinstance(problem, str) or not isinstance(starter, str) or not starter.strip():
+    if not isinstance(problem, str):
         return problem
-    return f"{problem}\n\nStart from this code:\n```python\n{starter.strip()}\n```"
+    starter = row.get("starter_code")
+    if isinstance(starter, str) and starter.strip():
+        return f"{problem}\n\nStart from this code:\n```python\n{starter.strip()}\n```"
+    function = json.loads(tests)[0].get("function")
+    if function and function not in problem:
+        return f"{problem}\n\nName the function `{function}`."
+    return problem

@@ -132,7 +132,7 @@ def _problem_row(raw: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, 
     row: dict[str, Any] = {"problem": problem}
     tests = code_columns.tests_json(raw, roles.get("tests"))
     if tests is not None:
-        row["problem"] = code_columns.with_starter_code(problem, raw)
+        row["problem"] = code_columns.shown_problem(problem, raw, tests)
         row["solution"] = code_columns.reference_program(raw) or cell_text(raw.get(roles.get("answer", "")))
         row["tests"] = tests
     else:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp import gym
+from trl_rlsp import gym, gym_source
 from trl_rlsp.columns import problem_rows, resolve_columns
 from trl_rlsp.errors import ConfigError, DataError, SourceError
 from trl_rlsp.presets import PRESETS, find_preset
@@ -87,7 +87,7 @@ def load_problems(
     if limit is not None and limit < 1:
         raise ConfigError(f"limit must be at least 1, got {limit}; leave it out to keep every row")
     source, filtered = str(source), unique or exclude is not None
-    if source.startswith(gym.PREFIX):
+    if source.startswith(gym_source.PREFIX):
         _refuse_for_generators(split=split, name=name, columns=columns)
         rows = gym.gym_rows(source, seed=seed, prompt_style=prompt_style, at_most=None if filtered else limit)
     elif prompt_style == "task":
@@ -99,7 +99,7 @@ def load_problems(
         rows = _without(rows, exclude, unique, source)
     if limit is not None and limit < len(rows):
         indices = sorted(random.Random(seed).sample(range(len(rows)), limit))
-        rows = rows[:limit] if source.startswith(gym.PREFIX) else [rows[index] for index in indices]
+        rows = rows[:limit] if source.startswith(gym_source.PREFIX) else [rows[index] for index in indices]
     return _to_dataset(rows)
 
 

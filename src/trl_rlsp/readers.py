@@ -153,7 +153,8 @@ def _read_csv(path: Path) -> Table:
                 rows.append(row)
                 numbers.append(reader.line_num)
         except csv.Error as error:
-            raise DataError(f"line {reader.line_num} of {path.name} is not valid CSV: {error}") from error
+            line = reader.reader.line_num
+            raise DataError(f"line {line} of {path.name} is not valid CSV: {error}") from error
     return Table(path.name, rows, "line", numbers)
 
 

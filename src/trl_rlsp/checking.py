@@ -1,0 +1,224 @@
+r"""Whether every gold answer of a dataset verifies: the logic of `rlsp check`.
+
+Each row's own answer is handed to the verifier as if a model had given it: `\boxed{answer}`, for rows with
+tests the reference program in a code block. Whatever does not score 1.0 would be unreachable, or wrongly
+reachable, in training.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.verification.verdict import Verdict
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from rich.console import Console
+
+BATCH = 256
+
+
+class Verifier(Protocol):
+    """What checking needs of `OutcomeVerifier`."""
+
+    def verdicts(self, completions: list[Any], **columns: Any) -> list[Verdict]:
+        """One verdict per completion; see `OutcomeVerifier.verdicts`."""
+
+
+@dataclass(frozen=True)
+class CheckFailure:
+    """A row whose own answer does not score 1.0.
+
+    Attributes:
+        index: the row, from 0.
+        gold: its answer.
+        verdict: what the verifier says of it.
+        problem: the beginning of the last message of its prompt.
+    """
+
+    index: int
+    gold: str
+    verdict: Verdict
+    problem: str
+
+
+@dataclass
+class CheckReport:
+    """The outcome of `check_dataset`.
+
+    Attributes:
+        verified: rows whose own answer scores 1.0.
+        failures: rows whose own answer does not.
+        unanswered: rows (from 0) that bring no answer to check: tests without a reference program, tasks that
+            only score.
+    """
+
+    verified: int = 0
+    failures: list[CheckFailure] = field(default_factory=list)
+    unanswered: list[int] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """Number of rows."""
+        return self.verified + len(self.failures) + len(self.unanswered)
+
+    @property
+    def ok(self) -> bool:
+        """Whether no row failed and some row was checked."""
+        return not self.failures and self.verified > 0
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """How often each reason occurs among the failures."""
+        return Counter(failure.verdict.reason for failure in self.failures)
+
+
+def gold_completion(row: Mapping[str, Any]) -> str | None:
+    r"""The text of a completion that gives a row's own answer.
+
+    Args:
+        row: a row of `load_problems`.
+
+    Returns:
+        `\boxed{answer}`, or the reference program as a code block; `None` where the row has no answer.
+
+    >>> gold_completion({"solution": "7"})
+    '\\boxed{7}'
+    """
+    gold = row.get("solution") or ""
+    if not gold.strip():
+        return None
+    if row.get("tests") is not None:
+        return f"```python\n{gold}\n```"
+    return f"\\boxed{{{gold}}}"
+
+
+def check_dataset(dataset: Dataset | Sequence[Mapping[str, Any]], verifier: Verifier) -> CheckReport:
+    """Prove that the gold answers of a dataset verify as 1.0, or find those that don't.
+
+    Args:
+        dataset: rows of `load_problems`.
+        verifier: an `OutcomeVerifier`, configured as for training.
+
+    Returns:
+        The report.
+    """
+    report = CheckReport()
+    for batch in _batches(dataset, report):
+        rows = [row for _, row in batch]
+        completions = [_as_prompted(gold_completion(row), row["prompt"]) for row in rows]
+        columns = {
+            name: [row.get(name) for row in rows]
+            for name in ("task", "tests")
+            if any(row.get(name) is not None for row in rows)
+        }
+        verdicts = verifier.verdicts(
+            completions,
+            prompts=[row["prompt"] for row in rows],
+            solution=[row["solution"] for row in rows],
+            **columns,
+        )
+        for (index, row), verdict in zip(batch, verdicts, strict=True):
+            if verdict.score == 1.0:
+                report.verified += 1
+            else:
+                report.failures.append(
+                    CheckFailure(index, row["solution"], verdict, _beginning(row["prompt"]))
+                )
+    return report
+
+
+def _batches(
+    dataset: Dataset | Sequence[Mapping[str, Any]], report: CheckReport
+) -> Iterator[list[tuple[int, Mapping[str, Any]]]]:
+    """Numbered rows that have an answer; the others go to the report."""
+    batch: list[tuple[int, Mapping[str, Any]]] = []
+    for index, row in enumerate(dataset):
+        if gold_completion(row) is None:
+            report.unanswered.append(index)
+            continue
+        batch.append((index, row))
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _as_prompted(text: str | None, prompt: Any) -> Any:
+    return text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
+
+
+def _beginning(prompt: Any, length: int = 80) -> str:
+    text = " ".join(str(prompt if isinstance(prompt, str) else prompt[-1]["content"]).split())
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def run_check(
+    dataset: str,
+    *,
+    split: str | None = None,
+    name: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    prompt_style: str = "task",
+    show: int = 20,
+    verifier: Verifier | None = None,
+    console: Console | None = None,
+) -> int:
+    """Load a dataset, check its gold answers and print those that do not verify.
+
+    Args:
+        dataset: a source of `load_problems`.
+        split: as in `load_problems`; so are `name`, `columns`, `limit`, `seed` and `prompt_style`.
+        show: print at most this many rows.
+        verifier: default: `OutcomeVerifier()`.
+        console: where to print; default: the terminal.
+
+    Returns:
+        The exit status: 0 when every answer verifies, else 1.
+
+    Raises:
+        RLSPError: the dataset cannot be loaded; see `load_problems`.
+    """
+    from rich.console import Console
+
+    from trl_rlsp.data import load_problems
+
+    if prompt_style not in ("task", "compact"):
+        raise ConfigError(f"prompt_style must be 'task' or 'compact', got {prompt_style!r}")
+    style: Any = prompt_style
+    problems = load_problems(
+        dataset, split=split, name=name, columns=columns, limit=limit, seed=seed, prompt_style=style
+    )
+    if verifier is None:
+        from trl_rlsp.rewards.outcome import OutcomeVerifier
+
+        verifier = OutcomeVerifier()
+    report = check_dataset(problems, verifier)
+    _print_report(report, dataset, console or Console(), show)
+    return 0 if report.ok else 1
+
+
+def _print_report(report: CheckReport, dataset: str, console: Console, show: int) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    if report.failures:
+        table = Table("row", "answer", "reason", "problem", title=f"{dataset}: answers that do not verify")
+        for failure in report.failures[:show]:
+            cells = (str(failure.index), failure.gold, failure.verdict.reason, failure.problem)
+            table.add_row(*map(escape, cells))
+        console.print(table)
+        hidden = len(report.failures) - show
+        counts = ", ".join(f"{reason} {count}" for reason, count in report.reasons.most_common())
+        console.print(f"by reason: {counts}" + (f" ({hidden} more not shown)" if hidden > 0 else ""))
+    if report.unanswered:
+        console.print(f"{len(report.unanswered)} of {report.total} rows bring no answer to check")
+    verdict = "ok" if report.ok else "not ok"
+    console.print(f"{verdict}: {report.verified} of {report.total} answers verify in {escape(dataset)}")
