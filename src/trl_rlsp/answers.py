@@ -165,7 +165,9 @@ def _one_answer(
 ) -> tuple[str | None, Literal["no_answer", "several_answers"] | None]:
     if len(regions) > MAX_REGIONS and len({region.answer for region in regions[:MAX_REGIONS]}) > 1:
         return None, "several_answers"
-    distinct = list({_SPACING.sub("", region.answer).rstrip("."): region.answer for region in regions}.values())
+    distinct = list(
+        {_SPACING.sub("", region.answer).rstrip("."): region.answer for region in regions}.values()
+    )
     if len(distinct) == 1:
         return (distinct[0], None) if distinct[0].strip() else (None, "no_answer")
     if allow_list and all(answer.strip() for answer in distinct):

@@ -106,7 +106,11 @@ def _in_context(text: str, start: int, content_start: int, content_end: int) -> 
 
 def _innermost(content: str) -> str:
     """A box that holds nothing but another box says what the inner one says."""
-    while (inner := _BOX.match(content)) and content[inner.end() : inner.end() + 1] == "{" and content[-1] == "}":
+    while (
+        (inner := _BOX.match(content))
+        and content[inner.end() : inner.end() + 1] == "{"
+        and content[-1] == "}"
+    ):
         content = content[inner.end() + 1 : -1].strip()
     return content
 
@@ -123,7 +127,9 @@ def _surroundings(text: str, start: int, end: int) -> tuple[str, str, bool]:
     closed = max((before.rfind(mark) for mark in _MATH_CLOSE[1:] if mark in before), default=-1)
     stop = min((after.find(mark) for mark in _MATH_CLOSE if mark in after), default=-1)
     # an odd number of dollars before the box on its line: it stands inside $...$
-    inside = stop >= 0 and opened > closed and (text[line_start + opened - 1] != "$" or before.count("$") % 2 == 1)
+    inside = (
+        stop >= 0 and opened > closed and (text[line_start + opened - 1] != "$" or before.count("$") % 2 == 1)
+    )
     if inside:
         return before[opened:], after[:stop], True
     return before, after.split("\n", 1)[0], False

@@ -29,7 +29,9 @@ _RETRACTION_AFTER = re.compile(
 
 def find_phrases(text: str, start: int = 0) -> list[Region]:
     """Explicit answer phrases: all that say `final`, else only the last `the answer is ...`."""
-    lowered = text.find("nswer", start) >= 0 or text.find("NSWER", start) >= 0 or text.find("####", start) >= 0
+    lowered = (
+        text.find("nswer", start) >= 0 or text.find("NSWER", start) >= 0 or text.find("####", start) >= 0
+    )
     if not lowered:
         return []
     found = [_phrase_region(match) for match in _PHRASE.finditer(text, start)]

@@ -74,7 +74,13 @@ class WorkerPool:
     """
 
     def __init__(
-        self, handler: str, *, workers: int = 2, spares: int = 1, memory_mb: int = 2048, start_seconds: float = 120.0
+        self,
+        handler: str,
+        *,
+        workers: int = 2,
+        spares: int = 1,
+        memory_mb: int = 2048,
+        start_seconds: float = 120.0,
     ) -> None:
         if workers < 1 or spares < 0 or memory_mb < 256:
             raise ConfigError(
@@ -173,7 +179,9 @@ class WorkerPool:
             message = self._handshake()
             if "ready" not in message:
                 self._discard()
-                raise WorkerError(f"the worker processes for {self.handler} failed to start: {message['error']}")
+                raise WorkerError(
+                    f"the worker processes for {self.handler} failed to start: {message['error']}"
+                )
             self._ready = True
             for _ in range(self.workers + self.spares):
                 self._idle.append(self.fork())

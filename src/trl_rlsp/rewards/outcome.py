@@ -1,0 +1,256 @@
+"""The outcome verifier: 1.0 for a right final answer, 0.0 for a wrong one, `None` where it cannot be scored.
+
+R_outcome(q, o) = 1[Ver(q, o)] (RLSP, arXiv 2502.06773, eq. 1). Each row says how it is verified: `tests` by running
+the program, `task` by a reasoning-gym scorer, `solution` by mathematical equality.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trl_rlsp.answers import completion_text
+from trl_rlsp.errors import ConfigError, MissingColumnError
+from trl_rlsp.verification import gym as gym_verification
+from trl_rlsp.verification import math as math_verification
+from trl_rlsp.verification.cache import VerdictCache
+from trl_rlsp.verification.gym import GymItem, verify_gym
+from trl_rlsp.verification.math import MathItem, MathRules, verify_math
+from trl_rlsp.verification.pool import WorkerPool
+from trl_rlsp.verification.verdict import Verdict
+
+KINDS = ("code", "gym", "math")
+COLUMNS = {"code": "tests", "gym": "task", "math": "solution"}
+
+CustomVerifier = Callable[[Sequence["Row"]], Sequence[Verdict]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One completion with what its row says about the right outcome.
+
+    Attributes:
+        kind: `code`, `gym` or `math`.
+        completion: as TRL gives it, string or messages.
+        truth: the row's `tests`, `task` or `solution`.
+        prompt: the user's text, `""` if unknown.
+    """
+
+    kind: str
+    completion: Any
+    truth: Any
+    prompt: str
+
+
+class OutcomeVerifier:
+    """Reward function: is the final answer right?
+
+    Args:
+        workers: processes that check at the same time.
+        time_limit: wall-clock seconds for one answer; over it the answer is wrong, reason `timeout`.
+        batch_seconds: wall-clock seconds for one call; what it leaves unchecked scores `None`.
+        memory_mb: address space of each worker, in MiB.
+        cache_size: verdicts kept, so that the next reward of the same batch costs nothing.
+        delimiter: closes the reasoning (`</think>`); `None` if completions have no such mark.
+        rules: how strict mathematical equality is.
+        custom: verifiers that replace the built-in one of a kind, `{"code": callable}`; each takes the `Row`s and
+            returns a `Verdict` for each. Must be picklable where the reward is pickled.
+        code_options: passed on to `trl_rlsp.verification.code.verify_code`.
+
+    Raises:
+        ConfigError: an argument that cannot work.
+
+    Example:
+    ```python
+    >>> with OutcomeVerifier() as verifier:
+    ...     verifier(completions=[r"So it is \\boxed{0.5}.", "No idea."], solution=["\\\\frac{1}{2}", "3"])
+    [1.0, 0.0]
+    ```
+    """
+
+    __name__ = "outcome_verifier"
+
+    def __init__(
+        self,
+        *,
+        workers: int = 2,
+        time_limit: float = 2.0,
+        batch_seconds: float = 60.0,
+        memory_mb: int = 2048,
+        cache_size: int = 20_000,
+        delimiter: str | None = "</think>",
+        rules: MathRules | None = None,
+        custom: Mapping[str, CustomVerifier] | None = None,
+        code_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        _check_arguments(workers, time_limit, batch_seconds, cache_size, custom)
+        self.workers = workers
+        self.time_limit = time_limit
+        self.batch_seconds = batch_seconds
+        self.delimiter = delimiter
+        self.rules = rules or MathRules()
+        self.custom = dict(custom or {})
+        self.code_options = dict(code_options or {})
+        self.cache = VerdictCache(cache_size)
+        self.pools = {
+            "math": WorkerPool(math_verification.HANDLER, workers=workers, memory_mb=memory_mb),
+            "gym": WorkerPool(gym_verification.HANDLER, workers=workers, memory_mb=memory_mb),
+        }
+
+    def __call__(
+        self,
+        prompts: Sequence[Any] | None = None,
+        completions: Sequence[Any] = (),
+        solution: Sequence[Any] | None = None,
+        task: Sequence[str | None] | None = None,
+        tests: Sequence[Any] | None = None,
+        log_metric: Callable[[str, float], None] | None = None,
+        log_extra: Callable[[str, list[Any]], None] | None = None,
+        **kwargs: Any,
+    ) -> list[float | None]:
+        """Scores of a batch, one per completion.
+
+        Args:
+            prompts, completions: as TRL passes them, strings or message lists.
+            solution, task, tests: the data set's columns; the first of tests, task, solution that a row has decides.
+            log_metric, log_extra: TRL's loggers; shares of the reasons, and the reason beside each completion.
+
+        Raises:
+            MissingColumnError: none of the three columns was passed.
+        """
+        _require_column(solution, task, tests, kwargs)
+        found = self.verdicts(completions, prompts=prompts, solution=solution, task=task, tests=tests)
+        if log_metric is not None and found:
+            for reason, count in Counter(verdict.reason for verdict in found).items():
+                log_metric(f"verifier/{reason}", count / len(found))
+        if log_extra is not None:
+            log_extra("verdict", [verdict.reason for verdict in found])
+        return [verdict.score for verdict in found]
+
+    def verdicts(
+        self,
+        completions: Sequence[Any],
+        *,
+        prompts: Sequence[Any] | None = None,
+        solution: Sequence[Any] | None = None,
+        task: Sequence[str | None] | None = None,
+        tests: Sequence[Any] | None = None,
+    ) -> list[Verdict]:
+        """Score and reason for each completion; the second call for the same batch answers from the cache."""
+        _require_column(solution, task, tests, {})
+        rows = _rows(completions, prompts, solution, task, tests)
+        keys = [_key(row) for row in rows]
+        found = [self.cache.get(key) for key in keys]
+        missing = [i for i, verdict in enumerate(found) if verdict is None]
+        for kind in KINDS:
+            indices = [i for i in missing if rows[i].kind == kind]
+            if not indices:
+                continue
+            for i, verdict in zip(indices, self._verify(kind, [rows[i] for i in indices]), strict=True):
+                found[i] = verdict
+                if verdict.reason != "scorer_error":  # not the completion's fault: worth another try
+                    self.cache.put(keys[i], verdict)
+        return [verdict for verdict in found if verdict is not None]
+
+    def _verify(self, kind: str, rows: Sequence[Row]) -> Sequence[Verdict]:
+        limits = {"limit": self.time_limit, "deadline": self.batch_seconds}
+        if kind in self.custom:
+            return self.custom[kind](rows)
+        if kind == "math":
+            items = [MathItem(row.truth, row.completion, row.prompt) for row in rows]
+            return verify_math(items, self.pools["math"], rules=self.rules, delimiter=self.delimiter, **limits)
+        if kind == "gym":
+            tasks = [GymItem(row.truth, row.completion) for row in rows]
+            return verify_gym(tasks, self.pools["gym"], delimiter=self.delimiter, **limits)
+        return self._verify_code(rows)
+
+    def _verify_code(self, rows: Sequence[Row]) -> Sequence[Verdict]:
+        try:
+            from trl_rlsp.verification.code import verify_code
+        except ImportError as error:
+            raise ConfigError(f"rows with `tests` need trl_rlsp.verification.code, which cannot be imported: {error}") from error
+        items = [(completion_text(row.completion), row.truth) for row in rows]
+        return verify_code(items, **self.code_options)
+
+    def start(self, kinds: Sequence[str] = ("math",)) -> None:
+        """Warm the workers of the given kinds (`math`, `gym`) in the background; returns at once."""
+        for kind in kinds:
+            if kind in self.pools:
+                self.pools[kind].start()
+
+    def close(self) -> None:
+        """End all worker processes. The verifier may be used again."""
+        for pool in self.pools.values():
+            pool.close()
+
+    def __enter__(self) -> OutcomeVerifier:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _check_arguments(
+    workers: int, time_limit: float, batch_seconds: float, cache_size: int, custom: Mapping[str, Any] | None
+) -> None:
+    if not 1 <= workers <= 256:
+        raise ConfigError(f"workers must be between 1 and 256, got {workers}")
+    if not 0 < time_limit <= batch_seconds:
+        raise ConfigError(
+            f"0 < time_limit <= batch_seconds must hold, got time_limit={time_limit}, batch_seconds={batch_seconds}"
+        )
+    if cache_size < 1:
+        raise ConfigError(f"cache_size must be at least 1, got {cache_size}")
+    unknown = sorted(set(custom or {}) - set(KINDS))
+    if unknown:
+        raise ConfigError(f"custom verifiers are registered for {', '.join(KINDS)}; got {', '.join(unknown)}")
+
+
+def _require_column(solution: Any, task: Any, tests: Any, others: Mapping[str, Any]) -> None:
+    if solution is None and task is None and tests is None:
+        received = ", ".join(sorted(others)) or "none"
+        raise MissingColumnError(
+            "the outcome verifier needs one of the columns solution, task, tests; other columns received: "
+            f"{received}. Rename the data set's answer column, e.g. dataset.rename_column('answer', 'solution')"
+        )
+
+
+def _rows(
+    completions: Sequence[Any],
+    prompts: Sequence[Any] | None,
+    solution: Sequence[Any] | None,
+    task: Sequence[Any] | None,
+    tests: Sequence[Any] | None,
+) -> list[Row]:
+    count = len(completions)
+    for name, column in (("prompts", prompts), ("solution", solution), ("task", task), ("tests", tests)):
+        if column is not None and len(column) != count:
+            raise ConfigError(f"{count} completions need {count} {name}, got {len(column)}")
+    rows = []
+    for i, completion in enumerate(completions):
+        prompt = _user_text(prompts[i]) if prompts is not None else ""
+        if tests is not None and tests[i] is not None:
+            rows.append(Row("code", completion, tests[i], prompt))
+        elif task is not None and task[i] is not None:
+            rows.append(Row("gym", completion, task[i], prompt))
+        else:
+            rows.append(Row("math", completion, solution[i] if solution is not None else None, prompt))
+    return rows
+
+
+def _user_text(prompt: Any) -> str:
+    """What the user wrote; the system prompt's examples are not part of the problem."""
+    if isinstance(prompt, str):
+        return prompt
+    turns = [message.get("content") for message in prompt or () if message.get("role") == "user"]
+    return "\n".join(completion_text({"content": turn}) for turn in turns)
+
+
+def _key(row: Row) -> Hashable:
+    """All that a verdict depends on."""
+    completion = row.completion if isinstance(row.completion, str) else repr(row.completion)
+    truth = row.truth if isinstance(row.truth, str) else (type(row.truth).__name__, repr(row.truth))
+    return row.kind, truth, completion, row.prompt
