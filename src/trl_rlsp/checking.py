@@ -7,6 +7,7 @@ reachable, in training.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 BATCH = 256
+NEARLY_ALL = 0.9
+_NUMBER = re.compile(r"-?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?")
 
 
 class Verifier(Protocol):
@@ -55,11 +58,14 @@ class CheckReport:
         failures: rows whose own answer does not.
         unanswered: rows (from 0) that bring no answer to check: tests without a reference program, tasks that
             only score.
+        odd: rows (from 0) whose answer is no number where nearly all are, such as `80 or 81 (both accepted)`:
+            they verify against themselves and no model will ever give them.
     """
 
     verified: int = 0
     failures: list[CheckFailure] = field(default_factory=list)
     unanswered: list[int] = field(default_factory=list)
+    odd: list[int] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -129,7 +135,27 @@ def check_dataset(dataset: Dataset | Sequence[Mapping[str, Any]], verifier: Veri
                 report.failures.append(
                     CheckFailure(index, row["solution"], verdict, _beginning(row["prompt"]))
                 )
+    report.odd = odd_answers(dataset)
     return report
+
+
+def odd_answers(dataset: Dataset | Sequence[Mapping[str, Any]]) -> list[int]:
+    """Rows whose answer is no number in a dataset whose answers nearly all are.
+
+    Args:
+        dataset: rows of `load_problems`.
+
+    Returns:
+        Their indices; nothing where numbers are fewer than `NEARLY_ALL`. Rows of tasks and tests are left
+        aside.
+    """
+    plain = [
+        (index, row["solution"])
+        for index, row in enumerate(dataset)
+        if row.get("task") is None and row.get("tests") is None
+    ]
+    odd = [index for index, answer in plain if not _NUMBER.fullmatch(answer or "")]
+    return odd if plain and 1 - len(odd) / len(plain) >= NEARLY_ALL else []
 
 
 def _batches(
@@ -220,5 +246,9 @@ def _print_report(report: CheckReport, dataset: str, console: Console, show: int
         console.print(f"by reason: {counts}" + (f" ({hidden} more not shown)" if hidden > 0 else ""))
     if report.unanswered:
         console.print(f"{len(report.unanswered)} of {report.total} rows bring no answer to check")
+    for index in report.odd[:show]:
+        console.print(
+            f"row {index} has no number for an answer, unlike the others: correct it or leave it out"
+        )
     verdict = "ok" if report.ok else "not ok"
     console.print(f"{verdict}: {report.verified} of {report.total} answers verify in {escape(dataset)}")

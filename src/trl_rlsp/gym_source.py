@@ -107,6 +107,8 @@ def _typed(text: str, annotation: Any) -> Any:
         inner = [argument for argument in arguments if argument is not Ellipsis] or [str]
         values = [_typed(item, inner[min(index, len(inner) - 1)]) for index, item in enumerate(items)]
         return values if sequence is not tuple else tuple(values)
+    if dataclasses.is_dataclass(annotation):
+        raise ValueError("which a source string cannot hold")
     return json.loads(text)
 
 
