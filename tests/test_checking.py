@@ -10,7 +10,9 @@ from rich.console import Console
 
 from trl_rlsp import checking
 from trl_rlsp.checking import check_dataset, gold_completion, odd_answers, run_check
+from trl_rlsp.data import load_problems
 from trl_rlsp.errors import ConfigError, SourceError
+from trl_rlsp.rewards.outcome import OutcomeVerifier
 from trl_rlsp.verification.verdict import Verdict
 
 
@@ -79,7 +81,7 @@ class TestCheckDataset:
         verifier = BoxVerifier()
         check_dataset([row("1"), row("2", task="{}")], verifier)
         assert verifier.calls[0]["task"] == [None, "{}"]
-        assert "tests" not in verifier.calls[0]
+        assert verifier.calls[0]["tests"] is None
 
     def test_rows_without_an_answer_are_counted_and_alone_prove_nothing(self):
         report = check_dataset([row("", tests="[]")], BoxVerifier())
@@ -103,7 +105,7 @@ class TestCheckDataset:
 class TestOddAnswers:
     def test_the_one_that_is_no_number(self):
         rows = [row(str(n)) for n in range(20)] + [row("080 or 081 (both were accepted)"), row("-1,234.5")]
-        assert odd_answers(rows) == [20]
+        assert odd_answers(rows) == ["080 or 081 (both were accepted)"]
 
     def test_nothing_where_answers_are_of_all_kinds(self):
         assert odd_answers([row("1"), row("x"), row("2")]) == []
@@ -137,7 +139,7 @@ class TestRunCheck:
         rows = [{"problem": f"p{n}", "answer": n} for n in range(20)] + [{"problem": "q", "answer": "1 or 2"}]
         status, text = self.run(tmp_path, rows, BoxVerifier())
         assert status == 0
-        assert "row 20 has no number for an answer" in text
+        assert "1 or 2: no number, unlike the other answers" in text
 
     def test_unanswered_rows_are_printed(self, tmp_path):
         rows = [{"problem": "p", "answer": "", "tests": ["assert f(1) == 2"]}]
@@ -150,3 +152,32 @@ class TestRunCheck:
             run_check("none.jsonl")
         with pytest.raises(ConfigError, match="prompt_style must be 'task' or 'compact', got 'short'"):
             run_check("none.jsonl", prompt_style="short")
+
+
+class TestWithTheRealVerifier:
+    @pytest.fixture(scope="class")
+    def verifier(self):
+        with OutcomeVerifier(workers=1, time_limit=30.0) as verifier:
+            yield verifier
+
+    def test_gold_answers_of_many_shapes(self, verifier):
+        golds = [
+            "7",
+            "-3/4",
+            "\\frac43",
+            "x^2 + 1",
+            "(1, 2)",
+            "\\{1, 2\\}",
+            "5\\text{ cm}",
+            "p - q",
+            "12,345",
+        ]
+        report = check_dataset([row(gold) for gold in golds], verifier)
+        assert report.failures == []
+
+    def test_generated_problems(self, verifier):
+        pytest.importorskip("reasoning_gym")
+        report = check_dataset(
+            load_problems("reasoning_gym:countdown?min_numbers=3&max_numbers=3&size=3"), verifier
+        )
+        assert (report.verified, report.failures) == (3, [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trl_rlsp.columns import cell_text, final_answer, last_boxed, problem_rows, resolve_columns
@@ -102,6 +102,7 @@ class TestFinalAnswer:
         assert final_answer(prose, "answer") == prose
         assert final_answer("p - q", "solution") == "p - q"
 
+    @settings(deadline=None)
     @given(
         st.text(alphabet="ab1\\ +^_,", min_size=1).filter(
             lambda text: text.strip() and not text.endswith("\\")
@@ -110,6 +111,7 @@ class TestFinalAnswer:
     def test_what_is_boxed_comes_out(self, answer):
         assert last_boxed(f"see \\boxed{{0}} and \\boxed{{{answer}}} done") == answer.strip()
 
+    @settings(deadline=None)
     @given(st.text(alphabet="\\boxed{} #\n1$"))
     def test_never_fails_on_strange_text(self, text):
         assert last_boxed(text) is None or isinstance(last_boxed(text), str)
@@ -144,6 +146,7 @@ class TestProblemRows:
         assert json.loads(row["tests"]) == [{"function": "inc", "arguments": [1], "output": 2}]
 
 
+@settings(deadline=None)
 @given(st.integers() | st.text() | st.none() | st.floats())
 def test_cell_text_is_stripped_text(value):
     text = cell_text(value)

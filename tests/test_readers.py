@@ -63,8 +63,8 @@ class TestFormats:
         table = read_file(write("a.csv", 'problem,answer\n"two\nlines",2\n"x ""y""",3\n'))
         assert table.rows == [{"problem": "two\nlines", "answer": "2"}, {"problem": 'x "y"', "answer": "3"}]
 
-    @settings(max_examples=40)
-    @given(st.lists(st.dictionaries(st.text(), st.text() | st.integers() | st.none()), min_size=1))
+    @settings(max_examples=40, deadline=None)
+   @given(st.lists(st.dictionaries(st.text(), st.text() | st.integers() | st.none()), min_size=1))
     def test_any_text_survives_jsonl(self, tmp_path_factory, rows):
         path = tmp_path_factory.mktemp("jsonl") / "any.jsonl"
         path.write_text(

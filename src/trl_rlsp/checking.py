@@ -28,7 +28,15 @@ _NUMBER = re.compile(r"-?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?")
 class Verifier(Protocol):
     """What checking needs of `OutcomeVerifier`."""
 
-    def verdicts(self, completions: list[Any], **columns: Any) -> list[Verdict]:
+    def verdicts(
+        self,
+        completions: Sequence[Any],
+        *,
+        prompts: Sequence[Any] | None = None,
+        solution: Sequence[Any] | None = None,
+        task: Sequence[str | None] | None = None,
+        tests: Sequence[Any] | None = None,
+    ) -> list[Verdict]:
         """One verdict per completion; see `OutcomeVerifier.verdicts`."""
 
 
@@ -58,14 +66,14 @@ class CheckReport:
         failures: rows whose own answer does not.
         unanswered: rows (from 0) that bring no answer to check: tests without a reference program, tasks that
             only score.
-        odd: rows (from 0) whose answer is no number where nearly all are, such as `80 or 81 (both accepted)`:
-            they verify against themselves and no model will ever give them.
+        odd: answers that are no number where nearly all are, such as `80 or 81 (both accepted)`: they verify
+            against themselves and no model will ever give them.
     """
 
     verified: int = 0
     failures: list[CheckFailure] = field(default_factory=list)
     unanswered: list[int] = field(default_factory=list)
-    odd: list[int] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -116,17 +124,12 @@ def check_dataset(dataset: Dataset | Sequence[Mapping[str, Any]], verifier: Veri
     report = CheckReport()
     for batch in _batches(dataset, report):
         rows = [row for _, row in batch]
-        completions = [_as_prompted(gold_completion(row), row["prompt"]) for row in rows]
-        columns = {
-            name: [row.get(name) for row in rows]
-            for name in ("task", "tests")
-            if any(row.get(name) is not None for row in rows)
-        }
         verdicts = verifier.verdicts(
-            completions,
+            [_as_prompted(gold_completion(row), row["prompt"]) for row in rows],
             prompts=[row["prompt"] for row in rows],
             solution=[row["solution"] for row in rows],
-            **columns,
+            task=_column(rows, "task"),
+            tests=_column(rows, "tests"),
         )
         for (index, row), verdict in zip(batch, verdicts, strict=True):
             if verdict.score == 1.0:
@@ -139,22 +142,17 @@ def check_dataset(dataset: Dataset | Sequence[Mapping[str, Any]], verifier: Veri
     return report
 
 
-def odd_answers(dataset: Dataset | Sequence[Mapping[str, Any]]) -> list[int]:
-    """Rows whose answer is no number in a dataset whose answers nearly all are.
+def odd_answers(dataset: Dataset | Sequence[Mapping[str, Any]]) -> list[str]:
+    """Answers that are no number in a dataset whose answers nearly all are.
 
     Args:
-        dataset: rows of `load_problems`.
+        dataset: rows of `load_problems`; rows of tasks and rows with tests are left aside.
 
     Returns:
-        Their indices; nothing where numbers are fewer than `NEARLY_ALL`. Rows of tasks and tests are left
-        aside.
+        The answers; nothing where the share of numbers is below `NEARLY_ALL`.
     """
-    plain = [
-        (index, row["solution"])
-        for index, row in enumerate(dataset)
-        if row.get("task") is None and row.get("tests") is None
-    ]
-    odd = [index for index, answer in plain if not _NUMBER.fullmatch(answer or "")]
+    plain = [row["solution"] for row in dataset if row.get("task") is None and row.get("tests") is None]
+    odd = [answer for answer in plain if not _NUMBER.fullmatch(answer)]
     return odd if plain and 1 - len(odd) / len(plain) >= NEARLY_ALL else []
 
 
@@ -173,6 +171,11 @@ def _batches(
             batch = []
     if batch:
         yield batch
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any] | None:
+    cells = [row.get(name) for row in rows]
+    return cells if any(cell is not None for cell in cells) else None
 
 
 def _as_prompted(text: str | None, prompt: Any) -> Any:
@@ -222,13 +225,16 @@ def run_check(
     problems = load_problems(
         dataset, split=split, name=name, columns=columns, limit=limit, seed=seed, prompt_style=style
     )
-    if verifier is None:
-        from trl_rlsp.rewards.outcome import OutcomeVerifier
-
-        verifier = OutcomeVerifier()
-    report = check_dataset(problems, verifier)
+    report = check_dataset(problems, verifier) if verifier else _check_with_default(problems)
     _print_report(report, dataset, console or Console(), show)
     return 0 if report.ok else 1
+
+
+def _check_with_default(problems: Dataset) -> CheckReport:
+    from trl_rlsp.rewards.outcome import OutcomeVerifier
+
+    with OutcomeVerifier() as verifier:
+        return check_dataset(problems, verifier)
 
 
 def _print_report(report: CheckReport, dataset: str, console: Console, show: int) -> None:
@@ -246,9 +252,9 @@ def _print_report(report: CheckReport, dataset: str, console: Console, show: int
         console.print(f"by reason: {counts}" + (f" ({hidden} more not shown)" if hidden > 0 else ""))
     if report.unanswered:
         console.print(f"{len(report.unanswered)} of {report.total} rows bring no answer to check")
-    for index in report.odd[:show]:
+    for answer in report.odd[:show]:
         console.print(
-            f"row {index} has no number for an answer, unlike the others: correct it or leave it out"
+            f"{escape(answer)}: no number, unlike the other answers; correct it or leave the row out"
         )
     verdict = "ok" if report.ok else "not ok"
     console.print(f"{verdict}: {report.verified} of {report.total} answers verify in {escape(dataset)}")
