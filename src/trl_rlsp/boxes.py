@@ -31,7 +31,7 @@ _MATH_CLOSE = ("$", "\\]", "\\)")
 _REACH = 200  # how far a formula around a box is followed, in characters
 
 _RELATION = re.compile(
-    r"(?:=|:|\\(?:approx|to|iff|implies|Rightarrow|rightarrow|Longrightarrow|therefore|quad|qquad|equiv|cong)"
+    r"(?:=|:|\\pmod.*|\\(?:approx|in|to|iff|implies|Rightarrow|rightarrow|Longrightarrow|therefore|quad|qquad|equiv|cong)"
     r"(?![A-Za-z])|⇒|→|≈|∴)"
 )
 _PADDING = re.compile(

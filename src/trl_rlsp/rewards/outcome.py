@@ -51,7 +51,7 @@ class OutcomeVerifier:
         workers: processes that check at the same time.
         time_limit: wall-clock seconds for one answer; over it the answer is wrong, reason `timeout`.
         batch_seconds: wall-clock seconds for one call; what it leaves unchecked scores `None`.
-        memory_mb: address space of each worker, in MiB.
+        memory_mb: address space a worker may add to what it has after its imports, in MiB.
         cache_size: verdicts kept, so that the next reward of the same batch costs nothing.
         delimiter: closes the reasoning (`</think>`); `None` if completions have no such mark.
         rules: how strict mathematical equality is.
@@ -78,7 +78,7 @@ class OutcomeVerifier:
         workers: int = 2,
         time_limit: float = 2.0,
         batch_seconds: float = 60.0,
-        memory_mb: int = 2048,
+        memory_mb: int = 1024,
         cache_size: int = 20_000,
         delimiter: str | None = "</think>",
         rules: MathRules | None = None,

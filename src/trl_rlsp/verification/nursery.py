@@ -4,8 +4,8 @@ The nursery imports the handler's module once, then forks a ready worker wheneve
 replacement costs a fork (about 10 ms), not an import of sympy (about a second). It dies with the process that
 started it, and takes its workers along, however that process ends.
 
-A worker reads one JSON line, runs the handler on it, writes one JSON line. It holds no right it does not need:
-resource limits, no new privileges, and what the handler's own `confine` adds.
+A worker reads one JSON line, runs the handler on it, writes one JSON line. Before its first line it gives up every
+right it does not need (see `confine.py`): no network, no files but Python's, no processes, no signals, bounded memory.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import gc
 import importlib
 import json
 import os
-import resource
 import select
 import signal
 import socket
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
+
+from trl_rlsp.verification.confine import confine_this_process, die_with_parent, set_limit
 
 PID_MESSAGE = 8  # bytes of a process id on the control socket
 MAX_LINE = 4 << 20  # bytes of one request or reply
@@ -29,7 +30,7 @@ _FAULTS = (MemoryError, RecursionError)
 
 def main(argv: list[str]) -> int:
     """Serve forks on the control socket until its other end closes."""
-    handler_name, control_fd, memory_bytes = argv[0], int(argv[1]), int(argv[2])
+    handler_name, control_fd, memory_mb = argv[0], int(argv[1]), int(argv[2])
     parent = os.getppid()
     control = socket.socket(fileno=control_fd)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -44,7 +45,7 @@ def main(argv: list[str]) -> int:
     gc.freeze()  # shared pages stay shared
     children: set[int] = set()
     try:
-        while os.getppid() == parent and _serve(control, handler, memory_bytes, children):
+        while os.getppid() == parent and _serve(control, handler, memory_mb, children):
             _reap(children)
     finally:
         _kill_all(children)
@@ -57,13 +58,13 @@ def load(name: str) -> Callable[[Any], Any]:
     return getattr(importlib.import_module(module), attribute)
 
 
-def _serve(control: socket.socket, handler: Callable[[Any], Any], memory: int, children: set[int]) -> bool:
+def _serve(control: socket.socket, handler: Callable[[Any], Any], memory_mb: int, children: set[int]) -> bool:
     """One command from the pool: `F` forks a worker, `K` kills one. False when the pool is gone."""
     if not select.select([control], [], [], 0.5)[0]:
         return True
     command = control.recv(1)
     if command == b"F":
-        children.add(_fork_worker(control, handler, memory))
+        children.add(_fork_worker(control, handler, memory_mb))
     elif command == b"K":
         pid = int.from_bytes(control.recv(PID_MESSAGE, socket.MSG_WAITALL), "big")
         if pid in children:
@@ -71,14 +72,14 @@ def _serve(control: socket.socket, handler: Callable[[Any], Any], memory: int, c
     return bool(command)
 
 
-def _fork_worker(control: socket.socket, handler: Callable[[Any], Any], memory: int) -> int:
+def _fork_worker(control: socket.socket, handler: Callable[[Any], Any], memory_mb: int) -> int:
     ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid == 0:
         try:
             control.close()
             theirs.close()
-            _work(ours, handler, memory)
+            _work(ours, handler, memory_mb)
         finally:
             os._exit(1)
     ours.close()
@@ -107,12 +108,9 @@ def _kill_all(children: set[int]) -> None:
         os.waitpid(pid, 0)
 
 
-def _work(channel: socket.socket, handler: Callable[[Any], Any], memory: int) -> NoReturn:
+def _work(channel: socket.socket, handler: Callable[[Any], Any], memory_mb: int) -> NoReturn:
     """Answer requests until the pool closes the channel. Never returns."""
-    limit_resources(memory)
-    confine = getattr(sys.modules[handler.__module__], "confine", None)
-    if confine is not None:
-        confine()
+    give_up_rights(memory_mb)
     stream = channel.makefile("rb")
     while line := stream.readline(MAX_LINE):
         reply, healthy = _answer(handler, line)
@@ -133,24 +131,13 @@ def _answer(handler: Callable[[Any], Any], line: bytes) -> tuple[bytes, bool]:
         return json.dumps({"error": text}).encode() + b"\n", False
 
 
-def limit_resources(memory: int) -> None:
-    """Cap this process: address space in bytes, no core file, no file writing, no new processes, no privileges."""
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    for name in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):
-        resource.setrlimit(name, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-    if sys.platform == "linux":
-        _linux_limits()
-
-
-def _linux_limits() -> None:
-    import ctypes
-
-    pr_set_pdeathsig, pr_set_dumpable, pr_set_no_new_privs = 1, 4, 38
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
-    prctl(pr_set_dumpable, 0, 0, 0, 0)
-    prctl(pr_set_no_new_privs, 1, 0, 0, 0)
+def give_up_rights(memory_mb: int) -> None:
+    """Leave this process what comparing answers takes: memory up to the limit, the channel, its imports."""
+    die_with_parent()
+    set_limit("RLIMIT_FSIZE", 0)
+    set_limit("RLIMIT_NPROC", 0)
+    set_limit("RLIMIT_NOFILE", 64)
+    confine_this_process(memory_mb)
 
 
 if __name__ == "__main__":

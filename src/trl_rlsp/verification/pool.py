@@ -65,11 +65,10 @@ class WorkerPool:
     """Runs a handler on items in worker processes.
 
     Args:
-        handler: `package.module:function`, imported in the workers only. It takes and returns JSON values. If its
-            module has a function `confine`, each worker calls it once, before its first item.
+        handler: `package.module:function`, imported in the workers only. It takes and returns JSON values.
         workers: processes that work at the same time.
         spares: further warm processes that wait to take a killed worker's place.
-        memory_mb: address space of each worker, in MiB.
+        memory_mb: address space each worker may add to what it has after its imports, in MiB.
         start_seconds: how long the workers may take to import the handler.
     """
 
@@ -79,12 +78,12 @@ class WorkerPool:
         *,
         workers: int = 2,
         spares: int = 1,
-        memory_mb: int = 2048,
+        memory_mb: int = 1024,
         start_seconds: float = 120.0,
     ) -> None:
-        if workers < 1 or spares < 0 or memory_mb < 256:
+        if workers < 1 or spares < 0 or memory_mb < 64:
             raise ConfigError(
-                "a worker pool needs workers >= 1, spares >= 0 and memory_mb >= 256, "
+                "a worker pool needs workers >= 1, spares >= 0 and memory_mb >= 64, "
                 f"got workers={workers}, spares={spares}, memory_mb={memory_mb}"
             )
         self.handler = handler
@@ -118,7 +117,7 @@ class WorkerPool:
 
     def _launch(self, control: socket.socket) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-P", "-m", "trl_rlsp.verification.nursery"]
-        arguments = [self.handler, str(control.fileno()), str(self.memory_mb << 20)]
+        arguments = [self.handler, str(control.fileno()), str(self.memory_mb)]
         try:
             return subprocess.Popen(
                 command + arguments,

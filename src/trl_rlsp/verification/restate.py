@@ -31,11 +31,11 @@ def restates(prompt: str, answer: str) -> bool:
     >>> restates("Compute $2^3 + 1$.", "1 + 2^{3}"), restates("Compute $2^3 + 1$.", "9")
     (True, False)
     """
-    text, key = _reduced(answer)
+    text = _reduced(shape_of(answer).text)
     if not text:
         return False
     whole, expressions = _prompt_expressions(prompt[:MAX_PROMPT])
-    return key in expressions or _occurs(text, whole)
+    return _sorted_terms(text) in expressions or _occurs(text, whole)
 
 
 def _occurs(text: str, whole: str) -> bool:
@@ -51,16 +51,15 @@ def _occurs(text: str, whole: str) -> bool:
     return False
 
 
-def _reduced(answer: str) -> tuple[str, str]:
-    """(normal form without name, unit and neutral parts; the same with sorted terms and factors)."""
-    text = normalise(shape_of(answer).text)
+def _reduced(text: str) -> str:
+    """The normal form without parts that change nothing, with one sign for products."""
+    text = normalise(text)
     for _ in range(4):
         shorter = normalise(_NEUTRAL.sub("", text))
         if shorter == text:
             break
         text = shorter
-    text = _one_product_sign(text)
-    return text, _sorted_terms(text)
+    return _one_product_sign(text)
 
 
 @lru_cache(maxsize=1024)
@@ -69,7 +68,7 @@ def _prompt_expressions(prompt: str) -> tuple[str, frozenset[str]]:
     for match in _MATH.finditer(prompt):
         segment = next(group for group in match.groups() if group is not None)
         for side in [segment, *_RELATIONS.split(normalise(segment))]:
-            expressions.add(_sorted_terms(_one_product_sign(normalise(side))))
+            expressions.add(_sorted_terms(_reduced(side)))
     return _one_product_sign(normalise(prompt)), frozenset(expressions - {""})
 
 

@@ -1,5 +1,6 @@
-"""Symbolic comparison of answers. Runs in worker processes only: parsing by math-verify, equality by exact arithmetic
-and by values at fixed points to 60 digits, math-verify's own comparison where an expression has no values.
+"""Symbolic comparison of answers. Runs in worker processes only: parsing by math-verify's LaTeX parser, equality by
+exact arithmetic and by values at fixed points to 60 digits, math-verify's own comparison where an expression has no
+values.
 """
 
 from __future__ import annotations
@@ -12,22 +13,18 @@ from typing import Any
 import math_verify
 import sympy
 from latex2sympy2_extended import NormalizationConfig
-from math_verify import LatexExtractionConfig
+from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
 
-from trl_rlsp.verification.compare import Undecided, same_answer
+from trl_rlsp.verification.compare import same_answer
 from trl_rlsp.verification.rational import rational
 
 logging.disable(logging.WARNING)  # math-verify warns that its own timeouts are off; the pool's limits replace them
 
 DIGITS = 60  # of every value
-AGREE = sympy.Rational(1, 10**45)  # relative difference of equal values: sympy guarantees DIGITS less cancellation
-_CONFIG = LatexExtractionConfig(
-    boxed_match_priority=0,
-    try_extract_without_anchor=False,
-    normalization_config=NormalizationConfig(
-        basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="all", equations=False
-    ),
-)
+AGREE = sympy.Rational(1, 10**45)  # relative difference of equal values: DIGITS less what cancellation costs
+_NORMALISE = NormalizationConfig(basic_latex=True, malformed_operators=True, nits=True, boxed="none")
+_CONVERT = ConversionConfig(lowercase_symbols=False)  # math-verify's default takes C and c for the same
+_DEGREES = re.compile(r"(\d+(?:\.\d+)?)\^(?:\\circ|\{\\circ\}) ?")
 # values for the variables: two points with all positive, one with mixed signs
 _POINTS = (
     ("1.3170824", "2.7318281", "0.5772156", "3.3598856", "0.9159655", "1.7724538", "2.2360679", "4.1327313"),
@@ -82,20 +79,30 @@ def _expression(text: str) -> sympy.Basic | None:
         return sympy.Rational(value.numerator, value.denominator)
     if not _balanced(text):
         return None
-    parsed = math_verify.parse(
-        f"\\boxed{{{text}}}", extraction_config=[_CONFIG], fallback_mode="no_fallback", parsing_timeout=None
-    )
-    if not parsed or not isinstance(parsed[0], sympy.Basic | sympy.MatrixBase):
+    try:
+        parsed = latex2sympy(
+            _DEGREES.sub(r"(\\frac{\1\\pi}{180})", text),
+            is_real=None,
+            normalization_config=_NORMALISE,
+            conversion_config=_CONVERT,
+        )
+    except (MemoryError, RecursionError):
+        raise
+    except Exception:  # the process boundary: the parser raises bare exceptions for text it cannot read
         return None
-    expression = parsed[0]
-    if isinstance(expression, sympy.FiniteSet) and len(expression.args) == 1:
-        expression = expression.args[0]
-    return expression.xreplace({f: sympy.Rational(str(f)) for f in expression.atoms(sympy.Float)})
+    return _canonical(parsed) if isinstance(parsed, sympy.Basic | sympy.MatrixBase) else None
+
+
+def _canonical(expression: Any) -> Any:
+    """Exact decimals, the imaginary unit, one symbol for each name."""
+    exact = {f: sympy.Rational(str(f)) for f in expression.atoms(sympy.Float)}
+    symbols = {s: sympy.I if s.name == "i" else sympy.Symbol(s.name) for s in expression.atoms(sympy.Symbol)}
+    return expression.xreplace(exact | symbols)
 
 
 def _balanced(text: str) -> bool:
     bare = re.sub(r"\\[{}]", "", text)
-    return bare.count("{") == bare.count("}") and not re.search(r"\\frac\{\}|\{\}\{", text)
+    return bare.count("{") == bare.count("}") and "{}" not in bare
 
 
 def _same_value(gold: sympy.Basic, answer: sympy.Basic, tolerance: float) -> bool:
@@ -146,6 +153,3 @@ def _proportional(gold: sympy.Basic, answer: sympy.Basic) -> bool:
             return False
         ratios.append(pair[0] / pair[1])
     return all(_agree(ratios[0], ratio, AGREE) for ratio in ratios[1:])
-
-
-__all__ = ["Undecided", "compare"]
