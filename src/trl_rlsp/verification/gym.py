@@ -34,7 +34,7 @@ MAX_ANSWER = 20_000
 
 EVALUATING_TASKS = frozenset(
     "string_insertion spiral_matrix number_sorting binary_matrix n_queens puzzle24 countdown polynomial_multiplication "
-    "simple_integration intermediate_integration codeio".split()
+    "simple_integration intermediate_integration".split()
 )
 """Tasks whose scorer evaluates the answer (read in reasoning-gym 0.1.25)."""
 
@@ -94,8 +94,10 @@ def verify_gym(
         elif refused(task_name(item.task), parsed.answer):
             verdicts[i] = MISMATCH
         else:
-            pairs.setdefault((item.task, plain_answer(parsed.answer)), []).append(i)
-    replies = pool.run([{"task": task, "answer": answer} for task, answer in pairs], limit=limit, deadline=deadline)
+            pairs.setdefault((item.task, parsed.answer), []).append(i)
+    for name in sorted({task_name(task) for task, _ in pairs}):
+        pool.prepare(name)
+    replies = pool.run([_request(*pair) for pair in pairs], limit=limit, deadline=deadline)
     for indices, reply in zip(pairs.values(), replies, strict=True):
         for i in indices:
             verdicts[i] = _from_reply(reply)
@@ -141,6 +143,10 @@ def plain_answer(answer: str) -> str:
     for latex, plain in _LATEX_SIGNS:
         answer = answer.replace(latex, plain)
     return answer.strip()
+
+
+def _request(task: str, answer: str) -> dict[str, Any]:
+    return {"task": task, "answers": list(dict.fromkeys([answer, plain_answer(answer)]))}
 
 
 def _from_reply(reply: Reply) -> Verdict:

@@ -10,6 +10,7 @@ right it does not need (see `confine.py`): no network, no files but Python's, no
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -23,7 +24,7 @@ from typing import Any, NoReturn
 
 from trl_rlsp.verification.confine import confine_this_process, die_with_parent, set_limit
 
-PID_MESSAGE = 8  # bytes of a process id on the control socket
+NUMBER = 8  # bytes of a process id or a length on the control socket
 MAX_LINE = 4 << 20  # bytes of one request or reply
 _FAULTS = (MemoryError, RecursionError)
 
@@ -59,17 +60,25 @@ def load(name: str) -> Callable[[Any], Any]:
 
 
 def _serve(control: socket.socket, handler: Callable[[Any], Any], memory_mb: int, children: set[int]) -> bool:
-    """One command from the pool: `F` forks a worker, `K` kills one. False when the pool is gone."""
+    """One command from the pool: `F`ork a worker, `K`ill one, `P`repare. False when the pool is gone."""
     if not select.select([control], [], [], 0.5)[0]:
         return True
     command = control.recv(1)
     if command == b"F":
         children.add(_fork_worker(control, handler, memory_mb))
     elif command == b"K":
-        pid = int.from_bytes(control.recv(PID_MESSAGE, socket.MSG_WAITALL), "big")
+        pid = _number(control)
         if pid in children:
             os.kill(pid, signal.SIGKILL)
+    elif command == b"P":
+        value = control.recv(_number(control), socket.MSG_WAITALL).decode()
+        with contextlib.suppress(Exception):  # the process boundary: what was not prepared fails in the worker
+            sys.modules[handler.__module__].prepare(value)
     return bool(command)
+
+
+def _number(control: socket.socket) -> int:
+    return int.from_bytes(control.recv(NUMBER, socket.MSG_WAITALL), "big")
 
 
 def _fork_worker(control: socket.socket, handler: Callable[[Any], Any], memory_mb: int) -> int:
@@ -83,7 +92,7 @@ def _fork_worker(control: socket.socket, handler: Callable[[Any], Any], memory_m
         finally:
             os._exit(1)
     ours.close()
-    socket.send_fds(control, [pid.to_bytes(PID_MESSAGE, "big")], [theirs.fileno()])
+    socket.send_fds(control, [pid.to_bytes(NUMBER, "big")], [theirs.fileno()])
     theirs.close()
     return pid
 

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from trl_rlsp.errors import ConfigError, WorkerError
-from trl_rlsp.verification.nursery import MAX_LINE, PID_MESSAGE
+from trl_rlsp.verification.nursery import MAX_LINE, NUMBER
 
 Outcome = Literal["value", "timeout", "crash", "error", "not_run"]
 
@@ -100,6 +100,7 @@ class WorkerPool:
         self._control: socket.socket | None = None
         self._ready = False
         self._idle: deque[_Worker] = deque()
+        self._prepared: set[str] = set()
 
     def start(self) -> None:
         """Start the workers without waiting for them. Calling it again does nothing."""
@@ -199,12 +200,30 @@ class WorkerPool:
             return {"error": f"not ready after {self.start_seconds:g} s"}
         return json.loads(line)
 
+    def prepare(self, value: str) -> None:
+        """Have the workers' common ancestor call the handler module's `prepare(value)`, once for each value.
+
+        For trusted values only: it runs without the workers' limits.
+        """
+        with self._lock:
+            if value in self._prepared:
+                return
+            self._ensure_ready()
+            assert self._control is not None
+            data = value.encode()
+            self._control.sendall(b"P" + len(data).to_bytes(NUMBER, "big") + data)
+            self._prepared.add(value)
+            for worker in [self._idle.popleft() for _ in range(len(self._idle))]:
+                self.kill(worker)
+            while len(self._idle) < self.workers + self.spares:
+                self._idle.append(self.fork())
+
     def fork(self) -> _Worker:
         """A fresh warm worker."""
         assert self._control is not None
         try:
             self._control.sendall(b"F")
-            pid, fds, _, _ = socket.recv_fds(self._control, PID_MESSAGE, 1)
+            pid, fds, _, _ = socket.recv_fds(self._control, NUMBER, 1)
         except OSError as error:
             raise WorkerError(f"the worker processes for {self.handler} are gone: {error}") from error
         if not fds:
@@ -224,7 +243,7 @@ class WorkerPool:
         assert self._control is not None
         worker.channel.close()
         with contextlib.suppress(OSError):
-            self._control.sendall(b"K" + worker.pid.to_bytes(PID_MESSAGE, "big"))
+            self._control.sendall(b"K" + worker.pid.to_bytes(NUMBER, "big"))
         if len(self._idle) < self.spares:
             self._idle.append(self.fork())
 
@@ -236,6 +255,7 @@ class WorkerPool:
         if self._nursery is not None:
             _wait_or_kill(self._nursery)
         self._idle.clear()
+        self._prepared.clear()
         self._control = self._nursery = None
         self._ready = False
 
