@@ -64,7 +64,7 @@ class TestFormats:
         assert table.rows == [{"problem": "two\nlines", "answer": "2"}, {"problem": 'x "y"', "answer": "3"}]
 
     @settings(max_examples=40, deadline=None)
-   @given(st.lists(st.dictionaries(st.text(), st.text() | st.integers() | st.none()), min_size=1))
+    @given(st.lists(st.dictionaries(st.text(), st.text() | st.integers() | st.none()), min_size=1))
     def test_any_text_survives_jsonl(self, tmp_path_factory, rows):
         path = tmp_path_factory.mktemp("jsonl") / "any.jsonl"
         path.write_text(

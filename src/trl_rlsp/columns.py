@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trl_rlsp import code_columns
@@ -46,7 +46,7 @@ _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 def resolve_columns(
     table: Table, columns: Mapping[str, str] | None = None, preset: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Decide which column plays which role.
+    """Decide which column of a table of problems plays which role.
 
     Args:
         table: the raw rows.
@@ -60,33 +60,77 @@ def resolve_columns(
         ConfigError: `columns` names a role that does not exist.
         MissingColumnError: a mapped column is absent, or none can be found for the problem or the answer.
     """
+    found = match_columns(table, CANDIDATES, columns, preset)
+    has_tests = "tests" in found or code_columns.has_test_columns(table.columns)
+    require_roles(table, found, CANDIDATES, ("problem",) if has_tests else ("problem", "answer"))
+    return found
+
+
+def match_columns(
+    table: Table,
+    candidates: Mapping[str, tuple[str, ...]],
+    columns: Mapping[str, str] | None = None,
+    preset: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Match roles to columns by the caller's map, then a preset's, then by name.
+
+    Args:
+        table: the raw rows.
+        candidates: role -> names looked for, in order.
+        columns: the caller's map, role -> column.
+        preset: a known dataset's map.
+
+    Returns:
+        Role -> column for the roles that have one.
+
+    Raises:
+        ConfigError: `columns` names a role that does not exist.
+        MissingColumnError: `columns` names a column that does not exist.
+    """
     present = table.columns
     for role, column in (columns or {}).items():
-        if role not in CANDIDATES:
+        if role not in candidates:
             raise ConfigError(
-                f"columns= maps roles ({', '.join(CANDIDATES)}) to column names, got the role {role!r}"
+                f"columns= maps roles ({', '.join(candidates)}) to columns, got the role {role!r}"
             )
         if column not in present:
             raise MissingColumnError(
                 f"{table.name} has no column {column!r} (asked for as {role}); it has {', '.join(present)}"
             )
-    found: dict[str, str] = {}
-    for role, candidates in CANDIDATES.items():
-        known = (columns or {}).get(role) or (preset or {}).get(role)
-        chosen = known if known in present else _first_present(candidates, present, taken=found.values())
+    found = dict(columns or {})
+    found |= {
+        role: column for role, column in (preset or {}).items() if role not in found and column in present
+    }
+    for role, names in candidates.items():
+        chosen = found.get(role) or _first_present(names, present, taken=found.values())
         if chosen:
             found[role] = chosen
-    has_tests = "tests" in found or code_columns.has_test_columns(present)
-    for role in ("problem",) if has_tests else ("problem", "answer"):
-        if role not in found:
-            raise MissingColumnError(
-                f"{table.name} has no column for the {role}; it has {', '.join(present)}. "
-                f"Name it with columns={{{role!r}: COLUMN}} (looked for {', '.join(CANDIDATES[role])})"
-            )
     return found
 
 
-def _first_present(candidates: tuple[str, ...], present: list[str], taken: Any) -> str | None:
+def require_roles(
+    table: Table, found: Mapping[str, str], candidates: Mapping[str, tuple[str, ...]], required: Iterable[str]
+) -> None:
+    """Refuse a table in which a role has no column.
+
+    Args:
+        table: the raw rows.
+        found: role -> column, from `match_columns`.
+        candidates: role -> names that were looked for.
+        required: the roles that must have a column.
+
+    Raises:
+        MissingColumnError: one has none.
+    """
+    for role in required:
+        if role not in found:
+            raise MissingColumnError(
+                f"{table.name} has no column for the {role}; it has {', '.join(table.columns)}. "
+                f"Name it with columns={{{role!r}: COLUMN}} (looked for {', '.join(candidates[role])})"
+            )
+
+
+def _first_present(candidates: tuple[str, ...], present: list[str], taken: Iterable[str]) -> str | None:
     known = {
         re.sub(r"[\s-]", "_", name.strip().lower()): name for name in reversed(present) if name not in taken
     }
