@@ -37,6 +37,12 @@ class BoxVerifier:
         return Verdict(1.0, "match")
 
 
+@pytest.fixture(scope="module")
+def verifier():
+    with OutcomeVerifier(workers=1, time_limit=30.0) as verifier:
+        yield verifier
+
+
 def row(solution: str, **more) -> dict:
     return {"prompt": [{"role": "user", "content": f"What is {solution}?"}], "solution": solution, **more}
 
@@ -155,11 +161,6 @@ class TestRunCheck:
 
 
 class TestWithTheRealVerifier:
-    @pytest.fixture(scope="class")
-    def verifier(self):
-        with OutcomeVerifier(workers=1, time_limit=30.0) as verifier:
-            yield verifier
-
     def test_gold_answers_of_many_shapes(self, verifier):
         golds = [
             "7",

@@ -29,6 +29,10 @@ class TestResolveColumns:
             (["question", "input_output"], {"problem": "question", "tests": "input_output"}),
             (["description", "public_tests"], {"problem": "description"}),
             (
+                ["task_id", "text", "code", "test_list"],  # MBPP
+                {"problem": "text", "tests": "test_list", "id": "task_id"},
+            ),
+            (
                 ["unique_id", "problem", "answer", "type", "difficulty"],
                 {
                     "problem": "problem",

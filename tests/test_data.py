@@ -142,6 +142,10 @@ class TestExcludeAndUnique:
         kept = load_problems(path, unique=True, exclude=["c?"], system_prompt=None)
         assert [row["prompt"][0]["content"] for row in kept] == ["a?", "b?"]
 
+    def test_exclude_takes_no_source(self, sums):
+        with pytest.raises(ConfigError, match="exclude takes rows or keys, got the text 'math-500'"):
+            load_problems(sums, exclude="math-500")
+
     def test_nothing_left(self, sums):
         with pytest.raises(DataError, match=r"every problem of .*sums.jsonl is excluded"):
             load_problems(sums, exclude=load_problems(sums))

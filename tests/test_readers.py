@@ -127,8 +127,11 @@ class TestHub:
 
         Dataset.from_list(ROWS).save_to_disk(tmp_path / "one")
         DatasetDict(a=Dataset.from_list(ROWS), b=Dataset.from_list(ROWS[:1])).save_to_disk(tmp_path / "two")
-        assert read_table(tmp_path / "one").rows == ROWS
-        assert read_table(tmp_path / "two", split="b").rows == ROWS[:1]
+        table = read_table(tmp_path / "one")
+        assert list(table.rows) == ROWS
+        assert table.columns == ["problem", "answer"]
+        assert (list(table.select([1]).rows), table.select([1]).numbers) == (ROWS[1:], [2])
+        assert list(read_table(tmp_path / "two", split="b").rows) == ROWS[:1]
         with pytest.raises(ConfigError, match=r"has the splits a, b, got None: name one of them with split="):
             read_table(tmp_path / "two")
 

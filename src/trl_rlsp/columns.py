@@ -17,7 +17,7 @@ from trl_rlsp.readers import Table
 
 # Names looked for in this order, in any case, with blanks and hyphens read as underscores.
 CANDIDATES: dict[str, tuple[str, ...]] = {
-    "problem": ("problem", "question", "prompt", "description", "query", "instruction", "input"),
+    "problem": ("problem", "question", "prompt", "description", "query", "instruction", "input", "text"),
     "answer": (
         *(
             "answer",
@@ -34,7 +34,7 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     "tests": ("tests", "input_output", "test_cases", "test_list"),
     "level": ("level", "difficulty"),
     "subject": ("subject", "type", "topic"),
-    "id": ("id", "unique_id", "problem_id", "uid", "name"),
+    "id": ("id", "unique_id", "problem_id", "uid", "task_id", "name"),
 }
 WORKED_COLUMNS = ("solution", "response", "output")
 LONGEST_BARE_ANSWER = 300

@@ -65,13 +65,11 @@ def load_problems(
             found by themselves.
         system_prompt: the system message; `None` for none. The default asks for reasoning and a boxed answer,
             in rows with tests for a Python program (`CODE_SYSTEM_PROMPT`).
-        limit: keep at most this many rows: the first of a generator, otherwise a sample drawn with `seed`, in
-            order.
+        limit: keep at most this many: the first of a generator, else a sample drawn with `seed`, in order.
         seed: of that sample, and of a generator whose source gives none.
         prompt_style: for generators. `"compact"` renders the bare problem (countdown: `8 1 9 : 72`) and adds
             no system message.
-        exclude: rows, or keys of `problem_key`, that must not occur: load held-out problems with
-            `exclude=train`.
+        exclude: rows, or keys of `problem_key`, that must not occur, such as the held-out problems.
         unique: keep only the first of rows with the same problem.
         drop_invalid: leave out rows without a problem or an answer instead of raising.
 
@@ -84,8 +82,7 @@ def load_problems(
         DataError: a broken, empty or incomplete file, row or column; or nothing is left after `exclude`.
         MissingDependencyError: reasoning-gym is needed and not installed.
     """
-    if limit is not None and limit < 1:
-        raise ConfigError(f"limit must be at least 1, got {limit}; leave it out to keep every row")
+    _check_arguments(limit, exclude)
     source, filtered = str(source), unique or exclude is not None
     if source.startswith(gym_source.PREFIX):
         _refuse_for_generators(split=split, name=name, columns=columns)
@@ -101,6 +98,13 @@ def load_problems(
         indices = sorted(random.Random(seed).sample(range(len(rows)), limit))
         rows = rows[:limit] if source.startswith(gym_source.PREFIX) else [rows[index] for index in indices]
     return _to_dataset(rows)
+
+
+def _check_arguments(limit: int | None, exclude: Any) -> None:
+    if isinstance(exclude, str):
+        raise ConfigError(f"exclude takes rows or keys, got the text {exclude!r}: load its rows first")
+    if limit is not None and limit < 1:
+        raise ConfigError(f"limit must be at least 1, got {limit}; leave it out to keep every row")
 
 
 def _refuse_for_generators(**arguments: Any) -> None:

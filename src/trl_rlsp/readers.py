@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,19 +24,21 @@ class Table:
 
     Attributes:
         name: the file or the hub id, for messages.
-        rows: one dictionary per row.
+        rows: one dictionary per row; a `Dataset` of the Hub stays on disk and is read row by row.
         unit: what a row is called in messages, `"line"` in a file read by lines, else `"row"`.
         numbers: the line or row number of each row, counted from 1.
     """
 
     name: str
-    rows: list[dict[str, Any]]
+    rows: Sequence[dict[str, Any]]
     unit: str
-    numbers: list[int]
+    numbers: Sequence[int]
 
     @property
     def columns(self) -> list[str]:
         """Every column name that some row has, in order of first appearance."""
+        if hasattr(self.rows, "column_names"):
+            return list(self.rows.column_names)
         return list(dict.fromkeys(name for row in self.rows for name in row))
 
     def place(self, index: int) -> str:
@@ -44,7 +47,8 @@ class Table:
 
     def select(self, indices: list[int]) -> Table:
         """The table cut down to `indices`; each row keeps its number."""
-        rows = [self.rows[index] for index in indices]
+        select = getattr(self.rows, "select", None)
+        rows = select(indices) if select else [self.rows[index] for index in indices]
         return Table(self.name, rows, self.unit, [self.numbers[index] for index in indices])
 
 
@@ -168,8 +172,8 @@ def _read_parquet(path: Path) -> Table:
         raise DataError(f"{path.name} is not a readable Parquet file: {error}") from error
 
 
-def _numbered(name: str, rows: list[dict[str, Any]]) -> Table:
-    return Table(name, rows, "row", list(range(1, len(rows) + 1)))
+def _numbered(name: str, rows: Sequence[dict[str, Any]]) -> Table:
+    return Table(name, rows, "row", range(1, len(rows) + 1))
 
 
 def read_hub(
@@ -200,7 +204,7 @@ def read_hub(
         loaded = loaded[_choose_split(path, list(loaded), split)]
     if not len(loaded):
         raise DataError(f"a split must hold at least one row, {path} (split {split!r}) is empty")
-    return _numbered(path, list(loaded))
+    return _numbered(path, loaded)
 
 
 def _load(path: str, name: str | None, split: str | None, revision: str | None) -> Any:
