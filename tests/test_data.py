@@ -180,6 +180,11 @@ class TestErrors:
         with pytest.raises(ConfigError, match="a file has neither splits nor configurations"):
             load_problems(sums, split="test")
 
+    @pytest.mark.parametrize("source", ["math-500", COUNTDOWN])
+    def test_unknown_prompt_style(self, source):
+        with pytest.raises(ConfigError, match="prompt_style must be 'task' or 'compact', got 'short'"):
+            load_problems(source, prompt_style="short")
+
     def test_compact_needs_a_generator(self, sums):
         with pytest.raises(ConfigError, match="prompt_style='compact' needs a reasoning_gym: source"):
             load_problems(sums, prompt_style="compact")

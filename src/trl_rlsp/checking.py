@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from trl_rlsp.errors import ConfigError
 from trl_rlsp.verification.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -219,8 +218,6 @@ def run_check(
 
     from trl_rlsp.data import load_problems
 
-    if prompt_style not in ("task", "compact"):
-        raise ConfigError(f"prompt_style must be 'task' or 'compact', got {prompt_style!r}")
     style: Any = prompt_style
     problems = load_problems(
         dataset, split=split, name=name, columns=columns, limit=limit, seed=seed, prompt_style=style

@@ -82,7 +82,7 @@ def load_problems(
         DataError: a broken, empty or incomplete file, row or column; or nothing is left after `exclude`.
         MissingDependencyError: reasoning-gym is needed and not installed.
     """
-    _check_arguments(limit, exclude)
+    _check_arguments(limit, exclude, prompt_style)
     source, filtered = str(source), unique or exclude is not None
     if source.startswith(gym_source.PREFIX):
         _refuse_for_generators(split=split, name=name, columns=columns)
@@ -100,7 +100,9 @@ def load_problems(
     return _to_dataset(rows)
 
 
-def _check_arguments(limit: int | None, exclude: Any) -> None:
+def _check_arguments(limit: int | None, exclude: Any, prompt_style: str) -> None:
+    if prompt_style not in ("task", "compact"):
+        raise ConfigError(f"prompt_style must be 'task' or 'compact', got {prompt_style!r}")
     if isinstance(exclude, str):
         raise ConfigError(f"exclude takes rows or keys, got the text {exclude!r}: load its rows first")
     if limit is not None and limit < 1:
