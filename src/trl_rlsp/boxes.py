@@ -42,8 +42,9 @@ _PUNCTUATION = ".,;:!?"
 _SIGN = re.compile(r"[-+−±]|\\(?:pm|mp)(?![A-Za-z])")
 _SUFFIX = re.compile(
     r"(?:\\?%|\^\s*\{?\s*\\(?:circ|degree)\s*\}?|°|\\(?:text|mathrm|textbf|mbox)\s*\{[^{}]*\}(?:\^\{?\d\}?)?"
-    r"|!|\^\{?[\w-]{1,8}\}?|_\{?\w{1,8}\}?)"
+    r"|\^\{?[\w-]{1,8}\}?|_\{?\w{1,8}\}?)"
 )
+_OPERATION = re.compile(r"(?:[-+*/^}]|\s*[+*/^]|\s*\\(?:cdot|times|div|pm)(?![A-Za-z]))\s?[\d\\{(}A-Za-z](?![A-Za-z]{2})[\w\\{(}]*")
 
 
 def find_boxes(text: str, start: int = 0) -> tuple[list[Region], bool]:
@@ -97,7 +98,7 @@ def _in_context(text: str, start: int, content_start: int, content_end: int) -> 
     after = _PADDING.sub(" ", _RELATION.split(after)[0]).rstrip()
     if not in_math:
         before, after = _adjacent_before(before), _adjacent_after(after)
-    before, after = before.strip(), after.strip().rstrip(_PUNCTUATION)
+    before, after = before.strip(), after.strip().rstrip(".,;:?" if in_math else _PUNCTUATION)
     if not before and not after or not content:
         return Region(start, end, content)
     body = content if re.fullmatch(r"[\w.]+", content) and not _needs_group(before, after) else f"({content})"
@@ -146,7 +147,7 @@ def _adjacent_before(before: str) -> str:
 
 
 def _adjacent_after(after: str) -> str:
-    match = _SUFFIX.match(after) or re.match(r"(?:[-+*/^}]|\\(?:cdot|times|pm))[\w\\{(}]*", after)
+    match = _SUFFIX.match(after) or _OPERATION.match(after)
     return match.group() if match else ""
 
 

@@ -6,10 +6,13 @@ import re
 
 from trl_rlsp.boxes import Region
 
+_WORD = re.compile(r"nswer|NSWER|####")
 _PHRASE = re.compile(
-    r"(?:(?P<final>\bfinal\s+answer|####)|\banswer)(?:\s+is(?:\s*:)?|\s*[:=]|(?<=####))\**[ \t]*\n?[ \t]*(?P<rest>[^\n]{1,400})",
+    r"(?:(?P<final>final\s+answer|####)|answer)(?:\s+is(?:\s*:)?|\s*[:=]|(?<=####))\**[ \t]*\n?[ \t]*"
+    r"(?P<rest>[^\n]{1,400})",
     re.IGNORECASE,
 )
+_FINAL = re.compile(r"(?<![A-Za-z])final\s{1,5}\Z", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\s(?:because|since|which)\b")
 _DELIMITERS = re.compile(r"\$+|\\[()\[\]]|\*\*|`")
 _NEGATION_BEFORE = re.compile(
@@ -29,15 +32,21 @@ _RETRACTION_AFTER = re.compile(
 
 def find_phrases(text: str, start: int = 0) -> list[Region]:
     """Explicit answer phrases: all that say `final`, else only the last `the answer is ...`."""
-    lowered = (
-        text.find("nswer", start) >= 0 or text.find("NSWER", start) >= 0 or text.find("####", start) >= 0
-    )
-    if not lowered:
-        return []
-    found = [_phrase_region(match) for match in _PHRASE.finditer(text, start)]
-    found = [region for region in found if region.answer]
+    found = []
+    for word in _WORD.finditer(text, start):
+        match = _PHRASE.match(text, _phrase_start(text, word.start(), start))
+        if match and (region := _phrase_region(match)).answer:
+            found.append(region)
     final = [region for region in found if region.final]
     return final or found[-1:]
+
+
+def _phrase_start(text: str, at: int, start: int) -> int:
+    """Where a phrase with `nswer` or `####` at `at` begins: at `final` if that comes before `answer`."""
+    if text[at] == "#":
+        return at
+    before = _FINAL.search(text, max(start, at - 12), at - 1)
+    return before.start() if before else max(start, at - 1)
 
 
 def _phrase_region(match: re.Match[str]) -> Region:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from trl_rlsp.answers import completion_text
 from trl_rlsp.errors import ConfigError, MissingColumnError
@@ -24,11 +23,12 @@ from trl_rlsp.verification.verdict import Verdict
 KINDS = ("code", "gym", "math")
 COLUMNS = {"code": "tests", "gym": "task", "math": "solution"}
 
+_PLAIN_MESSAGE = {"role", "content"}
+
 CustomVerifier = Callable[[Sequence["Row"]], Sequence[Verdict]]
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One completion with what its row says about the right outcome.
 
     Attributes:
@@ -251,6 +251,16 @@ def _user_text(prompt: Any) -> str:
 
 def _key(row: Row) -> Hashable:
     """All that a verdict depends on."""
-    completion = row.completion if isinstance(row.completion, str) else repr(row.completion)
-    truth = row.truth if isinstance(row.truth, str) else (type(row.truth).__name__, repr(row.truth))
-    return row.kind, truth, completion, row.prompt
+    truth = row.truth if isinstance(row.truth, str) else (type(row.truth), repr(row.truth))
+    return row.kind, truth, _completion_key(row.completion), row.prompt
+
+
+def _completion_key(completion: Any) -> Hashable:
+    """A completion as a hashable value; one plain assistant message, the usual case, at once."""
+    if isinstance(completion, str):
+        return completion
+    if isinstance(completion, list) and len(completion) == 1 and completion[0].keys() == _PLAIN_MESSAGE:
+        message = completion[0]
+        if isinstance(message["content"], str):
+            return message["role"], message["content"]
+    return repr(completion)

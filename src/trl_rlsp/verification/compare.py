@@ -19,7 +19,8 @@ _UNEVALUATED = re.compile(
     r"|arccos|arctan|log|ln|exp|oint|partial|nabla|operatorname|begin)(?![A-Za-z])|!|\bC\(|\bmod\b|\|"
 )
 _STOP_WORDS = re.compile(
-    r"\b(?:or|and|not|any|other|maybe|either|if|but|no|wrong|except|none|unknown|probably|perhaps|possibly|about|else|all|is|to)\b"
+    r"\b(?:or|and|not|any|other|maybe|either|if|but|no|wrong|except|none|unknown|probably|perhaps|possibly|about|else|all|is|to"
+    r"|approximately|approx|roughly|around|nearly|almost|more|less|than|over|under|least|most)\b|[^\w\s^%/$'.-]"
 )
 _VARIABLE = re.compile(r"\\(?:alpha|beta|gamma|theta|lambda|phi)|(?<![\\A-Za-z])[A-Za-z]")
 
@@ -172,7 +173,7 @@ class _Comparison:
             return (gold.text, gold.base) == (answer.text, answer.base)
         if gold.unit and answer.unit and gold.unit != answer.unit:
             return False
-        if not gold.unit and answer.unit and _STOP_WORDS.search(answer.unit):
+        if not gold.unit and _STOP_WORDS.search(answer.unit):
             return False
         if gold.text == answer.text:
             return True
@@ -217,8 +218,9 @@ def _readable(text: str) -> bool:
 
 
 def _new_operators(gold: str, answer: str) -> bool:
-    found = set(_UNEVALUATED.findall(answer))
-    return bool(found - set(_UNEVALUATED.findall(gold)))
+    """Operators that gold does not have; all logarithms are one operator."""
+    found, known = ({op.replace("ln", "log") for op in _UNEVALUATED.findall(text)} for text in (answer, gold))
+    return bool(found - known)
 
 
 def _as_equation(shape: Shape) -> tuple[str, str] | None:

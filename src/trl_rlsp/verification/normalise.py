@@ -65,6 +65,9 @@ _THOUSANDS = re.compile(
     r"(?<![\d.,])\d{1,3}(?:\{,\}\d{3})+(?![\d])|(?<![\d.,])\d{1,3}(?:\\!,\d{3}|,\\!\d{3})+(?![\d])"
 )
 _MIXED = re.compile(r"(?<![\w.}])(\d{1,9}) +(\d{1,9})/(\d{1,9})(?![\w.])")
+_CONSTANT = re.compile(r"\\(?:mathrm|rm|text)\s*\{([eid])\}")
+_PERCENT = re.compile(r"(?<=[\d}]) *(?:\\text\s*\{\s*per ?cent\s*\}|per ?cent\b)")
+_BRACED_MARK = re.compile(r"(?<![\\A-Za-z_^}])\{([:;])\}")
 _ARG = re.compile(r"([\^_])\{(\w)\}")
 _TRAILING = re.compile(r"[.;,:\s]+$")
 
@@ -80,8 +83,10 @@ def normalise(text: str) -> str:
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
     text = _THOUSANDS.sub(lambda m: re.sub(r"[^\d]", "", m.group()), text)
     text = text.replace("\\!", "").replace("\\\\%", "%").replace("\\%", "%").replace("\\#", "#")
+    text = _CONSTANT.sub(r"\1", text)
     text = _COMMAND.sub(_synonym, text)
     text = _SPACE_COMMAND.sub(" ", text)
+    text = _PERCENT.sub("%", _BRACED_MARK.sub(r"\1", text))
     text = _TEXT.sub(_plain_text, text)
     text = _strip_spaces(text)
     if "\\frac" in text:
@@ -91,7 +96,7 @@ def normalise(text: str) -> str:
             lambda m: f"\\sqrt{m.group(1) or ''}{{{m.group('inner') or m.group(2)}}}", text
         )
     text = _ARG.sub(r"\1\2", text)
-    text = text.replace("^{\\circ}", "^\\circ").replace("**", "^").replace("+-", "-").replace("--", "+")
+    text = text.replace("^{\\circ}", "^\\circ").replace("\\{\\}", "\\emptyset ").replace("\\log_e", "\\ln").replace("**", "^").replace("+-", "-").replace("--", "+")
     text = re.sub(r"(?<![\d.])\.(\d)", r"0.\1", text)
     return _unwrap(_TRAILING.sub("", text)).removeprefix("+")
 

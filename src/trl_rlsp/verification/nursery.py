@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         handler = load(handler_name)
-        importlib.import_module(handler.__module__)
+        getattr(sys.modules[handler.__module__], "warm_up", lambda: None)()
     except Exception as error:  # the process boundary: whatever it is, the pool must hear of it
         control.sendall(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n")
         return 1

@@ -13,6 +13,7 @@ from functools import lru_cache
 MAX_BITS = 8192  # of any numerator or denominator on the way
 MAX_TEXT = 600
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|\\frac|\\cdot|[-+*/^(){}%!]|\s+|(?P<bad>.)", re.DOTALL)
+_REPEATING = re.compile(r"(\d{0,9})\.(\d{0,9})\\(?:overline|bar)(?: ?(\d)|\{(\d{1,9})\})")
 _THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
 
 
@@ -29,7 +30,7 @@ def rational(text: str) -> Fraction | None:
     """
     if len(text) > MAX_TEXT or not any(char.isdigit() for char in text):
         return None
-    text = _THOUSANDS.sub(lambda m: m.group().replace(",", ""), text)
+    text = _REPEATING.sub(_repeating, _THOUSANDS.sub(lambda m: m.group().replace(",", ""), text))
     try:
         return _Parser(_tokens(text)).value()
     except (_NotArithmetic, ZeroDivisionError):
@@ -44,6 +45,14 @@ def _tokens(text: str) -> list[str]:
         if not match.group().isspace():
             tokens.append(match.group())
     return tokens
+
+
+def _repeating(match: re.Match[str]) -> str:
+    """0.1666... = (16 - 1) / 90."""
+    whole, fixed, period = match.group(1), match.group(2), match.group(3) or match.group(4)
+    start = int(f"{whole}{fixed}" or "0")
+    top = int(f"{start}{period}") - start
+    return f"(\\frac{{{top}}}{{{'9' * len(period)}{'0' * len(fixed)}}})"
 
 
 class _Parser:

@@ -37,7 +37,7 @@ _BARE_UNIT = re.compile(
     r"lit(?:er|re)s?|ml|gallons?|dollars?|cents?|degrees?|percent|units?|mph|people|students?|ways)(?: per \w+)?(?:\^\{?\d\}?)?)\Z"
 )
 _MATRIX = re.compile(r"\\begin\{(?:p|b|B)matrix\}(.*)\\end\{(?:p|b|B)matrix\}\Z", re.DOTALL)
-_WORDS = re.compile(r"[A-Za-z][A-Za-z '\-,.]*\Z")
+_WORDS = re.compile(r"(?=.*[A-Za-z]{3})[A-Za-z][A-Za-z '\-,.]*\Z")
 _REALS = {"\\mathbb{R}", "\\mathbb R", "\\Reals", "\\R"}
 
 
@@ -180,8 +180,8 @@ def _items(text: str, separators: str = ",;") -> tuple[Shape, ...]:
 def _scalar(text: str) -> Shape:
     based = _BASED.match(text)
     if based and based.group(1)[-1].isdigit():
-        base = based.group(2) or based.group(3) or based.group(4)
-        return Shape("scalar", based.group(1), base="" if base in ("10", "ten") else base)
+        base = based.group(2) or _BASE_WORDS.get(based.group(3) or based.group(4), "?")
+        return Shape("scalar", based.group(1), base="" if base == "10" else base)
     unit = _UNIT.match(text) or _BARE_UNIT.match(text)
     if unit and not (unit.group("value").endswith("\\") or "\\text" in unit.group("value")):
         return Shape("scalar", unit.group("value"), unit=_unit_name(unit.group("unit")))
@@ -206,9 +206,11 @@ def _singular(word: str) -> str:
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
 
+_BASE_WORDS = dict(zip("two three four five six seven eight nine ten".split(), "2 3 4 5 6 7 8 9 10".split(), strict=True))
+_BASE_WORDS |= {"eleven": "11", "twelve": "12", "sixteen": "16"}
 _UNIT_SYNONYMS = {
     "centimeter": "cm", "centimetre": "cm", "meter": "m", "metre": "m", "kilometer": "km", "kilometre": "km", "inche": "in",
-    "inch": "in", "feet": "ft", "foot": "ft", "millimeter": "mm", "hr": "hour", "h": "hour", "min": "minute", "sec": "second",
+    "inch": "in", "feet": "ft", "foot": "ft", "millimeter": "mm", "hr": "hour", "hrs": "hour", "mins": "minute", "secs": "second", "yr": "year", "yrs": "year", "h": "hour", "min": "minute", "sec": "second",
     "s": "second", "gram": "g", "kilogram": "kg", "pound": "lb", "lbs": "lb", "dollar": "dollar", "cent": "cent", "unit": "unit",
     "liter": "l", "litre": "l", "milliliter": "ml", "yd": "yard", "mi": "mile", "mph": "mile per hour", "kph": "km per hour",
     "deg": "degree", "percent": "%",

@@ -71,6 +71,17 @@ def compare(item: dict[str, Any]) -> str:
     return "match" if same else "mismatch"
 
 
+def warm_up() -> None:
+    """Fill the parser's and sympy's caches before workers are forked: a cold parser takes ten times as long."""
+    samples = (
+        ("2k+2", "3k-2"), ("3\\sqrt{13}", "5\\sqrt{2}"), ("6-5i", "6+5i"), ("\\frac{\\sqrt{3}}{3}", "\\frac{1}{\\sqrt{3}}"),
+        ("7\\pi", "1260"), ("(a+5)(b+2)", "ab+10"), ("x^2+5x+6", "(x+2)(x+3)"), ("2\\cos x", "\\sin x"), ("e^{2x}", "\\ln 2"),
+        ("\\frac{x+1}{2}", "\\frac{x}{2}"), ("-\\frac{2\\pi}{3}", "|x|"), ("\\sqrt[3]{4}", "2^{n+1}"), ("\\log_2 3", "x_1"),
+    )  # fmt: skip
+    for gold, answer in samples:
+        compare({"gold": gold, "answer": answer, "tolerance": 0.0, "evaluated": True})
+
+
 @lru_cache(maxsize=1024)
 def _expression(text: str) -> sympy.Basic | None:
     """The expression a text stands for, decimals as exact fractions; `None` if it cannot be read."""
