@@ -1,1 +1,59 @@
-"""trl_rlsp: teach language models to search while they reason."""
+"""trl_rlsp: teach language models to search while they reason.
+
+Names are imported on first use, so that `import trl_rlsp` costs nothing. `rlsp_rewards` is a fresh
+`RLSPRewards()` at each access: TRL keeps and changes the list it is given.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trl_rlsp.data import load_problems
+    from trl_rlsp.rewards.exploration import LengthExploration
+    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards.suite import RLSPRewards
+    from trl_rlsp.trainers.grpo import RLSPGRPOConfig, RLSPGRPOTrainer
+    from trl_rlsp.trainers.sft import RLSPSFTConfig, RLSPSFTTrainer
+
+    rlsp_rewards: RLSPRewards
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "LengthExploration": "rewards.exploration",
+    "OutcomeVerifier": "rewards.outcome",
+    "RLSPGRPOConfig": "trainers.grpo",
+    "RLSPGRPOTrainer": "trainers.grpo",
+    "RLSPRewards": "rewards.suite",
+    "RLSPSFTConfig": "trainers.sft",
+    "RLSPSFTTrainer": "trainers.sft",
+    "load_problems": "data",
+}
+
+__all__ = [
+    "LengthExploration",
+    "OutcomeVerifier",
+    "RLSPGRPOConfig",
+    "RLSPGRPOTrainer",
+    "RLSPRewards",
+    "RLSPSFTConfig",
+    "RLSPSFTTrainer",
+    "load_problems",
+    "rlsp_rewards",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "rlsp_rewards":
+        return __getattr__("RLSPRewards")()
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

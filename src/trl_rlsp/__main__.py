@@ -1,0 +1,6 @@
+"""`python -m trl_rlsp`, also under `accelerate launch -m trl_rlsp`."""
+
+from trl_rlsp.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

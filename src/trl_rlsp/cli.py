@@ -1,0 +1,109 @@
+"""The command `rlsp`: one experiment, or one stage of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from trl_rlsp import __version__
+from trl_rlsp.errors import ConfigError, RLSPError
+
+USAGE = """\
+usage: rlsp COMMAND [ARGUMENTS]
+
+  run    RECIPE          all stages of a recipe folder, from data to report; resumes what was cut off
+  sft    --config FILE   train on demonstrations of reasoning
+  grpo   --config FILE   train by RL with the outcome verifier and an exploration reward
+  eval   --config FILE   accuracy and effort of a model, with intervals
+  check  --dataset SRC   prove that every gold answer of a data set verifies
+
+Each takes --help. Every field of a YAML file can be overridden: rlsp grpo --config FILE --learning_rate 1e-5.
+Several processes: accelerate launch -m trl_rlsp grpo --config FILE."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `rlsp`.
+
+    Args:
+        argv: arguments without the program's name; default `sys.argv[1:]`.
+
+    Returns:
+        The exit status: 0 done, 1 failed check, 2 an error that names what is wrong.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE)
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(__version__)
+        return 0
+    try:
+        return dispatch(arguments[0], arguments[1:])
+    except RLSPError as error:
+        print(f"rlsp {arguments[0]}: {type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+
+
+def dispatch(command: str, arguments: list[str]) -> int:
+    """Run one command; imports only what it needs.
+
+    Raises:
+        RLSPError: an unknown command, or whatever the command finds wrong.
+    """
+    apply_environment(arguments)
+    if command == "run":
+        from trl_rlsp.commands.pipeline import run_pipeline
+
+        return run_pipeline(arguments)
+    if command == "check":
+        from trl_rlsp.commands.evaluating import run_check_command
+
+        return run_check_command(arguments)
+    if command == "eval":
+        from trl_rlsp.commands.evaluating import run_eval
+
+        run_eval(arguments)
+        return 0
+    if command in ("sft", "grpo"):
+        from trl_rlsp.commands import training
+
+        {"sft": training.run_sft, "grpo": training.run_grpo}[command](arguments)
+        return 0
+    raise ConfigError(f"unknown command {command!r}; the commands are run, sft, grpo, eval, check")
+
+
+def apply_environment(arguments: list[str]) -> None:
+    """Set the `env` of the YAML file before torch is imported, which reads its thread count only then.
+
+    Values already set in the environment win.
+
+    Raises:
+        ConfigError: the file does not exist or is not a YAML mapping.
+    """
+    if "--config" not in arguments[:-1]:
+        return
+    for name, value in read_yaml(Path(arguments[arguments.index("--config") + 1])).get("env", {}).items():
+        os.environ.setdefault(name, str(value))
+
+
+def read_yaml(path: Path) -> dict:
+    """A flat YAML file as a mapping.
+
+    Raises:
+        ConfigError: the file does not exist or is not a YAML mapping.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {str(path)!r}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"{path} must hold a YAML mapping of `field: value` lines, got {type(content).__name__}"
+        )
+    return content

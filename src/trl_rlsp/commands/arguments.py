@@ -1,0 +1,237 @@
+"""The fields that a stage's flat YAML file may hold beside those of TRL's own dataclasses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from trl_rlsp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from trl_rlsp.rewards.suite import RLSPRewards
+
+
+@dataclass
+class ProblemArguments:
+    """Where the problems come from; see `trl_rlsp.load_problems`.
+
+    Args:
+        dataset: preset, hub id, file, or `reasoning_gym:TASK?param=value`.
+        dataset_split: split of a hub data set.
+        dataset_config: configuration of a hub data set.
+        dataset_columns: role -> column, as a mapping.
+        dataset_limit: at most this many problems.
+        dataset_seed: seed of the draw, and of a generator.
+        unique_problems: keep one row of each problem.
+        exclude: source of problems that must not occur; its split is `exclude_split`.
+        exclude_split: split of `exclude`.
+        system_prompt: the system message; "default" asks for reasoning and a box, "none" is none.
+        prompt_style: "task", or "compact" for generated problems in their shortest form.
+    """
+
+    dataset: str | None = field(
+        default=None, metadata={"help": "preset, hub id, file, or reasoning_gym:TASK?param=value"}
+    )
+    dataset_split: str | None = field(default=None, metadata={"help": "split of a hub data set"})
+    dataset_config: str | None = field(default=None, metadata={"help": "configuration of a hub data set"})
+    dataset_columns: dict | str | None = field(default=None, metadata={"help": "role -> column, as JSON"})
+    dataset_limit: int | None = field(default=None, metadata={"help": "at most this many problems"})
+    dataset_seed: int = field(default=0, metadata={"help": "seed of the draw, and of a generator"})
+    unique_problems: bool = field(default=False, metadata={"help": "keep one row of each problem"})
+    exclude: str | None = field(default=None, metadata={"help": "source of problems that must not occur"})
+    exclude_split: str | None = field(default=None, metadata={"help": "split of `exclude`"})
+    system_prompt: str = field(default="default", metadata={"help": "'default', 'none', or the text"})
+    prompt_style: str = field(
+        default="task", metadata={"help": "'task', or 'compact' for generated problems"}
+    )
+
+    def __post_init__(self) -> None:
+        if isinstance(self.dataset_columns, str):
+            try:
+                self.dataset_columns = json.loads(self.dataset_columns)
+            except ValueError as error:
+                raise ConfigError(
+                    f'dataset_columns is a mapping such as \'{{"problem": "question"}}\', '
+                    f"got {self.dataset_columns!r}"
+                ) from error
+
+    def system_message(self) -> str | None:
+        """The system message that `system_prompt` stands for."""
+        from trl_rlsp.data import DEFAULT_SYSTEM_PROMPT
+
+        return {"default": DEFAULT_SYSTEM_PROMPT, "none": None}.get(self.system_prompt, self.system_prompt)
+
+    def required(self) -> str:
+        """The source, or a ConfigError that says how to give one."""
+        if not self.dataset:
+            raise ConfigError("no data: set `dataset` in the YAML file or with --dataset SOURCE")
+        return self.dataset
+
+    def load(self) -> Dataset:
+        """The problems, after whatever is wrong with the source has been reported as `RLSPError`."""
+        from trl_rlsp.data import load_problems
+
+        style: Any = self.prompt_style
+        excluded = None
+        if self.exclude:
+            excluded = load_problems(self.exclude, split=self.exclude_split, prompt_style=style)
+        return load_problems(
+            self.required(),
+            split=self.dataset_split,
+            name=self.dataset_config,
+            columns=self.dataset_columns,
+            limit=self.dataset_limit,
+            seed=self.dataset_seed,
+            unique=self.unique_problems,
+            exclude=excluded,
+            system_prompt=self.system_message(),
+            prompt_style=style,
+        )
+
+
+@dataclass
+class DemonstrationArguments(ProblemArguments):
+    """Where the demonstrations come from, and how they are written.
+
+    Args:
+        demonstrations: "file" reads (problem, reasoning, answer) rows from `dataset`; "search" writes depth-first
+            searches for the countdown problems of `dataset`.
+        demonstration_style: "messages" (loss on the assistant's turns), "prompt_completion" (loss on the
+            completion) or "plain" (text without a chat template).
+        demonstration_template: the completion; `{reasoning}` and `{answer}` are replaced.
+        drop_invalid: leave out rows without exactly one answer instead of stopping.
+        search_per_problem: "search" only: demonstrations written for each problem.
+        search_mean_attempts: "search" only: mean budget in attempts.
+        search_longest: "search" only: largest budget in attempts.
+        search_hit_share: "search" only: share of demonstrations redrawn until they end in a hit.
+    """
+
+    demonstrations: str = field(default="file", metadata={"help": "'file' or 'search'"})
+    demonstration_style: str = field(
+        default="messages", metadata={"help": "'messages', 'prompt_completion' or 'plain'"}
+    )
+    demonstration_template: str | None = field(
+        default=None, metadata={"help": "the completion, with {reasoning} and {answer}"}
+    )
+    drop_invalid: bool = field(default=False, metadata={"help": "leave out rows without exactly one answer"})
+    search_per_problem: int = field(default=1, metadata={"help": "demonstrations written for each problem"})
+    search_mean_attempts: float = field(default=8.0, metadata={"help": "mean search budget in attempts"})
+    search_longest: int = field(default=40, metadata={"help": "largest search budget in attempts"})
+    search_hit_share: float = field(default=0.5, metadata={"help": "share redrawn until they end in a hit"})
+
+    def load_rows(self, seed: int) -> Dataset:
+        """Training rows for SFT."""
+        from trl_rlsp.demonstrations import DEFAULT_TEMPLATE, load_demonstrations
+
+        style: Any = self.demonstration_style
+        template = self.demonstration_template or DEFAULT_TEMPLATE
+        if self.demonstrations == "search":
+            return self._searches(seed, template)
+        if self.demonstrations != "file":
+            raise ConfigError(f"demonstrations is 'file' or 'search', got {self.demonstrations!r}")
+        return load_demonstrations(
+            self.required(),
+            split=self.dataset_split,
+            name=self.dataset_config,
+            columns=self.dataset_columns,
+            style=style,
+            system_prompt=self.system_message(),
+            reasoning_template=template,
+            limit=self.dataset_limit,
+            seed=self.dataset_seed,
+            drop_invalid=self.drop_invalid,
+        )
+
+    def _searches(self, seed: int, template: str) -> Dataset:
+        from datasets import Dataset
+
+        from trl_rlsp.demonstrations import demonstration_rows
+        from trl_rlsp.search import search_demonstrations
+
+        style: Any = self.demonstration_style
+        found = search_demonstrations(
+            self.load(),
+            seed=seed,
+            per_problem=self.search_per_problem,
+            mean_attempts=self.search_mean_attempts,
+            longest=self.search_longest,
+            hit_share=self.search_hit_share,
+        )
+        return Dataset.from_list(demonstration_rows(found, style=style, reasoning_template=template))
+
+
+@dataclass
+class RewardArguments:
+    """The RLSP reward; see `trl_rlsp.RLSPRewards`.
+
+    Args:
+        alpha: weight of the outcome.
+        exploration: "length", or "none" for the outcome alone.
+        length_form: "bounded" or "paper".
+        length_c: length at which half of the bounded bonus is earned, in units of text.
+        length_ngram: repeated n-grams of this many units do not count.
+        gate: completions that exploration pays: "none" (all), "correct", "incorrect".
+        verifier_time_limit: seconds for one answer.
+        verifier_workers: processes that check answers.
+    """
+
+    alpha: float = field(default=0.8, metadata={"help": "weight of the outcome, above 0, at most 1"})
+    exploration: str = field(default="length", metadata={"help": "'length' or 'none'"})
+    length_form: str = field(default="bounded", metadata={"help": "'bounded' or 'paper'"})
+    length_c: float = field(default=1000.0, metadata={"help": "length that earns half of the bounded bonus"})
+    length_ngram: int = field(default=6, metadata={"help": "repeated n-grams of this length do not count"})
+    gate: str = field(default="none", metadata={"help": "'none', 'correct' or 'incorrect'"})
+    verifier_time_limit: float = field(default=2.0, metadata={"help": "seconds for one answer"})
+    verifier_workers: int = field(default=2, metadata={"help": "processes that check answers"})
+
+    def build(self) -> RLSPRewards:
+        """The reward suite.
+
+        Raises:
+            ConfigError: a value that cannot work.
+        """
+        from trl_rlsp.rewards.exploration import LengthExploration
+        from trl_rlsp.rewards.outcome import OutcomeVerifier
+        from trl_rlsp.rewards.suite import RLSPRewards
+
+        if self.exploration not in ("length", "none"):
+            raise ConfigError(f"exploration is 'length' or 'none', got {self.exploration!r}")
+        form: Any = self.length_form
+        gate: Any = self.gate
+        parts = [LengthExploration(form, C=self.length_c, ngram=self.length_ngram)]
+        verifier = OutcomeVerifier(time_limit=self.verifier_time_limit, workers=self.verifier_workers)
+        return RLSPRewards(
+            verifier, parts if self.exploration == "length" else [], alpha=self.alpha, gate=gate
+        )
+
+
+@dataclass
+class EvaluationArguments(ProblemArguments):
+    """What to evaluate and how to sample; the paper's settings by default (2502.06773, section 3).
+
+    Args:
+        model_name_or_path: hub id or folder of a model or an adapter.
+        output_dir: folder for metrics.json and samples.jsonl.
+        dtype: type of the weights.
+        num_samples: completions a problem.
+        temperature: 0 is greedy.
+        top_p: nucleus mass.
+        max_new_tokens: longest completion in tokens.
+        batch_size: sequences decoded at once.
+        seed: seed of the sampling.
+    """
+
+    model_name_or_path: str | None = field(default=None, metadata={"help": "hub id or folder of a model"})
+    output_dir: str | None = field(
+        default=None, metadata={"help": "folder for metrics.json and samples.jsonl"}
+    )
+    dtype: str = field(default="auto", metadata={"help": "type of the weights: auto, bfloat16, float32, ..."})
+    num_samples: int = field(default=1, metadata={"help": "completions a problem"})
+    temperature: float = field(default=0.7, metadata={"help": "0 is greedy"})
+    top_p: float = field(default=1.0, metadata={"help": "nucleus mass"})
+    max_new_tokens: int = field(default=8192, metadata={"help": "longest completion in tokens"})
+    batch_size: int = field(default=64, metadata={"help": "sequences decoded at once"})
+    seed: int = field(default=0, metadata={"help": "seed of the sampling"})

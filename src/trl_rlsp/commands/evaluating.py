@@ -1,0 +1,77 @@
+"""`rlsp eval` and `rlsp check`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+
+def run_eval(arguments: list[str]) -> None:
+    """Sample, score and print the figures of one model on one data set.
+
+    Args:
+        arguments: command-line arguments, `--config FILE` among them.
+
+    Raises:
+        RLSPError: data or settings that cannot work, before a model is loaded.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from trl_rlsp.commands.arguments import EvaluationArguments
+    from trl_rlsp.commands.config import parse_stage
+    from trl_rlsp.errors import ConfigError
+    from trl_rlsp.evaluation import evaluate, save_evaluation
+    from trl_rlsp.generation import Sampling, load_model
+    from trl_rlsp.reporting import evaluation_table
+
+    (settings,) = parse_stage((EvaluationArguments,), arguments, "rlsp eval")
+    if not settings.model_name_or_path:
+        raise ConfigError("no model: set `model_name_or_path` in the YAML file or on the command line")
+    sampling = Sampling(
+        n=settings.num_samples,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        max_new_tokens=settings.max_new_tokens,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+    )
+    problems = settings.load()
+    model, tokenizer = load_model(settings.model_name_or_path, dtype=settings.dtype)
+    console = Console()
+    with Progress(console=console) as progress:
+        bar = progress.add_task("sampling", total=len(problems) * sampling.n)
+        figures, samples = evaluate(
+            model, tokenizer, problems, sampling, on_batch=lambda done: progress.update(bar, completed=done)
+        )
+    if settings.output_dir:
+        save_evaluation(figures, samples, Path(settings.output_dir), asdict(settings))
+    console.print(evaluation_table({settings.model_name_or_path: figures}))
+
+
+def run_check_command(arguments: list[str]) -> int:
+    """Prove that every gold answer of a data set verifies as 1.0, and print those that don't.
+
+    Args:
+        arguments: command-line arguments.
+
+    Returns:
+        0 when every answer verifies, else 1.
+
+    Raises:
+        RLSPError: the data set cannot be loaded.
+    """
+    from trl_rlsp.checking import run_check
+    from trl_rlsp.commands.arguments import ProblemArguments
+    from trl_rlsp.commands.config import parse_stage
+
+    (source,) = parse_stage((ProblemArguments,), arguments, "rlsp check")
+    return run_check(
+        source.required(),
+        split=source.dataset_split,
+        name=source.dataset_config,
+        columns=source.dataset_columns,
+        limit=source.dataset_limit,
+        seed=source.dataset_seed,
+        prompt_style=source.prompt_style,
+    )

@@ -1,0 +1,209 @@
+"""`rlsp run RECIPE`: the stages of a recipe folder, in order, each in its own process.
+
+A recipe folder holds `grpo.yaml`, `eval.yaml` and, if there are demonstrations, `sft.yaml`; each also runs alone.
+The run folder gets one folder a stage. A complete stage is skipped, a stage that was cut off goes on from its last
+checkpoint, and a stage whose recipe or overrides have changed since is refused rather than mixed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trl_rlsp.cli import read_yaml
+from trl_rlsp.commands.training import STAGE_FILE
+from trl_rlsp.errors import ConfigError, RLSPError, SourceError
+
+SETTINGS_FILE = "settings.json"
+
+
+class StageError(RLSPError, RuntimeError):
+    """A stage ended with an error of its own."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run.
+
+    Attributes:
+        name: its name and its folder in the run folder.
+        command: `sft`, `grpo` or `eval`.
+        config: its YAML file.
+        folder: where it writes.
+        model: the model it starts from.
+        overrides: arguments that override the YAML file.
+        marker: the file whose presence means that it is complete.
+    """
+
+    name: str
+    command: str
+    config: Path
+    folder: Path
+    model: str
+    overrides: tuple[str, ...]
+    marker: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether its last file is there."""
+        return (self.folder / self.marker).is_file()
+
+    def arguments(self) -> list[str]:
+        """Arguments of `python -m trl_rlsp`."""
+        given = ["--model_name_or_path", self.model, "--output_dir", str(self.folder), *self.overrides]
+        if self.command != "eval" and "--resume_from_checkpoint" not in self.overrides:
+            given += ["--resume_from_checkpoint", "auto"]
+        return [self.command, "--config", str(self.config), *given]
+
+    def fingerprint(self) -> str:
+        """Hash of everything that decides what the stage produces, but for the model that comes before it."""
+        content = [self.command, self.config.read_text(encoding="utf-8"), self.model, *self.overrides]
+        return hashlib.sha256("\0".join(content).encode()).hexdigest()[:16]
+
+
+def run_pipeline(arguments: list[str]) -> int:
+    """Run a recipe and print the table.
+
+    Args:
+        arguments: the recipe folder, `--output_dir`, `--seed`, and overrides such as `--grpo.learning_rate 1e-5`.
+
+    Returns:
+        0.
+
+    Raises:
+        RLSPError: a recipe that cannot work, or a stage that ended with an error.
+    """
+    from rich.console import Console
+
+    from trl_rlsp.evaluation import load_evaluation
+    from trl_rlsp.reporting import evaluation_table, write_report
+
+    recipe, output, overrides = parse_run(arguments)
+    stages = plan(recipe, output, overrides)
+    console = Console()
+    started = time.monotonic()
+    for number, stage in enumerate(stages, start=1):
+        refuse_changed(stage)
+        title = f"{number}/{len(stages)} {stage.name}"
+        if stage.complete:
+            console.rule(f"{title}: complete, skipped")
+            continue
+        console.rule(f"{title} (rlsp {stage.command} --config {stage.config})")
+        execute(stage)
+    evaluations = {stage.name.partition(" ")[2]: stage.folder for stage in stages if stage.command == "eval"}
+    trained = next(stage for stage in stages if stage.command == "grpo")
+    report = write_report(output, recipe.name, evaluations, trained.folder / "trainer_state.json")
+    console.rule("result")
+    console.print(evaluation_table({name: load_evaluation(folder) for name, folder in evaluations.items()}))
+    console.print(f"{(time.monotonic() - started) / 60:.1f} minutes; report: {report}")
+    return 0
+
+
+def parse_run(arguments: list[str]) -> tuple[Path, Path, dict[str, list[str]]]:
+    """The recipe folder, the run folder, and the overrides of each command.
+
+    Raises:
+        ConfigError: an argument that is not understood, or a folder that is no recipe.
+    """
+    parser = argparse.ArgumentParser(
+        prog="rlsp run",
+        description="Run all stages of a recipe: SFT, RL, evaluation before and after, report. "
+        "Override a field of a stage with --STAGE.FIELD VALUE, e.g. --grpo.learning_rate 1e-5.",
+    )
+    parser.add_argument(
+        "recipe", type=Path, help="recipe folder with grpo.yaml, eval.yaml and perhaps sft.yaml"
+    )
+    parser.add_argument("--output_dir", type=Path, help="run folder; default runs/RECIPE-seedSEED")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every stage; default 0")
+    known, rest = parser.parse_known_args(arguments)
+    overrides = {command: ["--seed", str(known.seed)] for command in ("sft", "grpo", "eval")}
+    while rest:
+        flag = rest.pop(0)
+        command, dot, name = flag.removeprefix("--").partition(".")
+        if not flag.startswith("--") or not dot or command not in overrides or not rest:
+            raise ConfigError(
+                f"cannot read {flag!r}: an override is --STAGE.FIELD VALUE with STAGE one of sft, grpo, eval"
+            )
+        overrides[command] += [f"--{name}", rest.pop(0)]
+    for needed in ("grpo.yaml", "eval.yaml"):
+        if not (known.recipe / needed).is_file():
+            raise SourceError(f"{str(known.recipe)!r} is no recipe folder: it has no {needed}")
+    output = known.output_dir or Path("runs") / f"{known.recipe.resolve().name}-seed{known.seed}"
+    return known.recipe, output, overrides
+
+
+def plan(recipe: Path, output: Path, overrides: dict[str, list[str]]) -> list[Stage]:
+    """The stages of a recipe: evaluation of the start, SFT, its evaluation, RL, its evaluation.
+
+    Args:
+        recipe: folder with the YAML files.
+        output: run folder.
+        overrides: arguments for each command.
+
+    Raises:
+        ConfigError: the first training stage names no model.
+    """
+    has_sft = (recipe / "sft.yaml").is_file()
+    first = recipe / ("sft.yaml" if has_sft else "grpo.yaml")
+    start = read_yaml(first).get("model_name_or_path")
+    if not start:
+        raise ConfigError(f"{first} names no model: set model_name_or_path")
+    model = str(recipe / start) if (recipe / start).is_dir() else str(start)
+    stages: list[Stage] = []
+
+    def add(name: str, command: str, marker: str) -> Path:
+        folder = output / name.replace(" ", "_")
+        config = recipe / f"{command}.yaml"
+        stages.append(Stage(name, command, config, folder, model, tuple(overrides[command]), marker))
+        return folder
+
+    add("eval start", "eval", "metrics.json")
+    if has_sft:
+        model = str(add("sft", "sft", STAGE_FILE))
+        add("eval SFT", "eval", "metrics.json")
+    model = str(add("rlsp", "grpo", STAGE_FILE))
+    add("eval RLSP", "eval", "metrics.json")
+    return stages
+
+
+def refuse_changed(stage: Stage) -> None:
+    """Remember a stage's settings at its first start; refuse to go on with others.
+
+    Raises:
+        ConfigError: the folder holds work done with other settings.
+    """
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    path = stage.folder / SETTINGS_FILE
+    now = {"arguments": stage.arguments(), "fingerprint": stage.fingerprint()}
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before["fingerprint"] != now["fingerprint"]:
+            raise ConfigError(
+                f"{stage.folder} was started with other settings; give another --output_dir, or delete that "
+                "folder and those of the stages after it"
+            )
+    path.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+
+
+def execute(stage: Stage) -> None:
+    """Run a stage in its own process, its output going to the terminal.
+
+    Raises:
+        StageError: the stage ended with an error.
+    """
+    environment = {**{k: str(v) for k, v in read_yaml(stage.config).get("env", {}).items()}, **os.environ}
+    command: Sequence[str] = [sys.executable, "-m", "trl_rlsp", *stage.arguments()]
+    code = subprocess.run(command, env=environment, check=False).returncode
+    if code != 0:
+        raise StageError(
+            f"stage `{stage.name}` ended with status {code}; mend what it says above, and the same command goes "
+            "on from there"
+        )

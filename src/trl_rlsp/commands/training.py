@@ -1,0 +1,153 @@
+"""`rlsp sft` and `rlsp grpo`: one stage each, from a flat YAML file.
+
+Data and settings are checked before any model is loaded. A stage that is complete leaves `stage.json` in its
+output folder; a stage that was cut off continues from its last checkpoint with `--resume_from_checkpoint auto`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, TrainingArguments
+    from trl import ModelConfig
+
+STAGE_FILE = "stage.json"
+
+
+def run_sft(arguments: list[str]) -> None:
+    """Train on demonstrations.
+
+    Args:
+        arguments: command-line arguments, `--config FILE` among them.
+
+    Raises:
+        RLSPError: data or settings that cannot work, before a model is loaded.
+    """
+    from trl import ModelConfig, get_peft_config, get_quantization_config
+
+    from trl_rlsp.commands.arguments import DemonstrationArguments
+    from trl_rlsp.commands.config import parse_stage
+    from trl_rlsp.trainers.sft import RLSPSFTConfig, RLSPSFTTrainer
+
+    data, training, model = parse_stage(
+        (DemonstrationArguments, RLSPSFTConfig, ModelConfig), arguments, "rlsp sft"
+    )
+    rows = data.load_rows(training.seed)
+    training.model_init_kwargs = init_kwargs(model, training)
+    trainer = RLSPSFTTrainer(
+        model=model_name(model),
+        args=training,
+        train_dataset=rows,
+        processing_class=tokenizer_of(model),
+        quantization_config=get_quantization_config(model),
+        peft_config=get_peft_config(model),
+    )
+    train(trainer, training)
+
+
+def run_grpo(arguments: list[str]) -> None:
+    """Train by RL with the outcome verifier and the exploration reward.
+
+    Args:
+        arguments: command-line arguments, `--config FILE` among them.
+
+    Raises:
+        RLSPError: data or settings that cannot work, before a model is loaded.
+    """
+    from trl import ModelConfig, get_peft_config, get_quantization_config
+
+    from trl_rlsp.commands.arguments import ProblemArguments, RewardArguments
+    from trl_rlsp.commands.config import parse_stage
+    from trl_rlsp.trainers.grpo import RLSPGRPOConfig, RLSPGRPOTrainer, check_balance
+
+    data, reward, training, model = parse_stage(
+        (ProblemArguments, RewardArguments, RLSPGRPOConfig, ModelConfig), arguments, "rlsp grpo"
+    )
+    rewards = reward.build()
+    check_balance(rewards, training)
+    problems = data.load()
+    training.model_init_kwargs = init_kwargs(model, training)
+    try:
+        rewards.start()
+        trainer = RLSPGRPOTrainer(
+            model=model_name(model),
+            reward_funcs=rewards,
+            args=training,
+            train_dataset=problems,
+            processing_class=tokenizer_of(model, padding_side="left"),
+            quantization_config=get_quantization_config(model),
+            peft_config=get_peft_config(model),
+        )
+        train(trainer, training)
+    finally:
+        rewards.close()
+
+
+def model_name(model: ModelConfig) -> str:
+    """The model to train.
+
+    Raises:
+        ConfigError: none is named.
+    """
+    from trl_rlsp.errors import ConfigError
+
+    if not model.model_name_or_path:
+        raise ConfigError("no model: set `model_name_or_path` in the YAML file or on the command line")
+    return str(model.model_name_or_path)
+
+
+def tokenizer_of(model: ModelConfig, **kwargs: Any) -> PreTrainedTokenizerBase:
+    """The model's tokenizer.
+
+    Raises:
+        SourceError: there is none at that place.
+    """
+    from transformers import AutoTokenizer
+
+    from trl_rlsp.errors import SourceError
+
+    name = model_name(model)
+    try:
+        return AutoTokenizer.from_pretrained(name, revision=model.model_revision, **kwargs)
+    except OSError as error:
+        raise SourceError(
+            f"no model at {name!r}: neither a folder with a model nor a hub id that can be reached ({error})"
+        ) from error
+
+
+def init_kwargs(model: ModelConfig, training: TrainingArguments) -> dict[str, Any]:
+    """Keyword arguments of `from_pretrained`, as TRL's own scripts set them."""
+    return {
+        "revision": model.model_revision,
+        "attn_implementation": model.attn_implementation,
+        "dtype": model.dtype,
+        **(getattr(training, "model_init_kwargs", None) or {}),
+    }
+
+
+def train(trainer: Any, training: TrainingArguments) -> None:
+    """Train, save model, tokenizer and history, and mark the stage complete."""
+    from transformers.trainer_utils import get_last_checkpoint
+
+    start = time.monotonic()
+    checkpoint = training.resume_from_checkpoint
+    if checkpoint == "auto":
+        folder = Path(str(training.output_dir))
+        checkpoint = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.save_model(training.output_dir)
+    trainer.save_state()
+    if trainer.accelerator.is_main_process:
+        done = {
+            "stage": trainer._name,
+            "steps": trainer.state.global_step,
+            "resumed_from": checkpoint and Path(str(checkpoint)).name,
+            "seconds": round(time.monotonic() - start, 1),
+        }
+        Path(str(training.output_dir), STAGE_FILE).write_text(
+            json.dumps(done, indent=2) + "\n", encoding="utf-8"
+        )

@@ -1,0 +1,149 @@
+"""The before/after table, in the terminal and as `report.md`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from trl_rlsp.evaluation import Evaluation
+
+COLUMNS = ("model", "accuracy (pass@1)", "completion tokens", "search steps", "finished")
+
+
+def table_rows(results: Mapping[str, Evaluation]) -> list[tuple[str, ...]]:
+    """One row of text a model: name, accuracy, tokens, search steps, share finished, with 95 % intervals."""
+    return [
+        (
+            name,
+            result.pass_at_1.percent(),
+            result.tokens.number(),
+            result.search_steps.number(),
+            result.finished.percent(),
+        )
+        for name, result in results.items()
+    ]
+
+
+def note(results: Mapping[str, Evaluation]) -> str:
+    """What the intervals are of, and how many completions were not scorable."""
+    first = next(iter(results.values()))
+    skipped = sum(result.not_scorable for result in results.values())
+    text = f"{first.problems} problems x {first.samples} completions; 95 % bootstrap intervals over problems"
+    return f"{text}; {skipped} completions not scorable" if skipped else text
+
+
+def evaluation_table(results: Mapping[str, Evaluation]) -> Table:
+    """The table for the terminal."""
+    from rich.table import Table
+
+    table = Table(title=None, caption=note(results))
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for row in table_rows(results):
+        table.add_row(*row)
+    return table
+
+
+def markdown_table(results: Mapping[str, Evaluation]) -> str:
+    """The same table in Markdown."""
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|---" + "|---:" * (len(COLUMNS) - 1) + "|"]
+    lines += ["| " + " | ".join(row) + " |" for row in table_rows(results)]
+    return "\n".join(lines) + f"\n\n{note(results)}.\n"
+
+
+def example(folders: Mapping[str, Path], limit: int = 1200) -> str:
+    """One problem solved by the last model and not by the first, as each model answered it, in Markdown.
+
+    Args:
+        folders: model name -> folder of its evaluation, in order of training.
+        limit: longest completion shown, in characters.
+
+    Returns:
+        Empty text if there is no such problem.
+    """
+    samples = {name: read_samples(folder) for name, folder in folders.items()}
+    first, last = (next(iter(samples.values())), list(samples.values())[-1])
+    problem = next((p for p, s in last.items() if s["score"] == 1.0 and first[p]["score"] == 0.0), None)
+    if problem is None:
+        return ""
+    lines = [f"## Problem {problem}, answered by each model", ""]
+    for name, found in samples.items():
+        sample = found[problem]
+        text = sample["text"] if len(sample["text"]) <= limit else sample["text"][:limit] + " ..."
+        lines += [f"**{name}** ({sample['reason']}, {sample['tokens']} tokens)", "", *fenced(text), ""]
+    return "\n".join(lines)
+
+
+def fenced(text: str) -> list[str]:
+    """`text` as a Markdown code block that its own backticks cannot close."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return [fence + "text", text, fence]
+
+
+def read_samples(folder: Path) -> dict[int, dict]:
+    """The first sample of each problem of an evaluation."""
+    samples: dict[int, dict] = {}
+    with open(folder / "samples.jsonl", encoding="utf-8") as file:
+        for line in file:
+            sample = json.loads(line)
+            samples.setdefault(sample["problem"], sample)
+    return samples
+
+
+def training_curve(trainer_state: Path) -> str:
+    """Accuracy, length and reward over the steps of the RL stage, in Markdown.
+
+    Args:
+        trainer_state: the `trainer_state.json` of the stage.
+    """
+    history = json.loads(trainer_state.read_text(encoding="utf-8"))["log_history"]
+    columns = {
+        "step": "step",
+        "accuracy": "rewards/outcome_verifier/mean",
+        "exploration": "rewards/length_exploration/mean",
+        "tokens": "completions/mean_length",
+        "cut off": "completions/clipped_ratio",
+    }
+    logged = [entry for entry in history if columns["tokens"] in entry]
+    if not logged:
+        return ""
+    every = max(1, len(logged) // 20)
+    shown = logged[::every] if (len(logged) - 1) % every == 0 else [*logged[::every], logged[-1]]
+    lines = ["## RL, as trained (mean of each logged step)", "", "| " + " | ".join(columns) + " |"]
+    lines.append("|" + "---:|" * len(columns))
+    lines += ["| " + " | ".join(_cell(entry.get(key)) for key in columns.values()) + " |" for entry in shown]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: float | int | None) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.3g}"
+
+
+def write_report(folder: Path, name: str, evaluations: Mapping[str, Path], trainer_state: Path) -> Path:
+    """Write `report.md`: the table, one problem as each model answered it, and the course of training.
+
+    Args:
+        folder: where to write.
+        name: the recipe.
+        evaluations: model name -> folder of its evaluation, in order of training.
+        trainer_state: the `trainer_state.json` of the RL stage.
+
+    Returns:
+        The file.
+    """
+    from trl_rlsp.evaluation import load_evaluation
+
+    results = {model: load_evaluation(path) for model, path in evaluations.items()}
+    parts = [f"# {name}", "", markdown_table(results), example(evaluations), training_curve(trainer_state)]
+    path = folder / "report.md"
+    path.write_text("\n".join(parts), encoding="utf-8")
+    return path

@@ -1,0 +1,273 @@
+r"""Depth-first search for countdown, written out as text: a source of synthetic demonstrations.
+
+A countdown problem gives three or more numbers and a target; the answer is an expression that uses every number
+once and equals the target. The search combines two numbers, then goes on with the smaller set, and returns to
+the last open branch when a leaf misses the target. Every step is one operation, every leaf repeats the target
+beside its result so that the comparison is local:
+
+    6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes \boxed{ ( 6 + 3 ) * 2 }
+
+Intermediate results are integers between 0 and `limit`; this loses no solution of three numbers whose own
+intermediate results are such integers. The module knows nothing of tokenizers, models or data sources.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from trl_rlsp.errors import ConfigError, DataError
+
+SEPARATOR = "|"
+HIT = "yes"
+MISS = "no"
+
+
+@dataclass(frozen=True)
+class Term:
+    """A number with the expression that made it; `text` is parenthesised unless it is a given number."""
+
+    value: int
+    text: str
+
+    @classmethod
+    def given(cls, value: int) -> Term:
+        """A number of the problem itself."""
+        return cls(value, str(value))
+
+    @property
+    def bare(self) -> str:
+        """The expression without its outer parentheses."""
+        return self.text[2:-2] if self.text.startswith("( ") else self.text
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation `left op right = result` and the terms left after it."""
+
+    left: Term
+    op: str
+    right: Term
+    result: Term
+    rest: tuple[Term, ...]
+
+    @property
+    def written(self) -> str:
+        """The step as it stands in a trace."""
+        return f"{self.left.value} {self.op} {self.right.value} = {self.result.value}"
+
+
+@dataclass(frozen=True)
+class Trace:
+    r"""A written-out search.
+
+    Attributes:
+        reasoning: the search as text, without the final answer.
+        answer: the expression that goes into the box: the hit, or the last attempt if the search gave up.
+        solved: whether the search ended in a hit.
+        attempts: leaves compared with the target.
+    """
+
+    reasoning: str
+    answer: str
+    solved: bool
+    attempts: int
+
+
+def _apply(left: Term, op: str, right: Term, rest: tuple[Term, ...], limit: int) -> Step | None:
+    if op == "+":
+        value = left.value + right.value
+    elif op == "-":
+        value = left.value - right.value
+    elif op == "*":
+        value = left.value * right.value
+    elif right.value and left.value % right.value == 0:
+        value = left.value // right.value
+    else:
+        return None
+    if not 0 <= value <= limit:
+        return None
+    return Step(left, op, right, Term(value, f"( {left.text} {op} {right.text} )"), rest)
+
+
+def steps(terms: tuple[Term, ...], limit: int) -> list[Step]:
+    """All first operations on `terms`, without those that differ only in the order of equal numbers.
+
+    Args:
+        terms: two or more numbers still to be combined.
+        limit: largest intermediate result considered.
+    """
+    found: dict[tuple[object, ...], Step] = {}
+    for i, a in enumerate(terms):
+        for j in range(i + 1, len(terms)):
+            b, rest = terms[j], (*terms[:i], *terms[i + 1 : j], *terms[j + 1 :])
+            for op, left, right in (
+                ("+", a, b),
+                ("-", a, b),
+                ("-", b, a),
+                ("*", a, b),
+                ("/", a, b),
+                ("/", b, a),
+            ):
+                step = _apply(left, op, right, rest, limit)
+                if step is not None:
+                    key = (left.value, op, right.value, *sorted(t.value for t in rest))
+                    found.setdefault(key, step)
+    return list(found.values())
+
+
+def _leaves(terms: tuple[Term, ...], limit: int, rng: random.Random) -> Iterator[tuple[list[Step], bool]]:
+    """Depth-first over all leaves: (path from the root, whether the leaf opens a new branch)."""
+    options = steps(terms, limit)
+    if len(terms) == 2:
+        for number, step in enumerate(options):
+            yield [step], number == 0
+        return
+    rng.shuffle(options)
+    for step in options:
+        for number, (path, opens) in enumerate(_leaves((step.result, *step.rest), limit, rng)):
+            yield [step, *path], opens or number == 0
+
+
+def solutions(numbers: Iterable[int], target: int, limit: int) -> list[str]:
+    """All expressions the search can find for `target`, in search order.
+
+    Example:
+        >>> solutions([6, 3, 2], 20, limit=144)
+        ['( 6 * 3 ) + 2']
+    """
+    terms = tuple(Term.given(n) for n in numbers)
+    return [
+        p[-1].result.bare for p, _ in _leaves(terms, limit, random.Random(0)) if p[-1].result.value == target
+    ]
+
+
+def written_search(
+    numbers: Iterable[int], target: int, rng: random.Random, *, budget: int | None = None, limit: int = 144
+) -> Trace:
+    """Search for `target` depth first, in random order of branches, and write it out.
+
+    Args:
+        numbers: two or more positive integers.
+        target: the value to reach.
+        rng: source of the order of branches.
+        budget: give up after this many attempts and answer with the last one; `None` searches to the end.
+        limit: largest intermediate result considered.
+
+    Raises:
+        ConfigError: fewer than two numbers, or a budget below 1.
+    """
+    terms = tuple(Term.given(n) for n in numbers)
+    if len(terms) < 2:
+        raise ConfigError(f"a countdown problem has two or more numbers, got {[t.value for t in terms]}")
+    if budget is not None and budget < 1:
+        raise ConfigError(f"budget counts attempts and is at least 1, got {budget}")
+    parts: list[str] = []
+    attempts, last, solved = 0, "", False
+    written: list[Step] = []
+    for path, _ in _leaves(terms, limit, rng):
+        inner = path[:-1]
+        shared = sum(1 for a, b in zip(inner, written, strict=False) if a is b)
+        parts += [step.written for step in inner[shared:]]
+        written = inner
+        leaf = path[-1]
+        solved = leaf.result.value == target
+        parts.append(f"{leaf.written} ? {target} {HIT if solved else MISS}")
+        attempts, last = attempts + 1, leaf.result.bare
+        if solved or attempts == budget:
+            break
+    return Trace(f" {SEPARATOR} ".join(parts), last, solved, attempts)
+
+
+_ATTEMPT = re.compile(rf"= (\d+) \? (\d+) (?:{HIT}|{MISS})\b")
+
+
+def count_attempts(text: str) -> int:
+    """Search steps of a completion: leaves compared with the target.
+
+    Example:
+        >>> count_attempts("6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes")
+        2
+    """
+    return len(_ATTEMPT.findall(text))
+
+
+def geometric_budget(rng: random.Random, mean: float, longest: int) -> int:
+    """A search budget in attempts: geometric with the given mean, redrawn uniformly if over `longest`."""
+    budget = 1
+    while rng.random() > 1 / mean:
+        budget += 1
+    return budget if budget <= longest else rng.randint(1, longest)
+
+
+def search_demonstrations(
+    problems: Iterable[dict[str, str]],
+    *,
+    seed: int = 0,
+    per_problem: int = 1,
+    mean_attempts: float = 8.0,
+    longest: int = 40,
+    hit_share: float = 0.5,
+    limit: int = 144,
+) -> list[dict[str, object]]:
+    """Demonstrations of *patience of every length*: searches with a random budget, right or given up.
+
+    The searches are budgeted because they show the process, not the answer: a model trained on them searches, but
+    gives up early; how long to go on is left for the RL stage to learn (RLSP, 2502.06773, section 2.1).
+
+    Args:
+        problems: rows of a countdown data set, with `prompt` and the JSON string `task`.
+        seed: seed of orders and budgets.
+        per_problem: demonstrations written for each problem.
+        mean_attempts: mean of the geometric budget, in attempts.
+        longest: largest budget, in attempts.
+        hit_share: share of demonstrations redrawn (up to 20 times) until they end in a hit within their budget.
+        limit: largest intermediate result considered.
+
+    Returns:
+        Rows `prompt` (as given), `reasoning`, `answer`, `solved`, `attempts`.
+
+    Raises:
+        DataError: a row is not a countdown problem.
+    """
+    rng = random.Random(seed)
+    rows: list[dict[str, object]] = []
+    for problem in problems:
+        numbers, target = countdown_of(problem)
+        for _ in range(per_problem):
+            budget = geometric_budget(rng, mean_attempts, longest)
+            trace = written_search(numbers, target, rng, budget=budget, limit=limit)
+            if rng.random() < hit_share:
+                for _ in range(20):
+                    if trace.solved:
+                        break
+                    trace = written_search(numbers, target, rng, budget=budget, limit=limit)
+            rows.append(
+                {
+                    "prompt": problem["prompt"],
+                    "reasoning": trace.reasoning,
+                    "answer": trace.answer,
+                    "solved": trace.solved,
+                    "attempts": trace.attempts,
+                }
+            )
+    return rows
+
+
+def countdown_of(problem: dict[str, str]) -> tuple[list[int], int]:
+    """Numbers and target of a countdown row.
+
+    Raises:
+        DataError: the row's `task` is not a countdown problem.
+    """
+    try:
+        metadata = json.loads(problem["task"])["entry"]["metadata"]
+        return list(metadata["numbers"]), int(metadata["target"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            "search demonstrations need countdown rows (column `task` with numbers and target), "
+            f"got {problem.get('task')!r}; load them with `reasoning_gym:countdown`"
+        ) from error

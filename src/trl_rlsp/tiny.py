@@ -1,0 +1,82 @@
+"""A language model small enough to train on a laptop's CPU while one watches.
+
+A stock Llama configuration of well under one million parameters and a word-level tokenizer with one token for each
+integer and operator of the countdown task, with a chat template. Nothing here is special to RLSP: it stands in for
+the instruct model that a real recipe names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+LARGEST_NUMBER = 144
+SPECIAL_TOKENS = ("<pad>", "<unk>", "<eos>", "<system>", "<user>", "<assistant>")
+WORDS = ("+", "-", "*", "/", "(", ")", "=", "?", ":", "|", "yes", "no", "\\boxed{", "}")
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}"
+    "<assistant> {% generation %}{{ message['content'] }} <eos>{% endgeneration %}"
+    "{% else %}<{{ message['role'] }}> {{ message['content'] }} {% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """A word-level tokenizer: special tokens, the words of a search trace, the integers 0 to 144."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = [*SPECIAL_TOKENS, *WORDS, *map(str, range(LARGEST_NUMBER + 1))]
+    core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        eos_token="<eos>",
+        additional_special_tokens=["<system>", "<user>", "<assistant>"],
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def build_model(
+    *, seed: int = 0, hidden_size: int = 128, layers: int = 3, context: int = 512
+) -> LlamaForCausalLM:
+    """A Llama with random weights for `build_tokenizer`'s vocabulary.
+
+    Args:
+        seed: seed of the weights.
+        hidden_size: width; heads are 32 wide.
+        layers: number of transformer blocks.
+        context: longest sequence, in tokens.
+
+    Returns:
+        A float32 model in training mode; 0.66 million parameters by default.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = build_tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden_size,
+        intermediate_size=3 * hidden_size,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden_size // 32,
+        num_key_value_heads=hidden_size // 32,
+        max_position_embeddings=context,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+        tie_word_embeddings=True,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config)

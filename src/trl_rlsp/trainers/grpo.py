@@ -1,0 +1,124 @@
+"""RL with an outcome verifier and exploration rewards: TRL's `GRPOTrainer` with defaults that keep the balance.
+
+GRPO's usual division by the group's standard deviation would undo the weights of the RLSP reward: in a group whose
+verdicts are all equal, the exploration term would become the whole signal at unit size, whatever alpha says
+(Dr. GRPO, 2503.20783, section 3.1). The defaults here leave rewards as they are; settings that lose the balance are
+warned about or refused, with the reason.
+"""
+
+from __future__ import annotations
+
+import logging
+import textwrap
+from dataclasses import dataclass, field
+from typing import Any
+
+from trl import GRPOConfig, GRPOTrainer
+
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.rewards.suite import RLSPRewards
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class RLSPGRPOConfig(GRPOConfig):
+    """`GRPOConfig` with defaults that keep alpha : 1 - alpha as written.
+
+    Args:
+        scale_rewards: advantages are not divided by a standard deviation (TRL: by the group's).
+        loss_type: Dr. GRPO's, which does not favour long wrong completions.
+        max_completion_length: 4096 tokens as in the paper (TRL: 256).
+        log_completions: every completion is written as Parquet, with its rewards, for the report.
+    """
+
+    scale_rewards: str = field(default="none", metadata={"help": "'none', 'batch' or 'group'."})
+    loss_type: str = field(default="dr_grpo", metadata={"help": "Loss normalisation, as in GRPOConfig."})
+    max_completion_length: int | None = field(
+        default=4096, metadata={"help": "Longest completion in tokens."}
+    )
+    log_completions: bool = field(
+        default=True, metadata={"help": "Write completions as Parquet at each log."}
+    )
+    num_completions_to_print: int | None = field(
+        default=0, metadata={"help": "Completions printed at each log; None prints all."}
+    )
+
+
+class RLSPGRPOTrainer(GRPOTrainer):
+    """`GRPOTrainer` whose default rewards are RLSP's.
+
+    Args:
+        model: as for `GRPOTrainer`.
+        reward_funcs: as for `GRPOTrainer`; default `RLSPRewards()`.
+        args: a `GRPOConfig`; default `RLSPGRPOConfig`.
+        kwargs: as for `GRPOTrainer`.
+
+    Raises:
+        ConfigError: settings under which the exploration bonus replaces the outcome as the goal.
+    """
+
+    _tag_names = ["trl", "grpo", "rlsp"]
+    _name = "RLSP"
+    _paper = {
+        "title": "On the Emergence of Thinking in LLMs I: Searching for the Right Intuition",
+        "id": "2502.06773",
+        # docstyle-ignore
+        "citation": textwrap.dedent("""\
+            @article{ye2025emergence,
+                title        = {{On the Emergence of Thinking in LLMs I: Searching for the Right Intuition}},
+                author       = {Guanghao Ye and Khiem Duc Pham and Xinzhi Zhang and Sivakanth Gopi and Baolin Peng and Beibin Li and Janardhan Kulkarni and Huseyin A. Inan},
+                year         = 2025,
+                eprint       = {arXiv:2502.06773},
+            }"""),  # noqa: E501
+    }
+
+    def __init__(
+        self, model: Any, reward_funcs: Any = None, args: GRPOConfig | None = None, **kwargs: Any
+    ) -> None:
+        rewards = RLSPRewards() if reward_funcs is None else reward_funcs
+        if args is None:
+            name = model if isinstance(model, str) else model.config._name_or_path
+            args = RLSPGRPOConfig(f"{name.split('/')[-1] or 'model'}-RLSP")
+        if isinstance(rewards, RLSPRewards):
+            check_balance(rewards, args)
+            rewards.start()
+        super().__init__(model=model, reward_funcs=rewards, args=args, **kwargs)
+
+
+def check_balance(rewards: RLSPRewards, args: GRPOConfig) -> None:
+    """Refuse or warn about settings that lose the balance between outcome and exploration.
+
+    Raises:
+        ConfigError: group scaling, or normalisation of each reward, with an exploration bonus that wrong
+            completions earn too.
+    """
+    if not rewards.exploration or rewards.alpha == 1:
+        return
+    weights = getattr(args, "reward_weights", None)
+    if weights is not None and len(set(weights)) > 1:
+        logger.warning(
+            "reward_weights=%s change the balance that alpha=%g sets; leave them out and set alpha",
+            weights,
+            rewards.alpha,
+        )
+    per_group = str(args.scale_rewards) in ("group", "True")
+    per_reward = getattr(args, "multi_objective_aggregation", "") == "normalize_then_sum"
+    if (per_group or per_reward) and rewards.gate != "correct":
+        setting = "scale_rewards='group'" if per_group else "multi_objective_aggregation='normalize_then_sum'"
+        raise ConfigError(
+            f"{setting} makes the exploration bonus the whole signal in every group whose verdicts are equal, "
+            f"whatever alpha={rewards.alpha:g} says: completions grow while accuracy falls. Use "
+            "scale_rewards='none' or 'batch', or RLSPRewards(gate='correct'); for a study of the failure itself "
+            "use trl.GRPOTrainer."
+        )
+    if rewards.alpha <= 0.5:
+        logger.warning(
+            "alpha=%g: a wrong completion can outrank a correct one; use alpha > 0.5", rewards.alpha
+        )
+    unbounded = [e for e in rewards.exploration if getattr(e, "bounded", True) is False]
+    if unbounded:
+        logger.warning(
+            "%s is unbounded: a long wrong completion can outrank a short correct one; use form='bounded'",
+            unbounded,
+        )

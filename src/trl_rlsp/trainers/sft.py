@@ -1,0 +1,123 @@
+"""SFT on demonstrations of reasoning: TRL's `SFTTrainer`, with traces that are not cut in silence.
+
+TRL truncates at `max_length`, 1024 by default, from the end: a long trace loses its answer, and the model learns to
+reason without ever answering. This trainer counts and reports every trace that is cut.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from trl import SFTConfig, SFTTrainer
+
+from trl_rlsp.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class RLSPSFTConfig(SFTConfig):
+    """`SFTConfig` with the room that reasoning needs.
+
+    Args:
+        max_length: longest sequence in tokens; 8192 as in the paper (TRL: 1024).
+        max_cut_share: share of traces that may be cut by `max_length` before training is refused, 0 to 1.
+    """
+
+    max_length: int | None = field(
+        default=8192, metadata={"help": "Longest sequence in tokens; longer are cut."}
+    )
+    max_cut_share: float = field(
+        default=0.5,
+        metadata={"help": "Refuse to train if a larger share of the traces is cut by max_length (0 to 1)."},
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.max_cut_share <= 1:
+            raise ConfigError(f"max_cut_share is a share from 0 to 1, got {self.max_cut_share!r}")
+
+
+@dataclass(frozen=True)
+class CutTraces:
+    """How many traces of a data set `max_length` cuts.
+
+    Attributes:
+        dataset: "train" or the name of the evaluation set.
+        total: traces.
+        cut: traces longer than `max_length`.
+        longest: length of the longest trace in tokens.
+    """
+
+    dataset: str
+    total: int
+    cut: int
+    longest: int
+
+    @property
+    def share(self) -> float:
+        """Share of traces that are cut; 0.0 of none."""
+        return self.cut / self.total if self.total else 0.0
+
+
+class RLSPSFTTrainer(SFTTrainer):
+    """`SFTTrainer` that counts the traces cut by `max_length` and says so.
+
+    Takes what `SFTTrainer` takes. `trainer.cut_traces` holds one `CutTraces` per prepared data set.
+
+    Raises:
+        ConfigError: more than `max_cut_share` of the training traces would be cut.
+    """
+
+    _tag_names = ["trl", "sft", "rlsp"]
+    _name = "RLSP SFT"
+
+    def _prepare_dataset(
+        self,
+        dataset: Any,
+        processing_class: Any,
+        args: SFTConfig,
+        packing: bool,
+        formatting_func: Callable[[dict], str] | None,
+        dataset_name: str,
+    ) -> Any:
+        if args.max_length is None or not hasattr(dataset, "__len__"):
+            return super()._prepare_dataset(
+                dataset, processing_class, args, packing, formatting_func, dataset_name
+            )
+        whole = copy.copy(args)
+        whole.max_length, whole.shuffle_dataset = None, False
+        tokenized = super()._prepare_dataset(
+            dataset, processing_class, whole, False, formatting_func, dataset_name
+        )
+        cut = count_cut(tokenized, args.max_length, dataset_name)
+        self.cut_traces = [*getattr(self, "cut_traces", []), cut]
+        self._report(cut, args)
+        return super()._prepare_dataset(tokenized, processing_class, args, packing, None, dataset_name)
+
+    def _report(self, cut: CutTraces, args: SFTConfig) -> None:
+        if not cut.cut:
+            logger.info("no trace of %s is cut: the longest has %d tokens", cut.dataset, cut.longest)
+            return
+        message = (
+            f"{cut.cut} of {cut.total} traces of `{cut.dataset}` ({cut.share:.1%}) are longer than "
+            f"max_length={args.max_length} and LOSE THEIR END, answer included; the longest has {cut.longest} "
+            f"tokens. Set max_length={cut.longest}, or leave the long traces out."
+        )
+        if cut.dataset == "train" and cut.share > getattr(args, "max_cut_share", 1.0):
+            raise ConfigError(
+                f"{message} More than max_cut_share={getattr(args, 'max_cut_share', 1.0)} are cut."
+            )
+        logger.warning(message)
+
+
+def count_cut(tokenized: Any, max_length: int, name: str) -> CutTraces:
+    """Count the rows of a tokenized data set that are longer than `max_length` tokens."""
+    lengths = np.array([len(ids) for ids in tokenized["input_ids"]], dtype=int)
+    longest = int(lengths.max()) if lengths.size else 0
+    return CutTraces(name, int(lengths.size), int((lengths > max_length).sum()), longest)
