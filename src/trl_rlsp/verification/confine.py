@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ if sys.platform != "win32":
 
 MEGABYTE = 1024 * 1024
 LANDLOCK_TRUNCATE_ABI = 3
-_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_SET_PDEATHSIG = 4, 38, 1
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
@@ -44,7 +45,7 @@ def confine_this_process(memory_mb: int) -> list[str]:
     layers: dict[str, Callable[[], object]] = {
         "memory": lambda: limit_address_space(memory_mb),
         "core": lambda: set_limit("RLIMIT_CORE", 0),
-        "no_new_privs": lambda: set_process_option(_PR_SET_NO_NEW_PRIVS, 1),
+        "no_new_privs": set_no_new_privs,
         "capabilities": drop_capabilities,
         "landlock": landlock,
         "seccomp": seccomp,
@@ -111,14 +112,40 @@ def set_process_option(option: int, value: int) -> bool:
     return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
 
 
-def hide_and_die_with_parent() -> bool:
-    """Make memory and open files unreadable to others of the same user, and die when the parent dies.
+def set_no_new_privs() -> bool:
+    """No program started from here gains rights from its file, and filters may be installed without root.
 
     Returns:
-        Whether both were applied.
+        Whether the kernel took it.
     """
-    dies = set_process_option(_PR_SET_PDEATHSIG, 9)
-    return set_process_option(_PR_SET_DUMPABLE, 0) and dies
+    return set_process_option(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def die_with_parent() -> bool:
+    """Be killed when the thread that forked this process ends.
+
+    Returns:
+        Whether the kernel took it.
+    """
+    return set_process_option(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def hide_from_others() -> bool:
+    """Make memory and open files unreadable to other processes of the same user.
+
+    Returns:
+        Whether the kernel took it.
+    """
+    return set_process_option(_PR_SET_DUMPABLE, 0)
+
+
+def set_subreaper() -> bool:
+    """Become the parent of orphaned descendants, so that they can be found and ended.
+
+    Returns:
+        Whether the kernel took it.
+    """
+    return set_process_option(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def drop_capabilities() -> bool:
