@@ -186,7 +186,7 @@ def load_evaluation(folder: Path) -> Evaluation:
     try:
         figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         figures.pop("settings")
-        estimates = {k: Estimate(**v) if isinstance(v, dict) else v for k, v in figures.items()}
+        estimates: dict[str, Any] = {k: Estimate(**v) if isinstance(v, dict) else v for k, v in figures.items()}
         return Evaluation(**estimates)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{folder} holds no complete evaluation: run `rlsp eval` again ({error})") from error

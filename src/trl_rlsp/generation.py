@@ -48,9 +48,7 @@ class Sampling:
                 f"temperature is 0 or more and top_p in (0, 1], got {self.temperature!r} and {self.top_p!r}"
             )
         if self.temperature == 0 and self.n > 1:
-            raise ConfigError(
-                f"greedy decoding gives one completion a prompt, got n={self.n}; set a temperature"
-            )
+            raise ConfigError(f"greedy decoding gives one completion a prompt, got n={self.n}; set a temperature")
 
 
 @dataclass(frozen=True)
@@ -85,9 +83,7 @@ def load_model(name_or_path: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTr
     from transformers.utils import cached_file
 
     try:
-        adapter = cached_file(
-            name_or_path, "adapter_config.json", _raise_exceptions_for_missing_entries=False
-        )
+        adapter = cached_file(name_or_path, "adapter_config.json", _raise_exceptions_for_missing_entries=False)
         auto = AutoPeftModelForCausalLM if adapter else AutoModelForCausalLM
         model = auto.from_pretrained(name_or_path, **kwargs)
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, padding_side="left")
@@ -159,7 +155,9 @@ def _decode_batch(
 ) -> list[Sample]:
     inputs = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
     drawn = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
-    output: torch.Tensor = model.generate(
+    sampler: Any = model
+    decoder: Any = tokenizer
+    output: torch.Tensor = sampler.generate(
         input_ids=inputs["input_ids"],
         attention_mask=inputs["attention_mask"],
         max_new_tokens=sampling.max_new_tokens,
@@ -172,9 +170,7 @@ def _decode_batch(
         length = next((i + 1 for i, token in enumerate(ids) if token in ends), None)
         kept = ids if length is None else ids[:length]
         samples.append(
-            Sample(
-                index, tokenizer.decode(kept, skip_special_tokens=True), len(kept), truncated=length is None
-            )
+            Sample(index, tokenizer.decode(kept, skip_special_tokens=True), len(kept), truncated=length is None)
         )
     return samples
 

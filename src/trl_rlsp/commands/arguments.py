@@ -44,9 +44,7 @@ class ProblemArguments:
     exclude: str | None = field(default=None, metadata={"help": "source of problems that must not occur"})
     exclude_split: str | None = field(default=None, metadata={"help": "split of `exclude`"})
     system_prompt: str = field(default="default", metadata={"help": "'default', 'none', or the text"})
-    prompt_style: str = field(
-        default="task", metadata={"help": "'task', or 'compact' for generated problems"}
-    )
+    prompt_style: str = field(default="task", metadata={"help": "'task', or 'compact' for generated problems"})
 
     def __post_init__(self) -> None:
         if isinstance(self.dataset_columns, str):
@@ -54,9 +52,13 @@ class ProblemArguments:
                 self.dataset_columns = json.loads(self.dataset_columns)
             except ValueError as error:
                 raise ConfigError(
-                    f'dataset_columns is a mapping such as \'{{"problem": "question"}}\', '
-                    f"got {self.dataset_columns!r}"
+                    f'dataset_columns is a mapping such as \'{{"problem": "question"}}\', got {self.dataset_columns!r}'
                 ) from error
+
+    @property
+    def columns(self) -> dict[str, str] | None:
+        """`dataset_columns` as a mapping."""
+        return self.dataset_columns if isinstance(self.dataset_columns, dict) else None
 
     def system_message(self) -> str | None:
         """The system message that `system_prompt` stands for."""
@@ -82,7 +84,7 @@ class ProblemArguments:
             self.required(),
             split=self.dataset_split,
             name=self.dataset_config,
-            columns=self.dataset_columns,
+            columns=self.columns,
             limit=self.dataset_limit,
             seed=self.dataset_seed,
             unique=self.unique_problems,
@@ -136,7 +138,7 @@ class DemonstrationArguments(ProblemArguments):
             self.required(),
             split=self.dataset_split,
             name=self.dataset_config,
-            columns=self.dataset_columns,
+            columns=self.columns,
             style=style,
             system_prompt=self.system_message(),
             reasoning_template=template,
@@ -195,17 +197,15 @@ class RewardArguments:
         """
         from trl_rlsp.rewards.exploration import LengthExploration
         from trl_rlsp.rewards.outcome import OutcomeVerifier
-        from trl_rlsp.rewards.suite import RLSPRewards
+        from trl_rlsp.rewards.suite import Reward, RLSPRewards
 
         if self.exploration not in ("length", "none"):
             raise ConfigError(f"exploration is 'length' or 'none', got {self.exploration!r}")
         form: Any = self.length_form
         gate: Any = self.gate
-        parts = [LengthExploration(form, C=self.length_c, ngram=self.length_ngram)]
+        parts: list[Reward] = [LengthExploration(form, C=self.length_c, ngram=self.length_ngram)]
         verifier = OutcomeVerifier(time_limit=self.verifier_time_limit, workers=self.verifier_workers)
-        return RLSPRewards(
-            verifier, parts if self.exploration == "length" else [], alpha=self.alpha, gate=gate
-        )
+        return RLSPRewards(verifier, parts if self.exploration == "length" else [], alpha=self.alpha, gate=gate)
 
 
 @dataclass
@@ -225,9 +225,7 @@ class EvaluationArguments(ProblemArguments):
     """
 
     model_name_or_path: str | None = field(default=None, metadata={"help": "hub id or folder of a model"})
-    output_dir: str | None = field(
-        default=None, metadata={"help": "folder for metrics.json and samples.jsonl"}
-    )
+    output_dir: str | None = field(default=None, metadata={"help": "folder for metrics.json and samples.jsonl"})
     dtype: str = field(default="auto", metadata={"help": "type of the weights: auto, bfloat16, float32, ..."})
     num_samples: int = field(default=1, metadata={"help": "completions a problem"})
     temperature: float = field(default=0.7, metadata={"help": "0 is greedy"})

@@ -70,7 +70,7 @@ def run_check_command(arguments: list[str]) -> int:
         source.required(),
         split=source.dataset_split,
         name=source.dataset_config,
-        columns=source.dataset_columns,
+        columns=source.columns,
         limit=source.dataset_limit,
         seed=source.dataset_seed,
         prompt_style=source.prompt_style,

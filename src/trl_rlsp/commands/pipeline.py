@@ -118,9 +118,7 @@ def parse_run(arguments: list[str]) -> tuple[Path, Path, dict[str, list[str]]]:
         description="Run all stages of a recipe: SFT, RL, evaluation before and after, report. "
         "Override a field of a stage with --STAGE.FIELD VALUE, e.g. --grpo.learning_rate 1e-5.",
     )
-    parser.add_argument(
-        "recipe", type=Path, help="recipe folder with grpo.yaml, eval.yaml and perhaps sft.yaml"
-    )
+    parser.add_argument("recipe", type=Path, help="recipe folder with grpo.yaml, eval.yaml and perhaps sft.yaml")
     parser.add_argument("--output_dir", type=Path, help="run folder; default runs/RECIPE-seedSEED")
     parser.add_argument("--seed", type=int, default=0, help="seed of every stage; default 0")
     known, rest = parser.parse_known_args(arguments)

@@ -33,9 +33,7 @@ def run_sft(arguments: list[str]) -> None:
     from trl_rlsp.commands.config import parse_stage
     from trl_rlsp.trainers.sft import RLSPSFTConfig, RLSPSFTTrainer
 
-    data, training, model = parse_stage(
-        (DemonstrationArguments, RLSPSFTConfig, ModelConfig), arguments, "rlsp sft"
-    )
+    data, training, model = parse_stage((DemonstrationArguments, RLSPSFTConfig, ModelConfig), arguments, "rlsp sft")
     rows = data.load_rows(training.seed)
     training.model_init_kwargs = init_kwargs(model, training)
     trainer = RLSPSFTTrainer(
@@ -148,6 +146,4 @@ def train(trainer: Any, training: TrainingArguments) -> None:
             "resumed_from": checkpoint and Path(str(checkpoint)).name,
             "seconds": round(time.monotonic() - start, 1),
         }
-        Path(str(training.output_dir), STAGE_FILE).write_text(
-            json.dumps(done, indent=2) + "\n", encoding="utf-8"
-        )
+        Path(str(training.output_dir), STAGE_FILE).write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")

@@ -14,7 +14,7 @@ from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.exploration import LengthExploration
 from trl_rlsp.rewards.outcome import OutcomeVerifier
 
-Reward = Callable[..., list[float | None]]
+Reward = Callable[..., Sequence[float | None]]
 Gate = Literal["none", "correct", "incorrect"]
 
 
@@ -87,7 +87,7 @@ class RLSPRewards(list):
             raise ConfigError(f"gate is 'none', 'correct' or 'incorrect', got {gate!r}")
         self.alpha, self.gate = alpha, gate
         self.verifier: Reward = verifier if verifier is not None else OutcomeVerifier()
-        self.exploration = [LengthExploration()] if exploration is None else list(exploration)
+        self.exploration: list[Reward] = [LengthExploration()] if exploration is None else list(exploration)
         for part in (self.verifier, *self.exploration):
             if not callable(part):
                 raise ConfigError(f"a reward is a callable, got {part!r}")
@@ -100,9 +100,7 @@ class RLSPRewards(list):
         names = [part.__name__ for part in self]
         for name in set(names):
             if names.count(name) > 1:
-                raise ConfigError(
-                    f"two rewards are called {name!r}; TRL merges them in its logs: set `__name__`"
-                )
+                raise ConfigError(f"two rewards are called {name!r}; TRL merges them in its logs: set `__name__`")
 
     def __repr__(self) -> str:
         return f"RLSPRewards({list(self)!r}, alpha={self.alpha:g}, gate={self.gate!r})"
@@ -120,9 +118,7 @@ class RLSPRewards(list):
         Returns:
             B floats; `None` where the outcome is not scorable.
         """
-        columns = [
-            part(prompts=prompts, completions=completions, log_metric=log_metric, **kwargs) for part in self
-        ]
+        columns = [part(prompts=prompts, completions=completions, log_metric=log_metric, **kwargs) for part in self]
         if log_metric is not None:
             for part, column in zip(self, columns, strict=True):
                 scored = [value for value in column if value is not None]
@@ -144,7 +140,7 @@ class RLSPRewards(list):
             self.verifier.close()
 
 
-def quiet_scores(verifier: Reward, completions: Sequence[Any], kwargs: dict[str, Any]) -> list[float | None]:
+def quiet_scores(verifier: Reward, completions: Sequence[Any], kwargs: dict[str, Any]) -> Sequence[float | None]:
     """Scores of `verifier` without logging; cached by `OutcomeVerifier`, computed again by any other callable."""
     if isinstance(verifier, OutcomeVerifier):
         wanted = {name: kwargs.get(name) for name in ("prompts", "solution", "task", "tests")}
