@@ -19,14 +19,14 @@ LengthForm = Literal["bounded", "paper"]
 class LengthExploration:
     r"""Pays for the length of reasoning, with diminishing returns.
 
-    With \\(|o|\\) the effective length of a completion (see `trl_rlsp.rewards.guards`):
+    With `|o|` the effective length of a completion (see `trl_rlsp.rewards.guards`):
 
-    - `form="bounded"`: \\(|o| / (|o| + C)\\), in [0, 1). With alpha > 0.5 a correct completion always outranks a
+    - `form="bounded"`: `|o| / (|o| + C)`, in [0, 1). With alpha > 0.5 a correct completion always outranks a
       wrong one.
-    - `form="paper"`: \\(-C / |o|\\), with \\(|o|\\) at least 1, in [-C, 0) (RLSP, 2502.06773, section 2.2). It is
+    - `form="paper"`: `-C / |o|`, with `|o|` at least 1, in [-C, 0) (RLSP, 2502.06773, section 2.2). It is
       unbounded below: a long wrong completion can outrank a short correct one.
 
-    Both have the same shape for long completions: \\(|o| / (|o| + C) = 1 - C / (|o| + C)\\).
+    Both have the same shape for long completions: `|o| / (|o| + C) = 1 - C / (|o| + C)`.
 
     Args:
         form: which of the two.
@@ -96,7 +96,7 @@ class LengthExploration:
         prompts: Sequence[Any] | None = None,
         completion_ids: Sequence[Sequence[int]] | None = None,
     ) -> list[int]:
-        """The B lengths \\(|o|\\) that are paid for."""
+        """The B lengths `|o|` that are paid for."""
         if not self.guarded and completion_ids is not None:
             return [len(ids) for ids in completion_ids]
         if not self.guarded:

@@ -57,7 +57,7 @@ def novel_units(text: str, *, ngram: int, before: str = "") -> int:
 
     Example:
         >>> novel_units("try 2 . try 3 . try 2 .", ngram=3)
-        7
+        6
     """
     sequence = units(text)
     fresh = [True] * len(sequence)

@@ -1,4 +1,4 @@
-"""The outcome verifier: 1.0 for a right final answer, 0.0 for a wrong one, `None` where it cannot be scored.
+"""The outcome verifier: 1.0 for a right final answer, 0.0 for a wrong one, a share for programs, `None` = not scorable.
 
 R_outcome(q, o) = 1[Ver(q, o)] (RLSP, arXiv 2502.06773, eq. 1). Each row says how it is verified: `tests` by running
 the program, `task` by a reasoning-gym scorer, `solution` by mathematical equality.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from trl_rlsp.answers import completion_text
-from trl_rlsp.errors import ConfigError, MissingColumnError
+from trl_rlsp.errors import ConfigError
 from trl_rlsp.verification import gym as gym_verification
 from trl_rlsp.verification import math as math_verification
 from trl_rlsp.verification.cache import VerdictCache
@@ -118,7 +118,7 @@ class OutcomeVerifier:
             log_metric, log_extra: TRL's loggers; shares of the reasons, and the reason beside each completion.
 
         Raises:
-            MissingColumnError: none of the three columns was passed.
+            ConfigError: none of the three columns was passed.
         """
         _require_column(solution, task, tests, kwargs)
         found = self.verdicts(completions, prompts=prompts, solution=solution, task=task, tests=tests)
@@ -170,9 +170,11 @@ class OutcomeVerifier:
         try:
             from trl_rlsp.verification.code import verify_code
         except ImportError as error:
-            raise ConfigError(f"rows with `tests` need trl_rlsp.verification.code, which cannot be imported: {error}") from error
+            raise ConfigError(
+                f"rows with `tests` need trl_rlsp.verification.code, which cannot be imported: {error}"
+            ) from error
         items = [(completion_text(row.completion), row.truth) for row in rows]
-        return verify_code(items, **self.code_options)
+        return verify_code(items, prompts=[row.prompt for row in rows], **self.code_options)
 
     def start(self, kinds: Sequence[str] = ("math",)) -> None:
         """Warm the workers of the given kinds (`math`, `gym`) in the background; returns at once."""
@@ -212,7 +214,7 @@ def _check_arguments(
 def _require_column(solution: Any, task: Any, tests: Any, others: Mapping[str, Any]) -> None:
     if solution is None and task is None and tests is None:
         received = ", ".join(sorted(others)) or "none"
-        raise MissingColumnError(
+        raise ConfigError(
             "the outcome verifier needs one of the columns solution, task, tests; other columns received: "
             f"{received}. Rename the data set's answer column, e.g. dataset.rename_column('answer', 'solution')"
         )

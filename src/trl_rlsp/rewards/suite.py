@@ -1,8 +1,8 @@
 r"""`RLSPRewards`: an outcome verifier and exploration rewards as one thing that TRL takes.
 
-RLSP's reward (2502.06773, eq. 1) is \\(R = \alpha \cdot V + (1 - \alpha) \cdot R_{ex}\\). The suite is a list whose
-plain sum is \\(R / \alpha = V + \frac{1 - \alpha}{\alpha} R_{ex}\\), so that TRL's `rewards/outcome_verifier/mean` is
-the accuracy whatever alpha is. TRL ignores weights set on reward functions; the scale is in the values.
+RLSP's reward (2502.06773, eq. 1) is `R = alpha * V + (1 - alpha) * R_ex`. The suite is a list whose plain sum is
+`R / alpha = V + (1 - alpha) / alpha * R_ex`, so that TRL's `rewards/outcome_verifier/mean` is the accuracy whatever
+alpha is. TRL ignores weights set on reward functions; the scale is in the values.
 """
 
 from __future__ import annotations
