@@ -22,7 +22,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-BUILT_IN = ["42", "\\frac{3}{4}", "3\\sqrt{13}", "6-5i", "2k+2", "(3,4]", "x^2+5x+6", "90^\\circ", "1,-2", "\\text{even}"]
+BUILT_IN = [
+    "42",
+    "\\frac{3}{4}",
+    "3\\sqrt{13}",
+    "6-5i",
+    "2k+2",
+    "(3,4]",
+    "x^2+5x+6",
+    "90^\\circ",
+    "1,-2",
+    "\\text{even}",
+]
 REASONING = "We set up the equation and solve it step by step, checking each case in turn. "
 
 Batch = tuple[list[Any], list[str]]
@@ -84,7 +95,13 @@ def groups(golds: list[str], size: int) -> Batch:
 
 def same_value(gold: str, rng: random.Random) -> str:
     """The gold answer as a model may write it."""
-    variants = [gold, gold, gold.replace("\\frac", "\\dfrac"), f" {gold} ", gold.replace("(", "\\left(").replace(")", "\\right)")]
+    variants = [
+        gold,
+        gold,
+        gold.replace("\\frac", "\\dfrac"),
+        f" {gold} ",
+        gold.replace("(", "\\left(").replace(")", "\\right)"),
+    ]
     return rng.choice(variants)
 
 

@@ -101,7 +101,7 @@ def _message_texts(completion: Completion | None) -> tuple[str, str]:
         return "", ""
     if len(turns) == 1 and not any(key in turns[0] for key in _REASONING_KEYS):
         return "", _content_text(turns[0].get("content"))
-    earlier = []
+    earlier: list[str] = []
     for turn in turns:
         earlier.extend(_content_text(turn.get(key)) for key in _REASONING_KEYS)
         earlier.append(_content_text(turn.get("content")))
@@ -128,10 +128,10 @@ def _parse(earlier: str, text: str, delimiter: str | None, allow_list: bool) -> 
     if not regions:
         return ParsedCompletion(text, whole, None, "unfinished" if cut_off else "no_answer")
     reasoning = whole[: len(whole) - len(text) + min(region.start for region in regions)]
-    answer, reason = _one_answer(regions, allow_list)
     if cut_off:
-        answer, reason = None, "unfinished"
-    elif answer is not None and retracted(text, regions[-1].start, regions[-1].end):
+        return ParsedCompletion(text, reasoning, None, "unfinished")
+    answer, reason = _one_answer(regions, allow_list)
+    if answer is not None and retracted(text, regions[-1].start, regions[-1].end):
         answer, reason = None, "no_answer"
     return ParsedCompletion(text, reasoning, answer, reason)
 
@@ -165,9 +165,7 @@ def _one_answer(
 ) -> tuple[str | None, Literal["no_answer", "several_answers"] | None]:
     if len(regions) > MAX_REGIONS and len({region.answer for region in regions[:MAX_REGIONS]}) > 1:
         return None, "several_answers"
-    distinct = list(
-        {_SPACING.sub("", region.answer).rstrip("."): region.answer for region in regions}.values()
-    )
+    distinct = list({_SPACING.sub("", region.answer).rstrip("."): region.answer for region in regions}.values())
     if len(distinct) == 1:
         return (distinct[0], None) if distinct[0].strip() else (None, "no_answer")
     if allow_list and all(answer.strip() for answer in distinct):

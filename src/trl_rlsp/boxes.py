@@ -22,6 +22,9 @@ class Region:
     final: bool = True
 
 
+MAX_IN_CONTEXT = 64
+"""With more boxes than this in a text, what stands around each is not looked at."""
+
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
 _TOKEN = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*\{|\\.|[{}]", re.DOTALL)
 _BARE = re.compile(r"[^\s${}\\]+")
@@ -44,7 +47,9 @@ _SUFFIX = re.compile(
     r"(?:\\?%|\^\s*\{?\s*\\(?:circ|degree)\s*\}?|°|\\(?:text|mathrm|textbf|mbox)\s*\{[^{}]*\}(?:\^\{?\d\}?)?"
     r"|\^\{?[\w-]{1,8}\}?|_\{?\w{1,8}\}?)"
 )
-_OPERATION = re.compile(r"(?:[-+*/^}]|\s*[+*/^]|\s*\\(?:cdot|times|div|pm)(?![A-Za-z]))\s?[\d\\{(}A-Za-z](?![A-Za-z]{2})[\w\\{(}]*")
+_OPERATION = re.compile(
+    r"(?:[-+*/^}]|\s*[+*/^]|\s*\\(?:cdot|times|div|pm)(?![A-Za-z]))\s?[\d\\{(}A-Za-z](?![A-Za-z]{2})[\w\\{(}]*"
+)
 
 
 def find_boxes(text: str, start: int = 0) -> tuple[list[Region], bool]:
@@ -53,7 +58,10 @@ def find_boxes(text: str, start: int = 0) -> tuple[list[Region], bool]:
     if first is None:
         return [], False
     spans, bare, still_open = _box_spans(text, first.start())
-    regions = [_in_context(text, *span) for span in spans]
+    if len(spans) > MAX_IN_CONTEXT:
+        regions = [Region(begin, end + 1, text[inside:end].strip()) for begin, inside, end in spans]
+    else:
+        regions = [_in_context(text, *span) for span in spans]
     return sorted(regions + bare, key=lambda region: region.start), still_open
 
 
@@ -99,7 +107,7 @@ def _in_context(text: str, start: int, content_start: int, content_end: int) -> 
     if not in_math:
         before, after = _adjacent_before(before), _adjacent_after(after)
     before, after = before.strip(), after.strip().rstrip(".,;:?" if in_math else _PUNCTUATION)
-    if not before and not after or not content:
+    if (not before and not after) or not content:
         return Region(start, end, content)
     body = content if re.fullmatch(r"[\w.]+", content) and not _needs_group(before, after) else f"({content})"
     return Region(start, end, f"{before}{body}{after}")
@@ -107,17 +115,13 @@ def _in_context(text: str, start: int, content_start: int, content_end: int) -> 
 
 def _innermost(content: str) -> str:
     """A box that holds nothing but another box says what the inner one says."""
-    while (
-        (inner := _BOX.match(content))
-        and content[inner.end() : inner.end() + 1] == "{"
-        and content[-1] == "}"
-    ):
+    while (inner := _BOX.match(content)) and content[inner.end() : inner.end() + 1] == "{" and content[-1] == "}":
         content = content[inner.end() + 1 : -1].strip()
     return content
 
 
 def _needs_group(before: str, after: str) -> bool:
-    return bool(before) and not _SIGN.fullmatch(before) or after.startswith("^") and "circ" not in after
+    return (bool(before) and not _SIGN.fullmatch(before)) or (after.startswith("^") and "circ" not in after)
 
 
 def _surroundings(text: str, start: int, end: int) -> tuple[str, str, bool]:
@@ -128,9 +132,7 @@ def _surroundings(text: str, start: int, end: int) -> tuple[str, str, bool]:
     closed = max((before.rfind(mark) for mark in _MATH_CLOSE[1:] if mark in before), default=-1)
     stop = min((after.find(mark) for mark in _MATH_CLOSE if mark in after), default=-1)
     # an odd number of dollars before the box on its line: it stands inside $...$
-    inside = (
-        stop >= 0 and opened > closed and (text[line_start + opened - 1] != "$" or before.count("$") % 2 == 1)
-    )
+    inside = stop >= 0 and opened > closed and (text[line_start + opened - 1] != "$" or before.count("$") % 2 == 1)
     if inside:
         return before[opened:], after[:stop], True
     return before, after.split("\n", 1)[0], False

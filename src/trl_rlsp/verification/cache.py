@@ -1,9 +1,7 @@
-"""A bounded, thread-safe memory of verdicts."""
+"""A bounded memory of verdicts, without locks: safe in threads, and in a child forked while a thread writes."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
 
@@ -11,33 +9,37 @@ from trl_rlsp.verification.verdict import Verdict
 
 
 class VerdictCache:
-    """The last `size` verdicts, least recently stored first out.
+    """Keeps at least the last `size` / 2 verdicts and at most `size`, in two generations.
 
     Args:
-        size: entries kept.
+        size: the most entries kept.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._entries: OrderedDict[Hashable, Verdict] = OrderedDict()
-        self._lock = threading.Lock()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all verdicts."""
+        self._young: dict[Hashable, Verdict] = {}
+        self._old: dict[Hashable, Verdict] = {}
 
     def get(self, key: Hashable) -> Verdict | None:
-        """The verdict stored for a key."""
-        return self._entries.get(key)
+        """The verdict stored for a key, `None` if there is none."""
+        return self._young.get(key) or self._old.get(key)
 
     def put(self, key: Hashable, verdict: Verdict) -> None:
-        """Store a verdict, dropping the oldest one over the size."""
-        with self._lock:
-            self._entries[key] = verdict
-            while len(self._entries) > self.size:
-                self._entries.popitem(last=False)
+        """Store a verdict; once half the size is reached, the older half is dropped."""
+        if len(self._young) >= max(1, self.size // 2):
+            self._old, self._young = self._young, {}
+        self._young[key] = verdict
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._young.keys() | self._old.keys())
 
     def __getstate__(self) -> dict[str, Any]:
         return {"size": self.size}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["size"])  # type: ignore[misc]
+        self.size = state["size"]
+        self.clear()

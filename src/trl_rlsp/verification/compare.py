@@ -7,9 +7,9 @@ say `Undecided` otherwise, and in a worker with symbolic leaves.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol
 
 from trl_rlsp.verification.rational import rational
 from trl_rlsp.verification.shapes import MAX_ITEMS, Shape, shape_of
@@ -104,7 +104,7 @@ class _Comparison:
 
     def same(self, gold: Shape, answer: Shape) -> bool:
         if gold.name and answer.name and gold.kind == answer.kind and gold.name != answer.name:
-            return self._both_intervals(gold, answer) and self._items(gold, answer, ordered=True)
+            return False
         if gold.kind == "equation" or (answer.kind == "equation" and gold.name and _VARIABLE.search(gold.text)):
             return self._equations(gold, answer)
         if answer.kind in ("equation", "chain"):
@@ -127,10 +127,6 @@ class _Comparison:
         if gold.kind == "matrix" and answer.kind == "matrix":
             return self._items(gold, answer, ordered=True)
         return gold.kind == answer.kind == "scalar" and self._scalars(gold, answer)
-
-    @staticmethod
-    def _both_intervals(gold: Shape, answer: Shape) -> bool:
-        return gold.kind == answer.kind == "tuple" and False
 
     def _items(self, gold: Shape, answer: Shape, *, ordered: bool) -> bool:
         if len(gold.items) != len(answer.items) or len(gold.items) > MAX_ITEMS:
@@ -185,21 +181,13 @@ class _Comparison:
         return self.leaves.equal(gold.text, answer.text)
 
 
-def _all_decided(test, pairs) -> bool:  # type: ignore[no-untyped-def]
+def _all_decided(test: Callable[[Any, Any], bool], pairs: Sequence[tuple[Any, Any]]) -> bool:
     """All pairs pass; one that fails settles it, even beside undecided ones."""
-    undecided = False
-    for pair in pairs:
-        try:
-            if not test(*pair):
-                return False
-        except Undecided:
-            undecided = True
-    if undecided:
-        raise Undecided
-    return True
+    return not _any_decided(lambda a, b: not test(a, b), pairs)
 
 
-def _any_decided(test, pairs) -> bool:  # type: ignore[no-untyped-def]
+def _any_decided(test: Callable[[Any, Any], bool], pairs: Sequence[tuple[Any, Any]]) -> bool:
+    """Some pair passes; one that passes settles it, even beside undecided ones."""
     undecided = False
     for pair in pairs:
         try:

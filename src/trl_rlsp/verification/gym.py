@@ -1,15 +1,13 @@
 """Verdicts on reasoning-gym tasks, by each task's own scorer, in confined worker processes.
 
 Some scorers evaluate the model's text as Python (`eval`, sympy's `parse_expr`). So they never run in this process,
-and text that could be more than an answer, an attribute, a builtin's name, a dunder, is refused before such a scorer
-sees it: it could otherwise rewrite the scorer and pay itself.
+and text that could do more than state an answer (call anything but a mathematical function, reach into an attribute) is
+refused before such a scorer sees it: it could otherwise rewrite the scorer and pay itself.
 """
 
 from __future__ import annotations
 
-import builtins
 import json
-import keyword
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,23 +30,32 @@ from trl_rlsp.verification.verdict import Verdict
 HANDLER = "trl_rlsp.verification.gym_worker:score"
 MAX_ANSWER = 20_000
 
-EVALUATING_TASKS = frozenset(
+_EVALUATING = (
     "string_insertion spiral_matrix number_sorting binary_matrix n_queens puzzle24 countdown polynomial_multiplication "
-    "simple_integration intermediate_integration".split()
+    "simple_integration intermediate_integration"
 )
+EVALUATING_TASKS = frozenset(_EVALUATING.split())
 """Tasks whose scorer evaluates the answer (read in reasoning-gym 0.1.25)."""
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
-_DANGEROUS = frozenset(dir(builtins)) | frozenset(keyword.kwlist)
-_HARMLESS = frozenset("abs max min sum pow round int float True False None and or not in is".split())
-_ATTRIBUTE = re.compile(r"\.\s*[A-Za-z_]|__|[\\@;`]|\bN\s*\(|:=")
+_FUNCTION_NAMES = "sin cos tan cot sec csc asin acos atan sinh cosh tanh exp log ln sqrt abs Abs"
+_FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
+_CALL = re.compile(r"([A-Za-z_]\w*|[)\]}\"'])\s*\(")
+_ATTRIBUTE = re.compile(r"\.\s*[A-Za-z_]|__|[\\@;`]|:=|\b(?:lambda|import|yield|await|for)\b")
 _BIG_POWER = re.compile(r"\*\*\s*\(?\s*-?\d{4,}|\*\*[^*]*\*\*[^*]*\*\*")
 _LATEX_TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _LATEX_FRAC = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
-_LATEX_SIGNS = (
-    ("\\times", "*"), ("\\cdot", "*"), ("\\div", "/"), ("\\left", ""), ("\\right", ""), ("×", "*"), ("·", "*"), ("÷", "/"),
-    ("−", "-"), ("\\,", " "), ("\\;", " "), ("\\ ", " "), ("$", ""), ("\\{", "{"), ("\\}", "}"), ("\\_", "_"),
-)  # fmt: skip
+_LATEX_OF = {  # plain text and the signs it stands for
+    "*": "\\times \\cdot × ·",
+    "/": "\\div ÷",
+    "-": "−",
+    " ": "\\, \\; \\:",
+    "": "\\left \\right $",
+    "{": "\\{",
+    "}": "\\}",
+    "_": "\\_",
+}
+_LATEX_SIGNS = [(latex, plain) for plain, signs in _LATEX_OF.items() for latex in signs.split()]
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,8 @@ def refused(task: str, answer: str) -> bool:
     text = plain_answer(answer)
     if len(text) > 2000 or _ATTRIBUTE.search(text) or _BIG_POWER.search(text.replace("^", "**")):
         return True
-    return any(word in _DANGEROUS and word not in _HARMLESS for word in _WORD.findall(text))
+    names_only = all(len(word) == 1 and word.islower() for word in _WORD.findall(text) if word not in _FUNCTIONS)
+    return any(called not in _FUNCTIONS and not (called == ")" and names_only) for called in _CALL.findall(text))
 
 
 def plain_answer(answer: str) -> str:

@@ -16,28 +16,83 @@ MAX_DEPTH = 40
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-_UNICODE = {
-    "−": "-", "–": "-", "﹣": "-", "×": "\\cdot ", "·": "\\cdot ", "⋅": "\\cdot ", "∙": "\\cdot ", "÷": "/", "∕": "/", "⁄": "/",
-    "π": "\\pi ", "∞": "\\infty ", "≤": "\\le ", "≥": "\\ge ", "⩽": "\\le ", "⩾": "\\ge ", "≠": "\\ne ", "±": "\\pm ", "∓": "\\mp ",
-    "≈": "\\approx ", "∪": "\\cup ", "∩": "\\cap ", "∅": "\\emptyset ", "∈": "\\in ", "°": "^\\circ ", "º": "^\\circ ",
-    "√": "\\sqrt ", "∑": "\\sum ", "∫": "\\int ", "ℝ": "\\mathbb{R}", "…": "\\dots ", "′": "'",
-    "α": "\\alpha ", "β": "\\beta ", "γ": "\\gamma ", "δ": "\\delta ", "ε": "\\epsilon ", "θ": "\\theta ", "λ": "\\lambda ",
-    "μ": "\\mu ", "ρ": "\\rho ", "σ": "\\sigma ", "τ": "\\tau ", "φ": "\\phi ", "ω": "\\omega ", "Δ": "\\Delta ",
-}  # fmt: skip
+_UNICODE_OF = {
+    "-": "−–﹣",
+    "\\cdot ": "×·⋅∙",
+    "/": "÷∕⁄",
+    "^\\circ ": "°º",
+    "\\le ": "≤⩽",
+    "\\ge ": "≥⩾",
+    "'": "′",
+    "\\mathbb{R}": "ℝ",
+}
+_NAMES = dict(
+    zip(
+        "π∞≠±∓≈∪∩∅∈√∑∫…αβγδεθλμρστφωΔ",
+        [
+            "pi",
+            "infty",
+            "ne",
+            "pm",
+            "mp",
+            "approx",
+            "cup",
+            "cap",
+            "emptyset",
+            "in",
+            "sqrt",
+            "sum",
+            "int",
+            "dots",
+            "alpha",
+            "beta",
+            "gamma",
+            "delta",
+            "epsilon",
+            "theta",
+            "lambda",
+            "mu",
+            "rho",
+            "sigma",
+            "tau",
+            "phi",
+            "omega",
+            "Delta",
+        ],
+        strict=True,
+    )
+)
+_UNICODE = {char: latex for latex, chars in _UNICODE_OF.items() for char in chars}
+_UNICODE |= {char: f"\\{name} " for char, name in _NAMES.items()}
 _VULGAR = re.compile("[¼½¾⅐-⅞]")
 _SUPER_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
 _SUB_RUN = re.compile("[₀-₉]+")
-_SYNONYMS = {
-    "dfrac": "\\frac", "tfrac": "\\frac", "cfrac": "\\frac", "leq": "\\le", "geq": "\\ge", "neq": "\\ne", "leqslant": "\\le",
-    "geqslant": "\\ge", "lt": "<", "gt": ">", "times": "\\cdot", "ast": "\\cdot", "div": "/", "lbrace": "\\{", "rbrace": "\\}",
-    "lbrack": "[", "rbrack": "]", "varnothing": "\\emptyset", "infin": "\\infty", "ldots": "\\dots", "cdots": "\\dots",
-    "dotsc": "\\dots", "degree": "^\\circ", "operatorname": "", "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "dbinom": "\\binom",
-    "tbinom": "\\binom", "textdollar": "", "left": "", "right": "", "big": "", "Big": "", "bigl": "", "bigr": "", "Bigl": "",
-    "Bigr": "", "bigg": "", "Bigg": "", "displaystyle": "", "textstyle": "", "limits": "", "quad": " ", "qquad": " ", "hfill": "",
-    "cong": "\\approx", "simeq": "\\approx", "exp": "\\exp", "ln": "\\ln", "thinspace": "", "nobreak": "", "iff": "\\iff",
-    "textrm": "\\text", "mathrm": "\\text", "textbf": "\\text", "mbox": "\\text", "textit": "\\text", "textnormal": "\\text",
-    "textsf": "\\text", "hbox": "\\text", "bmatrix": "pmatrix", "mathbf": "", "boldsymbol": "", "mathit": "", "bf": "", "bold": "",
-}  # fmt: skip
+_COMMANDS_OF = {  # what stands for each group of commands; "" drops them
+    "\\frac": "dfrac tfrac cfrac",
+    "\\binom": "dbinom tbinom",
+    "\\le": "leq leqslant",
+    "\\ge": "geq geqslant",
+    "\\ne": "neq",
+    "<": "lt",
+    ">": "gt",
+    "\\cdot": "times ast",
+    "/": "div",
+    "\\{": "lbrace",
+    "\\}": "rbrace",
+    "[": "lbrack",
+    "]": "rbrack",
+    "|": "lvert rvert vert mid",
+    "\\emptyset": "varnothing",
+    "\\infty": "infin",
+    "\\dots": "ldots cdots dotsc",
+    "^\\circ": "degree",
+    "\\approx": "cong simeq",
+    "\\text": "textrm mathrm textbf mbox textit textnormal textsf hbox",
+    " ": "quad qquad",
+    "": "operatorname textdollar left right big Big bigl bigr Bigl Bigr bigg Bigg displaystyle textstyle limits hfill "
+    "thinspace nobreak mathbf boldsymbol mathit bf bold",
+}
+_SYNONYMS = {name: latex for latex, names in _COMMANDS_OF.items() for name in names.split()}
 _COMMAND = re.compile(r"\\([A-Za-z]+)\s*")
 _SPACE_COMMAND = re.compile(r"\\[,;:! ]|(?<!\\)~|\\\$|\$")
 _TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
@@ -57,17 +112,21 @@ _FUNCTION_TEXT = {
     "arctan",
     "cis",
 }
-_FRAC_SHORT = re.compile(
-    r"\\frac\s*(?:(\d)\s*(\d)|(\d)\s*(?=\{)|(?P<brace>\{[^{}]*\})\s*([\da-z])(?![\w]*\}))"
-)
+_FRAC_SHORT = re.compile(r"\\frac\s*(?:(\d)\s*(\d)|(\d)\s*(?=\{)|(?P<brace>\{[^{}]*\})\s*([\da-z])(?![\w]*\}))")
 _SQRT_SHORT = re.compile(r"\\sqrt\s*(\[[^\]]*\])?\s*(\d+|[a-z]|\\pi|\((?P<inner>[^()]*)\))")
-_THOUSANDS = re.compile(
-    r"(?<![\d.,])\d{1,3}(?:\{,\}\d{3})+(?![\d])|(?<![\d.,])\d{1,3}(?:\\!,\d{3}|,\\!\d{3})+(?![\d])"
-)
+_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:\{,\}\d{3})+(?![\d])|(?<![\d.,])\d{1,3}(?:\\!,\d{3}|,\\!\d{3})+(?![\d])")
 _MIXED = re.compile(r"(?<![\w.}])(\d{1,9}) +(\d{1,9})/(\d{1,9})(?![\w.])")
 _CONSTANT = re.compile(r"\\(?:mathrm|rm|text)\s*\{([eid])\}")
 _PERCENT = re.compile(r"(?<=[\d}]) *(?:\\text\s*\{\s*per ?cent\s*\}|per ?cent\b)")
 _BRACED_MARK = re.compile(r"(?<![\\A-Za-z_^}])\{([:;])\}")
+_SPELLINGS = (
+    ("^{\\circ}", "^\\circ"),
+    ("\\{\\}", "\\emptyset "),
+    ("\\log_e", "\\ln"),
+    ("**", "^"),
+    ("+-", "-"),
+    ("--", "+"),
+)
 _ARG = re.compile(r"([\^_])\{(\w)\}")
 _TRAILING = re.compile(r"[.;,:\s]+$")
 
@@ -79,6 +138,8 @@ def normalise(text: str) -> str:
     >>> normalise(r" $\\dfrac{1}{2}$ "), normalise(r"\\frac12"), normalise("7²")
     ('\\\\frac{1}{2}', '\\\\frac{1}{2}', '7^2')
     """
+    if len(text) > 2 * MAX_CHARS:
+        return "".join(text.split())
     text = to_latex(text).strip().replace("\\\\", "\\cr ")
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
     text = _THOUSANDS.sub(lambda m: re.sub(r"[^\d]", "", m.group()), text)
@@ -92,11 +153,10 @@ def normalise(text: str) -> str:
     if "\\frac" in text:
         text = _FRAC_SHORT.sub(_full_frac, text)
     if "\\sqrt" in text:
-        text = _SQRT_SHORT.sub(
-            lambda m: f"\\sqrt{m.group(1) or ''}{{{m.group('inner') or m.group(2)}}}", text
-        )
+        text = _SQRT_SHORT.sub(lambda m: f"\\sqrt{m.group(1) or ''}{{{m.group('inner') or m.group(2)}}}", text)
     text = _ARG.sub(r"\1\2", text)
-    text = text.replace("^{\\circ}", "^\\circ").replace("\\{\\}", "\\emptyset ").replace("\\log_e", "\\ln").replace("**", "^").replace("+-", "-").replace("--", "+")
+    for spelling, usual in _SPELLINGS:
+        text = text.replace(spelling, usual)
     text = re.sub(r"(?<![\d.])\.(\d)", r"0.\1", text)
     return _unwrap(_TRAILING.sub("", text)).removeprefix("+")
 
@@ -108,9 +168,7 @@ def to_latex(text: str) -> str:
     text = _SUPER_RUN.sub(lambda m: "^{" + m.group().translate(_SUPERSCRIPTS) + "}", text)
     text = _SUB_RUN.sub(lambda m: "_{" + m.group().translate(_SUBSCRIPTS) + "}", text)
     text = _VULGAR.sub(_vulgar_fraction, text)
-    text = "".join(
-        _UNICODE.get(c, c) for c in text if unicodedata.category(c) not in ("Cf", "Cc") or c in "\n\t"
-    )
+    text = "".join(_UNICODE.get(c, c) for c in text if unicodedata.category(c) not in ("Cf", "Cc") or c in "\n\t")
     return unicodedata.normalize("NFKC", text)
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import selectors
 import signal
 import socket
 import subprocess
@@ -26,39 +25,16 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from trl_rlsp.errors import ConfigError, WorkerError
-from trl_rlsp.verification.nursery import MAX_LINE, NUMBER
+from trl_rlsp.verification.batch import Batch, NurseryGone, Reply, Worker
+from trl_rlsp.verification.nursery import NUMBER
 
-Outcome = Literal["value", "timeout", "crash", "error", "not_run"]
+__all__ = ["Reply", "WorkerPool"]
 
 _live_pools: weakref.WeakSet[WorkerPool] = weakref.WeakSet()
 _fork_hook_set = False
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What became of one item.
-
-    Attributes:
-        outcome: `value` the handler returned; `timeout` it ran past the limit; `crash` its process died or ran out
-            of memory or stack; `error` it raised; `not_run` the batch's deadline came before its turn or cut it short.
-        value: what the handler returned, or the text of its error.
-    """
-
-    outcome: Outcome
-    value: Any = None
-
-
-@dataclass(eq=False)
-class _Worker:
-    pid: int
-    channel: socket.socket
-    buffer: bytearray = field(default_factory=bytearray)
-    item: int = -1  # index in the batch
-    expires: float = 0.0
 
 
 class WorkerPool:
@@ -99,8 +75,9 @@ class WorkerPool:
         self._nursery: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._ready = False
-        self._idle: deque[_Worker] = deque()
+        self._idle: deque[Worker] = deque()
         self._prepared: set[str] = set()
+        self._finalizer: weakref.finalize[..., WorkerPool] | None = None
 
     def start(self) -> None:
         """Start the workers without waiting for them. Calling it again does nothing."""
@@ -115,6 +92,7 @@ class WorkerPool:
             with theirs:
                 self._nursery = self._launch(theirs)
             self._control = ours
+            self._finalizer = weakref.finalize(self, _end, ours, self._nursery)
 
     def _launch(self, control: socket.socket) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-P", "-m", "trl_rlsp.verification.nursery"]
@@ -151,7 +129,13 @@ class WorkerPool:
         with self._lock:
             self._ensure_ready()
             ends = float("inf") if deadline is None else time.monotonic() + deadline
-            return _Batch(self, items, limit, ends).run()
+            batch = Batch(self, items, limit, ends)
+            try:
+                return batch.run()
+            except NurseryGone:  # killed from outside, by the system's memory killer for one
+                self._discard()
+                self._ensure_ready()
+                return batch.run()
 
     def close(self) -> None:
         """End all processes of the pool and wait until they are gone. The pool may be used again."""
@@ -179,9 +163,7 @@ class WorkerPool:
             message = self._handshake()
             if "ready" not in message:
                 self._discard()
-                raise WorkerError(
-                    f"the worker processes for {self.handler} failed to start: {message['error']}"
-                )
+                raise WorkerError(f"the worker processes for {self.handler} failed to start: {message['error']}")
             self._ready = True
             for _ in range(self.workers + self.spares):
                 self._idle.append(self.fork())
@@ -218,31 +200,31 @@ class WorkerPool:
             while len(self._idle) < self.workers + self.spares:
                 self._idle.append(self.fork())
 
-    def fork(self) -> _Worker:
+    def fork(self) -> Worker:
         """A fresh warm worker."""
         assert self._control is not None
         try:
             self._control.sendall(b"F")
             pid, fds, _, _ = socket.recv_fds(self._control, NUMBER, 1)
         except OSError as error:
-            raise WorkerError(f"the worker processes for {self.handler} are gone: {error}") from error
+            raise NurseryGone(f"the worker processes for {self.handler} are gone: {error}") from error
         if not fds:
-            raise WorkerError(f"the worker processes for {self.handler} are gone")
-        return _Worker(int.from_bytes(pid, "big"), socket.socket(fileno=fds[0]))
+            raise NurseryGone(f"the worker processes for {self.handler} are gone")
+        return Worker(int.from_bytes(pid, "big"), socket.socket(fileno=fds[0]))
 
-    def take(self) -> _Worker:
+    def take(self) -> Worker:
         """An idle worker, forked if there is none."""
         return self._idle.popleft() if self._idle else self.fork()
 
-    def give(self, worker: _Worker) -> None:
+    def give(self, worker: Worker) -> None:
         """Return a healthy worker."""
         self._idle.append(worker)
 
-    def kill(self, worker: _Worker) -> None:
+    def kill(self, worker: Worker) -> None:
         """End a worker at once; a warm one takes its place."""
         assert self._control is not None
         worker.channel.close()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # the nursery is gone, and its workers with it
             self._control.sendall(b"K" + worker.pid.to_bytes(NUMBER, "big"))
         if len(self._idle) < self.spares:
             self._idle.append(self.fork())
@@ -250,10 +232,8 @@ class WorkerPool:
     def _discard(self) -> None:
         for worker in self._idle:
             worker.channel.close()
-        if self._control is not None:
-            self._control.close()
-        if self._nursery is not None:
-            _wait_or_kill(self._nursery)
+        if self._finalizer is not None:
+            self._finalizer()
         self._idle.clear()
         self._prepared.clear()
         self._control = self._nursery = None
@@ -263,100 +243,13 @@ class WorkerPool:
         """In a forked child: the processes belong to the parent, only the copies of the sockets are closed."""
         for worker in self._idle:
             worker.channel.close()
+        if self._finalizer is not None:
+            self._finalizer.detach()
         if self._control is not None:
             self._control.close()
         if self._nursery is not None:
             self._nursery.returncode = 0  # not this process's child: do not wait for it
         self._forget()
-
-
-class _Batch:
-    """The state of one `WorkerPool.run`."""
-
-    def __init__(self, pool: WorkerPool, items: Sequence[Any], limit: float, ends: float) -> None:
-        self.pool = pool
-        self.items = items
-        self.limit = limit
-        self.ends = ends
-        self.replies: list[Reply] = [Reply("not_run")] * len(items)
-        self.waiting = deque(range(len(items)))
-        self.busy: set[_Worker] = set()
-        self.selector = selectors.DefaultSelector()
-
-    def run(self) -> list[Reply]:
-        try:
-            while (self.waiting or self.busy) and time.monotonic() < self.ends:
-                while self.waiting and len(self.busy) < self.pool.workers:
-                    self._assign(self.pool.take(), self.waiting.popleft())
-                self._collect()
-        finally:
-            for worker in list(self.busy):  # cut short by the batch, not by its own limit
-                self._finish(worker, Reply("not_run"), healthy=False)
-            self.selector.close()
-        return self.replies
-
-    def _assign(self, worker: _Worker, index: int) -> None:
-        worker.item = index
-        worker.expires = time.monotonic() + self.limit
-        worker.channel.settimeout(self.limit)
-        self.busy.add(worker)
-        self.selector.register(worker.channel, selectors.EVENT_READ, worker)
-        line = json.dumps(self.items[index]).encode() + b"\n"
-        try:
-            if len(line) >= MAX_LINE:
-                raise ConfigError(f"an item of {len(line)} bytes is over the limit of {MAX_LINE} bytes")
-            worker.channel.sendall(line)
-        except OSError:  # the worker died while idle (killed from outside): the item gets another one
-            self._finish(worker, Reply("not_run"), healthy=False)
-            self.waiting.appendleft(index)
-
-    def _collect(self) -> None:
-        """Wait for the next reply or the next limit, whichever comes first."""
-        if not self.busy:
-            return
-        next_limit = min(self.ends, *(worker.expires for worker in self.busy))
-        for key, _ in self.selector.select(max(0.0, next_limit - time.monotonic())):
-            self._read(key.data)
-        now = time.monotonic()
-        for worker in [w for w in self.busy if w.expires <= now]:
-            self._finish(worker, Reply("timeout"), healthy=False)
-
-    def _read(self, worker: _Worker) -> None:
-        try:
-            data = worker.channel.recv(1 << 16)
-        except OSError:
-            data = b""
-        worker.buffer += data
-        if not data or len(worker.buffer) > MAX_LINE:
-            self._finish(worker, Reply("crash"), healthy=False)
-        elif worker.buffer.endswith(b"\n"):
-            reply, healthy = _decode(bytes(worker.buffer))
-            worker.buffer.clear()
-            self._finish(worker, reply, healthy=healthy)
-
-    def _finish(self, worker: _Worker, reply: Reply, *, healthy: bool) -> None:
-        self.replies[worker.item] = reply
-        self.busy.discard(worker)
-        self.selector.unregister(worker.channel)
-        if healthy:
-            self.pool.give(worker)
-        else:
-            self.pool.kill(worker)
-
-
-def _decode(line: bytes) -> tuple[Reply, bool]:
-    """(reply, whether the worker may be used again); anything but a well-formed reply is a crash."""
-    try:
-        message = json.loads(line)
-    except (ValueError, RecursionError):
-        return Reply("crash"), False
-    if not isinstance(message, dict):
-        return Reply("crash"), False
-    if "value" in message:
-        return Reply("value", message["value"]), True
-    if "error" in message:
-        return Reply("error", message["error"]), False
-    return Reply("crash"), False
 
 
 def _environment() -> dict[str, str]:
@@ -372,7 +265,9 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
+def _end(control: socket.socket, process: subprocess.Popen[bytes]) -> None:
+    """Have the nursery end its workers and itself; also at interpreter exit and when the pool is collected."""
+    control.close()
     try:
         process.wait(timeout=5)
     except subprocess.TimeoutExpired:

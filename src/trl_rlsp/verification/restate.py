@@ -43,7 +43,7 @@ def _occurs(text: str, whole: str) -> bool:
     at = whole.find(text)
     while at >= 0:
         before, after = whole[at - 1 : at], whole[at + len(text) : at + len(text) + 1]
-        cut_left = text[0].isalnum() and (before.isalnum() or before in ("\\", ".") and before != "")
+        cut_left = text[0].isalnum() and (before.isalnum() or (before in ("\\", ".") and before != ""))
         cut_right = text[-1].isalnum() and (after.isalnum() or after == "^")
         if not cut_left and not cut_right:
             return True

@@ -46,7 +46,7 @@ class Shape:
     """The structure of an answer.
 
     Attributes:
-        kind: which structure.
+        kind: which structure; the items of an `equation` are its two sides, of a `chain` its three or more.
         text: the normalised text, without name and unit.
         items: its parts; rows of a matrix are shapes of kind `tuple`.
         brackets: of a tuple or interval, opening and closing.
@@ -186,7 +186,7 @@ def _scalar(text: str) -> Shape:
     if unit and not (unit.group("value").endswith("\\") or "\\text" in unit.group("value")):
         return Shape("scalar", unit.group("value"), unit=_unit_name(unit.group("unit")))
     stripped = re.sub(r"\\text\{([^{}]*)\}", r"\1", text)
-    if stripped != text and "\\" not in stripped or (_WORDS.match(text) and len(text) > 2):
+    if (stripped != text and "\\" not in stripped) or (_WORDS.match(text) and len(text) > 2):
         return Shape("text", stripped.strip())
     return Shape("scalar", text)
 
@@ -206,15 +206,36 @@ def _singular(word: str) -> str:
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
 
-_BASE_WORDS = dict(zip("two three four five six seven eight nine ten".split(), "2 3 4 5 6 7 8 9 10".split(), strict=True))
-_BASE_WORDS |= {"eleven": "11", "twelve": "12", "sixteen": "16"}
-_UNIT_SYNONYMS = {
-    "centimeter": "cm", "centimetre": "cm", "meter": "m", "metre": "m", "kilometer": "km", "kilometre": "km", "inche": "in",
-    "inch": "in", "feet": "ft", "foot": "ft", "millimeter": "mm", "hr": "hour", "hrs": "hour", "mins": "minute", "secs": "second", "yr": "year", "yrs": "year", "h": "hour", "min": "minute", "sec": "second",
-    "s": "second", "gram": "g", "kilogram": "kg", "pound": "lb", "lbs": "lb", "dollar": "dollar", "cent": "cent", "unit": "unit",
-    "liter": "l", "litre": "l", "milliliter": "ml", "yd": "yard", "mi": "mile", "mph": "mile per hour", "kph": "km per hour",
-    "deg": "degree", "percent": "%",
-}  # fmt: skip
+_BASE_WORDS = {
+    word: str(base)
+    for base, word in enumerate(
+        ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"], start=2
+    )
+} | {"sixteen": "16"}
+_UNITS_OF = {
+    "cm": "centimeter centimetre",
+    "m": "meter metre",
+    "km": "kilometer kilometre",
+    "mm": "millimeter millimetre",
+    "in": "inch inche",
+    "ft": "foot feet",
+    "yard": "yd",
+    "mile": "mi",
+    "second": "s sec secs",
+    "minute": "min mins",
+    "hour": "h hr hrs",
+    "year": "yr yrs",
+    "g": "gram",
+    "kg": "kilogram",
+    "lb": "lbs pound",
+    "l": "liter litre",
+    "ml": "milliliter",
+    "mile per hour": "mph",
+    "km per hour": "kph kmh",
+    "degree": "deg",
+    "%": "percent",
+}
+_UNIT_SYNONYMS = {spelling: unit for unit, spellings in _UNITS_OF.items() for spelling in spellings.split()}
 
 
 def split_top(text: str, separators: str) -> list[str]:
