@@ -116,9 +116,7 @@ thread.start()
 confine_this_process(200)
 go.set()
 """
-    run = subprocess.run(
-        [sys.executable, "-c", script, str(SOURCE)], capture_output=True, text=True, timeout=60
-    )
+    run = subprocess.run([sys.executable, "-c", script, str(SOURCE)], capture_output=True, text=True, timeout=60)
     assert run.stdout == "refused\n"
 
 

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import types
+from collections.abc import Iterable
 from json.encoder import encode_basestring_ascii as quote
 
 SET_KEY = "__set__"
@@ -35,15 +36,25 @@ def to_json(value: object) -> str:
         return int.__repr__(value)
     if isinstance(value, float):
         return float.__repr__(value).replace("nan", "NaN").replace("inf", "Infinity")
-    if isinstance(value, list | tuple):
-        kind = list if isinstance(value, list) else tuple
-        return "[" + ",".join([to_json(item) for item in kind.__getitem__(value, slice(None))]) + "]"
+    if isinstance(value, list):
+        return _array(list.__getitem__(value, slice(None)))
+    if isinstance(value, tuple):
+        return _array(tuple.__getitem__(value, slice(None)))
     if isinstance(value, dict):
         return "{" + ",".join([f"{_key(key)}:{to_json(item)}" for key, item in dict.items(value)]) + "}"
-    if isinstance(value, set | frozenset):
-        kind_of_set = set if isinstance(value, set) else frozenset
-        return f'{{"{SET_KEY}":[' + ",".join(sorted([to_json(item) for item in kind_of_set.copy(value)])) + "]}"
+    if isinstance(value, set):
+        return _marked_set(set.copy(value))
+    if isinstance(value, frozenset):
+        return _marked_set(frozenset.copy(value))
     raise TypeError(f"a {type(value).__name__} has no JSON form")
+
+
+def _array(items: Iterable[object]) -> str:
+    return "[" + ",".join([to_json(item) for item in items]) + "]"
+
+
+def _marked_set(items: Iterable[object]) -> str:
+    return f'{{"{SET_KEY}":[' + ",".join(sorted([to_json(item) for item in items])) + "]}"
 
 
 def _key(key: object) -> str:

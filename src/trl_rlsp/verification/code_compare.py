@@ -97,6 +97,8 @@ def same_value(actual: Any, expected: Any, *, rel_tol: float = RELATIVE_TOLERANC
             and len(actual) == len(expected)
             and all(same_value(a, e, rel_tol=rel_tol, abs_tol=abs_tol) for a, e in zip(actual, expected, strict=True))
         )
+    if isinstance(expected, dict) and expected.keys() == {SET_KEY}:
+        return isinstance(actual, dict) and actual.keys() == {SET_KEY} and _texts(actual) == _texts(expected)
     if isinstance(expected, dict):
         return (
             isinstance(actual, dict)
@@ -119,7 +121,12 @@ def as_set(value: Any) -> Any:
     """
     if not isinstance(value, list):
         return value
-    return {SET_KEY: [json.loads(text) for text in sorted({json.dumps(item) for item in value})]}
+    return {SET_KEY: [json.loads(text) for text in {json.dumps(item) for item in value}]}
+
+
+def _texts(marked: Any) -> list[str]:
+    members = marked[SET_KEY]
+    return sorted(map(json.dumps, members)) if isinstance(members, list) else []
 
 
 def _close(actual: float, expected: float, rel_tol: float, abs_tol: float) -> bool:

@@ -81,7 +81,7 @@ def without_visible(tests: Iterable[CodeTest], prompt: str) -> list[CodeTest]:
         The others, in order.
     """
     lines = "\n" + re.sub(r"[ \t]+", " ", re.sub(r"\s*\n\s*", "\n", prompt)) + "\n"
-    packed = re.sub(r"\s", "", prompt)
+    packed = re.sub(r"[ \t]", "", prompt)
     return [test for test in tests if not _is_visible(test, lines, packed)]
 
 

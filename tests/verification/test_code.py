@@ -1,0 +1,238 @@
+"""Verdicts on programs, with real processes."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from sandbox_programs import (
+    CASES,
+    HOSTILE,
+    SUM_PROGRAM,
+    SUM_TESTS,
+    completion,
+    row_tests,
+)
+
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.verification.code import GIVE_UP_AFTER, verify_code
+from trl_rlsp.verification.run_result import Limits, RunResult
+from trl_rlsp.verification.sandbox import available_backend
+from trl_rlsp.verification.verdict import Verdict
+
+needs_sandbox = pytest.mark.skipif(available_backend() is None, reason="no sandbox on this machine")
+
+
+@needs_sandbox
+def test_every_case_of_the_corpus_has_the_expected_verdict() -> None:
+    cases = CASES["cases"]
+    verdicts = verify_code([(completion(case["code"]), row_tests(case["kind"])) for case in cases])
+    wrong = [
+        (case["name"], verdict)
+        for case, verdict in zip(cases, verdicts, strict=True)
+        if verdict.score != case["expected"]
+    ]
+    assert wrong == []
+
+
+@needs_sandbox
+def test_hostile_programs_score_nothing_and_harm_no_other() -> None:
+    # The right program stands between the hostile ones and must be right each time.
+    right = (completion(SUM_PROGRAM), SUM_TESTS)
+    items = [item for program in HOSTILE.values() for item in ((completion(program), SUM_TESTS), right)]
+    verdicts = verify_code(items, timeout=1.0, all_or_nothing=True)
+    assert dict(zip(HOSTILE, [verdict.score for verdict in verdicts[::2]], strict=True)) == dict.fromkeys(HOSTILE, 0.0)
+    assert verdicts[1::2] == [Verdict(1.0, "match")] * len(HOSTILE)
+
+
+@needs_sandbox
+def test_share_of_tests_is_the_score() -> None:
+    always_3 = completion("print(3)")  # right on the first of three tests
+    assert verify_code([(always_3, SUM_TESTS)]) == [Verdict(1 / 3, "mismatch")]
+    assert verify_code([(always_3, SUM_TESTS)], all_or_nothing=True) == [Verdict(0.0, "mismatch")]
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("while True: pass", "timeout"),
+        ("import os; os.abort()", "worker_crash"),
+        ("raise ValueError", "mismatch"),
+        ("x = bytearray(200 << 20); print(3)", "mismatch"),
+    ],
+)
+def test_reasons(program: str, reason: str) -> None:
+    verdict = verify_code([(completion(program), SUM_TESTS[:1])], timeout=0.5, memory_mb=100)
+    assert verdict == [Verdict(0.0, reason)]  # type: ignore[arg-type]
+
+
+@needs_sandbox
+def test_gives_up_on_a_program_that_keeps_running_out_of_time() -> None:
+    tests = [{"input": str(i), "output": "x"} for i in range(50)]
+    start = time.monotonic()
+    assert verify_code([(completion("while True: pass"), tests)], timeout=0.2, workers=1)[0].score == 0.0
+    assert time.monotonic() - start < GIVE_UP_AFTER * 0.2 + 5
+
+
+@needs_sandbox
+def test_tests_shown_in_the_prompt_do_not_count() -> None:
+    # The first test is the example of the statement, so "always 3" passes none of the two that count.
+    prompt = "Add two numbers.\nExample input:\n1 2\nExample output:\n3\n"
+    program = completion("print(3)")
+    assert verify_code([(program, SUM_TESTS)], prompts=[prompt]) == [Verdict(0.0, "mismatch")]
+    assert verify_code([(program, SUM_TESTS[:1])], prompts=[prompt]) == [Verdict(None, "gold_unparseable")]
+
+
+@needs_sandbox
+def test_a_function_is_called_whatever_it_prints_and_whatever_else_runs() -> None:
+    program = "import sys\nprint('noise')\ndef add_up(nums):\n    print(7)\n    return sum(nums)\n"
+    program += "if __name__ == '__main__':\n    sys.exit(1)\n"
+    assert verify_code([(completion(program), row_tests("function"))]) == [Verdict(1.0, "match")]
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    ("body", "output", "right"),
+    [
+        ("(1, [2])", [1, [2]], True),
+        ("{1: 'a'}", {"1": "a"}, True),
+        ("0.1 + 0.2", 0.3, True),
+        ("1e-9", 0.0, False),
+        ("True", 1, True),
+        ("'6'", 6, False),
+        ("[6]", 6, False),
+        ("None", None, True),
+        ("{3, 1, 2}", [1, 2, 3], False),
+        ("float('nan')", 1.0, False),
+        ("10 ** 400", 1.0, False),
+        ("iter([1])", [1], False),
+        ("[[]] * 10 ** 6", [], False),
+        ("(lambda f: f(f))(lambda f: [f])", [], False),
+    ],
+)
+def test_returned_values_are_compared_as_json(body: str, output: object, right: bool) -> None:
+    tests = [{"function": "f", "arguments": [], "output": output}]
+    verdict = verify_code([(completion(f"def f():\n    return {body}"), tests)])
+    assert verdict[0].score == float(right)
+
+
+@needs_sandbox
+def test_methods_that_lie_are_not_asked() -> None:
+    program = """
+class Six(int):
+    def __eq__(self, other): return True
+    def __repr__(self): return "7"
+    __str__ = __repr__
+class Items(list):
+    def __iter__(self): return iter([7])
+def f(): return Items([Six(6)])
+"""
+    for output, right in (([6], 1.0), ([7], 0.0)):
+        tests = [{"function": "f", "arguments": [], "output": output}]
+        assert verify_code([(completion(program), tests)])[0].score == right
+
+
+@needs_sandbox
+def test_arguments_keep_their_python_types_and_may_be_keywords() -> None:
+    program = "def f(pair, table=None):\n    return [type(pair).__name__, (table or {}).get(1)]"
+    tests = ["assert f((1, 2), {1: 5}) == ['tuple', 5]", "assert f(pair=[1]) == ['list', None]"]
+    assert verify_code([(completion(program), tests)]) == [Verdict(1.0, "match")]
+
+
+@needs_sandbox
+def test_method_of_a_solution_class() -> None:
+    program = "class Solution:\n    def twice(self, x):\n        return 2 * x"
+    tests = json.dumps({"fn_name": "twice", "inputs": [[2], [3]], "outputs": [[4], [6]]})
+    assert verify_code([(completion(program), tests)]) == [Verdict(1.0, "match")]
+
+
+@needs_sandbox
+def test_a_frame_written_by_the_program_is_worth_what_it_says() -> None:
+    # It can find the marker in the harness's frame, but knows no expected value.
+    program = """
+import sys
+def f():
+    frame = sys._getframe(1)
+    with open(frame.f_locals["frame_fd"], "w") as out:
+        out.write("\\n" + frame.f_locals["request"]["marker"] + "5\\n")
+    import os; os._exit(0)
+"""
+    tests = [{"function": "f", "arguments": [], "output": 6}]
+    assert verify_code([(completion(program), tests)]) == [Verdict(0.0, "mismatch")]
+
+
+@needs_sandbox
+def test_no_program_no_tests() -> None:
+    assert (
+        verify_code([(None, SUM_TESTS), ("no code", SUM_TESTS), ("<think>```python\nprint(3)\n```", SUM_TESTS)])
+        == [Verdict(0.0, "no_answer")] * 3
+    )
+    unusable: list[list[object]] = [[], [{"input": "1"}], ["assert f(x) == 1"]]
+    items = [(completion(SUM_PROGRAM), tests) for tests in unusable]
+    assert verify_code(items) == [Verdict(None, "gold_unparseable")] * 3
+
+
+@needs_sandbox
+def test_equal_programs_run_once_and_each_gets_the_verdict() -> None:
+    runs = []
+
+    def sandbox(program: str, stdin: str, limits: Limits) -> RunResult:
+        runs.append(stdin)
+        return RunResult("finished", b"3\n")
+
+    item = (completion("print(3)"), SUM_TESTS)
+    assert verify_code([item] * 4, sandbox=sandbox) == [Verdict(1 / 3, "mismatch")] * 4
+    assert sorted(runs) == sorted(test["input"] for test in SUM_TESTS)
+
+
+def test_a_remote_sandbox_that_fails_gives_no_score() -> None:
+    def broken(program: str, stdin: str, limits: Limits) -> RunResult:
+        raise TimeoutError("the service does not answer")
+
+    assert verify_code([(completion("print(3)"), SUM_TESTS)], sandbox=broken) == [Verdict(None, "scorer_error")]
+
+
+def test_a_remote_sandbox_gets_program_input_and_limits_but_no_expected_output() -> None:
+    seen: list[tuple[str, str, Limits]] = []
+
+    def remote(program: str, stdin: str, limits: Limits) -> RunResult:
+        seen.append((program, stdin, limits))
+        return RunResult("finished", b"secret-output\n")
+
+    tests = [{"input": "in", "output": "secret-output"}]
+    assert verify_code([(completion("pass"), tests)], sandbox=remote, timeout=2.5, memory_mb=64)[0].score == 1.0
+    program, stdin, limits = seen[0]
+    assert (program, stdin, limits.seconds, limits.memory_mb) == ("pass\n", "in", 2.5, 64)
+
+
+@needs_sandbox
+def test_from_another_thread() -> None:
+    found: list[Verdict] = []
+    thread = threading.Thread(target=lambda: found.extend(verify_code([(completion(SUM_PROGRAM), SUM_TESTS)])))
+    thread.start()
+    thread.join()
+    assert found == [Verdict(1.0, "match")]
+    # The zygotes that thread started still serve after it has ended.
+    assert verify_code([(completion(SUM_PROGRAM), SUM_TESTS)]) == [Verdict(1.0, "match")]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: verify_code([], prompts=["a"]), "as many as items"),
+        (lambda: verify_code([], timeout=0), "timeout must be more than 0"),
+        (lambda: verify_code([], memory_mb=0), "memory_mb must be at least 1"),
+        (lambda: verify_code([], workers=0), "workers must be at least 1"),
+    ],
+)
+def test_bad_arguments(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        call()
+
+
+def test_nothing_to_do() -> None:
+    assert verify_code([]) == []

@@ -1,0 +1,121 @@
+"""Comparing outputs and values, worked out by hand, and taking the program from a completion."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trl_rlsp.verification.call_harness import to_json
+from trl_rlsp.verification.code_compare import as_set, json_value, same_output, same_value
+from trl_rlsp.verification.code_extract import extract_code
+
+OUTPUTS = [
+    (b"6\n2\n", "6\n2", True),
+    (b"6  \r\n2\n\n\n", "6\n2\n", True),
+    (b"6 2\n", "6\n2\n", False),
+    (b"6\n2\nmore\n", "6\n2\n", False),
+    (b"\n6\n2\n", "6\n2\n", False),
+    (b"  *\n ***\n", "  *\n ***", True),
+    (b"*\n***\n", "  *\n ***", False),
+    (b"", "", True),
+    (b"", "0", False),
+    (b"\xff6", "6", False),
+    (b"0.3333333333\n", "0.333333333", True),
+    (b"0.3334\n", "0.3333\n", False),
+    (b"x 1 2\n", "x 1.0 2\n", True),
+    (b"6.0\n", "6\n", False),  # the expected word is an integer, so the text must agree
+    (b"1e-9\n", "0.0\n", False),
+    (b"-0.0\n", "0.0\n", True),
+    (b"nan\n", "0.5\n", False),
+    (b"inf\n", "1e999\n", False),
+    (b"yes\n", "YES\n", False),
+]
+
+
+@pytest.mark.parametrize(("stdout", "expected", "same"), OUTPUTS)
+def test_outputs(stdout: bytes, expected: str, same: bool) -> None:
+    assert same_output(stdout, expected) is same
+
+
+VALUES = [
+    (6.0, 6, True),
+    (6.0000001, 6, False),  # tolerance only where a decimal point is expected
+    (0.30000000000000004, 0.3, True),
+    (1e-12, 0.0, False),
+    (True, 1, True),
+    ("6", 6, False),
+    (None, 0, False),
+    ([1, [2]], [1, [2]], True),
+    ([1], [1, 2], False),
+    ({"a": 1.0}, {"a": 1}, True),
+    ({"a": 1}, {"a": 1, "b": 2}, False),
+    (10**400, 1.5, False),
+    ({"__set__": [2, 1]}, {"__set__": [1, 2]}, True),
+    ([1, 2], {"__set__": [1, 2]}, False),
+]
+
+
+@pytest.mark.parametrize(("actual", "expected", "same"), VALUES)
+def test_values(actual: Any, expected: Any, same: bool) -> None:
+    assert same_value(actual, expected) is same
+
+
+def test_sets_and_tolerances_of_a_test() -> None:
+    assert same_value(as_set([2, 1, 1]), json_value({1, 2}))
+    assert not same_value(as_set([2, 1, 3]), json_value({1, 2}))
+    assert same_value(2.0005, 2.0, rel_tol=0.0, abs_tol=1e-3)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(JSON)
+def test_plain_data_survives_the_frame(value: Any) -> None:
+    assert json.loads(to_json(value)) == value
+    assert same_value(json.loads(to_json(value)), value)
+
+
+def test_other_python_values() -> None:
+    assert json_value((1, {2: (3,)}, {4})) == [1, {"2": [3]}, {"__set__": [4]}]
+    with pytest.raises(TypeError, match="no JSON form"):
+        to_json(object())
+
+
+COMPLETIONS = [
+    ("```python\nprint(1)\n```", "print(1)\n"),
+    ("```\na\n```\ntext\n```py\nb\n```\n", "b\n"),
+    ("```python\na\n```\nOutput:\n```text\n6\n```", "a\n"),
+    ("<think>\n```python\na\n```\n</think>\n```python\nb\n```", "b\n"),
+    ("<think>\n```python\na\n```\n</think>\nNo code.", None),
+    ("<think>\n```python\na\n```\n", None),
+    ("```python\na\n```\n```python\nb", "a\n"),
+    ("```python\nb", None),
+    ("```python\n\n```", None),
+    ("1. So\n   ```python\n   if x:\n     y\n   ```", "if x:\n  y\n"),
+    ("~~~~python\n~~~\nx\n~~~~", "~~~\nx\n"),
+    ("```Python3 title=x\r\na\r\n```", "a\n"),
+    ("use ```x``` here", None),
+    ("", None),
+    (None, None),
+]
+
+
+@pytest.mark.parametrize(("text", "program"), COMPLETIONS)
+def test_the_program_of_a_completion(text: str | None, program: str | None) -> None:
+    assert extract_code(text) == program
+
+
+@pytest.mark.parametrize("text", ["```" * 10**6, "``` " + " " * 10**6 + "x", "```\n" * 10**6, " " * 10**6 + "`"])
+def test_extraction_takes_no_time_on_hostile_text(text: str) -> None:
+    start = time.monotonic()
+    extract_code(text)
+    assert time.monotonic() - start < 5.0
