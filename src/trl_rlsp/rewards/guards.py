@@ -7,8 +7,8 @@ scored without their tokenizer. In English mathematics a unit is about one token
 - everything from the final answer on, and the whole of a completion without exactly one final answer;
 - units inside an n-gram that the completion, or its prompt, already contained (2502.03373, section 4.2, uses
   n-grams of 40 tokens; here 6, because whole sentences said twice would pass under 40);
-- sentences and lines that were said before, however short;
-- invisible characters.
+- sentences and lines that the completion, or its prompt, already contained, however short;
+- invisible characters and combining marks.
 """
 
 from __future__ import annotations
@@ -27,14 +27,22 @@ MAX_CHARS = 400_000
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
 _UNIT = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]")
 _SEGMENT = re.compile(r"(?<=[.!?;])\s+|\n+")
+_ASCII_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]+")
+_BLANKS = "\u115f\u1160\u3164\uffa0\u2800"
+_HIDDEN = ("Cf", "Cc", "Co", "Cn", "Mn", "Mc", "Me")
 
 
 def visible(text: str) -> str:
-    """`text` without invisible characters (Unicode category Cf, Cc other than white space), at most `MAX_CHARS`."""
+    """The first `MAX_CHARS` of `text` without what adds nothing to read.
+
+    Control and format characters other than white space, blank letters (Hangul fillers, the empty Braille cell), and
+    combining marks that are not part of a composed letter, of which any number can be put on one letter.
+    """
     text = text[:MAX_CHARS]
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c for c in text if c.isspace() or unicodedata.category(c) not in ("Cf", "Cc", "Co", "Cn"))
+    if text.isascii():
+        return _ASCII_CONTROL.sub("", text)
+    composed = unicodedata.normalize("NFC", text)
+    return "".join(c for c in composed if c.isspace() or not (c in _BLANKS or unicodedata.category(c) in _HIDDEN))
 
 
 def units(text: str) -> list[str]:
@@ -61,7 +69,7 @@ def novel_units(text: str, *, ngram: int, before: str = "") -> int:
     """
     sequence = units(text)
     fresh = [True] * len(sequence)
-    _strike_repeated_segments(text, fresh)
+    _strike_repeated_segments(text, fresh, before)
     earlier = units(before) if before else []
     seen = {tuple(earlier[i : i + ngram]) for i in range(len(earlier) - ngram + 1)}
     for i in range(len(sequence) - ngram + 1):
@@ -73,15 +81,19 @@ def novel_units(text: str, *, ngram: int, before: str = "") -> int:
     return sum(fresh)
 
 
-def _strike_repeated_segments(text: str, fresh: list[bool]) -> None:
-    seen: set[tuple[str, ...]] = set()
+def _strike_repeated_segments(text: str, fresh: list[bool], before: str) -> None:
+    seen = set(_segments(before)) if before else set()
     position = 0
-    for segment in _SEGMENT.split(visible(text)):
-        words = tuple(units(segment))
-        if len(words) > 1 and words in seen:
-            fresh[position : position + len(words)] = [False] * len(words)
-        seen.add(words)
-        position += len(words)
+    for segment in _segments(text):
+        if segment in seen:
+            fresh[position : position + len(segment)] = [False] * len(segment)
+        seen.add(segment)
+        position += len(segment)
+
+
+def _segments(text: str) -> list[tuple[str, ...]]:
+    """Sentences and lines of `text`, in units."""
+    return [tuple(_UNIT.findall(segment)) for segment in _SEGMENT.split(visible(text).lower())]
 
 
 def effective_length(completion: Any, *, prompt: Any = None, ngram: int = 6) -> int:
