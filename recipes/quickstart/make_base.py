@@ -27,40 +27,35 @@ HELD_OUT = (
     "reasoning_gym:countdown?min_numbers=3&max_numbers=3&min_value=1&max_value=12&min_target=10&max_target=99"
     "&seed=1000000&size=800"
 )
-STEPS, BATCH = 1000, 64
-DRILL_SHARE = 0.5
+STEPS, BATCH = 1600, 64
+DIRECT_SHARE = 0.5
 
 
-def drill(rng: random.Random) -> str:
-    """A worksheet without a problem: operations and comparisons, up to the length of a full search."""
-    lines = []
-    for _ in range(rng.choice((rng.randint(1, 12), rng.randint(1, 30)))):
-        pair = (
-            Term.given(rng.choice((rng.randint(0, 24), rng.randint(0, LARGEST_NUMBER)))),
-            Term.given(rng.randint(1, 12)),
-        )
-        options = steps(pair, LARGEST_NUMBER)
-        step = rng.choice(options)
-        line = step.written
-        if rng.random() < 0.8:
-            near = step.result.value + rng.choice((0, 0, 0, -2, -1, 1, 2, rng.randint(-40, 40)))
-            target = min(max(near, 1), 99)
-            line += f" ? {target} {'yes' if target == step.result.value else 'no'}"
-        lines.append(line)
-    return " | ".join(lines)
+def problem(rng: random.Random, held_out: set[str]) -> tuple[list[int], int]:
+    """Three numbers and a target that some expression reaches, not among the held-out problems."""
+    while True:
+        numbers = [rng.randint(1, 12) for _ in range(3)]
+        step = rng.choice(steps(tuple(map(Term.given, numbers)), LARGEST_NUMBER))
+        target = rng.choice(steps((step.result, *step.rest), LARGEST_NUMBER)).result.value
+        task = {"name": "countdown", "entry": {"metadata": {"numbers": numbers, "target": target}}}
+        if 10 <= target <= 99 and problem_key({"task": json.dumps(task)}) not in held_out:
+            return numbers, target
+
+
+def worksheet(rng: random.Random, held_out: set[str]) -> str:
+    """Branches of unrelated problems one after the other: arithmetic and comparisons, but no search."""
+    blocks = []
+    for _ in range(rng.choice((1, 2, 3, 4, rng.randint(5, 10)))):
+        numbers, target = problem(rng, held_out)
+        blocks.append(written_search(numbers, target, rng, budget=rng.randint(1, 5)).reasoning)
+    return " | ".join(blocks)
 
 
 def direct_answer(rng: random.Random, held_out: set[str]) -> str:
-    """A problem, solvable or not, one attempt, and that attempt as the answer, right or wrong."""
-    while True:
-        numbers = [rng.randint(1, 12) for _ in range(3)]
-        target = rng.randint(10, 99)
-        task = {"name": "countdown", "entry": {"metadata": {"numbers": numbers, "target": target}}}
-        if problem_key({"task": json.dumps(task)}) not in held_out:
-            break
+    """A problem, one attempt, and that attempt as the answer, right or wrong."""
+    numbers, target = problem(rng, held_out)
     trace = written_search(numbers, target, rng, budget=1)
-    problem = f"{' '.join(map(str, numbers))} : {target}"
-    return f"<user> {problem} <assistant> {trace.reasoning} \\boxed{{ {trace.answer} }}"
+    return f"<user> {' '.join(map(str, numbers))} : {target} <assistant> {trace.reasoning} \\boxed{{ {trace.answer} }}"
 
 
 def main() -> None:
@@ -69,7 +64,7 @@ def main() -> None:
     held_out = {problem_key(row) for row in load_problems(HELD_OUT, prompt_style="compact", unique=True)}
     rng = random.Random(0)
     rows = [
-        {"text": drill(rng) if rng.random() < DRILL_SHARE else direct_answer(rng, held_out)}
+        {"text": (direct_answer if rng.random() < DIRECT_SHARE else worksheet)(rng, held_out)}
         for _ in range(STEPS * BATCH)
     ]
     config = SFTConfig(
@@ -96,6 +91,7 @@ def main() -> None:
         build_model(seed=0), args=config, train_dataset=Dataset.from_list(rows), processing_class=tokenizer
     )
     trainer.train()
+    trainer.model.config.use_cache = True
     trainer.model.to(torch.float16).save_pretrained(output)
     tokenizer.save_pretrained(output)
 
