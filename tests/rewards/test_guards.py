@@ -16,12 +16,8 @@ from trl_rlsp.rewards.guards import (
 )
 
 NGRAM = 6
-WORDS = st.lists(
-    st.sampled_from(
-        ["try", "add", "take", "3", "4", "12", "=", "+", "then", "so", ".", "?", ";", "left", "\n", "right"]
-    ),
-    max_size=40,
-)
+PIECES = ["try", "add", "take", "3", "4", "12", "=", "+", "then", "so", ".", "?", ";", "left", "\n", "right"]
+WORDS = st.lists(st.sampled_from(PIECES), max_size=40)
 TEXTS = st.one_of(
     WORDS.map(" ".join),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=60),

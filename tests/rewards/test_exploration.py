@@ -1,0 +1,159 @@
+r"""Length exploration in both forms: values by hand, and the properties that keep it honest."""
+
+from __future__ import annotations
+
+import math
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trl_rlsp import LengthExploration
+from trl_rlsp.errors import ConfigError
+
+SIX = "3 times 4 is 12 . \\boxed{12}"  # 6 units before the answer
+NONE = "\\boxed{12}"  # 0 units before the answer
+
+LENGTHS = st.integers(0, 10**6)
+CONSTANTS = st.floats(1, 1e6)
+WORDS = st.lists(st.sampled_from(["try", "add", "3", "4", "=", ".", "\n", "so", "left"]), max_size=30).map(" ".join)
+COMPLETIONS = st.one_of(WORDS, WORDS.map(lambda text: f"{text} \\boxed{{12}}"), st.text(max_size=40))
+
+
+class TestValues:
+    @pytest.mark.parametrize(
+        ("form", "constant", "length", "expected"),
+        [
+            ("bounded", 1000, 0, 0.0),  # 0 / (0 + 1000)
+            ("bounded", 1000, 1000, 0.5),  # 1000 / (1000 + 1000)
+            ("bounded", 1000, 4000, 0.8),  # 4000 / (4000 + 1000)
+            ("bounded", 60, 20, 0.25),  # 20 / (20 + 60)
+            ("paper", 1000, 4096, -0.244140625),  # -1000 / 4096
+            ("paper", 1000, 1, -1000.0),
+            ("paper", 1000, 0, -1000.0),  # a completion of nothing is as bad as one unit, not infinitely bad
+        ],
+    )
+    def test_by_hand(self, form, constant, length, expected):
+        assert LengthExploration(form, C=constant).value(length) == pytest.approx(expected)
+
+    def test_batch(self):
+        # 6 / (6 + 6), 0 / (0 + 6), no answer: 0
+        assert LengthExploration(C=6)(completions=[SIX, NONE, "no answer"]) == [0.5, 0.0, 0.0]
+
+    def test_paper_form_of_a_batch(self):
+        # -12 / 6, -12 / max(0, 1)
+        assert LengthExploration("paper", C=12)(completions=[SIX, NONE]) == [-2.0, -12.0]
+
+    def test_messages_count_as_their_text(self):
+        assert LengthExploration(C=6)(completions=[[{"role": "assistant", "content": SIX}]]) == [0.5]
+
+    def test_text_copied_from_the_prompt_does_not_count(self):
+        prompt = [{"role": "user", "content": "3 times 4 is 12 ."}]
+        assert LengthExploration(C=6)(prompts=[prompt], completions=[SIX]) == [0.0]
+
+    def test_unguarded_counts_tokens_as_the_paper_does(self):
+        reward = LengthExploration(C=2, guarded=False)
+        # 2 / (2 + 2) whatever the text says
+        assert reward(completions=[NONE], completion_ids=[[5, 6]]) == [0.5]
+
+    def test_unguarded_without_tokens_counts_all_units(self):
+        reward = LengthExploration(C=4, guarded=False)
+        # \ boxed { 12 } after \boxed{12}: units \, boxed, {, 12, }: 5, and twice: 10
+        assert reward.lengths([NONE, NONE + NONE]) == [5, 10]
+
+    def test_empty_batch(self):
+        assert LengthExploration()(completions=[]) == []
+
+    def test_ngram_decides_what_is_repetition(self):
+        text = "a b c d e f a b c \\boxed{1}"  # 9 units, the last three repeat the first
+        assert LengthExploration(ngram=3).lengths([text]) == [6]
+        assert LengthExploration(ngram=6).lengths([text]) == [9]
+
+    def test_logs_the_mean_length(self):
+        logged = {}
+        LengthExploration()(completions=[SIX, NONE], log_metric=logged.__setitem__)
+        assert logged == {"exploration/effective_length": 3.0}  # (6 + 0) / 2
+
+    def test_other_arguments_of_trl_are_ignored(self):
+        reward = LengthExploration(C=6)
+        assert reward(prompts=["p"], completions=[SIX], trainer_state=None, log_extra=None, solution=["12"]) == [0.5]
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"form": "linear"}, "form is 'bounded' or 'paper', got 'linear'"),
+            ({"C": 0}, "positive and finite, got 0"),
+            ({"C": -1.0}, "positive and finite, got -1.0"),
+            ({"C": math.inf}, "positive and finite, got inf"),
+            ({"C": math.nan}, "positive and finite, got nan"),
+            ({"ngram": 1}, "ngram is at least 2, got 1"),
+        ],
+    )
+    def test_refused(self, arguments, message):
+        with pytest.raises(ConfigError, match=message):
+            LengthExploration(**arguments)
+
+    def test_prompts_of_another_number(self):
+        with pytest.raises(ValueError, match="zip"):
+            LengthExploration()(prompts=["one"], completions=[SIX, SIX])
+
+
+class TestProperties:
+    @given(LENGTHS, CONSTANTS)
+    def test_bounded_form_lies_in_0_1(self, length, constant):
+        assert 0 <= LengthExploration(C=constant).value(length) < 1
+
+    @given(LENGTHS, CONSTANTS)
+    def test_paper_form_is_negative_and_at_least_minus_c(self, length, constant):
+        assert -constant <= LengthExploration("paper", C=constant).value(length) < 0
+
+    @given(st.integers(0, 10**5), st.integers(1, 10**5), CONSTANTS, st.sampled_from(["bounded", "paper"]))
+    def test_longer_is_never_worth_less(self, length, more, constant, form):
+        reward = LengthExploration(form, C=constant)
+        assert reward.value(length + more) >= reward.value(length)
+        if length > 0 and constant < length * 1e6:
+            assert reward.value(length + more) > reward.value(length)
+
+    @given(WORDS, st.integers(1, 30))
+    def test_monotone_in_novel_text(self, reasoning, count):
+        new = " ".join(f"novel{i}" for i in range(count))
+        shorter, longer = LengthExploration()(
+            completions=[f"{reasoning} \\boxed{{12}}", f"{reasoning} {new} \\boxed{{12}}"]
+        )
+        assert longer > shorter
+
+    @given(st.lists(COMPLETIONS, max_size=8), st.sampled_from(["bounded", "paper"]), st.booleans())
+    def test_always_finite(self, completions, form, guarded):
+        values = LengthExploration(form, guarded=guarded)(completions=completions)
+        assert len(values) == len(completions)
+        assert all(math.isfinite(value) for value in values)
+
+    @given(st.lists(COMPLETIONS, min_size=1, max_size=8), st.randoms())
+    def test_permuting_the_batch_permutes_the_rewards(self, completions, rng):
+        order = list(range(len(completions)))
+        rng.shuffle(order)
+        reward = LengthExploration()
+        values = reward(completions=completions)
+        assert reward(completions=[completions[i] for i in order]) == [values[i] for i in order]
+
+
+class TestObject:
+    def test_name_is_what_trl_logs(self):
+        assert LengthExploration().__name__ == "length_exploration"
+
+    @pytest.mark.parametrize(("form", "bounded"), [("bounded", True), ("paper", False)])
+    def test_bounded(self, form, bounded):
+        assert LengthExploration(form).bounded is bounded
+
+    def test_repr_names_every_setting(self):
+        shown = repr(LengthExploration("paper", C=60, guarded=False, ngram=8))
+        assert shown == "LengthExploration('paper', C=60, guarded=False, ngram=8)"
+
+    def test_pickles(self):
+        reward = LengthExploration("paper", C=12, ngram=4)
+        copy = pickle.loads(pickle.dumps(reward))
+        assert repr(copy) == repr(reward)
+        assert copy(completions=[SIX]) == [-2.0]
