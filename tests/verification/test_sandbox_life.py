@@ -133,6 +133,19 @@ def test_a_fork_starts_its_own_processes(sandbox: LocalSandbox) -> None:
     assert sandbox._idle[0]._process.pid == ours
 
 
+@pytest.mark.slow
+def test_thousands_of_runs_leave_nothing_open(sandbox: LocalSandbox) -> None:
+    # More runs than any limit on open files: a descriptor lost per run would end this.
+    sandbox.run("print(1)", "", SHORT)
+    before = len(os.listdir("/proc/self/fd"))
+    pid = sandbox._idle[0]._process.pid
+    programs = ["print(1)", "1 / 0", "import os; os._exit(1)", "while True: print(1)"]
+    for number in range(3000):
+        sandbox.run(programs[number % len(programs)], "", Limits(5.0, output_bytes=10))
+    assert sandbox._idle[0]._process.pid == pid
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def _run_in_spawned(pickled: bytes, answers: multiprocessing.Queue[bytes]) -> None:
     answers.put(pickle.loads(pickled).run("print(4)", "", SHORT).stdout)
 

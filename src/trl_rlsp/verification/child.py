@@ -13,6 +13,7 @@ import threading
 import traceback
 import types
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from trl_rlsp.verification.confine import (
@@ -83,11 +84,11 @@ class Confinement:
         hide_from_others()
         set_subreaper()
         os.chdir("/")
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
         if self._paths is not None:
             self._ruleset = read_only_ruleset(self._paths)  # the children's; ours is a second, equal one
             read_only_ruleset(self._paths).restrict()
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
         names = {"landlock": self._ruleset, "seccomp": self._filter}
         return ["limits", *[name for name, layer in names.items() if layer is not None]]
 
@@ -127,7 +128,8 @@ class Confinement:
         set_limit("RLIMIT_MSGQUEUE", 0)
         if self._own_namespace or not self.no_new_processes:
             others = 0 if self._own_namespace else threads_of_user()
-            set_limit("RLIMIT_NPROC", others + MAX_PROCESSES)
+            if others is not None:
+                set_limit("RLIMIT_NPROC", others + MAX_PROCESSES)
         set_limit("RLIMIT_AS", self._mapped + limits["memory_mb"] * MEGABYTE)
 
 
@@ -177,20 +179,21 @@ def _exit_code(run: Callable[[], object]) -> int:
     return 0
 
 
-def threads_of_user() -> int:
+def threads_of_user() -> int | None:
     """Threads this user has now, which is what `RLIMIT_NPROC` counts.
 
     Returns:
-        The number; 0 where the system does not tell.
+        The number; `None` where the system does not tell.
     """
+    try:
+        processes = [entry for entry in os.listdir("/proc") if entry.isdigit()]
+    except OSError:
+        return None
     total = 0
-    for entry in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        if entry.isdigit():
-            try:
-                if os.stat(f"/proc/{entry}").st_uid == os.getuid():
-                    total += len(os.listdir(f"/proc/{entry}/task"))
-            except OSError:  # it ended meanwhile
-                continue
+    for process in processes:
+        with suppress(OSError):  # it ended meanwhile
+            if os.stat(f"/proc/{process}").st_uid == os.getuid():
+                total += len(os.listdir(f"/proc/{process}/task"))
     return total
 
 

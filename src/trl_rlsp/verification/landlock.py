@@ -20,6 +20,7 @@ except ImportError:  # not Linux, or not installed: `landlock_abi` says 0
     landlockpy = None  # type: ignore[assignment]
 
 _LIBRARY_FOLDERS = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
+_OWN_LIBRARIES = ("ld-", "libc.", "libc-", "libm.", "libpython", "libz.", "libffi.", "libssl.", "libcrypto.")
 _SHARED_FILES = ("/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
@@ -46,7 +47,8 @@ def python_folders(*, packages: bool = False) -> list[str]:
     Returns:
         Existing paths, without the current folder and whatever else `sys.path` holds.
     """
-    paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib")}
+    base = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}  # not the virtual environment's
+    paths = {sysconfig.get_path(name, vars=base) for name in ("stdlib", "platstdlib")}
     paths |= {
         sysconfig.get_config_var("LIBDIR"),
         *_LIBRARY_FOLDERS,
@@ -85,9 +87,10 @@ def read_only_ruleset(readable: Iterable[str]) -> landlockpy.Ruleset:
 
 
 def _loaded_library_folders() -> set[str]:
+    """Where the interpreter's own libraries lie, on systems that keep them elsewhere."""
     try:
         lines = Path("/proc/self/maps").read_text(errors="replace").splitlines()
     except OSError:
         return set()
-    mapped = {line.split(maxsplit=5)[-1] for line in lines if ".so" in line}
-    return {os.path.dirname(path) for path in mapped if path.startswith("/")}
+    mapped = {Path(line.split(maxsplit=5)[-1]) for line in lines if ".so" in line}
+    return {str(path.parent) for path in mapped if path.is_absolute() and path.name.startswith(_OWN_LIBRARIES)}
