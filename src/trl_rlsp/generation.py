@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+NEUTRAL = {"top_k": 0, "min_p": None, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0}
+"""What a checkpoint's own generation_config must not change, or the figures would not be of `Sampling`."""
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -87,7 +90,7 @@ def load_model(name_or_path: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTr
         auto = AutoPeftModelForCausalLM if adapter else AutoModelForCausalLM
         model = auto.from_pretrained(name_or_path, **kwargs)
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, padding_side="left")
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise SourceError(
             f"no model at {name_or_path!r}: neither a folder with config.json or adapter_config.json, nor a hub id "
             f"that can be reached ({error})"
@@ -154,15 +157,15 @@ def _decode_batch(
     sampling: Sampling,
 ) -> list[Sample]:
     inputs = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
-    drawn = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+    drawn = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
     sampler: Any = model
-    decoder: Any = tokenizer
     output: torch.Tensor = sampler.generate(
         input_ids=inputs["input_ids"],
         attention_mask=inputs["attention_mask"],
         max_new_tokens=sampling.max_new_tokens,
         pad_token_id=tokenizer.pad_token_id,
         **(drawn if sampling.temperature > 0 else {"do_sample": False}),
+        **NEUTRAL,
     )
     ends = _end_tokens(model, tokenizer)
     samples = []

@@ -111,7 +111,7 @@ def tokenizer_of(model: ModelConfig, **kwargs: Any) -> PreTrainedTokenizerBase:
     name = model_name(model)
     try:
         return AutoTokenizer.from_pretrained(name, revision=model.model_revision, **kwargs)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise SourceError(
             f"no model at {name!r}: neither a folder with a model nor a hub id that can be reached ({error})"
         ) from error
