@@ -105,7 +105,8 @@ def _in_context(text: str, start: int, content_start: int, content_end: int) -> 
     before = _PADDING.sub(" ", _RELATION.split(before)[-1])
     after = _PADDING.sub(" ", _RELATION.split(after)[0]).rstrip()
     if not in_math:
-        before, after = _adjacent_before(before), _adjacent_after(after)
+        before = _adjacent_before(before)
+        after = _adjacent_after(after, in_group=before.endswith("{"))
     before, after = before.strip(), after.strip().rstrip(".,;:?" if in_math else _PUNCTUATION)
     if (not before and not after) or not content:
         return Region(start, end, content)
@@ -148,7 +149,9 @@ def _adjacent_before(before: str) -> str:
     return run if re.search(r"(?:[-+*/^_\d)}−±]|\\(?:pm|mp|cdot|times|sqrt|ne|neq|not))$", run) else ""
 
 
-def _adjacent_after(after: str) -> str:
+def _adjacent_after(after: str, *, in_group: bool) -> str:
+    if in_group:
+        return after.split(" ", 1)[0]
     match = _SUFFIX.match(after) or _OPERATION.match(after)
     return match.group() if match else ""
 

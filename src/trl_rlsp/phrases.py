@@ -57,7 +57,7 @@ def _phrase_region(match: re.Match[str]) -> Region:
     if "\\boxed" in rest or "\\fbox" in rest:
         return Region(match.start(), match.end(), "")  # the box speaks for itself
     answer = _DELIMITERS.sub("", rest).strip().rstrip(".,;:!")
-    return Region(match.start(), match.end(), answer, final=match.group("final") is not None)
+    return Region(match.start(), match.start("rest") + len(rest), answer, final=match.group("final") is not None)
 
 
 def retracted(text: str, start: int, end: int) -> bool:

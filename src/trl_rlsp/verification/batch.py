@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import selectors
 import socket
 import time
@@ -40,6 +41,7 @@ class Worker:
     buffer: bytearray = field(default_factory=bytearray)
     item: int = -1  # index in the batch
     expires: float = 0.0
+    nonce: str = ""  # of the request: what an earlier item left in the channel is not a reply to it
 
 
 class Workers(Protocol):
@@ -55,6 +57,9 @@ class Workers(Protocol):
 
     def kill(self, worker: Worker) -> None:
         """End a worker at once."""
+
+    def check(self) -> None:
+        """Raise `NurseryGone` if no worker can be alive."""
 
 
 class NurseryGone(WorkerError):
@@ -98,7 +103,8 @@ class Batch:
         worker.channel.settimeout(self.limit)
         self.busy.add(worker)
         self.selector.register(worker.channel, selectors.EVENT_READ, worker)
-        line = json.dumps(self.items[index]).encode() + b"\n"
+        worker.nonce = secrets.token_hex(8)
+        line = json.dumps({"nonce": worker.nonce, "item": self.items[index]}).encode() + b"\n"
         try:
             if len(line) >= MAX_LINE:
                 raise ConfigError(f"an item of {len(line)} bytes is over the limit of {MAX_LINE} bytes")
@@ -129,12 +135,16 @@ class Batch:
         elif len(worker.buffer) > MAX_LINE:
             self._finish(worker, Reply("crash"), healthy=False)
         elif worker.buffer.endswith(b"\n"):
-            reply, healthy = _decode(bytes(worker.buffer))
+            message = _decode(bytes(worker.buffer))
             worker.buffer.clear()
-            self._finish(worker, reply, healthy=healthy)
+            if message.get("nonce") == worker.nonce:
+                self._finish(worker, _reply(message), healthy="value" in message)
+            else:
+                self._retry_once(worker)
 
     def _retry_once(self, worker: Worker) -> None:
-        """A worker died without a word: the item's doing only if it happens again."""
+        """A worker died, or spoke out of turn: this item's doing only if it happens again."""
+        self.pool.check()
         if worker.item not in self.died:
             self.died.add(worker.item)
             self.waiting.append(worker.item)
@@ -150,16 +160,16 @@ class Batch:
             self.pool.kill(worker)
 
 
-def _decode(line: bytes) -> tuple[Reply, bool]:
-    """(reply, whether the worker may be used again); anything but a well-formed reply is a crash."""
+def _decode(line: bytes) -> dict[str, Any]:
+    """What a worker wrote; empty if it is not one well-formed message."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):
-        return Reply("crash"), False
-    if not isinstance(message, dict):
-        return Reply("crash"), False
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def _reply(message: dict[str, Any]) -> Reply:
     if "value" in message:
-        return Reply("value", message["value"]), True
-    if "error" in message:
-        return Reply("error", message["error"]), False
-    return Reply("crash"), False
+        return Reply("value", message["value"])
+    return Reply("error", message["error"]) if "error" in message else Reply("crash")

@@ -26,7 +26,6 @@ from trl_rlsp.verification.confine import confine_this_process, die_with_parent,
 
 NUMBER = 8  # bytes of a process id or a length on the control socket
 MAX_LINE = 4 << 20  # bytes of one request or reply
-_FAULTS = (MemoryError, RecursionError)
 
 
 def main(argv: list[str]) -> int:
@@ -61,7 +60,9 @@ def load(name: str) -> Callable[[Any], Any]:
 
 def _serve(control: socket.socket, handler: Callable[[Any], Any], memory_mb: int, children: set[int]) -> bool:
     """One command from the pool: `F`ork a worker, `K`ill one, `P`repare. False when the pool is gone."""
-    if not select.select([control], [], [], 0.5)[0]:
+    watch = select.poll()
+    watch.register(control, select.POLLIN)
+    if not watch.poll(500):  # ms; then see whether the parent still lives
         return True
     command = control.recv(1)
     if command == b"F":
@@ -131,13 +132,14 @@ def _work(channel: socket.socket, handler: Callable[[Any], Any], memory_mb: int)
 
 def _answer(handler: Callable[[Any], Any], line: bytes) -> tuple[bytes, bool]:
     """(reply line, whether this worker may go on). A fault of the item leaves a worker that is not trusted again."""
+    request = json.loads(line)
     try:
-        return json.dumps({"value": handler(json.loads(line))}).encode() + b"\n", True
-    except _FAULTS:
-        return b'{"fault": "resources"}\n', False
+        outcome = {"value": handler(request["item"])}
+    except (MemoryError, RecursionError):
+        outcome = {"fault": "resources"}
     except Exception as error:  # the process boundary: a handler's error is reported, not raised
-        text = f"{type(error).__name__}: {error}"[:500]
-        return json.dumps({"error": text}).encode() + b"\n", False
+        outcome = {"error": f"{type(error).__name__}: {error}"[:500]}
+    return json.dumps(outcome | {"nonce": request["nonce"]}).encode() + b"\n", "value" in outcome
 
 
 def give_up_rights(memory_mb: int) -> None:

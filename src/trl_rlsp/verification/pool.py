@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -211,6 +212,14 @@ class WorkerPool:
         if not fds:
             raise NurseryGone(f"the worker processes for {self.handler} are gone")
         return Worker(int.from_bytes(pid, "big"), socket.socket(fileno=fds[0]))
+
+    def check(self) -> None:
+        """Raise `NurseryGone` if the nursery has ended: its workers then died with it, not of their items."""
+        assert self._control is not None
+        watch = select.poll()  # not select(): a trainer may have more than 1024 files open
+        watch.register(self._control, select.POLLIN)
+        if watch.poll(0):  # the nursery never speaks first: this is its end
+            raise NurseryGone(f"the worker processes for {self.handler} are gone")
 
     def take(self) -> Worker:
         """An idle worker, forked if there is none."""

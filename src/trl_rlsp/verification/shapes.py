@@ -28,13 +28,15 @@ _INEQUALITY = re.compile(r"(<|>|\\le(?![a-z]) ?|\\ge(?![a-z]) ?)")
 _BASED = re.compile(r"(-?[\dA-Za-z]+)_(?:\{?(\d{1,2})\}?|\{\\text\{(\w+)\}\}|\\text\{(\w+)\})\Z")
 _UNIT = re.compile(
     r"(?P<value>.*?[\d}).a-z!])"
-    r"(?P<unit>(?:(?:\\cdot ?|/)?\\text\{[^{}]*\}(?:\^\{?-?\d\}?)?)+(?:/\\text\{[^{}]*\})?|\^\\circ ?(?:\\text\{)?[CF]?\}?)\Z",
+    r"(?P<unit>(?:(?:\\cdot ?|/)?\\text\{[^{}]*\}(?:\^\{?-?\d\}?)?)+(?:/\\text\{[^{}]*\})?"
+    r"|\^\\circ ?(?:\\text\{)?[CF]?\}?)\Z",
     re.DOTALL,
 )
 _BARE_UNIT = re.compile(
     r"(?P<value>-?[\d.,]+|-?\d*\\frac\{\d+\}\{\d+\})(?P<unit>(?:sq(?:uare)? )?(?:cm|mm|km|ft|feet|foot|inch(?:es)?|"
-    r"met(?:er|re)s?|miles?|yards?|hours?|hrs?|minutes?|mins?|seconds?|secs?|days?|weeks?|months?|years?|kg|grams?|pounds?|lbs?|"
-    r"lit(?:er|re)s?|ml|gallons?|dollars?|cents?|degrees?|percent|units?|mph|people|students?|ways)(?: per \w+)?(?:\^\{?\d\}?)?)\Z"
+    r"met(?:er|re)s?|miles?|yards?|hours?|hrs?|minutes?|mins?|seconds?|secs?|days?|weeks?|months?|years?|kg|grams?|pounds?|"
+    r"lbs?|lit(?:er|re)s?|ml|gallons?|dollars?|cents?|degrees?|percent|units?|mph|people|students?|"
+    r"ways)(?: per \w+)?(?:\^\{?\d\}?)?)\Z"
 )
 _MATRIX = re.compile(r"\\begin\{(?:p|b|B)matrix\}(.*)\\end\{(?:p|b|B)matrix\}\Z", re.DOTALL)
 _WORDS = re.compile(r"(?=.*[A-Za-z]{3})[A-Za-z][A-Za-z '\-,.]*\Z")
