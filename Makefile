@@ -1,13 +1,17 @@
 # make quickstart   the whole pipeline on two CPU cores, from nothing to the report
 # make test         environment, installation, checks and tests
-# make test-slow    the tests that take minutes, and the lowest supported TRL
+# make test-slow    the tests that take minutes
+# make test-lowest  trainers, rewards and public names under the lowest supported TRL
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test test-slow lint clean
+.PHONY: quickstart test test-slow test-lowest lint clean
+
+LOWEST_TRL := 1.14.2
+TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -25,10 +29,18 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 test: lint
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 $(BIN)/pytest $(ARGS)
+	$(TEST_ENV) $(BIN)/pytest $(ARGS)
 
 test-slow: $(INSTALLED)
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 $(BIN)/pytest -m slow $(ARGS)
+	$(TEST_ENV) $(BIN)/pytest -m slow $(ARGS)
+
+test-lowest:
+	$(PYTHON) -m venv $(VENV)-lowest
+	sed 's/^trl==.*/trl==$(LOWEST_TRL)/' constraints.txt > $(VENV)-lowest/constraints.txt
+	$(VENV)-lowest/bin/pip install --quiet --upgrade "pip>=25.1"
+	$(VENV)-lowest/bin/pip install --quiet --constraint $(VENV)-lowest/constraints.txt torch
+	$(VENV)-lowest/bin/pip install --quiet --constraint $(VENV)-lowest/constraints.txt --editable ".[gym]" --group dev
+	$(TEST_ENV) $(VENV)-lowest/bin/pytest tests/trainers tests/rewards tests/test_public_api.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) dist build
+	rm -rf $(VENV) $(VENV)-lowest dist build

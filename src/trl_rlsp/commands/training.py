@@ -136,6 +136,7 @@ def train(trainer: Any, training: TrainingArguments) -> None:
     if checkpoint == "auto":
         folder = Path(str(training.output_dir))
         checkpoint = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    show_progress(trainer)
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model(training.output_dir)
     trainer.save_state()
@@ -147,3 +148,40 @@ def train(trainer: Any, training: TrainingArguments) -> None:
             "seconds": round(time.monotonic() - start, 1),
         }
         Path(str(training.output_dir), STAGE_FILE).write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
+
+
+def show_progress(trainer: Any) -> None:
+    """Show one short line a log instead of every metric; all metrics stay in `trainer_state.json`."""
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+    class ShortLines(ProgressCallback):
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **kwargs: Any) -> None:
+            line = progress_line(state.global_step, logs or {})
+            if line and self.training_bar is not None:
+                self.training_bar.write(line)
+
+    quiet = trainer.pop_callback(ProgressCallback) is None
+    trainer.remove_callback(PrinterCallback)
+    if not quiet:
+        trainer.add_callback(ShortLines())
+
+
+SHOWN = {
+    "loss": "loss",
+    "accuracy": "rewards/outcome_verifier/mean",
+    "exploration": "rewards/length_exploration/mean",
+    "tokens": "completions/mean_length",
+    "cut off": "completions/clipped_ratio",
+    "entropy": "entropy",
+}
+
+
+def progress_line(step: int, logs: dict[str, Any]) -> str:
+    """The metrics a person watches, in one line; empty if none of them was logged.
+
+    Example:
+        >>> progress_line(3, {"loss": "0.5", "completions/mean_length": 61.34})
+        'step 3: loss 0.5, tokens 61.3'
+    """
+    found = [f"{name} {float(logs[key]):.3g}" for name, key in SHOWN.items() if key in logs]
+    return f"step {step}: {', '.join(found)}" if found else ""
