@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError, WorkerError
+from trl_rlsp.verification import local_sandbox, zygote_process
 from trl_rlsp.verification import sandbox as sandbox_module
-from trl_rlsp.verification import zygote_process
 from trl_rlsp.verification.bubblewrap import bubblewrap_works
 from trl_rlsp.verification.landlock import landlock_abi
 from trl_rlsp.verification.local_sandbox import LocalSandbox
@@ -269,6 +269,12 @@ os.wait()
             os.kill(pid, 0)
         assert bare.run("import os; os.kill(os.getppid(), 9)", "", SHORT).status == "killed"
         assert bare.run("print(1)", "", SHORT).stdout == b"1\n"
+
+
+def test_elsewhere_than_linux_it_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_sandbox.sys, "platform", "darwin")
+    with pytest.raises(MissingDependencyError, match="pass a remote sandbox"):
+        LocalSandbox("unsandboxed")
 
 
 def test_unknown_backend() -> None:

@@ -1,8 +1,9 @@
 """Whether a program's answer is the expected one; runs outside the sandbox, on data only.
 
-Output is compared line by line: spaces at line ends and empty lines at the end do not count, and where the
-expected word is a decimal number the two are compared as numbers. Values are compared as JSON values with
-Python's equality of numbers (6 == 6.0). Tolerance is relative, never absolute: 1e-9 is not 0.
+Output is compared word by word, as contest judges do: how words are spread over lines does not count, unless the
+expected text itself is drawn with spaces. Where the expected word is a decimal number the two are compared as
+numbers. Values are compared as JSON values with Python's equality of numbers (6 == 6.0). Tolerance is relative,
+never absolute: 1e-9 is not 0.
 """
 
 from __future__ import annotations
@@ -33,8 +34,15 @@ def same_output(stdout: bytes, expected: str) -> bool:
         text = stdout.decode("utf-8")
     except UnicodeDecodeError:
         return False
+    if not _is_drawn(expected):
+        return _same_words(text, expected)
     written, wanted = _lines(text), _lines(expected)
     return len(written) == len(wanted) and all(map(_same_line, written, wanted))
+
+
+def _is_drawn(expected: str) -> bool:
+    """Whether a line starts with a space or has several in a row: then spaces are part of the answer."""
+    return any(line[:1] in (" ", "\t") or "  " in line for line in _lines(expected) if line)
 
 
 def _lines(text: str) -> list[str]:
@@ -42,14 +50,14 @@ def _lines(text: str) -> list[str]:
 
 
 def _same_line(written: str, wanted: str) -> bool:
-    if written == wanted:
-        return True
+    same_start = written[: len(written) - len(written.lstrip())] == wanted[: len(wanted) - len(wanted.lstrip())]
+    decimals = any(map(_is_decimal, wanted.split()))
+    return written == wanted or (decimals and same_start and _same_words(written, wanted))
+
+
+def _same_words(written: str, wanted: str) -> bool:
     words, wanted_words = written.split(), wanted.split()
-    return (
-        len(words) == len(wanted_words)
-        and any(map(_is_decimal, wanted_words))
-        and all(map(_same_word, words, wanted_words))
-    )
+    return len(words) == len(wanted_words) and all(map(_same_word, words, wanted_words))
 
 
 def _is_decimal(word: str) -> bool:

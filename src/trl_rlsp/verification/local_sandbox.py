@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from trl_rlsp.errors import ConfigError, WorkerError
+from trl_rlsp.errors import ConfigError, MissingDependencyError, WorkerError
 from trl_rlsp.verification.landlock import landlock_abi
 from trl_rlsp.verification.run_result import Limits, RunResult
 from trl_rlsp.verification.seccomp import seccomp_available
@@ -50,7 +51,12 @@ class LocalSandbox:
 
         Raises:
             ConfigError: an unknown backend.
+            MissingDependencyError: not on Linux.
         """
+        if sys.platform != "linux":
+            raise MissingDependencyError(
+                f"programs can be run locally on Linux only, this is {sys.platform}; pass a remote sandbox"
+            )
         if backend not in _BACKENDS:
             raise ConfigError(f"the sandbox must be one of {sorted(_BACKENDS)}, got {backend!r}")
         self.backend = backend

@@ -111,9 +111,10 @@ def wait_for(pid: int, seconds: float, gone: select.poll) -> str:
 
 def _end_of(pid: int):  # type: ignore[no-untyped-def]
     """A function that sleeps until the child ends, or for a while."""
-    if not hasattr(os, "pidfd_open"):
+    try:
+        pidfd = os.fdopen(os.pidfd_open(pid), "rb", buffering=0)
+    except OSError:  # Linux before 5.3
         return lambda seconds: time.sleep(min(seconds, 0.005))
-    pidfd = os.fdopen(os.pidfd_open(pid), "rb", buffering=0)
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     # At most 0.2 s, to notice that the trainer is gone; the file closes with the function.

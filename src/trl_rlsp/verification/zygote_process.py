@@ -42,7 +42,9 @@ class ZygoteProcess:
             WorkerError: it cannot be started, or a layer cannot be applied.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        owner_fd = os.pidfd_open(os.getpid()) if hasattr(os, "pidfd_open") else -1
+        owner_fd = -1
+        with suppress(OSError):  # Linux before 5.3; then the closed socket alone tells that we are gone
+            owner_fd = os.pidfd_open(os.getpid())
         inherited = [fd for fd in (theirs.fileno(), owner_fd) if fd >= 0]
         config = {
             "control_fd": theirs.fileno(),
@@ -157,10 +159,7 @@ def _tail(fd: int) -> bytes:
 
 def _file(text: str) -> IO[bytes]:
     """An open file without a name, at its start: the kernel holds the data, no pipe can fill up."""
-    if hasattr(os, "memfd_create"):
-        file: IO[bytes] = os.fdopen(os.memfd_create("sandbox"), "r+b", buffering=0)
-    else:
-        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - the caller closes it
+    file: IO[bytes] = os.fdopen(os.memfd_create("sandbox"), "r+b", buffering=0)
     data = text.encode("utf-8", errors="surrogatepass")
     view = memoryview(data)
     while view:
