@@ -13,7 +13,9 @@ from trl_rlsp.answers import completion_text, parse_completion
 DATA = Path(__file__).parent / "data"
 
 
-@pytest.mark.parametrize("case", json.loads((DATA / "verifier_formats.json").read_text()), ids=lambda case: case["name"])
+@pytest.mark.parametrize(
+    "case", json.loads((DATA / "verifier_formats.json").read_text()), ids=lambda case: case["name"]
+)
 def test_shapes_of_completions(case):
     answer = parse_completion(case["completions"][0]).answer
     assert (answer == "4") == bool(case["expected"])
@@ -31,7 +33,14 @@ def test_shapes_of_completions(case):
         ([{"role": "assistant", "content": None, "tool_calls": []}], ""),
         ([{"role": "assistant", "content": [{"type": "text", "text": "a"}, {"type": "image"}, "b"]}], "ab"),
         ([{"role": "assistant", "content": "a"}, {"role": "tool", "content": "t"}], "a"),
-        ([{"role": "assistant", "content": "a"}, {"role": "user", "content": "u"}, {"role": "assistant", "content": "b"}], "b"),
+        (
+            [
+                {"role": "assistant", "content": "a"},
+                {"role": "user", "content": "u"},
+                {"role": "assistant", "content": "b"},
+            ],
+            "b",
+        ),
     ],
 )
 def test_text_of_the_last_assistant_message(completion, text):
@@ -135,7 +144,9 @@ def test_reasoning_ends_where_the_first_answer_begins():
     assert parse_completion(r"a b \boxed{1} c d").reasoning == "a b "
     assert parse_completion(r"a b \boxed{1} c \boxed{2}").reasoning == "a b "
     assert parse_completion("no answer at all").reasoning == "no answer at all"
-    assert parse_completion(r"<think>x \boxed{7} y</think> so \boxed{7}").reasoning == r"<think>x \boxed{7} y</think> so "
+    assert (
+        parse_completion(r"<think>x \boxed{7} y</think> so \boxed{7}").reasoning == r"<think>x \boxed{7} y</think> so "
+    )
     assert parse_completion("It is odd. The answer is 7.").reasoning.startswith("It is odd.")
 
 
@@ -178,7 +189,9 @@ def test_any_text_gives_an_answer_or_a_reason(text):
     assert text.startswith(parsed.reasoning)
 
 
-@given(st.from_regex(r"[0-9a-z+*/ ]{1,20}", fullmatch=True).filter(lambda s: s.strip()), st.text("abc. \n", max_size=50))
+@given(
+    st.from_regex(r"[0-9a-z+*/ ]{1,20}", fullmatch=True).filter(lambda s: s.strip()), st.text("abc. \n", max_size=50)
+)
 def test_a_boxed_answer_is_found_after_any_prose(answer, prose):
     assert parse_completion(f"{prose} \\boxed{{{answer}}}").answer == answer.strip()
 

@@ -104,7 +104,9 @@ def test_the_batch_has_one_deadline(pool):
     assert outcomes(pool, [1, 2]) == ["value", "value"]
 
 
-@pytest.mark.parametrize("line", ['[[["not a reply"]\n', '{"value": 1}\n', '{"value": 1, "nonce": "0"}\n{"value": 1}\n', "7\n"])
+@pytest.mark.parametrize(
+    "line", ['[[["not a reply"]\n', '{"value": 1}\n', '{"value": 1, "nonce": "0"}\n{"value": 1}\n', "7\n"]
+)
 def test_a_forged_reply_counts_for_nobody(line):
     with WorkerPool("pool_handlers:forge", workers=1) as forgers:
         replies = forgers.run([{"line": line}, {"line": ""}, {"line": ""}], limit=5)
