@@ -29,9 +29,7 @@ class RLSPSFTConfig(SFTConfig):
         max_cut_share: share of traces that may be cut by `max_length` before training is refused, 0 to 1.
     """
 
-    max_length: int | None = field(
-        default=8192, metadata={"help": "Longest sequence in tokens; longer are cut."}
-    )
+    max_length: int | None = field(default=8192, metadata={"help": "Longest sequence in tokens; longer are cut."})
     max_cut_share: float = field(
         default=0.5,
         metadata={"help": "Refuse to train if a larger share of the traces is cut by max_length (0 to 1)."},
@@ -68,7 +66,8 @@ class CutTraces:
 class RLSPSFTTrainer(SFTTrainer):
     """`SFTTrainer` that counts the traces cut by `max_length` and says so.
 
-    Takes what `SFTTrainer` takes. `trainer.cut_traces` holds one `CutTraces` per prepared data set.
+    Takes what `SFTTrainer` takes. `trainer.cut_traces` holds one `CutTraces` per prepared data set; none
+    without `max_length`, for streams, and where preparation is skipped.
 
     Raises:
         ConfigError: more than `max_cut_share` of the training traces would be cut.
@@ -76,6 +75,7 @@ class RLSPSFTTrainer(SFTTrainer):
 
     _tag_names = ["trl", "sft", "rlsp"]
     _name = "RLSP SFT"
+    cut_traces: tuple[CutTraces, ...] = ()
 
     def _prepare_dataset(
         self,
@@ -87,16 +87,12 @@ class RLSPSFTTrainer(SFTTrainer):
         dataset_name: str,
     ) -> Any:
         if args.max_length is None or not hasattr(dataset, "__len__"):
-            return super()._prepare_dataset(
-                dataset, processing_class, args, packing, formatting_func, dataset_name
-            )
+            return super()._prepare_dataset(dataset, processing_class, args, packing, formatting_func, dataset_name)
         whole = copy.copy(args)
         whole.max_length, whole.shuffle_dataset = None, False
-        tokenized = super()._prepare_dataset(
-            dataset, processing_class, whole, False, formatting_func, dataset_name
-        )
+        tokenized = super()._prepare_dataset(dataset, processing_class, whole, False, formatting_func, dataset_name)
         cut = count_cut(tokenized, args.max_length, dataset_name)
-        self.cut_traces = [*getattr(self, "cut_traces", []), cut]
+        self.cut_traces = (*self.cut_traces, cut)
         self._report(cut, args)
         return super()._prepare_dataset(tokenized, processing_class, args, packing, None, dataset_name)
 
@@ -110,9 +106,7 @@ class RLSPSFTTrainer(SFTTrainer):
             f"tokens. Set max_length={cut.longest}, or leave the long traces out."
         )
         if cut.dataset == "train" and cut.share > getattr(args, "max_cut_share", 1.0):
-            raise ConfigError(
-                f"{message} More than max_cut_share={getattr(args, 'max_cut_share', 1.0)} are cut."
-            )
+            raise ConfigError(f"{message} More than max_cut_share={getattr(args, 'max_cut_share', 1.0)} are cut.")
         logger.warning(message)
 
 
