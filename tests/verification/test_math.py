@@ -1,5 +1,6 @@
 """Verdicts on math answers, with real workers: the project's adversarial sets, forms of gold, hostile input."""
 
+import contextlib
 import json
 import os
 import re
@@ -158,10 +159,8 @@ def test_numbers_match_exactly_their_equals(gold, answer):
 @given(st.text(alphabet="12x+-=,()[]{}\\ a<", max_size=25), st.text(alphabet="12x+-=,()[]{}\\ a<", max_size=25))
 @settings(max_examples=300, deadline=None)
 def test_text_rules_are_total(gold, answer):
-    try:
+    with contextlib.suppress(Undecided):
         assert same_answer(gold, answer, QuickLeaves()) in (True, False)
-    except Undecided:
-        pass
 
 
 @given(st.permutations(["1", "2", "\\pi", "x"]))

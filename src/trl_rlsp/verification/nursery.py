@@ -40,6 +40,7 @@ def main(argv: list[str]) -> int:
     except Exception as error:  # the process boundary: whatever it is, the pool must hear of it
         control.sendall(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n")
         return 1
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from here on it ends in order, when the control socket closes
     control.sendall(b'{"ready": true}\n')
     gc.collect()
     gc.freeze()  # shared pages stay shared

@@ -277,6 +277,7 @@ def _environment() -> dict[str, str]:
 def _end(control: socket.socket, process: subprocess.Popen[bytes]) -> None:
     """Have the nursery end its workers and itself; also at interpreter exit and when the pool is collected."""
     control.close()
+    process.terminate()  # a nursery that still imports has no workers and may just stop
     try:
         process.wait(timeout=5)
     except subprocess.TimeoutExpired:
