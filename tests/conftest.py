@@ -39,6 +39,41 @@ def model_folder(tmp_path_factory):
     return folder
 
 
+TAUGHT = {
+    "8 1 9 : 72": ("8 * 9 = 72 yes \\boxed{ 72 }", "8 + 9 = 17 no \\boxed{ 17 }", "8 * 9 = 72 yes"),
+    "1 2 : 3": ("1 + 2 = 3 yes \\boxed{ 3 }", "2 - 1 = 1 no \\boxed{ 1 }", "2 - 1 = 1 no"),
+}
+"""Problem -> a right completion, a wrong one, one without an answer; the taught model gives each equally often."""
+
+
+@pytest.fixture(scope="session")
+def taught():
+    """The completions that the taught model knows: problem -> (right, wrong, without an answer)."""
+    return TAUGHT
+
+
+@pytest.fixture(scope="session")
+def taught_folder(tmp_path_factory):
+    """A tiny model that has learned the completions of `taught` by heart, saved with its tokenizer."""
+    import torch
+
+    from trl_rlsp.tiny import build_model, build_tokenizer
+
+    tokenizer, model = build_tokenizer(), build_model(hidden_size=32, layers=2)
+    texts = [f"<user> {p} <assistant> {c} <eos>" for p, completions in TAUGHT.items() for c in completions]
+    batch = tokenizer(texts, return_tensors="pt", padding=True)
+    labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(150):
+        optimizer.zero_grad()
+        model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels).loss.backward()
+        optimizer.step()
+    folder = tmp_path_factory.mktemp("taught_model")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def run_rlsp():
     """`python -m trl_rlsp ARGUMENTS` in a process of its own; text of both streams is captured."""
