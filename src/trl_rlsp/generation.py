@@ -164,6 +164,7 @@ def _decode_batch(
         attention_mask=inputs["attention_mask"],
         max_new_tokens=sampling.max_new_tokens,
         pad_token_id=tokenizer.pad_token_id,
+        use_cache=True,
         **(drawn if sampling.temperature > 0 else {"do_sample": False}),
         **NEUTRAL,
     )
@@ -172,9 +173,8 @@ def _decode_batch(
     for index, ids in zip(indices, output[:, inputs["input_ids"].shape[1] :].tolist(), strict=True):
         length = next((i + 1 for i, token in enumerate(ids) if token in ends), None)
         kept = ids if length is None else ids[:length]
-        samples.append(
-            Sample(index, tokenizer.decode(kept, skip_special_tokens=True), len(kept), truncated=length is None)
-        )
+        text = str(tokenizer.decode(kept, skip_special_tokens=True))
+        samples.append(Sample(index, text, len(kept), truncated=length is None))
     return samples
 
 
