@@ -122,7 +122,7 @@ def test_columns_of_another_length(verifier):
 
 
 def test_an_empty_batch(verifier):
-    assert verifier(completions=[], solution=[], log_metric=dict().__setitem__) == []
+    assert verifier(completions=[], solution=[], log_metric={}.__setitem__) == []
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trl_rlsp.answers import Completion, parse_completion
+from trl_rlsp.errors import ConfigError
 from trl_rlsp.verification.compare import QuickLeaves, TextLeaves, Undecided, same_answer
 from trl_rlsp.verification.gold import gold_text, gold_tolerance
 from trl_rlsp.verification.normalise import normalise, too_complex
@@ -45,6 +46,10 @@ class MathRules:
     float_tolerance: float = 0.0
     evaluated: bool = True
     refuse_restated: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.float_tolerance < 1:
+            raise ConfigError(f"float_tolerance is relative, 0 <= tolerance < 1; got {self.float_tolerance}")
 
 
 @dataclass(frozen=True)

@@ -114,8 +114,9 @@ _FUNCTION_TEXT = {
 }
 _FRAC_SHORT = re.compile(r"\\frac\s*(?:(\d)\s*(\d)|(\d)\s*(?=\{)|(?P<brace>\{[^{}]*\})\s*([\da-z])(?![\w]*\}))")
 _SQRT_SHORT = re.compile(r"\\sqrt\s*(\[[^\]]*\])?\s*(\d+|[a-z]|\\pi|\((?P<inner>[^()]*)\))")
-_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:\{,\}\d{3})+(?![\d])|(?<![\d.,])\d{1,3}(?:\\!,\d{3}|,\\!\d{3})+(?![\d])")
+_THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:(?:\{,\}|\\!,|,\\!|\\[,:;]| )\d{3})+(?!\d)")
 _MIXED = re.compile(r"(?<![\w.}])(\d{1,9}) +(\d{1,9})/(\d{1,9})(?![\w.])")
+_COLOUR = re.compile(r"\\(?:text)?color\s*\{\w+\}")
 _CONSTANT = re.compile(r"\\(?:mathrm|rm|text)\s*\{([eid])\}")
 _PERCENT = re.compile(r"(?<=[\d}]) *(?:\\text\s*\{\s*per ?cent\s*\}|per ?cent\b)")
 _BRACED_MARK = re.compile(r"(?<![\\A-Za-z_^}])\{([:;])\}")
@@ -144,6 +145,7 @@ def normalise(text: str) -> str:
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
     text = _THOUSANDS.sub(lambda m: re.sub(r"[^\d]", "", m.group()), text)
     text = text.replace("\\!", "").replace("\\\\%", "%").replace("\\%", "%").replace("\\#", "#")
+    text = _COLOUR.sub("", text)
     text = _CONSTANT.sub(r"\1", text)
     text = _COMMAND.sub(_synonym, text)
     text = _SPACE_COMMAND.sub(" ", text)

@@ -112,12 +112,22 @@ def _single(text: str) -> Shape:
     if interval is not None:
         return interval
     named = _NAMED.match(text)
-    if named and (rest := text[named.end() :]):
-        inner = _parse(rest) if not split_top(rest, ",;")[1:] else _list_of(rest, split_top(rest, ",;"))
-        return _renamed(inner, named.group(1))
+    if named:
+        return _renamed(_value(text[named.end() :]), named.group(1))
+    return _value(text)
+
+
+def _value(text: str) -> Shape:
+    """A list, or the sides of an equation; sides that are but names are dropped, as in `x=y=7`."""
+    parts = split_top(text, ",;")
+    if len(parts) > 1 and not _thousands(text):
+        return Shape("list", text, tuple(_bracketed(part) for part in parts[: MAX_ITEMS + 1]))
     sides = _sides(text)
+    while len(sides) > 2 and _VARIABLE.match(sides[0]):
+        sides = sides[1:]
     if len(sides) > 1:
-        return Shape("equation" if len(sides) == 2 else "chain", text, tuple(_bracketed(side) for side in sides))
+        kind: Kind = "equation" if len(sides) == 2 else "chain"
+        return Shape(kind, text, tuple(_bracketed(side) for side in sides[: MAX_ITEMS + 1]))
     return _bracketed(text)
 
 
