@@ -80,12 +80,26 @@ def apply_environment(arguments: list[str]) -> None:
     Values already set in the environment win.
 
     Raises:
-        ConfigError: the file does not exist or is not a YAML mapping.
+        ConfigError: no file after --config, or one that does not exist or is not a YAML mapping.
     """
-    if "--config" not in arguments[:-1]:
+    if "--config" not in arguments:
         return
-    for name, value in read_yaml(Path(arguments[arguments.index("--config") + 1])).get("env", {}).items():
-        os.environ.setdefault(name, str(value))
+    if arguments[-1] == "--config":
+        raise ConfigError("--config wants a YAML file after it")
+    for name, value in environment_of(Path(arguments[arguments.index("--config") + 1])).items():
+        os.environ.setdefault(name, value)
+
+
+def environment_of(path: Path) -> dict[str, str]:
+    """The environment variables that a YAML file asks for.
+
+    Raises:
+        ConfigError: the file does not exist or is not a YAML mapping, or its `env` is not one.
+    """
+    wanted = read_yaml(path).get("env", {})
+    if not isinstance(wanted, dict):
+        raise ConfigError(f"`env` in {path} must be a mapping of names to values, got {wanted!r}")
+    return {str(name): str(value) for name, value in wanted.items()}
 
 
 def read_yaml(path: Path) -> dict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from trl_rlsp.errors import ConfigError
 def parse_stage(dataclasses: Iterable[Any], arguments: list[str], prog: str) -> tuple[Any, ...]:
     """Parse `--config FILE` and overrides into one instance of each dataclass.
 
-    A `model_name_or_path` that is a folder beside the YAML file is taken from there.
+    The file's `env` is set where the environment does not have a value already (TRL's parser alone would override
+    it). A `model_name_or_path` that is a folder beside the YAML file is taken from there.
 
     Args:
         dataclasses: types whose fields the file may hold.
@@ -25,12 +27,15 @@ def parse_stage(dataclasses: Iterable[Any], arguments: list[str], prog: str) -> 
     from trl import TrlParser
 
     parser = TrlParser(tuple(dataclasses), prog=prog)
+    environment = dict(os.environ)
     try:
         parsed = parser.parse_args_and_config(arguments)
     except ValueError as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"{error} (`{prog} --help` lists every field)") from error
+    finally:
+        os.environ.update(environment)
     if "--config" in arguments:
         folder = Path(arguments[arguments.index("--config") + 1]).parent
         for part in parsed:

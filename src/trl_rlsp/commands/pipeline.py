@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trl_rlsp.cli import read_yaml
+from trl_rlsp.cli import environment_of, read_yaml
 from trl_rlsp.commands.training import STAGE_FILE
 from trl_rlsp.errors import ConfigError, RLSPError, SourceError
 
@@ -197,7 +197,7 @@ def execute(stage: Stage) -> None:
     Raises:
         StageError: the stage ended with an error.
     """
-    environment = {**{k: str(v) for k, v in read_yaml(stage.config).get("env", {}).items()}, **os.environ}
+    environment = {**environment_of(stage.config), **os.environ}
     command: Sequence[str] = [sys.executable, "-m", "trl_rlsp", *stage.arguments()]
     code = subprocess.run(command, env=environment, check=False).returncode
     if code != 0:

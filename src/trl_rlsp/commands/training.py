@@ -129,13 +129,10 @@ def init_kwargs(model: ModelConfig, training: TrainingArguments) -> dict[str, An
 
 def train(trainer: Any, training: TrainingArguments) -> None:
     """Train, save model, tokenizer and history, and mark the stage complete."""
-    from transformers.trainer_utils import get_last_checkpoint
-
     start = time.monotonic()
     checkpoint = training.resume_from_checkpoint
     if checkpoint == "auto":
-        folder = Path(str(training.output_dir))
-        checkpoint = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+        checkpoint = last_complete_checkpoint(Path(str(training.output_dir)))
     show_progress(trainer)
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model(training.output_dir)
@@ -148,6 +145,23 @@ def train(trainer: Any, training: TrainingArguments) -> None:
             "seconds": round(time.monotonic() - start, 1),
         }
         Path(str(training.output_dir), STAGE_FILE).write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
+
+
+def last_complete_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint in `folder` that was written to its end, if any.
+
+    A stage killed while it saves leaves a checkpoint that cannot be loaded; `trainer_state.json` is written last.
+    """
+    found: dict[int, Path] = {}
+    for path in folder.glob("checkpoint-*/trainer_state.json"):
+        step = path.parent.name.removeprefix("checkpoint-")
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            continue
+        if step.isdigit():
+            found[int(step)] = path.parent
+    return str(found[max(found)]) if found else None
 
 
 def show_progress(trainer: Any) -> None:
