@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,6 +54,8 @@ def dispatch(command: str, arguments: list[str]) -> int:
         RLSPError: an unknown command, or whatever the command finds wrong.
     """
     apply_environment(arguments)
+    # TRL's own default sets the deprecated field; nobody who runs a recipe can do anything about it.
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
     if command == "run":
         from trl_rlsp.commands.pipeline import run_pipeline
 
