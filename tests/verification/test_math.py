@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import multiprocessing
 import os
 import re
 import threading
@@ -182,30 +183,49 @@ def test_is_list():
 HARD_GOLDS = [None, r"\pi", "x+y"]  # None: the row's own; the others leave more to the workers
 
 
+def late_stress_inputs(pool, gold, evaluated, connection=None):
+    """Name -> (seconds, scores of the batch after it) of stress inputs over the limit or with a wrong successor."""
+    late = {}
+    verdicts(pool, [("2x", r"\boxed{x+x}")])
+    for row in STRESS:
+        started = time.monotonic()
+        verdict(pool, gold or row["gold"], row["completion"], rules=MathRules(evaluated=evaluated))
+        seconds = time.monotonic() - started
+        following = [v.score for v in verdicts(pool, [("2x", r"\boxed{x+x}"), ("2x", r"\boxed{x}")])]
+        if seconds > LIMIT + 0.5 or following != [1.0, 0.0]:
+            late[row["name"]] = (seconds, following)
+    if connection is not None:
+        connection.send(late)
+        pool.close()
+    return late
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("gold", HARD_GOLDS)
 @pytest.mark.parametrize("evaluated", [True, False])
 @pytest.mark.parametrize("off_main", [False, True])
 def test_stress_inputs_return_in_time_and_the_next_batch_is_right(pool, gold, evaluated, off_main):
-    late = {}
-    rules = MathRules(evaluated=evaluated)
+    if not off_main:
+        assert late_stress_inputs(pool, gold, evaluated) == {}
+        return
+    found = []
+    thread = threading.Thread(target=lambda: found.append(late_stress_inputs(pool, gold, evaluated)))
+    thread.start()
+    thread.join()
+    assert found == [{}]
 
-    def check():
-        for row in STRESS:
-            started = time.monotonic()
-            verdict(pool, gold or row["gold"], row["completion"], rules=rules)
-            seconds = time.monotonic() - started
-            following = [v.score for v in verdicts(pool, [("2x", r"\boxed{x+x}"), ("2x", r"\boxed{x}")])]
-            if seconds > LIMIT + 0.5 or following != [1.0, 0.0]:
-                late[row["name"]] = (seconds, following)
 
-    if off_main:
-        thread = threading.Thread(target=check)
-        thread.start()
-        thread.join()
-    else:
-        check()
-    assert late == {}
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_stress_inputs_in_a_child_process(pool, method):
+    verdicts(pool, [("2x", r"\boxed{x+x}")])
+    context = multiprocessing.get_context(method)
+    here, there = context.Pipe()
+    child = context.Process(target=late_stress_inputs, args=(pool, r"\pi", False, there))
+    child.start()
+    assert here.poll(300)
+    assert here.recv() == {}
+    child.join(10)
 
 
 def test_the_hardest_stress_inputs_in_one_batch(pool):

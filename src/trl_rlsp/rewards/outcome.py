@@ -6,12 +6,13 @@ the program, `task` by a reasoning-gym scorer, `solution` by mathematical equali
 
 from __future__ import annotations
 
+import importlib.util
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from trl_rlsp.answers import completion_text
-from trl_rlsp.errors import ConfigError
+from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.verification import gym as gym_verification
 from trl_rlsp.verification import math as math_verification
 from trl_rlsp.verification.cache import VerdictCache
@@ -61,6 +62,8 @@ class OutcomeVerifier:
 
     Raises:
         ConfigError: an argument that cannot work.
+        MissingDependencyError: when called, rows need reasoning-gym and it is not installed.
+        WorkerError: when called, the worker processes cannot be started.
 
     Example:
     ```python
@@ -162,6 +165,8 @@ class OutcomeVerifier:
             items = [MathItem(row.truth, row.completion, row.prompt) for row in rows]
             return verify_math(items, self.pools["math"], rules=self.rules, delimiter=self.delimiter, **limits)
         if kind == "gym":
+            if importlib.util.find_spec("reasoning_gym") is None:
+                raise MissingDependencyError("rows with `task` need reasoning-gym: pip install 'trl-rlsp[gym]'")
             tasks = [GymItem(row.truth, row.completion) for row in rows]
             return verify_gym(tasks, self.pools["gym"], delimiter=self.delimiter, **limits)
         return self._verify_code(rows)

@@ -200,9 +200,12 @@ def _any_decided(test: Callable[[Any, Any], bool], pairs: Sequence[tuple[Any, An
     return False
 
 
+_UNREADABLE = re.compile(r"\\text|\\dots|\.\.|@|\d_")
+
+
 def _readable(text: str) -> bool:
-    """Only mathematics: no words, no foreign letters, no dots that stand for something."""
-    return text.isascii() and "\\text" not in text and "\\dots" not in text and ".." not in text and "@" not in text
+    """Only mathematics: no words, no foreign letters, no dots that stand for something, no digits in another base."""
+    return text.isascii() and not _UNREADABLE.search(text)
 
 
 def _new_operators(gold: str, answer: str) -> bool:

@@ -176,10 +176,11 @@ def _bracketed(text: str) -> Shape:
     if matrix and "\\begin" not in matrix.group(1):
         rows = [row for row in re.split(r"\\cr ?", matrix.group(1)) if row]
         return Shape("matrix", text, tuple(Shape("tuple", row, _items(row, "&"), "()") for row in rows[:50]))
-    if text[:1] in ("(", "[") and text[-1:] in (")", "]") and len(split_top(text[1:-1], ",;")) > 1 and _spans(text):
+    bracketed = text[:1] in ("(", "[") and text[-1:] in (")", "]") and _spans(text)
+    if bracketed and (text[0] == "[" or len(split_top(text[1:-1], ",;")) > 1):
         items = _items(text[1:-1])
-        opening = "(" if items[0].text == "-\\infty" else text[0]
-        closing = ")" if items[-1].text in ("\\infty", "+\\infty") else text[-1]
+        opening = "(" if items and items[0].text == "-\\infty" else text[0]
+        closing = ")" if items and items[-1].text in ("\\infty", "+\\infty") else text[-1]
         return Shape("tuple", text, items, opening + closing)
     return _scalar(text)
 
