@@ -197,5 +197,5 @@ def progress_line(step: int, logs: dict[str, Any]) -> str:
         >>> progress_line(3, {"loss": "0.5", "completions/mean_length": 61.34})
         'step 3: loss 0.5, tokens 61.3'
     """
-    found = [f"{name} {float(logs[key]):.3g}" for name, key in SHOWN.items() if key in logs]
+    found = [f"{name} {float(logs[key]):.3g}" for name, key in SHOWN.items() if logs.get(key) is not None]
     return f"step {step}: {', '.join(found)}" if found else ""
