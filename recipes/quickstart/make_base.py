@@ -2,9 +2,9 @@
 
     python recipes/quickstart/make_base.py [OUTPUT]
 
-It stands in for an instruct model: it knows the arithmetic of the task and answers a countdown problem at once, with
-its first attempt, but it has never seen a search. 15 minutes on two idle cores. The quickstart does not run this;
-the result is committed. Problems of the quickstart's evaluation are left out by (numbers, target).
+It stands in for an instruct model: it knows the arithmetic of the task and answers a countdown problem after a few
+attempts on one branch, but it has never seen a search that goes back and tries another. The quickstart does not run
+this; the result is committed. Problems of the quickstart's evaluation are left out by (numbers, target).
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ HELD_OUT = (
     "&seed=1000000&size=800"
 )
 STEPS, BATCH = 1600, 64
-DIRECT_SHARE = 0.5
 
 
 def problem(rng: random.Random, held_out: set[str]) -> tuple[list[int], int]:
@@ -42,19 +41,13 @@ def problem(rng: random.Random, held_out: set[str]) -> tuple[list[int], int]:
             return numbers, target
 
 
-def worksheet(rng: random.Random, held_out: set[str]) -> str:
-    """Branches of unrelated problems one after the other: arithmetic and comparisons, but no search."""
-    blocks = []
-    for _ in range(rng.choice((1, 2, 3, 4, rng.randint(5, 10)))):
-        numbers, target = problem(rng, held_out)
-        blocks.append(written_search(numbers, target, rng, budget=rng.randint(1, 5)).reasoning)
-    return " | ".join(blocks)
-
-
-def direct_answer(rng: random.Random, held_out: set[str]) -> str:
-    """A problem, one attempt, and that attempt as the answer, right or wrong."""
+def one_branch(rng: random.Random, held_out: set[str]) -> str:
+    """A problem, one branch of up to four attempts, and the last of them as the answer, right or wrong."""
     numbers, target = problem(rng, held_out)
-    trace = written_search(numbers, target, rng, budget=1)
+    budget = rng.randint(1, 4)
+    trace = written_search(numbers, target, rng, budget=budget)
+    while trace.reasoning.count("|") >= trace.attempts + 1:
+        trace = written_search(numbers, target, rng, budget=budget)
     return f"<user> {' '.join(map(str, numbers))} : {target} <assistant> {trace.reasoning} \\boxed{{ {trace.answer} }}"
 
 
@@ -63,10 +56,7 @@ def main() -> None:
     output = Path(sys.argv[1] if len(sys.argv) > 1 else "recipes/quickstart/base")
     held_out = {problem_key(row) for row in load_problems(HELD_OUT, prompt_style="compact", unique=True)}
     rng = random.Random(0)
-    rows = [
-        {"text": (direct_answer if rng.random() < DIRECT_SHARE else worksheet)(rng, held_out)}
-        for _ in range(STEPS * BATCH)
-    ]
+    rows = [{"text": one_branch(rng, held_out)} for _ in range(STEPS * BATCH)]
     config = SFTConfig(
         output_dir=str(output.parent / "base_run"),
         max_steps=STEPS,
