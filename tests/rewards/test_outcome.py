@@ -153,12 +153,26 @@ def test_repeated_calls_are_free(verifier):
     assert min(seconds) < 0.005  # 0.6 ms on an idle core
 
 
-def test_the_cache_is_bounded_and_keeps_recent_verdicts():
+def test_the_cache_is_bounded_and_keeps_recent_verdicts(monkeypatch):
     verifier = OutcomeVerifier(cache_size=100)
     for n in range(1000):
         verifier.verdicts([f"\\boxed{{{n}}}"], solution=["7"])
     assert len(verifier.cache) <= 100
-    assert verifier.cache.get(("math", "7", "\\boxed{999}", "")) == Verdict(0.0, "mismatch")
+    monkeypatch.setattr(verifier, "_verify", lambda kind, rows: pytest.fail("checked again"))
+    assert verifier.verdicts([r"\boxed{999}", r"\boxed{960}"], solution=["7"] * 2) == [Verdict(0.0, "mismatch")] * 2
+
+
+def test_what_could_not_be_scored_is_tried_again():
+    calls = []
+
+    def failing(rows):
+        calls.append(len(rows))
+        return [Verdict(None, "scorer_error") for _ in rows]
+
+    verifier = OutcomeVerifier(custom={"math": failing})
+    for _ in range(2):
+        assert verifier(completions=[r"\boxed{7}"], solution=["7"]) == [None]
+    assert calls == [1, 1]
 
 
 def test_same_text_under_another_gold_is_another_verdict(verifier):

@@ -257,9 +257,9 @@ def _user_text(prompt: Any) -> str:
 
 
 def _key(row: Row) -> Hashable:
-    """All that a verdict depends on."""
+    """All that a verdict depends on, as 64-bit hashes: the cache must not keep the texts alive."""
     truth = row.truth if isinstance(row.truth, str) else (type(row.truth), repr(row.truth))
-    return row.kind, truth, _completion_key(row.completion), row.prompt
+    return row.kind, hash(truth), hash(_completion_key(row.completion)), hash(row.prompt)
 
 
 def _completion_key(completion: Any) -> Hashable:
