@@ -162,6 +162,23 @@ def test_death_of_the_nursery_during_a_batch(pool):
     assert outcomes(pool, ["sleep", 1, 2], limit=1.0) == ["timeout", "value", "value"]
 
 
+def test_an_interrupt_leaves_no_stuck_worker(pool):
+    before = {reply.value for reply in pool.run(["pid"] * 20, limit=5)}
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            pool.run(["hang", "hang"], limit=30)
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    assert len(gone_within(before, 2)) <= 1  # the spare, or an idle one
+    assert pool.run([1, 2, 3], limit=5) == [Reply("value", n) for n in (1, 2, 3)]
+
+
 def test_threads_share_the_pool(pool):
     results = {}
 

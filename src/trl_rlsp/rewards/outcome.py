@@ -66,11 +66,9 @@ class OutcomeVerifier:
         WorkerError: when called, the worker processes cannot be started.
 
     Example:
-    ```python
-    >>> with OutcomeVerifier() as verifier:
-    ...     verifier(completions=[r"So it is \\boxed{0.5}.", "No idea."], solution=["\\\\frac{1}{2}", "3"])
-    [1.0, 0.0]
-    ```
+        >>> with OutcomeVerifier() as verifier:
+        ...     verifier(completions=[r"So it is \\boxed{0.5}.", "No idea."], solution=["\\\\frac{1}{2}", "3"])
+        [1.0, 0.0]
     """
 
     __name__ = "outcome_verifier"
@@ -236,16 +234,19 @@ def _rows(
     for name, column in (("prompts", prompts), ("solution", solution), ("task", task), ("tests", tests)):
         if column is not None and len(column) != count:
             raise ConfigError(f"{count} completions need {count} {name}, got {len(column)}")
-    rows = []
-    for i, completion in enumerate(completions):
-        prompt = _user_text(prompts[i]) if prompts is not None else ""
-        if tests is not None and tests[i] is not None:
-            rows.append(Row("code", completion, tests[i], prompt))
-        elif task is not None and task[i] is not None:
-            rows.append(Row("gym", completion, task[i], prompt))
-        else:
-            rows.append(Row("math", completion, solution[i] if solution is not None else None, prompt))
-    return rows
+    nothing = [None] * count
+    columns = zip(completions, prompts or nothing, tests or nothing, task or nothing, solution or nothing, strict=True)
+    return [_row(*values) for values in columns]
+
+
+def _row(completion: Any, prompt: Any, tests: Any, task: Any, solution: Any) -> Row:
+    """The first of tests, task, solution that a row has decides how it is verified."""
+    text = _user_text(prompt) if prompt is not None else ""
+    if tests is not None:
+        return Row("code", completion, tests, text)
+    if task is not None:
+        return Row("gym", completion, task, text)
+    return Row("math", completion, solution, text)
 
 
 def _user_text(prompt: Any) -> str:
@@ -253,6 +254,8 @@ def _user_text(prompt: Any) -> str:
     if isinstance(prompt, str):
         return prompt
     turns = [message.get("content") for message in prompt or () if message.get("role") == "user"]
+    if len(turns) == 1 and isinstance(turns[0], str):
+        return turns[0]
     return "\n".join(completion_text({"content": turn}) for turn in turns)
 
 
@@ -266,8 +269,8 @@ def _completion_key(completion: Any) -> Hashable:
     """A completion as a hashable value; one plain assistant message, the usual case, at once."""
     if isinstance(completion, str):
         return completion
-    if isinstance(completion, list) and len(completion) == 1 and completion[0].keys() == _PLAIN_MESSAGE:
+    if isinstance(completion, list) and len(completion) == 1 and isinstance(completion[0], dict):
         message = completion[0]
-        if isinstance(message["content"], str):
+        if message.keys() == _PLAIN_MESSAGE and isinstance(message["content"], str):
             return message["role"], message["content"]
     return repr(completion)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import selectors
@@ -90,9 +91,10 @@ class Batch:
             for worker in list(self.busy):  # cut short by the batch, not by its own limit
                 self._finish(worker, Reply("not_run"), healthy=False)
         finally:
-            for worker in self.busy:
-                worker.channel.close()
+            for worker in self.busy:  # an interrupt, or the nursery's end
                 self.waiting.append(worker.item)
+                with contextlib.suppress(NurseryGone):
+                    self.pool.kill(worker)
             self.busy.clear()
             self.selector.close()
         return self.replies

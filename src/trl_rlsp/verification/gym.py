@@ -142,7 +142,7 @@ def refused(task: str, answer: str) -> bool:
 def plain_answer(answer: str) -> str:
     """An answer without the LaTeX that a scorer does not read.
 
-    >>> plain_answer(r"(8 - 1) \\\\times \\\\frac{9}{3}")
+    >>> plain_answer(r"(8 - 1) \\times \\frac{9}{3}")
     '(8 - 1) * (9)/(3)'
     """
     if answer.isascii() and "\\" not in answer and "$" not in answer:

@@ -70,7 +70,7 @@ class Shape:
 def shape_of(answer: str) -> Shape:
     """The structure of an answer, given as it was written.
 
-    >>> shape_of("(1, 2]").brackets, shape_of("x=3").name, shape_of(r"5\\\\text{ cm}").unit
+    >>> shape_of("(1, 2]").brackets, shape_of("x=3").name, shape_of(r"5\\text{ cm}").unit
     ('(]', 'x', 'cm')
     """
     return _parse(normalise(answer))
