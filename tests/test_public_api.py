@@ -1,0 +1,130 @@
+"""The public surface, pinned, and what importing it costs."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import trl_rlsp
+
+NAMES = [
+    "LengthExploration",
+    "OutcomeVerifier",
+    "RLSPGRPOConfig",
+    "RLSPGRPOTrainer",
+    "RLSPRewards",
+    "RLSPSFTConfig",
+    "RLSPSFTTrainer",
+    "load_problems",
+    "rlsp_rewards",
+]
+SIGNATURES = {
+    "LengthExploration": "form, C, guarded, ngram",
+    "RLSPRewards": "verifier, exploration, alpha, gate",
+    "RLSPGRPOTrainer": "model, reward_funcs, args, kwargs",
+}
+ROOT = Path(trl_rlsp.__file__).parent
+WITH_EXAMPLES = sorted(
+    "trl_rlsp." + ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in ROOT.rglob("*.py")
+    if ">>> " in path.read_text(encoding="utf-8")
+)
+
+
+class TestNames:
+    def test_all(self):
+        assert trl_rlsp.__all__ == NAMES
+
+    def test_each_is_there(self):
+        for name in NAMES:
+            assert getattr(trl_rlsp, name) is not None
+        assert set(NAMES) <= set(dir(trl_rlsp))
+
+    def test_star_import(self):
+        space = {}
+        exec("from trl_rlsp import *", space)
+        assert set(NAMES) <= set(space)
+
+    def test_each_is_the_class_at_its_home(self):
+        from trl_rlsp.rewards.suite import RLSPRewards
+        from trl_rlsp.trainers.sft import RLSPSFTTrainer
+
+        assert trl_rlsp.RLSPRewards is RLSPRewards
+        assert trl_rlsp.RLSPSFTTrainer is RLSPSFTTrainer
+        assert isinstance(trl_rlsp.rlsp_rewards, RLSPRewards)
+
+    def test_another_name(self):
+        with pytest.raises(AttributeError, match="module 'trl_rlsp' has no attribute 'RLSP'"):
+            _ = trl_rlsp.RLSP
+
+    def test_version_is_the_metadatas(self):
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            installed = version("trl-rlsp")
+        except PackageNotFoundError:
+            pytest.skip("run from the source tree, not installed")
+        assert trl_rlsp.__version__ == installed
+
+    def test_everything_is_typed_and_documented(self):
+        for name in NAMES[:-1]:
+            thing = getattr(trl_rlsp, name)
+            assert thing.__doc__, name
+            function = thing.__init__ if inspect.isclass(thing) else thing
+            for parameter in inspect.signature(function).parameters.values():
+                assert parameter.name == "self" or parameter.annotation is not parameter.empty, (name, parameter)
+
+
+@pytest.mark.parametrize(("name", "arguments"), SIGNATURES.items())
+def test_arguments(name, arguments):
+    found = list(inspect.signature(getattr(trl_rlsp, name).__init__).parameters)
+    assert found[1:] == arguments.split(", ")
+
+
+def test_commands():
+    from trl_rlsp.cli import USAGE
+
+    listed = [line.split()[0] for line in USAGE.splitlines() if line.startswith("  ")]
+    assert listed == ["run", "sft", "grpo", "eval", "check"]
+
+
+class TestImport:
+    def run(self, code):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=dict(os.environ), capture_output=True, text=True, check=True, timeout=120
+        )
+        return done.stdout.strip()
+
+    def test_loads_nothing_heavy(self):
+        heavy = ("torch", "sympy", "vllm", "transformers", "datasets", "trl", "numpy", "math_verify", "reasoning_gym")
+        code = f"import sys, trl_rlsp; print([name for name in {heavy!r} if name in sys.modules])"
+        assert self.run(code) == "[]"
+
+    def test_the_rewards_load_neither_torch_nor_sympy(self):
+        code = (
+            "import sys; from trl_rlsp import rlsp_rewards; "
+            "print([name for name in ('torch', 'sympy', 'vllm', 'math_verify') if name in sys.modules])"
+        )
+        assert self.run(code) == "[]"
+
+    def test_takes_under_three_tenths_of_a_second_beyond_trl(self):
+        code = "import time, trl; start = time.perf_counter(); import trl_rlsp; print(time.perf_counter() - start)"
+        assert min(float(self.run(code)) for _ in range(3)) < 0.3
+
+
+def test_the_rewards_have_examples():
+    assert {f"trl_rlsp.rewards.{name}" for name in ("suite", "outcome", "exploration", "guards")} <= set(WITH_EXAMPLES)
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_examples_in_docstrings_run(name):
+    module = importlib.import_module(name)
+    assert any(test.examples for test in doctest.DocTestFinder().find(module))
+    assert doctest.testmod(module).failed == 0
