@@ -180,7 +180,14 @@ max_steps: 2
 save_strategy: "no"
 """,
         )
-        command = [sys.executable, "-m", "trl.scripts.grpo", "--config", config]
+        command = [
+            sys.executable,
+            "-c",
+            "from trl.cli import main; raise SystemExit(main())",
+            "grpo",
+            "--config",
+            config,
+        ]
         done = subprocess.run(
             [*command, "--reward_funcs", "trl_rlsp.rlsp_rewards"],
             cwd=tmp_path,
