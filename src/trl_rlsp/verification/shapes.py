@@ -38,6 +38,7 @@ _BARE_UNIT = re.compile(
     r"lbs?|lit(?:er|re)s?|ml|gallons?|dollars?|cents?|degrees?|percent|units?|mph|people|students?|"
     r"ways)(?: per \w+)?(?:\^\{?\d\}?)?)\Z"
 )
+_NO_VALUE = re.compile(r"\\text|\\\Z")
 _MATRIX = re.compile(r"\\begin\{(?:p|b|B)matrix\}(.*)\\end\{(?:p|b|B)matrix\}\Z", re.DOTALL)
 _WORDS = re.compile(r"(?=.*[A-Za-z]{3})[A-Za-z][A-Za-z '\-,.]*\Z")
 _REALS = {"\\mathbb{R}", "\\mathbb R", "\\Reals", "\\R"}
@@ -196,12 +197,17 @@ def _scalar(text: str) -> Shape:
         base = based.group(2) or _BASE_WORDS.get(based.group(3) or based.group(4), "?")
         return Shape("scalar", based.group(1), base="" if base == "10" else base)
     unit = _UNIT.match(text) or _BARE_UNIT.match(text)
-    if unit and not (unit.group("value").endswith("\\") or "\\text" in unit.group("value")):
+    if unit and not _NO_VALUE.search(unit.group("value")) and not _function_of_degrees(unit):
         return Shape("scalar", unit.group("value"), unit=_unit_name(unit.group("unit")))
     stripped = re.sub(r"\\text\{([^{}]*)\}", r"\1", text)
     if (stripped != text and "\\" not in stripped) or (_WORDS.match(text) and len(text) > 2):
         return Shape("text", stripped.strip())
     return Shape("scalar", text)
+
+
+def _function_of_degrees(unit: re.Match[str]) -> bool:
+    """`\\cos 60^\\circ` is no angle."""
+    return "circ" in unit.group("unit") and re.search(r"\\(?!frac|sqrt|pi|cdot)", unit.group("value")) is not None
 
 
 def _unit_name(text: str) -> str:

@@ -22,6 +22,7 @@ logging.disable(logging.WARNING)  # math-verify warns that its own timeouts are 
 
 DIGITS = 60  # of every value
 AGREE = sympy.Rational(1, 10**45)  # relative difference of equal values: DIGITS less what cancellation costs
+HUGE = sympy.Integer(10) ** 40  # of values this large the first digits say too little: x and x + 1 agree
 _NORMALISE = NormalizationConfig(basic_latex=True, malformed_operators=True, nits=True, boxed="none")
 _CONVERT = ConversionConfig(lowercase_symbols=False)  # math-verify's default takes C and c for the same
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?)\^(?:\\circ|\{\\circ\}) ?")
@@ -148,6 +149,8 @@ def _same_value(gold: sympy.Basic, answer: sympy.Basic, tolerance: float) -> boo
     margin = max(AGREE, sympy.Rational(tolerance))
     if not all(_agree(*pair, margin) for pair in values[:2] if pair is not None):
         return _both_vanish(gold, answer, values[0])
+    if any(abs(value) > HUGE for pair in values[:2] if pair is not None for value in pair):
+        return sympy.simplify(gold - answer) == 0
     mixed = values[2]
     return mixed is None or not (mixed[0].is_real and mixed[1].is_real) or _agree(*mixed, margin)
 
