@@ -118,7 +118,7 @@ def _content_text(content: object) -> str:
     return "".join(part for part in parts if isinstance(part, str))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=2048)
 def _parse(earlier: str, text: str, delimiter: str | None, allow_list: bool) -> ParsedCompletion:
     start, open_block = _answer_region_start(text, delimiter)
     whole = f"{earlier}\n{text}" if earlier else text

@@ -54,10 +54,10 @@ _OPERATION = re.compile(
 
 def find_boxes(text: str, start: int = 0) -> tuple[list[Region], bool]:
     """All outermost boxes from `start` on, and whether a box is still open at the end of the text."""
-    first = _BOX.search(text, start)
-    if first is None:
+    firsts = [at for command in ("\\boxed", "\\fbox") if (at := text.find(command, start)) >= 0]
+    if not firsts:
         return [], False
-    spans, bare, still_open = _box_spans(text, first.start())
+    spans, bare, still_open = _box_spans(text, min(firsts))
     if len(spans) > MAX_IN_CONTEXT:
         regions = [Region(begin, end + 1, text[inside:end].strip()) for begin, inside, end in spans]
     else:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 
 from trl_rlsp.boxes import Region
+
+MAX_PHRASES = 256
+"""Only so many phrases, the last ones, are looked at."""
 
 _WORD = re.compile(r"nswer|NSWER|####")
 _PHRASE = re.compile(
@@ -32,8 +36,11 @@ _RETRACTION_AFTER = re.compile(
 
 def find_phrases(text: str, start: int = 0) -> list[Region]:
     """Explicit answer phrases: all that say `final`, else only the last `the answer is ...`."""
+    firsts = [at for mark in ("nswer", "NSWER", "####") if (at := text.find(mark, start)) >= 0]
+    if not firsts:
+        return []
     found = []
-    for word in _WORD.finditer(text, start):
+    for word in deque(_WORD.finditer(text, min(firsts)), maxlen=MAX_PHRASES):
         match = _PHRASE.match(text, _phrase_start(text, word.start(), start))
         if match and (region := _phrase_region(match)).answer:
             found.append(region)
