@@ -116,7 +116,10 @@ def _in_context(text: str, start: int, content_start: int, content_end: int) -> 
 
 def _innermost(content: str) -> str:
     """A box that holds nothing but another box says what the inner one says."""
-    while (inner := _BOX.match(content)) and content[inner.end() : inner.end() + 1] == "{" and content[-1] == "}":
+    for _ in range(8):  # each step copies the content
+        inner = _BOX.match(content)
+        if not inner or content[inner.end() : inner.end() + 1] != "{" or content[-1] != "}":
+            break
         content = content[inner.end() + 1 : -1].strip()
     return content
 
