@@ -1,6 +1,6 @@
 """Verifications per second beside TRL's `accuracy_reward`, in one process and one run; what counts is the ratio.
 
-    python benchmarks/verifier.py [--problems 150] [--group 8] [--workers 2]
+    python benchmarks/verifier.py [--problems 150] [--group 8] [--workers 2] [--repeats 3]
 
 Two loads, both groups of completions of one problem as GRPO makes them, half of them right:
 - integers: answers of AIME problems and near misses;
@@ -17,6 +17,7 @@ import json
 import os
 import random
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=150)
     parser.add_argument("--group", type=int, default=8)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3, help="the best time of each reward counts")
     options = parser.parse_args()
 
     from trl.rewards import accuracy_reward
@@ -59,15 +61,21 @@ def main() -> None:
     print(f"start() returns after {launch * 1e3:.1f} ms, workers answer after {time.perf_counter() - started:.2f} s\n")
     print(f"{'load':10} {'checks':>7} {'TRL /s':>9} {'ours /s':>9} {'ratio':>7} {'again, ms':>10} {'agree':>7}")
     for name, golds in (("integers", integer_golds()), ("MATH", math_golds())):
-        batch = groups(golds[: options.problems], options.group)
-        theirs, trl_seconds = timed(lambda b=batch: accuracy_reward(b[0], solution=[f"\\boxed{{{g}}}" for g in b[1]]))
-        ours, our_seconds = timed(lambda b=batch: verifier(completions=b[0], solution=b[1]))
-        _, again = timed(lambda b=batch: verifier(completions=b[0], solution=b[1]))
+        theirs_best = ours_best = again_best = float("inf")
+        for seed in range(options.repeats):
+            batch = groups(golds[: options.problems], options.group, seed)
+            forget(verifier)
+            ours, seconds = timed(lambda b=batch: verifier(completions=b[0], solution=b[1]))
+            ours_best = min(ours_best, seconds)
+            _, seconds = timed(lambda b=batch: verifier(completions=b[0], solution=b[1]))
+            again_best = min(again_best, seconds)
+            theirs, seconds = timed(lambda b=batch: accuracy_reward(b[0], [f"\\boxed{{{g}}}" for g in b[1]]))
+            theirs_best = min(theirs_best, seconds)
         count = len(batch[1])
         agree = sum(a == b for a, b in zip(ours, theirs, strict=True)) / count
         print(
-            f"{name:10} {count:7} {count / trl_seconds:9.0f} {count / our_seconds:9.0f} "
-            f"{trl_seconds / our_seconds:7.1f} {again * 1e3:10.2f} {agree:7.1%}"
+            f"{name:10} {count:7} {count / theirs_best:9.0f} {count / ours_best:9.0f} "
+            f"{theirs_best / ours_best:7.1f} {again_best * 1e3:10.2f} {agree:7.1%}"
         )
     verifier.close()
 
@@ -78,9 +86,20 @@ def timed(call: Callable[[], list[float | None]]) -> tuple[list[float | None], f
     return call(), time.perf_counter() - started
 
 
-def groups(golds: list[str], size: int) -> Batch:
-    """`size` completions for each gold, half of them right, shuffled within their group; the seed is fixed."""
-    rng = random.Random(0)
+def forget(verifier: Any) -> None:
+    """Empty every cache of this package and start new workers, so that each repeat starts cold."""
+    verifier.close()
+    verifier.cache.clear()
+    verifier.verdicts([r"\boxed{x + x}"], solution=["2x"])
+    for name, module in list(sys.modules.items()):
+        if name.startswith("trl_rlsp"):
+            for value in list(vars(module).values()):
+                getattr(value, "cache_clear", lambda: None)()
+
+
+def groups(golds: list[str], size: int, seed: int) -> Batch:
+    """`size` completions for each gold, half of them right, shuffled within their group."""
+    rng = random.Random(seed)
     completions: list[Any] = []
     solutions: list[str] = []
     for gold in golds:

@@ -101,6 +101,8 @@ def _in_context(text: str, start: int, content_start: int, content_end: int) -> 
     """The box's content together with the signs, factors and units that stand around it."""
     content = _innermost(text[content_start:content_end].strip())
     end = content_end + 1
+    if text[max(0, start - 2) : start].endswith(_MATH_OPEN) and text.startswith(_MATH_CLOSE, end):
+        return Region(start, end, content)  # nothing but the box in its formula: the usual case
     before, after, in_math = _surroundings(text, start, end)
     before = _PADDING.sub(" ", _RELATION.split(before)[-1])
     after = _PADDING.sub(" ", _RELATION.split(after)[0]).rstrip()

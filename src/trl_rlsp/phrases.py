@@ -19,6 +19,21 @@ _PHRASE = re.compile(
 _FINAL = re.compile(r"(?<![A-Za-z])final\s{1,5}\Z", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\s(?:because|since|which)\b")
 _DELIMITERS = re.compile(r"\$+|\\[()\[\]]|\*\*|`")
+_NEGATIONS = (
+    "not",
+    "NOT",
+    "Not",
+    "n't",
+    "never",
+    "Never",
+    "isnt",
+    "instead",
+    "rather",
+    "except",
+    "unlike",
+    "\\ne",
+    "≠",
+)
 _NEGATION_BEFORE = re.compile(
     r"(?:\b(?:not|never|cannot be|can't be|isn't|isnt|wasn't|aren't|instead of|rather than|except|unlike)"
     r"|\\(?:ne|neq|not)|≠)\s*(?:equal\s+to\s*|simply\s*|just\s*)?(?:the\s+answer\s*(?:is)?\s*)?[$\\(\[\s:]*$",
@@ -74,4 +89,5 @@ def retracted(text: str, start: int, end: int) -> bool:
     (True, False)
     """
     before, after = text[max(0, start - 60) : start], text[end : end + 60]
-    return bool(_NEGATION_BEFORE.search(before) or _RETRACTION_AFTER.search(after))
+    denied = any(word in before for word in _NEGATIONS) and _NEGATION_BEFORE.search(before)
+    return bool(denied or _RETRACTION_AFTER.search(after))

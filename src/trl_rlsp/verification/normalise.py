@@ -139,6 +139,8 @@ def normalise(text: str) -> str:
     >>> normalise(r" $\\dfrac{1}{2}$ "), normalise(r"\\frac12"), normalise("7²")
     ('\\\\frac{1}{2}', '\\\\frac{1}{2}', '7^2')
     """
+    if text.isdigit() and text.isascii():  # nothing to do, and the usual case
+        return text
     if len(text) > 2 * MAX_CHARS:
         return "".join(text.split())
     text = to_latex(text).strip().replace("\\\\", "\\cr ")
@@ -182,6 +184,8 @@ def too_complex(text: str) -> bool:
     """
     if len(text) > MAX_CHARS:
         return True
+    if len(text) <= MAX_DEPTH:
+        return False
     depth = deepest = signs = longest = 0
     for char in text:
         depth += (char in "({[") - (char in ")}]")

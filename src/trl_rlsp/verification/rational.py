@@ -28,6 +28,8 @@ def rational(text: str) -> Fraction | None:
     >>> rational(r"1\\frac{4}{5}"), rational("0.5"), rational("x")
     (Fraction(9, 5), Fraction(1, 2), None)
     """
+    if text.isdigit() and text.isascii() and len(text) <= MAX_TEXT:
+        return Fraction(int(text))
     if len(text) > MAX_TEXT or not any(char.isdigit() for char in text):
         return None
     text = _REPEATING.sub(_repeating, _THOUSANDS.sub(lambda m: m.group().replace(",", ""), text))

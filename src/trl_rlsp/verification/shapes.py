@@ -74,7 +74,8 @@ def shape_of(answer: str) -> Shape:
     >>> shape_of("(1, 2]").brackets, shape_of("x=3").name, shape_of(r"5\\text{ cm}").unit
     ('(]', 'x', 'cm')
     """
-    return _parse(normalise(answer))
+    text = normalise(answer)
+    return Shape("scalar", text) if text.isdigit() else _parse(text)
 
 
 def _parse(text: str) -> Shape:
