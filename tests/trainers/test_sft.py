@@ -127,7 +127,7 @@ class TestCutTraces:
         with caplog.at_level(logging.WARNING, logger="trl_rlsp"):
             trainer(tokenizer, messages_rows(*ANSWERS), config(tmp_path, max_length=15))
         assert caplog.messages == [
-            "1 of 3 traces of `train` (33.3%) are longer than max_length=15 and LOSE THEIR END, answer included; "
+            "1 of 3 traces of `train` (33.3%) are longer than max_length=15 and LOSE THEIR END, the answer included; "
             "the longest has 17 tokens. Set max_length=17, or leave the long traces out."
         ]
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trl_rlsp.commands.arguments import EvaluationArguments
+    from trl_rlsp.generation import Sampling
 
 
 def run_eval(arguments: list[str]) -> None:
@@ -18,14 +23,37 @@ def run_eval(arguments: list[str]) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
+    from trl_rlsp.evaluation import evaluate, save_evaluation
+    from trl_rlsp.generation import load_model
+    from trl_rlsp.reporting import evaluation_table
+
+    settings, name, sampling = parse_eval(arguments)
+    problems = settings.load()
+    model, tokenizer = load_model(name, dtype=settings.dtype)
+    console = Console()
+    with Progress(console=console) as progress:
+        bar = progress.add_task("sampling", total=len(problems) * sampling.n)
+        figures, samples = evaluate(
+            model, tokenizer, problems, sampling, on_batch=lambda done: progress.update(bar, completed=done)
+        )
+    if settings.output_dir:
+        save_evaluation(figures, samples, Path(settings.output_dir), asdict(settings))
+    console.print(evaluation_table({name: figures}))
+
+
+def parse_eval(arguments: list[str]) -> tuple[EvaluationArguments, str, Sampling]:
+    """Settings, model and sampling of an evaluation.
+
+    Raises:
+        ConfigError: a field or a value that cannot work.
+    """
     from trl_rlsp.commands.arguments import EvaluationArguments
     from trl_rlsp.commands.config import parse_stage
     from trl_rlsp.errors import ConfigError
-    from trl_rlsp.evaluation import evaluate, save_evaluation
-    from trl_rlsp.generation import Sampling, load_model
-    from trl_rlsp.reporting import evaluation_table
+    from trl_rlsp.generation import Sampling
 
     (settings,) = parse_stage((EvaluationArguments,), arguments, "rlsp eval")
+    settings.required()
     if not settings.model_name_or_path:
         raise ConfigError("no model: set `model_name_or_path` in the YAML file or on the command line")
     sampling = Sampling(
@@ -36,17 +64,7 @@ def run_eval(arguments: list[str]) -> None:
         batch_size=settings.batch_size,
         seed=settings.seed,
     )
-    problems = settings.load()
-    model, tokenizer = load_model(settings.model_name_or_path, dtype=settings.dtype)
-    console = Console()
-    with Progress(console=console) as progress:
-        bar = progress.add_task("sampling", total=len(problems) * sampling.n)
-        figures, samples = evaluate(
-            model, tokenizer, problems, sampling, on_batch=lambda done: progress.update(bar, completed=done)
-        )
-    if settings.output_dir:
-        save_evaluation(figures, samples, Path(settings.output_dir), asdict(settings))
-    console.print(evaluation_table({settings.model_name_or_path: figures}))
+    return settings, settings.model_name_or_path, sampling
 
 
 def run_check_command(arguments: list[str]) -> int:

@@ -88,10 +88,12 @@ def run_pipeline(arguments: list[str]) -> int:
 
     recipe, output, overrides = parse_run(arguments)
     stages = plan(recipe, output, overrides)
+    for check in (check_settings, refuse_changed):
+        for stage in stages:
+            check(stage)
     console = Console()
     started = time.monotonic()
     for number, stage in enumerate(stages, start=1):
-        refuse_changed(stage)
         title = f"{number}/{len(stages)} {stage.name}"
         if stage.complete:
             console.rule(f"{title}: complete, skipped")
@@ -189,6 +191,19 @@ def refuse_changed(stage: Stage) -> None:
                 "folder and those of the stages after it"
             )
     path.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+
+
+def check_settings(stage: Stage) -> None:
+    """Read a stage's settings before the first stage runs, so that a typing error costs no training.
+
+    Raises:
+        ConfigError: a field or a value that cannot work.
+    """
+    from trl_rlsp.commands.evaluating import parse_eval
+    from trl_rlsp.commands.training import parse_grpo, parse_sft
+
+    if not stage.complete:
+        {"sft": parse_sft, "grpo": parse_grpo, "eval": parse_eval}[stage.command](stage.arguments()[1:])
 
 
 def execute(stage: Stage) -> None:

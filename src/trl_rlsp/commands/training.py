@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, TrainingArguments
     from trl import ModelConfig
 
+    from trl_rlsp.commands.arguments import DemonstrationArguments, ProblemArguments
+    from trl_rlsp.rewards.suite import RLSPRewards
+    from trl_rlsp.trainers.grpo import RLSPGRPOConfig
+    from trl_rlsp.trainers.sft import RLSPSFTConfig
+
 STAGE_FILE = "stage.json"
 
 
@@ -27,13 +32,11 @@ def run_sft(arguments: list[str]) -> None:
     Raises:
         RLSPError: data or settings that cannot work, before a model is loaded.
     """
-    from trl import ModelConfig, get_peft_config, get_quantization_config
+    from trl import get_peft_config, get_quantization_config
 
-    from trl_rlsp.commands.arguments import DemonstrationArguments
-    from trl_rlsp.commands.config import parse_stage
-    from trl_rlsp.trainers.sft import RLSPSFTConfig, RLSPSFTTrainer
+    from trl_rlsp.trainers.sft import RLSPSFTTrainer
 
-    data, training, model = parse_stage((DemonstrationArguments, RLSPSFTConfig, ModelConfig), arguments, "rlsp sft")
+    data, training, model = parse_sft(arguments)
     rows = data.load_rows(training.seed)
     training.model_init_kwargs = init_kwargs(model, training)
     trainer = RLSPSFTTrainer(
@@ -56,21 +59,14 @@ def run_grpo(arguments: list[str]) -> None:
     Raises:
         RLSPError: data or settings that cannot work, before a model is loaded.
     """
-    from trl import ModelConfig, get_peft_config, get_quantization_config
+    from trl import get_peft_config, get_quantization_config
 
-    from trl_rlsp.commands.arguments import ProblemArguments, RewardArguments
-    from trl_rlsp.commands.config import parse_stage
-    from trl_rlsp.trainers.grpo import RLSPGRPOConfig, RLSPGRPOTrainer, check_balance
+    from trl_rlsp.trainers.grpo import RLSPGRPOTrainer
 
-    data, reward, training, model = parse_stage(
-        (ProblemArguments, RewardArguments, RLSPGRPOConfig, ModelConfig), arguments, "rlsp grpo"
-    )
-    rewards = reward.build()
-    check_balance(rewards, training)
+    data, rewards, training, model = parse_grpo(arguments)
     problems = data.load()
     training.model_init_kwargs = init_kwargs(model, training)
     try:
-        rewards.start()
         trainer = RLSPGRPOTrainer(
             model=model_name(model),
             reward_funcs=rewards,
@@ -83,6 +79,46 @@ def run_grpo(arguments: list[str]) -> None:
         train(trainer, training)
     finally:
         rewards.close()
+
+
+def parse_sft(arguments: list[str]) -> tuple[DemonstrationArguments, RLSPSFTConfig, ModelConfig]:
+    """Data, settings and model of an SFT stage.
+
+    Raises:
+        ConfigError: a field or a value that cannot work.
+    """
+    from trl import ModelConfig
+
+    from trl_rlsp.commands.arguments import DemonstrationArguments
+    from trl_rlsp.commands.config import parse_stage
+    from trl_rlsp.trainers.sft import RLSPSFTConfig
+
+    data, training, model = parse_stage((DemonstrationArguments, RLSPSFTConfig, ModelConfig), arguments, "rlsp sft")
+    data.required()
+    model_name(model)
+    return data, training, model
+
+
+def parse_grpo(arguments: list[str]) -> tuple[ProblemArguments, RLSPRewards, RLSPGRPOConfig, ModelConfig]:
+    """Data, rewards, settings and model of an RL stage.
+
+    Raises:
+        ConfigError: a field or a value that cannot work, or settings that lose the balance of the rewards.
+    """
+    from trl import ModelConfig
+
+    from trl_rlsp.commands.arguments import ProblemArguments, RewardArguments
+    from trl_rlsp.commands.config import parse_stage
+    from trl_rlsp.trainers.grpo import RLSPGRPOConfig, refuse_imbalance
+
+    data, reward, training, model = parse_stage(
+        (ProblemArguments, RewardArguments, RLSPGRPOConfig, ModelConfig), arguments, "rlsp grpo"
+    )
+    data.required()
+    model_name(model)
+    rewards = reward.build()
+    refuse_imbalance(rewards, training)
+    return data, rewards, training, model
 
 
 def model_name(model: ModelConfig) -> str:

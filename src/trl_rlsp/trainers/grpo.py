@@ -80,19 +80,46 @@ class RLSPGRPOTrainer(GRPOTrainer):
         if args is None:
             name = model if isinstance(model, str) else model.config._name_or_path
             args = RLSPGRPOConfig(f"{name.split('/')[-1] or 'model'}-RLSP")
-        if isinstance(rewards, RLSPRewards):
-            check_balance(rewards, args)
-            rewards.start()
+        for suite in suites_of(rewards):
+            check_balance(suite, args)
+            suite.start()
         super().__init__(model=model, reward_funcs=rewards, args=args, **kwargs)
+
+
+def suites_of(reward_funcs: Any) -> list[RLSPRewards]:
+    """The RLSP suites in what a trainer is given: itself, or those in a list."""
+    if isinstance(reward_funcs, RLSPRewards):
+        return [reward_funcs]
+    return [part for part in reward_funcs if isinstance(part, RLSPRewards)] if isinstance(reward_funcs, list) else []
+
+
+def refuse_imbalance(rewards: RLSPRewards, args: GRPOConfig) -> None:
+    """Refuse settings under which the exploration bonus replaces the outcome as the goal.
+
+    Raises:
+        ConfigError: group scaling, or normalisation of each reward, with an exploration bonus that wrong
+            completions earn too.
+    """
+    per_group = str(args.scale_rewards) in ("group", "True")
+    per_reward = getattr(args, "multi_objective_aggregation", "") == "normalize_then_sum"
+    if not rewards.exploration or rewards.alpha == 1 or rewards.gate == "correct" or not (per_group or per_reward):
+        return
+    setting = "scale_rewards='group'" if per_group else "multi_objective_aggregation='normalize_then_sum'"
+    raise ConfigError(
+        f"{setting} makes the exploration bonus the whole signal in every group whose verdicts are equal, "
+        f"whatever alpha={rewards.alpha:g} says: completions grow while accuracy falls. Use "
+        "scale_rewards='none' or 'batch', or RLSPRewards(gate='correct'); for a study of the failure itself "
+        "use trl.GRPOTrainer."
+    )
 
 
 def check_balance(rewards: RLSPRewards, args: GRPOConfig) -> None:
     """Refuse or warn about settings that lose the balance between outcome and exploration.
 
     Raises:
-        ConfigError: group scaling, or normalisation of each reward, with an exploration bonus that wrong
-            completions earn too.
+        ConfigError: as `refuse_imbalance`.
     """
+    refuse_imbalance(rewards, args)
     if not rewards.exploration or rewards.alpha == 1:
         return
     weights = getattr(args, "reward_weights", None)
@@ -102,23 +129,10 @@ def check_balance(rewards: RLSPRewards, args: GRPOConfig) -> None:
             weights,
             rewards.alpha,
         )
-    per_group = str(args.scale_rewards) in ("group", "True")
-    per_reward = getattr(args, "multi_objective_aggregation", "") == "normalize_then_sum"
-    if (per_group or per_reward) and rewards.gate != "correct":
-        setting = "scale_rewards='group'" if per_group else "multi_objective_aggregation='normalize_then_sum'"
-        raise ConfigError(
-            f"{setting} makes the exploration bonus the whole signal in every group whose verdicts are equal, "
-            f"whatever alpha={rewards.alpha:g} says: completions grow while accuracy falls. Use "
-            "scale_rewards='none' or 'batch', or RLSPRewards(gate='correct'); for a study of the failure itself "
-            "use trl.GRPOTrainer."
-        )
     if rewards.alpha <= 0.5:
-        logger.warning(
-            "alpha=%g: a wrong completion can outrank a correct one; use alpha > 0.5", rewards.alpha
-        )
+        logger.warning("alpha=%g: a wrong completion can outrank a correct one; use alpha > 0.5", rewards.alpha)
     unbounded = [e for e in rewards.exploration if getattr(e, "bounded", True) is False]
     if unbounded:
         logger.warning(
-            "%s is unbounded: a long wrong completion can outrank a short correct one; use form='bounded'",
-            unbounded,
+            "%s is unbounded: a long wrong completion can outrank a short correct one; use form='bounded'", unbounded
         )

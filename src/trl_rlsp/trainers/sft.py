@@ -100,9 +100,10 @@ class RLSPSFTTrainer(SFTTrainer):
         if not cut.cut:
             logger.info("no trace of %s is cut: the longest has %d tokens", cut.dataset, cut.longest)
             return
+        lost = "START, the problem included" if args.truncation_mode == "keep_end" else "END, the answer included"
         message = (
             f"{cut.cut} of {cut.total} traces of `{cut.dataset}` ({cut.share:.1%}) are longer than "
-            f"max_length={args.max_length} and LOSE THEIR END, answer included; the longest has {cut.longest} "
+            f"max_length={args.max_length} and LOSE THEIR {lost}; the longest has {cut.longest} "
             f"tokens. Set max_length={cut.longest}, or leave the long traces out."
         )
         if cut.dataset == "train" and cut.share > getattr(args, "max_cut_share", 1.0):
