@@ -25,10 +25,7 @@ class BoxVerifier:
 
     def verdicts(self, completions, **columns):
         self.calls.append({"completions": completions, **columns})
-        return [
-            self._one(completion, gold)
-            for completion, gold in zip(completions, columns["solution"], strict=True)
-        ]
+        return [self._one(completion, gold) for completion, gold in zip(completions, columns["solution"], strict=True)]
 
     def _one(self, completion, gold):
         text = completion if isinstance(completion, str) else completion[-1]["content"]
@@ -178,7 +175,5 @@ class TestWithTheRealVerifier:
 
     def test_generated_problems(self, verifier):
         pytest.importorskip("reasoning_gym")
-        report = check_dataset(
-            load_problems("reasoning_gym:countdown?min_numbers=3&max_numbers=3&size=3"), verifier
-        )
+        report = check_dataset(load_problems("reasoning_gym:countdown?min_numbers=3&max_numbers=3&size=3"), verifier)
         assert (report.verified, report.failures) == (3, [])

@@ -111,6 +111,4 @@ class TestReferenceAndPrompt:
         tests = json.dumps([{"function": "inc", "arguments": [1], "output": 2}])
         assert shown_problem("Add one.", {}, tests) == "Add one.\n\nName the function `inc`."
         assert shown_problem("Write inc.", {}, tests) == "Write inc."
-        assert shown_problem([{"role": "user", "content": "x"}], {}, tests) == [
-            {"role": "user", "content": "x"}
-        ]
+        assert shown_problem([{"role": "user", "content": "x"}], {}, tests) == [{"role": "user", "content": "x"}]

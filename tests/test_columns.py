@@ -66,9 +66,7 @@ class TestResolveColumns:
             resolve_columns(table({"p": "1", "a": "2"}), {"answer": "gold"})
 
     def test_no_answer_column(self):
-        with pytest.raises(
-            MissingColumnError, match=r"no column for the answer; it has problem, level\. Name it"
-        ):
+        with pytest.raises(MissingColumnError, match=r"no column for the answer; it has problem, level\. Name it"):
             resolve_columns(table({"problem": "1", "level": 2}))
 
 
@@ -107,11 +105,7 @@ class TestFinalAnswer:
         assert final_answer("p - q", "solution") == "p - q"
 
     @settings(deadline=None)
-    @given(
-        st.text(alphabet="ab1\\ +^_,", min_size=1).filter(
-            lambda text: text.strip() and not text.endswith("\\")
-        )
-    )
+    @given(st.text(alphabet="ab1\\ +^_,", min_size=1).filter(lambda text: text.strip() and not text.endswith("\\")))
     def test_what_is_boxed_comes_out(self, answer):
         assert last_boxed(f"see \\boxed{{0}} and \\boxed{{{answer}}} done") == answer.strip()
 

@@ -57,9 +57,7 @@ class TestRows:
 
     def test_system_prompt_own_or_none(self, sums):
         assert load_problems(sums, system_prompt="Be brief.")[0]["prompt"][0]["content"] == "Be brief."
-        assert [message["role"] for message in load_problems(sums, system_prompt=None)[0]["prompt"]] == [
-            "user"
-        ]
+        assert [message["role"] for message in load_problems(sums, system_prompt=None)[0]["prompt"]] == ["user"]
 
     def test_default_system_prompt_asks_for_reasoning_and_one_boxed_answer(self):
         assert "step by step" in DEFAULT_SYSTEM_PROMPT

@@ -131,9 +131,7 @@ class TestLoad:
 
     def test_limit_is_a_seeded_sample(self, tmp_path):
         rows = [ROW | {"problem": f"p{n}"} for n in range(30)]
-        one, two = (
-            self.load(tmp_path, rows, limit=5, seed=seed, style="plain")["prompt"][:] for seed in (1, 2)
-        )
+        one, two = (self.load(tmp_path, rows, limit=5, seed=seed, style="plain")["prompt"][:] for seed in (1, 2))
         assert len(one) == 5
         assert one != two
 
@@ -157,9 +155,7 @@ def test_written_out_search_becomes_demonstrations():
     metadata = {"entry": {"metadata": {"numbers": [6, 3, 2], "target": 18}}}
     problem = {"prompt": [{"role": "user", "content": "6 3 2 : 18"}], "task": json.dumps(metadata)}
     traces = search.search_demonstrations([problem], per_problem=5)
-    rows = demonstration_rows(
-        traces, style="prompt_completion", reasoning_template="{reasoning} \\boxed{ {answer} }"
-    )
+    rows = demonstration_rows(traces, style="prompt_completion", reasoning_template="{reasoning} \\boxed{ {answer} }")
     for trace, row in zip(traces, rows, strict=True):
         assert row["prompt"] == problem["prompt"]
         assert parse_completion(row["completion"]).answer == trace["answer"]

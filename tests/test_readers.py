@@ -108,9 +108,7 @@ class TestBrokenFiles:
             read_file(write(name, content))
 
     def test_unknown_extension(self, write):
-        with pytest.raises(
-            ConfigError, match=r"must end in one of .jsonl, .json, .csv, .parquet, got 'a.txt'"
-        ):
+        with pytest.raises(ConfigError, match=r"must end in one of .jsonl, .json, .csv, .parquet, got 'a.txt'"):
             load_problems(write("a.txt", "hello"))
 
 
@@ -145,9 +143,7 @@ class TestHub:
         with pytest.raises(DataError, match=r"me/empty .* is empty"):
             load_problems("me/empty")
 
-    @pytest.mark.parametrize(
-        "error", [ConnectionError("Couldn't reach 'me/data' on the Hub"), ValueError("x\ny")]
-    )
+    @pytest.mark.parametrize("error", [ConnectionError("Couldn't reach 'me/data' on the Hub"), ValueError("x\ny")])
     def test_unreachable_hub_names_the_id_and_the_way_out(self, monkeypatch, error):
         import datasets
 
@@ -155,7 +151,5 @@ class TestHub:
             raise error
 
         monkeypatch.setattr(datasets, "load_dataset", refuse)
-        with pytest.raises(
-            SourceError, match=r"'me/data', name 'main' could not be loaded: .*to_json\('rows.jsonl'\)"
-        ):
+        with pytest.raises(SourceError, match=r"'me/data', name 'main' could not be loaded: .*to_json\('rows.jsonl'\)"):
             read_hub("me/data", name="main")

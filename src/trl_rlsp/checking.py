@@ -134,9 +134,7 @@ def check_dataset(dataset: Dataset | Sequence[Mapping[str, Any]], verifier: Veri
             if verdict.score == 1.0:
                 report.verified += 1
             else:
-                report.failures.append(
-                    CheckFailure(index, row["solution"], verdict, _beginning(row["prompt"]))
-                )
+                report.failures.append(CheckFailure(index, row["solution"], verdict, _beginning(row["prompt"])))
     report.odd = odd_answers(dataset)
     return report
 
@@ -250,8 +248,6 @@ def _print_report(report: CheckReport, dataset: str, console: Console, show: int
     if report.unanswered:
         console.print(f"{len(report.unanswered)} of {report.total} rows bring no answer to check")
     for answer in report.odd[:show]:
-        console.print(
-            f"{escape(answer)}: no number, unlike the other answers; correct it or leave the row out"
-        )
+        console.print(f"{escape(answer)}: no number, unlike the other answers; correct it or leave the row out")
     verdict = "ok" if report.ok else "not ok"
     console.print(f"{verdict}: {report.verified} of {report.total} answers verify in {escape(dataset)}")

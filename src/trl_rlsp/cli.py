@@ -120,7 +120,5 @@ def read_yaml(path: Path) -> dict:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
-        raise ConfigError(
-            f"{path} must hold a YAML mapping of `field: value` lines, got {type(content).__name__}"
-        )
+        raise ConfigError(f"{path} must hold a YAML mapping of `field: value` lines, got {type(content).__name__}")
     return content

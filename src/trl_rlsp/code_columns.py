@@ -72,11 +72,7 @@ def _tests_of(value: Any, column: str) -> list[dict[str, Any]]:
 def _one_test(test: Any, column: str) -> dict[str, Any]:
     if isinstance(test, str):
         return assert_test(test)
-    if (
-        isinstance(test, Mapping)
-        and "output" in test
-        and ("input" in test or {"function", "arguments"} <= set(test))
-    ):
+    if isinstance(test, Mapping) and "output" in test and ("input" in test or {"function", "arguments"} <= set(test)):
         # Parquet gives every row every field, null where another row's kind of test has it.
         fields = ("input", "output") if test.get("input") is not None else ("function", "arguments", "output")
         return {name: test[name] for name in fields}
@@ -110,9 +106,7 @@ def _stdin_tests(inputs: Any, outputs: Any) -> list[dict[str, str]]:
 
 def _same_length(inputs: Any, outputs: Any) -> None:
     if len(inputs or ()) != len(outputs or ()):
-        raise DataError(
-            f"tests need one output for each input, got {len(inputs or ())} and {len(outputs or ())}"
-        )
+        raise DataError(f"tests need one output for each input, got {len(inputs or ())} and {len(outputs or ())}")
 
 
 def _stream_text(value: Any) -> str:
@@ -135,9 +129,7 @@ def assert_test(statement: str) -> dict[str, Any]:
         body = ast.parse(statement.strip()).body
         node = body[0] if len(body) == 1 else None
         compare = node.test if isinstance(node, ast.Assert) else None
-        if not (
-            isinstance(compare, ast.Compare) and len(compare.ops) == 1 and isinstance(compare.ops[0], ast.Eq)
-        ):
+        if not (isinstance(compare, ast.Compare) and len(compare.ops) == 1 and isinstance(compare.ops[0], ast.Eq)):
             raise ValueError("not of the form assert f(...) == value")
         call = compare.left
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.keywords):

@@ -90,17 +90,13 @@ def match_columns(
     present = table.columns
     for role, column in (columns or {}).items():
         if role not in candidates:
-            raise ConfigError(
-                f"columns= maps roles ({', '.join(candidates)}) to columns, got the role {role!r}"
-            )
+            raise ConfigError(f"columns= maps roles ({', '.join(candidates)}) to columns, got the role {role!r}")
         if column not in present:
             raise MissingColumnError(
                 f"{table.name} has no column {column!r} (asked for as {role}); it has {', '.join(present)}"
             )
     found = dict(columns or {})
-    found |= {
-        role: column for role, column in (preset or {}).items() if role not in found and column in present
-    }
+    found |= {role: column for role, column in (preset or {}).items() if role not in found and column in present}
     for role, names in candidates.items():
         chosen = found.get(role) or _first_present(names, present, taken=found.values())
         if chosen:
@@ -131,15 +127,11 @@ def require_roles(
 
 
 def _first_present(candidates: tuple[str, ...], present: list[str], taken: Iterable[str]) -> str | None:
-    known = {
-        re.sub(r"[\s-]", "_", name.strip().lower()): name for name in reversed(present) if name not in taken
-    }
+    known = {re.sub(r"[\s-]", "_", name.strip().lower()): name for name in reversed(present) if name not in taken}
     return next((known[candidate] for candidate in candidates if candidate in known), None)
 
 
-def problem_rows(
-    table: Table, roles: Mapping[str, str], *, drop_invalid: bool = False
-) -> list[dict[str, Any]]:
+def problem_rows(table: Table, roles: Mapping[str, str], *, drop_invalid: bool = False) -> list[dict[str, Any]]:
     """Turn raw rows into problem rows.
 
     Args:

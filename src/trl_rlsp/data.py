@@ -112,9 +112,7 @@ def _check_arguments(limit: int | None, exclude: Any, prompt_style: str) -> None
 def _refuse_for_generators(**arguments: Any) -> None:
     given = [name for name, value in arguments.items() if value is not None]
     if given:
-        raise ConfigError(
-            f"{given[0]}= has no meaning for a generated source; its parameters go after the '?'"
-        )
+        raise ConfigError(f"{given[0]}= has no meaning for a generated source; its parameters go after the '?'")
 
 
 def _stored_rows(
@@ -149,16 +147,12 @@ def read_table(source: str | Path, *, split: str | None = None, name: str | None
     preset = find_preset(source)
     if path.is_file() or path.suffix.lower() in FILE_EXTENSIONS:
         if split is not None or name is not None:
-            raise ConfigError(
-                f"a file has neither splits nor configurations, got split={split!r}, name={name!r}"
-            )
+            raise ConfigError(f"a file has neither splits nor configurations, got split={split!r}, name={name!r}")
         return read_file(path)
     if path.is_dir() and preset is None:
         return read_hub(source, name=name, split=split)
     if preset is not None:
-        return read_hub(
-            preset.hub_id, name=name or preset.name, split=split or preset.split, revision=preset.revision
-        )
+        return read_hub(preset.hub_id, name=name or preset.name, split=split or preset.split, revision=preset.revision)
     if source.count("/") == 1 and not source.startswith((".", "/", "~")) and not source.endswith("/"):
         return read_hub(source, name=name, split=split)
     raise SourceError(
@@ -229,9 +223,7 @@ def _without(
     if not kept:
         raise DataError(f"every problem of {source} is excluded: take another split, seed or size")
     if len(kept) < len(rows):
-        logger.info(
-            "%s: %d of %d rows left out as excluded or repeated", source, len(rows) - len(kept), len(rows)
-        )
+        logger.info("%s: %d of %d rows left out as excluded or repeated", source, len(rows) - len(kept), len(rows))
     return kept
 
 

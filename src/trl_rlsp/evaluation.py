@@ -107,15 +107,11 @@ def evaluate(
     return summarise(scored), scored
 
 
-def score_samples(
-    samples: Sequence[Sample], dataset: Dataset, verifier: OutcomeVerifier
-) -> list[ScoredSample]:
+def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: OutcomeVerifier) -> list[ScoredSample]:
     """Verdicts of samples, in one batch; a truncated completion counts as it stands."""
     rows = [dataset[sample.prompt_index] for sample in samples]
     columns = {
-        name: [row[name] for row in rows]
-        for name in ("solution", "task", "tests")
-        if name in dataset.column_names
+        name: [row[name] for row in rows] for name in ("solution", "task", "tests") if name in dataset.column_names
     }
     texts = [sample.text for sample in samples]
     verdicts = verifier.verdicts(texts, prompts=[row["prompt"] for row in rows], **columns)

@@ -30,9 +30,7 @@ def _countdown_key(metadata: Mapping[str, Any]) -> str:
 # Per task: metadata -> something. Add to these to teach the package another task.
 COMPACT_PROMPTS: dict[str, Callable[[Mapping[str, Any]], str]] = {"countdown": _compact_countdown}
 PROBLEM_KEYS: dict[str, Callable[[Mapping[str, Any]], str]] = {"countdown": _countdown_key}
-LEVELS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "countdown": lambda metadata: str(len(metadata["numbers"]))
-}
+LEVELS: dict[str, Callable[[Mapping[str, Any]], str]] = {"countdown": lambda metadata: str(len(metadata["numbers"]))}
 
 
 def gym_rows(
@@ -61,8 +59,7 @@ def gym_rows(
     task, params = parse_source(source, seed=seed)
     if prompt_style == "compact" and task not in COMPACT_PROMPTS:
         raise ConfigError(
-            f"prompt_style='compact' is known for {', '.join(COMPACT_PROMPTS)}, got {task}; "
-            "use prompt_style='task'"
+            f"prompt_style='compact' is known for {', '.join(COMPACT_PROMPTS)}, got {task}; use prompt_style='task'"
         )
     return [_row(task, entry, prompt_style) for entry in _entries(task, params, at_most)]
 

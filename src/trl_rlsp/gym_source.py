@@ -42,17 +42,14 @@ def parse_source(source: str, *, seed: int = 0) -> tuple[str, dict[str, Any]]:
         name, equals, text = part.partition("=")
         if name not in names:
             raise ConfigError(
-                f"{task} has no parameter {name!r}{_suggestion(name, names)}; "
-                f"it has {', '.join(sorted(names))}"
+                f"{task} has no parameter {name!r}{_suggestion(name, names)}; it has {', '.join(sorted(names))}"
             )
         try:
             if not equals:
                 raise ValueError("no value")
             params[name] = _typed(unquote(text), types_of[name])
         except (ValueError, TypeError) as error:
-            raise ConfigError(
-                f"{task} wants {name}={_type_name(types_of[name])}, got {part!r} ({error})"
-            ) from error
+            raise ConfigError(f"{task} wants {name}={_type_name(types_of[name])}, got {part!r} ({error})") from error
     return task, params
 
 

@@ -69,9 +69,7 @@ def read_file(path: str | Path) -> Table:
     """
     path = Path(path)
     if not path.is_file():
-        raise SourceError(
-            f"a data file must exist: there is none at {str(path)!r} (looked from {Path.cwd()})"
-        )
+        raise SourceError(f"a data file must exist: there is none at {str(path)!r} (looked from {Path.cwd()})")
     readers = {".jsonl": _read_jsonl, ".json": _read_json, ".csv": _read_csv, ".parquet": _read_parquet}
     if path.suffix.lower() not in readers:
         raise ConfigError(
@@ -108,8 +106,7 @@ def _json_object(text: str, place: str) -> dict[str, Any]:
         raise DataError(f"{place} is nested too deeply to read") from error
     if not isinstance(row, dict):
         raise DataError(
-            f'{place} must be a JSON object such as {{"problem": ..., "answer": ...}}, '
-            f"got {text.strip()[:80]!r}"
+            f'{place} must be a JSON object such as {{"problem": ..., "answer": ...}}, got {text.strip()[:80]!r}'
         )
     return row
 
@@ -130,9 +127,7 @@ def _read_json(path: Path) -> Table:
         ) from error
     if isinstance(content, dict):
         lists = [
-            value
-            for value in content.values()
-            if isinstance(value, list) and value and isinstance(value[0], dict)
+            value for value in content.values() if isinstance(value, list) and value and isinstance(value[0], dict)
         ]
         content = lists[0] if len(lists) == 1 else [content]
     if not isinstance(content, list):
@@ -176,9 +171,7 @@ def _numbered(name: str, rows: Sequence[dict[str, Any]]) -> Table:
     return Table(name, rows, "row", range(1, len(rows) + 1))
 
 
-def read_hub(
-    path: str, *, name: str | None = None, split: str | None = None, revision: str | None = None
-) -> Table:
+def read_hub(path: str, *, name: str | None = None, split: str | None = None, revision: str | None = None) -> Table:
     """Read the rows of a dataset on the Hub, or of a local folder in one of the layouts `datasets` knows.
 
     Args:
@@ -221,9 +214,7 @@ def _choose_split(path: str, splits: list[str], wanted: str | None) -> str:
         return str(wanted)
     if wanted is None and (len(splits) == 1 or "train" in splits):
         return "train" if "train" in splits else splits[0]
-    raise ConfigError(
-        f"{path} has the splits {', '.join(splits)}, got {wanted!r}: name one of them with split="
-    )
+    raise ConfigError(f"{path} has the splits {', '.join(splits)}, got {wanted!r}: name one of them with split=")
 
 
 def _unreachable(path: str, name: str | None, split: str | None, error: BaseException) -> str:

@@ -140,9 +140,7 @@ def solutions(numbers: Iterable[int], target: int, limit: int) -> list[str]:
         ['( 6 * 3 ) + 2']
     """
     terms = tuple(Term.given(n) for n in numbers)
-    return [
-        p[-1].result.bare for p, _ in _leaves(terms, limit, random.Random(0)) if p[-1].result.value == target
-    ]
+    return [p[-1].result.bare for p, _ in _leaves(terms, limit, random.Random(0)) if p[-1].result.value == target]
 
 
 def written_search(

@@ -46,9 +46,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def build_model(
-    *, seed: int = 0, hidden_size: int = 128, layers: int = 3, context: int = 512
-) -> LlamaForCausalLM:
+def build_model(*, seed: int = 0, hidden_size: int = 128, layers: int = 3, context: int = 512) -> LlamaForCausalLM:
     """A Llama with random weights for `build_tokenizer`'s vocabulary.
 
     Args:

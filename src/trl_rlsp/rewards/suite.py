@@ -129,10 +129,10 @@ class RLSPRewards(list):
             for row in zip(*columns, strict=True)
         ]
 
-    def start(self) -> None:
-        """Start the verifier's workers without waiting for them, if it has any."""
+    def start(self, kinds: Sequence[str] = ("math",)) -> None:
+        """Start the verifier's workers for rows of these kinds without waiting for them, if it has any."""
         if isinstance(self.verifier, OutcomeVerifier):
-            self.verifier.start()
+            self.verifier.start(kinds)
 
     def close(self) -> None:
         """Stop the verifier's workers, if it has any; a later call starts them again."""

@@ -34,12 +34,8 @@ class RLSPGRPOConfig(GRPOConfig):
 
     scale_rewards: str = field(default="none", metadata={"help": "'none', 'batch' or 'group'."})
     loss_type: str = field(default="dr_grpo", metadata={"help": "Loss normalisation, as in GRPOConfig."})
-    max_completion_length: int | None = field(
-        default=4096, metadata={"help": "Longest completion in tokens."}
-    )
-    log_completions: bool = field(
-        default=True, metadata={"help": "Write completions as Parquet at each log."}
-    )
+    max_completion_length: int | None = field(default=4096, metadata={"help": "Longest completion in tokens."})
+    log_completions: bool = field(default=True, metadata={"help": "Write completions as Parquet at each log."})
     num_completions_to_print: int | None = field(
         default=0, metadata={"help": "Completions printed at each log; None prints all."}
     )
@@ -52,6 +48,7 @@ class RLSPGRPOTrainer(GRPOTrainer):
         model: as for `GRPOTrainer`.
         reward_funcs: as for `GRPOTrainer`; default `RLSPRewards()`.
         args: a `GRPOConfig`; default `RLSPGRPOConfig`.
+        train_dataset: as for `GRPOTrainer`.
         kwargs: as for `GRPOTrainer`.
 
     Raises:
@@ -74,16 +71,22 @@ class RLSPGRPOTrainer(GRPOTrainer):
     }
 
     def __init__(
-        self, model: Any, reward_funcs: Any = None, args: GRPOConfig | None = None, **kwargs: Any
+        self,
+        model: Any,
+        reward_funcs: Any = None,
+        args: GRPOConfig | None = None,
+        train_dataset: Any = None,
+        **kwargs: Any,
     ) -> None:
         rewards = RLSPRewards() if reward_funcs is None else reward_funcs
         if args is None:
             name = model if isinstance(model, str) else model.config._name_or_path
             args = RLSPGRPOConfig(f"{name.split('/')[-1] or 'model'}-RLSP")
+        columns = getattr(train_dataset, "column_names", None) or []
         for suite in suites_of(rewards):
             check_balance(suite, args)
-            suite.start()
-        super().__init__(model=model, reward_funcs=rewards, args=args, **kwargs)
+            suite.start(["gym"] if "task" in columns else ["math"])  # hidden behind the loading of the model
+        super().__init__(model=model, reward_funcs=rewards, args=args, train_dataset=train_dataset, **kwargs)
 
 
 def suites_of(reward_funcs: Any) -> list[RLSPRewards]:
