@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands.pipeline import Stage, StageError, execute, parse_run, plan, refuse_changed
+from trl_rlsp.commands.pipeline import Stage, StageError, execute, parse_run, plan, refuse_changed, remember
 from trl_rlsp.errors import ConfigError, SourceError
 
 COUNTDOWN = "reasoning_gym:countdown?min_numbers=3&max_numbers=3&min_value=1&max_value=12&min_target=10&max_target=99"
@@ -168,13 +168,14 @@ class TestRefuseChanged:
 
     def test_the_same_settings_go_on(self, tmp_path):
         refuse_changed(self.stage(tmp_path))
+        remember(self.stage(tmp_path))
         refuse_changed(self.stage(tmp_path))
 
     @pytest.mark.parametrize(
         "changes", [{"text": "a: 2\n"}, {"model": "n"}, {"overrides": ("--seed", "1")}, {"command": "sft"}]
     )
     def test_other_settings_do_not(self, tmp_path, changes):
-        refuse_changed(self.stage(tmp_path))
+        remember(self.stage(tmp_path))
         with pytest.raises(ConfigError, match=r"rlsp was started with other settings; give another --output_dir"):
             refuse_changed(self.stage(tmp_path, **changes))
         refuse_changed(self.stage(tmp_path))  # and what is there is still the old work

@@ -99,6 +99,7 @@ def run_pipeline(arguments: list[str]) -> int:
             console.rule(f"{title}: complete, skipped")
             continue
         console.rule(f"{title} (rlsp {stage.command} --config {stage.config})")
+        remember(stage)
         execute(stage)
     evaluations = {stage.name.partition(" ")[2]: stage.folder for stage in stages if stage.command == "eval"}
     trained = next(stage for stage in stages if stage.command == "grpo")
@@ -175,22 +176,24 @@ def plan(recipe: Path, output: Path, overrides: dict[str, list[str]]) -> list[St
 
 
 def refuse_changed(stage: Stage) -> None:
-    """Remember a stage's settings at its first start; refuse to go on with others.
+    """Refuse to go on with a stage that was started with other settings.
 
     Raises:
         ConfigError: the folder holds work done with other settings.
     """
-    stage.folder.mkdir(parents=True, exist_ok=True)
     path = stage.folder / SETTINGS_FILE
-    now = {"arguments": stage.arguments(), "fingerprint": stage.fingerprint()}
-    if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if before["fingerprint"] != now["fingerprint"]:
-            raise ConfigError(
-                f"{stage.folder} was started with other settings; give another --output_dir, or delete that "
-                "folder and those of the stages after it"
-            )
-    path.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["fingerprint"] != stage.fingerprint():
+        raise ConfigError(
+            f"{stage.folder} was started with other settings; give another --output_dir, or delete that "
+            "folder and those of the stages after it"
+        )
+
+
+def remember(stage: Stage) -> None:
+    """Write down the settings that a stage is started with."""
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    settings = {"arguments": stage.arguments(), "fingerprint": stage.fingerprint()}
+    (stage.folder / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def check_settings(stage: Stage) -> None:
