@@ -28,7 +28,7 @@ NAMES = [
 SIGNATURES = {
     "LengthExploration": "form, C, guarded, ngram",
     "RLSPRewards": "verifier, exploration, alpha, gate",
-    "RLSPGRPOTrainer": "model, reward_funcs, args, kwargs",
+    "RLSPGRPOTrainer": "model, reward_funcs, args, train_dataset, kwargs",
 }
 ROOT = Path(trl_rlsp.__file__).parent
 WITH_EXAMPLES = sorted(

@@ -255,13 +255,16 @@ def test_without_seccomp_descendants_are_ended() -> None:
     # Limits only, as on a system without filters: a daemon that left its session must end with the program.
     daemon = """
 import os, sys, time
+printed, told = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         print(os.getpid(), flush=True)
+        os.write(told, b"x")
         time.sleep(60)
     os._exit(0)
 os.wait()
+os.read(printed, 1)
 """
     with LocalSandbox("unsandboxed", layers=()) as bare:
         pid = int(bare.run(daemon, "", SHORT).stdout)

@@ -53,7 +53,6 @@ def parse_eval(arguments: list[str]) -> tuple[EvaluationArguments, str, Sampling
     from trl_rlsp.generation import Sampling
 
     (settings,) = parse_stage((EvaluationArguments,), arguments, "rlsp eval")
-    settings.required()
     if not settings.model_name_or_path:
         raise ConfigError("no model: set `model_name_or_path` in the YAML file or on the command line")
     sampling = Sampling(
@@ -64,6 +63,7 @@ def parse_eval(arguments: list[str]) -> tuple[EvaluationArguments, str, Sampling
         batch_size=settings.batch_size,
         seed=settings.seed,
     )
+    settings.required()
     return settings, settings.model_name_or_path, sampling
 
 

@@ -114,10 +114,10 @@ def parse_grpo(arguments: list[str]) -> tuple[ProblemArguments, RLSPRewards, RLS
     data, reward, training, model = parse_stage(
         (ProblemArguments, RewardArguments, RLSPGRPOConfig, ModelConfig), arguments, "rlsp grpo"
     )
-    data.required()
-    model_name(model)
     rewards = reward.build()
     refuse_imbalance(rewards, training)
+    data.required()
+    model_name(model)
     return data, rewards, training, model
 
 
