@@ -14,7 +14,16 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands.pipeline import Stage, StageError, execute, parse_run, plan, refuse_changed, remember
+from trl_rlsp.commands.pipeline import (
+    Stage,
+    StageError,
+    check_settings,
+    execute,
+    parse_run,
+    plan,
+    refuse_changed,
+    remember,
+)
 from trl_rlsp.errors import ConfigError, SourceError
 
 COUNTDOWN = "reasoning_gym:countdown?min_numbers=3&max_numbers=3&min_value=1&max_value=12&min_target=10&max_target=99"
@@ -179,6 +188,15 @@ class TestRefuseChanged:
         with pytest.raises(ConfigError, match=r"rlsp was started with other settings; give another --output_dir"):
             refuse_changed(self.stage(tmp_path, **changes))
         refuse_changed(self.stage(tmp_path))  # and what is there is still the old work
+
+
+class TestCheckSettings:
+    def test_a_stage_keeps_its_environment_to_itself(self, tmp_path, monkeypatch):
+        monkeypatch.delenv("RLSP_TEST_ONLY", raising=False)
+        config = tmp_path / "eval.yaml"
+        config.write_text("env:\n  RLSP_TEST_ONLY: 1\ndataset: some.jsonl\n")
+        check_settings(Stage("eval start", "eval", config, tmp_path / "eval", "m", (), "metrics.json"))
+        assert "RLSP_TEST_ONLY" not in os.environ
 
 
 class TestExecute:

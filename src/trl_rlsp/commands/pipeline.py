@@ -205,8 +205,14 @@ def check_settings(stage: Stage) -> None:
     from trl_rlsp.commands.evaluating import parse_eval
     from trl_rlsp.commands.training import parse_grpo, parse_sft
 
-    if not stage.complete:
+    if stage.complete:
+        return
+    environment = dict(os.environ)
+    try:
         {"sft": parse_sft, "grpo": parse_grpo, "eval": parse_eval}[stage.command](stage.arguments()[1:])
+    finally:  # the parser sets the file's `env`, which is meant for that stage's process alone
+        os.environ.clear()
+        os.environ.update(environment)
 
 
 def execute(stage: Stage) -> None:
