@@ -15,6 +15,7 @@ import pytest
 import trl_rlsp
 
 NAMES = [
+    "DiversityExploration",
     "LengthExploration",
     "OutcomeVerifier",
     "RLSPGRPOConfig",
@@ -26,8 +27,9 @@ NAMES = [
     "rlsp_rewards",
 ]
 SIGNATURES = {
+    "DiversityExploration": "K, embed",
     "LengthExploration": "form, C, guarded, ngram",
-    "RLSPRewards": "verifier, exploration, alpha, gate",
+    "RLSPRewards": "verifier, exploration, alpha, gate, brevity",
     "RLSPGRPOTrainer": "model, reward_funcs, args, train_dataset, kwargs",
 }
 ROOT = Path(trl_rlsp.__file__).parent

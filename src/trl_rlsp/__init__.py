@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trl_rlsp.data import load_problems
+    from trl_rlsp.rewards.diversity import DiversityExploration
     from trl_rlsp.rewards.exploration import LengthExploration
     from trl_rlsp.rewards.outcome import OutcomeVerifier
     from trl_rlsp.rewards.suite import RLSPRewards
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "DiversityExploration": "rewards.diversity",
     "LengthExploration": "rewards.exploration",
     "OutcomeVerifier": "rewards.outcome",
     "RLSPGRPOConfig": "trainers.grpo",
@@ -33,6 +35,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "DiversityExploration",
     "LengthExploration",
     "OutcomeVerifier",
     "RLSPGRPOConfig",

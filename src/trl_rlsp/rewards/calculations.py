@@ -1,0 +1,203 @@
+r"""The calculations a text goes through: `( 6 + 3 ) * 2 = 18` is `3 + 6 = 9` and `2 * 9 = 18`.
+
+A calculation is one operation on two numbers with its result, the operands of `+` and `*` in order of size, so that
+one approach is the same set however it is written: step by step, as one expression, in LaTeX, in another language.
+Promises: only equations that hold are counted (rounded results as far as they are written out), time linear in the
+text. Knows nothing of completions; does not read words ("three times four"), variables or units of measurement.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from fractions import Fraction
+from functools import lru_cache
+from itertools import pairwise
+
+LONGEST = 120
+"""Characters of one side of an equation that are read."""
+
+LARGEST_BITS = 128
+"""Size of numerators and denominators; beyond it an expression is not read, so that no tower of powers is computed."""
+
+_LATEX = [
+    (re.compile(r"\\(?:times|cdot|ast)(?![a-zA-Z])|[×·∗⋅]"), " * "),
+    (re.compile(r"\\div(?![a-zA-Z])|[÷∕]"), " / "),
+    (re.compile(r"[−–]"), "-"),
+    (re.compile(r"\\approx(?![a-zA-Z])|≈"), "="),
+    (re.compile(r"\\[dt]?frac\{([^{}]{1,60})\}\{([^{}]{1,60})\}"), r"((\1)/(\2))"),
+    (re.compile(r"\\(?:left|right|quad|displaystyle)(?![a-zA-Z])|\\[,;:! ]|[$&]"), " "),
+    (re.compile(r"\^\{(\d{1,3})\}"), r"^\1"),
+]
+_THOUSANDS = re.compile(r"(?<=\d)(?:,|\{,\})(?=\d{3}(?!\d))")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_TOKEN = re.compile(r"\d+(?:\.\d+)?|\*\*|[-+*/^()]")
+_REVERSED_RUN = re.compile(r"[\d \t.+\-*/^()]*")
+_RESULT = re.compile(
+    r"[ \t]*(-?[ \t]?\d{1,15}(?:\.\d{1,15})?)(?![ \t]*(?:[+*/^]|-[ \t]*[\d(])|\d|[ \t]*[a-zA-Z](?![a-zA-Z]))"
+)
+_RANK = {"+": 1, "-": 1, "*": 2, "/": 2, "^": 3}
+
+
+def calculations(text: str, *, given: str | None = None) -> frozenset[str]:
+    r"""The distinct calculations of `text` that hold.
+
+    Args:
+        text: reasoning in any notation; arithmetic between numbers is read.
+        given: the problem. If it contains numbers, an equation counts only if it starts from at least one of them or
+            from an earlier result, and equations of the problem itself do not count.
+
+    Returns:
+        Calculations in one fixed notation.
+
+    Example:
+        >>> sorted(calculations("4 * 3 = 12 | 12 - 5 = 8 no"))
+        ['3*4=12']
+        >>> sorted(calculations(r"$(6 + 3) \times 2 = 18$", given="6 3 2 : 18"))
+        ['2*9=18', '3+6=9']
+    """
+    known = {_read(number) for number in _NUMBER.findall(_plain(given))} if given else set()
+    grounded = bool(known)
+    found: set[str] = set()
+    for made, starts, results in _equations(_plain(text)):
+        if not grounded or not known.isdisjoint(starts):
+            found.update(made)
+            known.update(results)
+    return frozenset(found - calculations(given) if given else found)
+
+
+Number = int | Fraction
+Equation = tuple[tuple[str, ...], frozenset[Number], tuple[Number, ...]]
+"""Its calculations, the numbers it starts from, the results on the way."""
+
+
+def _plain(text: str) -> str:
+    if "\\" in text or not text.isascii() or "$" in text or "^" in text:
+        for pattern, replacement in _LATEX:
+            text = pattern.sub(replacement, text)
+    return _THOUSANDS.sub("", text) if "," in text else text
+
+
+def _equations(text: str) -> Iterable[Equation]:
+    sides = text.split("=")
+    for left, right in pairwise(sides):
+        result = _RESULT.match(right)
+        if result is None:
+            continue
+        tail = left[-LONGEST:]
+        run = _REVERSED_RUN.match(tail[::-1])
+        length = len(run[0]) if run else 0
+        after_name = length < len(tail) and (tail[-length - 1].isalnum() or tail[-length - 1] in ")}]")
+        equation = _equation(tail[len(tail) - length :].strip(), after_name, result[1].replace(" ", ""))
+        if equation is not None:
+            yield equation
+
+
+@lru_cache(maxsize=65536)
+def _equation(left: str, after_name: bool, right: str) -> Equation | None:
+    """The equation `left = right`, `None` if it is not arithmetic or does not hold."""
+    tokens = _tokens(left)
+    if len(tokens) < 3 or (after_name and tokens[0] in _RANK):
+        return None
+    value, made, results = _evaluate(tokens)
+    decimals = len(right.partition(".")[2])
+    if value is None or not made or abs(value - _read(right)) * 2 * 10**decimals > (decimals > 0):
+        return None
+    return tuple(made), frozenset(_read(token) for token in tokens if token[0].isdigit()), tuple(results)
+
+
+def _read(number: str) -> Number:
+    return Fraction(number) if "." in number else int(number)
+
+
+def _tokens(left: str) -> list[str]:
+    """Tokens of the last expression in `left`: in `1. 3 + 4` it starts at the 3, in `(3 + 4` after the parenthesis."""
+    tokens: list[str] = []
+    end = 0
+    for match in _TOKEN.finditer(left):
+        token = "^" if match[0] == "**" else match[0]
+        if tokens and (token[0].isdigit() or token == "(") and (tokens[-1] == ")" or tokens[-1][0].isdigit()):
+            if match.start() == end and (token == "(" or tokens[-1] == ")"):
+                tokens.append("*")
+            else:
+                tokens.clear()
+        tokens.append(token)
+        end = match.end()
+    return _after_open_parenthesis(tokens)
+
+
+def _after_open_parenthesis(tokens: list[str]) -> list[str]:
+    opened = []
+    for place, token in enumerate(tokens):
+        if token == "(":
+            opened.append(place)
+        elif token == ")":
+            if not opened:
+                return []
+            opened.pop()
+    return tokens[opened[-1] + 1 :] if opened else tokens
+
+
+def _evaluate(tokens: list[str]) -> tuple[Number | None, list[str], list[Number]]:
+    """(value or `None`, calculations, their results), by Dijkstra's shunting yard."""
+    numbers: list[Number] = []
+    waiting: list[str] = []
+    made: list[str] = []
+    results: list[Number] = []
+
+    def apply_last() -> None:
+        right, left, op = numbers.pop(), numbers.pop(), waiting.pop()
+        numbers.append(_apply(left, op, right))
+        if left or op != "-":  # 0 - x is how a sign is read
+            results.append(numbers[-1])
+            made.append(_written(left, op, right, numbers[-1]))
+
+    try:
+        before = "("
+        for token in tokens:
+            if token[0].isdigit():
+                numbers.append(_read(token))
+            elif token == "(":
+                waiting.append(token)
+            elif token == ")":
+                while waiting[-1] != "(":
+                    apply_last()
+                waiting.pop()
+            elif token == "-" and before == "(":
+                numbers.append(0)
+                waiting.append("-")
+            else:
+                while waiting and waiting[-1] != "(" and _RANK[waiting[-1]] + (token != "^") > _RANK[token]:
+                    apply_last()
+                waiting.append(token)
+            before = token
+        while waiting:
+            apply_last()
+    except (IndexError, ValueError, ZeroDivisionError):
+        return None, [], []
+    return (numbers[0] if len(numbers) == 1 else None), made, results
+
+
+def _apply(left: Number, op: str, right: Number) -> Number:
+    """Raises ValueError where the result would be too large, ZeroDivisionError as usual."""
+    if op == "^":
+        if right.denominator != 1 or abs(right) * _bits(left) > LARGEST_BITS:
+            raise ValueError
+        return Fraction(left) ** int(right)
+    if _bits(left) + _bits(right) > LARGEST_BITS:
+        raise ValueError
+    if op == "+":
+        return left + right
+    if op == "-":
+        return left - right
+    return left * right if op == "*" else Fraction(left) / right
+
+
+def _bits(number: Number) -> int:
+    return max(number.numerator.bit_length(), number.denominator.bit_length())
+
+
+def _written(left: Number, op: str, right: Number, result: Number) -> str:
+    if op in "+*" and right < left:
+        left, right = right, left
+    return f"{left}{op}{right}={result}"
