@@ -158,7 +158,13 @@ class TestErrors:
             ({"alpha": 0}, "above 0 and at most 1, got 0"),
             ({"alpha": 1.5}, "above 0 and at most 1, got 1.5"),
             ({"alpha": math.nan}, "above 0 and at most 1, got nan"),
-            ({"gate": "wrong"}, "gate is 'none', 'correct' or 'incorrect', got 'wrong'"),
+            ({"gate": "wrong"}, "gate is 'none', 'correct', 'incorrect' or 'adaptive', got 'wrong'"),
+            ({"brevity": -0.1}, "weight of the cost of length, from 0 to 1, got -0.1"),
+            ({"brevity": math.nan}, "weight of the cost of length, from 0 to 1, got nan"),
+            (
+                {"gate": "adaptive", "exploration": [LengthExploration("paper")]},
+                r"gate='adaptive' needs exploration in \[0, 1\), got .*'paper'.*: unbounded",
+            ),
             ({"verifier": "exact"}, "a reward is a callable, got 'exact'"),
             ({"exploration": [0.3]}, "a reward is a callable, got 0.3"),
             (

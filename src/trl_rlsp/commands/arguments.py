@@ -175,7 +175,8 @@ class RewardArguments:
         length_form: "bounded" or "paper".
         length_c: length at which half of the bounded bonus is earned, in units of text.
         length_ngram: repeated n-grams of this many units do not count.
-        gate: completions that exploration pays: "none" (all), "correct", "incorrect".
+        gate: completions that exploration pays: "none" (all), "correct", "incorrect", or "adaptive" (by failure rate).
+        brevity: weight of the cost of length where a group succeeds, under gate "adaptive", 0 to 1.
         verifier_time_limit: seconds for one answer.
         verifier_workers: processes that check answers.
     """
@@ -185,7 +186,8 @@ class RewardArguments:
     length_form: str = field(default="bounded", metadata={"help": "'bounded' or 'paper'"})
     length_c: float = field(default=1000.0, metadata={"help": "length that earns half of the bounded bonus"})
     length_ngram: int = field(default=6, metadata={"help": "repeated n-grams of this length do not count"})
-    gate: str = field(default="none", metadata={"help": "'none', 'correct' or 'incorrect'"})
+    gate: str = field(default="none", metadata={"help": "'none', 'correct', 'incorrect' or 'adaptive'"})
+    brevity: float = field(default=0.25, metadata={"help": "weight of the cost of length, gate 'adaptive' only"})
     verifier_time_limit: float = field(default=2.0, metadata={"help": "seconds for one answer"})
     verifier_workers: int = field(default=2, metadata={"help": "processes that check answers"})
 
@@ -205,7 +207,9 @@ class RewardArguments:
         gate: Any = self.gate
         parts: list[Reward] = [LengthExploration(form, C=self.length_c, ngram=self.length_ngram)]
         verifier = OutcomeVerifier(time_limit=self.verifier_time_limit, workers=self.verifier_workers)
-        return RLSPRewards(verifier, parts if self.exploration == "length" else [], alpha=self.alpha, gate=gate)
+        return RLSPRewards(
+            verifier, parts if self.exploration == "length" else [], alpha=self.alpha, gate=gate, brevity=self.brevity
+        )
 
 
 @dataclass

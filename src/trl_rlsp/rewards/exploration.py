@@ -45,6 +45,7 @@ class LengthExploration:
     """
 
     __name__ = "length_exploration"
+    measures_length = True
 
     def __init__(
         self, form: LengthForm = "bounded", *, C: float = 1000.0, guarded: bool = True, ngram: int = 6
@@ -106,6 +107,24 @@ class LengthExploration:
             effective_length(completion, prompt=prompt, ngram=self.ngram)
             for completion, prompt in zip(completions, given, strict=True)
         ]
+
+    def costs(
+        self, completions: Sequence[Any], *, completion_ids: Sequence[Sequence[int]] | None = None, **kwargs: Any
+    ) -> list[float]:
+        """The B values `L = |all| / (|all| + C)`, in [0, 1), of everything that was written.
+
+        Repetition, text after the answer and whole completions without an answer count here: what effort ignores is
+        no place to hide from the cost. With `guarded=False` it is the bounded reward.
+
+        Example:
+            >>> LengthExploration(C=6).costs(["12 , 12 , 12 , 12"])  # 7 units
+            [0.5384615384615384]
+        """
+        if not self.guarded and completion_ids is not None:
+            lengths = [len(ids) for ids in completion_ids]
+        else:
+            lengths = [len(units(completion_text(completion))) for completion in completions]
+        return [length / (length + self.C) for length in lengths]
 
     def value(self, length: int) -> float:
         """The reward of one effective length."""

@@ -7,45 +7,14 @@ alpha is. TRL ignores weights set on reward functions; the scale is in the value
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.rewards.batch import BatchOutcomes, Reward
 from trl_rlsp.rewards.exploration import LengthExploration
 from trl_rlsp.rewards.outcome import OutcomeVerifier
-
-Reward = Callable[..., Sequence[float | None]]
-Gate = Literal["none", "correct", "incorrect"]
-
-
-class Shaped:
-    """One exploration reward as it stands in the suite: scaled, gated, `None` where the verdict is `None`.
-
-    Args:
-        exploration: a reward function with values that are independent of correctness.
-        verifier: the suite's verifier.
-        scale: factor of the values.
-        gate: which completions are paid.
-    """
-
-    def __init__(self, exploration: Reward, verifier: Reward, *, scale: float, gate: Gate) -> None:
-        self.exploration, self.verifier, self.scale, self.gate = exploration, verifier, scale, gate
-        self.__name__: str = getattr(exploration, "__name__", type(exploration).__name__)
-
-    def __repr__(self) -> str:
-        return f"{self.scale:g} * {self.exploration!r}"
-
-    def __call__(self, *, completions: Sequence[Any], **kwargs: Any) -> list[float | None]:
-        """Score a batch of B completions: B floats, or `None` where verdict or exploration is `None`."""
-        verdicts = quiet_scores(self.verifier, completions, kwargs)
-        values = self.exploration(completions=completions, **kwargs)
-        return [self._shape(verdict, value) for verdict, value in zip(verdicts, values, strict=True)]
-
-    def _shape(self, verdict: float | None, value: float | None) -> float | None:
-        if verdict is None or value is None:
-            return None
-        paid = {"none": True, "correct": verdict > 0, "incorrect": verdict <= 0}[self.gate]
-        return self.scale * value if paid else 0.0
+from trl_rlsp.rewards.shaping import Gate, Shaped, check_gate
 
 
 class RLSPRewards(list):
@@ -57,11 +26,14 @@ class RLSPRewards(list):
             outcome alone.
         alpha: weight of the outcome, 0 < alpha <= 1 (the paper's 0.8). Above 0.5, with bounded exploration, a
             correct completion outranks every wrong one.
-        gate: which completions exploration pays: all (`"none"`, the paper), the `"correct"` or the `"incorrect"`.
+        gate: which completions exploration pays: all (`"none"`, the paper), the `"correct"`, the `"incorrect"`, or
+            `"adaptive"`: all, times the group's failure rate, and length costs where the group succeeds (see
+            `trl_rlsp.rewards.shaping` for the formula).
+        brevity: weight of the cost of length under `gate="adaptive"`, in [0, 1].
 
     Raises:
-        ConfigError: alpha out of range, an unknown gate, something that is not callable, or two parts of one name
-            (TRL would merge them in its logs).
+        ConfigError: alpha or brevity out of range, an unknown gate, unbounded exploration under `gate="adaptive"`,
+            something that is not callable, or two parts of one name (TRL would merge them in its logs).
 
     Example:
         >>> rewards = RLSPRewards(exploration=[LengthExploration(C=6)], alpha=0.8)
@@ -80,19 +52,20 @@ class RLSPRewards(list):
         *,
         alpha: float = 0.8,
         gate: Gate = "none",
+        brevity: float = 0.25,
     ) -> None:
         if not 0 < alpha <= 1:
             raise ConfigError(f"alpha is the weight of the outcome, above 0 and at most 1, got {alpha!r}")
-        if gate not in ("none", "correct", "incorrect"):
-            raise ConfigError(f"gate is 'none', 'correct' or 'incorrect', got {gate!r}")
-        self.alpha, self.gate = alpha, gate
+        self.alpha, self.gate, self.brevity = alpha, gate, brevity
         self.verifier: Reward = verifier if verifier is not None else OutcomeVerifier()
         self.exploration: list[Reward] = [LengthExploration()] if exploration is None else list(exploration)
         for part in (self.verifier, *self.exploration):
             if not callable(part):
                 raise ConfigError(f"a reward is a callable, got {part!r}")
+        check_gate(gate, brevity, self.exploration)
+        outcomes = BatchOutcomes(self.verifier, by_group=gate == "adaptive")
         scale = (1 - alpha) / alpha / max(len(self.exploration), 1)
-        shaped = [Shaped(part, self.verifier, scale=scale, gate=gate) for part in self.exploration]
+        shaped = [Shaped(part, outcomes, scale=scale, gate=gate, brevity=brevity) for part in self.exploration]
         super().__init__([self.verifier, *shaped])
         self._refuse_equal_names()
 
@@ -138,12 +111,3 @@ class RLSPRewards(list):
         """Stop the verifier's workers, if it has any; a later call starts them again."""
         if isinstance(self.verifier, OutcomeVerifier):
             self.verifier.close()
-
-
-def quiet_scores(verifier: Reward, completions: Sequence[Any], kwargs: dict[str, Any]) -> Sequence[float | None]:
-    """Scores of `verifier` without logging; cached by `OutcomeVerifier`, computed again by any other callable."""
-    if isinstance(verifier, OutcomeVerifier):
-        wanted = {name: kwargs.get(name) for name in ("prompts", "solution", "task", "tests")}
-        return [verdict.score for verdict in verifier.verdicts(completions, **wanted)]
-    silent = {name: value for name, value in kwargs.items() if name not in ("log_metric", "log_extra")}
-    return verifier(completions=completions, **silent)
