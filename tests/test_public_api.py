@@ -15,6 +15,7 @@ import pytest
 import trl_rlsp
 
 NAMES = [
+    "AlphaSchedule",
     "DiversityExploration",
     "LengthExploration",
     "OutcomeVerifier",
@@ -27,6 +28,7 @@ NAMES = [
     "rlsp_rewards",
 ]
 SIGNATURES = {
+    "AlphaSchedule": "shape, start, end, window",
     "DiversityExploration": "K, embed",
     "LengthExploration": "form, C, guarded, ngram",
     "RLSPRewards": "verifier, exploration, alpha, gate, brevity",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from trl_rlsp.rewards.diversity import DiversityExploration
     from trl_rlsp.rewards.exploration import LengthExploration
     from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards.schedules import AlphaSchedule
     from trl_rlsp.rewards.suite import RLSPRewards
     from trl_rlsp.trainers.grpo import RLSPGRPOConfig, RLSPGRPOTrainer
     from trl_rlsp.trainers.sft import RLSPSFTConfig, RLSPSFTTrainer
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AlphaSchedule": "rewards.schedules",
     "DiversityExploration": "rewards.diversity",
     "LengthExploration": "rewards.exploration",
     "OutcomeVerifier": "rewards.outcome",
@@ -35,6 +37,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AlphaSchedule",
     "DiversityExploration",
     "LengthExploration",
     "OutcomeVerifier",

@@ -27,6 +27,7 @@ from typing import Any, Literal, get_args
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.batch import BatchOutcomes, Reward
+from trl_rlsp.rewards.schedules import AlphaSchedule
 
 Gate = Literal["none", "correct", "incorrect", "adaptive"]
 
@@ -38,53 +39,68 @@ class Shaped:
         exploration: a reward function with values that are independent of correctness. Where its attribute
             `measures_length` is true, its method `costs(completions, **kwargs)` gives `L`, B values in [0, 1).
         outcomes: the suite's verdicts.
-        scale: factor of the values.
+        alpha: weight of the outcome over training; the scale is `share * (1 - alpha) / alpha`.
+        share: this reward's share of the exploration term.
         gate: which completions are paid.
         brevity: weight of the cost of length, in [0, 1]; used by the gate `adaptive`.
     """
 
     def __init__(
-        self, exploration: Reward, outcomes: BatchOutcomes, *, scale: float, gate: Gate, brevity: float = 0.25
+        self,
+        exploration: Reward,
+        outcomes: BatchOutcomes,
+        *,
+        alpha: AlphaSchedule,
+        share: float = 1.0,
+        gate: Gate = "none",
+        brevity: float = 0.25,
     ) -> None:
-        self.exploration, self.outcomes, self.scale = exploration, outcomes, scale
-        self.gate, self.brevity = gate, brevity
+        self.exploration, self.outcomes = exploration, outcomes
+        self.alpha, self.share, self.gate, self.brevity = alpha, share, gate, brevity
         self.__name__: str = getattr(exploration, "__name__", type(exploration).__name__)
 
     def __repr__(self) -> str:
-        return f"{self.scale:g} * {self.exploration!r}"
+        return f"{self.scale(self.alpha.start):g} * {self.exploration!r}"
 
     @property
     def verifier(self) -> Reward:
         """The suite's verifier."""
         return self.outcomes.verifier
 
+    def scale(self, alpha: float) -> float:
+        """Factor of the values beside a verdict of 1."""
+        return self.share * (1 - alpha) / alpha
+
     def __call__(self, *, completions: Sequence[Any], **kwargs: Any) -> list[float | None]:
         """Score a batch of B completions: B floats, or `None` where verdict or exploration is `None`."""
-        verdicts, rates = self.outcomes(completions, kwargs)
+        outcomes = self.outcomes(completions, kwargs)
         values = self.exploration(completions=completions, **kwargs)
+        costs = self._costs(completions, kwargs)
+        scale = self.scale(self._current_alpha(kwargs))
         if self.gate == "adaptive":
-            _log_failure(kwargs.get("log_metric"), rates)
-            shaped = self._adaptive(values, rates, self._costs(completions, kwargs))
-        else:
-            shaped = [self._gated(verdict, value) for verdict, value in zip(verdicts, values, strict=True)]
-        return [None if verdict is None else value for verdict, value in zip(verdicts, shaped, strict=True)]
-
-    def _gated(self, verdict: float | None, value: float | None) -> float | None:
-        if verdict is None or value is None:
-            return None
-        paid = {"none": True, "correct": verdict > 0, "incorrect": verdict <= 0}[self.gate]
-        return self.scale * value if paid else 0.0
-
-    def _adaptive(
-        self, values: Sequence[float | None], rates: Sequence[float | None], costs: Sequence[float]
-    ) -> list[float | None]:
+            _log_failure(kwargs.get("log_metric"), outcomes.failure_rates)
         return [
-            None if value is None or rate is None else self.scale * (rate * value - self.brevity * (1 - rate) * cost)
-            for value, rate, cost in zip(values, rates, costs, strict=True)
+            None if verdict is None or value is None else scale * self._gated(verdict, rate, value, cost)
+            for verdict, rate, value, cost in zip(*outcomes, values, costs, strict=True)
         ]
 
+    def _gated(self, verdict: float, rate: float | None, value: float, cost: float) -> float:
+        if rate is not None:  # known under the adaptive gate, and only there
+            return rate * value - self.brevity * (1 - rate) * cost
+        paid = {"none": True, "correct": verdict > 0, "incorrect": verdict <= 0}[self.gate]
+        return value if paid else 0.0
+
+    def _current_alpha(self, kwargs: dict[str, Any]) -> float:
+        name = getattr(self.verifier, "__name__", type(self.verifier).__name__)
+        alpha = self.alpha.value(kwargs.get("trainer_state"), metric=f"rewards/{name}/mean")
+        log_metric = kwargs.get("log_metric")
+        if self.alpha.moves and log_metric is not None:
+            log_metric("exploration/alpha", alpha)
+        return alpha
+
     def _costs(self, completions: Sequence[Any], kwargs: dict[str, Any]) -> Sequence[float]:
-        if not self.brevity or not getattr(self.exploration, "measures_length", False):
+        measured = getattr(self.exploration, "measures_length", False)
+        if self.gate != "adaptive" or not self.brevity or not measured:
             return [0.0] * len(completions)
         measure: Any = self.exploration
         return measure.costs(completions, **kwargs)

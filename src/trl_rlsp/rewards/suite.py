@@ -14,6 +14,7 @@ from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.batch import BatchOutcomes, Reward
 from trl_rlsp.rewards.exploration import LengthExploration
 from trl_rlsp.rewards.outcome import OutcomeVerifier
+from trl_rlsp.rewards.schedules import AlphaSchedule
 from trl_rlsp.rewards.shaping import Gate, Shaped, check_gate
 
 
@@ -24,12 +25,15 @@ class RLSPRewards(list):
         verifier: the outcome verifier; default `OutcomeVerifier()`.
         exploration: exploration rewards, averaged; default one `LengthExploration()`. An empty list trains on the
             outcome alone.
-        alpha: weight of the outcome, 0 < alpha <= 1 (the paper's 0.8). Above 0.5, with bounded exploration, a
-            correct completion outranks every wrong one.
+        alpha: weight of the outcome, 0 < alpha <= 1 (the paper's 0.8), or an `AlphaSchedule` of it. Above 0.5, with
+            bounded exploration, a correct completion outranks every wrong one of its group.
         gate: which completions exploration pays: all (`"none"`, the paper), the `"correct"`, the `"incorrect"`, or
             `"adaptive"`: all, times the group's failure rate, and length costs where the group succeeds (see
             `trl_rlsp.rewards.shaping` for the formula).
         brevity: weight of the cost of length under `gate="adaptive"`, in [0, 1].
+
+    Attributes:
+        schedule: alpha over training; `alpha` is its start.
 
     Raises:
         ConfigError: alpha or brevity out of range, an unknown gate, unbounded exploration under `gate="adaptive"`,
@@ -50,13 +54,12 @@ class RLSPRewards(list):
         verifier: Reward | None = None,
         exploration: Iterable[Reward] | None = None,
         *,
-        alpha: float = 0.8,
+        alpha: float | AlphaSchedule = 0.8,
         gate: Gate = "none",
         brevity: float = 0.25,
     ) -> None:
-        if not 0 < alpha <= 1:
-            raise ConfigError(f"alpha is the weight of the outcome, above 0 and at most 1, got {alpha!r}")
-        self.alpha, self.gate, self.brevity = alpha, gate, brevity
+        self.schedule = alpha if isinstance(alpha, AlphaSchedule) else AlphaSchedule("constant", alpha)
+        self.alpha, self.gate, self.brevity = self.schedule.start, gate, brevity
         self.verifier: Reward = verifier if verifier is not None else OutcomeVerifier()
         self.exploration: list[Reward] = [LengthExploration()] if exploration is None else list(exploration)
         for part in (self.verifier, *self.exploration):
@@ -64,8 +67,11 @@ class RLSPRewards(list):
                 raise ConfigError(f"a reward is a callable, got {part!r}")
         check_gate(gate, brevity, self.exploration)
         outcomes = BatchOutcomes(self.verifier, by_group=gate == "adaptive")
-        scale = (1 - alpha) / alpha / max(len(self.exploration), 1)
-        shaped = [Shaped(part, outcomes, scale=scale, gate=gate, brevity=brevity) for part in self.exploration]
+        share = 1 / max(len(self.exploration), 1)
+        shaped = [
+            Shaped(part, outcomes, alpha=self.schedule, share=share, gate=gate, brevity=brevity)
+            for part in self.exploration
+        ]
         super().__init__([self.verifier, *shaped])
         self._refuse_equal_names()
 
@@ -76,7 +82,8 @@ class RLSPRewards(list):
                 raise ConfigError(f"two rewards are called {name!r}; TRL merges them in its logs: set `__name__`")
 
     def __repr__(self) -> str:
-        return f"RLSPRewards({list(self)!r}, alpha={self.alpha:g}, gate={self.gate!r})"
+        alpha = self.schedule if self.schedule.moves else f"{self.alpha:g}"
+        return f"RLSPRewards({list(self)!r}, alpha={alpha}, gate={self.gate!r})"
 
     def __call__(
         self, prompts: Any = None, completions: Any = (), log_metric: Any = None, **kwargs: Any
