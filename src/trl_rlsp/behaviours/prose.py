@@ -1,0 +1,53 @@
+"""Search behaviours in English prose, found by their wording.
+
+Wording is evidence, not proof: a model that is paid for it learns to say it. Read the counts beside answer changes
+(`trl_rlsp.behaviours.answer_changes`), and the base model's counts beside the trained model's.
+"""
+
+from __future__ import annotations
+
+import re
+
+from trl_rlsp.behaviours.context import negated, prepared
+from trl_rlsp.behaviours.cue import Cue
+from trl_rlsp.behaviours.cues import CUES
+from trl_rlsp.behaviours.kinds import Behaviour
+from trl_rlsp.rewards.guards import MAX_CHARS
+
+_SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
+
+
+def find_in_prose(text: str) -> list[Behaviour]:
+    """Behaviours in English prose, at most one of each kind a sentence, in order of place.
+
+    Quotations, code and denied cues (`no need to check`) do not count. Time is linear in the text, of which the
+    first `MAX_CHARS` characters are looked at.
+
+    Example:
+        >>> text = "That is 14. Let me check: 2 * 7 = 14. However, 3 does not fit, so I go back to x = 5."
+        >>> [(b.kind, text[b.start : b.end]) for b in find_in_prose(text)]
+        [('verification', 'Let me check'), ('backtracking', 'I go back')]
+    """
+    plain = prepared(text[:MAX_CHARS])
+    found = [b for cue in CUES if any(word in plain for word in cue.needs) for b in _matches(cue, plain)]
+    return _one_a_sentence(sorted(found), plain) if found else []
+
+
+def _matches(cue: Cue, plain: str) -> list[Behaviour]:
+    return [
+        Behaviour(match.start(), match.end(), cue.kind)
+        for match in cue.pattern.finditer(plain)
+        if not (cue.deniable and negated(plain, match.start()))
+    ]
+
+
+def _one_a_sentence(found: list[Behaviour], plain: str) -> list[Behaviour]:
+    ends = [match.end() for match in _SENTENCE_END.finditer(plain)]
+    kept, seen, sentence = [], set(), 0
+    for behaviour in found:
+        while sentence < len(ends) and ends[sentence] <= behaviour.start:
+            sentence += 1
+        if (sentence, behaviour.kind) not in seen:
+            seen.add((sentence, behaviour.kind))
+            kept.append(behaviour)
+    return kept
