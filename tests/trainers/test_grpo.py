@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from pathlib import Path
 
 import pandas
@@ -15,7 +14,6 @@ from trl import GRPOConfig, GRPOTrainer
 from trl_rlsp import LengthExploration, RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.guards import effective_length
-from trl_rlsp.trainers.grpo import check_balance
 
 SOLUTIONS = {"8 1 9 : 72": "72", "1 2 : 3": "3"}
 NAMES = ["outcome_verifier", "length_exploration"]
@@ -262,55 +260,6 @@ class TestTrainer:
                 train_dataset=dataset(),
                 processing_class=tokenizer,
             )
-
-
-class TestCheckBalance:
-    @pytest.mark.parametrize(
-        ("settings", "message"),
-        [
-            ({"scale_rewards": "group"}, "^scale_rewards='group' .* whatever alpha=0.8 says"),
-            ({"scale_rewards": True}, "^scale_rewards='group'"),
-            (
-                {"multi_objective_aggregation": "normalize_then_sum"},
-                "^multi_objective_aggregation='normalize_then_sum' makes the exploration bonus the whole signal",
-            ),
-        ],
-    )
-    def test_refused(self, tmp_path, settings, message):
-        args = config(tmp_path, **settings)
-        for gate in ("none", "incorrect"):
-            with pytest.raises(ConfigError, match=message):
-                check_balance(RLSPRewards(gate=gate), args)
-        # what cannot go wrong: a bonus for right answers only, no bonus, no weight
-        check_balance(RLSPRewards(gate="correct"), args)
-        check_balance(RLSPRewards(exploration=[]), args)
-        check_balance(RLSPRewards(alpha=1), args)
-
-    def test_trls_own_default_is_refused(self):
-        with pytest.raises(ConfigError, match="scale_rewards='none' or 'batch'"):
-            check_balance(RLSPRewards(), GRPOConfig("out", bf16=False, use_cpu=True))
-
-    @pytest.mark.parametrize(
-        ("rewards", "settings", "message"),
-        [
-            ({}, {"reward_weights": [1.0, 0.5]}, "change the balance that alpha=0.8 sets"),
-            ({"alpha": 0.5}, {}, "alpha=0.5: a wrong completion can outrank a correct one"),
-            ({"exploration": [LengthExploration("paper")]}, {}, "is unbounded: a long wrong completion can outrank"),
-        ],
-    )
-    def test_warned(self, tmp_path, caplog, rewards, settings, message):
-        with caplog.at_level(logging.WARNING, logger="trl_rlsp"):
-            check_balance(RLSPRewards(**rewards), config(tmp_path, **settings))
-        assert len(caplog.messages) == 1
-        assert message in caplog.messages[0]
-
-    @pytest.mark.parametrize(
-        "settings", [{}, {"scale_rewards": "batch"}, {"scale_rewards": False}, {"reward_weights": [2.0, 2.0]}]
-    )
-    def test_silent(self, tmp_path, caplog, settings):
-        with caplog.at_level(logging.WARNING, logger="trl_rlsp"):
-            check_balance(RLSPRewards(), config(tmp_path, **settings))
-        assert caplog.messages == []
 
 
 class TestHooksOfTRL:

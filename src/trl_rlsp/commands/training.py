@@ -109,7 +109,8 @@ def parse_grpo(arguments: list[str]) -> tuple[ProblemArguments, RLSPRewards, RLS
 
     from trl_rlsp.commands.arguments import ProblemArguments, RewardArguments
     from trl_rlsp.commands.config import parse_stage
-    from trl_rlsp.trainers.grpo import RLSPGRPOConfig, refuse_imbalance
+    from trl_rlsp.trainers.balance import refuse_imbalance
+    from trl_rlsp.trainers.grpo import RLSPGRPOConfig
 
     data, reward, training, model = parse_stage(
         (ProblemArguments, RewardArguments, RLSPGRPOConfig, ModelConfig), arguments, "rlsp grpo"

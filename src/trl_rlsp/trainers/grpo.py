@@ -3,22 +3,19 @@
 GRPO's usual division by the group's standard deviation would undo the weights of the RLSP reward: in a group whose
 verdicts are all equal, the exploration term would become the whole signal at unit size, whatever alpha says
 (Dr. GRPO, 2503.20783, section 3.1). The defaults here leave rewards as they are; settings that lose the balance are
-warned about or refused, with the reason.
+warned about or refused, with the reason (see `trl_rlsp.trainers.balance`).
 """
 
 from __future__ import annotations
 
-import logging
 import textwrap
 from dataclasses import dataclass, field
 from typing import Any
 
 from trl import GRPOConfig, GRPOTrainer
 
-from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.suite import RLSPRewards
-
-logger = logging.getLogger(__name__)
+from trl_rlsp.trainers.balance import check_balance
 
 
 @dataclass
@@ -94,48 +91,3 @@ def suites_of(reward_funcs: Any) -> list[RLSPRewards]:
     if isinstance(reward_funcs, RLSPRewards):
         return [reward_funcs]
     return [part for part in reward_funcs if isinstance(part, RLSPRewards)] if isinstance(reward_funcs, list) else []
-
-
-def refuse_imbalance(rewards: RLSPRewards, args: GRPOConfig) -> None:
-    """Refuse settings under which the exploration bonus replaces the outcome as the goal.
-
-    Raises:
-        ConfigError: group scaling, or normalisation of each reward, with an exploration bonus that wrong
-            completions earn too.
-    """
-    per_group = str(args.scale_rewards) in ("group", "True")
-    per_reward = getattr(args, "multi_objective_aggregation", "") == "normalize_then_sum"
-    if not rewards.exploration or rewards.alpha == 1 or rewards.gate == "correct" or not (per_group or per_reward):
-        return
-    setting = "scale_rewards='group'" if per_group else "multi_objective_aggregation='normalize_then_sum'"
-    raise ConfigError(
-        f"{setting} makes the exploration bonus the whole signal in every group whose verdicts are equal, "
-        f"whatever alpha={rewards.alpha:g} says: completions grow while accuracy falls. Use "
-        "scale_rewards='none' or 'batch', or RLSPRewards(gate='correct'); for a study of the failure itself "
-        "use trl.GRPOTrainer."
-    )
-
-
-def check_balance(rewards: RLSPRewards, args: GRPOConfig) -> None:
-    """Refuse or warn about settings that lose the balance between outcome and exploration.
-
-    Raises:
-        ConfigError: as `refuse_imbalance`.
-    """
-    refuse_imbalance(rewards, args)
-    if not rewards.exploration or rewards.alpha == 1:
-        return
-    weights = getattr(args, "reward_weights", None)
-    if weights is not None and len(set(weights)) > 1:
-        logger.warning(
-            "reward_weights=%s change the balance that alpha=%g sets; leave them out and set alpha",
-            weights,
-            rewards.alpha,
-        )
-    if rewards.alpha <= 0.5:
-        logger.warning("alpha=%g: a wrong completion can outrank a correct one; use alpha > 0.5", rewards.alpha)
-    unbounded = [e for e in rewards.exploration if getattr(e, "bounded", True) is False]
-    if unbounded:
-        logger.warning(
-            "%s is unbounded: a long wrong completion can outrank a short correct one; use form='bounded'", unbounded
-        )
