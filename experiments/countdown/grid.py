@@ -1,0 +1,173 @@
+"""The configuration of an experiment: what `grid.yaml` says, checked before anything runs.
+
+Paths in the file are relative to its folder. Knows nothing of models: reading it takes no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trl_rlsp.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train.
+
+    Attributes:
+        name: its name in every result.
+        train: `False` evaluates the starting model as it is.
+        trainer: `RLSPGRPOTrainer`, or `GRPOTrainer` for what the former refuses.
+        training: arguments of the trainer's config that differ from the grid's.
+        rewards: arguments of `RLSPRewards`; a mapping with `type` stands for an object of that class.
+    """
+
+    name: str
+    train: bool = True
+    trainer: str = "RLSPGRPOTrainer"
+    training: Mapping[str, Any] | None = None
+    rewards: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """An experiment.
+
+    Attributes:
+        path: the file.
+        name: name of the experiment and of its folder of runs.
+        domain: module with `difficulty(row)` and `canonical(answer)`.
+        results: file of the results, beside the grid's.
+        report: `file` to write and its `sections`, other grids, in order.
+        env: environment of every run.
+        problems: `train` and `held_out` sources; numbers of `test` and `validation` problems.
+        bands: name of a band of difficulty -> upper end (exclusive), the last `None`.
+        start: `base` or `build`, the `sft` recipe and its `overrides`.
+        budget: sampled completion tokens of a run.
+        seeds: seeds of the reported runs.
+        learning_rates: `default`, those `tried`, the tuning `seed` and its `share_of_budget`.
+        training: arguments of every trainer's config.
+        sampling: arguments of `Sampling` for evaluations.
+        arms: name -> arm.
+    """
+
+    path: Path
+    name: str
+    domain: str
+    results: str
+    report: Mapping[str, Any]
+    env: Mapping[str, Any]
+    problems: Mapping[str, Any]
+    bands: Mapping[str, float | None]
+    start: Mapping[str, Any]
+    budget: int
+    seeds: tuple[int, ...]
+    learning_rates: Mapping[str, Any]
+    training: Mapping[str, Any]
+    sampling: Mapping[str, Any]
+    arms: Mapping[str, Arm]
+
+    @property
+    def results_file(self) -> Path:
+        """Where the results are written."""
+        return self.path.parent / self.results
+
+    @property
+    def rates_file(self) -> Path:
+        """Where the chosen learning rates are written."""
+        return self.path.parent / "learning_rates.json"
+
+    @property
+    def default_output(self) -> Path:
+        """Folder of the runs, where the command line names none."""
+        return ROOT / "runs" / "experiments" / self.name
+
+    def module(self) -> Any:
+        """The domain's module."""
+        return importlib.import_module(self.domain)
+
+    def rate(self, arm: Arm) -> tuple[float | None, bool]:
+        """(learning rate of an arm, whether it was chosen by tuning); (`None`, False) without training."""
+        if not arm.train:
+            return None, False
+        if self.rates_file.is_file():
+            chosen = json.loads(self.rates_file.read_text(encoding="utf-8")).get(arm.name)
+            if chosen is not None and chosen["chosen"] is not None:
+                return float(chosen["chosen"]), True
+        return float(self.learning_rates["default"]), False
+
+    def fingerprint(self, arm: Arm, rate: float | None, budget: int, start: str) -> str:
+        """Eight digits that change with whatever changes the result of a run.
+
+        Args:
+            arm: the arm.
+            rate: its learning rate.
+            budget: its budget of sampled tokens.
+            start: identity of the starting model.
+        """
+        trained = [arm.trainer, arm.training, arm.rewards, rate, budget, self.training] if arm.train else []
+        written = json.dumps([self.problems, self.sampling, self.domain, start, *trained], sort_keys=True)
+        return hashlib.sha256(written.encode()).hexdigest()[:8]
+
+
+def load_grid(path: Path) -> Grid:
+    """Read and check an experiment's file.
+
+    Raises:
+        ConfigError: the file does not exist, a field is missing or unknown, or a value cannot work.
+    """
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"no experiment at {path}: {error}") from error
+    _check_names(given, {field.name for field in fields(Grid)} - {"path"}, f"{path.name}")
+    arms = {}
+    for name, spec in given["arms"].items():
+        _check_names(spec, None, f"arm {name}")
+        arms[name] = Arm(name=name, **spec)
+    grid = Grid(path=path.resolve(), **{**given, "arms": arms, "seeds": tuple(given["seeds"])})
+    _check_values(grid)
+    return grid
+
+
+def _check_names(given: Mapping[str, Any], required: set[str] | None, where: str) -> None:
+    known = required if required is not None else {field.name for field in fields(Arm)} - {"name"}
+    unknown, missing = set(given) - known, (required or set()) - set(given)
+    if unknown or missing:
+        raise ConfigError(
+            f"{where}: unknown fields {sorted(unknown)}, missing fields {sorted(missing)}; known are {sorted(known)}"
+        )
+
+
+def _check_values(grid: Grid) -> None:
+    if grid.sampling.get("n", 0) < 8:
+        raise ConfigError(f"pass@8 and maj@8 need sampling.n of at least 8, got {grid.sampling.get('n')!r}")
+    if grid.budget < 1:
+        raise ConfigError(f"budget counts sampled tokens and is at least 1, got {grid.budget!r}")
+    if grid.learning_rates["seed"] in grid.seeds:
+        raise ConfigError(f"the tuning seed {grid.learning_rates['seed']} is among the reported seeds; take another")
+    ends = list(grid.bands.values())
+    if not ends or ends[-1] is not None or any(a is None or a <= b for a, b in zip(ends[1:-1], ends, strict=False)):
+        raise ConfigError(f"bands are rising upper ends of difficulty, the last null, got {dict(grid.bands)!r}")
+    for arm in grid.arms.values():
+        if arm.trainer not in ("RLSPGRPOTrainer", "GRPOTrainer"):
+            raise ConfigError(f"arm {arm.name}: trainer is RLSPGRPOTrainer or GRPOTrainer, got {arm.trainer!r}")
+
+
+def band_of(difficulty: float, bands: Mapping[str, float | None]) -> str:
+    """The band in which a difficulty lies.
+
+    >>> band_of(9, {"easy": 9, "medium": 14, "hard": None})
+    'medium'
+    """
+    return next(name for name, end in bands.items() if end is None or difficulty < end)

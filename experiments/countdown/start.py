@@ -1,0 +1,81 @@
+"""The starting model that every arm shares: made once by SFT, by the command that anyone would use."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trl_rlsp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from countdown.grid import Grid
+
+
+def start_model(grid: Grid, output: Path) -> Path:
+    """Folder of the starting model; trained now if it is not there yet.
+
+    Args:
+        grid: the experiment.
+        output: folder of the runs.
+
+    Raises:
+        ConfigError: its training failed; the log says why.
+    """
+    folder = output / "start"
+    if (folder / "stage.json").is_file():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    command = sft_command(grid, output)
+    with open(output / "start.log", "w", encoding="utf-8") as log:
+        done = subprocess.run(command, env=environment(grid), stdout=log, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        raise ConfigError(f"SFT of the starting model failed with status {done.returncode}: see {output / 'start.log'}")
+    return folder
+
+
+def sft_command(grid: Grid, output: Path) -> list[str]:
+    """The command that trains the starting model; held-out problems are left out."""
+    base = _base(grid, output)
+    arguments: dict[str, Any] = {
+        "config": grid.path.parent / grid.start["sft"],
+        "model_name_or_path": base,
+        "output_dir": output / "start",
+        "exclude": grid.problems["held_out"],
+        **grid.start.get("overrides", {}),
+    }
+    flags = [text for name, value in arguments.items() for text in (f"--{name}", str(value))]
+    return [sys.executable, "-m", "trl_rlsp", "sft", *flags, "--resume_from_checkpoint", "auto"]
+
+
+def _base(grid: Grid, output: Path) -> Path:
+    """Folder of the model that SFT starts from: the one named, or one with random weights."""
+    if "base" in grid.start:
+        return Path(os.path.normpath(grid.path.parent / grid.start["base"]))
+    folder = output / "base"
+    if not (folder / "config.json").is_file():
+        build: Mapping[str, Any] = grid.start["build"]
+        from trl_rlsp.tiny import build_model, build_tokenizer
+
+        build_tokenizer().save_pretrained(folder)
+        build_model(**build).save_pretrained(folder)
+    return folder
+
+
+def environment(grid: Grid) -> dict[str, str]:
+    """Environment of a run: the grid's `env` where nothing is set already; the harness can be imported."""
+    experiments = str(Path(__file__).resolve().parents[1])
+    path = os.pathsep.join([experiments, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**{name: str(value) for name, value in grid.env.items()}, **os.environ, "PYTHONPATH": path}
+
+
+def identity(folder: Path) -> str:
+    """Sixteen digits that change with the weights of the model in `folder`."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
