@@ -17,6 +17,7 @@ import trl_rlsp
 NAMES = [
     "AlphaSchedule",
     "DiversityExploration",
+    "JudgeExploration",
     "LengthExploration",
     "OutcomeVerifier",
     "RLSPGRPOConfig",
@@ -30,6 +31,9 @@ NAMES = [
 SIGNATURES = {
     "AlphaSchedule": "shape, start, end, window",
     "DiversityExploration": "K, embed",
+    "JudgeExploration": (
+        "model, base_url, api_key, rubric, cache, concurrency, timeout, retries, deadline, max_chars, options"
+    ),
     "LengthExploration": "form, C, guarded, ngram",
     "RLSPRewards": "verifier, exploration, alpha, gate, brevity",
     "RLSPGRPOTrainer": "model, reward_funcs, args, train_dataset, kwargs",

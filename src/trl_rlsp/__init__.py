@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trl_rlsp.data import load_problems
     from trl_rlsp.rewards.diversity import DiversityExploration
     from trl_rlsp.rewards.exploration import LengthExploration
+    from trl_rlsp.rewards.judge import JudgeExploration
     from trl_rlsp.rewards.outcome import OutcomeVerifier
     from trl_rlsp.rewards.schedules import AlphaSchedule
     from trl_rlsp.rewards.suite import RLSPRewards
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "AlphaSchedule": "rewards.schedules",
     "DiversityExploration": "rewards.diversity",
+    "JudgeExploration": "rewards.judge",
     "LengthExploration": "rewards.exploration",
     "OutcomeVerifier": "rewards.outcome",
     "RLSPGRPOConfig": "trainers.grpo",
@@ -39,6 +41,7 @@ _HOMES = {
 __all__ = [
     "AlphaSchedule",
     "DiversityExploration",
+    "JudgeExploration",
     "LengthExploration",
     "OutcomeVerifier",
     "RLSPGRPOConfig",

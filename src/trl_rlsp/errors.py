@@ -6,6 +6,7 @@
     │   └── MissingColumnError
     ├── SourceError            (FileNotFoundError)  a data source or a file that does not exist
     ├── MissingDependencyError (ImportError)        an optional package that is not installed
+    ├── ServerError            (ConnectionError)    a model server that does not answer, or not as needed
     └── WorkerError            (RuntimeError)       worker processes that cannot be started
 
 A message states the rule, the value received, and the way out.
@@ -34,6 +35,10 @@ class SourceError(RLSPError, FileNotFoundError):
 
 class MissingDependencyError(RLSPError, ImportError):
     """An optional package that is not installed."""
+
+
+class ServerError(RLSPError, ConnectionError):
+    """A model server that does not answer, or not as needed."""
 
 
 class WorkerError(RLSPError, RuntimeError):
