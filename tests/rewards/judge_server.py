@@ -72,7 +72,7 @@ class JudgeServer:
         with self.lock:
             step = self.by(body) if self.by else self.steps[min(len(self.requests), len(self.steps) - 1)]
             self.requests.append(body)
-            self.headers.append(dict(handler.headers))
+            self.headers.append({name.lower(): value for name, value in handler.headers.items()})
             self.active += 1
             self.most_active = max(self.active, self.most_active)
         time.sleep(step.delay)
