@@ -67,7 +67,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["train"], "ConfigError: unknown command 'train'; the commands are run, sft, grpo, eval, check"),
+            (["train"], "ConfigError: unknown command 'train'; the commands are run, sft, grpo, eval, check, report"),
             (["sft", "--config", "no.yaml"], "cannot read the configuration 'no.yaml': No such file"),
             (["sft", *CPU], "ConfigError: no data: set `dataset` in the YAML file or with --dataset SOURCE"),
             (["grpo", *CPU], "ConfigError: no data: set `dataset`"),

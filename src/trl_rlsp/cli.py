@@ -19,6 +19,7 @@ usage: rlsp COMMAND [ARGUMENTS]
   grpo   --config FILE   train by RL with the outcome verifier and an exploration reward
   eval   --config FILE   accuracy and effort of a model, with intervals
   check  --dataset SRC   prove that every gold answer of a data set verifies
+  report RUN...          one page about what the model learned, with warnings
 
 Each takes --help. Every field of a YAML file can be overridden: rlsp grpo --config FILE --learning_rate 1e-5.
 Several processes: accelerate launch -m trl_rlsp grpo --config FILE."""
@@ -64,6 +65,11 @@ def dispatch(command: str, arguments: list[str]) -> int:
         from trl_rlsp.commands.evaluating import run_check_command
 
         return run_check_command(arguments)
+    if command == "report":
+        from trl_rlsp.commands.report import run_report
+
+        run_report(arguments)
+        return 0
     if command == "eval":
         from trl_rlsp.commands.evaluating import run_eval
 
@@ -74,7 +80,7 @@ def dispatch(command: str, arguments: list[str]) -> int:
 
         {"sft": training.run_sft, "grpo": training.run_grpo}[command](arguments)
         return 0
-    raise ConfigError(f"unknown command {command!r}; the commands are run, sft, grpo, eval, check")
+    raise ConfigError(f"unknown command {command!r}; the commands are run, sft, grpo, eval, check, report")
 
 
 def apply_environment(arguments: list[str]) -> None:

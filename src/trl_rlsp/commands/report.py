@@ -1,0 +1,69 @@
+"""`rlsp report RUN...`: one page about what the model learned."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def run_report(arguments: list[str]) -> None:
+    """Read runs, write the report, and print its warnings and where it is.
+
+    Args:
+        arguments: run folders and options.
+
+    Raises:
+        RLSPError: a folder that holds no run, or files that cannot be read.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
+    from trl_rlsp.report import write
+    from trl_rlsp.report.build import PAGE_FILE
+    from trl_rlsp.report.plots import can_plot
+    from trl_rlsp.report.visible import visible_text
+
+    given = parse_report(arguments)
+    output = given.output or (given.runs[0] / "report" if len(given.runs) == 1 else Path("report"))
+    contents = write(named_runs(given.runs), output, limit=given.limit, plots=False if given.no_plots else None)
+    console = Console()
+    for finding in contents.findings:
+        text = f"{finding.run}: {finding.what} {finding.evidence}"
+        console.print(f"[yellow]warning[/yellow] {escape(visible_text(text))}")
+    if not given.no_plots and not can_plot():
+        console.print("no PNG plots: they need matplotlib, pip install 'trl-rlsp\\[report]'")
+    console.print(f"report: {escape(str(output / PAGE_FILE))}")
+
+
+def parse_report(arguments: list[str]) -> argparse.Namespace:
+    """The command's arguments."""
+    from trl_rlsp.report.browser import LIMIT
+
+    parser = argparse.ArgumentParser(
+        prog="rlsp report",
+        description="Write one self-contained page about one or several runs: folders of `rlsp run`, or output "
+        "folders of a GRPOTrainer with log_completions=True.",
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folder")
+    parser.add_argument("--output", type=Path, help="folder to write; default RUN/report, for several runs report")
+    parser.add_argument("--limit", type=int, default=LIMIT, help=f"most completions on the page; default {LIMIT}")
+    parser.add_argument("--no-plots", action="store_true", help="write no PNG plots")
+    return parser.parse_args(arguments)
+
+
+def named_runs(folders: list[Path]) -> list:
+    """The runs, named by as many folders of their path as it takes to tell them apart.
+
+    Raises:
+        RLSPError: a folder that holds no run, or one given twice.
+    """
+    from trl_rlsp.errors import ConfigError
+    from trl_rlsp.report import read_run
+
+    paths = [folder.resolve() for folder in folders]
+    if len(set(paths)) < len(paths):
+        raise ConfigError(f"a run is given twice: {', '.join(map(str, folders))}")
+    depth = 1
+    while len({path.parts[-depth:] for path in paths}) < len(paths):
+        depth += 1
+    return [read_run(folder, "/".join(path.parts[-depth:])) for folder, path in zip(folders, paths, strict=True)]

@@ -1,0 +1,89 @@
+"""From runs to files: `index.html`, `report.json` and `plots/*.png`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.report.browser import LIMIT, browser_data
+from trl_rlsp.report.curves import training_curves
+from trl_rlsp.report.effort import effort_charts
+from trl_rlsp.report.findings import find
+from trl_rlsp.report.page import Contents, render
+from trl_rlsp.report.plots import can_plot, save_plots
+from trl_rlsp.report.run import Run
+from trl_rlsp.report.texture import textures
+
+PAGE_FILE, FIGURES_FILE, PLOTS_FOLDER = "index.html", "report.json", "plots"
+
+
+def build(runs: Sequence[Run], *, limit: int = LIMIT, plots: bool = False) -> Contents:
+    """Everything that the page shows.
+
+    Args:
+        runs: at least one.
+        limit: most completions that the page holds.
+        plots: there will be PNG plots beside it.
+
+    Raises:
+        ConfigError: no run, two of one name, or a limit below 1.
+    """
+    names = [run.name for run in runs]
+    if not names or len(set(names)) < len(names):
+        raise ConfigError(f"a report needs one or more runs with different names, got {names}")
+    if limit < 1:
+        raise ConfigError(f"limit is the number of completions that the page holds, at least 1; got {limit}")
+    made = [textures(run.completions) for run in runs]
+    return Contents(
+        runs=runs,
+        findings=[finding for run, steps in zip(runs, made, strict=True) for finding in find(run, steps)],
+        curves=training_curves(runs, made),
+        effort=effort_charts(runs),
+        browser=browser_data(runs, limit=limit),
+        plots=plots,
+    )
+
+
+def write(runs: Sequence[Run], folder: Path, *, limit: int = LIMIT, plots: bool | None = None) -> Contents:
+    """Write the report.
+
+    Args:
+        runs: at least one.
+        folder: made if it does not exist.
+        limit: most completions that the page holds.
+        plots: write PNG plots; default: if matplotlib is installed.
+
+    Returns:
+        What was written.
+    """
+    contents = build(runs, limit=limit, plots=can_plot() if plots is None else plots)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / PAGE_FILE).write_text(render(contents), encoding="utf-8")
+    (folder / FIGURES_FILE).write_text(json.dumps(figures(contents), indent=1) + "\n", encoding="utf-8")
+    if contents.plots:
+        save_plots([*contents.curves, *contents.effort], folder / PLOTS_FOLDER)
+    return contents
+
+
+def figures(contents: Contents) -> dict[str, Any]:
+    """The report's numbers as JSON values: warnings, evaluations, and the points of every chart."""
+    return {
+        "warnings": [asdict(finding) for finding in contents.findings],
+        "runs": [
+            {
+                "name": run.name,
+                "evaluations": {
+                    evaluated.name: {name: asdict(estimate) for name, estimate in evaluated.figures.items()}
+                    for evaluated in run.evaluations
+                },
+                "completions_logged": len(run.completions),
+                "missing": list(run.missing),
+            }
+            for run in contents.runs
+        ],
+        "charts": {chart.key: asdict(chart) for chart in [*contents.curves, *contents.effort]},
+    }

@@ -1,0 +1,145 @@
+"""Length against correctness, and effort against difficulty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from trl_rlsp.report.chart import Chart, Line
+from trl_rlsp.report.run import Completion, Run, accuracy, by_problem
+from trl_rlsp.rewards.guards import units
+from trl_rlsp.statistics import Estimate, bootstrap_mean
+
+Source = tuple[str, Sequence[Completion]]
+SOLVED = ("never", "under half", "half or more", "always")
+FEWEST = 5
+LENGTH_BINS = 6
+
+
+def effort_charts(runs: Sequence[Run]) -> list[Chart]:
+    """Length against correctness, and length against difficulty, of each evaluation and of training."""
+    found = sources(runs)
+    charts = [length_and_correctness(found), length_by_verdict(found), effort_and_difficulty(found)]
+    return [chart for chart in charts if chart is not None and chart.lines]
+
+
+def sources(runs: Sequence[Run]) -> list[Source]:
+    """Named sets of completions: evaluations; the logged ones of a run that has no evaluation."""
+    found: list[Source] = []
+    for run in runs:
+        prefix = f"{run.name}: " if len(runs) > 1 else ""
+        found += [(prefix + evaluated.name, evaluated.completions) for evaluated in run.evaluations]
+        if not run.evaluations and run.completions:
+            half = run.completions[len(run.completions) // 2].step
+            early = [c for c in run.completions if (c.step or 0) < (half or 0)]
+            late = [c for c in run.completions if (c.step or 0) >= (half or 0)]
+            found += [(f"{prefix}first half", early), (f"{prefix}second half", late)] if early else [(prefix, late)]
+    return found
+
+
+def length_and_correctness(found: Sequence[Source]) -> Chart | None:
+    """Accuracy of short and of long completions; bins hold equal numbers of all completions together."""
+    lengths, unit = _lengths(found)
+    ordered = sorted(length for row in lengths for length in row)
+    if not ordered:
+        return None
+    cuts = {ordered[len(ordered) * i // LENGTH_BINS] for i in range(1, LENGTH_BINS)}
+    edges = sorted(cuts - {ordered[0]})
+    names = _bin_names(edges, ordered[0], ordered[-1])
+    lines = []
+    for (name, completions), row in zip(found, lengths, strict=True):
+        bins: list[list[float]] = [[] for _ in names]
+        for completion, length in zip(completions, row, strict=True):
+            if completion.score is not None:
+                bins[sum(length >= edge for edge in edges)].append(completion.score)
+        lines.append(_line(name, bins, wilson))
+    note = f"Share right, with Wilson 95 % intervals; bins under {FEWEST} completions are left out."
+    return Chart("length_correctness", "Accuracy by length", f"completion length, {unit}", lines, note, True, names)
+
+
+def length_by_verdict(found: Sequence[Source]) -> Chart | None:
+    """Mean length of right and of wrong completions."""
+    lengths, unit = _lengths(found)
+    lines = []
+    for (name, completions), row in zip(found, lengths, strict=True):
+        bins: list[list[float]] = [[], []]
+        for completion, length in zip(completions, row, strict=True):
+            if completion.score is not None:
+                bins[completion.score >= 0.5].append(float(length))
+        lines.append(_line(name, bins, bootstrap_mean))
+    note = "Mean, with bootstrap 95 % intervals over completions."
+    return Chart("length_verdict", f"Length by verdict, {unit}", "verdict", lines, note, False, ("wrong", "right"))
+
+
+def effort_and_difficulty(found: Sequence[Source]) -> Chart | None:
+    """Mean length on easy and on hard problems: by the data set's level, else by how often a problem is solved."""
+    lengths, unit = _lengths(found)
+    levels = {c.problem: c.level for _, completions in found for c in completions if c.level is not None}
+    names: Sequence[str] = sorted(set(levels.values())) if levels else SOLVED
+    places = levels or solve_classes([c for _, completions in found for c in completions])
+    lines = []
+    for (name, completions), row in zip(found, lengths, strict=True):
+        bins: list[list[float]] = [[] for _ in names]
+        problems: dict[str, list[float]] = {}
+        for completion, length in zip(completions, row, strict=True):
+            problems.setdefault(completion.problem, []).append(float(length))
+        for problem, values in problems.items():
+            if problem in places:
+                bins[names.index(places[problem])].append(sum(values) / len(values))
+        lines.append(_line(name, bins, bootstrap_mean))
+    label = "level of the problem" if levels else "how often the problem is solved, by all models here together"
+    note = f"Mean over problems, with bootstrap 95 % intervals; places under {FEWEST} problems are left out."
+    return Chart("effort_difficulty", f"Length by difficulty, {unit}", label, lines, note, False, tuple(names))
+
+
+def solve_classes(completions: Sequence[Completion]) -> dict[str, str]:
+    """Problem -> one of `SOLVED`, over every completion given.
+
+    Example:
+        >>> solve_classes([Completion("a", "", 1.0), Completion("a", "", 0.0), Completion("b", "", 0.0)])
+        {'a': 'half or more', 'b': 'never'}
+    """
+    classes = {}
+    for problem, group in by_problem(completions).items():
+        rate = accuracy(group)
+        if rate is not None:
+            classes[problem] = SOLVED[0 if rate == 0 else 3 if rate == 1 else 2 if rate >= 0.5 else 1]
+    return classes
+
+
+def wilson(values: Sequence[float]) -> Estimate:
+    """Mean of shares with Wilson's 95 % interval.
+
+    Example:
+        >>> wilson([1.0] * 8 + [0.0] * 2).low
+        0.4901625...
+    """
+    n, p, z = len(values), sum(values) / len(values), 1.959964
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return Estimate(p, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def _line(name: str, bins: Sequence[Sequence[float]], estimate: Callable[[Sequence[float]], Estimate]) -> Line:
+    points = [estimate(values) if len(values) >= FEWEST else None for values in bins]
+    return Line(
+        name,
+        list(range(len(bins))),
+        [None if point is None else point.mean for point in points],
+        [None if point is None else point.low for point in points],
+        [None if point is None else point.high for point in points],
+    )
+
+
+def _lengths(found: Sequence[Source]) -> tuple[list[list[int]], str]:
+    """Lengths of every completion: in tokens where all of them were recorded, else in units of text."""
+    if all(c.tokens is not None for _, completions in found for c in completions):
+        return [[c.tokens or 0 for c in completions] for _, completions in found], "tokens"
+    return [[len(units(c.text)) for c in completions] for _, completions in found], "words, numbers and signs"
+
+
+def _bin_names(edges: Sequence[int], least: int, most: int) -> tuple[str, ...]:
+    """`20-39`, `40-80`: the whole numbers that each bin holds."""
+    starts = [least, *edges]
+    ends = [edge - 1 for edge in edges] + [most]
+    return tuple(f"{start}–{end}" if start < end else str(end) for start, end in zip(starts, ends, strict=True))

@@ -1,0 +1,39 @@
+"""Text that nobody vouches for, made safe to put into a page.
+
+Markup is escaped by the template engine. What is left are characters that a reader cannot see and that change what
+is read: controls, zero-width characters, and bidirectional overrides, which show text in another order.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+HIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\ud800-\udfff"
+    "\U000e0000-\U000e0fff]|\r(?!\n)"
+)
+"""Characters that are shown by their number; the page's script has the same list, for UTF-16."""
+
+
+def visible_text(text: str) -> str:
+    """`text` with each hidden character replaced by its number.
+
+    Example:
+        >>> visible_text("a\\u202eb")
+        'a⟨U+202E⟩b'
+    """
+    return HIDDEN.sub(lambda found: f"⟨U+{ord(found.group()):04X}⟩", text)
+
+
+def json_for_script(value: Any) -> str:
+    """JSON that may stand inside a `<script>` element whatever texts it holds: ASCII, without `<`, `>`, `&`.
+
+    Example:
+        >>> json_for_script("</script>")
+        '"\\\\u003c/script\\\\u003e"'
+    """
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
