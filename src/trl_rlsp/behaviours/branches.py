@@ -86,4 +86,4 @@ class Branches:
             if (attempt or len(self.open[depth].terms) > 2) and self.open[depth].take(left, right) is not None
         ]
         untried = [depth for depth in fitting if (left, op, right) not in self.open[depth].tried]
-        return (untried or fitting or [None])[0]
+        return next(iter(untried or fitting), None)

@@ -75,7 +75,7 @@ def rate_per_1000(counts: Mapping[str, int], text: str, tokens: int | None = Non
 
     Example:
         >>> rate_per_1000({"verification": 1}, "Let me check: 3 * 4 = 12.")
-        {'verification': 90.9090909090909}
+        {'verification': 100.0}
     """
     length = len(units(text)) if tokens is None else tokens
     return {kind: 1000 * count / length if length else 0.0 for kind, count in counts.items()}

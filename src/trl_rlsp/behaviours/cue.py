@@ -1,10 +1,9 @@
-r"""A cue: one way to word a behaviour, as a regular expression with literals that it needs.
+r"""A cue: one way to word a behaviour, from the word it starts with.
 
-Expressions run over text prepared by `trl_rlsp.behaviours.context` (lower case, plain quotation marks). Every gap in
-them is bounded, and no bounded gap stands inside another, so that time is linear in the text. Placeholders:
+A text is read word by word; only at a word that some cue starts with is anything tried, so that a whole batch is read
+in milliseconds. Expressions run over text prepared by `trl_rlsp.behaviours.context` (lower case, plain quotation
+marks). Every gap in them is bounded, so that time is linear in the text. Placeholders:
 
-- `{me}`: the author announces what he does (`let me`, `i should`, `we have to`);
-- `{start}`: the cue opens a clause (after punctuation, or `so`, `and`, `wait` and the like);
 - `{gap}`: up to 60 characters of the same clause, `{any}`: of the same sentence;
 - `{find}`: `find`, `determine`, ...; `{way}`: `way`, `approach`, ...; `{error}`: `mistake`, `slip`, ...
 """
@@ -12,45 +11,51 @@ them is bounded, and no bounded gap stands inside another, so that time is linea
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from trl_rlsp.behaviours.kinds import Kind
 
+Where = Literal["any", "clause", "me", "told", "any!", "clause!"]
+"""Where a cue may stand: anywhere; at the start of a clause; after the author's announcement that he does it (`let
+me`, `I should`); either of the last two. With `!`, a negation before it does not take its meaning away."""
+
 
 def words(text: str) -> str:
-    """An alternation of the `|`-separated words of `text`, as a group."""
-    return f"(?:{text})"
+    """The words of `text` as an alternation.
+
+    Example:
+        >>> words("this that")
+        '(?:this|that)'
+    """
+    return f"(?:{'|'.join(text.split())})"
 
 
-_ADVERB = words(" just| now| quickly| also| first| then| instead| therefore| simply| rather| better| at least| really")
-_MODAL = words(
-    "'ll| will|'d| would| can| could| should| must| might| may| have to| need to| want to| ought to"
-    "| am going to|'m going to| are going to|'re going to|'d like to|'d better| had better|"
+FIND = (
+    "find determine compute calculate establish show prove know identify count solve get derive understand express "
+    "isolate compare list evaluate settle see have fix reduce simplify locate obtain rewrite"
 )
-_OPENERS = (
-    *("so", "and", "then", "ok", "okay", "hmm", "well", "now", "but", "wait", "or", "hence", "therefore", "actually"),
-    *("yes", "no", "oh", "ah", "maybe", "perhaps", "thus", "again"),
+_FINDING = (
+    "finding determining computing calculating establishing showing proving identifying counting solving listing "
+    "bounding deriving"
+)
+_WAY = (
+    "way ways approach method strategy idea option possibility technique solution tack perspective argument trick "
+    "viewpoint formulation representation interpretation proof derivation"
+)
+_BETTER = (
+    "different alternative easier simpler better quicker faster slicker cleaner second other shorter nicer neater "
+    "cleverer smarter geometric combinatorial probabilistic"
 )
 _PLACEHOLDERS = {
-    "me": rf"(?:\b(?:let me|let's|let us|time to|(?:i|we){_MODAL}){_ADVERB}?)",
-    "start": r"(?:^ {0,8}|(?<=[.,;:!?(*>-] )|(?<=\n)|(?<=—)|"
-    + "|".join(rf"(?<=\b{word} )" for word in _OPENERS)
-    + ")",
     "gap": r"[^\n.,;:!?]{1,60}",
     "any": r"[^\n.!?]{1,60}",
-    "find": words(
-        "find|determine|compute|calculate|figure out|work out|establish|show|prove|know|identify|count|solve|get|derive"
-        "|understand|express|isolate|compare|list|evaluate|settle|see|have|fix|reduce|simplify|locate|obtain|rewrite"
-    ),
-    "finding": words(
-        "finding|determining|computing|calculating|figuring out|working out|establishing|showing|proving|identifying"
-        "|counting|solving|listing|bounding|deriving"
-    ),
-    "way": words(
-        "way|ways|approach|method|strategy|idea|option|possibility|technique|solution|tack|perspective|argument|trick"
-        "|viewpoint|line of attack|formulation|representation|interpretation|proof|derivation"
-    ),
-    "error": words("mistake|mistakes|error|slip|typo|blunder|miscalculation|oversight"),
+    "find": f"(?:{words(FIND)}|figure out|work out)",
+    "finding": f"(?:{words(_FINDING)}|figuring out|working out)",
+    "way": f"(?:{words(_WAY)}|line of attack)",
+    "better": f"(?:{words(_BETTER)}|more (?:direct|elegant|efficient|clever|systematic))",
+    "error": words("mistake mistakes error slip typo blunder miscalculation oversight"),
 }
 
 
@@ -60,20 +65,29 @@ class Cue:
 
     Attributes:
         kind: the behaviour.
-        needs: literals, one of which stands in every text that the pattern matches.
-        pattern: the expression, for prepared text.
+        where: where its first word may stand, a `Where` without its mark.
+        rest: what must follow the first word, for prepared text.
         deniable: whether a negation before it takes its meaning away.
     """
 
     kind: Kind
-    needs: tuple[str, ...]
-    pattern: re.Pattern[str]
-    deniable: bool = True
+    where: str
+    rest: re.Pattern[str]
+    deniable: bool
 
 
-def cue(kind: Kind, needs: str, *alternatives: str, deniable: bool = True) -> Cue:
-    """A cue from the `|`-separated literals that it needs and its alternatives with placeholders."""
-    pattern = "|".join(alternatives)
-    for name, part in _PLACEHOLDERS.items():
-        pattern = pattern.replace("{" + name + "}", part)
-    return Cue(kind, tuple(needs.split("|")), re.compile(pattern, re.MULTILINE), deniable)
+def by_first_word(rows: Mapping[Kind, Sequence[tuple[Where, str, str]]]) -> dict[str, list[Cue]]:
+    """Cues by the word they start with.
+
+    Args:
+        rows: for each kind (where, first words, what follows), with placeholders.
+    """
+    cues: dict[str, list[Cue]] = {}
+    for kind, of_kind in rows.items():
+        for where, heads, rest in of_kind:
+            for name, part in _PLACEHOLDERS.items():
+                rest = rest.replace("{" + name + "}", part)
+            pattern = re.compile(rest, re.MULTILINE)
+            for head in heads.split():
+                cues.setdefault(head, []).append(Cue(kind, where.rstrip("!"), pattern, not where.endswith("!")))
+    return cues

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 
-from trl_rlsp.behaviours.context import negated, prepared
+from trl_rlsp.behaviours.context import announced, negated, opens_clause, prepared
 from trl_rlsp.behaviours.cue import Cue
 from trl_rlsp.behaviours.cues import CUES
 from trl_rlsp.behaviours.kinds import Behaviour
 from trl_rlsp.rewards.guards import MAX_CHARS
 
+_WORD = re.compile(r"[a-z](?:[a-z']|-(?=[a-z]))*|[✓✔]")
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
 
 
@@ -29,21 +30,37 @@ def find_in_prose(text: str) -> list[Behaviour]:
         [('verification', 'Let me check'), ('backtracking', 'I go back')]
     """
     plain = prepared(text[:MAX_CHARS])
-    found = [b for cue in CUES if any(word in plain for word in cue.needs) for b in _matches(cue, plain)]
+    found = []
+    for word in _WORD.finditer(plain):
+        for cue in CUES.get(word.group(), ()):
+            behaviour = _behaviour(cue, plain, word.start(), word.end())
+            if behaviour is not None:
+                found.append(behaviour)
     return _one_a_sentence(sorted(found), plain) if found else []
 
 
-def _matches(cue: Cue, plain: str) -> list[Behaviour]:
-    return [
-        Behaviour(match.start(), match.end(), cue.kind)
-        for match in cue.pattern.finditer(plain)
-        if not (cue.deniable and negated(plain, match.start()))
-    ]
+def _behaviour(cue: Cue, plain: str, start: int, end: int) -> Behaviour | None:
+    """The behaviour if `cue` stands at its first word, from `start` to `end`."""
+    match = cue.rest.match(plain, end)
+    if match is None:
+        return None
+    begins = start
+    if cue.where != "any":
+        announcement = announced(plain, start) if cue.where != "clause" else None
+        if announcement is not None:
+            begins = announcement
+        elif cue.where == "me" or not opens_clause(plain, start):
+            return None
+    if cue.deniable and negated(plain, begins):
+        return None
+    return Behaviour(begins, match.end(), cue.kind)
 
 
 def _one_a_sentence(found: list[Behaviour], plain: str) -> list[Behaviour]:
     ends = [match.end() for match in _SENTENCE_END.finditer(plain)]
-    kept, seen, sentence = [], set(), 0
+    kept: list[Behaviour] = []
+    seen: set[tuple[int, str]] = set()
+    sentence = 0
     for behaviour in found:
         while sentence < len(ends) and ends[sentence] <= behaviour.start:
             sentence += 1

@@ -1,4 +1,4 @@
-r"""The written-out countdown searches of `trl_rlsp.search`, read exactly: what was tried, where it turned back, is it true.
+r"""The written-out countdown searches of `trl_rlsp.search`, read exactly: what was tried, and is it true.
 
 A trace is a row of steps, `6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes`: a step with a comparison is an
 attempt, a step without one goes a level deeper. An attempt may also be one whole expression,
