@@ -8,6 +8,7 @@ problems, with seeds drawn for each arm by itself. Missing values (`nan`) are le
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +33,14 @@ def resampled_means(values_SP: Values, weights_RP: Values, rng: np.random.Genera
     weights_RS = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(weights_RP)).astype(float)
     known_SP = ~np.isnan(values_SP)
     total_R = ((weights_RS @ np.where(known_SP, values_SP, 0.0)) * weights_RP).sum(axis=1)
-    return total_R / ((weights_RS @ known_SP) * weights_RP).sum(axis=1)
+    count_R = ((weights_RS @ known_SP) * weights_RP).sum(axis=1)
+    return np.divide(total_R, count_R, out=np.full_like(total_R, np.nan), where=count_R > 0)
 
 
-def problem_weights(problems: int, rng: np.random.Generator, resamples: int = RESAMPLES) -> Values:
-    """weights_RP: how often each resample draws each problem."""
+@lru_cache(maxsize=16)
+def problem_weights(problems: int, seed: int = 0, resamples: int = RESAMPLES) -> Values:
+    """weights_RP: how often each resample draws each problem; the same for every arm and metric."""
+    rng = np.random.default_rng([seed, problems])
     return rng.multinomial(problems, np.full(problems, 1 / problems), size=resamples).astype(float)
 
 
@@ -51,8 +55,8 @@ def interval(values_SP: Values, *, seed: int = 0, resamples: int = RESAMPLES) ->
     >>> interval(matrix([[0.5, 0.5], [0.5, 0.5]]))
     [0.5, 0.5, 0.5]
     """
-    rng = np.random.default_rng(seed)
-    means_R = resampled_means(values_SP, problem_weights(values_SP.shape[1], rng, resamples), rng)
+    weights_RP = problem_weights(values_SP.shape[1], seed, resamples)
+    means_R = resampled_means(values_SP, weights_RP, np.random.default_rng(seed))
     return _with_ends(float(np.nanmean(values_SP)), means_R)
 
 
@@ -71,7 +75,7 @@ def difference(ours_SP: Values, theirs_SP: Values, *, seed: int = 0, resamples: 
     if ours_SP.shape[1] != theirs_SP.shape[1]:
         raise ValueError(f"both arms need the same problems, got {ours_SP.shape[1]} and {theirs_SP.shape[1]}")
     rng = np.random.default_rng(seed)
-    weights_RP = problem_weights(ours_SP.shape[1], rng, resamples)
+    weights_RP = problem_weights(ours_SP.shape[1], seed, resamples)
     means_R = resampled_means(ours_SP, weights_RP, rng) - resampled_means(theirs_SP, weights_RP, rng)
     return _with_ends(float(np.nanmean(ours_SP) - np.nanmean(theirs_SP)), means_R)
 
@@ -99,7 +103,7 @@ def spearman(a: Values, b: Values) -> float:
 
 
 def rank_correlation(
-    difficulty_P: Sequence[float], values_SP: Values, *, seed: int = 0, resamples: int = 500
+    difficulty_P: Sequence[float], values_SP: Values, *, seed: int = 0, resamples: int = 300
 ) -> Interval | None:
     """Spearman's correlation of difficulty with the mean over seeds, with its interval over seeds and problems.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trl_rlsp.errors import DataError
@@ -27,23 +28,33 @@ class Problems(NamedTuple):
 
 
 def load(grid: Grid) -> Problems:
-    """Load the problems; no (numbers, target) is in two of the sets.
+    """Load the problems; no problem is in two of the sets.
 
     Raises:
-        DataError: the held-out source has fewer different problems than test and validation need.
+        DataError: the held-out sources have fewer different problems than test and validation need.
     """
-    from trl_rlsp.data import load_problems
-
-    grid.module()
-    held_out = load_problems(grid.problems["held_out"], prompt_style="compact", unique=True)
+    held_out = _load(grid, grid.problems["held_out"])
     test, validation = grid.problems["test"], grid.problems["validation"]
     if len(held_out) < test + validation:
         raise DataError(
             f"{test} test and {validation} validation problems are wanted, the source has {len(held_out)} different "
             "ones: raise its size"
         )
-    train = load_problems(grid.problems["train"], prompt_style="compact", unique=True, exclude=held_out)
+    train = _load(grid, grid.problems["train"], exclude=held_out)
     return Problems(train, held_out.select(range(test, test + validation)), held_out.select(range(test)))
+
+
+def _load(grid: Grid, sources: str | list[str], exclude: Any = None) -> Dataset:
+    """The different problems of a source, in its order, or of several, in random order."""
+    from datasets import concatenate_datasets
+
+    from trl_rlsp.data import load_problems
+
+    own: Any = getattr(grid.module(), "load", None) or partial(load_problems, prompt_style="compact")
+    if isinstance(sources, str):
+        return own(sources, unique=True, exclude=exclude)
+    parts = [own(source, unique=True, exclude=exclude) for source in sources]
+    return concatenate_datasets(parts).shuffle(seed=0)
 
 
 def difficulties(grid: Grid, rows: Dataset) -> list[float]:

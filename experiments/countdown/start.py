@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -45,11 +46,23 @@ def sft_command(grid: Grid, output: Path) -> list[str]:
         "config": grid.path.parent / grid.start["sft"],
         "model_name_or_path": base,
         "output_dir": output / "start",
-        "exclude": grid.problems["held_out"],
+        **_data(grid, output),
         **grid.start.get("overrides", {}),
     }
     flags = [text for name, value in arguments.items() for text in (f"--{name}", str(value))]
     return [sys.executable, "-m", "trl_rlsp", "sft", *flags, "--resume_from_checkpoint", "auto"]
+
+
+def _data(grid: Grid, output: Path) -> dict[str, Any]:
+    """Arguments that say what is learned: the recipe's own problems, or demonstrations that the domain writes."""
+    if "demonstrations" not in grid.start:
+        return {"exclude": grid.problems["held_out"]}
+    from countdown.problems import load
+
+    file = output / "demonstrations.jsonl"
+    rows = grid.module().demonstrations(load(grid).train, **grid.start["demonstrations"])
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return {"dataset": file}
 
 
 def _base(grid: Grid, output: Path) -> Path:

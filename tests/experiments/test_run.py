@@ -1,0 +1,119 @@
+"""The command from nothing to the report, at toy size, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+RUN = Path(__file__).resolve().parents[2] / "experiments" / "countdown" / "run.py"
+ARMS = ("sft", "bounded_adaptive")
+
+
+def command(path, *arguments):
+    return subprocess.run(
+        [sys.executable, str(RUN), "--config", str(path), "--output", str(path.parent / "runs"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+class TestGrid:
+    @pytest.fixture(scope="class")
+    def ran(self, tmp_path_factory, experiments, toy):
+        """An arm without training, one with, and one that cannot be built."""
+        grid = toy(experiments / "countdown" / "grid.yaml")
+        broken = {"rewards": {"exploration": [{"type": "NoSuchExploration"}]}}
+        grid["arms"] = {**{name: grid["arms"][name] for name in ARMS}, "broken": broken}
+        path = tmp_path_factory.mktemp("experiment") / "grid.yaml"
+        path.write_text(yaml.safe_dump(grid, sort_keys=False), encoding="utf-8")
+        return path, command(path)
+
+    def test_a_failed_run_is_counted_and_the_others_go_on(self, ran):
+        path, done = ran
+        assert done.returncode == 1, done.stderr
+        results = json.loads((path.parent / "results.json").read_text())
+        assert [run["arm"] for run in results["runs"]] == list(ARMS)
+        (failed,) = results["failed"]
+        assert failed["arm"] == "broken"
+        assert "no class 'NoSuchExploration'" in failed["reason"]
+        assert "broken" not in results["summary"]
+
+    def test_the_form_of_the_results(self, ran):
+        results = json.loads((ran[0].parent / "results.json").read_text())
+        start, trained = results["runs"]
+        figures = {"pass_at_1", "pass_at_8", "maj_at_8", "mean_tokens", "search_steps", "finished", "sampled_tokens"}
+        assert {"arm", "seed", "by_difficulty", *figures} <= set(start)
+        assert (start["sampled_tokens"], start["steps"]) == (0, 0)
+        # 16 completions of at most 16 tokens a step: 300 take two steps or more
+        assert 300 <= trained["sampled_tokens"] < 300 + 256
+        assert trained["sampled_tokens"] == trained["curve"]["tokens"][-1]
+        assert trained["steps"] == len(trained["curve"]["accuracy"]) >= 2
+        assert trained["curve"]["learning_rate"][0] == 3e-4
+        mean, low, high = results["summary"]["sft"]["mean_tokens"]
+        assert 0 < low <= mean <= high <= 16
+
+    def test_the_report(self, ran):
+        folder = ran[0].parent
+        text = (folder / "results.md").read_text()
+        assert "2 of 3 runs are complete, 1 failed, 0 were not run." in text
+        assert "| broken | not run |" in text
+        assert str(folder) not in text
+        for name in ("learning", "accuracy", "effort"):
+            assert 2_000 < (folder / f"results_{name}.png").stat().st_size < 100_000
+
+    def test_again(self, ran):
+        """What is complete is not run again; what failed is."""
+        path, _ = ran
+        before = (path.parent / "runs" / "bounded_adaptive-seed0" / "result.json").stat().st_mtime_ns
+        done = command(path)
+        assert "2 of 3 runs are complete" in done.stderr
+        assert (path.parent / "runs" / "bounded_adaptive-seed0" / "result.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_gpu_grid_at_toy_size(toy_grid, experiments):
+    path = toy_grid(experiments / "countdown" / "gpu.yaml", numbers=4)
+    done = command(path, "--arms", "sft,verifier_only")
+    assert done.returncode == 0, done.stderr
+    results = json.loads((path.parent / "results_gpu.json").read_text())
+    assert [run["arm"] for run in results["runs"]] == ["sft", "verifier_only"]
+    assert "| bounded | not run |" in (path.parent / "results.md").read_text()
+
+
+@pytest.mark.slow
+def test_path_star_at_toy_size(toy_grid, experiments):
+    source = "reasoning_gym:path_star?degree={}&min_path_length=2&max_path_length=2&node_range=60&seed={}&size=16"
+    problems = {
+        "train": [source.format(3, 1), source.format(4, 1)],
+        "held_out": [source.format(3, 1000), source.format(4, 1000)],
+        "test": 20,
+        "validation": 10,
+    }
+    start = {
+        "build": {"hidden_size": 32, "layers": 2},
+        "sft": str(experiments / "path_star" / "sft.yaml"),
+        "demonstrations": {"seed": 0, "per_problem": 2, "mean_attempts": 2, "longest": 4, "hit_share": 0.3},
+        "overrides": {"max_steps": 2, "warmup_steps": 0, "per_device_train_batch_size": 8},
+    }
+    path = toy_grid(experiments / "path_star" / "grid.yaml", problems=problems, start=start)
+    done = command(path, "--arms", "sft,bounded")
+    assert done.returncode == 0, done.stderr
+    results = json.loads((path.parent / "results.json").read_text())
+    assert results["runs"][1]["by_difficulty"].keys() == {"easy"}
+
+
+def test_without_results_the_report_says_not_run(toy_grid, experiments):
+    path = toy_grid(experiments / "countdown" / "gpu.yaml", numbers=4)
+    done = command(path, "--summarise")
+    assert done.returncode == 0, done.stderr
+    text = (path.parent / "results.md").read_text()
+    assert "Not run: sft, verifier_only, paper_length_group" in text
+    assert not (path.parent / "results_gpu.json").exists()
