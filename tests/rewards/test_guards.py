@@ -103,6 +103,30 @@ class TestNovelUnits:
             ("we know x y z w", 3, "let x y z", 3),
             # and as a line too short for an n-gram
             ("8 1 9 : 72\n8 * 9 = 72", 6, "8 1 9 : 72", 5),
+            # a loop: what is said three times counts not even once
+            ("wait\nhm\nwait\nno\nwait", 6, "", 2),
+            ("a b c d a b c d a b c d", 4, "", 0),
+            ("x a b c d y a b c d z a b c d", 4, "", 3),
+            # the same words in another order: a sentence without a number is not new, one with a number is
+            ("so it is not. it is not so.", 6, "", 5),
+            ("9 - 8 = 1. 9 - 1 = 8.", 6, "", 12),
+            # 6 numbers and 5 commas are a list, 7 and 6 are counting when two 6-grams are the most
+            ("1, 2, 3, 4, 5, 6 so", 6, "", 12),
+            ("1, 2, 3, 4, 5, 6, 7 so", 6, "", 1),
+            ("1 + 2 + 3 + 4 + 5 + 6 + 7 so", 6, "", 14),
+            # letters that only look new: Cyrillic, full-width, bold
+            ("so a cap\nso \u0430 \u0441\u0430\u0440", 6, "", 3),
+            ("2 + 3 = 5\n\uff12 + \uff13 = \uff15", 6, "", 5),
+            ("so x\n\U0001d42c\U0001d428 \U0001d431", 6, "", 2),
+            # a script that the prompt does not use, with its signs; a Greek symbol and a sign are mathematics
+            ("so \u4e09\u89d2\u3002 then", 6, "Find x", 2),
+            ("so \u0442\u043e\u0433\u0434\u0430, then", 6, "Find x", 2),
+            ("so \u03b1 \u2264 3", 6, "Find x", 4),
+            ("so \U0001f600 \u2606 then", 6, "Find x", 2),
+            ("\u4e09\u89d2 so", 6, "\u4e09", 3),  # it does
+            ("\u4e09\u89d2 so", 6, "1 2 : 3", 3),  # a problem without letters says nothing
+            # 24 letters are a word, 25 are several without blanks
+            ("x" * 24 + " " + "y" * 25, 6, "", 1),
         ],
     )
     def test_by_hand(self, text, ngram, before, expected):
