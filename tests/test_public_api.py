@@ -111,14 +111,26 @@ class TestImport:
         return done.stdout.strip()
 
     def test_loads_nothing_heavy(self):
-        heavy = ("torch", "sympy", "vllm", "transformers", "datasets", "trl", "numpy", "math_verify", "reasoning_gym")
+        heavy = (
+            "torch",
+            "sympy",
+            "vllm",
+            "transformers",
+            "datasets",
+            "trl",
+            "numpy",
+            "math_verify",
+            "reasoning_gym",
+            "openai",
+            "pydantic",
+        )
         code = f"import sys, trl_rlsp; print([name for name in {heavy!r} if name in sys.modules])"
         assert self.run(code) == "[]"
 
     def test_the_rewards_load_neither_torch_nor_sympy(self):
         code = (
-            "import sys; from trl_rlsp import rlsp_rewards; "
-            "print([name for name in ('torch', 'sympy', 'vllm', 'math_verify') if name in sys.modules])"
+            "import sys; from trl_rlsp import DiversityExploration, JudgeExploration, rlsp_rewards; "
+            "print([n for n in ('torch', 'sympy', 'vllm', 'math_verify', 'openai', 'pydantic') if n in sys.modules])"
         )
         assert self.run(code) == "[]"
 

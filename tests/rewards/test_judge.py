@@ -306,7 +306,7 @@ class TestCheck:
     @pytest.mark.parametrize(
         ("step", "message"),
         [
-            (Step("no such model", status=404), r"the judge 'judge' at http://127.* must answer .* no such model"),
+            (Step("no such model", status=404), r"the judge 'judge' at http://127.* must answer .*no such model"),
             (Step("nonsense"), r"must answer with grades as JSON, got no JSON object in 'nonsense'"),
         ],
     )
