@@ -67,7 +67,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["train"], "ConfigError: unknown command 'train'; the commands are run, sft, grpo, eval, check, report"),
+            (["train"], "ConfigError: unknown command 'train'; the commands are run, sft, grpo, eval"),
             (["sft", "--config", "no.yaml"], "cannot read the configuration 'no.yaml': No such file"),
             (["sft", *CPU], "ConfigError: no data: set `dataset` in the YAML file or with --dataset SOURCE"),
             (["grpo", *CPU], "ConfigError: no data: set `dataset`"),
@@ -80,10 +80,10 @@ class TestBadInput:
             (["sft", *CPU, "--dataset", "x", "--demonstrations", "magic"], "'file' or 'search', got 'magic'"),
             (["sft", *CPU, "--max_cut_share", "1.5"], "max_cut_share is a share from 0 to 1, got 1.5"),
             (["grpo", *CPU, "--alpha", "7"], "above 0 and at most 1, got 7.0"),
-            (["grpo", *CPU, "--gate", "some"], "gate is 'none', 'correct' or 'incorrect', got 'some'"),
+            (["grpo", *CPU, "--gate", "some"], "'incorrect' or 'adaptive', got 'some'"),
             (["grpo", *CPU, "--length_form", "cubic"], "form is 'bounded' or 'paper', got 'cubic'"),
             (["grpo", *CPU, "--length_c", "-5"], "positive and finite, got -5.0"),
-            (["grpo", *CPU, "--exploration", "joy"], "exploration is 'length' or 'none', got 'joy'"),
+            (["grpo", *CPU, "--exploration", "joy"], "exploration is 'none', or of length"),
             (["grpo", *CPU, "--scale_rewards", "group"], "scale_rewards='group' makes the exploration bonus the whole"),
             (["grpo", *CPU, "--dataset", "nowhere"], "SourceError: unknown source 'nowhere'"),
             (["grpo", *CPU, "--dataset", COUNTDOWN, "--exclude", COUNTDOWN, "--dataset_seed", "0"], "is excluded"),

@@ -17,7 +17,10 @@ usage: rlsp COMMAND [ARGUMENTS]
   run    RECIPE          all stages of a recipe folder, from data to report; resumes what was cut off
   sft    --config FILE   train on demonstrations of reasoning
   grpo   --config FILE   train by RL with the outcome verifier and an exploration reward
-  eval   --config FILE   accuracy and effort of a model, with intervals
+  eval   --config FILE   accuracy and effort of a model, with intervals; --preset math-500, --rescore FOLDER
+  compare    RUN RUN     paired difference of two evaluations on the same problems
+  efficiency --runs A=RUN B=RUN   accuracy of majority votes against tokens
+  harvest RUN            verified, novel completions of a run as demonstrations for sft
   check  --dataset SRC   prove that every gold answer of a data set verifies
   report RUN...          one page about what the model learned, with warnings
 
@@ -61,6 +64,11 @@ def dispatch(command: str, arguments: list[str]) -> int:
         from trl_rlsp.commands.pipeline import run_pipeline
 
         return run_pipeline(arguments)
+    if command == "harvest":
+        from trl_rlsp.commands.harvest import run_harvest
+
+        run_harvest(arguments)
+        return 0
     if command == "check":
         from trl_rlsp.commands.evaluating import run_check_command
 
@@ -75,12 +83,19 @@ def dispatch(command: str, arguments: list[str]) -> int:
 
         run_eval(arguments)
         return 0
+    if command in ("compare", "efficiency"):
+        from trl_rlsp.commands import comparing
+
+        {"compare": comparing.run_compare, "efficiency": comparing.run_efficiency}[command](arguments)
+        return 0
     if command in ("sft", "grpo"):
         from trl_rlsp.commands import training
 
         {"sft": training.run_sft, "grpo": training.run_grpo}[command](arguments)
         return 0
-    raise ConfigError(f"unknown command {command!r}; the commands are run, sft, grpo, eval, check, report")
+    raise ConfigError(
+        f"unknown command {command!r}; the commands are run, sft, grpo, eval, harvest, check, report, compare, efficiency"
+    )
 
 
 def apply_environment(arguments: list[str]) -> None:

@@ -1,73 +1,46 @@
 """Accuracy and effort of a model on a set of problems, with intervals.
 
-The same verifier that trains also scores here. Samples are written as JSONL beside the figures, so that they can be
-read, and scored again without generating again.
+The same verifier that trains also scores here. Samples are kept beside the figures, so that they can be read, and
+scored again without generating again.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.answers import parse_completion
 from trl_rlsp.errors import DataError
-from trl_rlsp.generation import Sample, Sampling, generate
+from trl_rlsp.evaluation_files import load_evaluation, load_scored, save_evaluation
+from trl_rlsp.figures import Evaluation, ScoredSample, summarise
+from trl_rlsp.fingerprint import problems_hash
+from trl_rlsp.generation import Engine, Sample, Sampling, TransformersEngine, all_requests
 from trl_rlsp.rewards.outcome import OutcomeVerifier
 from trl_rlsp.search import count_attempts
-from trl_rlsp.statistics import Estimate, bootstrap_mean
+from trl_rlsp.voting import voting_keys
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from trl_rlsp.sample_store import SampleStore
 
-@dataclass(frozen=True)
-class ScoredSample:
-    """A completion with its verdict.
+__all__ = [
+    "Evaluation",
+    "ScoredSample",
+    "draw",
+    "evaluate",
+    "evaluate_samples",
+    "load_evaluation",
+    "load_scored",
+    "save_evaluation",
+    "score_samples",
+    "summarise",
+]
 
-    Attributes:
-        problem: index of the problem in the data set.
-        text: the completion.
-        tokens: its length in tokens.
-        finished: it gives a final answer within the limit.
-        search_steps: attempts of a written-out countdown search; 0 in other text.
-        score: 1.0, 0.0, a share, or `None` where the problem is not scorable.
-        reason: why.
-    """
-
-    problem: int
-    text: str
-    tokens: int
-    finished: bool
-    search_steps: int
-    score: float | None
-    reason: str
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Figures of one model on one data set; every `Estimate` has a 95 % bootstrap interval over problems.
-
-    Attributes:
-        pass_at_1: accuracy, averaged over the samples of each problem.
-        tokens: completion tokens.
-        finished: share of completions with a final answer.
-        search_steps: attempts a completion.
-        problems: problems evaluated.
-        samples: completions a problem.
-        not_scorable: completions left out of `pass_at_1` because their verdict is `None`.
-    """
-
-    pass_at_1: Estimate
-    tokens: Estimate
-    finished: Estimate
-    search_steps: Estimate
-    problems: int
-    samples: int
-    not_scorable: int
+SCORED_AT_ONCE = 256
+"""Completions in one call of the verifier, whose limit on a whole call is meant for a training batch."""
 
 
 def evaluate(
@@ -95,28 +68,101 @@ def evaluate(
     Raises:
         DataError: no problems.
     """
+    samples = draw(TransformersEngine(model, tokenizer), dataset, sampling, on_batch=on_batch)
+    return evaluate_samples(samples, dataset, verifier=verifier)
+
+
+def draw(
+    engine: Engine | None,
+    dataset: Dataset,
+    sampling: Sampling,
+    *,
+    store: SampleStore | None = None,
+    on_batch: Callable[[int], None] | None = None,
+) -> list[Sample]:
+    """`sampling.n` completions of every problem; those that `store` has are not drawn again.
+
+    Args:
+        engine: draws; `None` where the store is known to have everything.
+        dataset: P rows as `load_problems` gives them.
+        sampling: how to draw.
+        store: keeps what is drawn as it comes.
+        on_batch: called with the number of completions done so far, stored ones included.
+
+    Returns:
+        P * n samples, in the order of problems and samples.
+
+    Raises:
+        DataError: no problems.
+    """
     if len(dataset) == 0:
         raise DataError("there are no problems to evaluate on")
-    batches = generate(model, tokenizer, list(dataset["prompt"]), sampling, on_batch=on_batch)
-    samples = sorted((s for batch in batches for s in batch), key=lambda s: s.prompt_index)
+    requests = all_requests(len(dataset), sampling.n)
+    missing = requests if store is None else store.missing(requests)
+    found = {} if store is None else dict(store.samples)
+    if missing and engine is not None:
+        for batch in engine.sample(list(dataset["prompt"]), missing, sampling):
+            if store is not None:
+                store.append(batch)
+            found |= {sample.request: sample for sample in batch}
+            if on_batch is not None:
+                on_batch(len(found))
+    return [found[request] for request in requests]
+
+
+def evaluate_samples(
+    samples: Sequence[Sample],
+    dataset: Dataset,
+    *,
+    verifier: OutcomeVerifier | None = None,
+    ks: Sequence[int] | None = None,
+) -> tuple[Evaluation, list[ScoredSample]]:
+    """Score completions, however they came about, and sum them up.
+
+    Args:
+        samples: completions of the problems.
+        dataset: the problems.
+        verifier: default `OutcomeVerifier()`, closed at the end.
+        ks: values of k for pass@k and maj@k; see `summarise`.
+
+    Returns:
+        The figures and the scored samples.
+    """
     if verifier is not None:
         scored = score_samples(samples, dataset, verifier)
     else:
         with OutcomeVerifier() as own:
             scored = score_samples(samples, dataset, own)
-    return summarise(scored), scored
+    return replace(summarise(scored, ks), problems_hash=problems_hash(dataset)), scored
 
 
 def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: OutcomeVerifier) -> list[ScoredSample]:
-    """Verdicts of samples, in one batch; a truncated completion counts as it stands."""
-    rows = [dataset[sample.prompt_index] for sample in samples]
-    columns = {
-        name: [row[name] for row in rows] for name in ("solution", "task", "tests") if name in dataset.column_names
-    }
+    """Verdicts and voting keys of samples; a truncated completion counts as it stands.
+
+    Raises:
+        DataError: a sample of a problem that is not in `dataset`.
+    """
+    rows = dataset.to_list()
+    beyond = next((s.prompt_index for s in samples if not 0 <= s.prompt_index < len(rows)), None)
+    if beyond is not None:
+        raise DataError(f"the samples have a problem {beyond}, but there are only {len(rows)} problems")
+    found = [scored for part in _parts(samples) for scored in _score(part, rows, verifier)]
+    keys = voting_keys(rows, [s.problem for s in found], [s.text for s in found], [s.score for s in found], verifier)
+    return [replace(scored, answer=key) for scored, key in zip(found, keys, strict=True)]
+
+
+def _parts(samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
+    for start in range(0, len(samples), SCORED_AT_ONCE):
+        yield samples[start : start + SCORED_AT_ONCE]
+
+
+def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: OutcomeVerifier) -> Iterator[ScoredSample]:
+    of = [rows[sample.prompt_index] for sample in samples]
+    columns = {name: [row[name] for row in of] for name in ("solution", "task", "tests") if name in rows[0]}
     texts = [sample.text for sample in samples]
-    verdicts = verifier.verdicts(texts, prompts=[row["prompt"] for row in rows], **columns)
-    return [
-        ScoredSample(
+    verdicts = verifier.verdicts(texts, prompts=[row["prompt"] for row in of], **columns)
+    for sample, row, verdict in zip(samples, of, verdicts, strict=True):
+        yield ScoredSample(
             problem=sample.prompt_index,
             text=sample.text,
             tokens=sample.tokens,
@@ -124,65 +170,12 @@ def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: Outcome
             search_steps=count_attempts(sample.text),
             score=verdict.score,
             reason=verdict.reason,
+            sample=sample.sample_index,
+            truncated=sample.truncated,
+            level=_text(row.get("level")),
+            subject=_text(row.get("subject", row.get("type"))),
         )
-        for sample, verdict in zip(samples, verdicts, strict=True)
-    ]
 
 
-def summarise(samples: Sequence[ScoredSample]) -> Evaluation:
-    """Figures of scored samples.
-
-    Raises:
-        DataError: no sample is scorable.
-    """
-    by_problem: dict[int, list[ScoredSample]] = {}
-    for sample in samples:
-        by_problem.setdefault(sample.problem, []).append(sample)
-    groups = list(by_problem.values())
-
-    def estimate(value: Callable[[ScoredSample], float | None]) -> Estimate:
-        means = []
-        for group in groups:
-            known = [v for v in map(value, group) if v is not None]
-            if known:
-                means.append(sum(known) / len(known))
-        if not means:
-            raise DataError("no completion is scorable: check the gold answers with `rlsp check`")
-        return bootstrap_mean(means)
-
-    return Evaluation(
-        pass_at_1=estimate(lambda s: s.score),
-        tokens=estimate(lambda s: float(s.tokens)),
-        finished=estimate(lambda s: float(s.finished)),
-        search_steps=estimate(lambda s: float(s.search_steps)),
-        problems=len(groups),
-        samples=max(len(group) for group in groups),
-        not_scorable=sum(s.score is None for s in samples),
-    )
-
-
-def save_evaluation(
-    evaluation: Evaluation, samples: Sequence[ScoredSample], folder: Path, settings: dict[str, Any]
-) -> None:
-    """Write `samples.jsonl` and, last, `metrics.json` into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "samples.jsonl", "w", encoding="utf-8") as file:
-        for sample in samples:
-            file.write(json.dumps(asdict(sample), ensure_ascii=False) + "\n")
-    figures = {**asdict(evaluation), "settings": settings}
-    (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-
-
-def load_evaluation(folder: Path) -> Evaluation:
-    """Read what `save_evaluation` wrote.
-
-    Raises:
-        DataError: the folder holds no complete evaluation.
-    """
-    try:
-        figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        figures.pop("settings")
-        estimates: dict[str, Any] = {k: Estimate(**v) if isinstance(v, dict) else v for k, v in figures.items()}
-        return Evaluation(**estimates)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{folder} holds no complete evaluation: run `rlsp eval` again ({error})") from error
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -81,3 +81,14 @@ def find_preset(source: str) -> Preset | None:
         if wanted in (short_name, preset.hub_id.lower()):
             return preset
     return None
+
+
+PAPER_SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_p": 1.0, "max_new_tokens": 8192}
+"""How the paper samples for evaluation (2502.06773, section 3)."""
+
+EVALUATION_PRESETS: dict[str, dict[str, Any]] = {
+    # The paper does not say how many samples it averages over; 30 problems need more of them than 500.
+    "math-500": {"dataset": "math-500", "num_samples": 4, **PAPER_SAMPLING},
+    "aime-2024": {"dataset": "aime-2024", "num_samples": 16, **PAPER_SAMPLING},
+}
+"""Benchmark -> fields of an evaluation, for `rlsp eval --preset`."""

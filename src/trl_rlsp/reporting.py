@@ -15,12 +15,26 @@ if TYPE_CHECKING:
 COLUMNS = ("model", "accuracy (pass@1)", "completion tokens", "search steps", "finished")
 
 
+def columns_of(results: Mapping[str, Evaluation]) -> tuple[str, ...]:
+    """The columns of the table; pass@k and maj@k are there for the largest k that every result has."""
+    k = shared_k(results)
+    return COLUMNS if k is None else (*COLUMNS[:2], f"pass@{k}", f"maj@{k}", *COLUMNS[2:])
+
+
+def shared_k(results: Mapping[str, Evaluation]) -> int | None:
+    """The largest k for which every result has pass@k and maj@k, `None` where there is none."""
+    shared = set.intersection(*({*result.pass_at} & {*result.maj_at} for result in results.values()))
+    return max(shared, default=None)
+
+
 def table_rows(results: Mapping[str, Evaluation]) -> list[tuple[str, ...]]:
-    """One row of text a model: name, accuracy, tokens, search steps, share finished, with 95 % intervals."""
+    """One row of text a model, cells as in `columns_of`, with 95 % intervals."""
+    k = shared_k(results)
     return [
         (
             name,
             result.pass_at_1.percent(),
+            *([] if k is None else [result.pass_at[k].percent(), result.maj_at[k].percent()]),
             result.tokens.number(),
             result.search_steps.number(),
             result.finished.percent(),
@@ -34,7 +48,10 @@ def note(results: Mapping[str, Evaluation]) -> str:
     first = next(iter(results.values()))
     skipped = sum(result.not_scorable for result in results.values())
     text = f"{first.problems} problems x {first.samples} completions; 95 % bootstrap intervals over problems"
-    return f"{text}; {skipped} completions not scorable" if skipped else text
+    if skipped:
+        text = f"{text}; {skipped} completions not scorable"
+    left_out = [f"{name}: {f} without {c} problems" for name, r in results.items() for f, c in r.left_out.items()]
+    return "; ".join([text, *left_out])
 
 
 def evaluation_table(results: Mapping[str, Evaluation]) -> Table:
@@ -42,16 +59,34 @@ def evaluation_table(results: Mapping[str, Evaluation]) -> Table:
     from rich.table import Table
 
     table = Table(title=None, caption=note(results))
-    for column in COLUMNS:
+    for column in columns_of(results):
         table.add_column(column, justify="left" if column == "model" else "right")
     for row in table_rows(results):
         table.add_row(*row)
     return table
 
 
+def slice_tables(result: Evaluation) -> list[Table]:
+    """A table of the levels and one of the subjects, where the problems have several."""
+    from rich.table import Table
+
+    tables = []
+    for name, slices in (("level", result.levels), ("subject", result.subjects)):
+        table = Table()
+        for column in (name, "problems", "accuracy (pass@1)", "completion tokens", "finished"):
+            table.add_column(column, justify="left" if column == name else "right")
+        for label, part in slices.items():
+            accuracy = "not scorable" if part.pass_at_1 is None else part.pass_at_1.percent()
+            table.add_row(label, str(part.problems), accuracy, part.tokens.number(), part.finished.percent())
+        if len(slices) > 1:
+            tables.append(table)
+    return tables
+
+
 def markdown_table(results: Mapping[str, Evaluation]) -> str:
     """The same table in Markdown."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|---" + "|---:" * (len(COLUMNS) - 1) + "|"]
+    columns = columns_of(results)
+    lines = ["| " + " | ".join(columns) + " |", "|---" + "|---:" * (len(columns) - 1) + "|"]
     lines += ["| " + " | ".join(row) + " |" for row in table_rows(results)]
     return "\n".join(lines) + f"\n\n{note(results)}.\n"
 

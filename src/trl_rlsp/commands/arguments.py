@@ -11,6 +11,7 @@ from trl_rlsp.errors import ConfigError
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from trl_rlsp.rewards.batch import Reward
     from trl_rlsp.rewards.suite import RLSPRewards
 
 
@@ -167,14 +168,21 @@ class DemonstrationArguments(ProblemArguments):
 
 @dataclass
 class RewardArguments:
-    """The RLSP reward; see `trl_rlsp.RLSPRewards`.
+    """The RLSP reward; see `trl_rlsp.RLSPRewards` and docs/rewards.md.
 
     Args:
-        alpha: weight of the outcome.
-        exploration: "length", or "none" for the outcome alone.
+        alpha: weight of the outcome, at the start if it moves.
+        alpha_schedule: "constant", "linear", "cosine" or "solve_rate".
+        alpha_end: weight of the outcome at the end, or at solve rate 1.
+        exploration: one or several of "length", "diversity", "behaviour", "judge", with commas; or "none".
         length_form: "bounded" or "paper".
         length_c: length at which half of the bounded bonus is earned, in units of text.
         length_ngram: repeated n-grams of this many units do not count.
+        diversity_k: calculations at which half of the diversity bonus is earned.
+        behaviour_cap: occurrences of each behaviour that count.
+        judge_model: name of the judge at its server; needed by "judge".
+        judge_base_url: address of an OpenAI-compatible server; default as the `openai` client's.
+        judge_cache: folder or file that keeps grades.
         gate: completions that exploration pays: "none" (all), "correct", "incorrect", or "adaptive" (by failure rate).
         brevity: weight of the cost of length where a group succeeds, under gate "adaptive", 0 to 1.
         verifier_time_limit: seconds for one answer.
@@ -182,10 +190,19 @@ class RewardArguments:
     """
 
     alpha: float = field(default=0.8, metadata={"help": "weight of the outcome, above 0, at most 1"})
-    exploration: str = field(default="length", metadata={"help": "'length' or 'none'"})
+    alpha_schedule: str = field(default="constant", metadata={"help": "constant, linear, cosine or solve_rate"})
+    alpha_end: float | None = field(default=None, metadata={"help": "alpha at the end, or at solve rate 1"})
+    exploration: str = field(
+        default="length", metadata={"help": "of length, diversity, behaviour, judge, with commas; or 'none'"}
+    )
     length_form: str = field(default="bounded", metadata={"help": "'bounded' or 'paper'"})
     length_c: float = field(default=1000.0, metadata={"help": "length that earns half of the bounded bonus"})
     length_ngram: int = field(default=6, metadata={"help": "repeated n-grams of this length do not count"})
+    diversity_k: float = field(default=8.0, metadata={"help": "calculations that earn half of the diversity bonus"})
+    behaviour_cap: int = field(default=4, metadata={"help": "occurrences of each behaviour that count"})
+    judge_model: str | None = field(default=None, metadata={"help": "name of the judge at its server"})
+    judge_base_url: str | None = field(default=None, metadata={"help": "address of an OpenAI-compatible server"})
+    judge_cache: str | None = field(default=None, metadata={"help": "where grades are kept"})
     gate: str = field(default="none", metadata={"help": "'none', 'correct', 'incorrect' or 'adaptive'"})
     brevity: float = field(default=0.25, metadata={"help": "weight of the cost of length, gate 'adaptive' only"})
     verifier_time_limit: float = field(default=2.0, metadata={"help": "seconds for one answer"})
@@ -197,19 +214,57 @@ class RewardArguments:
         Raises:
             ConfigError: a value that cannot work.
         """
-        from trl_rlsp.rewards.exploration import LengthExploration
         from trl_rlsp.rewards.outcome import OutcomeVerifier
-        from trl_rlsp.rewards.suite import Reward, RLSPRewards
+        from trl_rlsp.rewards.schedules import AlphaSchedule
+        from trl_rlsp.rewards.suite import RLSPRewards
 
-        if self.exploration not in ("length", "none"):
-            raise ConfigError(f"exploration is 'length' or 'none', got {self.exploration!r}")
-        form: Any = self.length_form
+        shape: Any = self.alpha_schedule
         gate: Any = self.gate
-        parts: list[Reward] = [LengthExploration(form, C=self.length_c, ngram=self.length_ngram)]
+        parts = [self._part(name) for name in self.exploration_names()]
+        alpha = AlphaSchedule(shape, self.alpha, self.alpha_end)
         verifier = OutcomeVerifier(time_limit=self.verifier_time_limit, workers=self.verifier_workers)
-        return RLSPRewards(
-            verifier, parts if self.exploration == "length" else [], alpha=self.alpha, gate=gate, brevity=self.brevity
-        )
+        return RLSPRewards(verifier, parts, alpha=alpha, gate=gate, brevity=self.brevity)
+
+    def exploration_names(self) -> list[str]:
+        """`exploration` as a list; empty for "none".
+
+        Raises:
+            ConfigError: an unknown name, or one beside "none".
+        """
+        names = [name.strip() for name in self.exploration.split(",")]
+        if names == ["none"]:
+            return []
+        known = ("length", "diversity", "behaviour", "judge")
+        if not set(names) <= set(known):
+            raise ConfigError(
+                f"exploration is 'none', or of {', '.join(known)} with commas between, got {self.exploration!r}"
+            )
+        return names
+
+    def _part(self, name: str) -> Reward:
+        if name == "length":
+            from trl_rlsp.rewards.exploration import LengthExploration
+
+            form: Any = self.length_form
+            return LengthExploration(form, C=self.length_c, ngram=self.length_ngram)
+        if name == "diversity":
+            from trl_rlsp.rewards.diversity import DiversityExploration
+
+            return DiversityExploration(K=self.diversity_k)
+        if name == "behaviour":
+            from trl_rlsp.rewards.behaviour import BehaviourExploration
+
+            return BehaviourExploration(cap=self.behaviour_cap)
+        return self._judge()
+
+    def _judge(self) -> Reward:
+        from trl_rlsp.rewards.judge import JudgeExploration
+
+        if not self.judge_model:
+            raise ConfigError(
+                "exploration 'judge' needs a model to ask, got none; set judge_model (and judge_base_url)"
+            )
+        return JudgeExploration(self.judge_model, base_url=self.judge_base_url, cache=self.judge_cache)
 
 
 @dataclass
@@ -217,8 +272,12 @@ class EvaluationArguments(ProblemArguments):
     """What to evaluate and how to sample; the paper's settings by default (2502.06773, section 3).
 
     Args:
-        model_name_or_path: hub id or folder of a model or an adapter.
-        output_dir: folder for metrics.json and samples.jsonl.
+        preset: problems and settings of a benchmark (`math-500`, `aime-2024`); what is given beside it wins.
+        model_name_or_path: hub id or folder of a model or an adapter; the server's name for it with `server`.
+        output_dir: folder for the samples and metrics.json; samples already there are not drawn again.
+        rescore: folder of an evaluation whose samples are scored again; no model is loaded.
+        engine: "transformers", "vllm" or "server".
+        server_url: address of an OpenAI-compatible server, such as http://localhost:8000/v1.
         dtype: type of the weights.
         num_samples: completions a problem.
         temperature: 0 is greedy.
@@ -226,10 +285,18 @@ class EvaluationArguments(ProblemArguments):
         max_new_tokens: longest completion in tokens.
         batch_size: sequences decoded at once.
         seed: seed of the sampling.
+        ks: values of k for pass@k and maj@k; default powers of two up to `num_samples`.
+        save_parquet: write samples.parquet beside samples.jsonl.
+        verifier_time_limit: seconds for one answer.
+        verifier_workers: processes that check answers.
     """
 
+    preset: str | None = field(default=None, metadata={"help": "'math-500' or 'aime-2024', as in the paper"})
     model_name_or_path: str | None = field(default=None, metadata={"help": "hub id or folder of a model"})
     output_dir: str | None = field(default=None, metadata={"help": "folder for metrics.json and samples.jsonl"})
+    rescore: str | None = field(default=None, metadata={"help": "folder whose samples are scored again"})
+    engine: str = field(default="transformers", metadata={"help": "'transformers', 'vllm' or 'server'"})
+    server_url: str | None = field(default=None, metadata={"help": "address of an OpenAI-compatible server"})
     dtype: str = field(default="auto", metadata={"help": "type of the weights: auto, bfloat16, float32, ..."})
     num_samples: int = field(default=1, metadata={"help": "completions a problem"})
     temperature: float = field(default=0.7, metadata={"help": "0 is greedy"})
@@ -237,3 +304,7 @@ class EvaluationArguments(ProblemArguments):
     max_new_tokens: int = field(default=8192, metadata={"help": "longest completion in tokens"})
     batch_size: int = field(default=64, metadata={"help": "sequences decoded at once"})
     seed: int = field(default=0, metadata={"help": "seed of the sampling"})
+    ks: list[int] | None = field(default=None, metadata={"help": "values of k for pass@k and maj@k"})
+    save_parquet: bool = field(default=False, metadata={"help": "write samples.parquet beside samples.jsonl"})
+    verifier_time_limit: float = field(default=2.0, metadata={"help": "seconds for one answer"})
+    verifier_workers: int = field(default=2, metadata={"help": "processes that check answers"})

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from trl_rlsp.errors import ConfigError, MissingDependencyError
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+    from rich.console import Console
+
     from trl_rlsp.commands.arguments import EvaluationArguments
-    from trl_rlsp.generation import Sampling
+    from trl_rlsp.generation import Engine, Sample, Sampling
+    from trl_rlsp.rewards.outcome import OutcomeVerifier
+
+ENGINES = {"transformers": "transformers", "vllm": "vllm", "server": "openai"}
+"""Engine -> the module that it needs; those other than transformers are extras of the engine's name."""
 
 
 def run_eval(arguments: list[str]) -> None:
@@ -21,24 +33,22 @@ def run_eval(arguments: list[str]) -> None:
         RLSPError: data or settings that cannot work, before a model is loaded.
     """
     from rich.console import Console
-    from rich.progress import Progress
 
-    from trl_rlsp.evaluation import evaluate, save_evaluation
-    from trl_rlsp.generation import load_model
-    from trl_rlsp.reporting import evaluation_table
+    from trl_rlsp.evaluation import evaluate_samples, save_evaluation
 
-    settings, name, sampling = parse_eval(arguments)
-    problems = settings.load()
-    model, tokenizer = load_model(name, dtype=settings.dtype)
+    settings = read_settings(arguments)
     console = Console()
-    with Progress(console=console) as progress:
-        bar = progress.add_task("sampling", total=len(problems) * sampling.n)
-        figures, samples = evaluate(
-            model, tokenizer, problems, sampling, on_batch=lambda done: progress.update(bar, completed=done)
-        )
+    if settings.rescore:
+        rescore(settings, Path(settings.rescore), console)
+        return
+    name, sampling = check_eval(settings)
+    problems = settings.load()
+    samples = draw_samples(settings, name, sampling, problems, console)
+    with verifier_of(settings) as verifier:
+        figures, scored = evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
     if settings.output_dir:
-        save_evaluation(figures, samples, Path(settings.output_dir), asdict(settings))
-    console.print(evaluation_table({name: figures}))
+        save_evaluation(figures, scored, Path(settings.output_dir), asdict(settings), parquet=settings.save_parquet)
+    print_figures(name, figures, console)
 
 
 def parse_eval(arguments: list[str]) -> tuple[EvaluationArguments, str, Sampling]:
@@ -46,13 +56,49 @@ def parse_eval(arguments: list[str]) -> tuple[EvaluationArguments, str, Sampling
 
     Raises:
         ConfigError: a field or a value that cannot work.
+        MissingDependencyError: the engine is not installed.
     """
+    settings = read_settings(arguments)
+    return settings, *check_eval(settings)
+
+
+def read_settings(arguments: list[str]) -> EvaluationArguments:
+    """The fields of an evaluation: the command line's, else the YAML file's, else the preset's.
+
+    Raises:
+        ConfigError: a field that does not exist, or a preset that does not.
+    """
+    from trl_rlsp.cli import read_yaml
     from trl_rlsp.commands.arguments import EvaluationArguments
     from trl_rlsp.commands.config import parse_stage
-    from trl_rlsp.errors import ConfigError
-    from trl_rlsp.generation import Sampling
+    from trl_rlsp.presets import EVALUATION_PRESETS
 
     (settings,) = parse_stage((EvaluationArguments,), arguments, "rlsp eval")
+    if settings.preset is None:
+        return settings
+    if settings.preset not in EVALUATION_PRESETS:
+        raise ConfigError(f"preset is one of {', '.join(EVALUATION_PRESETS)}, got {settings.preset!r}")
+    written = read_yaml(Path(arguments[arguments.index("--config") + 1])) if "--config" in arguments else {}
+    preset = [
+        text
+        for name, value in EVALUATION_PRESETS[settings.preset].items()
+        if name not in written
+        for text in (f"--{name}", str(value))
+    ]
+    (settings,) = parse_stage((EvaluationArguments,), [*preset, *arguments], "rlsp eval")
+    return settings
+
+
+def check_eval(settings: EvaluationArguments) -> tuple[str, Sampling]:
+    """The model and the sampling, after everything that can be checked without data has been.
+
+    Raises:
+        ConfigError: a value that cannot work.
+        MissingDependencyError: the engine is not installed.
+    """
+    from trl_rlsp.figures import check_ks
+    from trl_rlsp.generation import Sampling
+
     if not settings.model_name_or_path:
         raise ConfigError("no model: set `model_name_or_path` in the YAML file or on the command line")
     sampling = Sampling(
@@ -63,8 +109,145 @@ def parse_eval(arguments: list[str]) -> tuple[EvaluationArguments, str, Sampling
         batch_size=settings.batch_size,
         seed=settings.seed,
     )
+    check_ks(settings.ks or [], sampling.n)
+    check_engine(settings)
     settings.required()
-    return settings, settings.model_name_or_path, sampling
+    return settings.model_name_or_path, sampling
+
+
+def check_engine(settings: EvaluationArguments) -> None:
+    """Refuse an engine that does not exist, is not installed or lacks its server."""
+    if settings.engine not in ENGINES:
+        raise ConfigError(f"engine is one of {', '.join(ENGINES)}, got {settings.engine!r}")
+    if (settings.engine == "server") != (settings.server_url is not None):
+        raise ConfigError(
+            "server_url goes with engine 'server' and with no other, "
+            f"got engine={settings.engine!r}, server_url={settings.server_url!r}"
+        )
+    if importlib.util.find_spec(ENGINES[settings.engine]) is None:
+        raise MissingDependencyError(
+            f"engine {settings.engine!r} needs {ENGINES[settings.engine]}: pip install 'trl-rlsp[{settings.engine}]'"
+        )
+
+
+def open_engine(settings: EvaluationArguments, name: str) -> Engine:
+    """Load the model, or connect to its server.
+
+    Raises:
+        SourceError: there is no such model.
+    """
+    if settings.engine == "server":
+        from trl_rlsp.generation.server import ServerEngine
+
+        return ServerEngine(name, settings.server_url or "")
+    if settings.engine == "vllm":
+        from trl_rlsp.generation.vllm import VLLMEngine
+
+        return VLLMEngine(name, dtype=settings.dtype)
+    import torch
+
+    from trl_rlsp.generation import TransformersEngine, load_model
+
+    placed: dict[str, Any] = {"device_map": "auto"} if torch.cuda.is_available() else {}
+    return TransformersEngine(*load_model(name, dtype=settings.dtype, **placed))
+
+
+def draw_samples(
+    settings: EvaluationArguments, name: str, sampling: Sampling, problems: Dataset, console: Console
+) -> list[Sample]:
+    """The samples of an evaluation: those that the output folder has, and the others drawn now."""
+    from trl_rlsp.evaluation import draw
+    from trl_rlsp.generation import all_requests
+    from trl_rlsp.sample_store import SampleStore
+
+    folder = Path(settings.output_dir) if settings.output_dir else None
+    total = len(problems) * sampling.n
+    with SampleStore(folder, fingerprint(settings, name, problems), problems) if folder else nullcontext() as store:
+        there = total - len(store.missing(all_requests(len(problems), sampling.n))) if store else 0
+        if there:
+            console.print(f"{there} of {total} samples are in {folder} already")
+        engine = open_engine(settings, name) if there < total else None
+        with progress_bar(console, total, there) as advance:
+            return draw(engine, problems, sampling, store=store, on_batch=advance)
+
+
+@contextmanager
+def progress_bar(console: Console, total: int, done: int) -> Iterator[Callable[[int], None]]:
+    """A bar with the count and the time left; yields what sets it to a number of completions."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("sampling", total=total, completed=done)
+        yield lambda count: progress.update(bar, completed=count)
+
+
+def fingerprint(settings: EvaluationArguments, name: str, problems: Dataset) -> dict[str, Any]:
+    """All that the samples depend on; the batch size has no part in it, so that it may be lowered in a resumed run."""
+    from trl_rlsp.fingerprint import model_hash, problems_hash, prompts_hash
+
+    fields = ("engine", "dtype", "num_samples", "temperature", "top_p", "max_new_tokens", "seed")
+    chosen = {field: getattr(settings, field) for field in fields}
+    hashes = {"problems": problems_hash(problems), "prompts": prompts_hash(problems)}
+    return {"model": name if settings.engine == "server" else model_hash(name), **hashes, **chosen}
+
+
+def rescore(settings: EvaluationArguments, folder: Path, console: Console) -> None:
+    """Score the samples of a folder again and replace its figures.
+
+    Raises:
+        ConfigError: samples are missing, or their problems are.
+        SourceError: the folder holds no samples.
+    """
+    from trl_rlsp.evaluation import evaluate_samples, save_evaluation
+    from trl_rlsp.evaluation_files import METRICS, load_settings
+    from trl_rlsp.sample_store import read_generation, read_problems, read_samples
+
+    samples = read_samples(folder)
+    before = load_settings(folder) if (folder / METRICS).is_file() else read_generation(folder)
+    problems = read_problems(folder)
+    if problems is None:
+        problems = known_settings(before).load()
+    expected = len(problems) * before["num_samples"]
+    if len(samples) != expected:
+        raise ConfigError(
+            f"{folder} has {len(samples)} of {expected} samples: finish it with the command that began it"
+        )
+    with verifier_of(settings) as verifier:
+        figures, scored = evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
+    save_evaluation(figures, scored, folder, before, parquet=settings.save_parquet)
+    print_figures(before.get("model_name_or_path") or folder.name, figures, console)
+
+
+def known_settings(settings: dict[str, Any]) -> EvaluationArguments:
+    """Settings as an evaluation wrote them, those of other versions left out."""
+    from trl_rlsp.commands.arguments import EvaluationArguments
+
+    known = EvaluationArguments.__dataclass_fields__
+    return EvaluationArguments(**{name: value for name, value in settings.items() if name in known})
+
+
+def verifier_of(settings: EvaluationArguments) -> OutcomeVerifier:
+    """The verifier of an evaluation."""
+    from trl_rlsp.rewards.outcome import OutcomeVerifier
+
+    return OutcomeVerifier(workers=settings.verifier_workers, time_limit=settings.verifier_time_limit)
+
+
+def print_figures(name: str, figures: Any, console: Console) -> None:
+    """The table of an evaluation, and one for levels and subjects where there are any."""
+    from trl_rlsp.reporting import evaluation_table, slice_tables
+
+    console.print(evaluation_table({name: figures}))
+    for table in slice_tables(figures):
+        console.print(table)
 
 
 def run_check_command(arguments: list[str]) -> int:

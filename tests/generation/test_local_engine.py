@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from trl_rlsp.errors import ConfigError, SourceError
-from trl_rlsp.generation import Sampling, generate, load_model, render
+from trl_rlsp.generation import Request, Sampling, TransformersEngine, generate, load_model, local, render
 from trl_rlsp.tiny import build_model, build_tokenizer
 
 PROMPTS = [
@@ -43,6 +43,7 @@ class TestSampling:
             ({"max_new_tokens": -1}, "max_new_tokens is at least 1, got -1"),
             ({"batch_size": 0}, "batch_size is at least 1, got 0"),
             ({"temperature": -0.1}, r"temperature is 0 or more .* got -0.1 and 1.0"),
+            ({"temperature": float("nan")}, r"temperature is 0 or more .* got nan and 1.0"),
             ({"top_p": 0}, r"top_p in \(0, 1\], got 0.7 and 0"),
             ({"top_p": 1.1}, r"top_p in \(0, 1\], got 0.7 and 1.1"),
             ({"temperature": 0, "n": 2}, "greedy decoding gives one completion a prompt, got n=2"),
@@ -105,7 +106,9 @@ class TestGenerate:
         draw(model, left)
         assert torch.equal(torch.random.get_rng_state(), before)
 
-    def test_greedy_is_the_argmax(self, model, left):
+    @pytest.mark.parametrize("segment", [2, 32])
+    def test_greedy_is_the_argmax(self, model, left, segment, monkeypatch):
+        monkeypatch.setattr(local, "SEGMENT", segment)
         samples, _ = draw(model, left, prompts=PROMPTS[:1], temperature=0, max_new_tokens=5)
         ids = left(render(PROMPTS[0], left), return_tensors="pt")["input_ids"]
         expected = []
@@ -130,6 +133,52 @@ class TestGenerate:
         for name, value in {"repetition_penalty": 5.0, "top_k": 3, "min_p": 0.5, "no_repeat_ngram_size": 1}.items():
             setattr(bent.generation_config, name, value)
         assert draw(bent, left)[0] == draw(plain, left)[0]
+
+
+class TestSegments:
+    """Finished sequences leave the batch; nothing about the others may change."""
+
+    def test_lengths_have_the_same_distribution(self, model, left, monkeypatch):
+        settings = {"n": 30, "max_new_tokens": 24, "batch_size": 90}
+        drawn = {}
+        for segment in (4, 24):
+            monkeypatch.setattr(local, "SEGMENT", segment)
+            drawn[segment] = [s for seed in range(4) for s in draw(model, left, seed=seed, **settings)[0]]
+        shares = [sum(not s.truncated for s in samples) / len(samples) for samples in drawn.values()]
+        # 360 completions, about one in eight ends in time: standard error of the difference sqrt(2 * .11 / 360) = 0.025
+        assert 0 < shares[0] < 0.5
+        assert shares[0] == pytest.approx(shares[1], abs=0.1)
+
+    def test_greedy_completions_that_end_at_different_times(self, taught_folder, monkeypatch):
+        taught, tokenizer = load_model(str(taught_folder), dtype="float32")
+        prompts = [f"<user> {problem} <assistant>" for problem in ("8 1 9 : 72", "1 2 : 3", "7 1 : 3", "2 5 9 : 63")]
+        drawn = []
+        for segment, batch_size in ((40, 1), (3, 4), (1, 4)):
+            monkeypatch.setattr(local, "SEGMENT", segment)
+            samples, _ = draw(taught, tokenizer, prompts, temperature=0, max_new_tokens=40, batch_size=batch_size)
+            drawn.append(sorted(samples, key=lambda s: s.prompt_index))
+        assert len({s.tokens for s in drawn[0]}) > 1  # they do leave one after another
+        assert drawn[0] == drawn[1] == drawn[2]
+
+    def test_a_cache_that_cannot_be_cut_is_computed_anew(self, model, left, monkeypatch):
+        monkeypatch.setattr(local, "SEGMENT", 3)
+        expected = draw(model, left, temperature=0)[0]
+        monkeypatch.setattr(local, "_kept", lambda cache, keep: None)
+        assert draw(model, left, temperature=0)[0] == expected
+
+
+class TestRequests:
+    def test_only_what_is_asked_for(self, model, left):
+        engine = TransformersEngine(model, left)
+        requests = [Request(2, 5), Request(0, 1)]
+        samples = [s for batch in engine.sample(PROMPTS, requests, Sampling(max_new_tokens=2)) for s in batch]
+        assert {s.request for s in samples} == set(requests)
+
+    def test_a_batch_does_not_depend_on_those_before_it(self, model, left):
+        engine, sampling = TransformersEngine(model, left), Sampling(max_new_tokens=6, batch_size=2, temperature=1.0)
+        requests = [Request(1, n) for n in range(6)]
+        whole = list(engine.sample(PROMPTS, requests, sampling))
+        assert list(engine.sample(PROMPTS, requests[2:], sampling)) == whole[1:]
 
 
 class TestLoadModel:

@@ -1,0 +1,168 @@
+"""`rlsp compare` and `rlsp efficiency`: evaluations beside each other, from their folders alone."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trl_rlsp.errors import ConfigError, DataError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.table import Table
+
+    from trl_rlsp.comparison import Difference
+    from trl_rlsp.efficiency import Point
+
+NOTE = "95 % bootstrap intervals over problems"
+
+
+def run_compare(arguments: list[str]) -> None:
+    """Print what differs between two evaluations on the same problems.
+
+    Args:
+        arguments: two folders and, with `--output FILE`, where to write the figures as JSON.
+
+    Raises:
+        RLSPError: an evaluation that is not complete, or different problems.
+    """
+    from rich.console import Console
+
+    from trl_rlsp.comparison import compare_folders
+
+    parser = argparse.ArgumentParser(prog="rlsp compare", description="Paired difference of two evaluations.")
+    parser.add_argument("first", type=Path, help="output_dir of an `rlsp eval`")
+    parser.add_argument("second", type=Path, help="output_dir of another on the same problems")
+    parser.add_argument("--output", type=Path, help="write the figures to this JSON file")
+    given = parser.parse_args(arguments)
+    found = compare_folders(given.first, given.second)
+    if given.output:
+        figures = {name: {**asdict(difference), "clear": difference.clear} for name, difference in found.items()}
+        given.output.parent.mkdir(parents=True, exist_ok=True)
+        given.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    Console().print(difference_table(str(given.first), str(given.second), found))
+
+
+def difference_table(first: str, second: str, found: Mapping[str, Difference]) -> Table:
+    """The table of a paired comparison; an asterisk marks differences whose interval leaves out 0."""
+    from rich.table import Table
+
+    problems = max(difference.problems for difference in found.values())
+    table = Table(caption=f"{problems} problems, paired; {NOTE}; * the interval leaves out 0")
+    for column in ("", first, second, "difference", "left out"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, entry in found.items():
+        shown = [e.number() if name == "tokens" else e.percent() for e in (entry.first, entry.second, entry.difference)]
+        table.add_row(name, *shown[:2], shown[2] + (" *" if entry.clear else ""), str(entry.left_out or ""))
+    return table
+
+
+def run_efficiency(arguments: list[str]) -> None:
+    """Print accuracy of majority votes against tokens, and the models at equal budgets; write JSON and a plot.
+
+    Args:
+        arguments: `--runs NAME=FOLDER ...`, the last of which sets the budgets, and `--output_dir`.
+
+    Raises:
+        RLSPError: an evaluation that is not complete, or different problems.
+        MissingDependencyError: a plot is wanted and matplotlib is not installed.
+    """
+    from rich.console import Console
+
+    from trl_rlsp.efficiency import plot_curves
+
+    runs, output = parse_efficiency(arguments)
+    curves = load_curves(runs)
+    console = Console()
+    console.print(curve_table(curves))
+    budget = list(curves)[-1]
+    for rival in list(curves)[:-1]:
+        console.print(equal_table(budget, curves[budget], rival, curves[rival]))
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        figures = {name: [asdict(point) for point in points] for name, points in curves.items()}
+        (output / "efficiency.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        plot_curves(curves, output / "efficiency.png")
+        console.print(f"{output / 'efficiency.json'}, {output / 'efficiency.png'}")
+
+
+def parse_efficiency(arguments: list[str]) -> tuple[dict[str, Path], Path | None]:
+    """Model -> folder of its evaluation, and where to write.
+
+    Raises:
+        ConfigError: a run that is not NAME=FOLDER, or a name that is given twice.
+        MissingDependencyError: a plot is wanted and matplotlib is not installed.
+    """
+    parser = argparse.ArgumentParser(
+        prog="rlsp efficiency", description="Accuracy of majority votes against tokens, from saved evaluations."
+    )
+    parser.add_argument("--runs", nargs="+", required=True, metavar="NAME=FOLDER", help="base=FOLDER rlsp=FOLDER")
+    parser.add_argument("--output_dir", type=Path, help="folder for efficiency.json and efficiency.png")
+    given = parser.parse_args(arguments)
+    runs: dict[str, Path] = {}
+    for run in given.runs:
+        name, _, folder = run.partition("=")
+        if not name or not folder or name in runs:
+            raise ConfigError(f"each of --runs is NAME=FOLDER with a name of its own, got {run!r}")
+        runs[name] = Path(folder)
+    if given.output_dir and importlib.util.find_spec("matplotlib") is None:
+        raise MissingDependencyError("the plot needs matplotlib: pip install 'trl-rlsp[report]', or omit --output_dir")
+    return runs, given.output_dir
+
+
+def load_curves(runs: Mapping[str, Path]) -> dict[str, list[Point]]:
+    """The curve of each run.
+
+    Raises:
+        DataError: the runs are not on the same problems.
+    """
+    from trl_rlsp.efficiency import efficiency_curve
+    from trl_rlsp.evaluation_files import load_evaluation, load_scored
+
+    hashes = {name: load_evaluation(folder).problems_hash for name, folder in runs.items()}
+    samples = {name: load_scored(folder) for name, folder in runs.items()}
+    if len(set(hashes.values())) > 1:
+        raise DataError(f"an equal budget is one on the same problems, got different ones: {hashes}")
+    return {name: efficiency_curve(found) for name, found in samples.items()}
+
+
+def curve_table(curves: Mapping[str, Sequence[Point]]) -> Table:
+    """maj@k and tokens of every model, for k in powers of two and the largest."""
+    from rich.table import Table
+
+    from trl_rlsp.figures import default_ks
+
+    table = Table(caption=NOTE)
+    for column in ("model", "k", "tokens a problem", "accuracy (maj@k)", "left out"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for name, points in curves.items():
+        shown = {1, *default_ks(points[-1].k)} if points else set()
+        for p in (point for point in points if point.k in shown):
+            table.add_row(name, str(p.k), p.tokens.number(), p.accuracy.percent(), str(p.left_out or ""))
+    return table
+
+
+def equal_table(name: str, points: Sequence[Point], rival: str, others: Sequence[Point]) -> Table:
+    """Two models at the budgets that one of them sets."""
+    from rich.table import Table
+
+    from trl_rlsp.efficiency import equal_budget
+    from trl_rlsp.figures import default_ks
+
+    table = Table(caption=f"equal budget: the largest vote of {rival} that costs no more tokens")
+    columns = (f"{name}: k", "tokens", "accuracy", f"{rival}: k", "tokens", "accuracy")
+    for column in columns:
+        table.add_column(column, justify="right")
+    shown = {1, *default_ks(points[-1].k)} if points else set()
+    for equal in equal_budget([point for point in points if point.k in shown], others):
+        table.add_row(*_cells(equal.point), *(_cells(equal.rival) if equal.rival else ("none", "", "")))
+    return table
+
+
+def _cells(point: Point) -> tuple[str, str, str]:
+    return str(point.k), f"{point.tokens.mean:.1f}", point.accuracy.percent()

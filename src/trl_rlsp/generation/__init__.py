@@ -1,0 +1,19 @@
+"""Sampling completions for a list of prompts: one interface, three engines (transformers, vLLM, a server).
+
+Knows nothing of rewards, verdicts or files.
+"""
+
+from trl_rlsp.generation.local import TransformersEngine, generate, load_model
+from trl_rlsp.generation.sampling import Engine, Request, Sample, Sampling, all_requests, render
+
+__all__ = [
+    "Engine",
+    "Request",
+    "Sample",
+    "Sampling",
+    "TransformersEngine",
+    "all_requests",
+    "generate",
+    "load_model",
+    "render",
+]

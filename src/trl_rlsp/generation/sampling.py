@@ -1,0 +1,126 @@
+"""What is asked of an engine and what comes back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from trl_rlsp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How completions are drawn.
+
+    Args:
+        n: completions a prompt.
+        temperature: 0 is greedy; 0.7 in the paper.
+        top_p: nucleus mass; 1 in the paper.
+        max_new_tokens: longest completion in tokens; 8192 in the paper.
+        batch_size: sequences decoded at once (transformers, vLLM), requests in flight (server).
+        seed: seed of the whole draw.
+
+    Raises:
+        ConfigError: a value out of its range.
+    """
+
+    n: int = 1
+    temperature: float = 0.7
+    top_p: float = 1.0
+    max_new_tokens: int = 8192
+    batch_size: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("n", "max_new_tokens", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is at least 1, got {getattr(self, name)!r}")
+        if not 0 <= self.temperature < float("inf") or not 0 < self.top_p <= 1:
+            raise ConfigError(
+                f"temperature is 0 or more and top_p in (0, 1], got {self.temperature!r} and {self.top_p!r}"
+            )
+        if self.temperature == 0 and self.n > 1:
+            raise ConfigError(f"greedy decoding gives one completion a prompt, got n={self.n}; set a temperature")
+
+
+class Request(NamedTuple):
+    """One completion to draw.
+
+    Attributes:
+        prompt: position of its prompt in the list given.
+        sample: which of the prompt's completions, from 0.
+    """
+
+    prompt: int
+    sample: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One completion.
+
+    Attributes:
+        prompt_index: position of its prompt in the list given.
+        text: the completion, without special tokens.
+        tokens: its length in tokens, the end token included.
+        truncated: whether it ran into `max_new_tokens`.
+        sample_index: which of the prompt's completions, from 0.
+    """
+
+    prompt_index: int
+    text: str
+    tokens: int
+    truncated: bool
+    sample_index: int = 0
+
+    @property
+    def request(self) -> Request:
+        """What was asked for."""
+        return Request(self.prompt_index, self.sample_index)
+
+
+class Engine(Protocol):
+    """Draws completions. An engine that has failed has yielded only whole, final samples before."""
+
+    def sample(self, prompts: Sequence[Any], requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
+        """Draw the requested completions.
+
+        Args:
+            prompts: P prompts, messages or text.
+            requests: which completions of them, in any order, each once.
+            sampling: how to draw; `sampling.n` has no meaning here.
+
+        Yields:
+            Lists of samples as they are done, together one for each request. What is kept must not depend on the
+            completions' lengths, so that a run may be cut off between any two lists without a bias.
+        """
+        ...
+
+
+def all_requests(prompts: int, n: int) -> list[Request]:
+    """`n` completions of each of the prompts."""
+    return [Request(prompt, sample) for prompt in range(prompts) for sample in range(n)]
+
+
+def seed_of(seed: int, request: Request) -> int:
+    """A seed of a request's own, in 0..2**31 - 1, the same whatever else is drawn."""
+    digest = hashlib.sha256(f"{seed} {request.prompt} {request.sample}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def render(prompt: Any, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The text that a model sees for a prompt given as messages or as text."""
+    if isinstance(prompt, str):
+        return prompt
+    return str(tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True))
+
+
+def chunks(requests: Sequence[Request], size: int) -> Iterator[Sequence[Request]]:
+    """Pieces of at most `size`, in order."""
+    for start in range(0, len(requests), size):
+        yield requests[start : start + size]
