@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from pathlib import Path
 
 import pytest
 from trl import GRPOConfig
@@ -75,3 +77,18 @@ class TestCheckBalance:
             check_balance(RLSPRewards(gate="adaptive"), config(tmp_path, **settings))
             check_balance(RLSPRewards(alpha=AlphaSchedule("solve_rate", 0.6, 1.0)), config(tmp_path, **settings))
         assert caplog.messages == []
+
+
+def test_the_examples_in_the_docs_run_and_keep_the_balance(caplog):
+    text = (Path(__file__).parents[2] / "docs/rewards.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == 2
+    names = {}
+    for example in examples:
+        exec(example.replace("bf16=False", "bf16=False, use_cpu=True"), names)
+    with caplog.at_level(logging.WARNING, logger="trl_rlsp"):
+        check_balance(names["rewards"], names["args"])
+    assert caplog.messages == []
+    assert names["args"].use_adaptive_entropy
+    punished = names["rewards"][-1](completion_ids=[[1] * 3584, [1] * 3840, [1] * 4096])
+    assert punished == [0, -0.5, -1]  # 512 tokens before the limit, half of them later, at it
