@@ -58,8 +58,10 @@ _MODAL = (
 _ADVERB = r"(?: (?:just|now|quickly|also|first|then|instead|therefore|simply|rather|better|at least|really))?"
 _ANNOUNCED = re.compile(rf"\b(?:let me|let's|let us|time to|(?:i|we){_MODAL}){_ADVERB} \Z")
 _OPENERS = frozenset(
-    ("so", "and", "then", "ok", "okay", "hmm", "well", "now", "but", "wait", "or", "hence", "therefore", "actually")
-    + ("yes", "no", "oh", "ah", "maybe", "perhaps", "thus", "again")
+    (
+        *("so", "and", "then", "ok", "okay", "hmm", "well", "now", "but", "wait", "or", "hence", "therefore"),
+        *("actually", "yes", "no", "oh", "ah", "maybe", "perhaps", "thus", "again"),
+    )
 )
 _LAST_WORD = re.compile(r"([a-z]+) \Z")
 

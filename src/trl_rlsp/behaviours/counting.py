@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from trl_rlsp.behaviours.kinds import KINDS, Behaviour
 from trl_rlsp.behaviours.prose import find_in_prose
-from trl_rlsp.behaviours.search_trace import read_search
+from trl_rlsp.behaviours.search_trace import SearchStep, SearchTrace, read_search
 from trl_rlsp.rewards.guards import units
 
 
@@ -34,9 +34,14 @@ def find_behaviours(text: str) -> list[Behaviour]:
 
 def find_in_search(text: str) -> list[Behaviour]:
     """Behaviours of a written-out countdown search, in order of place; none in other text."""
-    found: list[Behaviour] = []
+    return [behaviour for _, of_step in behaviours_of_step(read_search(text)) for behaviour in of_step]
+
+
+def behaviours_of_step(trace: SearchTrace) -> Iterator[tuple[SearchStep, list[Behaviour]]]:
+    """Each step of a written-out search with the behaviours it shows."""
     attempted = False
-    for step in read_search(text).steps:
+    for step in trace.steps:
+        found: list[Behaviour] = []
         end_of_expression = step.start + len(step.written)
         if step.turned_back:
             found.append(Behaviour(step.start, end_of_expression, "backtracking"))
@@ -45,7 +50,7 @@ def find_in_search(text: str) -> list[Behaviour]:
         if step.is_attempt:
             found.append(Behaviour(step.compared, step.end, "verification"))
         attempted = step.is_attempt
-    return found
+        yield step, found
 
 
 def count_behaviours(text: str) -> dict[str, int]:

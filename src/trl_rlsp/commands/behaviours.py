@@ -1,0 +1,89 @@
+"""`rlsp behaviours`: what the completions of a run do, step by step."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trl_rlsp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from trl_rlsp.behaviours.completions import Completion
+    from trl_rlsp.behaviours.summary import Summary
+
+CAPTION = "per 1,000 tokens (per completion); wording is evidence, not proof: compare with the base model"
+
+
+def run_behaviours(arguments: list[str]) -> None:
+    """Print behaviours per step and overall, and write them as JSON where --output says.
+
+    Args:
+        arguments: run folders or completions files, and --output FILE.
+
+    Raises:
+        RLSPError: no completions, or a file that does not hold any.
+    """
+    from rich.console import Console
+
+    from trl_rlsp.behaviours.completions import VERIFIED, read_completions
+    from trl_rlsp.behaviours.summary import shown_steps, summarise
+    from trl_rlsp.rewards.outcome import OutcomeVerifier
+
+    given = parse(arguments)
+    completions = read_completions(given.sources)
+    if not completions:
+        raise ConfigError(f"no completions in {', '.join(given.sources)}")
+    with OutcomeVerifier() as verifier:
+
+        def score(asked: list[Completion]) -> Sequence[float | None]:
+            columns = {name: [c.columns.get(name) for c in asked] for name in VERIFIED}
+            used = {name: column for name, column in columns.items() if any(v is not None for v in column)}
+            verdicts = verifier.verdicts([c.text for c in asked], prompts=[c.prompt for c in asked], **used)
+            return [verdict.score for verdict in verdicts]
+
+        steps = [c.step for c in completions if c.step is not None]
+        rows = {
+            f"step {step}": summarise([c for c in completions if c.step == step], score) for step in shown_steps(steps)
+        }
+        rows["all"] = summarise(completions, score)
+    Console().print(table(rows))
+    if given.output:
+        Path(given.output).write_text(
+            json.dumps({name: asdict(summary) for name, summary in rows.items()}, indent=2) + "\n", encoding="utf-8"
+        )
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command's arguments; prints its help and leaves for --help."""
+    parser = argparse.ArgumentParser(prog="rlsp behaviours", description=run_behaviours.__doc__.splitlines()[0])
+    parser.add_argument("sources", nargs="+", metavar="RUN", help="run folder, completions_*.parquet or samples.jsonl")
+    parser.add_argument("--output", metavar="FILE", help="write the figures as JSON")
+    return parser.parse_args(arguments)
+
+
+def table(rows: dict[str, Summary]) -> Table:
+    """One row a step: completions, tokens, each behaviour, answer changes where they could be scored."""
+    from rich.table import Table
+
+    from trl_rlsp.behaviours.kinds import KINDS
+
+    shown = Table(caption=CAPTION)
+    for column in ("", "completions", "tokens", *(kind.replace("_", "-") for kind in KINDS)):
+        shown.add_column(column, justify="right" if column else "left")
+    with_changes = any(summary.changes is not None for summary in rows.values())
+    if with_changes:
+        shown.add_column("wrong>right / right>wrong", justify="right")
+    for name, summary in rows.items():
+        cells = [name, str(summary.completions), f"{summary.tokens:.0f}"]
+        cells += [f"{summary.per_1000_tokens[kind]:.1f} ({summary.per_completion[kind]:.2f})" for kind in KINDS]
+        if with_changes:
+            changes = summary.changes
+            cells.append("" if changes is None else f"{changes['wrong_to_right']} / {changes['right_to_wrong']}")
+        shown.add_row(*cells)
+    return shown
