@@ -23,7 +23,8 @@ INTRODUCTION = """# Attacks on exploration rewards
 Written by `python benchmarks/attacks_table.py` from `tests/data/attacks.jsonl`; `tests/rewards/test_attacks.py` holds
 every line to it. Each attack is made from an honest, right completion and scored in the same group, beside the same
 two wrong completions. A cell is *honest -> attack*; the last column is the whole reward `R / alpha` with all of these
-exploration rewards, alpha = 0.8 and `gate="adaptive"`. The constants are small, to suit short texts: {rewards}.
+exploration rewards, alpha = 0.8 and `gate="adaptive"`. The constants are small, to suit short texts:
+{rewards}.
 
 {closed} of {count} attacks gain nothing from any of these rewards. **Open** marks the others.
 """
@@ -34,8 +35,11 @@ OUTRO = """
 Length cannot tell new text from new *reasoning*: fresh words in the problem's own script, or fresh calculations, count
 whatever they are about. No count of words closes this. What limits the gain: the bounded form saturates; with
 alpha > 0.5 no amount of it makes a wrong completion outrank a right one of its group; `gate="adaptive"` pays it only
-as far as the group fails, and charges for every unit written where it succeeds. `DiversityExploration` does not pay
-for what length leaves open here, and a judge reads what was written.
+as far as the group fails, and charges for every unit written where it succeeds. What one of these rewards leaves open
+here, the others do not pay for, so together they pay a share; a judge reads what was written.
+
+Diversity, where a group hardly calculates, compares pairs of words, and the problem between the lines breaks pairs up.
+Behaviour counts cues by where they stand, so a few in a new order on lines of their own can count, up to its cap.
 
 Foreign scripts are recognised by the problem's letters; with a problem that has none (`8 1 9 : 72`) every script
 counts.
@@ -76,7 +80,7 @@ def main() -> None:
             rows.append(f"| {attack['kind']} | {attack['name']} | {attack['tries']} | {' | '.join(cells)} |")
     closed = sum("**open**" not in row for row in rows[2:])
     introduction = INTRODUCTION.format(
-        rewards=", ".join(f"`{reward!r}`" for reward in BOUNDED), closed=closed, count=len(attacks)
+        rewards=",\n".join(f"`{reward!r}`" for reward in BOUNDED), closed=closed, count=len(attacks)
     )
     (ROOT / "docs/attacks.md").write_text("\n".join([introduction, *rows, OUTRO]), encoding="utf-8")
 

@@ -62,11 +62,12 @@ def test_nor_earns_a_higher_reward(reward, gate, verifier):
 
 
 def test_the_honest_completions_are_honest(verifier):
-    """Right, with exploration to lose; their neighbours are wrong."""
+    """Right, with exploration of each kind to gain or lose; their neighbours are wrong."""
     for attack in ATTACKS:
         assert last_of_group(verifier, attack, attack["honest"]) == 1.0
         assert last_of_group(verifier, attack, attack["others"][0]) == 0.0
-        assert all(last_of_group(reward, attack, attack["honest"]) > 0 for reward in BOUNDED)
+    for reward in BOUNDED:
+        assert any(last_of_group(reward, attack, attack["honest"]) > 0 for attack in ATTACKS)
 
 
 @every_reward
