@@ -94,7 +94,8 @@ def dispatch(command: str, arguments: list[str]) -> int:
         {"sft": training.run_sft, "grpo": training.run_grpo}[command](arguments)
         return 0
     raise ConfigError(
-        f"unknown command {command!r}; the commands are run, sft, grpo, eval, harvest, check, report, compare, efficiency"
+        f"unknown command {command!r}; the commands are run, sft, grpo, eval, harvest, check, report, compare, "
+        "efficiency"
     )
 
 
