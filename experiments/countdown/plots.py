@@ -82,7 +82,8 @@ def _learning(found: dict[str, Any], grid: Grid) -> None:
             low, high = values_ST.min(axis=0), values_ST.max(axis=0)
             axis.fill_between(tokens_T / 1000, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
         axis.set(xlabel="thousand sampled tokens", ylabel=label)
-    axes[0].legend(fontsize=7)
+    if axes[0].lines:
+        axes[0].legend(fontsize=7)
     figure.suptitle("Mean over seeds (running mean of 3 steps); bands from the lowest to the highest seed", fontsize=9)
     _save(figure, grid, PLOTS[0])
 

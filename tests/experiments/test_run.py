@@ -24,18 +24,19 @@ def command(path, *arguments):
     )
 
 
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory, experiments, toy):
+    """(path of the grid, the finished command): an arm without training, one with, and one that cannot be built."""
+    grid = toy(experiments / "countdown" / "grid.yaml")
+    broken = {"rewards": {"exploration": [{"type": "NoSuchExploration"}]}}
+    grid["arms"] = {**{name: grid["arms"][name] for name in ARMS}, "broken": broken}
+    path = tmp_path_factory.mktemp("experiment") / "grid.yaml"
+    path.write_text(yaml.safe_dump(grid, sort_keys=False), encoding="utf-8")
+    return path, command(path)
+
+
 @pytest.mark.slow
 class TestGrid:
-    @pytest.fixture(scope="class")
-    def ran(self, tmp_path_factory, experiments, toy):
-        """An arm without training, one with, and one that cannot be built."""
-        grid = toy(experiments / "countdown" / "grid.yaml")
-        broken = {"rewards": {"exploration": [{"type": "NoSuchExploration"}]}}
-        grid["arms"] = {**{name: grid["arms"][name] for name in ARMS}, "broken": broken}
-        path = tmp_path_factory.mktemp("experiment") / "grid.yaml"
-        path.write_text(yaml.safe_dump(grid, sort_keys=False), encoding="utf-8")
-        return path, command(path)
-
     def test_a_failed_run_is_counted_and_the_others_go_on(self, ran):
         path, done = ran
         assert done.returncode == 1, done.stderr
