@@ -16,6 +16,7 @@ import trl_rlsp
 
 NAMES = [
     "AlphaSchedule",
+    "BehaviourExploration",
     "DiversityExploration",
     "JudgeExploration",
     "LengthExploration",
@@ -30,6 +31,7 @@ NAMES = [
 ]
 SIGNATURES = {
     "AlphaSchedule": "shape, start, end, window",
+    "BehaviourExploration": "kinds, cap, half, spacing, ngram",
     "DiversityExploration": "K, embed",
     "JudgeExploration": (
         "model, base_url, api_key, rubric, cache, concurrency, timeout, retries, deadline, max_chars, options"

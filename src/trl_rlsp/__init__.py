@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trl_rlsp.data import load_problems
+    from trl_rlsp.rewards.behaviour import BehaviourExploration
     from trl_rlsp.rewards.diversity import DiversityExploration
     from trl_rlsp.rewards.exploration import LengthExploration
     from trl_rlsp.rewards.judge import JudgeExploration
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AlphaSchedule": "rewards.schedules",
+    "BehaviourExploration": "rewards.behaviour",
     "DiversityExploration": "rewards.diversity",
     "JudgeExploration": "rewards.judge",
     "LengthExploration": "rewards.exploration",
@@ -40,6 +42,7 @@ _HOMES = {
 
 __all__ = [
     "AlphaSchedule",
+    "BehaviourExploration",
     "DiversityExploration",
     "JudgeExploration",
     "LengthExploration",

@@ -23,6 +23,7 @@ usage: rlsp COMMAND [ARGUMENTS]
   harvest RUN            verified, novel completions of a run as demonstrations for sft
   check  --dataset SRC   prove that every gold answer of a data set verifies
   report RUN...          one page about what the model learned, with warnings
+  behaviours RUN...      backtracking, verification, alternatives in the completions of any TRL run
 
 Each takes --help. Every field of a YAML file can be overridden: rlsp grpo --config FILE --learning_rate 1e-5.
 Several processes: accelerate launch -m trl_rlsp grpo --config FILE."""
@@ -73,6 +74,11 @@ def dispatch(command: str, arguments: list[str]) -> int:
         from trl_rlsp.commands.evaluating import run_check_command
 
         return run_check_command(arguments)
+    if command == "behaviours":
+        from trl_rlsp.commands.behaviours import run_behaviours
+
+        run_behaviours(arguments)
+        return 0
     if command == "report":
         from trl_rlsp.commands.report import run_report
 
@@ -94,8 +100,8 @@ def dispatch(command: str, arguments: list[str]) -> int:
         {"sft": training.run_sft, "grpo": training.run_grpo}[command](arguments)
         return 0
     raise ConfigError(
-        f"unknown command {command!r}; the commands are run, sft, grpo, eval, harvest, check, report, compare, "
-        "efficiency"
+        f"unknown command {command!r}; the commands are run, sft, grpo, eval, harvest, check, report, "
+        "behaviours, compare, efficiency"
     )
 
 

@@ -1,6 +1,6 @@
 """Search behaviours in completions: backtracking, verification, alternatives, self-correction, subgoals."""
 
-from trl_rlsp.behaviours.answer_changes import AnswerChanges, answer_changes, candidate_answers
+from trl_rlsp.behaviours.changes import AnswerChanges, answer_changes, candidate_answers
 from trl_rlsp.behaviours.classifier import BehaviourClassifier
 from trl_rlsp.behaviours.counting import count_behaviours, find_behaviours, rate_per_1000
 from trl_rlsp.behaviours.kinds import KINDS, MEANINGS, Behaviour, Kind

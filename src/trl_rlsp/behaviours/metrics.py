@@ -40,7 +40,7 @@ class BehaviourMetrics:
         if log_metric is None or not completions:
             return
         texts = [completion_text(completion) for completion in completions]
-        totals = dict.fromkeys(KINDS, 0)
+        totals: dict[str, int] = dict.fromkeys(KINDS, 0)
         for text in texts:
             for kind, count in count_behaviours(text).items():
                 totals[kind] += count

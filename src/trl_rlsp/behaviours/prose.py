@@ -1,7 +1,7 @@
 """Search behaviours in English prose, found by their wording.
 
 Wording is evidence, not proof: a model that is paid for it learns to say it. Read the counts beside answer changes
-(`trl_rlsp.behaviours.answer_changes`), and the base model's counts beside the trained model's.
+(`trl_rlsp.behaviours.changes`), and the base model's counts beside the trained model's.
 """
 
 from __future__ import annotations

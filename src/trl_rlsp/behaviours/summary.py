@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trl_rlsp.behaviours.answer_changes import candidate_answers, changes_of
+from trl_rlsp.behaviours.changes import candidate_answers, changes_of
 from trl_rlsp.behaviours.completions import Completion
 from trl_rlsp.behaviours.counting import count_behaviours
 from trl_rlsp.behaviours.kinds import KINDS

@@ -47,10 +47,9 @@ def run_behaviours(arguments: list[str]) -> None:
             verdicts = verifier.verdicts([c.text for c in asked], prompts=[c.prompt for c in asked], **used)
             return [verdict.score for verdict in verdicts]
 
-        steps = [c.step for c in completions if c.step is not None]
-        rows = {
-            f"step {step}": summarise([c for c in completions if c.step == step], score) for step in shown_steps(steps)
-        }
+        rows = {}
+        for step in shown_steps([c.step for c in completions if c.step is not None]):
+            rows[f"step {step}"] = summarise([c for c in completions if c.step == step], score)
         rows["all"] = summarise(completions, score)
     Console().print(table(rows))
     if given.output:
@@ -61,7 +60,9 @@ def run_behaviours(arguments: list[str]) -> None:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command's arguments; prints its help and leaves for --help."""
-    parser = argparse.ArgumentParser(prog="rlsp behaviours", description=run_behaviours.__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="rlsp behaviours", description="What the completions of a run do, step by step."
+    )
     parser.add_argument("sources", nargs="+", metavar="RUN", help="run folder, completions_*.parquet or samples.jsonl")
     parser.add_argument("--output", metavar="FILE", help="write the figures as JSON")
     return parser.parse_args(arguments)

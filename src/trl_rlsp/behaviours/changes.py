@@ -98,9 +98,9 @@ def answer_changes(text: str, is_right: Callable[[list[str]], Sequence[float | N
             with fewer than two different answers in a row.
 
     Example:
-        >>> answer_changes("The answer is 12. No, wait. \\boxed{13}", lambda a: [float(x == "13") for x in a])
-        AnswerChanges(candidates=('12', '13'), scores=(0.0, 1.0), wrong_to_right=1, right_to_wrong=0, \
-wrong_to_wrong=0, not_scorable=0)
+        >>> found = answer_changes("The answer is 12. No, wait. \boxed{13}", lambda a: [float(x == "13") for x in a])
+        >>> found.candidates, found.wrong_to_right, found.right_to_wrong
+        (('12', '13'), 1, 0)
     """
     return changes_of(candidate_answers(text), is_right)
 
