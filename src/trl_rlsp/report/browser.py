@@ -83,7 +83,7 @@ def choose(sources: Sequence[Source], limit: int) -> list[list[Completion]]:
     """
     training = sum(len(source.completions) for source in sources if source.name == "training")
     evaluated = sum(len(source.completions) for source in sources) - training
-    room = max(limit - training, limit * 3 // 4)
+    room = max(1, limit - training, limit * 3 // 4)
     every = max(1, -(-evaluated // room))
     problems = {s.problem_set: _every(s, every) for s in reversed(sources) if s.name != "training"}
     chosen = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from trl_rlsp.report.chart import Chart, Line
 from trl_rlsp.report.run import Completion, Run, accuracy, by_problem
@@ -54,10 +55,11 @@ def length_and_correctness(found: Sequence[Source]) -> Chart | None:
                 bins[sum(length >= edge for edge in edges)].append(completion.score)
         lines.append(_line(name, bins, wilson))
     note = f"Share right, with Wilson 95 % intervals; bins under {FEWEST} completions are left out."
-    return Chart("length_correctness", "Accuracy by length", f"completion length, {unit}", lines, note, True, names)
+    chart = Chart("length_correctness", "Accuracy by length", f"completion length, {unit}", lines, note, True, names)
+    return without_empty(chart)
 
 
-def length_by_verdict(found: Sequence[Source]) -> Chart | None:
+def length_by_verdict(found: Sequence[Source]) -> Chart:
     """Mean length of right and of wrong completions."""
     lengths, unit = _lengths(found)
     lines = []
@@ -68,10 +70,11 @@ def length_by_verdict(found: Sequence[Source]) -> Chart | None:
                 bins[completion.score >= 0.5].append(float(length))
         lines.append(_line(name, bins, bootstrap_mean))
     note = "Mean, with bootstrap 95 % intervals over completions."
-    return Chart("length_verdict", f"Length by verdict, {unit}", "verdict", lines, note, False, ("wrong", "right"))
+    chart = Chart("length_verdict", f"Length by verdict, {unit}", "verdict", lines, note, False, ("wrong", "right"))
+    return without_empty(chart)
 
 
-def effort_and_difficulty(found: Sequence[Source]) -> Chart | None:
+def effort_and_difficulty(found: Sequence[Source]) -> Chart:
     """Mean length on easy and on hard problems: by the data set's level, else by how often a problem is solved."""
     lengths, unit = _lengths(found)
     levels = {c.problem: c.level for _, completions in found for c in completions if c.level is not None}
@@ -87,9 +90,23 @@ def effort_and_difficulty(found: Sequence[Source]) -> Chart | None:
             if problem in places:
                 bins[names.index(places[problem])].append(sum(values) / len(values))
         lines.append(_line(name, bins, bootstrap_mean))
-    label = "level of the problem" if levels else "how often the problem is solved, by all models here together"
-    note = f"Mean over problems, with bootstrap 95 % intervals; places under {FEWEST} problems are left out."
-    return Chart("effort_difficulty", f"Length by difficulty, {unit}", label, lines, note, False, tuple(names))
+    label = "level of the problem" if levels else "how often the problem is solved"
+    by = "" if levels else " How often it is solved: by all models here together."
+    note = f"Mean over problems, with bootstrap 95 % intervals; places under {FEWEST} problems are left out.{by}"
+    chart = Chart("effort_difficulty", f"Length by difficulty, {unit}", label, lines, note, False, tuple(names))
+    return without_empty(chart)
+
+
+def without_empty(chart: Chart) -> Chart:
+    """The chart without categories in which no line has a value."""
+    kept = [i for i in range(len(chart.categories)) if any(line.y[i] is not None for line in chart.lines)]
+
+    def chosen(line: Line) -> Line:
+        y, low, high = ([row[i] for i in kept] for row in (line.y, line.low, line.high))
+        return Line(line.name, list(range(len(kept))), y, low, high)
+
+    lines = [chosen(line) for line in chart.lines] if kept else []
+    return replace(chart, lines=lines, categories=tuple(chart.categories[i] for i in kept))
 
 
 def solve_classes(completions: Sequence[Completion]) -> dict[str, str]:

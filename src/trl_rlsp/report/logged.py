@@ -48,10 +48,10 @@ def read_completions(folder: Path) -> list[Completion]:
 def _completion(row: Mapping[str, Any], number: int) -> Completion:
     rewards = {name: _number(value) for name, value in row.items() if name not in FIXED and _is_score(value)}
     part = accuracy_part(list(rewards))
-    prompt = _prompt(row["prompt"])
+    prompt = user_text(row["prompt"])
     return Completion(
         problem=prompt,
-        text=completion_text(row["completion"]),
+        text=all_text(row["completion"]),
         score=rewards[part] if part else None,
         reason=str(row.get("verdict") or ""),
         prompt=prompt,
@@ -62,12 +62,21 @@ def _completion(row: Mapping[str, Any], number: int) -> Completion:
     )
 
 
-def _prompt(prompt: Any) -> str:
-    """What the user wrote last; the system message is the same for every problem."""
+def user_text(prompt: Any) -> str:
+    """What the user of a prompt wrote last; the system message is the same for every problem."""
     if isinstance(prompt, str):
         return prompt
     turns = [message for message in prompt or () if message.get("role") == "user"]
     return completion_text([{**turns[-1], "role": "assistant"}]) if turns else ""
+
+
+def all_text(completion: Any) -> str:
+    """All that the model wrote: every turn, and the reasoning that a chat template keeps beside the answer."""
+    if isinstance(completion, str):
+        return completion
+    turns = [message for message in completion or () if message.get("role", "assistant") == "assistant"]
+    parts = [completion_text({"content": turn.get(key)}) for turn in turns for key in ("reasoning_content", "content")]
+    return "\n".join(part for part in parts if part)
 
 
 def _is_score(value: Any) -> bool:

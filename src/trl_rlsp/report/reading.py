@@ -14,6 +14,7 @@ from typing import Any
 
 from trl_rlsp.errors import DataError, SourceError
 from trl_rlsp.report.logged import read_completions
+from trl_rlsp.report.problems import with_prompts
 from trl_rlsp.report.run import Completion, Evaluated, Run
 from trl_rlsp.statistics import Estimate
 
@@ -34,7 +35,7 @@ def read_run(folder: Path, name: str | None = None) -> Run:
     """
     if not folder.is_dir():
         raise SourceError(f"there is no run folder {str(folder)!r}")
-    evaluations = read_evaluations(folder)
+    evaluations = with_prompts(read_evaluations(folder))
     stage = rl_stage(folder)
     history = read_history(stage) if stage else []
     completions = read_completions(stage / "completions") if stage else []

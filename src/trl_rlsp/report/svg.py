@@ -8,8 +8,8 @@ from html import escape
 from trl_rlsp.report.chart import Chart, Line, smoothed, ticks
 from trl_rlsp.report.visible import visible_text
 
-WIDTH, HEIGHT = 520, 270
-LEFT, RIGHT, TOP, BOTTOM = 50, 14, 12, 42
+WIDTH, HEIGHT = 400, 230
+LEFT, RIGHT, TOP, BOTTOM = 48, 12, 10, 42
 COLOURS = 8
 MANY = 30
 """From this many points on, a line is drawn faint with its moving average over it."""
@@ -74,7 +74,7 @@ def _axes(frame: Frame) -> Iterable[str]:
 
 def _line(frame: Frame, line: Line, number: int) -> Iterable[str]:
     count = len(frame.chart.lines)
-    shift = (number - (count - 1) / 2) * min(12.0, 60.0 / count) if frame.chart.categories else 0.0
+    shift = (number - (count - 1) / 2) * min(10.0, 44.0 / count) if frame.chart.categories else 0.0
     xs = [frame.x(x) + shift for x in line.x]
     yield f'<g class="s{number % COLOURS}{" second" if number // COLOURS % 2 else ""}">'
     if len(line.y) >= MANY:

@@ -86,7 +86,7 @@ def _changes(run: Run, names: Sequence[str]) -> list[Row]:
 
 
 def _cell(name: str, estimate: Estimate, *, signed: bool = False) -> str:
-    scale, unit = (100, " %") if name.startswith(SHARES) else (1, "")
+    scale, unit = (100, " points" if signed else " %") if name.startswith(SHARES) else (1, "")
     sign = "+" if signed else ""
     low, mean, high = (f"{scale * v:{sign}.1f}" for v in (estimate.low, estimate.mean, estimate.high))
     return f"{mean}{unit} [{low}, {high}]".replace("-", "−")
