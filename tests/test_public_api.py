@@ -102,7 +102,8 @@ def test_commands():
     from trl_rlsp.cli import USAGE
 
     listed = [line.split()[0] for line in USAGE.splitlines() if line.startswith("  ")]
-    assert listed == ["run", "sft", "grpo", "eval", "check"]
+    expected = "run sft grpo eval compare efficiency budget harvest check report behaviours"
+    assert listed == expected.split()
 
 
 class TestImport:

@@ -20,6 +20,7 @@ usage: rlsp COMMAND [ARGUMENTS]
   eval   --config FILE   accuracy and effort of a model, with intervals; --preset math-500, --rescore FOLDER
   compare    RUN RUN     paired difference of two evaluations on the same problems
   efficiency --runs A=RUN B=RUN   accuracy of majority votes against tokens
+  budget --config FILE   accuracy against tokens: thinking budgets, votes that stop early
   harvest RUN            verified, novel completions of a run as demonstrations for sft
   check  --dataset SRC   prove that every gold answer of a data set verifies
   report RUN...          one page about what the model learned, with warnings
@@ -89,6 +90,11 @@ def dispatch(command: str, arguments: list[str]) -> int:
 
         run_eval(arguments)
         return 0
+    if command == "budget":
+        from trl_rlsp.commands.budget import run_budget
+
+        run_budget(arguments)
+        return 0
     if command in ("compare", "efficiency"):
         from trl_rlsp.commands import comparing
 
@@ -101,7 +107,7 @@ def dispatch(command: str, arguments: list[str]) -> int:
         return 0
     raise ConfigError(
         f"unknown command {command!r}; the commands are run, sft, grpo, eval, harvest, check, report, "
-        "behaviours, compare, efficiency"
+        "behaviours, budget, compare, efficiency"
     )
 
 
