@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 NEUTRAL = {"top_k": 0, "min_p": None, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0}
 """What a checkpoint's own generation_config must not change, or the figures would not be of `Sampling`."""
 
-SEGMENT = 32
-"""Tokens decoded before finished sequences leave the batch; 16 to 64 are equally fast (docs/evaluation.md)."""
+SEGMENT = 16
+"""Tokens decoded before finished sequences leave the batch (`benchmarks/decoding.py` compares 16, 32 and 64)."""
 
 
 def load_model(name_or_path: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
