@@ -173,6 +173,8 @@ def _problem_row(raw: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, 
         row["tests"] = tests
     else:
         row["solution"] = final_answer(raw.get(roles.get("answer", "")), roles.get("answer", "answer"))
+    if '"entry"' in cell_text(raw.get("task")):  # a generated problem that was saved: its own scorer decides
+        row["task"] = raw["task"]
     for role in ("level", "subject", "id"):
         if role in roles:
             row[role] = cell_text(raw.get(roles[role])) or None

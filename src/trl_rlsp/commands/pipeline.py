@@ -2,7 +2,8 @@
 
 A recipe folder holds `grpo.yaml`, `eval.yaml` and, if there are demonstrations, `sft.yaml`; each also runs alone.
 The run folder gets one folder a stage. A complete stage is skipped, a stage that was cut off goes on from its last
-checkpoint, and a stage whose recipe or overrides have changed since is refused rather than mixed.
+checkpoint, and a stage whose recipe or overrides have changed since is refused rather than mixed. With `--rounds N`
+each round of self-play gets such a folder (`trl_rlsp.selfplay.rounds`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,12 +36,13 @@ class Stage:
 
     Attributes:
         name: its name and its folder in the run folder.
-        command: `sft`, `grpo` or `eval`.
+        command: `sft`, `grpo`, `eval` or `harvest`.
         config: its YAML file.
         folder: where it writes.
-        model: the model it starts from.
+        model: the model it starts from; of a harvest, the folder of the RL stage.
         overrides: arguments that override the YAML file.
         marker: the file whose presence means that it is complete.
+        round: of self-play; `None` in a run that has only one.
     """
 
     name: str
@@ -50,6 +52,12 @@ class Stage:
     model: str
     overrides: tuple[str, ...]
     marker: str
+    round: int | None = None
+
+    @property
+    def title(self) -> str:
+        """Its name, with the round where there are several."""
+        return self.name if self.round is None else f"{self.name} {self.round}"
 
     @property
     def complete(self) -> bool:
@@ -58,6 +66,9 @@ class Stage:
 
     def arguments(self) -> list[str]:
         """Arguments of `python -m trl_rlsp`."""
+        if self.command == "harvest":
+            output = str(self.folder / "demonstrations.jsonl")
+            return ["harvest", self.model, "--output", output, *self.overrides]
         given = ["--model_name_or_path", self.model, "--output_dir", str(self.folder), *self.overrides]
         if self.command != "eval" and "--resume_from_checkpoint" not in self.overrides:
             given += ["--resume_from_checkpoint", "auto"]
@@ -73,7 +84,8 @@ def run_pipeline(arguments: list[str]) -> int:
     """Run a recipe and print the table.
 
     Args:
-        arguments: the recipe folder, `--output_dir`, `--seed`, and overrides such as `--grpo.learning_rate 1e-5`.
+        arguments: the recipe folder, `--output_dir`, `--seed`, `--rounds`, and overrides such as
+            `--grpo.learning_rate 1e-5`.
 
     Returns:
         0.
@@ -85,24 +97,30 @@ def run_pipeline(arguments: list[str]) -> int:
 
     from trl_rlsp.evaluation import load_evaluation
     from trl_rlsp.reporting import evaluation_table, write_report
+    from trl_rlsp.selfplay.rounds import plan_rounds, round_settings, take_rounds
 
+    rounds, round_overrides, arguments = take_rounds(arguments)
     recipe, output, overrides = parse_run(arguments)
+    settings = round_settings(recipe, round_overrides)
     stages = plan(recipe, output, overrides)
+    if rounds > 1:
+        stages = plan_rounds(recipe, output, overrides, rounds, settings)
     for check in (check_settings, refuse_changed):
         for stage in stages:
             check(stage)
     console = Console()
     started = time.monotonic()
     for number, stage in enumerate(stages, start=1):
-        title = f"{number}/{len(stages)} {stage.name}"
+        title = f"{number}/{len(stages)} {stage.title}"
         if stage.complete:
             console.rule(f"{title}: complete, skipped")
             continue
-        console.rule(f"{title} (rlsp {stage.command} --config {stage.config})")
+        shown = stage.model if stage.command == "harvest" else f"--config {stage.config}"
+        console.rule(f"{title} (rlsp {stage.command} {shown})")
         remember(stage)
         execute(stage)
-    evaluations = {stage.name.partition(" ")[2]: stage.folder for stage in stages if stage.command == "eval"}
-    trained = next(stage for stage in stages if stage.command == "grpo")
+    evaluations = {stage.title.partition(" ")[2]: stage.folder for stage in stages if stage.command == "eval"}
+    trained = [stage for stage in stages if stage.command == "grpo"][-1]
     report = write_report(output, recipe.name, evaluations, trained.folder / "trainer_state.json")
     console.rule("result")
     console.print(evaluation_table({name: load_evaluation(folder) for name, folder in evaluations.items()}))
@@ -124,6 +142,7 @@ def parse_run(arguments: list[str]) -> tuple[Path, Path, dict[str, list[str]]]:
     parser.add_argument("recipe", type=Path, help="recipe folder with grpo.yaml, eval.yaml and perhaps sft.yaml")
     parser.add_argument("--output_dir", type=Path, help="run folder; default runs/RECIPE-seedSEED")
     parser.add_argument("--seed", type=int, default=0, help="seed of every stage; default 0")
+    parser.add_argument("--rounds", type=int, help="rounds of self-play, with --rounds.FIELD VALUE; default 1")
     known, rest = parser.parse_known_args(arguments)
     overrides = {command: ["--seed", str(known.seed)] for command in ("sft", "grpo", "eval")}
     while rest:
@@ -203,13 +222,16 @@ def check_settings(stage: Stage) -> None:
         ConfigError: a field or a value that cannot work.
     """
     from trl_rlsp.commands.evaluating import parse_eval
+    from trl_rlsp.commands.harvest import parse_harvest
     from trl_rlsp.commands.training import parse_grpo, parse_sft
 
     if stage.complete:
         return
     environment = dict(os.environ)
+    parsers: dict[str, Callable[[list[str]], object]]
+    parsers = {"sft": parse_sft, "grpo": parse_grpo, "eval": parse_eval, "harvest": parse_harvest}
     try:
-        {"sft": parse_sft, "grpo": parse_grpo, "eval": parse_eval}[stage.command](stage.arguments()[1:])
+        parsers[stage.command](stage.arguments()[1:])
     finally:  # the parser sets the file's `env`, which is meant for that stage's process alone
         os.environ.clear()
         os.environ.update(environment)
@@ -226,6 +248,6 @@ def execute(stage: Stage) -> None:
     code = subprocess.run(command, env=environment, check=False).returncode
     if code != 0:
         raise StageError(
-            f"stage `{stage.name}` ended with status {code}; mend what it says above, and the same command goes "
+            f"stage `{stage.title}` ended with status {code}; mend what it says above, and the same command goes "
             "on from there"
         )

@@ -1,0 +1,1 @@
+"""Self-play: what a model found out in RL becomes the demonstrations of its next round."""

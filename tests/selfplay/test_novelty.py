@@ -1,0 +1,72 @@
+"""Known or new, by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.selfplay.novelty import Demonstrated, search_path
+
+PROBLEM = [{"role": "user", "content": "6 3 2 : 20"}]
+OTHER = [{"role": "user", "content": "1 2 3 : 6"}]
+LETTERS = "a b c d e f g h i j k l m n o p q r s t"  # 20 units, 13 8-grams
+
+
+def demonstrated(reasoning, prompt=PROBLEM, **kwargs):
+    return Demonstrated([{"prompt": prompt, "reasoning": reasoning}], **kwargs)
+
+
+class TestText:
+    def test_the_same_text(self):
+        known = demonstrated(r"6 * 3 = 18 | 18 + 2 = 20 ? 20 yes \boxed{ ( 6 * 3 ) + 2 }")
+        assert known.known(PROBLEM, "6 * 3 = 18 |  18 + 2 = 20 ? 20 YES") == "same text as a demonstration"
+
+    def test_of_another_problem_too(self):
+        assert demonstrated("a b c", OTHER).known(PROBLEM, "A b  c") == "same text as a demonstration"
+
+    def test_another_text(self):
+        assert demonstrated("a b c").known(PROBLEM, "a b d") is None
+        assert Demonstrated([]).known(PROBLEM, "a b c") is None
+
+
+class TestSearch:
+    def test_the_same_path_with_words_around_it(self):
+        known = demonstrated("6 + 3 = 9 | 9 + 2 = 11 ? 20 no | 6 * 3 = 18 | 18 + 2 = 20 ? 20 yes")
+        said = "Let me see\n6 + 3 = 9 | 9 + 2 = 11 ? 20 no | 6 * 3 = 18 | 18 + 2 = 20 ? 20 yes and that is all there is"
+        assert known.known(PROBLEM, said) == "same search as a demonstration"
+        assert known.known(OTHER, said) is None
+
+    def test_another_order_is_another_search(self):
+        known = demonstrated("6 + 3 = 9 ? 20 no | 6 * 3 = 18 ? 20 no", novelty=0)
+        assert known.known(PROBLEM, "6 * 3 = 18 ? 20 no | 6 + 3 = 9 ? 20 no") is None
+
+    def test_prose_has_no_path(self):
+        assert search_path("I add 6 and 3 and get 9, which is not 20.") == ()
+
+
+class TestOverlap:
+    def test_threshold(self):
+        # the last letter differs: 12 of 13 8-grams are known, 12/13 = 0.923
+        said = LETTERS[:-1] + "x"
+        assert demonstrated(LETTERS, novelty=0.2).known(PROBLEM, said) == "close to a demonstration"
+        assert demonstrated(LETTERS, novelty=0.08).known(PROBLEM, said) == "close to a demonstration"  # > 0.92
+        assert demonstrated(LETTERS, novelty=0.07).known(PROBLEM, said) is None  # not > 0.93
+
+    def test_half_new(self):
+        # the first ten letters are kept: 3 of 13 8-grams are known
+        said = "a b c d e f g h i j 0 1 2 3 4 5 6 7 8 9"
+        assert demonstrated(LETTERS).known(PROBLEM, said) is None
+        assert demonstrated(LETTERS, novelty=0.8).known(PROBLEM, said) == "close to a demonstration"
+
+    def test_only_the_same_problem(self):
+        assert demonstrated(LETTERS, OTHER).known(PROBLEM, LETTERS[:-1] + "x") is None
+
+    def test_zero_refuses_the_same_text_only(self):
+        known = demonstrated(LETTERS, novelty=0)
+        assert known.known(PROBLEM, LETTERS[2:]) is None  # all of its 8-grams are known
+        assert known.known(PROBLEM, LETTERS) == "same text as a demonstration"
+
+    @pytest.mark.parametrize("novelty", [-0.1, 1.1])
+    def test_range(self, novelty):
+        with pytest.raises(ConfigError, match=f"novelty is a share between 0 and 1, got {novelty}"):
+            Demonstrated([], novelty=novelty)

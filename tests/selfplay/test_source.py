@@ -1,0 +1,109 @@
+"""What a run wrote down about its data."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from trl_rlsp.commands.arguments import DemonstrationArguments, ProblemArguments
+from trl_rlsp.errors import ConfigError, DataError, SourceError
+from trl_rlsp.selfplay.source import (
+    demonstration_source,
+    evaluation_sources,
+    held_out_source,
+    problem_source,
+    source_from,
+)
+
+
+def remember(folder, *arguments):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "settings.json").write_text(json.dumps({"arguments": list(map(str, arguments))}))
+
+
+@pytest.fixture
+def stage(tmp_path):
+    """An RL stage, with SFT and evaluations beside it."""
+    (tmp_path / "grpo.yaml").write_text(
+        "model_name_or_path: m\nlearning_rate: 1.0e-3\ndataset: train.jsonl\nunique_problems: true\nenv: {A: 1}\n"
+        "dataset_columns: {problem: q}\ndataset_limit: 9\n"
+    )
+    (tmp_path / "sft.yaml").write_text("dataset: reasoning_gym:countdown\ndemonstrations: search\nmax_steps: 3\n")
+    (tmp_path / "eval.yaml").write_text("dataset: test.jsonl\nnum_samples: 4\n")
+    run = tmp_path / "run"
+    seed = ("--seed", "3")
+    remember(run / "rlsp", "grpo", "--config", tmp_path / "grpo.yaml", *seed, "--dataset_limit", "5", "--beta", "-1")
+    remember(run / "sft", "sft", "--config", tmp_path / "sft.yaml", "--search_per_problem", "4", *seed)
+    for name in ("eval_SFT", "eval_RLSP"):
+        remember(run / name, "eval", "--config", tmp_path / "eval.yaml", *seed)
+    return run / "rlsp"
+
+
+class TestProblems:
+    def test_the_file_and_its_overrides(self, stage):
+        wanted = ProblemArguments(
+            dataset="train.jsonl", unique_problems=True, dataset_columns={"problem": "q"}, dataset_limit=5
+        )
+        assert problem_source(stage) == wanted
+
+    def test_what_is_given_wins(self, stage):
+        assert problem_source(stage, ["--prompt_style", "compact"]).prompt_style == "compact"
+        other = problem_source(stage, ["--dataset", "other.jsonl"])  # nothing of the old one is left
+        assert other == ProblemArguments(dataset="other.jsonl")
+
+    def test_a_file_of_its_own(self, stage, tmp_path):
+        (tmp_path / "mine.yaml").write_text("dataset: mine.jsonl\n")
+        assert problem_source(stage, config=str(tmp_path / "mine.yaml")) == ProblemArguments(dataset="mine.jsonl")
+
+    def test_a_run_that_says_nothing(self, tmp_path):
+        assert problem_source(tmp_path) is None
+        assert problem_source(tmp_path, ["--dataset", "a.jsonl"]) == ProblemArguments(dataset="a.jsonl")
+
+    def test_an_evaluation(self, tmp_path):
+        settings = {"dataset": "a.jsonl", "dataset_columns": {"problem": "q"}, "seed": 1, "exclude": None}
+        (tmp_path / "metrics.json").write_text(json.dumps({"settings": settings}))
+        assert problem_source(tmp_path) == ProblemArguments(dataset="a.jsonl", dataset_columns={"problem": "q"})
+
+    def test_a_recipe_that_has_gone(self, stage, tmp_path):
+        (tmp_path / "grpo.yaml").unlink()
+        with pytest.raises(SourceError, match=r"grpo\.yaml', which is not there .* give it with --config, or the data"):
+            problem_source(stage)
+        assert problem_source(stage, ["--dataset", "a.jsonl"]).dataset == "a.jsonl"
+
+    @pytest.mark.parametrize("content", ["{", "[]", '{"arguments": 3}'])
+    def test_broken_settings(self, tmp_path, content):
+        (tmp_path / "settings.json").write_text(content)
+        with pytest.raises(DataError, match=r"settings\.json cannot be read: give the data set with --dataset"):
+            problem_source(tmp_path)
+
+    def test_an_unknown_field(self):
+        with pytest.raises(ConfigError, match="--datasets"):
+            source_from(ProblemArguments, [], ["--datasets", "x"])
+
+
+class TestBeside:
+    def test_demonstrations(self, stage):
+        wanted = DemonstrationArguments(
+            dataset="reasoning_gym:countdown", demonstrations="search", search_per_problem=4
+        )
+        assert demonstration_source(stage) == (wanted, 3)
+        assert demonstration_source(stage.parent) is None
+
+    def test_evaluations_once_each(self, stage):
+        assert evaluation_sources(stage) == [ProblemArguments(dataset="test.jsonl")]
+
+    def test_a_preset_is_what_it_stood_for(self, stage):
+        settings = {"dataset": "math-500", "preset": "math-500"}
+        (stage.parent / "eval_SFT" / "metrics.json").write_text(json.dumps({"settings": settings}))
+        assert {source.dataset for source in evaluation_sources(stage)} == {"math-500", "test.jsonl"}
+
+
+class TestHeldOut:
+    def test_names(self):
+        assert held_out_source("owner/set@test", "compact") == ProblemArguments(
+            dataset="owner/set", dataset_split="test"
+        )
+        assert held_out_source("reasoning_gym:countdown", "compact").prompt_style == "compact"
+        with pytest.raises(ConfigError, match="--exclude wants a source or SOURCE@SPLIT, got '@test'"):
+            held_out_source("@test", "task")
