@@ -18,21 +18,23 @@ if TYPE_CHECKING:
 class TokenBudget(TrainerCallback):
     """Counts sampled completion tokens and stops training when a budget is spent.
 
-    The step that crosses the budget is finished. Needs `logging_steps=1` and one generation a step. What reads the
+    The step that crosses the budget is finished. Needs `logging_steps=1`; updates that learn from the
+    completions of an earlier step log no lengths and count nothing. What reads the
     trainer's progress (`AlphaSchedule`) sees the share of the budget that is spent: `max_steps` is kept at the number
     of steps that the budget will last at the mean length so far, and never above the configured one.
 
     Args:
         budget: sampled completion tokens of the run.
-        completions: completions sampled in each step, over all processes.
+        completions: completions of each generation, over all processes.
+        updates: optimizer steps that learn from each generation.
 
     Attributes:
         tokens: tokens sampled so far.
     """
 
-    def __init__(self, budget: int, completions: int) -> None:
-        self.budget, self.completions = budget, completions
-        self.tokens = 0
+    def __init__(self, budget: int, completions: int, updates: int = 1) -> None:
+        self.budget, self.completions, self.updates = budget, completions, updates
+        self.tokens = self._generations = 0
         self._most_steps = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -53,14 +55,16 @@ class TokenBudget(TrainerCallback):
         if mean is None:
             return
         self.tokens += round(float(mean) * self.completions)
+        self._generations += 1
         state.log_history[-1]["sampled_tokens"] = self.tokens
         if kwargs.get("lr_scheduler") is not None:
             kwargs["lr_scheduler"].step()  # the trainer's own call came before this step's tokens were known
         if self.tokens >= self.budget:
             control.should_training_stop = True
         else:
-            lasts = math.ceil(state.global_step * self.budget / max(self.tokens, 1))
-            state.max_steps = min(max(lasts, state.global_step + 1), self._most_steps)
+            lasts = math.ceil(self._generations * self.updates * self.budget / max(self.tokens, 1))
+            beyond_next = state.global_step + self.updates + 1  # the trainer itself must not stop before the next count
+            state.max_steps = min(max(lasts, beyond_next), self._most_steps)
 
 
 def optimizers(

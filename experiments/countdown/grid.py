@@ -156,8 +156,9 @@ def _check_values(grid: Grid) -> None:
         raise ConfigError(f"budget counts sampled tokens and is at least 1, got {grid.budget!r}")
     if grid.learning_rates["seed"] in grid.seeds:
         raise ConfigError(f"the tuning seed {grid.learning_rates['seed']} is among the reported seeds; take another")
-    ends = list(grid.bands.values())
-    if not ends or ends[-1] is not None or any(a is None or a <= b for a, b in zip(ends[1:-1], ends, strict=False)):
+    *ends, last = grid.bands.values() or (0,)
+    known = [end for end in ends if end is not None]
+    if last is not None or known != sorted(set(known)) or len(known) < len(ends):
         raise ConfigError(f"bands are rising upper ends of difficulty, the last null, got {dict(grid.bands)!r}")
     for arm in grid.arms.values():
         if arm.trainer not in ("RLSPGRPOTrainer", "GRPOTrainer"):

@@ -101,7 +101,7 @@ def _accuracy(found: dict[str, Any], grid: Grid) -> None:
     axis.set_yticks(range(len(arms)), arms)
     axis.invert_yaxis()
     axis.set_xlabel("test problems solved, 95 % intervals over seeds and problems")
-    axis.legend(fontsize=7)
+    axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     _save(figure, grid, PLOTS[1])
 
 

@@ -7,13 +7,14 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trl_rlsp.errors import RLSPError
 
 if TYPE_CHECKING:
+    from countdown.budget import TokenBudget
     from countdown.grid import Arm, Grid
     from trl_rlsp.evaluation import ScoredSample
 
@@ -95,17 +96,15 @@ def execute(grid: Grid, run: Run) -> dict[str, Any]:
 def _trained(grid: Grid, arm: Arm, run: Run, train: Any) -> tuple[Any, Any, dict[str, Any]]:
     """(model, tokenizer, what training adds to the result)."""
     from countdown.arms import build_trainer
-    from countdown.budget import TokenBudget
     from trl_rlsp.generation import load_model
 
     if not arm.train:
         model, tokenizer = load_model(str(run.start), dtype="float32")
         if not grid.training.get("use_cpu"):
-            model = model.to("cuda")
+            torch_module: Any = model
+            torch_module.cuda()
         return model, tokenizer, {"sampled_tokens": 0, "steps": 0, "curve": {}}
-    settings = grid.training
-    completions = settings["per_device_train_batch_size"] * settings.get("gradient_accumulation_steps", 1)
-    counter = TokenBudget(run.budget, completions)
+    counter = token_budget(run.budget, {**grid.training, **(arm.training or {})})
     scratch = run.folder / "trainer"
     trainer = build_trainer(
         grid, arm, start=run.start, train=train, seed=run.seed, rate=run.rate or 0.0, counter=counter, folder=scratch
@@ -120,6 +119,16 @@ def _trained(grid: Grid, arm: Arm, run: Run, train: Any) -> tuple[Any, Any, dict
         raise DivergedError(f"{run.arm} with seed {run.seed} diverged at learning rate {run.rate}")
     done = {"sampled_tokens": counter.tokens, "steps": trainer.state.global_step}
     return trainer.model.eval(), trainer.processing_class, {**done, "curve": curve(trainer.state.log_history)}
+
+
+def token_budget(budget: int, training: Mapping[str, Any]) -> TokenBudget:
+    """The counter of a run, for one process with these arguments of the trainer's config."""
+    from countdown.budget import TokenBudget
+
+    accumulated = training.get("gradient_accumulation_steps", 1)
+    batches = training.get("steps_per_generation") or accumulated
+    updates = batches // accumulated * training.get("num_iterations", 1)
+    return TokenBudget(budget, training["per_device_train_batch_size"] * batches, updates)
 
 
 def _sampled(grid: Grid, run: Run, model: Any, tokenizer: Any, rows: Any) -> list[ScoredSample]:

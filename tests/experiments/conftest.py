@@ -34,7 +34,7 @@ def toy_of(path, *, numbers=3):
         "sft": str(ROOT / "recipes" / "quickstart" / "sft.yaml"),
         "overrides": {"max_steps": 2, "dataset": train, "search_per_problem": 1, "per_device_train_batch_size": 8},
     }
-    grid.update(budget=300, seeds=[0], report={"file": "results.md", "sections": ["grid.yaml"]})
+    grid.update(budget=600, seeds=[0], report={"file": "results.md", "sections": ["grid.yaml"]})
     grid["training"].update(
         per_device_train_batch_size=16, gradient_accumulation_steps=1, max_completion_length=16, use_cpu=True
     )

@@ -38,7 +38,8 @@ class TestCommittedGrid:
             given = {**grid.training, **(arm.training or {}), "use_cpu": True}
             config = RLSPGRPOConfig(output_dir=str(tmp_path), **given)
             assert config.num_generations == 8
-            assert config.steps_per_generation == config.gradient_accumulation_steps  # one generation a step
+            # a generation is not split within a step: then its lengths are logged once
+            assert config.steps_per_generation % config.gradient_accumulation_steps == 0
 
     def test_completions_are_as_long_in_training_as_in_evaluation(self, experiments, name):
         grid = load_grid(experiments / name)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from countdown.budget import TokenBudget, optimizers
+from countdown.runner import token_budget
 
 
 def log(counter, mean, *, step, scheduler=None, most=400):
@@ -21,6 +22,20 @@ def counter():
     counter = TokenBudget(1000, completions=10)
     counter.on_train_begin(None, SimpleNamespace(max_steps=400), None)
     return counter
+
+
+@pytest.mark.parametrize(
+    ("training", "completions", "updates"),
+    [
+        ({}, 16, 1),
+        ({"steps_per_generation": 2}, 32, 2),
+        ({"gradient_accumulation_steps": 4}, 64, 1),
+        ({"gradient_accumulation_steps": 4, "steps_per_generation": 8, "num_iterations": 3}, 128, 6),
+    ],
+)
+def test_what_a_generation_is(training, completions, updates):
+    counter = token_budget(1000, {"per_device_train_batch_size": 16, **training})
+    assert (counter.completions, counter.updates) == (completions, updates)
 
 
 class TestTokenBudget:
@@ -46,6 +61,17 @@ class TestTokenBudget:
         # 400 after 2, 450 after 3: ceil(3 * 1000 / 450) = 7
         log(counter, 20, step=2)
         assert log(counter, 5, step=3)[0].max_steps == 7
+
+    def test_the_trainer_does_not_stop_before_the_budget(self, counter):
+        # 990 of 1,000 after 1 step: 2 steps by the mean, but the second may be too short
+        assert log(counter, 99, step=1)[0].max_steps == 3
+
+    def test_two_updates_from_each_generation(self):
+        counter = TokenBudget(1000, completions=10, updates=2)
+        counter.on_train_begin(None, SimpleNamespace(max_steps=400), None)
+        # 200 of 1,000 in one generation of two steps: 5 generations, 10 steps
+        assert log(counter, 20, step=1)[0].max_steps == 10
+        assert log(counter, 70, step=3)[0].max_steps == 6  # 900 of 1,000: beyond the generation of step 5
 
     def test_never_above_the_configured_steps(self, counter):
         assert log(counter, 0.1, step=1)[0].max_steps == 400  # 1,000 steps by the mean

@@ -53,10 +53,12 @@ class TestGrid:
         figures = {"pass_at_1", "pass_at_8", "maj_at_8", "mean_tokens", "search_steps", "finished", "sampled_tokens"}
         assert {"arm", "seed", "by_difficulty", *figures} <= set(start)
         assert (start["sampled_tokens"], start["steps"]) == (0, 0)
-        # 16 completions of at most 16 tokens a step: 300 take two steps or more
-        assert 300 <= trained["sampled_tokens"] < 300 + 256
+        # 2 * 16 completions of at most 16 tokens a generation, each for two steps: 600 take two generations or more
+        assert 600 <= trained["sampled_tokens"] < 600 + 512
         assert trained["sampled_tokens"] == trained["curve"]["tokens"][-1]
-        assert trained["steps"] == len(trained["curve"]["accuracy"]) >= 2
+        generations = len(trained["curve"]["accuracy"])
+        assert generations >= 2
+        assert trained["steps"] == 2 * generations - 1  # the first update of the last one ends the run
         assert trained["curve"]["learning_rate"][0] == 3e-4
         mean, low, high = results["summary"]["sft"]["mean_tokens"]
         assert 0 < low <= mean <= high <= 16

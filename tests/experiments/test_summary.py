@@ -169,7 +169,7 @@ class TestSchedule:
     def test_tuning_is_the_same_for_every_trained_arm(self, grid, tmp_path):
         runs = schedule.tuning_runs(grid, tmp_path, "start")
         assert {run.arm for run in runs} == set(grid.arms) - {"sft"}
-        assert {(run.split, run.seed, run.budget) for run in runs} == {("validation", 100, 150)}  # half of 300
+        assert {(run.split, run.seed, run.budget) for run in runs} == {("validation", 100, 300)}  # half of 600
         assert len(runs) == 3 * (len(grid.arms) - 1)
 
     def test_tuned_rates_are_used(self, grid, tmp_path):
