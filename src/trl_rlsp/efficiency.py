@@ -107,6 +107,7 @@ def plot_curves(curves: Mapping[str, Sequence[Point]], path: Path) -> None:
         if len(points) == 1:  # a band of one point has no width
             axes.errorbar(tokens, mean, [[mean[0] - low[0]], [high[0] - mean[0]]], color=line.get_color(), capsize=3)
     axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("completion tokens per problem (k completions)")
     axes.set_ylabel("accuracy of the majority, %")
     axes.grid(alpha=0.3)

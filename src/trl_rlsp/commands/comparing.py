@@ -53,7 +53,9 @@ def difference_table(first: str, second: str, found: Mapping[str, Difference]) -
     from rich.table import Table
 
     problems = max(difference.problems for difference in found.values())
-    table = Table(caption=f"{problems} problems, paired; {NOTE}; * the interval leaves out 0")
+    table = Table(
+        caption=f"{problems} problems, paired; {NOTE}; differences of shares in points; * the interval leaves out 0"
+    )
     for column in ("", first, second, "difference", "left out"):
         table.add_column(column, justify="right" if column else "left")
     for name, entry in found.items():
