@@ -116,7 +116,7 @@ def run_budget(arguments: list[str]) -> None:
     plot_curves(curves, folder / "budget.png")
     if settings.document:
         write_into(Path(settings.document), numbers)
-    console.print(numbers, markup=False)
+    console.print(numbers, markup=False, soft_wrap=True)
     console.print(f"{folder}: budget.json, budget.md, budget.png, samples.jsonl")
 
 

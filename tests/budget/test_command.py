@@ -1,0 +1,91 @@
+"""`rlsp budget`: what it refuses before a model is loaded, and one call for real."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from trl_rlsp.commands.budget import BudgetArguments, check, run_budget
+from trl_rlsp.errors import ConfigError
+
+
+def given(**fields):
+    return BudgetArguments(**{"dataset": "problems.jsonl", "model_name_or_path": "m", "budgets": "8", **fields})
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("fields", "match"),
+        [
+            ({"model_name_or_path": None}, "no model: give --model_name_or_path PATH, or --models NAME=PATH"),
+            ({"models": ["sft"]}, r"models are NAME=PATH, each name once, got \['sft'\]"),
+            ({"models": ["a=x", "a=y"]}, "each name once"),
+            ({"budgets": ""}, "budgets are whole numbers of at least 1, such as 32,64,128, got ''"),
+            ({"budgets": "8,0"}, "got '8,0'"),
+            ({"budgets": "8,²"}, "got '8,²'"),
+            ({"votes": 1}, "votes are 0 or at least 2, at a temperature above 0, got 1 at 0.7"),
+            ({"votes": 4, "temperature": 0.0}, "got 4 at 0.0"),
+            ({"confidence": 0.4}, "confidence is above 0.5 and below 1, got 0.4"),
+            ({"dataset": None}, "no data"),
+        ],
+    )
+    def test_before_a_model_is_loaded(self, fields, match):
+        with pytest.raises(ConfigError, match=match):
+            check(given(**fields))
+
+
+def test_read():
+    settings = given(models=["a=x=1", "b=y"], budgets="64, 8,8", ends=[])
+    assert settings.named_models() == {"a": "x=1", "b": "y"}
+    assert settings.budget_list() == [8, 64]
+    assert settings.wording().ends is None
+    assert given(model_name_or_path="runs/sft").named_models() == {"sft": "runs/sft"}
+
+
+@pytest.fixture
+def call(tmp_path, taught_folder, monkeypatch):
+    """Run the command on the taught model's two problems; returns its folder."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    rows = [{"problem": "8 1 9 : 72", "answer": "72"}, {"problem": "1 2 : 3", "answer": "3"}]
+    (tmp_path / "problems.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "eval.yaml").write_text(
+        "dataset: problems.jsonl\nsystem_prompt: none\ndtype: float32\ntemperature: 1.0\nmax_new_tokens: 20\n"
+    )
+    (tmp_path / "doc.md").write_text("<!-- numbers: begin -->\n<!-- numbers: end -->\n")
+
+    def run(*arguments):
+        models = [f"{name}={taught_folder}" for name in ("first", "second")]
+        run_budget(["--config", "eval.yaml", "--output_dir", "out", "--models", *models, *arguments])
+        return tmp_path / "out"
+
+    return run
+
+
+def test_for_real(call):
+    folder = call(
+        *("--budgets", "1,9", "--at_least", "--continuation", "|", "--settled", "yes", "--answer_tokens", "4"),
+        *("--votes", "3", "--num_samples", "2", "--document", "doc.md"),
+    )
+    found = json.loads((folder / "budget.json").read_text())
+    points = [(p["model"], p["mode"], p["budget"]) for p in found["points"]]
+    modes = [("at most", 1), ("at most", 9), ("forced", 1), ("forced", 9), ("free", None)]
+    assert points == [(name, *mode) for name in ("first", "second") for mode in modes]
+    by_mode = {(p["mode"], p["budget"]): p for p in found["points"]}
+    assert by_mode["at most", 1]["cut"] == 1.0  # no completion answers after one token
+    # 1 of reasoning, the box, 4 of answer and the end token at most
+    assert by_mode["at most", 1]["figures"]["tokens"]["mean"] <= 7
+    assert {name: [saving["rule"] for saving in savings] for name, savings in found["votes"].items()} == {
+        name: ["unbeatable", "adaptive consistency, 0.95", "3 of the last 4 agree"] for name in ("first", "second")
+    }
+    samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+    assert len(samples) == 2 * 5 * 2 * 2  # models, points, problems, samples
+    numbers = (folder / "budget.md").read_text()
+    assert numbers in (folder.parent / "doc.md").read_text()
+    assert (folder / "budget.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_wording_that_cannot_work_is_found_before_sampling(call):
+    with pytest.raises(ConfigError, match="continuation must be words of the tokenizer's vocabulary, but 'Wait'"):
+        call("--budgets", "8", "--at_least")
