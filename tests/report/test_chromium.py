@@ -6,6 +6,7 @@ Needs Chromium on the machine, and playwright: pip install --group browser.
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import time
 
@@ -110,7 +111,7 @@ class TestLarge:
         assert page.locator(".pair").count() == 20  # rendered on demand
         started = time.monotonic()
         page.fill("#search", "RLSP-1234 ")
-        page.wait_for_function("document.querySelector('#status').textContent.startsWith('1 of')")
+        page.locator("#status", has_text=re.compile("^1 of")).wait_for()
         searched = time.monotonic() - started
         assert "Problem text 1234 ?" in page.inner_text(".pair")
         assert page.inner_text("mark.found").strip() == "RLSP-1234"
@@ -175,10 +176,12 @@ CONTRAST = """(selector) => {
   let behind = node;
   while (behind && numbers(getComputedStyle(behind).backgroundColor)[3] === 0) behind = behind.parentElement;
   const light = (colour) => {
-    const [r, g, b] = numbers(colour).map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const curve = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = numbers(colour).map((v) => curve(v / 255));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
-  const pair = [light(getComputedStyle(node).color), light(getComputedStyle(behind).backgroundColor)].sort((a, b) => b - a);
+  const pair = [light(getComputedStyle(node).color), light(getComputedStyle(behind).backgroundColor)];
+  pair.sort((a, b) => b - a);
   return (pair[0] + 0.05) / (pair[1] + 0.05);
 }"""
 
@@ -188,9 +191,9 @@ class TestInjection:
         path = tmp_path / "index.html"
         path.write_text(render(build([nasty_run])), encoding="utf-8")
         page = visit(path)
-        for outcome in ("all", "unknown"):
-            page.select_option("#outcome", outcome)
         page.select_option("#left", index=2)
+        for outcome in ("right", "wrong", "all"):
+            page.select_option("#outcome", outcome)
         page.wait_for_timeout(300)
         assert page.evaluate("window.hacked") is None
         assert page.errors == []
@@ -203,12 +206,12 @@ class TestInjection:
         path = tmp_path / "index.html"
         path.write_text(render(build([nasty_run])), encoding="utf-8")
         page = visit(path)
-        page.evaluate(
-            "document.body.insertAdjacentHTML('beforeend', '<img src=\"https://example.org/x.png\" onerror=\"window.hacked = 5\">')"
-        )
-        page.evaluate(
+        image = '<img src="https://example.org/x.png" onerror="window.hacked = 5">'
+        page.evaluate("(html) => document.body.insertAdjacentHTML('beforeend', html)", image)
+        added = (
             "const s = document.createElement('script'); s.textContent = 'window.hacked = 6'; document.body.append(s)"
         )
+        page.evaluate(added)
         page.wait_for_timeout(300)
         assert page.evaluate("window.hacked") is None
         assert any("Content Security Policy" in error for error in page.errors)
