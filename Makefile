@@ -17,7 +17,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[gym,judge]" --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[gym,judge,report]" --group dev
 	touch $@
 
 quickstart: $(INSTALLED)
@@ -39,7 +39,7 @@ test-lowest:
 	sed 's/^trl==.*/trl==$(LOWEST_TRL)/' constraints.txt > $(VENV)-lowest/constraints.txt
 	$(VENV)-lowest/bin/pip install --quiet --upgrade "pip>=25.1"
 	$(VENV)-lowest/bin/pip install --quiet --constraint $(VENV)-lowest/constraints.txt torch
-	$(VENV)-lowest/bin/pip install --quiet --constraint $(VENV)-lowest/constraints.txt --editable ".[gym,judge]" --group dev
+	$(VENV)-lowest/bin/pip install --quiet --constraint $(VENV)-lowest/constraints.txt --editable ".[gym,judge,report]" --group dev
 	$(TEST_ENV) $(VENV)-lowest/bin/pytest tests/trainers tests/rewards tests/test_public_api.py $(ARGS)
 
 clean:
