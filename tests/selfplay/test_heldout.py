@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trl_rlsp.selfplay.heldout import HeldOut
 
@@ -45,6 +47,23 @@ class TestText:
 
     def test_prompts_as_text(self):
         assert HeldOut([{"prompt": "a b"}]).has(asked("A b"))
+
+
+TEXTS = st.lists(st.text("ab c", min_size=1, max_size=30).filter(str.strip), min_size=1, max_size=5)
+
+
+class TestProperties:
+    @given(TEXTS)
+    def test_everything_held_out_is_found(self, texts):
+        held_out = HeldOut([asked(text) for text in texts])
+        assert all(held_out.has(asked(text)) and held_out.has(asked(f"  {text.upper()}\n")) for text in texts)
+
+    @given(TEXTS, TEXTS)
+    def test_it_makes_no_difference_which_set_is_held_out(self, some, others):
+        def contaminated(held_out, rows):
+            return any(HeldOut([asked(text) for text in held_out]).has(asked(text)) for text in rows)
+
+        assert contaminated(some, others) == contaminated(others, some)
 
 
 class TestGenerated:

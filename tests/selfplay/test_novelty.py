@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.selfplay.novelty import Demonstrated, search_path
@@ -23,6 +25,11 @@ class TestText:
 
     def test_of_another_problem_too(self):
         assert demonstrated("a b c", OTHER).known(PROBLEM, "A b  c") == "same text as a demonstration"
+
+    @given(st.lists(st.text("ab c1", min_size=1, max_size=20).filter(str.strip), min_size=1, max_size=5))
+    def test_no_demonstration_is_new(self, texts):
+        known = Demonstrated([{"prompt": PROBLEM, "reasoning": f"{text} \\boxed{{7}}"} for text in texts])
+        assert all(known.known(OTHER, text.upper()) for text in texts)
 
     def test_another_text(self):
         assert demonstrated("a b c").known(PROBLEM, "a b d") is None
