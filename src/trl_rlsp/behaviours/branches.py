@@ -8,28 +8,48 @@ from dataclasses import dataclass, field
 COMMUTATIVE = ("+", "*")
 
 
+@dataclass(frozen=True)
+class Made:
+    """A number with the expression that made it.
+
+    Attributes:
+        value: the number.
+        text: the expression, in brackets unless it is a number of the problem.
+        key: the same with the operands of + and * in one order, equal for attempts that differ in nothing else.
+    """
+
+    value: int
+    text: str
+    key: str
+
+
 @dataclass
 class Branch:
     """A point of the search.
 
     Attributes:
-        terms: the numbers left, each with the expression that made it.
+        terms: the numbers left.
         tried: operations already tried here.
     """
 
-    terms: list[tuple[int, str]]
+    terms: list[Made]
     tried: set[tuple[int, str, int]] = field(default_factory=set)
 
-    def take(self, left: int, right: int) -> tuple[str, str, list[tuple[int, str]]] | None:
-        """(expression of `left`, of `right`, the terms beside them), or `None` where they are not both here."""
+    def has(self, left: int, right: int) -> bool:
+        """Whether both numbers are here, twice if they are equal."""
+        values = [term.value for term in self.terms]
+        return left in values and right in values and (left != right or values.count(left) > 1)
+
+    def take(self, left: int, right: int) -> tuple[Made, Made, list[Made]] | None:
+        """(`left`, `right`, the terms beside them), or `None` where they are not both here."""
         rest = list(self.terms)
-        texts = []
+        taken = []
         for value in (left, right):
-            place = next((i for i, term in enumerate(rest) if term[0] == value), None)
+            place = next((i for i, term in enumerate(rest) if term.value == value), None)
             if place is None:
                 return None
-            texts.append(rest.pop(place)[1])
-        return texts[0], texts[1], rest
+            taken.append(rest.pop(place))
+        return taken[0], taken[1], rest
 
 
 @dataclass(frozen=True)
@@ -37,11 +57,11 @@ class Placed:
     """Where a step stands in the search.
 
     Attributes:
-        expression: the step with its operands written out in the given numbers; operands of + and * in one order.
+        made: the step with its operands written out in the given numbers.
         turned_back: it stands at an earlier open branch than the step before it led to.
     """
 
-    expression: str
+    made: Made
     turned_back: bool
 
 
@@ -53,7 +73,7 @@ class Branches:
     """
 
     def __init__(self, numbers: Iterable[int]) -> None:
-        self.open = [Branch([(number, str(number)) for number in numbers])]
+        self.open = [Branch([Made(number, str(number), str(number)) for number in numbers])]
 
     def place(self, left: int, op: str, right: int, result: int, *, attempt: bool) -> Placed | None:
         """Put the step `left op right = result` where it belongs: the deepest branch that has both numbers.
@@ -65,25 +85,28 @@ class Branches:
             Its place, or `None` if no open branch has both numbers.
         """
         depth = self._depth(left, op, right, attempt)
-        if depth is None:
+        taken = None if depth is None else self.open[depth].take(left, right)
+        if depth is None or taken is None:
             return None
         turned_back = depth < len(self.open) - 1
         del self.open[depth + 1 :]
-        branch = self.open[depth]
-        first, second, rest = branch.take(left, right) or ("", "", [])
-        branch.tried.add((left, op, right))
-        if op in COMMUTATIVE and second < first:
-            first, second = second, first
-        expression = f"( {first} {op} {second} )"
+        self.open[depth].tried.add((left, op, right))
+        made = _combined(taken[0], op, taken[1], result)
         if not attempt:
-            self.open.append(Branch([(result, expression), *rest]))
-        return Placed(expression, turned_back)
+            self.open.append(Branch([made, *taken[2]]))
+        return Placed(made, turned_back)
 
     def _depth(self, left: int, op: str, right: int, attempt: bool) -> int | None:
-        fitting = [
-            depth
-            for depth in range(len(self.open) - 1, -1, -1)
-            if (attempt or len(self.open[depth].terms) > 2) and self.open[depth].take(left, right) is not None
-        ]
-        untried = [depth for depth in fitting if (left, op, right) not in self.open[depth].tried]
-        return next(iter(untried or fitting), None)
+        fallback = None
+        for depth in range(len(self.open) - 1, -1, -1):
+            branch = self.open[depth]
+            if (attempt or len(branch.terms) > 2) and branch.has(left, right):
+                if (left, op, right) not in branch.tried:
+                    return depth
+                fallback = depth if fallback is None else fallback
+        return fallback
+
+
+def _combined(left: Made, op: str, right: Made, result: int) -> Made:
+    keys = sorted([left.key, right.key]) if op in COMMUTATIVE else [left.key, right.key]
+    return Made(result, f"( {left.text} {op} {right.text} )", f"( {keys[0]} {op} {keys[1]} )")

@@ -20,7 +20,7 @@ MAX_CANDIDATES = 64
 
 _STATED = re.compile(
     r"\b(?:answer|result|total)(?: (?:is|would be|should be|must be|becomes|comes to)|:)(?: then| now| simply)?[ \n]*"
-    r"(?P<answer>[^\n]{1,120})",
+    r"(?=(?P<answer>[^\n]{1,120}))",
     re.IGNORECASE,
 )
 _END = re.compile(r"[.;!?](?=\s|$)|,(?=\s)|\s(?:because|since|which|so|and|but|not|or)\b")

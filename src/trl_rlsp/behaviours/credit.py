@@ -2,12 +2,13 @@
 
 A cue costs a model two words, so a cue alone is worth nothing. What counts in prose:
 
-- the cue's sentence says something of its own: `substance` new units of text beside the cue;
-- `spacing` new units lie between it and the occurrence counted before it, and `spacing` follow it before the answer;
+- the cue's sentence says something of its own: `SUBSTANCE` new units of content;
+- `spacing` of these lie between it and the occurrence counted before it;
 - the same wording counts once, and a sentence counts for one behaviour only.
 
-New is what `trl_rlsp.rewards.guards` calls novel: in no n-gram and no sentence that the prompt or the text before it
-had. In a written-out search, where truth can be checked, a step counts if it is new, right and rightly judged.
+Content is what is neither punctuation nor a word that a cue may start with, function words among them.
+New is what stands in no n-gram and no sentence that the prompt or the text before it had. In a written-out search,
+where truth can be checked, a step counts if it is new, right and rightly judged.
 """
 
 from __future__ import annotations
@@ -17,24 +18,27 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from trl_rlsp.behaviours.counting import behaviours_of_step
+from trl_rlsp.behaviours.cues import CUES
 from trl_rlsp.behaviours.kinds import Behaviour
 from trl_rlsp.behaviours.prose import find_in_prose
 from trl_rlsp.behaviours.search_trace import read_search
 from trl_rlsp.rewards.guards import units, visible
 
 SUBSTANCE = 4
-"""New units that a cue's sentence must hold beside the cue."""
+"""New units of content that a cue's sentence must hold."""
+
+_MARKS = frozenset(".,;:!?()[]{}\"'|$\\")
 
 _SENTENCE = re.compile(r"[^.!?;\n]*(?:[.!?;](?!\s|$)[^.!?;\n]*)*(?:[.!?;]|\n|$)")
 
 
-def credited(reasoning: str, *, prompt: str = "", spacing: int = 20, ngram: int = 6) -> list[Behaviour]:
+def credited(reasoning: str, *, prompt: str = "", spacing: int = 8, ngram: int = 6) -> list[Behaviour]:
     """The occurrences in `reasoning` that count, in order of place.
 
     Args:
         reasoning: what stands before the final answer.
         prompt: text copied from it is not new.
-        spacing: new units of text that must lie between two occurrences that count.
+        spacing: new units of content that must lie between two occurrences that count.
         ngram: length of the repeated n-grams that are not new, in units.
 
     Returns:
@@ -71,8 +75,7 @@ def _credited_prose(text: str, prompt: str, spacing: int, ngram: int) -> list[Be
         sentence = bisect_right(starts, behaviour.start) - 1
         wording = units(text[behaviour.start : behaviour.end])
         before = upto[sentence]
-        spaced = before - last >= spacing and upto[-1] - before >= spacing
-        if spaced and fresh[sentence] - len(wording) >= SUBSTANCE and tuple(wording) not in wordings:
+        if before - last >= spacing and fresh[sentence] >= SUBSTANCE and tuple(wording) not in wordings:
             kept.append(behaviour)
             wordings.add(tuple(wording))
             last = before
@@ -80,9 +83,9 @@ def _credited_prose(text: str, prompt: str, spacing: int, ngram: int) -> list[Be
 
 
 def _fresh(sentences: list[list[str]], before: list[str], ngram: int) -> list[int]:
-    """New units of each sentence."""
+    """New units of content in each sentence."""
     sequence = [unit for sentence in sentences for unit in sentence]
-    fresh = [True] * len(sequence)
+    fresh = [unit not in _MARKS and unit not in CUES for unit in sequence]
     grams = {tuple(before[i : i + ngram]) for i in range(len(before) - ngram + 1)}
     for i in range(len(sequence) - ngram + 1):
         gram = tuple(sequence[i : i + ngram])

@@ -145,8 +145,6 @@ def read_search(text: str, numbers: Sequence[int] | None = None) -> SearchTrace:
             step = _whole_step(match, bool(inner - groups), seen)
             inner = groups
         steps.append(step)
-        if step.is_attempt:
-            seen.add(step.expression)
     return SearchTrace(tuple(steps))
 
 
@@ -171,18 +169,23 @@ def _operation_step(match: re.Match[str], operation: re.Match[str], branches: Br
     attempt = match["claim"] is not None
     placed = branches.place(int(operation[1]), operation[2], int(operation[3]), int(match["result"]), attempt=attempt)
     if placed is None:
-        return _step(match, operation[0], turned_back=False, stray=True, seen=seen)
-    return _step(match, placed.expression, turned_back=placed.turned_back, stray=False, seen=seen)
+        return _step(match, operation[0], operation[0], turned_back=False, stray=True, seen=seen)
+    return _step(match, placed.made.text, placed.made.key, turned_back=placed.turned_back, stray=False, seen=seen)
 
 
 def _whole_step(match: re.Match[str], left_a_branch: bool, seen: set[str]) -> SearchStep:
     """An attempt written as one expression; it turned back if a bracket of the attempt before is gone."""
     written = " ".join(match["expression"].split())
-    return _step(match, written, turned_back=left_a_branch, stray=False, seen=seen)
+    return _step(match, written, written, turned_back=left_a_branch, stray=False, seen=seen)
 
 
-def _step(match: re.Match[str], expression: str, *, turned_back: bool, stray: bool, seen: set[str]) -> SearchStep:
+def _step(
+    match: re.Match[str], expression: str, key: str, *, turned_back: bool, stray: bool, seen: set[str]
+) -> SearchStep:
     attempt = match["claim"] is not None
+    repeated = attempt and key in seen
+    if attempt:
+        seen.add(key)
     return SearchStep(
         start=match.start("expression"),
         end=match.end(),
@@ -193,6 +196,6 @@ def _step(match: re.Match[str], expression: str, *, turned_back: bool, stray: bo
         claim=match["claim"] == HIT if attempt else None,
         compared=match.start("comparison") + 1 if attempt else match.end(),
         turned_back=turned_back,
-        repeated=attempt and expression in seen,
+        repeated=repeated,
         stray=stray,
     )

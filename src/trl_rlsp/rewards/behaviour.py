@@ -27,14 +27,14 @@ class BehaviourExploration:
         kinds: the behaviours paid for, of `trl_rlsp.behaviours.KINDS`.
         cap: occurrences of one behaviour that are paid for.
         half: occurrences that earn half of a behaviour's share.
-        spacing: new units of text between two occurrences that count.
+        spacing: new units of content between two occurrences that count.
         ngram: repeated n-grams of this many units are not new.
 
     Raises:
         ConfigError: an unknown kind or one given twice, no kind, or a number out of range.
 
     Example:
-        >>> reward = BehaviourExploration(["verification"], spacing=5)
+        >>> reward = BehaviourExploration(["verification"], spacing=4)
         >>> reward(completions=["Let me check: 3 times 4 is 12 . \\boxed{12}", "Let me check. \\boxed{12}"])
         [0.5, 0.0]
     """
@@ -48,7 +48,7 @@ class BehaviourExploration:
         *,
         cap: int = 4,
         half: float = 1.0,
-        spacing: int = 20,
+        spacing: int = 8,
         ngram: int = 6,
     ) -> None:
         if not kinds or not set(kinds) <= set(KINDS) or len(set(kinds)) < len(kinds):
@@ -58,7 +58,7 @@ class BehaviourExploration:
         if not (math.isfinite(half) and half > 0):
             raise ConfigError(f"half is a number of occurrences, positive and finite, got {half!r}")
         if spacing < 1:
-            raise ConfigError(f"spacing is a length in units of text, at least 1, got {spacing!r}")
+            raise ConfigError(f"spacing is a length in units of content, at least 1, got {spacing!r}")
         if ngram < 2:
             raise ConfigError(f"ngram is at least 2, got {ngram!r}")
         self.kinds, self.cap, self.half, self.spacing, self.ngram = tuple(kinds), cap, float(half), spacing, ngram
