@@ -43,6 +43,20 @@ class TestRunFolder:
             ("4", 0, None),
         ]
 
+    def test_what_the_evaluation_itself_writes(self, tmp_path):
+        from trl_rlsp.evaluation import ScoredSample, save_evaluation, summarise
+
+        samples = [ScoredSample(i, "text", 5 + i, True, 0, float(i), "match") for i in range(2)]
+        save_evaluation(summarise(samples), samples, tmp_path / "eval_RLSP", {"dataset": "hub/set"})
+        (evaluated,) = read_run(tmp_path).evaluations
+        assert {"pass_at_1", "tokens", "finished"} <= evaluated.figures.keys()
+        assert evaluated.figures["tokens"].mean == 5.5
+        assert [(c.problem, c.score, c.tokens, c.finished) for c in evaluated.completions] == [
+            ("0", 0.0, 5, True),
+            ("1", 1.0, 6, True),
+        ]
+        assert evaluated.problem_set[0] == "hub/set"
+
     def test_samples_as_parquet(self, tmp_path, write_evaluation):
         import pandas as pd
 
