@@ -35,21 +35,20 @@ class Branch:
     terms: list[Made]
     tried: set[tuple[int, str, int]] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self.values = [term.value for term in self.terms]
+
     def has(self, left: int, right: int) -> bool:
         """Whether both numbers are here, twice if they are equal."""
-        values = [term.value for term in self.terms]
+        values = self.values
         return left in values and right in values and (left != right or values.count(left) > 1)
 
-    def take(self, left: int, right: int) -> tuple[Made, Made, list[Made]] | None:
-        """(`left`, `right`, the terms beside them), or `None` where they are not both here."""
-        rest = list(self.terms)
-        taken = []
-        for value in (left, right):
-            place = next((i for i, term in enumerate(rest) if term.value == value), None)
-            if place is None:
-                return None
-            taken.append(rest.pop(place))
-        return taken[0], taken[1], rest
+    def take(self, left: int, right: int) -> tuple[Made, Made, list[Made]]:
+        """(`left`, `right`, the terms beside them) where `has` says that both are here."""
+        first = self.values.index(left)
+        second = self.values.index(right, first + 1) if left == right else self.values.index(right)
+        rest = [term for place, term in enumerate(self.terms) if place not in (first, second)]
+        return self.terms[first], self.terms[second], rest
 
 
 @dataclass(frozen=True)
@@ -85,15 +84,15 @@ class Branches:
             Its place, or `None` if no open branch has both numbers.
         """
         depth = self._depth(left, op, right, attempt)
-        taken = None if depth is None else self.open[depth].take(left, right)
-        if depth is None or taken is None:
+        if depth is None:
             return None
+        first, second, rest = self.open[depth].take(left, right)
         turned_back = depth < len(self.open) - 1
         del self.open[depth + 1 :]
         self.open[depth].tried.add((left, op, right))
-        made = _combined(taken[0], op, taken[1], result)
+        made = _combined(first, op, second, result)
         if not attempt:
-            self.open.append(Branch([made, *taken[2]]))
+            self.open.append(Branch([made, *rest]))
         return Placed(made, turned_back)
 
     def _depth(self, left: int, op: str, right: int, attempt: bool) -> int | None:

@@ -98,7 +98,7 @@ def answer_changes(text: str, is_right: Callable[[list[str]], Sequence[float | N
             with fewer than two different answers in a row.
 
     Example:
-        >>> found = answer_changes("The answer is 12. No, wait. \boxed{13}", lambda a: [float(x == "13") for x in a])
+        >>> found = answer_changes("The answer is 12. No, wait. \\boxed{13}", lambda a: [float(x == "13") for x in a])
         >>> found.candidates, found.wrong_to_right, found.right_to_wrong
         (('12', '13'), 1, 0)
     """
