@@ -130,11 +130,11 @@ class TestEffort:
 
 class TestTable:
     def test_rows(self, make_run):
-        figures = {"pass_at_1": Estimate(0.5, 0.25, 0.75), "maj_at_4": Estimate(1.0, 1.0, 1.0)}
+        figures = {"pass_at_1": Estimate(0.5, 0.25, 0.75), "maj@4": Estimate(1.0, 1.0, 1.0)}
         before = Evaluated("SFT", figures, {}, [Completion("0", "", 0.0), Completion("1", "", None)])
         after = Evaluated("RLSP", figures, {}, [Completion("0", "", 1.0), Completion("1", "", 1.0)])
         run = make_run(evaluations=[before, after])
-        assert columns([run]) == ["pass_at_1", "maj_at_4"]
+        assert columns([run]) == ["pass_at_1", "maj@4"]
         first, _, difference = rows([run])
         assert (first.name, first.note) == ("SFT", "2 problems, 2 completions, 1 not scorable")
         assert first.cells == ["50.0 % [25.0, 75.0]", "100.0 % [100.0, 100.0]"]

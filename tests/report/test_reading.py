@@ -44,10 +44,13 @@ class TestRunFolder:
         ]
 
     def test_what_the_evaluation_itself_writes(self, tmp_path):
+        from dataclasses import replace
+
         from trl_rlsp.evaluation import ScoredSample, save_evaluation, summarise
 
         samples = [ScoredSample(i, "text", 5 + i, True, 0, float(i), "match") for i in range(2)]
-        save_evaluation(summarise(samples), samples, tmp_path / "eval_RLSP", {"dataset": "hub/set"})
+        figures = replace(summarise(samples), pass_at={4: Estimate(0.5, 0.4, 0.6)}, problems_hash="abc")
+        save_evaluation(figures, samples, tmp_path / "eval_RLSP", {"dataset": "hub/set"})
         (evaluated,) = read_run(tmp_path).evaluations
         assert {"pass_at_1", "tokens", "finished"} <= evaluated.figures.keys()
         assert evaluated.figures["tokens"].mean == 5.5
@@ -55,7 +58,8 @@ class TestRunFolder:
             ("0", 0.0, 5, True),
             ("1", 1.0, 6, True),
         ]
-        assert evaluated.problem_set[0] == "hub/set"
+        assert evaluated.figures["pass@4"] == Estimate(0.5, 0.4, 0.6)
+        assert evaluated.problem_set == ("abc",)
 
     def test_samples_as_parquet(self, tmp_path, write_evaluation):
         import pandas as pd
@@ -83,6 +87,19 @@ class TestRunFolder:
         with open(path, "a") as file:
             file.write('{"problem": "3 + 3 ?", "answer": "6"}\n')  # no longer the set that was evaluated
         assert [c.prompt for c in read_run(tmp_path / "run").evaluations[0].completions] == ["", ""]
+
+    def test_problems_that_changed_are_not_shown(self, tmp_path, write_evaluation):
+        from trl_rlsp import load_problems
+        from trl_rlsp.fingerprint import problems_hash
+
+        path = tmp_path / "problems.jsonl"
+        path.write_text('{"problem": "1 + 1 ?", "answer": "2"}\n')
+        estimate = {"mean": 0.5, "low": 0.4, "high": 0.6}
+        made = {"problems_hash": problems_hash(load_problems(str(path))), "pass_at_1": estimate}
+        write_evaluation(tmp_path / "run" / "eval_SFT", [(0, "text", 1.0)], {"dataset": str(path)}, **made)
+        assert [c.prompt for c in read_run(tmp_path / "run").evaluations[0].completions] == ["1 + 1 ?"]
+        path.write_text('{"problem": "1 + 2 ?", "answer": "3"}\n')  # as many, but others
+        assert [c.prompt for c in read_run(tmp_path / "run").evaluations[0].completions] == [""]
 
 
 class TestTrainerFolder:

@@ -53,6 +53,11 @@ def token_value(completion: Completion) -> float | None:
     return None if completion.tokens is None else float(completion.tokens)
 
 
+def steps_value(completion: Completion) -> float | None:
+    """The attempts of a written-out search."""
+    return None if completion.search_steps is None else float(completion.search_steps)
+
+
 def finished_value(completion: Completion) -> float | None:
     """1.0 with a final answer, 0.0 without."""
     return None if completion.finished is None else float(completion.finished)

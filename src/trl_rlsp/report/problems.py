@@ -1,7 +1,7 @@
 """The text of an evaluation's problems, where its samples don't hold it: loaded again, from local sources only.
 
 A generator with its seed gives the same problems again, and a file is read again; nothing is fetched. If the source
-no longer gives as many problems as were evaluated, its texts are not used.
+no longer gives the problems that were evaluated, its texts are not used.
 """
 
 from __future__ import annotations
@@ -29,14 +29,13 @@ def _with_prompts(evaluated: Evaluated, loaded: dict[tuple[str, ...], list[str]]
     if key not in loaded:
         loaded[key] = load_texts(evaluated)
     texts = loaded[key]
-    if len(texts) != len({completion.problem for completion in evaluated.completions}):
-        return evaluated
     return replace(evaluated, completions=[_prompted(completion, texts) for completion in evaluated.completions])
 
 
 def load_texts(evaluated: Evaluated) -> list[str]:
     """What the user asks in each problem, in order; empty if the source is not local or cannot be read."""
     from trl_rlsp.commands.arguments import ProblemArguments
+    from trl_rlsp.fingerprint import problems_hash
     from trl_rlsp.report.logged import user_text
 
     source = evaluated.settings.get("dataset")
@@ -45,9 +44,14 @@ def load_texts(evaluated: Evaluated) -> list[str]:
     known = {field.name for field in fields(ProblemArguments)}
     settings = {name: value for name, value in evaluated.settings.items() if name in known}
     try:
-        return [user_text(prompt) for prompt in ProblemArguments(**settings).load()["prompt"]]
+        problems = ProblemArguments(**settings).load()
     except RLSPError:
         return []
+    if evaluated.problems_hash:
+        same = problems_hash(problems) == evaluated.problems_hash
+    else:
+        same = len(problems) == len({completion.problem for completion in evaluated.completions})
+    return [user_text(prompt) for prompt in problems["prompt"]] if same else []
 
 
 def _prompted(completion: Completion, texts: Sequence[str]) -> Completion:

@@ -7,7 +7,6 @@ a file that is there and cannot be read is an error.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from trl_rlsp.errors import DataError, SourceError
 from trl_rlsp.report.logged import read_completions
 from trl_rlsp.report.problems import with_prompts
-from trl_rlsp.report.run import Completion, Evaluated, Run
+from trl_rlsp.report.run import Completion, Evaluated, Run, natural
 from trl_rlsp.statistics import Estimate
 
 ORDER = ("start", "base", "SFT", "RLSP")
@@ -110,14 +109,28 @@ def read_evaluation(folder: Path) -> Evaluated:
     path = samples_file(folder)
     rows = _rows(path) if path else []
     try:
-        estimates = {k: Estimate(**v) for k, v in figures.items() if _is_estimate(v)}
+        estimates = {k: Estimate(**v) for k, v in _flat(figures).items() if _is_estimate(v)}
         completions = _samples(rows)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{folder} is no evaluation that can be read: run `rlsp eval` again ({error!r})") from error
     settings = figures.get("settings")
     return Evaluated(
-        folder.name.removeprefix("eval_"), estimates, settings if isinstance(settings, dict) else {}, completions
+        name=folder.name.removeprefix("eval_"),
+        figures=estimates,
+        settings=settings if isinstance(settings, dict) else {},
+        completions=completions,
+        problems_hash=str(figures.get("problems_hash") or ""),
     )
+
+
+def _flat(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures, with `pass_at: {4: ...}` as `pass@4`."""
+    counted = {
+        f"{name.removesuffix('_at')}@{k}": value
+        for name in ("pass_at", "maj_at")
+        for k, value in (figures.get(name) or {}).items()
+    }
+    return {**figures, **counted}
 
 
 def _samples(rows: Sequence[Mapping[str, Any]]) -> list[Completion]:
@@ -135,6 +148,7 @@ def _samples(rows: Sequence[Mapping[str, Any]]) -> list[Completion]:
                 reason=str(row.get("reason") or ""),
                 prompt=str(row.get("prompt") or ""),
                 tokens=None if row.get("tokens") is None else int(row["tokens"]),
+                search_steps=None if row.get("search_steps") is None else int(row["search_steps"]),
                 finished=None if row.get("finished") is None else bool(row["finished"]),
                 sample=number,
                 level=None if level is None else str(level),
@@ -169,7 +183,6 @@ def _is_estimate(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == {"mean", "low", "high"}
 
 
-def _order(name: str) -> tuple[int, list[str | int]]:
-    """The stages first in their order, then others by name, numbers by value."""
-    parts: list[str | int] = [f"{int(p):09d}" if p.isdigit() else p for p in re.split(r"(\d+)", name)]
-    return (ORDER.index(name) if name in ORDER else len(ORDER), parts)
+def _order(name: str) -> tuple[int, list[str]]:
+    """The stages first in their order, then others by name."""
+    return (ORDER.index(name) if name in ORDER else len(ORDER), natural(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ class Completion:
         step: training step, `None` in an evaluation.
         sample: number among the completions of its problem.
         level: difficulty as the data set gives it.
+        search_steps: attempts of a written-out search; `None` if not recorded.
         rewards: reward function -> value, `None` where it gave none.
     """
 
@@ -41,6 +43,7 @@ class Completion:
     step: int | None = None
     sample: int = 0
     level: str | None = None
+    search_steps: int | None = None
     rewards: Mapping[str, float | None] = field(default_factory=dict)
 
 
@@ -53,16 +56,20 @@ class Evaluated:
         figures: name -> estimate with its 95 % interval, as `metrics.json` gives them.
         settings: data set and sampling.
         completions: every sample.
+        problems_hash: hash of the problems, empty in evaluations of the first version.
     """
 
     name: str
     figures: Mapping[str, Estimate]
     settings: Mapping[str, Any]
     completions: Sequence[Completion]
+    problems_hash: str = ""
 
     @property
     def problem_set(self) -> tuple[str, ...]:
         """What must be equal for problem 7 of two evaluations to be the same problem."""
+        if self.problems_hash:
+            return (self.problems_hash,)
         names = ("dataset", "dataset_split", "dataset_config", "dataset_limit", "dataset_seed", "unique_problems")
         return tuple(str(self.settings.get(name)) for name in names)
 
@@ -100,6 +107,16 @@ def accuracy_part(names: Sequence[str]) -> str | None:
             if wanted in name:
                 return name
     return None
+
+
+def natural(name: str) -> list[str]:
+    """Key that sorts numbers in names by their value.
+
+    Example:
+        >>> sorted(["pass@16", "pass@4"], key=natural)
+        ['pass@4', 'pass@16']
+    """
+    return [f"{int(part):09d}" if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def mean(values: Sequence[float]) -> float | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trl_rlsp.report.pairing import Value, difference, finished_value, score_value, token_value
-from trl_rlsp.report.run import Evaluated, Run
+from trl_rlsp.report.pairing import Value, difference, finished_value, score_value, steps_value, token_value
+from trl_rlsp.report.run import Evaluated, Run, natural
 from trl_rlsp.statistics import Estimate
 
 LABELS = {
@@ -15,7 +15,12 @@ LABELS = {
     "finished": "finished",
     "search_steps": "search steps",
 }
-PAIRED: dict[str, Value] = {"pass_at_1": score_value, "tokens": token_value, "finished": finished_value}
+PAIRED: dict[str, Value] = {
+    "pass_at_1": score_value,
+    "tokens": token_value,
+    "finished": finished_value,
+    "search_steps": steps_value,
+}
 SHARES = ("pass", "maj", "finished", "share")
 
 
@@ -41,7 +46,8 @@ class Row:
 def columns(runs: Sequence[Run]) -> list[str]:
     """Names of the figures, the known ones first."""
     found = {name for run in runs for evaluated in run.evaluations for name in evaluated.figures}
-    return [name for name in LABELS if name in found] + sorted(found - LABELS.keys())
+    found -= {"pass@1"}  # the accuracy, once more
+    return [name for name in LABELS if name in found] + sorted(found - LABELS.keys(), key=natural)
 
 
 def label(column: str) -> str:
