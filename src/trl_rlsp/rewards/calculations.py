@@ -101,7 +101,7 @@ def _equation(left: str, after_name: bool, right: str) -> Equation | None:
         return None
     value, made, results = _evaluate(tokens)
     decimals = len(right.partition(".")[2])
-    if value is None or not made or abs(value - _read(right)) * 2 * 10**decimals > (decimals > 0):
+    if value is None or not made or abs(Fraction(value) - _read(right)) * 2 * 10**decimals > (decimals > 0):
         return None
     return tuple(made), frozenset(_read(token) for token in tokens if token[0].isdigit()), tuple(results)
 
@@ -181,7 +181,7 @@ def _evaluate(tokens: list[str]) -> tuple[Number | None, list[str], list[Number]
 def _apply(left: Number, op: str, right: Number) -> Number:
     """Raises ValueError where the result would be too large, ZeroDivisionError as usual."""
     if op == "^":
-        if right.denominator != 1 or abs(right) * _bits(left) > LARGEST_BITS:
+        if right.denominator != 1 or abs(int(right)) * _bits(left) > LARGEST_BITS:
             raise ValueError
         return Fraction(left) ** int(right)
     if _bits(left) + _bits(right) > LARGEST_BITS:

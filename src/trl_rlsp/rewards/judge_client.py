@@ -141,7 +141,7 @@ class JudgeClient:
                 text, error = None, self._without_key(f"{type(problem).__name__}: {problem}")
             return Reply(text, error, time.perf_counter() - start)
 
-    async def _complete(self, client: AsyncOpenAI, chat: Chat, response_format: Mapping[str, Any]) -> str:
+    async def _complete(self, client: AsyncOpenAI, chat: Chat, response_format: Any) -> str:
         from openai import BadRequestError, UnprocessableEntityError
 
         request: dict[str, Any] = {**self.options, "model": self.model, "messages": list(chat)}
