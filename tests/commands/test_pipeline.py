@@ -290,17 +290,19 @@ class TestRun:
         assert "10 problems x 1 completions" in report
         curve = [line for line in report.split("## RL, as trained")[1].splitlines() if line.startswith("|")]
         assert [line.split(" | ")[0] for line in curve[2:]] == ["| 1", "| 2"]
+        assert "<title>" in (run / "report" / "index.html").read_text(encoding="utf-8")
 
     def test_a_complete_run_does_nothing_but_show_its_table(self, resumed_run, capfd, monkeypatch):
         recipe, run, _ = resumed_run
         monkeypatch.setenv("COLUMNS", "200")
-        before = {path: path.stat().st_mtime_ns for path in run.glob("*/*") if path.name != "settings.json"}
+        kept = [path for path in run.glob("*/*") if path.name != "settings.json" and path.parent.name != "report"]
+        before = {path: path.stat().st_mtime_ns for path in kept}
         assert main(["run", str(recipe), "--output_dir", str(run)]) == 0
         shown = capfd.readouterr().out
         assert shown.count("complete, skipped") == 5
         assert "accuracy (pass@1)" in shown
         assert {path: path.stat().st_mtime_ns for path in before} == before
-        assert sorted(path.name for path in run.iterdir()) == sorted([*STAGES, "report.md"])
+        assert sorted(path.name for path in run.iterdir()) == sorted([*STAGES, "report", "report.md"])
 
     @pytest.mark.parametrize(
         ("arguments", "folder"),

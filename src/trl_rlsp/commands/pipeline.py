@@ -95,6 +95,7 @@ def run_pipeline(arguments: list[str]) -> int:
     """
     from rich.console import Console
 
+    from trl_rlsp.commands.report import run_report
     from trl_rlsp.evaluation import load_evaluation
     from trl_rlsp.reporting import evaluation_table, write_report
     from trl_rlsp.selfplay.rounds import plan_rounds, round_settings, take_rounds
@@ -125,6 +126,8 @@ def run_pipeline(arguments: list[str]) -> int:
     console.rule("result")
     console.print(evaluation_table({name: load_evaluation(folder) for name, folder in evaluations.items()}))
     console.print(f"{(time.monotonic() - started) / 60:.1f} minutes; report: {report}")
+    if rounds == 1:
+        run_report([str(output)])
     return 0
 
 
