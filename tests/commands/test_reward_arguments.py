@@ -65,3 +65,14 @@ def test_none():
 def test_refused(fields, message):
     with pytest.raises(ConfigError, match=message):
         RewardArguments(**fields).build()
+
+
+def test_behaviours_are_logged_unless_switched_off():
+    text = r"Let me check: 3 * 4 = 12. \boxed{12}"
+    for fields, expected in (({}, True), ({"log_behaviours": False}, False)):
+        logged: dict[str, float] = {}
+        suite = RewardArguments(**fields).build()
+        suite.verifier(completions=[text], solution=["12"], completion_ids=[[0] * 20], log_metric=logged.__setitem__)
+        suite.close()
+        assert ("behaviour/verification" in logged) is expected
+        assert logged.get("behaviour/verification", 50.0) == 50.0  # 1 in 20 tokens

@@ -187,6 +187,7 @@ class RewardArguments:
         brevity: weight of the cost of length where a group succeeds, under gate "adaptive", 0 to 1.
         verifier_time_limit: seconds for one answer.
         verifier_workers: processes that check answers.
+        log_behaviours: log `behaviour/...`, occurrences of each search behaviour per 1,000 tokens.
     """
 
     alpha: float = field(default=0.8, metadata={"help": "weight of the outcome, above 0, at most 1"})
@@ -207,6 +208,7 @@ class RewardArguments:
     brevity: float = field(default=0.25, metadata={"help": "weight of the cost of length, gate 'adaptive' only"})
     verifier_time_limit: float = field(default=2.0, metadata={"help": "seconds for one answer"})
     verifier_workers: int = field(default=2, metadata={"help": "processes that check answers"})
+    log_behaviours: bool = field(default=True, metadata={"help": "log behaviours per 1,000 tokens"})
 
     def build(self) -> RLSPRewards:
         """The reward suite.
@@ -214,6 +216,7 @@ class RewardArguments:
         Raises:
             ConfigError: a value that cannot work.
         """
+        from trl_rlsp.behaviours import BehaviourMetrics
         from trl_rlsp.rewards.outcome import OutcomeVerifier
         from trl_rlsp.rewards.schedules import AlphaSchedule
         from trl_rlsp.rewards.suite import RLSPRewards
@@ -222,7 +225,8 @@ class RewardArguments:
         gate: Any = self.gate
         parts = [self._part(name) for name in self.exploration_names()]
         alpha = AlphaSchedule(shape, self.alpha, self.alpha_end)
-        verifier = OutcomeVerifier(time_limit=self.verifier_time_limit, workers=self.verifier_workers)
+        watch = [BehaviourMetrics()] if self.log_behaviours else []
+        verifier = OutcomeVerifier(time_limit=self.verifier_time_limit, workers=self.verifier_workers, watch=watch)
         return RLSPRewards(verifier, parts, alpha=alpha, gate=gate, brevity=self.brevity)
 
     def exploration_names(self) -> list[str]:

@@ -59,6 +59,8 @@ class OutcomeVerifier:
         custom: verifiers that replace the built-in one of a kind, `{"code": callable}`; each takes the `Row`s and
             returns a `Verdict` for each. Must be picklable where the reward is pickled.
         code_options: passed on to `trl_rlsp.verification.code.verify_code`.
+        watch: called once a batch with `completions`, `completion_ids` and `log_metric`, where there is such a logger;
+            for metrics that do not touch the reward, such as `trl_rlsp.behaviours.BehaviourMetrics()`.
 
     Raises:
         ConfigError: an argument that cannot work.
@@ -85,6 +87,7 @@ class OutcomeVerifier:
         rules: MathRules | None = None,
         custom: Mapping[str, CustomVerifier] | None = None,
         code_options: Mapping[str, Any] | None = None,
+        watch: Sequence[Callable[..., None]] = (),
     ) -> None:
         _check_arguments(workers, time_limit, batch_seconds, cache_size, custom)
         self.workers = workers
@@ -94,6 +97,7 @@ class OutcomeVerifier:
         self.rules = rules or MathRules()
         self.custom = dict(custom or {})
         self.code_options = dict(code_options or {})
+        self.watch = tuple(watch)
         self.cache = VerdictCache(cache_size)
         self.pools = {
             "math": WorkerPool(math_verification.HANDLER, workers=workers, memory_mb=memory_mb),
@@ -126,6 +130,8 @@ class OutcomeVerifier:
         if log_metric is not None and found:
             for reason, count in Counter(verdict.reason for verdict in found).items():
                 log_metric(f"verifier/{reason}", count / len(found))
+            for metrics in self.watch:
+                metrics(completions=completions, completion_ids=kwargs.get("completion_ids"), log_metric=log_metric)
         if log_extra is not None:
             log_extra("verdict", [verdict.reason for verdict in found])
         return [verdict.score for verdict in found]
