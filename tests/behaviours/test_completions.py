@@ -11,6 +11,7 @@ from trl_rlsp.behaviours.completions import Completion, read_completions
 from trl_rlsp.behaviours.summary import shown_steps, summarise
 from trl_rlsp.cli import main
 from trl_rlsp.errors import DataError, SourceError
+from trl_rlsp.sample_store import write_problems
 
 
 def one_if_short(completions, **kwargs):
@@ -120,3 +121,13 @@ class TestOtherFiles:
     def test_command_says_so(self, tmp_path, capsys):
         assert main(["behaviours", str(tmp_path)]) == 2
         assert "rlsp behaviours: SourceError" in capsys.readouterr().err
+
+
+def test_samples_of_an_evaluation_get_their_problem(tmp_path):
+    problems = Dataset.from_list([{"prompt": "2 + 2", "solution": "4"}, {"prompt": "3 + 3", "solution": "6"}])
+    write_problems(tmp_path, problems)
+    rows = [{"problem": 1, "text": r"\boxed{6}", "tokens": 3}, {"problem": 9, "text": "?", "tokens": 1}]
+    (tmp_path / "samples.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    known, unknown = read_completions([tmp_path])
+    assert (known.prompt, known.columns) == ("3 + 3", {"solution": "6"})
+    assert (unknown.prompt, unknown.columns) == (None, {})

@@ -1,7 +1,8 @@
 """Completions of a run, from the files that it left.
 
 Reads what any `trl.GRPOTrainer(log_completions=True)` writes (`completions/completions_00010.parquet` with the columns
-`step`, `prompt`, `completion`, one a reward, `advantage`), and the `samples.jsonl` of `rlsp eval`.
+`step`, `prompt`, `completion`, one a reward, `advantage`), and the `samples.jsonl` of `rlsp eval`, with the problems
+beside it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from trl_rlsp.answers import completion_text
 from trl_rlsp.errors import DataError, SourceError
+from trl_rlsp.sample_store import SAMPLES, read_problems
 
 VERIFIED = ("solution", "task", "tests")
 """Columns that the outcome verifier scores by."""
@@ -70,7 +72,7 @@ def _files(source: Path) -> list[Path]:
 
 
 def _read(file: Path) -> Iterator[Completion]:
-    rows = _parquet_rows(file) if file.suffix == ".parquet" else _jsonl_rows(file)
+    rows = _parquet_rows(file) if file.suffix == ".parquet" else _with_problems(file)
     for number, row in enumerate(rows, start=1):
         text = row.get("completion", row.get("text"))
         if text is None:
@@ -87,6 +89,15 @@ def _parquet_rows(file: Path) -> list[dict[str, Any]]:
         return pyarrow.parquet.read_table(file).to_pylist()
     except pyarrow.ArrowInvalid as error:
         raise DataError(f"{file.name} is not a Parquet file: {error}") from error
+
+
+def _with_problems(file: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a JSONL file; those of an evaluation with the problem that lies in the same folder."""
+    problems = read_problems(file.parent) if file.name == SAMPLES else None
+    for row in _jsonl_rows(file):
+        number = row.get("problem")
+        known = problems is not None and isinstance(number, int) and 0 <= number < len(problems)
+        yield {**problems[number], **row} if problems is not None and known else row
 
 
 def _jsonl_rows(file: Path) -> Iterator[dict[str, Any]]:
