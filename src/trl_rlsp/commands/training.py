@@ -32,20 +32,13 @@ def run_sft(arguments: list[str]) -> None:
     Raises:
         RLSPError: data or settings that cannot work, before a model is loaded.
     """
-    from trl import get_peft_config, get_quantization_config
-
     from trl_rlsp.trainers.sft import RLSPSFTTrainer
 
     data, training, model = parse_sft(arguments)
     rows = data.load_rows(training.seed)
-    training.model_init_kwargs = init_kwargs(model, training)
+    tokenizer = tokenizer_of(model)
     trainer = RLSPSFTTrainer(
-        model=model_name(model),
-        args=training,
-        train_dataset=rows,
-        processing_class=tokenizer_of(model),
-        quantization_config=get_quantization_config(model),
-        peft_config=get_peft_config(model),
+        args=training, train_dataset=rows, processing_class=tokenizer, **model_arguments(model, training)
     )
     train(trainer, training)
 
@@ -59,22 +52,18 @@ def run_grpo(arguments: list[str]) -> None:
     Raises:
         RLSPError: data or settings that cannot work, before a model is loaded.
     """
-    from trl import get_peft_config, get_quantization_config
-
     from trl_rlsp.trainers.grpo import RLSPGRPOTrainer
 
     data, rewards, training, model = parse_grpo(arguments)
     problems = data.load()
-    training.model_init_kwargs = init_kwargs(model, training)
+    tokenizer = tokenizer_of(model, padding_side="left")
     try:
         trainer = RLSPGRPOTrainer(
-            model=model_name(model),
             reward_funcs=rewards,
             args=training,
             train_dataset=problems,
-            processing_class=tokenizer_of(model, padding_side="left"),
-            quantization_config=get_quantization_config(model),
-            peft_config=get_peft_config(model),
+            processing_class=tokenizer,
+            **model_arguments(model, training),
         )
         train(trainer, training)
     finally:
@@ -152,6 +141,24 @@ def tokenizer_of(model: ModelConfig, **kwargs: Any) -> PreTrainedTokenizerBase:
         raise SourceError(
             f"no model at {name!r}: neither a folder with a model nor a hub id that can be reached ({error})"
         ) from error
+
+
+def model_arguments(model: ModelConfig, training: TrainingArguments) -> dict[str, Any]:
+    """Arguments of a trainer that say which model: its name, or an adapter that goes on being trained.
+
+    An adapter keeps its own rank and targets; the LoRA fields of the YAML file are for a new one.
+    """
+    from trl import get_peft_config, get_quantization_config
+
+    from trl_rlsp.trainers.adapter import is_adapter, load_trainable
+
+    name, settings = model_name(model), init_kwargs(model, training)
+    quantization = get_quantization_config(model)
+    if not is_adapter(name, settings["revision"]):
+        training.model_init_kwargs = settings  # type: ignore[attr-defined]
+        return {"model": name, "quantization_config": quantization, "peft_config": get_peft_config(model)}
+    training.model_init_kwargs = None  # type: ignore[attr-defined]
+    return {"model": load_trainable(name, quantization_config=quantization, **settings)}
 
 
 def init_kwargs(model: ModelConfig, training: TrainingArguments) -> dict[str, Any]:

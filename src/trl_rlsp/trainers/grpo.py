@@ -15,6 +15,7 @@ from typing import Any
 from trl import GRPOConfig, GRPOTrainer
 
 from trl_rlsp.rewards.suite import RLSPRewards
+from trl_rlsp.trainers.adapter import keep_full_precision, trainable_weights
 from trl_rlsp.trainers.balance import check_balance
 
 
@@ -83,7 +84,10 @@ class RLSPGRPOTrainer(GRPOTrainer):
         for suite in suites_of(rewards):
             check_balance(suite, args)
             suite.start(["gym"] if "task" in columns else ["math"])  # hidden behind the loading of the model
+        before = trainable_weights(model)
         super().__init__(model=model, reward_funcs=rewards, args=args, train_dataset=train_dataset, **kwargs)
+        if not self.is_fsdp_enabled:  # which shards weights of one type only
+            keep_full_precision(self.model, before)
 
 
 def suites_of(reward_funcs: Any) -> list[RLSPRewards]:

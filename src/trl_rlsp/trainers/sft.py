@@ -16,6 +16,7 @@ import numpy as np
 from trl import SFTConfig, SFTTrainer
 
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.trainers.adapter import keep_full_precision, trainable_weights
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,12 @@ class RLSPSFTTrainer(SFTTrainer):
     _tag_names = ["trl", "sft", "rlsp"]
     _name = "RLSP SFT"
     cut_traces: tuple[CutTraces, ...] = ()
+
+    def __init__(self, model: Any, *args: Any, **kwargs: Any) -> None:
+        before = trainable_weights(model)
+        super().__init__(model, *args, **kwargs)
+        if not self.is_fsdp_enabled:  # which shards weights of one type only
+            keep_full_precision(self.model, before)
 
     def _prepare_dataset(
         self,
