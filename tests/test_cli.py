@@ -12,7 +12,7 @@ from trl_rlsp import __version__
 from trl_rlsp.cli import USAGE, apply_environment, environment_of, main, read_yaml
 from trl_rlsp.errors import ConfigError
 
-COMMANDS = ("run", "sft", "grpo", "eval", "check")
+COMMANDS = ("run", "sft", "grpo", "eval", "check", "filter", "doctor", "plan", "merge")
 CPU = ("--bf16", "False", "--use_cpu", "--report_to", "none")
 COUNTDOWN = "reasoning_gym:countdown?size=4"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import warnings
@@ -23,11 +24,34 @@ usage: rlsp COMMAND [ARGUMENTS]
   budget --config FILE   accuracy against tokens: thinking budgets, votes that stop early
   harvest RUN            verified, novel completions of a run as demonstrations for sft
   check  --dataset SRC   prove that every gold answer of a data set verifies
+  filter --config FILE   problems that a model solves sometimes, as a data set file for grpo
+  doctor --config FILE   what is wrong with a stage, and the line to change, before a model is loaded
+  plan   --config FILE   memory on each GPU by part, for several numbers of GPUs, and what would make it fit
+  merge  --adapter DIR   an adapter into its base at full precision, verified by logits
   report RUN...          one page about what the model learned, with warnings
   behaviours RUN...      backtracking, verification, alternatives in the completions of any TRL run
 
 Each takes --help. Every field of a YAML file can be overridden: rlsp grpo --config FILE --learning_rate 1e-5.
 Several processes: accelerate launch -m trl_rlsp grpo --config FILE."""
+
+COMMANDS = {
+    "run": "pipeline:run_pipeline",
+    "sft": "training:run_sft",
+    "grpo": "training:run_grpo",
+    "eval": "evaluating:run_eval",
+    "harvest": "harvest:run_harvest",
+    "check": "evaluating:run_check_command",
+    "filter": "filter:run_filter",
+    "doctor": "doctor:run_doctor",
+    "plan": "plan:run_plan",
+    "merge": "merge:run_merge",
+    "report": "report:run_report",
+    "behaviours": "behaviours:run_behaviours",
+    "budget": "budget:run_budget",
+    "compare": "comparing:run_compare",
+    "efficiency": "comparing:run_efficiency",
+}
+"""Command -> module of `trl_rlsp.commands` and its function, which returns the exit status or nothing for 0."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,53 +86,11 @@ def dispatch(command: str, arguments: list[str]) -> int:
     apply_environment(arguments)
     # TRL's own default sets the deprecated field; nobody who runs a recipe can do anything about it.
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
-    if command == "run":
-        from trl_rlsp.commands.pipeline import run_pipeline
-
-        return run_pipeline(arguments)
-    if command == "harvest":
-        from trl_rlsp.commands.harvest import run_harvest
-
-        run_harvest(arguments)
-        return 0
-    if command == "check":
-        from trl_rlsp.commands.evaluating import run_check_command
-
-        return run_check_command(arguments)
-    if command == "behaviours":
-        from trl_rlsp.commands.behaviours import run_behaviours
-
-        run_behaviours(arguments)
-        return 0
-    if command == "report":
-        from trl_rlsp.commands.report import run_report
-
-        run_report(arguments)
-        return 0
-    if command == "eval":
-        from trl_rlsp.commands.evaluating import run_eval
-
-        run_eval(arguments)
-        return 0
-    if command == "budget":
-        from trl_rlsp.commands.budget import run_budget
-
-        run_budget(arguments)
-        return 0
-    if command in ("compare", "efficiency"):
-        from trl_rlsp.commands import comparing
-
-        {"compare": comparing.run_compare, "efficiency": comparing.run_efficiency}[command](arguments)
-        return 0
-    if command in ("sft", "grpo"):
-        from trl_rlsp.commands import training
-
-        {"sft": training.run_sft, "grpo": training.run_grpo}[command](arguments)
-        return 0
-    raise ConfigError(
-        f"unknown command {command!r}; the commands are run, sft, grpo, eval, harvest, check, report, "
-        "behaviours, budget, compare, efficiency"
-    )
+    if command not in COMMANDS:
+        raise ConfigError(f"unknown command {command!r}; the commands are {', '.join(COMMANDS)}")
+    module, function = COMMANDS[command].split(":")
+    status = getattr(importlib.import_module(f"trl_rlsp.commands.{module}"), function)(arguments)
+    return 0 if status is None else int(status)
 
 
 def apply_environment(arguments: list[str]) -> None:

@@ -52,11 +52,13 @@ def run_grpo(arguments: list[str]) -> None:
     Raises:
         RLSPError: data or settings that cannot work, before a model is loaded.
     """
+    from trl_rlsp.doctor import stop_on_errors
     from trl_rlsp.trainers.grpo import RLSPGRPOTrainer
 
     data, rewards, training, model = parse_grpo(arguments)
     problems = data.load()
     tokenizer = tokenizer_of(model, padding_side="left")
+    stop_on_errors(data, problems, rewards, training, model, tokenizer)
     try:
         trainer = RLSPGRPOTrainer(
             reward_funcs=rewards,

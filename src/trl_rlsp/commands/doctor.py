@@ -1,0 +1,108 @@
+"""`rlsp doctor --config FILE`: what is wrong with a stage, before a GPU is paid for."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trl_rlsp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from trl_rlsp.doctor.finding import Finding
+    from trl_rlsp.doctor.stage import Stage
+
+COLOURS = {"error": "red", "warning": "yellow", "not checked": "blue"}
+
+
+def run_doctor(arguments: list[str]) -> int:
+    """Check a stage's YAML file and print what is found.
+
+    Args:
+        arguments: `--config FILE`, options, and overrides as the stage's own command takes them.
+
+    Returns:
+        1 if there is an error among the findings, else 0.
+
+    Raises:
+        ConfigError: no file, or a field that no stage has.
+    """
+    from trl_rlsp.doctor import examine
+
+    given, stage = parse_doctor(arguments)
+    found = examine(stage)
+    if given.json:
+        print(json.dumps([asdict(finding) for finding in found], indent=2))
+    else:
+        show(found, Path(given.config))
+    return int(any(finding.severity == "error" for finding in found))
+
+
+def parse_doctor(arguments: list[str]) -> tuple[argparse.Namespace, Stage]:
+    """The command's own arguments, and the stage that the others describe.
+
+    Raises:
+        ConfigError: no file, or a field that no stage has.
+    """
+    from trl_rlsp.doctor.stage import kind_of, read_stage
+
+    parser = argparse.ArgumentParser(
+        prog="rlsp doctor",
+        description="Check the YAML file of `rlsp sft` or `rlsp grpo` without loading weights. Further arguments "
+        "override its fields. Ends with status 1 if an error is found.",
+    )
+    parser.add_argument("--config", metavar="FILE", help="the stage's YAML file")
+    parser.add_argument("--stage", choices=("sft", "grpo"), help="kind of the stage; default by its fields")
+    parser.add_argument("--processes", type=int, help="ranks that the stage will run on; default $WORLD_SIZE or 1")
+    parser.add_argument(
+        "--elsewhere", action="store_true", help="it will run on another machine: leave out hardware, disk and judge"
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    given, overrides = parser.parse_known_args(arguments)
+    if given.config is None:
+        raise ConfigError("no stage: give its YAML file with --config FILE")
+    if given.processes is not None and given.processes < 1:
+        raise ConfigError(f"--processes is a number of ranks, at least 1, got {given.processes}")
+    kind = given.stage or kind_of(Path(given.config))
+    stage = read_stage(
+        kind, ["--config", given.config, *overrides], processes=given.processes, elsewhere=given.elsewhere
+    )
+    return given, stage
+
+
+def show(found: list[Finding], path: Path) -> None:
+    """Print findings, each with the line of the file to change."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(soft_wrap=True, highlight=False)
+    text = path.read_text(encoding="utf-8")
+    for finding in found:
+        console.print(
+            f"[{COLOURS[finding.severity]}]{finding.severity}[/] {escape(f'{finding.check}: {finding.what}')}"
+        )
+        console.print(escape(f"    {finding.why}"))
+        if finding.change:
+            console.print(escape(f"    change {where(finding, path, text)}"))
+    counts = {name: sum(finding.severity == name for finding in found) for name in COLOURS}
+    summary = f"{counts['error']} errors, {counts['warning']} warnings, {counts['not checked']} not checked"
+    console.print(escape(f"{path}: {summary}"))
+
+
+def where(finding: Finding, path: Path, text: str) -> str:
+    """Where a finding's line goes: over the line that sets the field, or into the file.
+
+    Example:
+        >>> from trl_rlsp.doctor import Finding
+        >>> where(Finding("bf16", "error", "", "", "bf16: false"), Path("grpo.yaml"), "seed: 1\\nbf16: true # fast\\n")
+        'grpo.yaml:2: `bf16: true` to `bf16: false`'
+    """
+    if finding.field is None:
+        return finding.change
+    for number, line in enumerate(text.splitlines(), start=1):
+        if re.match(rf"{finding.field}\s*:", line):
+            return f"{path}:{number}: `{line.split(' #')[0].strip()}` to `{finding.change}`"
+    return f"{path}: add `{finding.change}`"

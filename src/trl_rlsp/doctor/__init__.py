@@ -1,0 +1,7 @@
+"""The doctor: what is wrong with a stage's settings, before a model is loaded."""
+
+from trl_rlsp.doctor.examination import examine, stop_on_errors
+from trl_rlsp.doctor.finding import Finding
+from trl_rlsp.doctor.stage import Stage, read_stage
+
+__all__ = ["Finding", "Stage", "examine", "read_stage", "stop_on_errors"]

@@ -1,0 +1,66 @@
+"""The settings as TRL judges them, and the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from trl_rlsp.doctor.finding import Finding
+from trl_rlsp.doctor.stage import Stage
+from trl_rlsp.errors import ConfigError, MissingColumnError, RLSPError, SourceError
+
+COLUMNS = {"grpo": ("prompt", "solution"), "sft": ()}
+
+
+def check_settings(stage: Stage) -> Iterator[Finding]:
+    """What the stage's own command refuses before it loads anything."""
+    from trl_rlsp.commands.training import parse_grpo, parse_sft
+
+    if stage.elsewhere or not stage.arguments:
+        return
+    try:
+        if stage.kind == "sft":
+            parse_sft(list(stage.arguments))
+        else:
+            parse_grpo(list(stage.arguments))[1].close()
+    except RLSPError as error:
+        yield Finding(
+            "settings", "error", f"`rlsp {stage.kind}` refuses the settings", str(error), "as the message says"
+        )
+
+
+def check_data(stage: Stage) -> Iterator[Finding]:
+    """Whether the source is there and has what the stage needs."""
+    name, source = "data", str(stage.data.dataset)
+    try:
+        rows = stage.rows
+    except SourceError as error:
+        if on_the_hub(source):
+            yield Finding(name, "not checked", f"the data set {source!r}", str(error))
+        else:
+            yield Finding(name, "error", f"there is no data at {source!r}", str(error), "dataset: SOURCE")
+        return
+    except RLSPError as error:
+        columns = isinstance(error, MissingColumnError) or "column" in str(error)
+        line = "dataset_columns: {problem: COLUMN, answer: COLUMN}" if columns else "dataset: SOURCE"
+        what = "the data set lacks a column" if columns else "the data set cannot be used"
+        yield Finding(
+            name, "error", what, str(error), line if not isinstance(error, ConfigError) else "dataset: SOURCE"
+        )
+        return
+    missing = [column for column in COLUMNS[stage.kind] if column not in rows.column_names]
+    if missing:
+        yield Finding(
+            name, "error", f"no column {missing[0]!r}", "the verifier needs it", "dataset_columns: {answer: COLUMN}"
+        )
+
+
+def on_the_hub(source: str) -> bool:
+    """Whether a source is fetched from the hub, so that it may be there and out of reach from here."""
+    from trl_rlsp.presets import find_preset
+    from trl_rlsp.readers import FILE_EXTENSIONS
+
+    path = Path(source)
+    if source.startswith("reasoning_gym:") or path.exists() or path.suffix.lower() in FILE_EXTENSIONS:
+        return False
+    return find_preset(source) is not None or source.count("/") == 1

@@ -1,0 +1,152 @@
+"""The settings of a stage that its memory depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from trl_rlsp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from trl_rlsp.doctor.stage import Stage
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of a number, by its type."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides about memory, beside the model's shapes.
+
+    Attributes:
+        kind: "sft" or "grpo".
+        dtype: type of the weights that are not quantised.
+        autocast: type that the forward pass computes in, if another.
+        bits: 4 or 8 for a quantised base, else `None`.
+        nested: the 4-bit constants are quantised again (`use_bnb_nested_quant`).
+        rank: rank of the adapter; `None` trains all weights.
+        targets: layers that are adapted; `None` is peft's choice.
+        dropout: of the adapter.
+        optimizer: as `optim` names it.
+        checkpointing: gradient checkpointing.
+        attention: "sdpa" or a flash kernel keeps no scores, "eager" keeps them.
+        micro_batch: sequences of one forward pass on a rank.
+        accumulation: micro-batches of one optimizer step.
+        rollouts: sequences that a rank generates at once; 0 for "sft".
+        updates: optimizer passes over each generation (`num_iterations`).
+        group: completions of a prompt.
+        prompt: longest prompt in tokens.
+        completion: longest completion in tokens; for "sft" the whole sequence.
+        reference: a frozen reference model is needed (`beta` above 0).
+        vllm: where vLLM generates: `None`, "colocate" or "server".
+        vllm_share: share of the GPU's memory that a colocated vLLM takes.
+    """
+
+    kind: Literal["sft", "grpo"] = "grpo"
+    dtype: str = "bfloat16"
+    autocast: str | None = None
+    bits: int | None = None
+    nested: bool = False
+    rank: int | None = None
+    targets: tuple[str, ...] | str | None = None
+    dropout: float = 0.05
+    optimizer: str = "adamw_torch_fused"
+    checkpointing: bool = True
+    attention: str = "sdpa"
+    micro_batch: int = 1
+    accumulation: int = 1
+    rollouts: int = 8
+    updates: int = 1
+    group: int = 8
+    prompt: int = 512
+    completion: int = 4096
+    reference: bool = False
+    vllm: str | None = None
+    vllm_share: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.dtype not in BYTES:
+            raise ConfigError(f"a plan needs a named type: dtype is one of {', '.join(BYTES)}, got {self.dtype!r}")
+        if self.bits is not None and self.rank is None:
+            raise ConfigError("quantised weights cannot be trained: set `use_peft: true`")
+
+    @property
+    def bytes_per_weight(self) -> int:
+        """Bytes of a weight that is not quantised."""
+        return BYTES[self.dtype]
+
+    @property
+    def bytes_per_trained(self) -> int:
+        """Bytes of a weight that is trained: adapters are kept in float32."""
+        return self.bytes_per_weight if self.rank is None else 4
+
+    @property
+    def computes_in(self) -> str:
+        """Type of the forward pass."""
+        return self.autocast or self.dtype
+
+    @property
+    def length(self) -> int:
+        """Longest sequence in tokens."""
+        return self.completion if self.kind == "sft" else self.prompt + self.completion
+
+    @classmethod
+    def of(cls, stage: Stage, prompt: int = 512) -> Settings:
+        """The settings of a stage.
+
+        Args:
+            stage: as the doctor reads it.
+            prompt: tokens of the longest prompt.
+
+        Raises:
+            ConfigError: a type or a combination that no plan can be made for.
+        """
+        training, model = stage.training, stage.model
+        rank, targets = adapter_of(stage)
+        grpo = stage.kind == "grpo"
+        dtype = model.dtype or "float32"
+        if dtype == "auto":
+            dtype = str(getattr(stage.config, "dtype", None) or "float32").removeprefix("torch.")
+        half = "bfloat16" if training.bf16 else "float16" if training.fp16 else None
+        micro_batch = training.per_device_train_batch_size
+        longest = training.max_completion_length if grpo else training.max_length
+        context = getattr(stage.config.get_text_config(), "max_position_embeddings", 0)
+        return cls(
+            kind=stage.kind,
+            dtype=dtype,
+            autocast=half if half != dtype else None,
+            bits=4 if model.load_in_4bit else 8 if model.load_in_8bit else None,
+            nested=model.use_bnb_nested_quant,
+            rank=rank,
+            targets=targets,
+            dropout=model.lora_dropout,
+            optimizer=str(getattr(training.optim, "value", training.optim)),
+            checkpointing=training.gradient_checkpointing,
+            attention="eager" if model.attn_implementation == "eager" else "sdpa",
+            micro_batch=micro_batch,
+            accumulation=training.gradient_accumulation_steps,
+            rollouts=micro_batch * stage.steps_per_generation if grpo else 0,
+            updates=training.num_iterations if grpo else 1,
+            group=training.num_generations if grpo else 1,
+            prompt=prompt if grpo else 0,
+            completion=longest or max(1, context - prompt),
+            reference=grpo and training.beta > 0,
+            vllm=training.vllm_mode if grpo and training.use_vllm else None,
+            vllm_share=training.vllm_gpu_memory_utilization if grpo else 0.0,
+        )
+
+
+def adapter_of(stage: Stage) -> tuple[int | None, tuple[str, ...] | str | None]:
+    """Rank and layers of the adapter that a stage trains; a rank of `None` for none."""
+    if stage.is_adapter:
+        from peft import PeftConfig
+
+        found = PeftConfig.from_pretrained(str(stage.model.model_name_or_path), revision=stage.model.model_revision)
+        rank, targets = int(found.r), found.target_modules
+    elif stage.model.use_peft:
+        rank, targets = stage.model.lora_r, stage.model.lora_target_modules
+    else:
+        return None, None
+    if targets is None or isinstance(targets, str):
+        return rank, targets
+    return rank, "all-linear" if list(targets) == ["all-linear"] else tuple(sorted(targets))

@@ -1,0 +1,232 @@
+"""Checks that look at the settings alone: groups, precision, vLLM, balance, disk."""
+
+from __future__ import annotations
+
+import pytest
+
+from trl_rlsp.doctor import read_stage, storage
+from trl_rlsp.doctor.batches import check_groups
+from trl_rlsp.doctor.precision import check_bf16, check_four_bit
+from trl_rlsp.doctor.reward import check_exploration, check_judge
+from trl_rlsp.doctor.rollouts import check_vllm
+from trl_rlsp.doctor.source import check_settings
+from trl_rlsp.doctor.storage import check_disk
+
+LORA = {"use_peft": True, "lora_target_modules": "q_proj", "load_in_4bit": True}
+
+
+def brief(found):
+    return [(finding.severity, finding.change) for finding in found]
+
+
+class TestHealthy:
+    @pytest.mark.parametrize("kind", ["sft", "grpo"])
+    def test_nothing_is_found(self, findings, kind):
+        assert findings(kind) == []
+
+    def test_a_stage_without_its_validation_keeps_what_was_written(self, write_stage):
+        # TRL itself would derive 4 from gradient_accumulation_steps
+        stage = read_stage("grpo", ["--config", write_stage("grpo", gradient_accumulation_steps=4)])
+        assert stage.training.steps_per_generation is None
+        assert stage.steps_per_generation == 4
+        assert stage.sequences_per_generation == 16
+
+
+class TestGroups:
+    @pytest.mark.parametrize(
+        ("processes", "changes", "line"),
+        [
+            # 2 x 3 ranks x 1 step = 6; multiples of 8 and 6: 24 = 6 x 4 steps
+            (3, {"num_generations": 8, "per_device_train_batch_size": 2}, "gradient_accumulation_steps: 4"),
+            # 2 x 1 x 5 = 10, next multiple of lcm(2, 4) = 4 is 12 = 2 x 6
+            (1, {"per_device_train_batch_size": 2, "steps_per_generation": 5}, "steps_per_generation: 6"),
+            # multiples of 4 and of 4 x 2 = 8
+            (2, {"generation_batch_size": 12}, "generation_batch_size: 16"),
+            (1, {"num_generations": 1, "per_device_train_batch_size": 8}, "num_generations: 8"),
+        ],
+    )
+    def test_refused_with_the_line_that_mends_it(self, findings, processes, changes, line):
+        (found,) = findings("grpo", processes=processes, checks=[check_groups], **changes)
+        assert (found.severity, found.change) == ("error", line)
+        name, value = line.split(": ")
+        assert findings("grpo", processes=processes, checks=[check_groups], **changes | {name: int(value)}) == []
+
+    def test_a_group_split_over_ranks_is_whole(self, findings):
+        # 2 x 2 ranks = 4 = one group
+        assert findings("grpo", processes=2, checks=[check_groups], per_device_train_batch_size=2) == []
+
+    def test_trls_own_refusal_is_not_said_twice(self, findings):
+        found = findings("grpo", num_generations=3)
+        assert [finding.check for finding in found] == ["groups"]
+
+
+class TestPrecision:
+    def test_four_bit_computes_in_float32_by_default(self, findings):
+        found = findings("grpo", checks=[check_four_bit], use_cpu=False, dtype=None, **LORA)
+        assert brief(found) == [("warning", "dtype: bfloat16")]
+        assert found[0].what == "4-bit layers compute in float32"
+
+    @pytest.mark.parametrize("settings", [{"dtype": "bfloat16", "use_cpu": False}, {"dtype": "float32"}])
+    def test_four_bit_as_it_should_be(self, findings, settings):
+        assert findings("grpo", checks=[check_four_bit], **LORA | settings) == []
+
+    def test_that_is_what_trl_does(self):
+        """The fact that the check rests on."""
+        import torch
+        from trl import ModelConfig, get_quantization_config
+
+        assert get_quantization_config(ModelConfig(load_in_4bit=True)).bnb_4bit_compute_dtype == torch.float32
+        with pytest.raises(AttributeError, match="auto"):
+            get_quantization_config(ModelConfig(load_in_4bit=True, dtype="auto"))
+
+    def test_auto_is_no_type_to_compute_in(self, findings):
+        assert brief(findings("grpo", checks=[check_four_bit], **LORA | {"dtype": "auto"})) == [
+            ("error", "dtype: bfloat16")
+        ]
+
+    @pytest.mark.parametrize("bits", ["load_in_4bit", "load_in_8bit"])
+    def test_quantised_without_an_adapter(self, findings, bits):
+        assert brief(findings("sft", checks=[check_four_bit], **{bits: True})) == [("error", "use_peft: true")]
+
+    def test_bf16_without_a_gpu(self, findings, monkeypatch):
+        monkeypatch.setattr("trl_rlsp.doctor.precision.gpu_has_bf16", lambda: False)
+        assert brief(findings("grpo", checks=[check_bf16], bf16=None, use_cpu=False)) == [("error", "bf16: false")]
+        assert findings("grpo", checks=[check_bf16], use_cpu=False) == []
+        monkeypatch.setattr("trl_rlsp.doctor.precision.gpu_has_bf16", lambda: True)
+        assert findings("grpo", checks=[check_bf16], bf16=True, use_cpu=False) == []
+
+    def test_bf16_on_a_cpu(self, findings, monkeypatch):
+        monkeypatch.setattr("trl_rlsp.doctor.precision.cpu_has_bf16", lambda: False)
+        assert brief(findings("grpo", checks=[check_bf16], bf16=True)) == [("warning", "bf16: false")]
+        assert brief(findings("grpo", checks=[check_bf16], dtype="bfloat16")) == [("warning", "dtype: float32")]
+        monkeypatch.setattr("trl_rlsp.doctor.precision.cpu_has_bf16", lambda: True)
+        assert findings("grpo", checks=[check_bf16], bf16=True) == []
+
+    def test_of_another_machine_nothing_is_said(self, findings):
+        found = findings("grpo", checks=[check_bf16], bf16=True, use_cpu=False, elsewhere=True)
+        assert [finding.severity for finding in found] == ["not checked"]
+
+
+class TestVllm:
+    @pytest.mark.parametrize(
+        ("settings", "severity", "part"),
+        [
+            ({"vllm_mode": "server", **LORA}, "error", "server mode with a 4-bit base"),
+            ({"vllm_mode": "colocate", **LORA}, "warning", "colocate mode with a 4-bit base"),
+            ({"load_in_8bit": True, "use_peft": True}, "error", "8-bit base"),
+        ],
+    )
+    def test_known_to_be_broken(self, findings, settings, severity, part):
+        (found,) = findings("grpo", checks=[check_vllm], elsewhere=True, use_vllm=True, **settings)
+        assert found.severity == severity
+        assert part in found.what
+        assert found.change == "use_vllm: false"
+
+    def test_lora_on_bf16_is_fine(self, findings):
+        assert findings("grpo", checks=[check_vllm], elsewhere=True, use_vllm=True, use_peft=True) == []
+        assert findings("grpo", checks=[check_vllm], **LORA) == []
+
+    def test_not_installed(self, findings):
+        pytest.importorskip("trl")
+        from importlib.util import find_spec
+
+        if find_spec("vllm"):
+            pytest.skip("vLLM is installed")
+        assert brief(findings("grpo", checks=[check_vllm], use_vllm=True)) == [("error", "use_vllm: false")]
+
+
+class TestExploration:
+    def test_group_scaling_is_an_error(self, findings):
+        (found,) = findings("grpo", gate="none", scale_rewards="group")
+        assert (found.check, found.severity, found.change) == ("exploration", "error", "scale_rewards: none")
+
+    @pytest.mark.parametrize(
+        ("changes", "line"),
+        [
+            ({"length_form": "paper", "gate": "none"}, "length_form: bounded"),
+            ({"alpha": 0.4, "gate": "none"}, "alpha: 0.8"),
+            ({"reward_weights": [1.0, 0.5]}, "leave out reward_weights, and set alpha"),
+        ],
+    )
+    def test_warnings_of_the_balance(self, findings, changes, line, caplog):
+        found = findings("grpo", checks=[check_exploration], **changes)
+        assert brief(found) == [("warning", line)]
+        assert caplog.records == []  # said once, as a finding
+
+    def test_unbounded_names_its_form(self, findings):
+        (found,) = findings("grpo", checks=[check_exploration], length_form="paper", gate="none")
+        assert "is unbounded" in found.what
+
+    def test_no_exploration(self, findings):
+        assert findings("grpo", checks=[check_exploration, check_judge], exploration="none") == []
+
+
+class TestJudge:
+    def test_nobody_answers(self, findings, monkeypatch, tmp_path):
+        pytest.importorskip("openai")
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        monkeypatch.setattr("trl_rlsp.rewards.judge_client.time.sleep", lambda seconds: None, raising=False)
+        judge = {
+            "exploration": "judge",
+            "judge_model": "m",
+            "judge_base_url": "http://127.0.0.1:9/v1",
+            "judge_cache": str(tmp_path / "grades.sqlite3"),
+        }
+        found = findings("grpo", checks=[check_judge], elsewhere=True, **judge)
+        assert [finding.severity for finding in found] == ["not checked"]
+        (found,) = findings("grpo", checks=[check_judge], **judge)
+        assert (found.severity, found.change) == ("error", "judge_base_url: http://HOST:PORT/v1")
+        assert "the judge 'm'" in found.what
+
+
+class TestDisk:
+    def test_checkpoints_that_do_not_fit(self, findings, monkeypatch):
+        # 10 steps, one checkpoint each 5: 2. Model: 2 layers of width 32.
+        usage = storage.shutil.disk_usage("/")
+        monkeypatch.setattr(storage.shutil, "disk_usage", lambda folder: usage._replace(free=300_000))
+        (found,) = findings("sft", checks=[check_disk])
+        assert found.severity == "error"
+        assert found.what.startswith("2 checkpoints of ")
+        assert found.change == "save_total_limit: 1"
+        monkeypatch.setattr(storage.shutil, "disk_usage", lambda folder: usage._replace(free=3_000_000))
+        assert findings("sft", checks=[check_disk]) == []
+
+    def test_the_estimate_is_what_is_written(self, write_stage, tmp_path, model_folder):
+        from trl_rlsp.cli import main
+
+        path = write_stage("sft", max_steps=1, save_steps=1, gradient_checkpointing=False)
+        assert main(["sft", "--config", path]) == 0
+        folder = tmp_path / "out" / "checkpoint-1"
+        written = sum((folder / name).stat().st_size for name in ("model.safetensors", "optimizer.pt"))
+        stage = read_stage("sft", ["--config", path])
+        # headers of the two files beside the numbers
+        assert storage.checkpoint_bytes(stage) == pytest.approx(written, rel=0.05)
+
+    @pytest.mark.parametrize(
+        ("settings", "count"),
+        [
+            ({"save_total_limit": 1}, 2),  # the new one is written before the old one goes
+            ({"save_strategy": "no"}, 0),
+            ({"max_steps": 12}, 3),  # after 5 and 10 steps and at the end
+            ({"save_strategy": "epoch", "num_train_epochs": 3, "max_steps": -1}, 3),
+        ],
+    )
+    def test_how_many_stand_at_once(self, write_stage, settings, count):
+        assert storage.kept_checkpoints(read_stage("sft", ["--config", write_stage("sft", **settings)])) == count
+
+
+class TestSettings:
+    def test_what_the_command_refuses(self, findings):
+        (found,) = findings("grpo", checks=[check_settings], alpha=7)
+        assert "above 0 and at most 1, got 7" in found.why
+
+    def test_wrong_rewards_hide_no_other_finding(self, findings):
+        found = findings("grpo", alpha=7, num_generations=3)
+        assert ("groups", "error") in [(finding.check, finding.severity) for finding in found]
+
+
+def test_the_gravest_come_first(findings):
+    found = findings("grpo", elsewhere=True, use_cpu=False, bf16=True, num_generations=3, **LORA)
+    order = [finding.severity for finding in found]
+    assert order == sorted(order, key=["error", "warning", "not checked"].index)
+    assert len(set(order)) == 3
