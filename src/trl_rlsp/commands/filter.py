@@ -1,0 +1,164 @@
+"""`rlsp filter`: the problems that a model solves sometimes, as a data set file for RL."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trl_rlsp.commands.arguments import EvaluationArguments
+from trl_rlsp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from trl_rlsp.filtering import Filtered
+    from trl_rlsp.selfplay.difficulty import Band
+
+AS_IN_RL = {"max_completion_length": "max_new_tokens"}
+"""Field of an RL stage -> field of the sampling that means the same."""
+
+
+@dataclass
+class FilterArguments(EvaluationArguments):
+    """Which problems to keep; samples are drawn as in RL: temperature 1, at most 4096 tokens, unless the file says.
+
+    Args:
+        n: samples of each problem.
+        low: problems solved more rarely are left out, 0 to 1.
+        high: problems solved more often are left out, 0 to 1.
+        output: the .jsonl file to write.
+        output_dir: folder of the samples, which are not drawn again; default beside `output`.
+        temperature: as in the RL stage.
+        max_new_tokens: as `max_completion_length` of the RL stage.
+    """
+
+    n: int = field(default=8, metadata={"help": "samples of each problem"})
+    low: float = field(default=0.1, metadata={"help": "problems solved more rarely are left out"})
+    high: float = field(default=0.9, metadata={"help": "problems solved more often are left out"})
+    output: str = field(default="problems.jsonl", metadata={"help": "the .jsonl file to write"})
+    temperature: float = field(default=1.0, metadata={"help": "as in the RL stage"})
+    max_new_tokens: int = field(default=4096, metadata={"help": "as max_completion_length of the RL stage"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_samples not in (1, self.n):
+            raise ConfigError(f"the samples of each problem are given with --n, got --num_samples {self.num_samples}")
+        self.num_samples = self.n
+        if self.preset or self.rescore:
+            raise ConfigError("rlsp filter takes --dataset or --config, neither --preset nor --rescore")
+        if Path(self.output).suffix != ".jsonl":
+            raise ConfigError(f"--output is a .jsonl file, got {self.output!r}")
+        self.output_dir = self.output_dir or str(Path(self.output).with_suffix("")) + "-samples"
+
+    def band(self) -> Band:
+        """The band of solve rates.
+
+        Raises:
+            ConfigError: not 0 <= low <= high <= 1.
+        """
+        from trl_rlsp.selfplay.difficulty import Band
+
+        return Band(self.low, self.high)
+
+
+def run_filter(arguments: list[str]) -> None:
+    """Sample, score, keep the band and write the file; samples of a run that was cut off are not drawn again.
+
+    Args:
+        arguments: command-line arguments; `--config FILE` names an RL stage or an evaluation.
+
+    Raises:
+        RLSPError: data or settings that cannot work, before a model is loaded; or no problem is left.
+    """
+    from rich.console import Console
+
+    from trl_rlsp.commands.evaluating import check_eval, draw_samples, verifier_of
+    from trl_rlsp.commands.harvest import write_lines
+    from trl_rlsp.evaluation import score_samples
+    from trl_rlsp.filtering import check_read_back, keep_band
+
+    settings = parse_filter(arguments)
+    band = settings.band()
+    name, sampling = check_eval(settings)
+    problems = settings.load()
+    console = Console()
+    samples = draw_samples(settings, name, sampling, problems, console)
+    with verifier_of(settings) as verifier:
+        scored = score_samples(samples, problems, verifier)
+    rows = problems.to_list()
+    found = keep_band(rows, scored, band)
+    output = Path(settings.output)
+    write_lines(output, found.rows)
+    check_read_back(output, [rows[index] for index in found.kept])
+    figures = {**found.figures(), "settings": dataclasses.asdict(settings)}
+    output.with_suffix(".json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    show(found, settings, console)
+
+
+def parse_filter(arguments: list[str]) -> FilterArguments:
+    """The settings: the command line's, else the YAML file's, else the defaults.
+
+    Fields of an RL stage that sampling has no use for, such as a learning rate, are passed over; those of the command
+    line must exist.
+
+    Raises:
+        ConfigError: a field or a value that cannot work.
+    """
+    from trl_rlsp.cli import read_yaml
+    from trl_rlsp.commands.config import parse_stage
+
+    given, own = list(arguments), []
+    if "--config" in given:
+        place = given.index("--config")
+        path = Path(given[place + 1])
+        del given[place : place + 2]
+        own = [f"--{name}={_text(value)}" for name, value in stage_fields(read_yaml(path), path.parent).items()]
+    (settings,) = parse_stage((FilterArguments,), [*own, *given], "rlsp filter")
+    return settings
+
+
+def stage_fields(written: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The fields of a stage's YAML file that decide what is sampled.
+
+    Args:
+        written: the file.
+        folder: where it lies; a model in it is taken from there.
+    """
+    # an RL stage's seed and folder are those of its training
+    names = {f.name for f in dataclasses.fields(FilterArguments)} - {"output_dir", "seed", "batch_size", "num_samples"}
+    fields = {AS_IN_RL.get(name, name): value for name, value in written.items() if value is not None}
+    fields = {name: value for name, value in fields.items() if name in names}
+    model = fields.get("model_name_or_path")
+    if model and not Path(model).is_dir() and (folder / model).is_dir():
+        fields["model_name_or_path"] = folder / model
+    return fields
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, Mapping) else str(value)
+
+
+def show(found: Filtered, settings: FilterArguments, console: Console) -> None:
+    """Print what became of the problems, and how the file is read."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    figures = found.figures()
+    table = Table("problems", "number", title=f"solve rates of {settings.n} samples")
+    table.columns[1].justify = "right"
+    table.add_row("sampled", str(figures["problems"]))
+    for reason, count in found.dropped.items():
+        table.add_row(f"dropped: {reason}", str(count))
+    table.add_row(f"kept, {settings.low:g} to {settings.high:g}", str(figures["kept"]))
+    console.print(table)
+    partly = sum(row["scored_samples"] < settings.n for row in found.rows)
+    if partly:
+        console.print(f"{partly} kept problems have samples without a score, which have no part in their solve rate")
+    reading = f"--dataset {settings.output}"
+    if settings.prompt_style != "task" or settings.system_prompt == "none":
+        reading += " --prompt_style task --system_prompt none"
+    console.print(f"read it with: rlsp grpo {escape(reading)}", soft_wrap=True)
