@@ -11,6 +11,7 @@ from trl_rlsp.errors import ConfigError
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from trl_rlsp.generation import Sampling
     from trl_rlsp.rewards.batch import Reward
     from trl_rlsp.rewards.suite import RLSPRewards
 
@@ -312,3 +313,20 @@ class EvaluationArguments(ProblemArguments):
     save_parquet: bool = field(default=False, metadata={"help": "write samples.parquet beside samples.jsonl"})
     verifier_time_limit: float = field(default=2.0, metadata={"help": "seconds for one answer"})
     verifier_workers: int = field(default=2, metadata={"help": "processes that check answers"})
+
+    def sampling(self) -> Sampling:
+        """How completions are drawn.
+
+        Raises:
+            ConfigError: a value out of its range.
+        """
+        from trl_rlsp.generation import Sampling
+
+        return Sampling(
+            n=self.num_samples,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            max_new_tokens=self.max_new_tokens,
+            batch_size=self.batch_size,
+            seed=self.seed,
+        )

@@ -127,7 +127,6 @@ def check(settings: BudgetArguments) -> Sampling:
         ConfigError: a field or a value that cannot work.
     """
     from trl_rlsp.budget.rules import AdaptiveConsistency
-    from trl_rlsp.generation import Sampling
 
     settings.named_models()
     settings.budget_list()
@@ -137,14 +136,7 @@ def check(settings: BudgetArguments) -> Sampling:
         raise ConfigError(
             f"votes are 0 or at least 2, at a temperature above 0, got {settings.votes} at {settings.temperature}"
         )
-    return Sampling(
-        n=settings.num_samples,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        max_new_tokens=settings.max_new_tokens,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-    )
+    return settings.sampling()
 
 
 @dataclass

@@ -97,18 +97,10 @@ def check_eval(settings: EvaluationArguments) -> tuple[str, Sampling]:
         MissingDependencyError: the engine is not installed.
     """
     from trl_rlsp.figures import check_ks
-    from trl_rlsp.generation import Sampling
 
     if not settings.model_name_or_path:
         raise ConfigError("no model: set `model_name_or_path` in the YAML file or on the command line")
-    sampling = Sampling(
-        n=settings.num_samples,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        max_new_tokens=settings.max_new_tokens,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-    )
+    sampling = settings.sampling()
     check_ks(settings.ks or [], sampling.n)
     check_engine(settings)
     settings.required()
