@@ -21,7 +21,7 @@ class Settings:
     Attributes:
         kind: "sft" or "grpo".
         dtype: type of the weights that are not quantised.
-        autocast: type that the forward pass computes in, if another.
+        autocast: type that the forward pass computes in under mixed precision.
         bits: 4 or 8 for a quantised base, else `None`.
         nested: the 4-bit constants are quantised again (`use_bnb_nested_quant`).
         rank: rank of the adapter; `None` trains all weights.
@@ -37,9 +37,10 @@ class Settings:
         group: completions of a prompt.
         prompt: longest prompt in tokens.
         completion: longest completion in tokens; for "sft" the whole sequence.
-        reference: a frozen reference model is needed (`beta` above 0).
+        reference: the KL (`beta` above 0) needs frozen weights of its own; under a new adapter it has the base.
         vllm: where vLLM generates: `None`, "colocate" or "server".
         vllm_share: share of the GPU's memory that a colocated vLLM takes.
+        gathers: ZeRO-3 gathers all weights on each GPU for the rollouts (`ds3_gather_for_generation`).
     """
 
     kind: Literal["sft", "grpo"] = "grpo"
@@ -63,6 +64,7 @@ class Settings:
     reference: bool = False
     vllm: str | None = None
     vllm_share: float = 0.3
+    gathers: bool = True
 
     def __post_init__(self) -> None:
         if self.dtype not in BYTES:
@@ -114,7 +116,7 @@ class Settings:
         return cls(
             kind=stage.kind,
             dtype=dtype,
-            autocast=half if half != dtype else None,
+            autocast=half,
             bits=4 if model.load_in_4bit else 8 if model.load_in_8bit else None,
             nested=model.use_bnb_nested_quant,
             rank=rank,
@@ -130,9 +132,10 @@ class Settings:
             group=training.num_generations if grpo else 1,
             prompt=prompt if grpo else 0,
             completion=longest or max(1, context - prompt),
-            reference=grpo and training.beta > 0,
+            reference=grpo and training.beta > 0 and (rank is None or stage.is_adapter),
             vllm=training.vllm_mode if grpo and training.use_vllm else None,
             vllm_share=training.vllm_gpu_memory_utilization if grpo else 0.0,
+            gathers=training.ds3_gather_for_generation if grpo else False,
         )
 
 

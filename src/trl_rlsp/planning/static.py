@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.planning.architecture import Architecture
+from trl_rlsp.planning.architecture import Architecture, Linear
 from trl_rlsp.planning.settings import BYTES, Settings
 
 BLOCK, NESTED_BLOCK, OPTIMIZER_BLOCK = 64, 256, 256
@@ -21,30 +21,28 @@ SMALLEST_8BIT = 4096
 
 def weight_bytes(architecture: Architecture, settings: Settings) -> int:
     """The base model in its precision, the constants of a quantised one included."""
-    quantised = architecture.quantised if settings.bits else {}
-    inside = sum(linear.weights for linear in quantised.values())
-    constants = {4: _four_bit, 8: _eight_bit}
-    packed = (
-        sum(constants[settings.bits](linear.weights, linear.outputs, settings.nested) for linear in quantised.values())
-        if settings.bits
-        else 0
-    )
-    return (architecture.total - inside) * settings.bytes_per_weight + packed
+    if settings.bits is None:
+        return architecture.total * settings.bytes_per_weight
+    linears = architecture.quantised.values()
+    kept = architecture.total - sum(linear.weights for linear in linears)  # embeddings, norms, biases, output layer
+    if settings.bits == 8:
+        return kept * settings.bytes_per_weight + sum(_eight_bit(linear) for linear in linears)
+    return kept * settings.bytes_per_weight + sum(_four_bit(linear, settings.nested) for linear in linears)
 
 
-def _four_bit(weights: int, outputs: int, nested: bool) -> int:
+def _four_bit(linear: Linear, nested: bool) -> int:
     """Two weights a byte, a float32 constant for each 64, the 16 values of the type; nested constants take a byte."""
-    blocks = math.ceil(weights / BLOCK)
-    codebook = 16 * 4
+    blocks = math.ceil(linear.weights / BLOCK)
+    packed = math.ceil(linear.weights / 2) + 16 * 4
     if not nested:
-        return math.ceil(weights / 2) + 4 * blocks + codebook
+        return packed + 4 * blocks
     outer = 4 * math.ceil(blocks / NESTED_BLOCK) + 256 * 4 + 4  # constants, their codebook, an offset
-    return math.ceil(weights / 2) + blocks + codebook + outer
+    return packed + blocks + outer
 
 
-def _eight_bit(weights: int, outputs: int, nested: bool) -> int:
+def _eight_bit(linear: Linear) -> int:
     """A byte a weight and a float32 constant for each row."""
-    return weights + 4 * outputs
+    return linear.weights + 4 * linear.outputs
 
 
 def trained_tensors(architecture: Architecture, settings: Settings) -> list[int]:
@@ -93,15 +91,10 @@ def _moments_in_8_bit(size: int) -> int:
 
 
 def reference_bytes(architecture: Architecture, settings: Settings) -> int:
-    """The frozen reference of the KL: the base under the adapter (nothing), or another copy of the weights.
-
-    An adapter that was trained before is copied, too; that is counted, since it is small.
-    """
+    """The frozen reference of the KL: a copy of the weights, or of an adapter that was trained before."""
     if not settings.reference:
         return 0
-    if settings.rank is not None:
-        return adapter_bytes(architecture, settings)
-    return weight_bytes(architecture, settings)
+    return weight_bytes(architecture, settings) if settings.rank is None else adapter_bytes(architecture, settings)
 
 
 def kv_bytes(architecture: Architecture, settings: Settings) -> int:

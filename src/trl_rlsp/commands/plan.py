@@ -1,0 +1,141 @@
+"""`rlsp plan --config FILE`: memory on each GPU by part, and what would make it fit."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trl_rlsp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from trl_rlsp.planning.architecture import Architecture
+    from trl_rlsp.planning.layout import Layout
+    from trl_rlsp.planning.remedies import Remedy
+    from trl_rlsp.planning.settings import Settings
+
+COLUMNS = ("weights", "adapter", "gradients", "optimizer", "reference", "activations", "logits", "working", "cache")
+
+
+def run_plan(arguments: list[str]) -> None:
+    """Print the memory that a stage takes on each GPU.
+
+    Args:
+        arguments: `--config FILE`, options, and overrides as the stage's own command takes them.
+
+    Raises:
+        ConfigError: no file, a field that no stage has, or settings that no plan can be made for.
+    """
+    from trl_rlsp.planning.layout import STRATEGIES, layout
+    from trl_rlsp.planning.remedies import remedies
+
+    given, architecture, settings = parse_plan(arguments)
+    wanted = [(gpus, strategy) for gpus in given.gpus for strategy in (STRATEGIES if gpus > 1 else STRATEGIES[:1])]
+    layouts = [layout(architecture, settings, gpus, strategy) for gpus, strategy in wanted]
+    largest = [one for one in layouts if one.gpus == max(given.gpus)]
+    best = min(largest, key=lambda one: one.peak)
+    advice: list[Remedy] = []
+    if not any(one.fits(given.memory) for one in layouts):
+        advice = remedies(architecture, settings, best.gpus, best.strategy, given.memory)
+    if given.json:
+        print(json.dumps(as_json(settings, layouts, advice, given.memory), indent=2))
+    else:
+        show(architecture, settings, layouts, advice, given.memory)
+
+
+def parse_plan(arguments: list[str]) -> tuple[argparse.Namespace, Architecture, Settings]:
+    """The command's own arguments, and the model and settings of the stage.
+
+    Raises:
+        ConfigError: no file, or a field that no stage has.
+        RLSPError: the model's configuration cannot be had.
+    """
+    from trl_rlsp.doctor.stage import kind_of, read_stage
+    from trl_rlsp.planning.architecture import Architecture
+    from trl_rlsp.planning.settings import Settings
+
+    parser = argparse.ArgumentParser(
+        prog="rlsp plan",
+        description="Memory on each GPU by part, from the model's configuration alone. Further arguments override "
+        "fields of the file.",
+    )
+    parser.add_argument("--config", metavar="FILE", help="YAML file of `rlsp sft` or `rlsp grpo`")
+    parser.add_argument("--stage", choices=("sft", "grpo"), help="kind of the stage; default by its fields")
+    parser.add_argument("--gpus", default="1,2,4,8", metavar="N,N", help="numbers of GPUs; default 1,2,4,8")
+    parser.add_argument("--memory", type=float, default=80.0, help="memory of a GPU in GiB; default 80")
+    parser.add_argument("--prompt", type=int, default=512, help="tokens of the longest prompt; default 512")
+    parser.add_argument("--json", action="store_true", help="print bytes as JSON")
+    given, overrides = parser.parse_known_args(arguments)
+    if given.config is None:
+        raise ConfigError("no stage: give its YAML file with --config FILE")
+    given.gpus = numbers(given.gpus)
+    if given.memory <= 0 or given.prompt < 0:
+        raise ConfigError(f"--memory is above 0 GiB and --prompt at least 0, got {given.memory:g} and {given.prompt}")
+    kind = given.stage or kind_of(Path(given.config))
+    stage = read_stage(kind, ["--config", given.config, *overrides], processes=1)
+    return given, Architecture.of(stage.config), Settings.of(stage, given.prompt)
+
+
+def numbers(text: str) -> list[int]:
+    """Numbers of GPUs from a list with commas.
+
+    Raises:
+        ConfigError: something that is no number above 0.
+
+    Example:
+        >>> numbers("1,8")
+        [1, 8]
+    """
+    parts = text.split(",")
+    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise ConfigError(f"--gpus is a list of numbers above 0 such as 1,2,4,8, got {text!r}")
+    return sorted({int(part) for part in parts})
+
+
+def as_json(settings: Settings, layouts: list[Layout], advice: list[Remedy], memory: float) -> dict[str, Any]:
+    """The plan as plain values, in bytes."""
+    from trl_rlsp.planning.tokens import tokens_per_step
+
+    rows = [
+        asdict(one)
+        | {"training": one.training, "rollout": one.rollout, "peak": one.peak, "fits": one.fits(memory)}
+        | {"tokens_per_step": asdict(tokens_per_step(settings, one.gpus))}
+        for one in layouts
+    ]
+    found = [{"lines": list(one.lines), "peak": one.layout.peak, "fits": one.layout.fits(memory)} for one in advice]
+    return {"settings": asdict(settings), "layouts": rows, "remedies": found}
+
+
+def show(
+    architecture: Architecture, settings: Settings, layouts: list[Layout], advice: list[Remedy], memory: float
+) -> None:
+    """Print the plan in GiB, and what would make it fit."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from trl_rlsp.planning.layout import GIB
+    from trl_rlsp.planning.tokens import tokens_per_step
+
+    console = Console(highlight=False)
+    kind = "all weights" if settings.rank is None else f"LoRA of rank {settings.rank}"
+    bits = f"{settings.bits}-bit base" if settings.bits else settings.dtype
+    console.print(f"{architecture.total / 1e9:.3g} billion parameters, {bits}, {kind}; GiB on each GPU, computed")
+    table = Table("GPUs", "strategy", *COLUMNS, "training", "rollout", f"fits {memory:g}")
+    for column in table.columns[2:-1]:
+        column.justify = "right"
+    for one in layouts:
+        numbers_of = [getattr(one, name) / GIB for name in (*COLUMNS, "training", "rollout")]
+        shown = [f"{value:.2f}" if value < 10 else f"{value:.1f}" for value in numbers_of]
+        table.add_row(str(one.gpus), one.strategy, *shown, "yes" if one.fits(memory) else "no")
+    console.print(table)
+    for gpus in sorted({one.gpus for one in layouts}):
+        step = tokens_per_step(settings, gpus)
+        console.print(
+            f"{gpus} GPUs: at most {step.sampled:,.0f} tokens sampled, {step.scored:,} learned from in a step"
+        )
+    for remedy in advice:
+        one = remedy.layout
+        verdict = "fits with" if one.fits(memory) else "does not fit even with"
+        console.print(f"{verdict} {', '.join(remedy.lines)}: {one.peak / GIB:.1f} GiB, {one.gpus} GPUs, {one.strategy}")
