@@ -237,6 +237,7 @@ class TestAdapterFolders:
 
     def test_nothing_at_all_is_none(self):
         assert not is_adapter("no/model")
+        assert not is_adapter("runs/some/folder")
 
     def test_without_its_base(self, stages, tmp_path):
         shutil.copytree(stages[3], tmp_path / "adapter")

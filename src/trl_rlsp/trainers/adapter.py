@@ -26,7 +26,7 @@ def is_adapter(name_or_path: str, revision: str | None = None) -> bool:
         found = cached_file(
             name_or_path, "adapter_config.json", revision=revision, _raise_exceptions_for_missing_entries=False
         )
-    except OSError:  # no such repository: whoever loads the model says so
+    except (OSError, ValueError):  # no such folder or repository: whoever loads the model says so
         return False
     return found is not None
 

@@ -1,0 +1,119 @@
+"""The recipes for real models: every command that they and the ablations show parses, and their sizes fit together."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from trl_rlsp.cli import read_yaml
+from trl_rlsp.commands.evaluating import read_settings
+from trl_rlsp.commands.filter import parse_filter
+from trl_rlsp.commands.training import parse_grpo, parse_sft
+
+ROOT = Path(__file__).parent.parent.parent
+FOLDERS = sorted({path.parent for path in (ROOT / "recipes").glob("*/grpo.yaml")} - {ROOT / "recipes" / "quickstart"})
+STAGES = sorted(path for folder in FOLDERS for path in folder.glob("*.yaml"))
+TRAINING = [path for path in STAGES if path.stem in ("sft", "grpo")]
+CPU = ["--bf16", "False", "--use_cpu", "True"]
+COMMAND = re.compile(r"^(?:(?:accelerate launch .*|sbatch \S+ ?)-m trl_)?rlsp (sft|grpo|eval|filter) (.*)$")
+
+
+def name_of(path):
+    return f"{path.parent.name}/{path.stem}"
+
+
+def commands_in(lines):
+    """(command, arguments) of each command line of this package among lines of text."""
+    found = [COMMAND.match(line.lstrip("# ").strip()) for line in lines]
+    return [(match[1], shlex.split(match[2])) for match in found if match]
+
+
+def parse(command, arguments):
+    """Arguments as the command itself parses them."""
+    if command in ("sft", "grpo"):
+        return {"sft": parse_sft, "grpo": parse_grpo}[command]([*arguments, *CPU])
+    return {"eval": read_settings, "filter": parse_filter}[command](arguments)
+
+
+class TestCommands:
+    @pytest.mark.parametrize("path", STAGES, ids=name_of)
+    def test_those_of_each_header_parse(self, path):
+        found = commands_in(path.read_text(encoding="utf-8").splitlines())
+        assert [command for command, _ in found].count(path.stem) >= 2
+        for command, arguments in found:
+            parse(command, arguments)
+
+    @pytest.mark.parametrize("name", ["context_length", "model_size"])
+    def test_those_of_each_ablation_parse(self, name):
+        environment = {**os.environ, "RLSP": "echo rlsp", "LAUNCH": "echo rlsp"}
+        script = ["bash", f"recipes/ablations/{name}.sh"]
+        shown = subprocess.run(script, env=environment, capture_output=True, text=True, check=True, timeout=30).stdout
+        found = commands_in(shown.splitlines())
+        assert len(found) == {"context_length": 6, "model_size": 12}[name]
+        for command, arguments in found:
+            parse(command, arguments)
+
+    def test_one_with_a_wrong_field_is_noticed(self):
+        ((command, arguments),) = commands_in(["# rlsp grpo --config recipes/qwen2.5-7b-math/grpo.yaml --explore none"])
+        with pytest.raises(ValueError, match="--explore"):
+            parse(command, arguments)
+
+    @pytest.mark.parametrize("path", STAGES, ids=name_of)
+    def test_what_each_header_says(self, path):
+        text = path.read_text(encoding="utf-8")
+        head = " ".join(line.lstrip("# ") for line in text[: text.index("\n\n")].splitlines())
+        for said in ("Hardware: ", "estimated, not measured", "One override, ", "Departs from the paper"):
+            assert said in head, said
+
+
+class TestSettings:
+    @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+    def test_batches_hold_whole_groups(self, folder):
+        """On the number of GPUs that the launch command has, and generations end with an update."""
+        given = read_yaml(folder / "grpo.yaml")
+        processes = 8 if "ddp.yaml" in (folder / "grpo.yaml").read_text() else 1
+        accumulated = given["gradient_accumulation_steps"]
+        micro_steps = given.get("steps_per_generation", accumulated)
+        assert processes * given["per_device_train_batch_size"] * micro_steps % given["num_generations"] == 0
+        assert micro_steps % accumulated == 0
+        # a checkpoint within a generation would be resumed with another one
+        assert given["save_steps"] % (micro_steps // accumulated) == 0
+
+    @pytest.mark.parametrize("path", TRAINING, ids=name_of)
+    def test_precision(self, path):
+        """4-bit weights compute in the model's type; no dropout, or the KL is not 0 at the first step."""
+        given = read_yaml(path)
+        assert (given["dtype"], given["bf16"], given["lora_dropout"]) == ("bfloat16", True, 0.0)
+        if given.get("load_in_4bit"):
+            assert given["use_bnb_nested_quant"]
+            assert not given.get("use_vllm")
+
+    @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+    def test_completions_fit_beside_the_longest_prompt(self, folder):
+        given = read_yaml(folder / "grpo.yaml")
+        if given.get("use_vllm"):
+            assert given["vllm_max_model_length"] >= given["max_completion_length"] + 2048
+
+    @pytest.mark.parametrize(
+        "path", sorted((ROOT / "recipes" / "accelerate").glob("*.yaml")), ids=lambda path: path.stem
+    )
+    def test_accelerate_reads_its_files(self, path):
+        from accelerate.commands.config.config_args import load_config_from_file
+
+        read = load_config_from_file(str(path))
+        given = yaml.safe_load(path.read_text())
+        assert read.num_processes == given["num_processes"]
+        assert read.distributed_type.value == given["distributed_type"]
+        for command, arguments in commands_in(path.read_text().splitlines()):
+            parse(command, arguments)
+
+    def test_the_slurm_script_is_one(self):
+        subprocess.run(["bash", "-n", "recipes/accelerate/slurm.sh"], check=True, timeout=30)
+        found = re.search(r"slurm.sh (grpo .*)", Path("recipes/accelerate/slurm.sh").read_text())[1]
+        parse("grpo", shlex.split(found)[1:])
