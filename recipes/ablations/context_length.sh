@@ -4,7 +4,7 @@
 #
 #   bash recipes/ablations/context_length.sh
 #
-# Hardware: 8 x 80 GB for training. At 16k about 75 GB a GPU, and 20 hours for the three: estimated, not measured
+# Hardware: 8 x 80 GB for training. At 16k 40 GiB a GPU with the share of vLLM, and 20 hours for the three: estimated, not measured
 # (recipes/README.md says how). One override, for the commands without running them:
 #   RLSP="echo rlsp" LAUNCH="echo rlsp" bash recipes/ablations/context_length.sh
 set -euo pipefail

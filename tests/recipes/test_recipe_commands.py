@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trl_rlsp.cli import read_yaml
+from trl_rlsp.cli import main, read_yaml
 from trl_rlsp.commands.evaluating import read_settings
 from trl_rlsp.commands.filter import parse_filter
 from trl_rlsp.commands.training import parse_grpo, parse_sft
@@ -93,6 +94,22 @@ class TestSettings:
         if given.get("load_in_4bit"):
             assert given["use_bnb_nested_quant"]
             assert not given.get("use_vllm")
+
+    @pytest.mark.parametrize("path", TRAINING, ids=name_of)
+    def test_memory_of_the_header_is_that_of_the_plan(self, path, capsys):
+        """The larger of training and rollout; with vLLM also its share of 80 GiB beside the weights."""
+        given, text = read_yaml(path), " ".join(path.read_text().replace("#", "").split())
+        first = path.with_name("sft.yaml") if path.with_name("sft.yaml").exists() else path
+        processes = 8 if "ddp.yaml" in text else 1
+        fixed = ["--model_name_or_path", read_yaml(first)["model_name_or_path"], "--json", "--gpus", str(processes)]
+        assert main(["plan", "--config", str(path), *fixed]) == 0
+        planned = next(row for row in json.loads(capsys.readouterr().out)["layouts"] if row["strategy"] == "ddp")
+        training, rollout = planned["training"] / 2**30, planned["rollout"] / 2**30
+        shared = rollout + 80 * given["vllm_gpu_memory_utilization"] if given.get("use_vllm") else 0
+        needed = training if shared or path.stem == "sft" else max(training, rollout)
+        said = re.search(r"([\d.]+) GiB(?: a GPU)?(?:, (\d+) with the share of vLLM,)? and \d+ hours: estimated", text)
+        assert float(said[1]) == pytest.approx(needed, rel=0.05)
+        assert float(said[2] or 0) == pytest.approx(shared, rel=0.05)
 
     @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
     def test_completions_fit_beside_the_longest_prompt(self, folder):
