@@ -107,7 +107,7 @@ def layout(architecture: Architecture, settings: Settings, gpus: int, strategy: 
         gradients *= 2  # buckets hold a second copy
     share = gpus if strategy != "ddp" else 1
     weights_share = gpus if sharded else 1
-    gathers_all = strategy == "zero3" and settings.rollouts and settings.gathers
+    gathers_all = strategy == "zero3" and settings.rollouts and settings.gathers and settings.vllm is None
     whole = base + adapter
     return Layout(
         strategy=strategy,

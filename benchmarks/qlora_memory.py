@@ -1,0 +1,199 @@
+"""Plan against peak: GRPO steps of a model at random weights straight in 4-bit, on one CUDA GPU.
+
+    python benchmarks/qlora_memory.py [--model Qwen/Qwen2.5-32B-Instruct] [--steps 2] [--completion 1024]
+
+The model is built block by block: a block's weights are drawn on the GPU in bfloat16 and packed into 4 bits before the
+next one exists, so no checkpoint and no memory for the unpacked model are needed. Completions are forced to their full
+length, because the plan is for the longest. Prints one JSON object: the card, the plan by part, and torch's peak of the
+rollouts and of the updates. On a machine without a CUDA GPU it says so and ends with status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from typing import Any
+
+import torch
+from torch import nn
+
+from trl_rlsp.planning.architecture import Architecture, load_config
+from trl_rlsp.planning.layout import GIB, layout
+from trl_rlsp.planning.settings import Settings
+
+DEVICE = "cuda"
+
+
+def four_bit_model(config: Any, device: str = DEVICE) -> nn.Module:
+    """A causal language model with random weights, every linear layer but the output layer in 4-bit NF4.
+
+    Args:
+        config: the model's configuration.
+        device: where it is built.
+    """
+    from bitsandbytes.nn import Linear4bit, Params4bit
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers.quantizers import AutoHfQuantizer
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    for name, module in list(model.named_modules()):
+        if isinstance(module, nn.Linear) and module is not model.get_output_embeddings():
+            packed = Linear4bit(
+                module.in_features,
+                module.out_features,
+                bias=module.bias is not None,
+                compute_dtype=torch.bfloat16,
+                compress_statistics=False,
+                quant_type="nf4",
+                device="meta",
+            )
+            weight = torch.empty(module.weight.shape, dtype=torch.bfloat16).normal_(std=0.02)
+            packed.weight = Params4bit(
+                weight, requires_grad=False, compress_statistics=False, quant_type="nf4", module=packed
+            ).to(device)
+            if module.bias is not None:
+                packed.bias = nn.Parameter(torch.zeros(module.out_features, dtype=torch.bfloat16, device=device))
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, packed)
+    fill_rest(model, device)
+    model.is_loaded_in_4bit = model.is_quantized = True
+    settings = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
+    model.config.quantization_config = settings
+    model.hf_quantizer = AutoHfQuantizer.from_config(settings)
+    return model
+
+
+def fill_rest(model: nn.Module, device: str) -> None:
+    """Give numbers to what is still on the meta device: embeddings, norms, output layer, rotary tables."""
+    with torch.device(device):
+        model.base_model.rotary_emb = type(model.base_model.rotary_emb)(model.config)
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if parameter.is_meta:
+                values = torch.empty(parameter.shape, dtype=torch.bfloat16, device=device)
+                values = values.fill_(1.0) if parameter.dim() == 1 else values.normal_(std=0.02)
+                setattr(module, name, nn.Parameter(values, requires_grad=False))
+    model.tie_weights()
+
+
+class Peaks:
+    """Torch's peak memory of rollouts and updates, in bytes."""
+
+    def __init__(self) -> None:
+        self.rollout, self.training = 0, 0
+
+    def around(self, trainer: Any) -> None:
+        """Take the peak of every rollout and of every update of a trainer."""
+        sample, backward = trainer._generate_and_score_completions, trainer.accelerator.backward
+
+        def rollout(*args: Any, **kwargs: Any) -> Any:
+            torch.cuda.reset_peak_memory_stats()
+            found = sample(*args, **kwargs)
+            self.rollout = max(self.rollout, torch.cuda.max_memory_allocated())
+            torch.cuda.reset_peak_memory_stats()
+            return found
+
+        def done(*args: Any, **kwargs: Any) -> None:
+            backward(*args, **kwargs)
+            self.training = max(self.training, torch.cuda.max_memory_allocated())
+
+        trainer._generate_and_score_completions = rollout
+        trainer.accelerator.backward = done
+
+
+def spread(completions: list[Any], **kwargs: Any) -> list[float]:
+    """Rewards that differ within a group, so that there is a gradient."""
+    return [float(index % 2) for index in range(len(completions))]
+
+
+def measure(given: argparse.Namespace, device: str = DEVICE) -> Peaks:
+    """Take GRPO steps and return the peaks."""
+    from datasets import Dataset
+    from peft import LoraConfig
+
+    from trl_rlsp.tiny import build_tokenizer
+    from trl_rlsp.trainers.grpo import RLSPGRPOConfig, RLSPGRPOTrainer
+
+    model = four_bit_model(load_config(given.model), device)
+    with tempfile.TemporaryDirectory() as folder:
+        training = RLSPGRPOConfig(
+            output_dir=folder,
+            max_steps=given.steps,
+            per_device_train_batch_size=given.micro_batch,
+            gradient_accumulation_steps=given.group // given.micro_batch,
+            num_generations=given.group,
+            max_completion_length=given.completion,
+            generation_kwargs={"min_new_tokens": given.completion},
+            gradient_checkpointing=True,
+            bf16=True,
+            beta=0.0,
+            report_to="none",
+            save_strategy="no",
+            log_completions=False,
+        )
+        trainer = RLSPGRPOTrainer(
+            model=model,
+            reward_funcs=spread,
+            args=training,
+            train_dataset=Dataset.from_list([{"prompt": [{"role": "user", "content": "1 " * 500}]}] * 8),
+            processing_class=build_tokenizer(),
+            peft_config=LoraConfig(r=given.rank, target_modules="all-linear", task_type="CAUSAL_LM"),
+        )
+        peaks = Peaks()
+        peaks.around(trainer)
+        trainer.train()
+    return peaks
+
+
+def planned(given: argparse.Namespace) -> Any:
+    """The plan of the same settings on one GPU."""
+    settings = Settings(
+        autocast="bfloat16",
+        bits=4,
+        rank=given.rank,
+        targets="all-linear",
+        dropout=0.0,
+        micro_batch=given.micro_batch,
+        accumulation=given.group // given.micro_batch,
+        rollouts=given.group,
+        prompt=502,  # 500 words between <user> and <assistant>
+        completion=given.completion,
+    )
+    return layout(Architecture.of(load_config(given.model)), settings, 1, "ddp")
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="Qwen/Qwen2.5-32B-Instruct")
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--completion", type=int, default=1024)
+    parser.add_argument("--group", type=int, default=8)
+    parser.add_argument("--micro_batch", type=int, default=1)
+    parser.add_argument("--rank", type=int, default=32)
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    """Measure, and print plan and peaks."""
+    given = parse()
+    if not torch.cuda.is_available():
+        print("no CUDA GPU: nothing was measured", file=sys.stderr)
+        return 1
+    plan, peaks = planned(given), measure(given)
+    rows = {
+        "card": torch.cuda.get_device_name(),
+        "settings": vars(given),
+        "plan_gib": {name: round(value / GIB, 3) for name, value in vars(plan).items() if isinstance(value, int)},
+        "rollout_gib": {"plan": round(plan.rollout / GIB, 2), "peak": round(peaks.rollout / GIB, 2)},
+        "training_gib": {"plan": round(plan.training / GIB, 2), "peak": round(peaks.training / GIB, 2)},
+    }
+    print(json.dumps(rows, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
