@@ -78,7 +78,7 @@ class TestContext:
     def test_a_model_that_cannot_be_reached(self, findings):
         (found,) = findings("sft", checks=[check_context], model_name_or_path="no/model")
         assert found.severity == "not checked"
-        assert "the model's configuration cannot be read here" in found.why
+        assert "the model's configuration (no/model) cannot be read here" in found.why
 
 
 class TestTokenizer:

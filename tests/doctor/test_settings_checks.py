@@ -220,6 +220,10 @@ class TestSettings:
         (found,) = findings("grpo", checks=[check_settings], alpha=7)
         assert "above 0 and at most 1, got 7" in found.why
 
+    def test_rewards_are_judged_elsewhere_too(self, findings):
+        found = findings("grpo", elsewhere=True, alpha=7)
+        assert [finding.severity for finding in found if finding.check == "settings"] == ["error"]
+
     def test_wrong_rewards_hide_no_other_finding(self, findings):
         found = findings("grpo", alpha=7, num_generations=3)
         assert ("groups", "error") in [(finding.check, finding.severity) for finding in found]

@@ -162,4 +162,4 @@ class TestCommand:
 
     def test_a_model_that_cannot_be_reached(self, stage, capsys):
         assert main(["plan", "--config", stage, "--model_name_or_path", "no/model"]) == 2
-        assert "the model's configuration cannot be read here" in capsys.readouterr().err
+        assert "the model's configuration (no/model) cannot be read here" in capsys.readouterr().err

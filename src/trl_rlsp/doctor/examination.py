@@ -76,8 +76,8 @@ def made(check: Check, stage: Stage) -> Iterable[Finding]:
         return list(check(stage))
     except UnknownError as error:
         return [Finding(name, "not checked", name.replace("_", " "), str(error))]
-    except RLSPError:  # the settings or the data are wrong, which has a check of its own
-        return [Finding(name, "not checked", name.replace("_", " "), "settings or data are wrong in themselves")]
+    except RLSPError as error:  # wrong settings or data, which have a check of their own
+        return [Finding(name, "not checked", name.replace("_", " "), f"it needs what is not there: {error}")]
 
 
 def stop_on_errors(data: Any, rows: Any, rewards: Any, training: Any, model: ModelConfig, tokenizer: Any) -> None:

@@ -24,10 +24,10 @@ def check_exploration(stage: Stage) -> Iterator[Finding]:
     """Exploration under which a wrong completion outranks a right one; see `trl_rlsp.trainers.balance`."""
     from trl_rlsp.trainers import balance
 
-    messages = _Messages()
+    rewards, messages = stage.rewards, _Messages()
     balance.logger.addFilter(messages.keep)
     try:
-        balance.check_balance(stage.rewards, stage.training)
+        balance.check_balance(rewards, stage.training)
     except ConfigError as error:
         yield _finding("error", str(error))
     finally:

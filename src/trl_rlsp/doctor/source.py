@@ -14,19 +14,30 @@ COLUMNS = {"grpo": ("prompt", "solution"), "sft": ()}
 
 def check_settings(stage: Stage) -> Iterator[Finding]:
     """What the stage's own command refuses before it loads anything."""
+    try:
+        if stage.elsewhere or not stage.arguments:  # TRL's own validation asks for the hardware
+            stage.data.required()
+            if stage.kind == "grpo":
+                stage.rewards.close()
+        else:
+            refused_here(stage)
+    except RLSPError as error:
+        what = f"`rlsp {stage.kind}` refuses the settings"
+        yield Finding("settings", "error", what, str(error), "as the message says")
+
+
+def refused_here(stage: Stage) -> None:
+    """Parse the stage as its command does.
+
+    Raises:
+        ConfigError: what the command refuses.
+    """
     from trl_rlsp.commands.training import parse_grpo, parse_sft
 
-    if stage.elsewhere or not stage.arguments:
-        return
-    try:
-        if stage.kind == "sft":
-            parse_sft(list(stage.arguments))
-        else:
-            parse_grpo(list(stage.arguments))[1].close()
-    except RLSPError as error:
-        yield Finding(
-            "settings", "error", f"`rlsp {stage.kind}` refuses the settings", str(error), "as the message says"
-        )
+    if stage.kind == "sft":
+        parse_sft(list(stage.arguments))
+    else:
+        parse_grpo(list(stage.arguments))[1].close()
 
 
 def check_data(stage: Stage) -> Iterator[Finding]:

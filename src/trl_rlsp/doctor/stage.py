@@ -102,7 +102,8 @@ class Stage:
         from trl_rlsp.commands.training import model_name
         from trl_rlsp.planning.architecture import load_config
 
-        return _had(lambda: load_config(model_name(self.model), self.model.model_revision), "the model's configuration")
+        name = model_name(self.model)
+        return _had(lambda: load_config(name, self.model.model_revision), f"the model's configuration ({name})")
 
     @cached_property
     def is_adapter(self) -> bool:
