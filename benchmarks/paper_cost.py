@@ -2,8 +2,8 @@
 
     python benchmarks/paper_cost.py
 
-The schedule is that of 2502.06773 (200 batches of 512 completions of at most 4,096 tokens) at full length, an upper
-bound. See `trl_rlsp.planning.cost` for the formulas and the shares of the peaks that are assumed.
+The schedule is that of 2502.06773, its 200 episodes read as 200 batches of 512 completions, all at the full 4,096
+tokens, an upper bound. See `trl_rlsp.planning.cost` for the formulas and the shares of the peaks that are assumed.
 """
 
 from __future__ import annotations

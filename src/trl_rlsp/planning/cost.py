@@ -57,7 +57,7 @@ class Schedule:
 
 
 PAPER = Schedule()
-"""200 batches of 512 completions (2502.06773, appendix), at the full 4,096 tokens: an upper bound."""
+"""The settings of 2502.06773, its 200 episodes read as 200 batches of 512, at the full 4,096 tokens: an upper bound."""
 
 
 @dataclass(frozen=True)
