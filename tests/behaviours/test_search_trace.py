@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trl_rlsp.behaviours import find_behaviours, read_search
@@ -29,6 +29,7 @@ def written_returns(numbers, seed, budget):
 
 class TestAgainstTheSearch:
     @given(st.lists(st.integers(1, 40), min_size=3, max_size=4, unique=True), st.integers(0, 10**6), st.integers(1, 40))
+    @example([5, 1, 11, 3], 296, 26)  # 1 * 11 = 11, and 5 * 11 belongs to the 11 given
     def test_written_search(self, numbers, seed, budget):
         # 997 is never hit: results are at most 144
         trace = written_search(numbers, 997, random.Random(seed), budget=budget)

@@ -43,6 +43,13 @@ class Branch:
         values = self.values
         return left in values and right in values and (left != right or values.count(left) > 1)
 
+    def has_tried(self, left: int, op: str, right: int) -> bool:
+        """Whether the operation was tried here; the other order of + and * is another one only of equal numbers."""
+        if (left, op, right) in self.tried:
+            return True
+        distinct = self.values.count(left) == 1 and self.values.count(right) == 1
+        return op in COMMUTATIVE and distinct and (right, op, left) in self.tried
+
     def take(self, left: int, right: int) -> tuple[Made, Made, list[Made]]:
         """(`left`, `right`, the terms beside them) where `has` says that both are here."""
         first = self.values.index(left)
@@ -100,7 +107,7 @@ class Branches:
         for depth in range(len(self.open) - 1, -1, -1):
             branch = self.open[depth]
             if (attempt or len(branch.terms) > 2) and branch.has(left, right):
-                if (left, op, right) not in branch.tried:
+                if not branch.has_tried(left, op, right):
                     return depth
                 fallback = depth if fallback is None else fallback
         return fallback
