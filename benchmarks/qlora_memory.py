@@ -11,6 +11,7 @@ rollouts and of the updates. On a machine without a CUDA GPU it says so and ends
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import sys
 import tempfile
@@ -30,7 +31,7 @@ def four_bit_model(config: Any, device: str = DEVICE) -> nn.Module:
     """A causal language model with random weights, every linear layer but the output layer in 4-bit NF4.
 
     Args:
-        config: the model's configuration.
+        config: the model's configuration; it is left as it is.
         device: where it is built.
     """
     from bitsandbytes.nn import Linear4bit, Params4bit
@@ -38,7 +39,7 @@ def four_bit_model(config: Any, device: str = DEVICE) -> nn.Module:
     from transformers.quantizers import AutoHfQuantizer
 
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+        model = AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=torch.bfloat16)
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear) and module is not model.get_output_embeddings():
             packed = Linear4bit(

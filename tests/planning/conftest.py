@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 
 import pytest
 import torch
@@ -26,7 +27,8 @@ MODELS = {
 @pytest.fixture(params=sorted(MODELS))
 def tiny(request):
     """Class and configuration of a model with 3 blocks, grouped attention heads and a gated MLP."""
-    return MODELS[request.param]
+    kind, config = MODELS[request.param]
+    return kind, copy.deepcopy(config)
 
 
 class Meter:

@@ -27,6 +27,7 @@ def test_a_model_straight_in_four_bits(benchmark, tiny):
     model = benchmark.four_bit_model(config, "cpu")
     out = model(input_ids=torch.arange(8)[None])
     assert out.logits.shape == (1, 8, config.vocab_size)
+    assert not hasattr(config, "quantization_config")  # the caller's configuration is left alone
     assert out.logits.isfinite().all()
     parameters = list(model.parameters())
     states = [p.quant_state for p in parameters if hasattr(p, "quant_state")]
