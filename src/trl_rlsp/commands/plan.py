@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from trl_rlsp.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from trl_rlsp.planning.architecture import Architecture
     from trl_rlsp.planning.layout import Layout
     from trl_rlsp.planning.remedies import Remedy
@@ -113,7 +115,6 @@ def show(
 ) -> None:
     """Print the plan in GiB, and what would make it fit."""
     from rich.console import Console
-    from rich.table import Table
 
     from trl_rlsp.planning.layout import GIB
     from trl_rlsp.planning.tokens import tokens_per_step
@@ -122,15 +123,8 @@ def show(
     kind = "all weights" if settings.rank is None else f"LoRA of rank {settings.rank}"
     bits = f"{settings.bits}-bit base" if settings.bits else settings.dtype
     console.print(f"{architecture.total / 1e9:.3g} billion parameters, {bits}, {kind}; GiB on each GPU, computed")
-    table = Table("GPUs", "strategy", *COLUMNS, "training", "rollout", f"fits {memory:g}")
-    for column in table.columns[2:-1]:
-        column.justify = "right"
-    for one in layouts:
-        numbers_of = [getattr(one, name) / GIB for name in (*COLUMNS, "training", "rollout")]
-        shown = [f"{value:.2f}" if value < 10 else f"{value:.1f}" for value in numbers_of]
-        table.add_row(str(one.gpus), one.strategy, *shown, "yes" if one.fits(memory) else "no")
-    console.print(table)
     for gpus in sorted({one.gpus for one in layouts}):
+        console.print(_table([one for one in layouts if one.gpus == gpus], memory))
         step = tokens_per_step(settings, gpus)
         console.print(
             f"{gpus} GPUs: at most {step.sampled:,.0f} tokens sampled, {step.scored:,} learned from in a step"
@@ -139,3 +133,19 @@ def show(
         one = remedy.layout
         verdict = "fits with" if one.fits(memory) else "does not fit even with"
         console.print(f"{verdict} {', '.join(remedy.lines)}: {one.peak / GIB:.1f} GiB, {one.gpus} GPUs, {one.strategy}")
+
+
+def _table(layouts: list[Layout], memory: float) -> Table:
+    """The parts as rows, the strategies of one number of GPUs as columns: narrow enough for any terminal."""
+    from rich.table import Table
+
+    from trl_rlsp.planning.layout import GIB
+
+    table = Table(f"GPUs: {layouts[0].gpus}", *(one.strategy for one in layouts))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in (*COLUMNS, "training", "rollout"):
+        values = [getattr(one, name) / GIB for one in layouts]
+        table.add_row(name, *(f"{value:.2f}" if value < 10 else f"{value:.1f}" for value in values))
+    table.add_row(f"fits {memory:g}", *("yes" if one.fits(memory) else "no" for one in layouts))
+    return table
