@@ -17,6 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from trl_rlsp.reporting import read_samples
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [path for path in (str(HERE.parent),) if path not in sys.path]
@@ -44,15 +46,6 @@ def command(arm: str, seed: int, output: Path) -> list[str]:
     return [sys.executable, "-m", "trl_rlsp", "run", str(RECIPE), *place, *ARMS[arm]]
 
 
-def samples(folder: Path) -> dict[int, dict[str, Any]]:
-    """The first sample of each problem of an evaluation."""
-    found: dict[int, dict[str, Any]] = {}
-    for line in (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        found.setdefault(row["problem"], row)
-    return found
-
-
 def finished(arm: str, output: Path, seeds: list[int]) -> list[int]:
     """The seeds whose last evaluation is complete."""
     return [seed for seed in seeds if (output / f"{arm}-seed{seed}" / FINAL[arm] / "metrics.json").is_file()]
@@ -60,7 +53,7 @@ def finished(arm: str, output: Path, seeds: list[int]) -> list[int]:
 
 def values(arm: str, field: str, output: Path, seeds: list[int]) -> list[list[float | None]]:
     """One row a seed, one value a problem, in order of the problems; a verdict of `None` stays `None`."""
-    rows = [samples(output / f"{arm}-seed{seed}" / FINAL[arm]) for seed in seeds]
+    rows = [read_samples(output / f"{arm}-seed{seed}" / FINAL[arm]) for seed in seeds]
     return [[None if row[n][field] is None else float(row[n][field]) for n in sorted(row)] for row in rows]
 
 
