@@ -49,7 +49,8 @@ class OutcomeVerifier:
     """Reward function: is the final answer right?
 
     Args:
-        workers: processes that check at the same time.
+        workers: processes that check at the same time, on each rank; by default 2, or the rank's share of the cores if
+            that is less (see `trl_rlsp.verification.cores`).
         time_limit: wall-clock seconds for one answer; over it the answer is wrong, reason `timeout`.
         batch_seconds: wall-clock seconds for one call; what it leaves unchecked scores `None`.
         memory_mb: address space a worker may add to what it has after its imports, in MiB.
@@ -78,7 +79,7 @@ class OutcomeVerifier:
     def __init__(
         self,
         *,
-        workers: int = 2,
+        workers: int | None = None,
         time_limit: float = 2.0,
         batch_seconds: float = 60.0,
         memory_mb: int = 1024,
@@ -90,7 +91,6 @@ class OutcomeVerifier:
         watch: Sequence[Callable[..., None]] = (),
     ) -> None:
         _check_arguments(workers, time_limit, batch_seconds, cache_size, custom)
-        self.workers = workers
         self.time_limit = time_limit
         self.batch_seconds = batch_seconds
         self.delimiter = delimiter
@@ -103,6 +103,7 @@ class OutcomeVerifier:
             "math": WorkerPool(math_verification.HANDLER, workers=workers, memory_mb=memory_mb),
             "gym": WorkerPool(gym_verification.HANDLER, workers=workers, memory_mb=memory_mb),
         }
+        self.workers = self.pools["math"].workers
 
     def __call__(
         self,
@@ -118,9 +119,13 @@ class OutcomeVerifier:
         """Scores of a batch, one per completion.
 
         Args:
-            prompts, completions: as TRL passes them, strings or message lists.
-            solution, task, tests: the data set's columns; the first of tests, task, solution that a row has decides.
-            log_metric, log_extra: TRL's loggers; shares of the reasons, and the reason beside each completion.
+            prompts: B prompts as TRL passes them, strings or message lists.
+            completions: B completions, likewise.
+            solution: the data set's column; the first of `tests`, `task`, `solution` that a row has decides.
+            task: likewise.
+            tests: likewise.
+            log_metric: TRL's logger of scalars, if any; receives the share of each reason.
+            log_extra: TRL's logger of columns, if any; receives the reason beside each completion.
 
         Raises:
             ConfigError: none of the three columns was passed.
@@ -205,9 +210,9 @@ class OutcomeVerifier:
 
 
 def _check_arguments(
-    workers: int, time_limit: float, batch_seconds: float, cache_size: int, custom: Mapping[str, Any] | None
+    workers: int | None, time_limit: float, batch_seconds: float, cache_size: int, custom: Mapping[str, Any] | None
 ) -> None:
-    if not 1 <= workers <= 256:
+    if workers is not None and not 1 <= workers <= 256:
         raise ConfigError(f"workers must be between 1 and 256, got {workers}")
     if not 0 < time_limit <= batch_seconds:
         raise ConfigError(

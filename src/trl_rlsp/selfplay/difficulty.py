@@ -31,7 +31,8 @@ class Band:
     """Solve rates worth training on.
 
     Args:
-        low, high: both ends belong to it; with 8 completions a problem, 0.1 to 0.9 is 1 to 7 solved.
+        low: lowest solve rate, which belongs to it.
+        high: highest, likewise; with 8 completions a problem, 0.1 to 0.9 is 1 to 7 solved.
 
     Raises:
         ConfigError: not 0 <= low <= high <= 1.
