@@ -187,7 +187,7 @@ class RewardArguments:
         gate: completions that exploration pays: "none" (all), "correct", "incorrect", or "adaptive" (by failure rate).
         brevity: weight of the cost of length where a group succeeds, under gate "adaptive", 0 to 1.
         verifier_time_limit: seconds for one answer.
-        verifier_workers: processes that check answers.
+        verifier_workers: processes that check answers, on each rank; among several, at most its share of the cores.
         log_behaviours: log `behaviour/...`, occurrences of each search behaviour per 1,000 tokens.
     """
 
@@ -293,7 +293,7 @@ class EvaluationArguments(ProblemArguments):
         ks: values of k for pass@k and maj@k; default powers of two up to `num_samples`.
         save_parquet: write samples.parquet beside samples.jsonl.
         verifier_time_limit: seconds for one answer.
-        verifier_workers: processes that check answers.
+        verifier_workers: processes that check answers, on each rank; among several, at most its share of the cores.
     """
 
     preset: str | None = field(default=None, metadata={"help": "'math-500' or 'aime-2024', as in the paper"})

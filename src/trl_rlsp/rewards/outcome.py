@@ -49,8 +49,8 @@ class OutcomeVerifier:
     """Reward function: is the final answer right?
 
     Args:
-        workers: processes that check at the same time, on each rank; by default 2, or the rank's share of the cores if
-            that is less (see `trl_rlsp.verification.cores`).
+        workers: processes that check at the same time. Each rank of a distributed run has its own, at most its share
+            of the machine's cores (see `trl_rlsp.verification.cores`).
         time_limit: wall-clock seconds for one answer; over it the answer is wrong, reason `timeout`.
         batch_seconds: wall-clock seconds for one call; what it leaves unchecked scores `None`.
         memory_mb: address space a worker may add to what it has after its imports, in MiB.
@@ -79,7 +79,7 @@ class OutcomeVerifier:
     def __init__(
         self,
         *,
-        workers: int | None = None,
+        workers: int = 2,
         time_limit: float = 2.0,
         batch_seconds: float = 60.0,
         memory_mb: int = 1024,
@@ -210,9 +210,9 @@ class OutcomeVerifier:
 
 
 def _check_arguments(
-    workers: int | None, time_limit: float, batch_seconds: float, cache_size: int, custom: Mapping[str, Any] | None
+    workers: int, time_limit: float, batch_seconds: float, cache_size: int, custom: Mapping[str, Any] | None
 ) -> None:
-    if workers is not None and not 1 <= workers <= 256:
+    if not 1 <= workers <= 256:
         raise ConfigError(f"workers must be between 1 and 256, got {workers}")
     if not 0 < time_limit <= batch_seconds:
         raise ConfigError(

@@ -7,7 +7,6 @@ Failing, crashing and running out of time are the program's; a sandbox that fail
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import threading
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.verification.code_compare import as_set, same_output, same_value
 from trl_rlsp.verification.code_extract import extract_code
 from trl_rlsp.verification.code_tests import CodeTest, read_tests, without_visible
+from trl_rlsp.verification.cores import fitting_workers, share_of_cores
 from trl_rlsp.verification.run_result import Limits, RunResult
 from trl_rlsp.verification.sandbox import Runner, Sandbox, find_sandbox, runner_of
 from trl_rlsp.verification.verdict import Reason, Verdict
@@ -54,7 +54,8 @@ def verify_code(
         all_or_nothing: 1.0 only if all tests pass, else 0.0, instead of the share passed.
         timeout: wall-clock seconds for each test.
         memory_mb: MiB a program may map.
-        workers: programs at a time; by default the processors this process may use, at most 16.
+        workers: programs at a time; by default as many as there are cores, at most 16. Each rank of a distributed
+            run has at most its share of the cores.
         sandbox: where programs run; by default the strongest this machine has.
         allow_unsandboxed: where it has none, run with resource limits only.
 
@@ -80,7 +81,7 @@ def verify_code(
     if jobs:
         runner = runner_of(sandbox if sandbox is not None else find_sandbox(allow_unsandboxed))
         batch = _Batch(runner, timeout, memory_mb, all_or_nothing)
-        batch.run(list(jobs.values()), workers or _processors())
+        batch.run(list(jobs.values()), fitting_workers(workers or min(share_of_cores(), MAX_WORKERS)))
     return [item.verdict(all_or_nothing) if isinstance(item, _Job) else item for item in answers]
 
 
@@ -196,11 +197,6 @@ def _request(program: str, test: CodeTest, marker: str) -> str:
 @cache
 def _harness() -> str:
     return Path(__file__).with_name("call_harness.py").read_text(encoding="utf-8")
-
-
-def _processors() -> int:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(usable, MAX_WORKERS))
 
 
 def _check_arguments(

@@ -30,6 +30,7 @@ from typing import Any
 
 from trl_rlsp.errors import ConfigError, WorkerError
 from trl_rlsp.verification.batch import Batch, NurseryGone, Reply, Worker
+from trl_rlsp.verification.cores import fitting_workers
 from trl_rlsp.verification.nursery import NUMBER
 
 __all__ = ["Reply", "WorkerPool"]
@@ -43,7 +44,8 @@ class WorkerPool:
 
     Args:
         handler: `package.module:function`, imported in the workers only. It takes and returns JSON values.
-        workers: processes that work at the same time.
+        workers: processes that work at the same time. Each rank of a distributed run has a pool of its own, with at
+            most its share of the machine's cores (see `trl_rlsp.verification.cores`).
         spares: further warm processes that wait to take a killed worker's place.
         memory_mb: address space each worker may add to what it has after its imports, in MiB.
         start_seconds: how long the workers may take to import the handler.
@@ -64,7 +66,7 @@ class WorkerPool:
                 f"got workers={workers}, spares={spares}, memory_mb={memory_mb}"
             )
         self.handler = handler
-        self.workers = workers
+        self.workers = fitting_workers(workers)
         self.spares = spares
         self.memory_mb = memory_mb
         self.start_seconds = start_seconds
