@@ -97,7 +97,11 @@ def test_logs(verifier):
         "verifier/match": 0.25,
         "verifier/mismatch": 0.25,
         "verifier/no_answer": 0.25,
+        "verifier/several_answers": 0.0,
+        "verifier/timeout": 0.0,
+        "verifier/worker_crash": 0.0,
         "verifier/gold_unparseable": 0.25,
+        "verifier/scorer_error": 0.0,
     }
     assert extra == {"verdict": ["match", "mismatch", "no_answer", "gold_unparseable"]}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from trl_rlsp.answers import completion_text
 from trl_rlsp.errors import ConfigError, MissingDependencyError
@@ -19,7 +19,7 @@ from trl_rlsp.verification.cache import VerdictCache
 from trl_rlsp.verification.gym import GymItem, verify_gym
 from trl_rlsp.verification.math import MathItem, MathRules, verify_math
 from trl_rlsp.verification.pool import WorkerPool
-from trl_rlsp.verification.verdict import Verdict
+from trl_rlsp.verification.verdict import Reason, Verdict
 
 KINDS = ("code", "gym", "math")
 COLUMNS = {"code": "tests", "gym": "task", "math": "solution"}
@@ -133,8 +133,9 @@ class OutcomeVerifier:
         _require_column(solution, task, tests, kwargs)
         found = self.verdicts(completions, prompts=prompts, solution=solution, task=task, tests=tests)
         if log_metric is not None and found:
-            for reason, count in Counter(verdict.reason for verdict in found).items():
-                log_metric(f"verifier/{reason}", count / len(found))
+            counts = Counter(verdict.reason for verdict in found)
+            for reason in get_args(Reason):  # the zeros too: TRL averages over the ranks and steps that log a metric
+                log_metric(f"verifier/{reason}", counts[reason] / len(found))
             for metrics in self.watch:
                 metrics(completions=completions, completion_ids=kwargs.get("completion_ids"), log_metric=log_metric)
         if log_extra is not None:

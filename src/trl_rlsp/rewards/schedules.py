@@ -121,6 +121,6 @@ def solve_rate(log_history: Iterable[dict[str, Any]], metric: str, window: int) 
         >>> solve_rate([{"m": 0.0}, {"m": 0.5}, {"loss": 1.0}, {"m": 1.0}], "m", window=2)
         0.75
     """
-    known = [float(entry[metric]) for entry in log_history if metric in entry]
+    known = [float(entry[metric]) for entry in log_history if entry.get(metric) is not None]  # None: not scorable
     recent = [value for value in known if math.isfinite(value)][-window:]
     return min(max(math.fsum(recent) / len(recent), 0.0), 1.0) if recent else 0.0
