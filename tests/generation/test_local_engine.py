@@ -163,7 +163,7 @@ class TestSegments:
     def test_a_cache_that_cannot_be_cut_is_computed_anew(self, model, left, monkeypatch):
         monkeypatch.setattr(local, "SEGMENT", 3)
         expected = draw(model, left, temperature=0)[0]
-        monkeypatch.setattr(local, "_kept", lambda cache, keep: None)
+        monkeypatch.setattr("trl_rlsp.generation.cache.kept", lambda cache, keep, room: None)
         assert draw(model, left, temperature=0)[0] == expected
 
 

@@ -4,6 +4,7 @@ Knows nothing of rewards, verdicts or files.
 """
 
 from trl_rlsp.generation.local import TransformersEngine, generate, load_model
+from trl_rlsp.generation.rollout import leaving_rollout
 from trl_rlsp.generation.sampling import Engine, Request, Sample, Sampling, all_requests, render
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "TransformersEngine",
     "all_requests",
     "generate",
+    "leaving_rollout",
     "load_model",
     "render",
 ]

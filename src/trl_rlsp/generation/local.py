@@ -91,7 +91,7 @@ class TransformersEngine:
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self.ends = _end_tokens(model, tokenizer)
+        self.ends = end_tokens(model, tokenizer)
 
     def sample(self, prompts: Sequence[Any], requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
         """Draw the requested completions, shortest prompts first; a batch's seed is that of its first request."""
@@ -143,6 +143,8 @@ def decode(
     """
     import torch
 
+    from trl_rlsp.generation.cache import kept
+
     drawn: dict[str, Any] = {"do_sample": False}
     if sampling.temperature > 0:
         drawn = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
@@ -171,7 +173,7 @@ def decode(
         rows = [rows[i] for i in keep.tolist()]
         mask_BT = torch.cat([mask_BT, torch.ones_like(new_BS)], dim=1)[keep]
         ids_BT = found.sequences[keep]
-        cache = _kept(found.past_key_values, keep) if rows else None
+        cache = kept(found.past_key_values, keep, SEGMENT) if rows else None
     return completions
 
 
@@ -180,15 +182,8 @@ def _until_end(ids: list[int], ends: Sequence[int]) -> list[int]:
     return ids[:length]
 
 
-def _kept(cache: Any, keep: torch.Tensor) -> Any:
-    """The cache of the sequences that go on; `None`, so that it is computed anew, where its kind cannot be cut."""
-    if cache is None or not hasattr(cache, "batch_select_indices"):
-        return None
-    cache.batch_select_indices(keep)
-    return cache
-
-
-def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens that end a completion: those of the model's generation config, and the tokenizer's own."""
     configured = model.generation_config.eos_token_id
     ends = configured if isinstance(configured, list) else [configured]
     return sorted({token for token in (*ends, tokenizer.eos_token_id) if token is not None})
