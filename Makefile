@@ -1,6 +1,7 @@
 # make quickstart   the whole pipeline on two CPU cores, from nothing to the report
 # make test         environment, installation, checks and tests
 # make test-slow    the tests that take minutes
+# make docs         the documentation as a site, in site/
 # make test-lowest  trainers, rewards and public names under the lowest supported TRL
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test test-slow test-lowest lint clean
+.PHONY: quickstart test test-slow test-lowest lint docs clean
 
 LOWEST_TRL := 1.14.2
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
@@ -17,7 +18,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[gym,judge,report]" --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[gym,judge,report]" --group dev --group docs
 	touch $@
 
 quickstart: $(INSTALLED)
@@ -27,6 +28,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
 test: lint
 	$(TEST_ENV) $(BIN)/pytest $(ARGS)
@@ -43,4 +47,4 @@ test-lowest:
 	$(TEST_ENV) $(VENV)-lowest/bin/pytest tests/trainers tests/rewards tests/test_public_api.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest dist build
+	rm -rf $(VENV) $(VENV)-lowest dist build site
