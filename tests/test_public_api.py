@@ -102,8 +102,8 @@ def test_commands():
     from trl_rlsp.cli import USAGE
 
     listed = [line.split()[0] for line in USAGE.splitlines() if line.startswith("  ")]
-    expected = "run sft grpo eval compare efficiency budget harvest check filter doctor plan merge report behaviours"
-    assert listed == expected.split()
+    expected = "sft grpo eval compare efficiency budget harvest check filter doctor plan merge report behaviours"
+    assert listed == ["run", "recipes", *expected.split()]
 
 
 class TestImport:

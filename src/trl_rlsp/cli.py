@@ -15,7 +15,8 @@ from trl_rlsp.errors import ConfigError, RLSPError
 USAGE = """\
 usage: rlsp COMMAND [ARGUMENTS]
 
-  run    RECIPE          all stages of a recipe folder, from data to report; resumes what was cut off
+  run    RECIPE          all stages of a recipe, a folder or a name, from data to report; resumes what was cut off
+  recipes                the recipes that come with the package; recipes copy NAME makes a copy to change
   sft    --config FILE   train on demonstrations of reasoning
   grpo   --config FILE   train by RL with the outcome verifier and an exploration reward
   eval   --config FILE   accuracy and effort of a model, with intervals; --preset math-500, --rescore FOLDER
@@ -40,6 +41,7 @@ COMMANDS = {
     "grpo": "training:run_grpo",
     "eval": "evaluating:run_eval",
     "harvest": "harvest:run_harvest",
+    "recipes": "recipes:run_recipes",
     "check": "evaluating:run_check_command",
     "filter": "filter:run_filter",
     "doctor": "doctor:run_doctor",

@@ -22,6 +22,7 @@ from pathlib import Path
 from trl_rlsp.cli import environment_of, read_yaml
 from trl_rlsp.commands.training import STAGE_FILE
 from trl_rlsp.errors import ConfigError, RLSPError, SourceError
+from trl_rlsp.shipped import NEEDED, find_recipe, portable
 
 SETTINGS_FILE = "settings.json"
 
@@ -76,7 +77,7 @@ class Stage:
 
     def fingerprint(self) -> str:
         """Hash of everything that decides what the stage produces, but for the model that comes before it."""
-        content = [self.command, self.config.read_text(encoding="utf-8"), self.model, *self.overrides]
+        content = [self.command, self.config.read_text(encoding="utf-8"), portable(self.model), *self.overrides]
         return hashlib.sha256("\0".join(content).encode()).hexdigest()[:16]
 
 
@@ -84,7 +85,7 @@ def run_pipeline(arguments: list[str]) -> int:
     """Run a recipe and print the table.
 
     Args:
-        arguments: the recipe folder, `--output_dir`, `--seed`, `--rounds`, and overrides such as
+        arguments: the recipe's folder or name, `--output_dir`, `--seed`, `--rounds`, and overrides such as
             `--grpo.learning_rate 1e-5`.
 
     Returns:
@@ -135,14 +136,16 @@ def parse_run(arguments: list[str]) -> tuple[Path, Path, dict[str, list[str]]]:
     """The recipe folder, the run folder, and the overrides of each command.
 
     Raises:
-        ConfigError: an argument that is not understood, or a folder that is no recipe.
+        ConfigError: an argument that is not understood.
+        SourceError: a folder that is no recipe, or a name that no shipped recipe has.
     """
     parser = argparse.ArgumentParser(
         prog="rlsp run",
         description="Run all stages of a recipe: SFT, RL, evaluation before and after, report. "
         "Override a field of a stage with --STAGE.FIELD VALUE, e.g. --grpo.learning_rate 1e-5.",
     )
-    parser.add_argument("recipe", type=Path, help="recipe folder with grpo.yaml, eval.yaml and perhaps sft.yaml")
+    described = "folder with grpo.yaml, eval.yaml and perhaps sft.yaml, or a name that `rlsp recipes` lists"
+    parser.add_argument("recipe", type=Path, help=described)
     parser.add_argument("--output_dir", type=Path, help="run folder; default runs/RECIPE-seedSEED")
     parser.add_argument("--seed", type=int, default=0, help="seed of every stage; default 0")
     parser.add_argument("--rounds", type=int, help="rounds of self-play, with --rounds.FIELD VALUE; default 1")
@@ -156,11 +159,12 @@ def parse_run(arguments: list[str]) -> tuple[Path, Path, dict[str, list[str]]]:
                 f"cannot read {flag!r}: an override is --STAGE.FIELD VALUE with STAGE one of sft, grpo, eval"
             )
         overrides[command] += [f"--{name}", rest.pop(0)]
-    for needed in ("grpo.yaml", "eval.yaml"):
-        if not (known.recipe / needed).is_file():
-            raise SourceError(f"{str(known.recipe)!r} is no recipe folder: it has no {needed}")
-    output = known.output_dir or Path("runs") / f"{known.recipe.resolve().name}-seed{known.seed}"
-    return known.recipe, output, overrides
+    recipe = find_recipe(known.recipe)
+    for needed in NEEDED:
+        if not (recipe / needed).is_file():
+            raise SourceError(f"{str(recipe)!r} is no recipe folder: it has no {needed}")
+    output = known.output_dir or Path("runs") / f"{recipe.resolve().name}-seed{known.seed}"
+    return recipe, output, overrides
 
 
 def plan(recipe: Path, output: Path, overrides: dict[str, list[str]]) -> list[Stage]:
