@@ -1,7 +1,7 @@
 """The first part of README.md on the site's first page, so that it is written once.
 
-A line `<!-- readme: from "HEADING" to "HEADING" -->` becomes the lines of README.md from the first heading on, up to the
-second. Links into `docs/` are made relative to it; what another link of the repository says is kept without the link.
+A line `<!-- readme: from "HEADING" to "HEADING" -->` becomes the lines of README.md from the first heading on, up to
+the second. Links into `docs/` are made relative to it; of another link of the repository only what it says is kept.
 """
 
 from __future__ import annotations
