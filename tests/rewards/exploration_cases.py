@@ -9,6 +9,9 @@ from trl_rlsp import DiversityExploration, LengthExploration
 BOUNDED = [LengthExploration(C=20), DiversityExploration(K=2)]
 """One of each, with constants small enough for short texts to differ."""
 
+RELATIVE = LengthExploration("relative")
+"""Bounded too; it bears the name of the other form, so that one suite cannot hold both."""
+
 try:
     BOUNDED.append(importlib.import_module("trl_rlsp.rewards.behaviour").BehaviourExploration())
 except ModuleNotFoundError as missing:

@@ -80,11 +80,40 @@ class TestValues:
         assert reward(prompts=["p"], completions=[SIX], trainer_state=None, log_extra=None, solution=["12"]) == [0.5]
 
 
+class TestRelativeForm:
+    """Effective lengths are 6 (SIX), 12 and 0: ranks among the others of the same prompt."""
+
+    TWELVE = "3 times 4 is 12 . or 9 and 3 make 12 \\boxed{12}"
+    NOTHING = "\\boxed{12}"
+
+    def test_share_of_the_others_that_are_shorter(self):
+        reward = LengthExploration("relative")
+        texts = [SIX, self.TWELVE, self.NOTHING, SIX]
+        assert reward.lengths(texts) == [6, 12, 0, 6]
+        # SIX: shorter than it is one of three, equal one of three (half); TWELVE: all three are shorter
+        assert reward(prompts=["p"] * 4, completions=texts) == [0.5, 1.0, 0.0, 0.5]
+
+    def test_groups_do_not_see_each_other(self):
+        reward = LengthExploration("relative")
+        values = reward(prompts=["p", "q", "p", "q"], completions=[SIX, SIX, self.TWELVE, self.NOTHING])
+        assert values == [0.0, 1.0, 1.0, 0.0]
+
+    def test_nothing_to_compare_with(self):
+        assert LengthExploration("relative")(prompts=["p"], completions=[SIX]) == [0.0]
+
+    def test_no_reasoning_earns_nothing_whatever_the_others_do(self):
+        assert LengthExploration("relative")(prompts=["p"] * 2, completions=[self.NOTHING] * 2) == [0.0, 0.0]
+
+    def test_needs_prompts(self):
+        with pytest.raises(ConfigError, match="got no prompts"):
+            LengthExploration("relative")(completions=[SIX])
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"form": "linear"}, "form is 'bounded' or 'paper', got 'linear'"),
+            ({"form": "linear"}, "form is 'bounded', 'paper' or 'relative', got 'linear'"),
             ({"C": 0}, "positive and finite, got 0"),
             ({"C": -1.0}, "positive and finite, got -1.0"),
             ({"C": math.inf}, "positive and finite, got inf"),

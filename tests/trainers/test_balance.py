@@ -53,6 +53,7 @@ class TestCheckBalance:
         [
             ({}, {"reward_weights": [1.0, 0.5]}, "change the balance that alpha=0.8 sets"),
             ({"alpha": 0.5}, {}, "alpha=0.5: a wrong completion can outrank a correct one"),
+            ({"exploration": [LengthExploration("relative")]}, {}, "pays for more length at any length"),
             ({"exploration": [LengthExploration("paper")]}, {}, "is unbounded: a long wrong completion can outrank"),
             ({"alpha": AlphaSchedule("linear", 0.8, 0.4)}, {}, "alpha=0.4: a wrong completion can outrank"),
             (

@@ -176,7 +176,7 @@ class RewardArguments:
         alpha_schedule: "constant", "linear", "cosine" or "solve_rate".
         alpha_end: weight of the outcome at the end, or at solve rate 1.
         exploration: one or several of "length", "diversity", "behaviour", "judge", with commas; or "none".
-        length_form: "bounded" or "paper".
+        length_form: "bounded", "relative" or "paper".
         length_c: length at which half of the bounded bonus is earned, in units of text.
         length_ngram: repeated n-grams of this many units do not count.
         diversity_k: calculations at which half of the diversity bonus is earned.
@@ -197,7 +197,7 @@ class RewardArguments:
     exploration: str = field(
         default="length", metadata={"help": "of length, diversity, behaviour, judge, with commas; or 'none'"}
     )
-    length_form: str = field(default="bounded", metadata={"help": "'bounded' or 'paper'"})
+    length_form: str = field(default="bounded", metadata={"help": "'bounded', 'relative' or 'paper'"})
     length_c: float = field(default=1000.0, metadata={"help": "length that earns half of the bounded bonus"})
     length_ngram: int = field(default=6, metadata={"help": "repeated n-grams of this length do not count"})
     diversity_k: float = field(default=8.0, metadata={"help": "calculations that earn half of the diversity bonus"})

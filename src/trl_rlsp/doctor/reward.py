@@ -15,6 +15,7 @@ LINES = {
     "reward_weights=": "leave out reward_weights, and set alpha",
     "alpha=": "alpha: 0.8",
     "is unbounded": "length_form: bounded",
+    "pays for more length": "gate: adaptive",
     "logging_strategy=": "logging_strategy: steps",
 }
 """How a message of `trl_rlsp.trainers.balance` begins or what it holds -> the line that mends it."""

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from trl_rlsp.answers import completion_text
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.rewards.groups import Member, gather_members, group_keys
 from trl_rlsp.rewards.guards import effective_length, units
 
-LengthForm = Literal["bounded", "paper"]
+LengthForm = Literal["bounded", "paper", "relative"]
 
 
 class LengthExploration:
-    r"""Pays for the length of reasoning, with diminishing returns.
+    r"""Pays for the length of reasoning.
 
     With `|o|` the effective length of a completion (see `trl_rlsp.rewards.guards`):
 
@@ -25,12 +26,17 @@ class LengthExploration:
       wrong one.
     - `form="paper"`: `-C / |o|`, with `|o|` at least 1, in [-C, 0) (RLSP, 2502.06773, section 2.2). It is
       unbounded below: a long wrong completion can outrank a short correct one.
+    - `form="relative"`: the share of the other completions of the group whose `|o|` is smaller, equal ones counting
+      half, in [0, 1]; 0 where `|o|` is 0 and in a group of one. It has no scale to choose and does not flatten: what
+      one more step of reasoning earns is the same at any length. That also means that it never has enough, so it is
+      for `gate="adaptive"`. Groups split over ranks are compared whole.
 
-    Both have the same shape for long completions: `|o| / (|o| + C) = 1 - C / (|o| + C)`.
+    The first two have the same shape for long completions: `|o| / (|o| + C) = 1 - C / (|o| + C)`.
 
     Args:
-        form: which of the two.
+        form: which of the three.
         C: length at which half of the bounded bonus is earned, in units of text (about tokens). The paper's is 1000.
+            With `form="relative"` it is of use to `costs` alone.
         guarded: count only novel reasoning before exactly one final answer. `False` counts `completion_ids` as the
             paper does, or units of text where these are not given.
         ngram: repeated n-grams of this many units do not count.
@@ -50,8 +56,8 @@ class LengthExploration:
     def __init__(
         self, form: LengthForm = "bounded", *, C: float = 1000.0, guarded: bool = True, ngram: int = 6
     ) -> None:
-        if form not in ("bounded", "paper"):
-            raise ConfigError(f"form is 'bounded' or 'paper', got {form!r}")
+        if form not in get_args(LengthForm):
+            raise ConfigError(f"form is 'bounded', 'paper' or 'relative', got {form!r}")
         if not (math.isfinite(C) and C > 0):
             raise ConfigError(f"C is a length in units of text, positive and finite, got {C!r}")
         if ngram < 2:
@@ -60,8 +66,8 @@ class LengthExploration:
 
     @property
     def bounded(self) -> bool:
-        """Whether the values lie in [0, 1)."""
-        return self.form == "bounded"
+        """Whether the values lie in [0, 1]."""
+        return self.form != "paper"
 
     def __repr__(self) -> str:
         return f"LengthExploration({self.form!r}, C={self.C:g}, guarded={self.guarded}, ngram={self.ngram})"
@@ -74,20 +80,27 @@ class LengthExploration:
         log_metric: Any = None,
         **kwargs: Any,
     ) -> list[float]:
-        """Score a batch.
+        """Score a batch; with `form="relative"` collective where ranks share the batch.
 
         Args:
-            prompts: B prompts; text copied from them does not count.
+            prompts: B prompts; text copied from them does not count. Completions of one prompt (and one solution) are
+                a group.
             completions: B completions, strings or message lists.
             completion_ids: B lists of token ids, only used with `guarded=False`.
             log_metric: TRL's logger of scalars, if any; receives `exploration/effective_length`.
 
         Returns:
             B finite floats.
+
+        Raises:
+            ConfigError: `form="relative"` without prompts.
         """
         lengths = self.lengths(completions, prompts=prompts, completion_ids=completion_ids)
         if log_metric is not None and lengths:
             log_metric("exploration/effective_length", sum(lengths) / len(lengths))
+        if self.form == "relative":
+            members = gather_members(group_keys(prompts, kwargs), lengths)
+            return [relative_rank(member) for member in members]
         return [self.value(length) for length in lengths]
 
     def lengths(
@@ -127,7 +140,22 @@ class LengthExploration:
         return [length / (length + self.C) for length in lengths]
 
     def value(self, length: int) -> float:
-        """The reward of one effective length."""
+        """The reward of one effective length, in the forms that do not look at the group."""
         if self.form == "bounded":
             return length / (length + self.C)
         return -self.C / max(length, 1)
+
+
+def relative_rank(member: Member[int]) -> float:
+    """Share of a group's other lengths that are smaller than the completion's own, equal ones counting half, in [0, 1].
+
+    Example:
+        >>> from trl_rlsp.rewards.groups import Member
+        >>> [relative_rank(Member([0, 20, 20, 50, 0], place)) for place in range(5)]
+        [0.0, 0.625, 0.625, 1.0, 0.0]
+    """
+    own, group = member.values[member.position], member.values
+    if own == 0 or len(group) == 1:
+        return 0.0
+    smaller, equal = sum(other < own for other in group), group.count(own) - 1
+    return (smaller + equal / 2) / (len(group) - 1)

@@ -58,6 +58,9 @@ def check_balance(rewards: RLSPRewards, args: GRPOConfig) -> None:
         logger.warning(
             "%s is unbounded: a long wrong completion can outrank a short correct one; use form='bounded'", unbounded
         )
+    endless = [e for e in rewards.exploration if getattr(e, "form", "") == "relative"]
+    if endless and rewards.gate != "adaptive":
+        logger.warning("%s pays for more length at any length; use gate='adaptive', which ends that", endless)
     _check_schedule(rewards, args)
 
 
