@@ -16,6 +16,7 @@ from trl_rlsp.search import (
     Term,
     count_attempts,
     countdown_of,
+    first_hit,
     geometric_budget,
     search_demonstrations,
     solutions,
@@ -162,6 +163,33 @@ class TestWrittenSearch:
 )
 def test_count_attempts(text, expected):
     assert count_attempts(text) == expected
+
+
+class TestSystematicSearch:
+    """In the order of the numbers as given, + before - before * before /, first numbers first."""
+
+    def test_by_hand(self):
+        trace = written_search([6, 3, 2], 18, None)
+        assert trace.reasoning == "6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 9 - 2 = 7 ? 18 no | 9 * 2 = 18 ? 18 yes"
+        assert (trace.answer, trace.solved, trace.attempts) == ("( 6 + 3 ) * 2", True, 3)
+
+    @given(NUMBERS, TARGETS)
+    def test_the_first_hit_is_where_the_search_stops(self, numbers, target):
+        hit, trace = first_hit(numbers, target), written_search(numbers, target, None)
+        assert (hit is not None) == trace.solved
+        if hit is not None:
+            assert trace.attempts == hit
+            assert not written_search(numbers, target, None, budget=max(hit - 1, 1)).solved or hit == 1
+
+    def test_demonstrations_differ_in_their_budgets_alone(self):
+        rows = search_demonstrations([problem([6, 3, 2], 20)], per_problem=20, mean_attempts=3, order="systematic")
+        longest = max((row["reasoning"] for row in rows), key=len)
+        assert len({row["attempts"] for row in rows}) > 1
+        assert all(longest.startswith(row["reasoning"]) for row in rows)
+
+    def test_unknown_order(self):
+        with pytest.raises(ConfigError, match="got 'sorted'"):
+            search_demonstrations([problem([6, 3, 2], 20)], order="sorted")
 
 
 class TestGeometricBudget:

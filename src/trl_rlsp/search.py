@@ -18,8 +18,11 @@ import random
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from trl_rlsp.errors import ConfigError, DataError
+
+SearchOrder = Literal["random", "systematic"]
 
 SEPARATOR = "|"
 HIT = "yes"
@@ -119,14 +122,15 @@ def steps(terms: tuple[Term, ...], limit: int) -> list[Step]:
     return list(found.values())
 
 
-def _leaves(terms: tuple[Term, ...], limit: int, rng: random.Random) -> Iterator[tuple[list[Step], bool]]:
-    """Depth-first over all leaves: (path from the root, whether the leaf opens a new branch)."""
+def _leaves(terms: tuple[Term, ...], limit: int, rng: random.Random | None) -> Iterator[tuple[list[Step], bool]]:
+    """Depth-first over all leaves: (path from the root, whether the leaf opens a new branch); unshuffled without rng."""
     options = steps(terms, limit)
     if len(terms) == 2:
         for number, step in enumerate(options):
             yield [step], number == 0
         return
-    rng.shuffle(options)
+    if rng is not None:
+        rng.shuffle(options)
     for step in options:
         for number, (path, opens) in enumerate(_leaves((step.result, *step.rest), limit, rng)):
             yield [step, *path], opens or number == 0
@@ -143,15 +147,27 @@ def solutions(numbers: Iterable[int], target: int, limit: int) -> list[str]:
     return [p[-1].result.bare for p, _ in _leaves(terms, limit, random.Random(0)) if p[-1].result.value == target]
 
 
+def first_hit(numbers: Iterable[int], target: int, limit: int = 144) -> int | None:
+    """Attempts that a systematic search needs until it reaches `target`; `None` if it never does.
+
+    Example:
+        >>> first_hit([6, 3, 2], 18)  # 6 + 3 = 9, then 9 + 2, 9 - 2, 9 * 2
+        3
+    """
+    terms = tuple(Term.given(n) for n in numbers)
+    reached = (path[-1].result.value == target for path, _ in _leaves(terms, limit, None))
+    return next((number for number, hit in enumerate(reached, 1) if hit), None)
+
+
 def written_search(
-    numbers: Iterable[int], target: int, rng: random.Random, *, budget: int | None = None, limit: int = 144
+    numbers: Iterable[int], target: int, rng: random.Random | None, *, budget: int | None = None, limit: int = 144
 ) -> Trace:
-    """Search for `target` depth first, in random order of branches, and write it out.
+    """Search for `target` depth first and write it out.
 
     Args:
         numbers: two or more positive integers.
         target: the value to reach.
-        rng: source of the order of branches.
+        rng: source of the order of branches; `None` for a systematic search: numbers as given, + before - * /.
         budget: give up after this many attempts and answer with the last one; `None` searches to the end.
         limit: largest intermediate result considered.
 
@@ -209,6 +225,7 @@ def search_demonstrations(
     mean_attempts: float = 8.0,
     longest: int = 40,
     hit_share: float = 0.5,
+    order: SearchOrder = "random",
     limit: int = 144,
 ) -> list[dict[str, object]]:
     """Demonstrations of *patience of every length*: searches with a random budget, right or given up.
@@ -222,27 +239,33 @@ def search_demonstrations(
         per_problem: demonstrations written for each problem.
         mean_attempts: mean of the geometric budget, in attempts.
         longest: largest budget, in attempts.
-        hit_share: share of demonstrations redrawn (up to 20 times) until they end in a hit within their budget.
+        hit_share: share of demonstrations redrawn (up to 20 times) until they end in a hit within their budget; of no
+            meaning in systematic order, in which a redrawn search is the same.
+        order: of the branches, `"random"` or `"systematic"`.
         limit: largest intermediate result considered.
 
     Returns:
         Rows `prompt` (as given), `reasoning`, `answer`, `solved`, `attempts`.
 
     Raises:
+        ConfigError: an unknown order.
         DataError: a row is not a countdown problem.
     """
+    if order not in get_args(SearchOrder):
+        raise ConfigError(f"search order is 'random' or 'systematic', got {order!r}")
     rng = random.Random(seed)
+    branches = rng if order == "random" else None
     rows: list[dict[str, object]] = []
     for problem in problems:
         numbers, target = countdown_of(problem)
         for _ in range(per_problem):
             budget = geometric_budget(rng, mean_attempts, longest)
-            trace = written_search(numbers, target, rng, budget=budget, limit=limit)
-            if rng.random() < hit_share:
+            trace = written_search(numbers, target, branches, budget=budget, limit=limit)
+            if rng.random() < hit_share and branches is not None:
                 for _ in range(20):
                     if trace.solved:
                         break
-                    trace = written_search(numbers, target, rng, budget=budget, limit=limit)
+                    trace = written_search(numbers, target, branches, budget=budget, limit=limit)
             rows.append(
                 {
                     "prompt": problem["prompt"],

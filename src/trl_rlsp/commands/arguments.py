@@ -111,6 +111,7 @@ class DemonstrationArguments(ProblemArguments):
         search_mean_attempts: "search" only: mean budget in attempts.
         search_longest: "search" only: largest budget in attempts.
         search_hit_share: "search" only: share of demonstrations redrawn until they end in a hit.
+        search_order: "search" only: order of the branches, "random" or "systematic".
     """
 
     demonstrations: str = field(default="file", metadata={"help": "'file' or 'search'"})
@@ -125,6 +126,7 @@ class DemonstrationArguments(ProblemArguments):
     search_mean_attempts: float = field(default=8.0, metadata={"help": "mean search budget in attempts"})
     search_longest: int = field(default=40, metadata={"help": "largest search budget in attempts"})
     search_hit_share: float = field(default=0.5, metadata={"help": "share redrawn until they end in a hit"})
+    search_order: str = field(default="random", metadata={"help": "order of branches, 'random' or 'systematic'"})
 
     def load_rows(self, seed: int) -> Dataset:
         """Training rows for SFT."""
@@ -156,6 +158,7 @@ class DemonstrationArguments(ProblemArguments):
         from trl_rlsp.search import search_demonstrations
 
         style: Any = self.demonstration_style
+        order: Any = self.search_order
         found = search_demonstrations(
             self.load(),
             seed=seed,
@@ -163,6 +166,7 @@ class DemonstrationArguments(ProblemArguments):
             mean_attempts=self.search_mean_attempts,
             longest=self.search_longest,
             hit_share=self.search_hit_share,
+            order=order,
         )
         return Dataset.from_list(demonstration_rows(found, style=style, reasoning_template=template))
 
