@@ -3,13 +3,14 @@
 # make test-slow    the tests that take minutes
 # make docs         the documentation as a site, in site/
 # make test-lowest  trainers, rewards and public names under the lowest supported TRL
+# make dist         wheel and sdist in dist/, the wheel tried in an environment of its own (ARGS="--tag v0.1.0")
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test test-slow test-lowest lint docs clean
+.PHONY: quickstart test test-slow test-lowest lint docs dist clean
 
 LOWEST_TRL := 1.14.2
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
@@ -46,5 +47,11 @@ test-lowest:
 	$(VENV)-lowest/bin/pip install --quiet --constraint $(VENV)-lowest/constraints.txt --editable ".[gym,judge,report]" --group dev
 	$(TEST_ENV) $(VENV)-lowest/bin/pytest tests/trainers tests/rewards tests/test_public_api.py $(ARGS)
 
+dist:
+	$(PYTHON) -m venv $(VENV)-release
+	$(VENV)-release/bin/pip install --quiet --upgrade "pip>=25.1"
+	$(VENV)-release/bin/pip install --quiet --constraint constraints.txt --group release
+	$(VENV)-release/bin/python scripts/check_release.py $(ARGS)
+
 clean:
-	rm -rf $(VENV) $(VENV)-lowest dist build site
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-release dist build site
