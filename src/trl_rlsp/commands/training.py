@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trl_rlsp.commands.ranks import rank_watch
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, TrainingArguments
     from trl import ModelConfig
@@ -180,9 +182,10 @@ def train(trainer: Any, training: TrainingArguments) -> None:
     if checkpoint == "auto":
         checkpoint = last_complete_checkpoint(Path(str(training.output_dir)))
     show_progress(trainer)
-    trainer.train(resume_from_checkpoint=checkpoint)
-    trainer.save_model(training.output_dir)
-    trainer.save_state()
+    with rank_watch(lambda: way_out(training), signals=not getattr(training, "enable_jit_checkpoint", False)):
+        trainer.train(resume_from_checkpoint=checkpoint)
+        trainer.save_model(training.output_dir)
+        trainer.save_state()
     if trainer.accelerator.is_main_process:
         done = {
             "stage": trainer._name,
@@ -191,6 +194,16 @@ def train(trainer: Any, training: TrainingArguments) -> None:
             "seconds": round(time.monotonic() - start, 1),
         }
         Path(str(training.output_dir), STAGE_FILE).write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
+
+
+def way_out(training: TrainingArguments) -> str:
+    """How a run that was cut off goes on."""
+    folder = Path(str(training.output_dir))
+    checkpoint = last_complete_checkpoint(folder)
+    if checkpoint is None:
+        return f"Give the same command again: {folder} has no checkpoint, so it starts anew (save_steps makes them)."
+    added = "" if training.resume_from_checkpoint == "auto" else " with --resume_from_checkpoint auto"
+    return f"Give the same command again{added}: it goes on from {checkpoint}."
 
 
 def last_complete_checkpoint(folder: Path) -> str | None:
