@@ -3,6 +3,7 @@
 # make test-slow    the tests that take minutes
 # make docs         the documentation as a site, in site/
 # make test-lowest  trainers, rewards and public names under the lowest supported TRL
+# make notebooks    the notebooks at tiny size, their outputs written back
 # make dist         wheel and sdist in dist/, the wheel tried in an environment of its own (ARGS="--tag v0.1.0")
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test test-slow test-lowest lint docs dist clean
+.PHONY: quickstart test test-slow test-lowest lint docs notebooks dist clean
 
 LOWEST_TRL := 1.14.2
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
@@ -19,7 +20,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[gym,judge,report]" --group dev --group docs
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[gym,judge,report]" --group dev --group docs --group notebooks
 	touch $@
 
 quickstart: $(INSTALLED)
@@ -32,6 +33,9 @@ lint: $(INSTALLED)
 
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
+notebooks: $(INSTALLED)
+	$(BIN)/python notebooks/execute.py $(ARGS)
 
 test: lint
 	$(TEST_ENV) $(BIN)/pytest $(ARGS)
