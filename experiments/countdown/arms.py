@@ -77,6 +77,7 @@ def build_trainer(
 
     import trl_rlsp
     from countdown.budget import optimizers
+    from trl_rlsp.generation import leaving_rollout
 
     fixed = {"logging_steps": 1, "save_strategy": "no", "report_to": "none", "log_completions": False}
     settings = {**grid.training, **(arm.training or {}), **fixed}
@@ -92,4 +93,5 @@ def build_trainer(
         processing_class=AutoTokenizer.from_pretrained(start, padding_side="left"),
         callbacks=[counter],
         optimizers=optimizers(model, rate, counter),
+        rollout_func=leaving_rollout,
     )

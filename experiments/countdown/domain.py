@@ -9,6 +9,9 @@ from typing import Any
 from trl_rlsp.search import Term, countdown_of, steps
 from trl_rlsp.tiny import LARGEST_NUMBER
 
+DIFFICULTY = "the expected attempts of a search in random order"
+"""What `difficulty` measures, for the report."""
+
 _OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 
 

@@ -46,13 +46,14 @@ class Grid:
     Attributes:
         path: the file.
         name: name of the experiment and of its folder of runs.
-        domain: module with `difficulty(row)` and `canonical(answer)`.
+        domain: module with `difficulty(row)`, `canonical(answer)`, and `DIFFICULTY`, what the former measures.
         results: file of the results, beside the grid's.
         report: `file` to write and its `sections`, other grids, in order.
         env: environment of every run.
-        problems: `train` and `held_out` sources; numbers of `test` and `validation` problems.
+        problems: `train` and `held_out` sources; numbers of `test` and `validation` problems; `difficulty`, if given,
+            the range that problems lie in.
         bands: name of a band of difficulty -> upper end (exclusive), the last `None`.
-        start: `base` or `build`, the `sft` recipe and its `overrides`.
+        start: `base` or `build`, the `sft` recipe (or several, one after another) and their `overrides`.
         budget: sampled completion tokens of a run.
         seeds: seeds of the reported runs.
         learning_rates: `default`, those `tried`, the tuning `seed` and its `share_of_budget`.

@@ -33,14 +33,15 @@ def load(grid: Grid) -> Problems:
     Raises:
         DataError: the held-out sources have fewer different problems than test and validation need.
     """
-    held_out = _load(grid, grid.problems["held_out"])
+    whole = _load(grid, grid.problems["held_out"])
+    held_out = _of_difficulty(grid, whole)
     test, validation = grid.problems["test"], grid.problems["validation"]
     if len(held_out) < test + validation:
         raise DataError(
             f"{test} test and {validation} validation problems are wanted, the source has {len(held_out)} different "
             "ones: raise its size"
         )
-    train = _load(grid, grid.problems["train"], exclude=held_out)
+    train = _of_difficulty(grid, _load(grid, grid.problems["train"], exclude=whole))
     return Problems(train, held_out.select(range(test, test + validation)), held_out.select(range(test)))
 
 
@@ -55,6 +56,14 @@ def _load(grid: Grid, sources: str | list[str], exclude: Any = None) -> Dataset:
         return own(sources, unique=True, exclude=exclude)
     parts = [own(source, unique=True, exclude=exclude) for source in sources]
     return concatenate_datasets(parts).shuffle(seed=0)
+
+
+def _of_difficulty(grid: Grid, rows: Dataset) -> Dataset:
+    """The rows whose difficulty lies in the experiment's range, ends included; all without a range."""
+    if "difficulty" not in grid.problems:
+        return rows
+    low, high = grid.problems["difficulty"]
+    return rows.select([place for place, value in enumerate(difficulties(grid, rows)) if low <= value <= high])
 
 
 def difficulties(grid: Grid, rows: Dataset) -> list[float]:

@@ -60,7 +60,7 @@ def section(grid: Grid, folder: Path) -> list[str]:
         *_missing(grid, found),
         *_comparison(found),
         *_bar(found),
-        *_by_difficulty(found),
+        *_by_difficulty(grid, found),
         *_plots(grid, found, folder),
         *_rates(grid, found),
     ]
@@ -177,7 +177,7 @@ def _bar(found: dict[str, Any]) -> list[str]:
     ]
 
 
-def _by_difficulty(found: dict[str, Any]) -> list[str]:
+def _by_difficulty(grid: Grid, found: dict[str, Any]) -> list[str]:
     bands = list(next(iter(found["summary"].values()))["by_difficulty"]) if found["summary"] else []
     if not bands:
         return []
@@ -189,7 +189,7 @@ def _by_difficulty(found: dict[str, Any]) -> list[str]:
         rows.append([arm, *accuracy, *effort])
     ends = ", ".join(f"{name} below {end}" for name, end in found["settings"]["bands"].items() if end is not None)
     titles = [f"pass@1 {band}" for band in bands] + [f"steps {band}" for band in bands]
-    return [f"By difficulty, the expected attempts of a random search ({ends}):\n", *table(["arm", *titles], rows)]
+    return [f"By difficulty, {grid.module().DIFFICULTY} ({ends}):\n", *table(["arm", *titles], rows)]
 
 
 def _plots(grid: Grid, found: dict[str, Any], folder: Path) -> list[str]:

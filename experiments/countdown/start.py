@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def start_model(grid: Grid, output: Path) -> Path:
-    """Folder of the starting model; trained now if it is not there yet.
+    """Folder of the starting model; trained now, stage by stage, if it is not there yet.
 
     Args:
         grid: the experiment.
@@ -31,24 +31,29 @@ def start_model(grid: Grid, output: Path) -> Path:
     if (folder / "stage.json").is_file():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    command = sft_command(grid, output)
     with open(output / "start.log", "w", encoding="utf-8") as log:
-        done = subprocess.run(command, env=environment(grid), stdout=log, stderr=subprocess.STDOUT, check=False)
-    if done.returncode:
-        raise ConfigError(f"SFT of the starting model failed with status {done.returncode}: see {output / 'start.log'}")
+        for command in sft_commands(grid, output):
+            done = subprocess.run(command, env=environment(grid), stdout=log, stderr=subprocess.STDOUT, check=False)
+            if done.returncode:
+                raise ConfigError(
+                    f"SFT of the starting model failed with status {done.returncode}: see {output / 'start.log'}"
+                )
     return folder
 
 
-def sft_command(grid: Grid, output: Path) -> list[str]:
-    """The command that trains the starting model; held-out problems are left out."""
-    base = _base(grid, output)
-    arguments: dict[str, Any] = {
-        "config": grid.path.parent / grid.start["sft"],
-        "model_name_or_path": base,
-        "output_dir": output / "start",
-        **_data(grid, output),
-        **grid.start.get("overrides", {}),
-    }
+def sft_commands(grid: Grid, output: Path) -> list[list[str]]:
+    """The commands that train the starting model, one a stage; held-out problems are left out."""
+    recipes = [grid.start["sft"]] if isinstance(grid.start["sft"], str) else list(grid.start["sft"])
+    folders = [output / f"start-{number}" for number in range(1, len(recipes))] + [output / "start"]
+    models = [_base(grid, output), *folders]
+    shared = {**_data(grid, output), **grid.start.get("overrides", {})}
+    return [
+        _sft_command({"config": grid.path.parent / recipe, "model_name_or_path": model, "output_dir": folder, **shared})
+        for recipe, model, folder in zip(recipes, models, folders, strict=False)
+    ]
+
+
+def _sft_command(arguments: Mapping[str, Any]) -> list[str]:
     flags = [text for name, value in arguments.items() for text in (f"--{name}", str(value))]
     return [sys.executable, "-m", "trl_rlsp", "sft", *flags, "--resume_from_checkpoint", "auto"]
 

@@ -25,6 +25,10 @@ Edge = tuple[str, str]
 POOL, BATCH = 16, 64
 
 
+DIFFICULTY = "the arms of the star"
+"""What `difficulty` measures, for the report."""
+
+
 def load(source: str, *, unique: bool = False, exclude: Iterable[Mapping[str, Any]] | None = None) -> Dataset:
     """As `load_problems`, with prompts in their shortest form; the order of edges makes no other problem.
 

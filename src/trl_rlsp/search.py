@@ -123,7 +123,10 @@ def steps(terms: tuple[Term, ...], limit: int) -> list[Step]:
 
 
 def _leaves(terms: tuple[Term, ...], limit: int, rng: random.Random | None) -> Iterator[tuple[list[Step], bool]]:
-    """Depth-first over all leaves: (path from the root, whether the leaf opens a new branch); unshuffled without rng."""
+    """Depth-first over all leaves: (path from the root, whether the leaf opens a new branch).
+
+    Without rng in the order in which `steps` gives them.
+    """
     options = steps(terms, limit)
     if len(terms) == 2:
         for number, step in enumerate(options):

@@ -1,0 +1,24 @@
+"""Countdown searched in one fixed order: how many attempts a problem needs is then known beforehand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from countdown.domain import canonical
+from trl_rlsp.search import countdown_of, first_hit
+from trl_rlsp.tiny import LARGEST_NUMBER
+
+__all__ = ["DIFFICULTY", "canonical", "difficulty"]
+
+DIFFICULTY = "the attempts that the systematic search needs"
+"""What `difficulty` measures, for the report."""
+
+
+def difficulty(row: dict[str, Any]) -> float:
+    """Attempts until the first hit of the systematic search; infinite where there is none.
+
+    Args:
+        row: a countdown row of `load_problems`.
+    """
+    hit = first_hit(*countdown_of(row), LARGEST_NUMBER)
+    return float("inf") if hit is None else float(hit)
