@@ -16,11 +16,11 @@ PASSED = {"cd", "export", "git"}
 
 
 def commands_in(text):
-    """The commands of a shell block as lists of words; comments, prompts and settings of variables are left out."""
+    """The commands of a shell block as lists of words; comments, `time` and settings of variables are left out."""
     joined = re.sub(r"\\\n\s*", " ", text)
     for line in joined.splitlines():
         words = shlex.split(line, comments=True)
-        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+        while words and re.fullmatch(r"[A-Z_]+=.*|time", words[0]):
             words.pop(0)
         if words:
             yield words
