@@ -18,8 +18,9 @@ set -euo pipefail
 export MAIN_ADDRESS=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export OMP_NUM_THREADS=1 # the verifier's workers are processes of their own
 
-# One launcher a node, each with its own rank: $SLURM_NODEID is known only inside srun.
-srun bash -c 'accelerate launch --config_file recipes/accelerate/two_nodes.yaml \
+# One launcher a node, each with its own rank: $SLURM_NODEID is known only inside srun. When one fails the other node's
+# ranks are ended too, rather than left to wait for it.
+srun --kill-on-bad-exit=1 bash -c 'accelerate launch --config_file recipes/accelerate/two_nodes.yaml \
   --num_machines "$SLURM_NNODES" --num_processes $((SLURM_NNODES * 8)) \
   --main_process_ip "$MAIN_ADDRESS" --machine_rank "$SLURM_NODEID" \
   -m trl_rlsp "$@" --resume_from_checkpoint auto' rlsp "$@"

@@ -134,13 +134,24 @@ def _set_watching(on: bool) -> None:
     _watching = on
 
 
+def _before_fork() -> None:
+    if _watching:  # or a signal to the child could reach the parent's thread, until the child has let go of it
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+
+def _in_parent() -> None:
+    if _watching:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+
 def _in_child() -> None:
     """A forked child, such as a data loader's worker, dies of SIGTERM as usual and wakes no thread of its parent."""
     if _watching:
-        _set_watching(False)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _in_parent()
+        _set_watching(False)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
