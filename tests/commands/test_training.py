@@ -150,7 +150,7 @@ max_steps: 2
 
     @pytest.mark.slow
     def test_two_processes_under_accelerate(self, stage, tmp_path):
-        launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+        launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
         arguments = ["-m", "trl_rlsp", "grpo", "--config", stage, "--per_device_train_batch_size", "8"]
         done = subprocess.run(
             [*launch, "--mixed_precision", "no", *arguments], capture_output=True, text=True, timeout=600, check=False
@@ -158,6 +158,8 @@ max_steps: 2
         assert done.returncode == 0, done.stderr[-3000:]
         first = read_json(tmp_path / "out" / "trainer_state.json")["log_history"][0]
         assert 0 < first["rewards/outcome_verifier/mean"] < 1
+        # 8 completions on each of two ranks: of a prompt with 7 tokens, and of one with 6
+        assert first["num_tokens"] == 8 * 7 + 8 * 6 + 16 * first["completions/mean_length"]
 
 
 class TestTRLsOwnCommand:
