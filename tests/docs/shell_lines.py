@@ -44,6 +44,7 @@ def check(words):
         "pip": check_pip,
         "python": check_script,
         "bash": check_script,
+        "sbatch": check_batch,
     }
     if program not in PASSED:
         assert program in readers, f"nothing here can check {program!r}"
@@ -185,6 +186,12 @@ def check_script(arguments):
         compile(source, str(path), "exec")
     for option in arguments[1:]:
         assert not option.startswith("--") or option in source, f"{path} has no {option}"
+
+
+def check_batch(arguments):
+    """`sbatch FILE rlsp's arguments`."""
+    check_script(arguments[:1])
+    check_rlsp(arguments[1:])
 
 
 def help_of(command):
