@@ -81,7 +81,7 @@ class TestBadInput:
             (["sft", *CPU, "--max_cut_share", "1.5"], "max_cut_share is a share from 0 to 1, got 1.5"),
             (["grpo", *CPU, "--alpha", "7"], "above 0 and at most 1, got 7.0"),
             (["grpo", *CPU, "--gate", "some"], "'incorrect' or 'adaptive', got 'some'"),
-            (["grpo", *CPU, "--length_form", "cubic"], "form is 'bounded' or 'paper', got 'cubic'"),
+            (["grpo", *CPU, "--length_form", "cubic"], "form is 'bounded', 'paper' or 'relative', got 'cubic'"),
             (["grpo", *CPU, "--length_c", "-5"], "positive and finite, got -5.0"),
             (["grpo", *CPU, "--exploration", "joy"], "exploration is 'none', or of length"),
             (["grpo", *CPU, "--scale_rewards", "group"], "scale_rewards='group' makes the exploration bonus the whole"),
