@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell
-
-FOLDER = Path(__file__).parent.parent.parent / "notebooks"
-PATHS = sorted(FOLDER.glob("*.ipynb"))
+from notebook_files import FOLDER, kinds
 
 
 @pytest.fixture(scope="session")
@@ -42,12 +39,3 @@ def run(execute, tmp_path):
         return cells, values, working.parent / "runs"
 
     return run
-
-
-def kinds(cells):
-    """What each code cell shows, without the values."""
-    return [
-        [(output.output_type, sorted(output.get("data", {}))) for output in cell.outputs]
-        for cell in cells
-        if cell.cell_type == "code"
-    ]

@@ -8,7 +8,7 @@ import sys
 import nbformat
 import pytest
 import yaml
-from conftest import FOLDER, PATHS, kinds
+from notebook_files import FOLDER, PATHS, kinds
 
 from trl_rlsp.cli import read_yaml
 from trl_rlsp.commands.evaluating import read_settings
