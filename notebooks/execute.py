@@ -128,7 +128,7 @@ def code_hash(notebook: NotebookNode) -> str:
     Example:
         >>> from nbformat.v4 import new_code_cell, new_notebook
         >>> code_hash(new_notebook(cells=[new_code_cell("1 + 1")]))
-        'e5dfc4d8f0d6a5e5'
+        '72fce59447a01f48'
     """
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     return hashlib.sha256("\0".join(code).encode()).hexdigest()[:16]
