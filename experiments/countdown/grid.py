@@ -53,7 +53,8 @@ class Grid:
         problems: `train` and `held_out` sources; numbers of `test` and `validation` problems; `difficulty`, if given,
             the range that problems lie in.
         bands: name of a band of difficulty -> upper end (exclusive), the last `None`.
-        start: `base` or `build`, the `sft` recipe (or several, one after another) and their `overrides`.
+        start: `base` or `build`, the `sft` recipe (or several, one after another), `demonstrations`, settings of the
+            domain's own ones for each recipe, and `overrides` of all recipes.
         budget: sampled completion tokens of a run.
         seeds: seeds of the reported runs.
         learning_rates: `default`, those `tried`, the tuning `seed` and its `share_of_budget`.

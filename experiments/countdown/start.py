@@ -43,13 +43,20 @@ def start_model(grid: Grid, output: Path) -> Path:
 
 def sft_commands(grid: Grid, output: Path) -> list[list[str]]:
     """The commands that train the starting model, one a stage; held-out problems are left out."""
-    recipes = [grid.start["sft"]] if isinstance(grid.start["sft"], str) else list(grid.start["sft"])
+    recipes = _listed(grid.start["sft"])
     folders = [output / f"start-{number}" for number in range(1, len(recipes))] + [output / "start"]
-    models = [_base(grid, output), *folders]
-    shared = {**_data(grid, output), **grid.start.get("overrides", {})}
+    models = [_base(grid, output), *folders[:-1]]
     return [
-        _sft_command({"config": grid.path.parent / recipe, "model_name_or_path": model, "output_dir": folder, **shared})
-        for recipe, model, folder in zip(recipes, models, folders, strict=False)
+        _sft_command(
+            {
+                "config": grid.path.parent / recipe,
+                "model_name_or_path": model,
+                "output_dir": folder,
+                **data,
+                **grid.start.get("overrides", {}),
+            }
+        )
+        for recipe, model, folder, data in zip(recipes, models, folders, _data(grid, output), strict=True)
     ]
 
 
@@ -58,16 +65,24 @@ def _sft_command(arguments: Mapping[str, Any]) -> list[str]:
     return [sys.executable, "-m", "trl_rlsp", "sft", *flags, "--resume_from_checkpoint", "auto"]
 
 
-def _data(grid: Grid, output: Path) -> dict[str, Any]:
-    """Arguments that say what is learned: the recipe's own problems, or demonstrations that the domain writes."""
+def _data(grid: Grid, output: Path) -> list[dict[str, Any]]:
+    """For each stage what is learned: the recipe's own problems, or demonstrations that the domain writes."""
     if "demonstrations" not in grid.start:
-        return {"exclude": grid.problems["held_out"]}
+        return [{"exclude": grid.problems["held_out"]} for _ in _listed(grid.start["sft"])]
     from countdown.problems import load
 
-    file = output / "demonstrations.jsonl"
-    rows = grid.module().demonstrations(load(grid).train, **grid.start["demonstrations"])
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return {"dataset": file}
+    train = load(grid).train
+    data = []
+    for number, settings in enumerate(_listed(grid.start["demonstrations"]), 1):
+        file = output / f"demonstrations-{number}.jsonl"
+        rows = grid.module().demonstrations(train, **settings)
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        data.append({"dataset": file})
+    return data
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list) else [value]
 
 
 def _base(grid: Grid, output: Path) -> Path:

@@ -8,7 +8,7 @@ from countdown.grid import Arm, load_grid
 from trl_rlsp import LengthExploration, RLSPRewards
 from trl_rlsp.errors import ConfigError
 
-GRIDS = ("countdown/grid.yaml", "countdown/gpu.yaml", "path_star/grid.yaml")
+GRIDS = ("countdown/grid.yaml", "countdown/gpu.yaml", "equations/grid.yaml")
 WANTED = {
     "sft",
     "verifier_only",
@@ -53,7 +53,7 @@ class TestCommittedGrid:
 
 def test_the_arms_of_the_main_grid(experiments):
     grid = load_grid(experiments / "countdown" / "grid.yaml")
-    assert set(grid.arms) == WANTED
+    assert set(grid.arms) == WANTED | {"relative_adaptive"}
     assert grid.arms["paper_length_group"].trainer == "GRPOTrainer"
     assert len(grid.seeds) >= 5
     assert grid.problems["test"] >= 1000

@@ -92,25 +92,26 @@ def test_gpu_grid_at_toy_size(toy_grid, experiments):
 
 
 @pytest.mark.slow
-def test_path_star_at_toy_size(toy_grid, experiments):
-    source = "reasoning_gym:path_star?degree={}&min_path_length=2&max_path_length=2&node_range=60&seed={}&size=16"
-    problems = {
-        "train": [source.format(3, 1), source.format(4, 1)],
-        "held_out": [source.format(3, 1000), source.format(4, 1000)],
-        "test": 20,
-        "validation": 10,
-    }
+def test_equations_at_toy_size(toy_grid, experiments):
+    """Two stages of SFT, each on its own demonstrations, then an arm."""
+    source = "reasoning_gym:simple_equations?min_terms=2&max_terms=2&min_value=1&max_value=9&seed={}&size=200"
+    problems = {"train": source.format(1), "held_out": source.format(1000), "test": 20, "validation": 10}
     start = {
         "build": {"hidden_size": 32, "layers": 2},
-        "sft": str(experiments / "path_star" / "sft.yaml"),
-        "demonstrations": {"seed": 0, "per_problem": 2, "mean_attempts": 2, "longest": 4, "hit_share": 0.3},
+        "sft": [str(experiments / "equations" / name) for name in ("search.yaml", "impatient.yaml")],
+        "demonstrations": [
+            {"seed": 0, "per_problem": 1, "mean_attempts": 4, "longest": 8},
+            {"seed": 0, "per_problem": 1, "mean_attempts": 2, "longest": 3},
+        ],
         "overrides": {"max_steps": 2, "warmup_steps": 0, "per_device_train_batch_size": 8},
     }
-    path = toy_grid(experiments / "path_star" / "grid.yaml", problems=problems, start=start)
+    path = toy_grid(experiments / "equations" / "grid.yaml", problems=problems, start=start)
     done = command(path, "--arms", "sft,bounded")
     assert done.returncode == 0, done.stderr
     results = json.loads((path.parent / "results.json").read_text())
-    assert results["runs"][1]["by_difficulty"].keys() == {"easy"}
+    assert "easy" in results["runs"][1]["by_difficulty"]
+    stages = [path.parent / "runs" / name / "stage.json" for name in ("start-1", "start")]
+    assert [json.loads(stage.read_text())["steps"] for stage in stages] == [2, 2]
 
 
 def test_without_results_the_report_says_not_run(toy_grid, experiments):

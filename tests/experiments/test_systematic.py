@@ -30,7 +30,7 @@ def test_only_problems_in_the_range(toy_grid, experiments):
     source = "reasoning_gym:countdown?min_numbers=3&max_numbers=3&min_value=1&max_value=12&seed={}&size=150"
     problems = {
         "train": source.format(1),
-        "held_out": source.format(2),
+        "held_out": source.format(1000),
         "test": 20,
         "validation": 10,
         "difficulty": [6, 24],
