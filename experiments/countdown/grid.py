@@ -46,6 +46,7 @@ class Grid:
     Attributes:
         path: the file.
         name: name of the experiment and of its folder of runs.
+        note: what a reader of its results must know, for the report.
         domain: module with `difficulty(row)`, `canonical(answer)`, and `DIFFICULTY`, what the former measures.
         results: file of the results, beside the grid's.
         report: `file` to write and its `sections`, other grids, in order.
@@ -65,6 +66,7 @@ class Grid:
 
     path: Path
     name: str
+    note: str
     domain: str
     results: str
     report: Mapping[str, Any]

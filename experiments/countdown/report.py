@@ -49,7 +49,7 @@ def section(grid: Grid, folder: Path) -> list[str]:
         grid: the experiment.
         folder: folder of the report, from which links start.
     """
-    title = f"## {grid.name}\n"
+    title = f"## {grid.name}\n\n{grid.note.strip()}\n"
     if not grid.results_file.is_file():
         return [title, f"Not run: {', '.join(grid.arms)}; {len(grid.seeds)} seeds ({command(grid)}).\n"]
     found = json.loads(grid.results_file.read_text(encoding="utf-8"))

@@ -59,7 +59,7 @@ class TestGrid:
         generations = len(trained["curve"]["accuracy"])
         assert generations >= 2
         assert trained["steps"] == 2 * generations - 1  # the first update of the last one ends the run
-        assert trained["curve"]["learning_rate"][0] == 3e-4
+        assert trained["curve"]["learning_rate"][0] == 5e-4
         mean, low, high = results["summary"]["sft"]["mean_tokens"]
         assert 0 < low <= mean <= high <= 16
 

@@ -173,16 +173,16 @@ class TestSchedule:
         assert len(runs) == 3 * (len(grid.arms) - 1)
 
     def test_tuned_rates_are_used(self, grid, tmp_path):
-        assert grid.rate(grid.arms["bounded"]) == (3e-4, False)
+        assert grid.rate(grid.arms["bounded"]) == (5e-4, False)
         before = schedule.reported_runs(grid, tmp_path, "start")
         for run in schedule.tuning_runs(grid, tmp_path, "start"):
             run.folder.mkdir(parents=True)
-            figures = {"pass_at_1": 0.3 if run.rate > 3e-4 else 0.2, "mean_tokens": 1, "finished": 1, "steps": 1}
+            figures = {"pass_at_1": 0.3 if run.rate > 5e-4 else 0.2, "mean_tokens": 1, "finished": 1, "steps": 1}
             result = {"fingerprint": run.fingerprint, "sampled_tokens": 1, **figures}
             if run.arm == "bounded":
                 (run.folder / "result.json").write_text(json.dumps(result))
         write_rates(grid, schedule.tuning_runs(grid, tmp_path, "start"))
-        assert grid.rate(grid.arms["bounded"]) == (6e-4, True)
+        assert grid.rate(grid.arms["bounded"]) == (1e-3, True)
         after = schedule.reported_runs(grid, tmp_path, "start")
         changed = [new.arm for old, new in zip(before, after, strict=True) if old.fingerprint != new.fingerprint]
         assert set(changed) == {"bounded"}
