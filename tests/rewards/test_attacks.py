@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 import pytest
-from exploration_cases import BOUNDED
+from exploration_cases import BOUNDED, RELATIVE
 
 from trl_rlsp import OutcomeVerifier, RLSPRewards
 
@@ -47,6 +47,13 @@ def test_an_attack_explores_no_more_than_the_honest_completion(reward, attack):
         assert attacked > honest, "this attack is closed now: take the reward out of its open_for"
     else:
         assert attacked <= honest + ROUNDING
+
+
+@every_attack
+def test_nor_does_it_rank_higher_in_its_group(attack):
+    """The relative form counts the same length, so that what is closed for one form is closed for the other."""
+    honest, attacked = both(RELATIVE, attack)
+    assert attacked <= honest or RELATIVE.__name__ in attack["open_for"]
 
 
 @every_reward
