@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicSlidingWindowLayer
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from trl_rlsp.generation.cache import RoomyLayer, kept
 
@@ -63,3 +63,9 @@ def test_other_kinds_of_layers_stay_as_they_are():
 def test_a_cache_that_knows_no_sequences_is_dropped():
     assert kept(object(), torch.tensor([0]), 4) is None
     assert kept(None, torch.tensor([0]), 4) is None
+
+
+def test_layers_that_hold_nothing_stay_as_they_are():
+    cache = DynamicCache()
+    cache.layers = [DynamicLayer() for _ in range(LAYERS)]
+    assert kept(cache, torch.tensor([0]), 4).layers == cache.layers

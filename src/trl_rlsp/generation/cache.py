@@ -59,8 +59,12 @@ def kept(cache: Any, keep: torch.Tensor, room: int) -> Any:
     """
     if cache is None or not hasattr(cache, "batch_select_indices"):
         return None
-    if all(type(layer) in (DynamicLayer, RoomyLayer) for layer in getattr(cache, "layers", None) or [None]):
+    if all(map(_can_have_room, getattr(cache, "layers", None) or [None])):
         cache.layers = [RoomyLayer(layer, keep, room) for layer in cache.layers]
     else:
         cache.batch_select_indices(keep)
     return cache
+
+
+def _can_have_room(layer: Any) -> bool:
+    return type(layer) in (DynamicLayer, RoomyLayer) and layer.get_seq_length() > 0
