@@ -19,7 +19,8 @@ HEAD = """# Results
 Written by `experiments/countdown/run.py` from the results files; not edited by hand. Every interval is a 95 %
 bootstrap interval over seeds and problems: each of 2,000 resamples draws seeds and, independently, problems, each
 with replacement. Differences between arms are taken on the same draw of problems. The starting model is the same in
-all runs, so its own training is not part of the intervals; with few seeds, intervals are somewhat too narrow.
+all runs, so its own training is not part of the intervals; with few seeds, intervals are somewhat too narrow, and with
+one seed they are over problems alone.
 """
 SHARES = {"pass_at_1", "pass_at_8", "maj_at_8", "finished"}
 TITLES = {
@@ -157,7 +158,7 @@ def _comparison(found: dict[str, Any]) -> list[str]:
 def _bar(found: dict[str, Any]) -> list[str]:
     bar = found["bar"]
     if bar is None:
-        return ["The bar cannot be computed yet: it needs sft, verifier_only and an exploration arm.\n"]
+        return ["The bar cannot be computed yet: it needs sft, verifier_only and an exploration arm with its seeds.\n"]
 
     def word(part: str) -> str:
         return "met" if bar[part]["met"] else "not met"
@@ -167,7 +168,7 @@ def _bar(found: dict[str, Any]) -> list[str]:
     apart = "apart" if gain["intervals_apart"] else "not apart"
     return [
         f"**The bar: {'met' if bar['met'] else 'not met'}** by {bar['best']}, the best exploration arm by pass@1 on",
-        "the test problems (a choice that favours it a little).\n",
+        "the test problems (a choice that favours it a little), among those with as many seeds as verifier_only.\n",
         f"- at least 5 points over verifier_only, intervals apart: {word('beats_verifier_only')} "
         f"({shown(gain['difference'], share=True, signed=True)}, intervals {apart})",
         f"- over majority voting of the SFT model at an equal token budget (k = {votes['k']}): "

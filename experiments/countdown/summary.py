@@ -114,11 +114,16 @@ def equal_votes(tokens: float, sft_tokens: float, most: int) -> int:
 def bar(summary: dict[str, Any], compared: dict[str, Any]) -> dict[str, Any] | None:
     """Whether the best exploration arm meets each part of the bar; `None` while an arm it needs is missing.
 
+    Only arms with as many seeds as the outcome alone has are compared: with fewer, chance would choose the best.
+
     Returns:
         `best` (by pass@1, on the test problems), and for each part its numbers and `met`.
     """
-    arms = [arm for arm in summary if arm not in (SFT, BASELINE)]
-    if not arms or SFT not in summary or BASELINE not in summary:
+    if SFT not in summary or BASELINE not in summary:
+        return None
+    enough = summary[BASELINE]["seeds"]
+    arms = [arm for arm, own in summary.items() if arm not in (SFT, BASELINE) and own["seeds"] >= enough]
+    if not arms:
         return None
     best = max(arms, key=lambda arm: summary[arm]["pass_at_1"][0])
     ours, theirs = summary[best]["pass_at_1"], summary[BASELINE]["pass_at_1"]

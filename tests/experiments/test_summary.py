@@ -120,6 +120,12 @@ class TestBar:
         assert summary["bounded_adaptive"]["effort_rank_correlation"][0] == pytest.approx(-1, abs=1e-5)
         assert found["effort_rises_with_difficulty"]["met"] is False
 
+    def test_an_arm_with_fewer_seeds_is_not_the_best(self):
+        accuracy = {"sft": 0.3, "verifier_only": 0.5, "bounded": 0.56}
+        tables = {arm: [flat(value, steps=(2, 3))] * 2 for arm, value in accuracy.items()}
+        found, *_ = self.summarised(**tables, bounded_adaptive=[flat(0.9, steps=(2, 6))])
+        assert found["best"] == "bounded"
+
     def test_not_computed_without_the_baseline(self):
         assert bar({"sft": {}, "bounded": {}}, {}) is None
 
