@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -85,6 +86,11 @@ class Grid:
     def results_file(self) -> Path:
         """Where the results are written."""
         return self.path.parent / self.results
+
+    @property
+    def report_file(self) -> Path:
+        """Where the report is written."""
+        return Path(os.path.normpath(self.path.parent / self.report["file"]))
 
     @property
     def rates_file(self) -> Path:

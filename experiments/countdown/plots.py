@@ -38,8 +38,8 @@ def write_plots(grid: Grid) -> None:
 
 
 def plot_file(grid: Grid, name: str) -> Any:
-    """Where a figure lies: beside the results, with their name in front."""
-    return grid.results_file.with_name(f"{grid.results_file.stem}_{name}")
+    """Where a figure lies: beside the report, with the experiment's name in front."""
+    return grid.report_file.with_name(f"{grid.name}_{name}")
 
 
 def _save(figure: Any, grid: Grid, name: str) -> None:

@@ -35,7 +35,7 @@ TITLES = {
 
 def write_report(grid: Grid) -> None:
     """Rewrite the report that the grid names, with all its sections; a grid without results is `not run`."""
-    target = Path(os.path.normpath(grid.path.parent / grid.report["file"]))
+    target = grid.report_file
     target.parent.mkdir(parents=True, exist_ok=True)
     parts = [HEAD]
     for name in grid.report["sections"]:

@@ -70,7 +70,7 @@ class TestGrid:
         assert "| broken | not run |" in text
         assert str(folder) not in text
         for name in ("learning", "accuracy", "effort"):
-            assert 2_000 < (folder / f"results_{name}.png").stat().st_size < 100_000
+            assert 2_000 < (folder / f"countdown_{name}.png").stat().st_size < 100_000
 
     def test_again(self, ran):
         """What is complete is not run again; what failed is."""
