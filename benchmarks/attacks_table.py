@@ -38,6 +38,9 @@ alpha > 0.5 no amount of it makes a wrong completion outrank a right one of its 
 as far as the group fails, and charges for every unit written where it succeeds. What one of these rewards leaves open
 here, the others do not pay for, so together they pay a share; a judge reads what was written.
 
+Calculations count where they hold and start from the problem's numbers or from results of such; a chain of sums that
+leads nowhere passes. It has to be true, and each must be new, so it costs more than filler does.
+
 Diversity, where a group hardly calculates, compares pairs of words, and the problem between the lines breaks pairs up.
 Behaviour counts cues by where they stand, so a few in a new order on lines of their own can count, up to its cap.
 

@@ -17,6 +17,7 @@ import trl_rlsp
 NAMES = [
     "AlphaSchedule",
     "BehaviourExploration",
+    "CalculationExploration",
     "DiversityExploration",
     "JudgeExploration",
     "LengthExploration",
@@ -32,6 +33,7 @@ NAMES = [
 SIGNATURES = {
     "AlphaSchedule": "shape, start, end, window",
     "BehaviourExploration": "kinds, cap, half, spacing, ngram",
+    "CalculationExploration": "K",
     "DiversityExploration": "K, embed",
     "JudgeExploration": (
         "model, base_url, api_key, rubric, cache, concurrency, timeout, retries, deadline, max_chars, options"

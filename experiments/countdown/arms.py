@@ -77,13 +77,14 @@ def build_trainer(
 
     import trl_rlsp
     from countdown.budget import optimizers
+    from countdown.trimming import without_padding
     from trl_rlsp.generation import leaving_rollout
 
     fixed = {"logging_steps": 1, "save_strategy": "no", "report_to": "none", "log_completions": False}
     settings = {**grid.training, **(arm.training or {}), **fixed}
     config = trl_rlsp.RLSPGRPOConfig(output_dir=str(folder), seed=seed, learning_rate=rate, **settings)
     rewards = build_rewards(arm)
-    model = AutoModelForCausalLM.from_pretrained(start, dtype="float32")
+    model = without_padding(AutoModelForCausalLM.from_pretrained(start, dtype="float32"))
     trainer_class = getattr(trl_rlsp if arm.trainer == "RLSPGRPOTrainer" else trl, arm.trainer)
     return trainer_class(
         model=model,

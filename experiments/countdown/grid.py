@@ -59,7 +59,7 @@ class Grid:
             domain's own ones for each recipe, and `overrides` of all recipes.
         budget: sampled completion tokens of a run.
         seeds: seeds of the reported runs.
-        learning_rates: `default`, those `tried`, the tuning `seed` and its `share_of_budget`.
+        learning_rates: `default`, those `tried`, the tuning `seeds` and their `share_of_budget`.
         training: arguments of every trainer's config.
         sampling: arguments of `Sampling` for evaluations.
         arms: name -> arm.
@@ -164,8 +164,9 @@ def _check_values(grid: Grid) -> None:
         raise ConfigError(f"pass@8 and maj@8 need sampling.n of at least 8, got {grid.sampling.get('n')!r}")
     if grid.budget < 1:
         raise ConfigError(f"budget counts sampled tokens and is at least 1, got {grid.budget!r}")
-    if grid.learning_rates["seed"] in grid.seeds:
-        raise ConfigError(f"the tuning seed {grid.learning_rates['seed']} is among the reported seeds; take another")
+    for seed in grid.learning_rates["seeds"]:
+        if seed in grid.seeds:
+            raise ConfigError(f"the tuning seed {seed} is among the reported seeds; take another")
     *ends, last = grid.bands.values() or (0,)
     known = [end for end in ends if end is not None]
     if last is not None or known != sorted(set(known)) or len(known) < len(ends):

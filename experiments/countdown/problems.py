@@ -18,7 +18,7 @@ class Problems(NamedTuple):
 
     Attributes:
         train: for RL.
-        validation: for choosing learning rates.
+        validation: for choosing learning rates; in no run's RL (the starting model's SFT has seen them).
         test: for the results.
     """
 
@@ -31,18 +31,19 @@ def load(grid: Grid) -> Problems:
     """Load the problems; no problem is in two of the sets.
 
     Raises:
-        DataError: the held-out sources have fewer different problems than test and validation need.
+        DataError: a source has fewer different problems than are wanted of it.
     """
     whole = _load(grid, grid.problems["held_out"])
     held_out = _of_difficulty(grid, whole)
-    test, validation = grid.problems["test"], grid.problems["validation"]
-    if len(held_out) < test + validation:
-        raise DataError(
-            f"{test} test and {validation} validation problems are wanted, the source has {len(held_out)} different "
-            "ones: raise its size"
-        )
     train = _of_difficulty(grid, _load(grid, grid.problems["train"], exclude=whole))
-    return Problems(train, held_out.select(range(test, test + validation)), held_out.select(range(test)))
+    test, rest = grid.problems["test"], len(train) - grid.problems["validation"]
+    if len(held_out) < test or rest < 1:
+        raise DataError(
+            f"{test} test problems are wanted of {len(held_out)} different ones that are held out, "
+            f"{grid.problems['validation']} validation problems of {len(train)} different ones for training: raise the "
+            "size of the source"
+        )
+    return Problems(train.select(range(rest)), train.select(range(rest, len(train))), held_out.select(range(test)))
 
 
 def _load(grid: Grid, sources: str | list[str], exclude: Any = None) -> Dataset:

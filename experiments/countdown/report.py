@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from countdown.grid import Grid, load_grid
 from countdown.plots import PLOTS, plot_file
 from countdown.summary import METRICS
+from countdown.tuning import mean_by_rate
 
 if TYPE_CHECKING:
     from countdown.intervals import Interval
@@ -216,7 +217,8 @@ def _rates(grid: Grid, found: dict[str, Any]) -> list[str]:
     tried = json.loads(grid.rates_file.read_text(encoding="utf-8"))
     lines.append(
         f"Learning rates, chosen for every arm alike by pass@1 on {grid.problems['validation']} validation problems, "
-        f"seed {given['seed']} (not reported), {given['share_of_budget']:.0%} of the budget:\n"
+        f"mean over seeds {', '.join(map(str, given['seeds']))} (not reported), {given['share_of_budget']:.0%} of the "
+        "budget (in brackets the seeds):\n"
     )
     rows = [
         [
@@ -230,7 +232,9 @@ def _rates(grid: Grid, found: dict[str, Any]) -> list[str]:
 
 
 def _tried(entries: list[dict[str, Any]], rate: float) -> str:
-    own = next((entry for entry in entries if entry["rate"] == rate), None)
-    if own is None:
+    own = [entry["pass_at_1"] for entry in entries if entry["rate"] == rate]
+    if not own:
         return "not run"
-    return "failed" if own["pass_at_1"] is None else f"{100 * own['pass_at_1']:.1f}"
+    mean = mean_by_rate(entries)[rate]
+    each = ", ".join("failed" if value is None else f"{100 * value:.1f}" for value in own)
+    return f"{'failed' if mean is None else f'{100 * mean:.1f}'} ({each})"

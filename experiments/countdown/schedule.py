@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -42,16 +43,15 @@ def reported_runs(grid: Grid, output: Path, start: str) -> list[Run]:
 
 
 def tuning_runs(grid: Grid, output: Path, start: str) -> list[Run]:
-    """One run of each trained arm for each learning rate, with the tuning seed, on the validation problems."""
+    """One run of each trained arm for each learning rate and tuning seed, on the validation problems."""
     settings = grid.learning_rates
     budget = max(1, round(grid.budget * settings["share_of_budget"]))
     runs = []
-    for arm in grid.arms.values():
-        for rate in settings["tried"] if arm.train else ():
+    for seed, arm, rate in product(settings["seeds"], grid.arms.values(), settings["tried"]):
+        if arm.train:
             print_of = grid.fingerprint(arm, rate, budget, start)
-            folder = output / "tuning" / f"{arm.name}-lr{rate:g}"
-            run = Run(arm.name, settings["seed"], "validation", rate, budget, output / "start", folder, print_of)
-            runs.append(run)
+            folder = output / "tuning" / f"{arm.name}-lr{rate:g}-seed{seed}"
+            runs.append(Run(arm.name, seed, "validation", rate, budget, output / "start", folder, print_of))
     return runs
 
 
@@ -100,7 +100,7 @@ def run_grid(grid: Grid, output: Path, *, arms: Any = None, seeds: Any = None, w
 
 
 def tune(grid: Grid, output: Path, *, arms: Any = None, seeds: Any = None, workers: int = 1) -> int:
-    """Try each learning rate with each arm and keep the one with the best validation pass@1.
+    """Try each learning rate with each arm and keep the one with the best mean validation pass@1.
 
     Raises:
         ConfigError: an arm that the grid does not have, or seeds, which tuning does not take.
@@ -109,7 +109,7 @@ def tune(grid: Grid, output: Path, *, arms: Any = None, seeds: Any = None, worke
 
     _check_known(grid.arms, arms, "arm")
     if seeds:
-        raise ConfigError(f"tuning has its own seed, learning_rates.seed in {grid.path.name}; leave --seeds out")
+        raise ConfigError(f"tuning has its own seeds, learning_rates.seeds in {grid.path.name}; leave --seeds out")
     start = identity(start_model(grid, output))
     runs = tuning_runs(grid, output, start)
     chosen = [run for run in runs if run.arm in (arms or grid.arms)]

@@ -1,9 +1,9 @@
-"""The learning rate of each arm, chosen in the same way for all: the best validation pass@1 of those tried."""
+"""The learning rate of each arm, chosen in the same way for all: the best mean validation pass@1 of those tried."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from countdown.runner import RESULT, Run
@@ -13,22 +13,31 @@ if TYPE_CHECKING:
 
 
 def choose(tried: Sequence[dict[str, Any]], wanted: int) -> float | None:
-    """The rate with the best validation pass@1, the lower one of two that are equal.
+    """The rate with the best mean of validation pass@1 over seeds, the lower one of two that are equal.
 
     Args:
         tried: `rate` and `pass_at_1` (`None` where the run failed) of each run so far.
-        wanted: number of rates to be tried.
+        wanted: number of runs of this arm.
 
     Returns:
-        `None` while rates are missing, or if all failed.
+        `None` while runs are missing, or if every rate has one that failed.
 
     >>> choose([{"rate": 1e-4, "pass_at_1": 0.3}, {"rate": 3e-4, "pass_at_1": 0.4}], wanted=2)
     0.0003
     """
-    known = [entry for entry in tried if entry["pass_at_1"] is not None]
+    means = mean_by_rate(tried)
+    known = {rate: mean for rate, mean in means.items() if mean is not None}
     if len(tried) < wanted or not known:
         return None
-    return float(max(known, key=lambda entry: (entry["pass_at_1"], -entry["rate"]))["rate"])
+    return float(max(known, key=lambda rate: (known[rate], -rate)))
+
+
+def mean_by_rate(tried: Iterable[dict[str, Any]]) -> dict[float, float | None]:
+    """Mean of validation pass@1 over the seeds of each rate; `None` where a run failed."""
+    values: dict[float, list[float | None]] = {}
+    for entry in tried:
+        values.setdefault(entry["rate"], []).append(entry["pass_at_1"])
+    return {rate: None if None in own else sum(filter(None, own)) / len(own) for rate, own in values.items()}
 
 
 def write_rates(grid: Grid, runs: Sequence[Run]) -> None:

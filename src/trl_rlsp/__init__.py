@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trl_rlsp.data import load_problems
+    from trl_rlsp.rewards.arithmetic import CalculationExploration
     from trl_rlsp.rewards.behaviour import BehaviourExploration
     from trl_rlsp.rewards.diversity import DiversityExploration
     from trl_rlsp.rewards.exploration import LengthExploration
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "AlphaSchedule": "rewards.schedules",
     "BehaviourExploration": "rewards.behaviour",
+    "CalculationExploration": "rewards.arithmetic",
     "DiversityExploration": "rewards.diversity",
     "JudgeExploration": "rewards.judge",
     "LengthExploration": "rewards.exploration",
@@ -43,6 +45,7 @@ _HOMES = {
 __all__ = [
     "AlphaSchedule",
     "BehaviourExploration",
+    "CalculationExploration",
     "DiversityExploration",
     "JudgeExploration",
     "LengthExploration",

@@ -20,9 +20,10 @@ def test_every_field_arrives():
         alpha=0.6,
         alpha_schedule="cosine",
         alpha_end=0.9,
-        exploration="length, diversity,behaviour",
+        exploration="length, diversity,behaviour,calculation",
         length_c=60,
         length_ngram=8,
+        calculation_k=5,
         diversity_k=3,
         behaviour_cap=2,
         gate="adaptive",
@@ -30,8 +31,8 @@ def test_every_field_arrives():
     ).build()
     assert suite.schedule == AlphaSchedule("cosine", 0.6, 0.9)
     assert (suite.gate, suite.brevity) == ("adaptive", 0.5)
-    length, diversity, behaviour = suite.exploration
-    assert (length.C, length.ngram, diversity.K, behaviour.cap) == (60, 8, 3, 2)
+    length, diversity, behaviour, calculation = suite.exploration
+    assert (length.C, length.ngram, diversity.K, behaviour.cap, calculation.K) == (60, 8, 3, 2, 5)
 
 
 def test_judge(tmp_path):
@@ -54,7 +55,7 @@ def test_none():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"exploration": "curiosity"}, "exploration is 'none', or of length, diversity, .* got 'curiosity'"),
+        ({"exploration": "curiosity"}, "exploration is 'none', or of length, calculation, .* got 'curiosity'"),
         ({"exploration": "length,none"}, "got 'length,none'"),
         ({"exploration": "length,length"}, "two rewards are called 'length_exploration'"),
         ({"exploration": "judge"}, "exploration 'judge' needs a model to ask, got none; set judge_model"),

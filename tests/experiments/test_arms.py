@@ -53,7 +53,7 @@ class TestCommittedGrid:
 
 def test_the_arms_of_the_main_grid(experiments):
     grid = load_grid(experiments / "countdown" / "grid.yaml")
-    assert set(grid.arms) == WANTED | {"relative_adaptive"}
+    assert set(grid.arms) == WANTED | {"relative_adaptive", "calculation"}
     assert grid.arms["paper_length_group"].trainer == "GRPOTrainer"
     assert len(grid.seeds) >= 5
     assert grid.problems["test"] >= 1000

@@ -146,6 +146,15 @@ class TestChoose:
     def test_the_lower_of_equals(self):
         assert choose([{"rate": 3e-4, "pass_at_1": 0.4}, {"rate": 1e-4, "pass_at_1": 0.4}], wanted=2) == 1e-4
 
+    def test_the_mean_over_seeds_decides(self):
+        # means 0.25 and 0.3: the best single run is of the other rate
+        tried = [(1e-4, 0.5), (3e-4, 0.3), (1e-4, 0.0), (3e-4, 0.3)]
+        assert choose([{"rate": rate, "pass_at_1": value} for rate, value in tried], wanted=4) == 3e-4
+
+    def test_a_rate_with_a_failed_seed_is_out(self):
+        tried = [(1e-4, 0.2), (3e-4, 0.9), (1e-4, 0.2), (3e-4, None)]
+        assert choose([{"rate": rate, "pass_at_1": value} for rate, value in tried], wanted=4) == 1e-4
+
 
 class TestSchedule:
     @pytest.fixture
@@ -175,8 +184,9 @@ class TestSchedule:
     def test_tuning_is_the_same_for_every_trained_arm(self, grid, tmp_path):
         runs = schedule.tuning_runs(grid, tmp_path, "start")
         assert {run.arm for run in runs} == set(grid.arms) - {"sft"}
-        assert {(run.split, run.seed, run.budget) for run in runs} == {("validation", 100, 300)}  # half of 600
-        assert len(runs) == 3 * (len(grid.arms) - 1)
+        assert {(run.split, run.budget) for run in runs} == {("validation", 600)}
+        assert [run.seed for run in runs] == [100] * (len(runs) // 2) + [101] * (len(runs) // 2)
+        assert len({run.folder for run in runs}) == len(runs) == 2 * 3 * (len(grid.arms) - 1)
 
     def test_tuned_rates_are_used(self, grid, tmp_path):
         assert grid.rate(grid.arms["bounded"]) == (5e-4, False)

@@ -10,6 +10,7 @@ from countdown import systematic
 from countdown.grid import load_grid
 from countdown.problems import difficulties, load
 from countdown.start import sft_commands
+from trl_rlsp.errors import DataError
 
 
 def row(numbers, target):
@@ -41,6 +42,22 @@ def test_only_problems_in_the_range(toy_grid, experiments):
     for rows in load(grid):
         assert rows
         assert all(6 <= value <= 24 for value in difficulties(grid, rows))
+
+
+def test_validation_is_taken_from_training_and_left_out_of_it(toy_grid, experiments):
+    grid = load_grid(toy_grid(experiments / "countdown" / "grid.yaml"))
+    found = load(grid)
+    texts = [{row["prompt"][-1]["content"] for row in rows} for rows in found]
+    assert (len(found.validation), len(found.test)) == (10, 20)
+    assert sum(map(len, texts)) == len(set.union(*texts)) == sum(map(len, found))
+
+
+@pytest.mark.parametrize(("wanted", "message"), [({"test": 41}, "41 test problems"), ({"validation": 41}, "41 valid")])
+def test_more_problems_than_there_are(toy_grid, experiments, toy, wanted, message):
+    path = experiments / "countdown" / "grid.yaml"
+    problems = {**toy(path)["problems"], **wanted}  # of 40
+    with pytest.raises(DataError, match=f"{message}.* raise the size"):
+        load(load_grid(toy_grid(path, problems=problems)))
 
 
 def test_each_stage_starts_from_the_one_before(toy_grid, experiments, tmp_path):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 
-from trl_rlsp import DiversityExploration, LengthExploration
+from trl_rlsp import CalculationExploration, DiversityExploration, LengthExploration
 
-BOUNDED = [LengthExploration(C=20), DiversityExploration(K=2)]
+BOUNDED = [LengthExploration(C=20), CalculationExploration(K=2), DiversityExploration(K=2)]
 """One of each, with constants small enough for short texts to differ."""
 
 RELATIVE = LengthExploration("relative")

@@ -179,10 +179,11 @@ class RewardArguments:
         alpha: weight of the outcome, at the start if it moves.
         alpha_schedule: "constant", "linear", "cosine" or "solve_rate".
         alpha_end: weight of the outcome at the end, or at solve rate 1.
-        exploration: one or several of "length", "diversity", "behaviour", "judge", with commas; or "none".
+        exploration: of "length", "calculation", "diversity", "behaviour", "judge", with commas; or "none".
         length_form: "bounded", "relative" or "paper".
         length_c: length at which half of the bounded bonus is earned, in units of text.
         length_ngram: repeated n-grams of this many units do not count.
+        calculation_k: calculations that hold at which half of the calculation bonus is earned.
         diversity_k: calculations at which half of the diversity bonus is earned.
         behaviour_cap: occurrences of each behaviour that count.
         judge_model: name of the judge at its server; needed by "judge".
@@ -199,11 +200,13 @@ class RewardArguments:
     alpha_schedule: str = field(default="constant", metadata={"help": "constant, linear, cosine or solve_rate"})
     alpha_end: float | None = field(default=None, metadata={"help": "alpha at the end, or at solve rate 1"})
     exploration: str = field(
-        default="length", metadata={"help": "of length, diversity, behaviour, judge, with commas; or 'none'"}
+        default="length",
+        metadata={"help": "of length, calculation, diversity, behaviour, judge, with commas; or 'none'"},
     )
     length_form: str = field(default="bounded", metadata={"help": "'bounded', 'relative' or 'paper'"})
     length_c: float = field(default=1000.0, metadata={"help": "length that earns half of the bounded bonus"})
     length_ngram: int = field(default=6, metadata={"help": "repeated n-grams of this length do not count"})
+    calculation_k: float = field(default=8.0, metadata={"help": "calculations that earn half of their bonus"})
     diversity_k: float = field(default=8.0, metadata={"help": "calculations that earn half of the diversity bonus"})
     behaviour_cap: int = field(default=4, metadata={"help": "occurrences of each behaviour that count"})
     judge_model: str | None = field(default=None, metadata={"help": "name of the judge at its server"})
@@ -243,7 +246,7 @@ class RewardArguments:
         names = [name.strip() for name in self.exploration.split(",")]
         if names == ["none"]:
             return []
-        known = ("length", "diversity", "behaviour", "judge")
+        known = ("length", "calculation", "diversity", "behaviour", "judge")
         if not set(names) <= set(known):
             raise ConfigError(
                 f"exploration is 'none', or of {', '.join(known)} with commas between, got {self.exploration!r}"
@@ -256,6 +259,10 @@ class RewardArguments:
 
             form: Any = self.length_form
             return LengthExploration(form, C=self.length_c, ngram=self.length_ngram)
+        if name == "calculation":
+            from trl_rlsp.rewards.arithmetic import CalculationExploration
+
+            return CalculationExploration(K=self.calculation_k)
         if name == "diversity":
             from trl_rlsp.rewards.diversity import DiversityExploration
 
