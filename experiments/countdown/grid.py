@@ -59,7 +59,8 @@ class Grid:
             domain's own ones for each recipe, and `overrides` of all recipes.
         budget: sampled completion tokens of a run.
         seeds: seeds of the reported runs.
-        learning_rates: `default`, those `tried`, the tuning `seeds` and their `share_of_budget`.
+        learning_rates: `default`, those `tried`, the tuning `seeds` and their `share_of_budget`; or `default` and
+            `tuned_for`, another grid whose arms of the same name choose.
         training: arguments of every trainer's config.
         sampling: arguments of `Sampling` for evaluations.
         arms: name -> arm.
@@ -94,8 +95,9 @@ class Grid:
 
     @property
     def rates_file(self) -> Path:
-        """Where the chosen learning rates are written."""
-        return self.path.parent / "learning_rates.json"
+        """Where the chosen learning rates are written, by this grid's tuning or by that of `tuned_for`."""
+        tuned_for = self.path.parent / self.learning_rates.get("tuned_for", self.path.name)
+        return Path(os.path.normpath(tuned_for.with_name("learning_rates.json")))
 
     @property
     def default_output(self) -> Path:
@@ -164,7 +166,7 @@ def _check_values(grid: Grid) -> None:
         raise ConfigError(f"pass@8 and maj@8 need sampling.n of at least 8, got {grid.sampling.get('n')!r}")
     if grid.budget < 1:
         raise ConfigError(f"budget counts sampled tokens and is at least 1, got {grid.budget!r}")
-    for seed in grid.learning_rates["seeds"]:
+    for seed in grid.learning_rates.get("seeds", ()):
         if seed in grid.seeds:
             raise ConfigError(f"the tuning seed {seed} is among the reported seeds; take another")
     *ends, last = grid.bands.values() or (0,)

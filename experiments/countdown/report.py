@@ -214,6 +214,12 @@ def _rates(grid: Grid, found: dict[str, Any]) -> list[str]:
     if not grid.rates_file.is_file():
         return lines
     given = grid.learning_rates
+    if "tuned_for" in given:
+        chosen = ", ".join(f"{arm} {rate['rate']:g}" for arm, rate in used.items() if rate["tuned"])
+        return [
+            *lines,
+            f"Learning rates as chosen for {load_grid(grid.path.parent / given['tuned_for']).name}: {chosen}.\n",
+        ]
     tried = json.loads(grid.rates_file.read_text(encoding="utf-8"))
     lines.append(
         f"Learning rates, chosen for every arm alike by pass@1 on {grid.problems['validation']} validation problems, "

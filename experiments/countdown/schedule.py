@@ -103,11 +103,16 @@ def tune(grid: Grid, output: Path, *, arms: Any = None, seeds: Any = None, worke
     """Try each learning rate with each arm and keep the one with the best mean validation pass@1.
 
     Raises:
-        ConfigError: an arm that the grid does not have, or seeds, which tuning does not take.
+        ConfigError: an arm that the grid does not have, seeds, which tuning does not take, or a grid that takes its
+            rates from another one.
     """
     from countdown.tuning import write_rates
 
     _check_known(grid.arms, arms, "arm")
+    if "tuned_for" in grid.learning_rates:
+        raise ConfigError(
+            f"the learning rates of {grid.name} are those of {grid.learning_rates['tuned_for']}: tune that"
+        )
     if seeds:
         raise ConfigError(f"tuning has its own seeds, learning_rates.seeds in {grid.path.name}; leave --seeds out")
     start = identity(start_model(grid, output))

@@ -203,6 +203,18 @@ class TestSchedule:
         changed = [new.arm for old, new in zip(before, after, strict=True) if old.fingerprint != new.fingerprint]
         assert set(changed) == {"bounded"}
 
+    def test_rates_of_another_grid(self, grid, toy_grid, experiments, tmp_path):
+        folder = tmp_path / "other"
+        folder.mkdir()
+        chosen = {"bounded": {"chosen": 2e-4, "tried": []}}
+        (folder / "learning_rates.json").write_text(json.dumps(chosen))
+        rates = {"default": 5e-4, "tuned_for": "other/grid.yaml"}
+        second = load_grid(toy_grid(experiments / "equations" / "grid.yaml", learning_rates=rates))
+        assert second.rate(second.arms["bounded"]) == (2e-4, True)
+        assert second.rate(second.arms["verifier_only"]) == (5e-4, False)
+        with pytest.raises(ConfigError, match=r"rates of equations are those of other/grid.yaml: tune that"):
+            schedule.tune(second, tmp_path)
+
     def test_unknown_arm(self, grid, tmp_path):
         with pytest.raises(ConfigError, match=r"unknown arm 'bonded': the grid has sft, verifier_only"):
             schedule.run_grid(grid, tmp_path, arms=["bonded"])
