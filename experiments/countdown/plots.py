@@ -113,6 +113,6 @@ def _effort(found: dict[str, Any], grid: Grid) -> None:
     for axis, metric, label in zip(axes, ("search_steps", "pass_at_1"), ("search steps", "pass@1"), strict=True):
         for arm in found["summary"]:
             axis.plot(difficulty, found["difficulty"][arm][metric], marker=".", linewidth=1.3, label=arm)
-        axis.set(xlabel="difficulty: expected attempts of a random search", ylabel=label)
+        axis.set(xlabel=grid.module().DIFFICULTY, ylabel=label)
     axes[0].legend(fontsize=7)
     _save(figure, grid, PLOTS[2])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 import yaml
 
@@ -45,6 +47,25 @@ class TestCommittedGrid:
         grid = load_grid(experiments / name)
         assert grid.training["max_completion_length"] == grid.sampling["max_new_tokens"]
         assert grid.training["temperature"] == grid.sampling["temperature"]
+
+    def test_the_stages_of_the_starting_model_can_be_parsed(self, experiments, name, tmp_path, monkeypatch):
+        from trl import ModelConfig
+
+        from trl_rlsp import RLSPSFTConfig
+        from trl_rlsp.commands.arguments import DemonstrationArguments
+        from trl_rlsp.commands.config import parse_stage
+
+        monkeypatch.setattr("os.environ", dict(os.environ))  # a recipe's env goes no further
+        grid = load_grid(experiments / name)
+        recipes = grid.start["sft"] if isinstance(grid.start["sft"], list) else [grid.start["sft"]]
+        assert len(recipes) == 2  # it learns to search, then to give up
+        for recipe in recipes:
+            given = {"config": grid.path.parent / recipe, "model_name_or_path": "x", "output_dir": tmp_path}
+            given |= {"dataset": "x.jsonl", "bf16": False, "use_cpu": True}
+            flags = [text for flag, value in given.items() for text in (f"--{flag}", str(value))]
+            stage = parse_stage((DemonstrationArguments, RLSPSFTConfig, ModelConfig), flags, "rlsp sft")
+            limits = [part.max_length for part in stage if hasattr(part, "max_length")]
+            assert limits[0] > grid.training["max_completion_length"]
 
     def test_no_path_of_one_machine(self, experiments, name):
         values = yaml.safe_load((experiments / name).read_text(encoding="utf-8"))
