@@ -224,12 +224,12 @@ def _rates(grid: Grid, found: dict[str, Any]) -> list[str]:
     lines.append(
         f"Learning rates, chosen for every arm alike by pass@1 on {grid.problems['validation']} validation problems, "
         f"mean over seeds {', '.join(map(str, given['seeds']))} (not reported), {given['share_of_budget']:.0%} of the "
-        "budget (in brackets the seeds):\n"
+        "budget. A cell is pass@1 (each seed's); completion tokens, share finished.\n"
     )
     rows = [
         [
             arm,
-            *(_tried(entry["tried"], rate) for rate in given["tried"]),
+            *(rate_cell(entry["tried"], rate) for rate in given["tried"]),
             f"{entry['chosen']:g}" if entry["chosen"] else "",
         ]
         for arm, entry in tried.items()
@@ -237,10 +237,16 @@ def _rates(grid: Grid, found: dict[str, Any]) -> list[str]:
     return [*lines, *table(["arm", *(f"{rate:g}" for rate in given["tried"]), "chosen"], rows)]
 
 
-def _tried(entries: list[dict[str, Any]], rate: float) -> str:
-    own = [entry["pass_at_1"] for entry in entries if entry["rate"] == rate]
+def rate_cell(entries: list[dict[str, Any]], rate: float) -> str:
+    """What a rate gave: mean pass@1, each seed's, and the mean length and share finished of those that did not fail."""
+    own = [entry for entry in entries if entry["rate"] == rate]
     if not own:
         return "not run"
-    mean = mean_by_rate(entries)[rate]
-    each = ", ".join("failed" if value is None else f"{100 * value:.1f}" for value in own)
-    return f"{'failed' if mean is None else f'{100 * mean:.1f}'} ({each})"
+    mean = mean_by_rate(own)[rate]
+    each = ", ".join("failed" if run["pass_at_1"] is None else f"{100 * run['pass_at_1']:.1f}" for run in own)
+    shown = f"{'failed' if mean is None else f'{100 * mean:.1f}'} ({each})"
+    done = [run for run in own if run["pass_at_1"] is not None]
+    if not done:
+        return shown
+    tokens, finished = (sum(run[name] for run in done) / len(done) for name in ("mean_tokens", "finished"))
+    return f"{shown}; {tokens:.0f}, {100 * finished:.0f} %"

@@ -6,6 +6,7 @@ import pytest
 
 from countdown import schedule
 from countdown.grid import load_grid
+from countdown.report import rate_cell
 from countdown.runner import by_difficulty, curve, problem_table
 from countdown.summary import arm_summary, bar, comparisons, equal_votes
 from countdown.tuning import choose, write_rates
@@ -154,6 +155,20 @@ class TestChoose:
     def test_a_rate_with_a_failed_seed_is_out(self):
         tried = [(1e-4, 0.2), (3e-4, 0.9), (1e-4, 0.2), (3e-4, None)]
         assert choose([{"rate": rate, "pass_at_1": value} for rate, value in tried], wanted=4) == 1e-4
+
+
+def test_the_cell_of_a_learning_rate():
+    runs = [
+        {"rate": 1e-4, "pass_at_1": 0.1, "mean_tokens": 50.0, "finished": 1.0},
+        {"rate": 1e-4, "pass_at_1": 0.2, "mean_tokens": 70.0, "finished": 0.5},
+        {"rate": 3e-4, "pass_at_1": 0.3, "mean_tokens": 90.0, "finished": 0.9},
+        {"rate": 3e-4, "pass_at_1": None, "reason": "diverged"},
+        {"rate": 5e-4, "pass_at_1": None, "reason": "diverged"},
+    ]
+    assert rate_cell(runs, 1e-4) == "15.0 (10.0, 20.0); 60, 75 %"
+    assert rate_cell(runs, 3e-4) == "failed (30.0, failed); 90, 90 %"
+    assert rate_cell(runs, 5e-4) == "failed (failed)"
+    assert rate_cell(runs, 1e-3) == "not run"
 
 
 class TestSchedule:
