@@ -1,6 +1,7 @@
 """The configuration of an experiment: what `grid.yaml` says, checked before anything runs.
 
-Paths in the file are relative to its folder. Knows nothing of models: reading it takes no torch.
+Paths in the file are relative to its folder. `like: other.yaml` takes every field that the file does not have from
+another one; `arms` may then be a list of its names. Knows nothing of models: reading it takes no torch.
 """
 
 from __future__ import annotations
@@ -96,8 +97,9 @@ class Grid:
     @property
     def rates_file(self) -> Path:
         """Where the chosen learning rates are written, by this grid's tuning or by that of `tuned_for`."""
-        tuned_for = self.path.parent / self.learning_rates.get("tuned_for", self.path.name)
-        return Path(os.path.normpath(tuned_for.with_name("learning_rates.json")))
+        if "tuned_for" in self.learning_rates:
+            return load_grid(self.path.parent / self.learning_rates["tuned_for"]).rates_file
+        return self.path.parent / f"learning_rates{Path(self.results).stem.removeprefix('results')}.json"
 
     @property
     def default_output(self) -> Path:
@@ -138,10 +140,7 @@ def load_grid(path: Path) -> Grid:
     Raises:
         ConfigError: the file does not exist, a field is missing or unknown, or a value cannot work.
     """
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"no experiment at {path}: {error}") from error
+    given = read_grid(path)
     _check_names(given, {field.name for field in fields(Grid)} - {"path"}, f"{path.name}")
     arms = {}
     for name, spec in given["arms"].items():
@@ -150,6 +149,31 @@ def load_grid(path: Path) -> Grid:
     grid = Grid(path=path.resolve(), **{**given, "arms": arms, "seeds": tuple(given["seeds"])})
     _check_values(grid)
     return grid
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
+        raise ConfigError(f"no experiment at {path}: {error}") from error
+
+
+def read_grid(path: Path) -> dict[str, Any]:
+    """The fields of an experiment's file, with those of the file that it is like; unchecked.
+
+    Raises:
+        ConfigError: a file does not exist or is no mapping, or an arm is named that the other file does not have.
+    """
+    given = _read(path)
+    if "like" not in given:
+        return given
+    other = _read(path.parent / given.pop("like"))
+    if isinstance(given.get("arms"), list):
+        unknown = sorted(set(given["arms"]) - set(other["arms"]))
+        if unknown:
+            raise ConfigError(f"{path.name}: unknown arm {unknown[0]!r}: there are {', '.join(other['arms'])}")
+        given["arms"] = {name: other["arms"][name] for name in given["arms"]}
+    return {**other, **given}
 
 
 def _check_names(given: Mapping[str, Any], required: set[str] | None, where: str) -> None:

@@ -21,7 +21,9 @@ COUNTDOWN = (
 
 def toy_of(path, *, numbers=3):
     """The grid of a file at toy size: an untrained model of width 32, two steps, 20 problems."""
-    grid = yaml.safe_load(path.read_text(encoding="utf-8"))
+    from countdown.grid import read_grid
+
+    grid = read_grid(path)
     train = COUNTDOWN.format(n=numbers, seed=1)
     grid["problems"] = {
         "train": train,
@@ -34,7 +36,8 @@ def toy_of(path, *, numbers=3):
         "sft": str(ROOT / "recipes" / "quickstart" / "sft.yaml"),
         "overrides": {"max_steps": 2, "dataset": train, "search_per_problem": 1, "per_device_train_batch_size": 8},
     }
-    grid.update(budget=600, seeds=[0], report={"file": "results.md", "sections": ["grid.yaml"]})
+    rates = {"default": 5.0e-4, "tried": [2.0e-4, 5.0e-4, 1.0e-3], "seeds": [100, 101], "share_of_budget": 1.0}
+    grid.update(budget=600, seeds=[0], learning_rates=rates, report={"file": "results.md", "sections": ["grid.yaml"]})
     grid["training"].update(
         per_device_train_batch_size=16, gradient_accumulation_steps=1, max_completion_length=16, use_cpu=True
     )

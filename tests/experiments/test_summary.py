@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 
 from countdown import schedule
 from countdown.grid import load_grid
@@ -218,17 +219,21 @@ class TestSchedule:
         changed = [new.arm for old, new in zip(before, after, strict=True) if old.fingerprint != new.fingerprint]
         assert set(changed) == {"bounded"}
 
-    def test_rates_of_another_grid(self, grid, toy_grid, experiments, tmp_path):
-        folder = tmp_path / "other"
-        folder.mkdir()
-        chosen = {"bounded": {"chosen": 2e-4, "tried": []}}
-        (folder / "learning_rates.json").write_text(json.dumps(chosen))
-        rates = {"default": 5e-4, "tuned_for": "other/grid.yaml"}
-        second = load_grid(toy_grid(experiments / "equations" / "grid.yaml", learning_rates=rates))
+    def test_rates_of_another_grid(self, grid, experiments, tmp_path):
+        """`grid` lies in `tmp_path` and has results.json beside it."""
+        (tmp_path / "learning_rates.json").write_text(json.dumps({"bounded": {"chosen": 2e-4, "tried": []}}))
+        rates = {"default": 5e-4, "tuned_for": "grid.yaml"}
+        (tmp_path / "second.yaml").write_text(yaml.safe_dump({"like": "grid.yaml", "learning_rates": rates}))
+        second = load_grid(tmp_path / "second.yaml")
         assert second.rate(second.arms["bounded"]) == (2e-4, True)
         assert second.rate(second.arms["verifier_only"]) == (5e-4, False)
-        with pytest.raises(ConfigError, match=r"rates of equations are those of other/grid.yaml: tune that"):
+        with pytest.raises(ConfigError, match=r"rates of countdown are those of grid.yaml: tune that"):
             schedule.tune(second, tmp_path)
+
+    def test_each_committed_grid_has_a_file_of_rates_of_its_own(self, experiments):
+        names = ("countdown/grid.yaml", "countdown/gpu.yaml")
+        files = [load_grid(experiments / name).rates_file for name in names]
+        assert [file.name for file in files] == ["learning_rates.json", "learning_rates_gpu.json"]
 
     def test_unknown_arm(self, grid, tmp_path):
         with pytest.raises(ConfigError, match=r"unknown arm 'bonded': the grid has sft, verifier_only"):
@@ -236,6 +241,25 @@ class TestSchedule:
 
 
 class TestLoadGrid:
+    def test_like_another_one(self, toy_grid, experiments, tmp_path):
+        whole = load_grid(toy_grid(experiments / "countdown" / "grid.yaml"))
+        (tmp_path / "more.yaml").write_text("like: grid.yaml\nname: more\nbudget: 7\narms: [sft, bounded]\n")
+        more = load_grid(tmp_path / "more.yaml")
+        assert (more.name, more.budget, list(more.arms)) == ("more", 7, ["sft", "bounded"])
+        assert (more.training, more.arms["bounded"]) == (whole.training, whole.arms["bounded"])
+
+    def test_like_another_one_with_an_arm_that_it_lacks(self, toy_grid, experiments, tmp_path):
+        toy_grid(experiments / "countdown" / "grid.yaml")
+        (tmp_path / "more.yaml").write_text("like: grid.yaml\narms: [sft, bonded]\n")
+        with pytest.raises(ConfigError, match=r"more.yaml: unknown arm 'bonded': there are sft, verifier_only"):
+            load_grid(tmp_path / "more.yaml")
+
+    @pytest.mark.parametrize("content", ["", "- 1\n", "a: [\n"])
+    def test_not_a_grid(self, tmp_path, content):
+        (tmp_path / "grid.yaml").write_text(content)
+        with pytest.raises(ConfigError, match="no experiment at"):
+            load_grid(tmp_path / "grid.yaml")
+
     def test_a_field_too_many(self, toy_grid, experiments):
         path = toy_grid(experiments / "countdown" / "grid.yaml", budgets=3)
         with pytest.raises(ConfigError, match=r"unknown fields \['budgets'\]"):
