@@ -60,6 +60,7 @@ def section(grid: Grid, folder: Path) -> list[str]:
         *_what(grid, found),
         *_table(grid, found),
         *_missing(grid, found),
+        *_seeds(found),
         *_comparison(found),
         *_bar(found),
         *_by_difficulty(grid, found),
@@ -131,6 +132,16 @@ def _missing(grid: Grid, found: dict[str, Any]) -> list[str]:
         lines += [f"- not run: {arm}, seed {', '.join(seeds)}"] if seeds else []
     unscored = sum(run["not_scorable"] for run in found["runs"])
     return [*lines, *([f"- {unscored} completions were not scorable and are left out"] if unscored else []), ""]
+
+
+def _seeds(found: dict[str, Any]) -> list[str]:
+    """Every seed's accuracy: a mean of seeds that learned and seeds that did not would hide both."""
+    rows = []
+    for arm in found["summary"]:
+        runs = sorted((run for run in found["runs"] if run["arm"] == arm), key=lambda run: run["seed"])
+        known = [run["pass_at_1"] for run in runs]
+        rows.append([arm, ", ".join("not scorable" if value is None else f"{100 * value:.1f}" for value in known)])
+    return ["Seed by seed, in order:\n", *table(["arm", "pass@1"], rows)] if rows else []
 
 
 def _comparison(found: dict[str, Any]) -> list[str]:

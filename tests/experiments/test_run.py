@@ -67,6 +67,9 @@ class TestGrid:
         folder = ran[0].parent
         text = (folder / "results.md").read_text()
         assert "2 of 3 runs are complete, 1 failed, 0 were not run." in text
+        results = json.loads((folder / "results.json").read_text())
+        for run in results["runs"]:  # one seed each
+            assert f"| {run['arm']} | {100 * run['pass_at_1']:.1f} |\n" in text
         assert "| broken | not run |" in text
         assert str(folder) not in text
         for name in ("learning", "accuracy", "effort"):
