@@ -46,6 +46,15 @@ def load(grid: Grid) -> Problems:
     return Problems(train.select(range(rest)), train.select(range(rest, len(train))), held_out.select(range(test)))
 
 
+def demonstrable(grid: Grid) -> Dataset:
+    """The different problems that demonstrations are written for: of any difficulty, none of them held out.
+
+    Easy ones are among them so that many demonstrations end in a hit: from the hard ones alone a model does not learn
+    to tell hits from misses.
+    """
+    return _load(grid, grid.problems["train"], exclude=_load(grid, grid.problems["held_out"]))
+
+
 def _load(grid: Grid, sources: str | list[str], exclude: Any = None) -> Dataset:
     """The different problems of a source, in its order, or of several, in random order."""
     from datasets import concatenate_datasets

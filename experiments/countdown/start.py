@@ -69,14 +69,14 @@ def _data(grid: Grid, output: Path) -> list[dict[str, Any]]:
     """For each stage what is learned: the recipe's own problems, or demonstrations that the domain writes."""
     if "demonstrations" not in grid.start:
         return [{"exclude": grid.problems["held_out"]} for _ in _listed(grid.start["sft"])]
-    from countdown.problems import load
+    from countdown.problems import demonstrable
 
-    train = load(grid).train
+    rows = demonstrable(grid)
     data = []
     for number, settings in enumerate(_listed(grid.start["demonstrations"]), 1):
         file = output / f"demonstrations-{number}.jsonl"
-        rows = grid.module().demonstrations(train, **settings)
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        written = grid.module().demonstrations(rows, **settings)
+        file.write_text("".join(json.dumps(row) + "\n" for row in written), encoding="utf-8")
         data.append({"dataset": file})
     return data
 

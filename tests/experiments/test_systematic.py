@@ -8,7 +8,7 @@ import pytest
 
 from countdown import systematic
 from countdown.grid import load_grid
-from countdown.problems import difficulties, load
+from countdown.problems import demonstrable, difficulties, load
 from countdown.start import sft_commands
 from trl_rlsp.errors import DataError
 
@@ -42,6 +42,17 @@ def test_only_problems_in_the_range(toy_grid, experiments):
     for rows in load(grid):
         assert rows
         assert all(6 <= value <= 24 for value in difficulties(grid, rows))
+
+
+def test_demonstrations_are_of_any_difficulty_and_of_no_problem_held_out(toy_grid, experiments, toy):
+    path = experiments / "countdown" / "grid.yaml"
+    problems = {**toy(path)["problems"], "test": 5, "validation": 3, "difficulty": [6, 24]}
+    grid = load_grid(toy_grid(path, problems=problems, domain="countdown.systematic"))
+    rows = demonstrable(grid)
+    found = difficulties(grid, rows)
+    assert min(found) < 6 <= max(found)
+    tested = {row["prompt"][-1]["content"] for row in load(grid).test}
+    assert tested.isdisjoint(row["prompt"][-1]["content"] for row in rows)
 
 
 def test_validation_is_taken_from_training_and_left_out_of_it(toy_grid, experiments):
