@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from countdown.grid import Grid, load_grid
 from countdown.plots import PLOTS, plot_file
+from countdown.runner import mean
 from countdown.summary import METRICS
 from countdown.tuning import mean_by_rate
 
@@ -253,11 +254,8 @@ def rate_cell(entries: list[dict[str, Any]], rate: float) -> str:
     own = [entry for entry in entries if entry["rate"] == rate]
     if not own:
         return "not run"
-    mean = mean_by_rate(own)[rate]
+    accuracy = mean_by_rate(own)[rate]
     each = ", ".join("failed" if run["pass_at_1"] is None else f"{100 * run['pass_at_1']:.1f}" for run in own)
-    shown = f"{'failed' if mean is None else f'{100 * mean:.1f}'} ({each})"
-    done = [run for run in own if run["pass_at_1"] is not None]
-    if not done:
-        return shown
-    tokens, finished = (sum(run[name] for run in done) / len(done) for name in ("mean_tokens", "finished"))
-    return f"{shown}; {tokens:.0f}, {100 * finished:.0f} %"
+    shown = f"{'failed' if accuracy is None else f'{100 * accuracy:.1f}'} ({each})"
+    tokens, finished = (mean([run.get(name) for run in own]) for name in ("mean_tokens", "finished"))
+    return shown if tokens is None or finished is None else f"{shown}; {tokens:.0f}, {100 * finished:.0f} %"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from countdown.runner import RESULT, Run
+from countdown.runner import RESULT, Run, mean
 
 if TYPE_CHECKING:
     from countdown.grid import Grid
@@ -37,7 +37,7 @@ def mean_by_rate(tried: Iterable[dict[str, Any]]) -> dict[float, float | None]:
     values: dict[float, list[float | None]] = {}
     for entry in tried:
         values.setdefault(entry["rate"], []).append(entry["pass_at_1"])
-    return {rate: None if None in own else sum(filter(None, own)) / len(own) for rate, own in values.items()}
+    return {rate: None if None in own else mean(own) for rate, own in values.items()}
 
 
 def write_rates(grid: Grid, runs: Sequence[Run]) -> None:

@@ -8,13 +8,11 @@ whatever notation it is written. Whether the final answer is right plays no part
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from trl_rlsp.answers import parse_completion
-from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.calculations import calculations
+from trl_rlsp.rewards.calculations import check_half, kept_calculations
 from trl_rlsp.rewards.guards import prompt_text, visible
 
 
@@ -42,9 +40,7 @@ class CalculationExploration:
     bounded = True
 
     def __init__(self, *, K: float = 8.0) -> None:
-        if not (math.isfinite(K) and K > 0):
-            raise ConfigError(f"K is a number of calculations, positive and finite, got {K!r}")
-        self.K = float(K)
+        self.K = check_half(K)
 
     def __repr__(self) -> str:
         return f"CalculationExploration(K={self.K:g})"
@@ -83,4 +79,4 @@ def counted(completion: Any, prompt: Any = None) -> int:
     parsed = parse_completion(completion)
     if not parsed.finished:
         return 0
-    return len(calculations(visible(parsed.reasoning), given=prompt_text(prompt) or None))
+    return len(kept_calculations(visible(parsed.reasoning).strip(), prompt_text(prompt)))

@@ -8,11 +8,14 @@ text. Knows nothing of completions; does not read words ("three times four"), va
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
+
+from trl_rlsp.errors import ConfigError
 
 LONGEST = 120
 """Characters of one side of an equation that are read."""
@@ -64,6 +67,28 @@ def calculations(text: str, *, given: str | None = None) -> frozenset[str]:
             found.update(made)
             known.update(results)
     return frozenset(found - calculations(given) if given else found)
+
+
+@lru_cache(maxsize=4096)
+def kept_calculations(text: str, given: str) -> frozenset[str]:
+    """`calculations` of a text, computed once however many rewards ask for them.
+
+    Args:
+        text: reasoning.
+        given: the problem, or nothing.
+    """
+    return calculations(text, given=given)
+
+
+def check_half(K: float) -> float:
+    """K as a float.
+
+    Raises:
+        ConfigError: not positive and finite.
+    """
+    if not (math.isfinite(K) and K > 0):
+        raise ConfigError(f"K is a number of calculations, positive and finite, got {K!r}")
+    return float(K)
 
 
 Number = int | Fraction

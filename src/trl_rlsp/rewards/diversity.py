@@ -15,12 +15,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from trl_rlsp.answers import parse_completion
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.calculations import calculations
+from trl_rlsp.rewards.calculations import check_half, kept_calculations
 from trl_rlsp.rewards.groups import Member, gather_members, group_keys
 from trl_rlsp.rewards.guards import effective_length, prompt_text, visible
 from trl_rlsp.rewards.word_pairs import UNITS_PER_STEP, Pairs, WordPairGroup, novelty, word_pairs
@@ -75,11 +74,9 @@ class DiversityExploration:
     bounded = True
 
     def __init__(self, *, K: float = 8.0, embed: Embed | None = None) -> None:
-        if not (math.isfinite(K) and K > 0):
-            raise ConfigError(f"K is a number of calculations, positive and finite, got {K!r}")
         if embed is not None and not callable(embed):
             raise ConfigError(f"embed is a callable from texts to vectors, got {embed!r}; pass a model's `encode`")
-        self.K, self.embed = float(K), embed
+        self.K, self.embed = check_half(K), embed
 
     def __repr__(self) -> str:
         return f"DiversityExploration(K={self.K:g}, embed={self.embed!r})"
@@ -181,15 +178,10 @@ class _Text(NamedTuple):
         return cls(completion, prompt, visible(parsed.reasoning).strip(), parsed.finished)
 
     def steps(self) -> frozenset[str]:
-        return _steps(self.reasoning, self.prompt)
+        return kept_calculations(self.reasoning, self.prompt)
 
     def pairs(self) -> Pairs:
         return word_pairs(self.reasoning) - word_pairs(self.prompt)
-
-
-@lru_cache(maxsize=4096)
-def _steps(reasoning: str, prompt: str) -> frozenset[str]:
-    return calculations(reasoning, given=prompt)
 
 
 def _calculates(group: Sequence[Approach]) -> bool:
