@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from trl_rlsp.verification.bubblewrap import bubblewrap_command, bubblewrap_works
-from trl_rlsp.verification.code import verify_code
-from trl_rlsp.verification.landlock import landlock_abi
-from trl_rlsp.verification.local_sandbox import LocalSandbox
-from trl_rlsp.verification.run_result import Limits
-from trl_rlsp.verification.seccomp import seccomp_available
+from trl_rlsp.verification.code.bubblewrap import bubblewrap_command, bubblewrap_works
+from trl_rlsp.verification.code.local_sandbox import LocalSandbox
+from trl_rlsp.verification.code.run_result import Limits
+from trl_rlsp.verification.code.verifier import verify_code
+from trl_rlsp.verification.workers.landlock import landlock_abi
+from trl_rlsp.verification.workers.seccomp import seccomp_available
 
 PROGRAM = "a, b = map(int, input().split())\nprint(a + b)\n"
 FUNCTION = "def add(a, b):\n    return a + b\n"

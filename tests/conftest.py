@@ -23,7 +23,7 @@ for _name, _value in {
 @pytest.fixture(scope="session")
 def tokenizer():
     """The word-level tokenizer of the quickstart."""
-    from trl_rlsp.tiny import build_tokenizer
+    from trl_rlsp.countdown.tiny import build_tokenizer
 
     return build_tokenizer()
 
@@ -31,7 +31,7 @@ def tokenizer():
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory):
     """A random Llama, 2 layers of width 32, saved with its tokenizer."""
-    from trl_rlsp.tiny import build_model, build_tokenizer
+    from trl_rlsp.countdown.tiny import build_model, build_tokenizer
 
     folder = tmp_path_factory.mktemp("tiny_model")
     build_model(hidden_size=32, layers=2).save_pretrained(folder)
@@ -57,7 +57,7 @@ def taught_folder(tmp_path_factory):
     """A tiny model that has learned the completions of `taught` by heart, saved with its tokenizer."""
     import torch
 
-    from trl_rlsp.tiny import build_model, build_tokenizer
+    from trl_rlsp.countdown.tiny import build_model, build_tokenizer
 
     tokenizer, model = build_tokenizer(), build_model(hidden_size=32, layers=2)
     texts = [f"<user> {p} <assistant> {c} <eos>" for p, completions in TAUGHT.items() for c in completions]

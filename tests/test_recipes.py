@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from trl_rlsp.cli import apply_environment, read_yaml
-from trl_rlsp.commands.config import parse_stage
 from trl_rlsp.commands.evaluating import read_settings
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.stages.config import parse_stage
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted(path for stage in ("sft", "grpo", "eval") for path in (ROOT / "recipes").glob(f"*/{stage}.yaml"))
@@ -22,7 +22,7 @@ def dataclasses(command):
     from trl import ModelConfig
 
     from trl_rlsp import RLSPGRPOConfig, RLSPSFTConfig
-    from trl_rlsp.commands import arguments
+    from trl_rlsp.stages import arguments
 
     return {
         "sft": (arguments.DemonstrationArguments, RLSPSFTConfig, ModelConfig),
@@ -94,7 +94,7 @@ class TestRecipe:
 @pytest.mark.parametrize("folder", sorted({path.parent for path in RECIPES}), ids=lambda path: path.name)
 class TestFolder:
     def test_can_be_run(self, folder):
-        from trl_rlsp.commands.pipeline import parse_run, plan
+        from trl_rlsp.pipeline.pipeline import parse_run, plan
 
         recipe, output, overrides = parse_run([str(folder)])
         stages = plan(recipe, output, overrides)

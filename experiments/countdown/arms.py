@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from countdown.grid import Arm, Grid
     from trl_rlsp.rewards.suite import RLSPRewards
 
-MODULES = ("trl_rlsp", "trl_rlsp.rewards.exploration", "trl_rlsp.rewards.diversity", "trl_rlsp.rewards.schedules")
+MODULES = ("trl_rlsp", "trl_rlsp.rewards.length", "trl_rlsp.rewards.diversity", "trl_rlsp.rewards.alpha_schedule")
 
 
 def build(spec: Any) -> Any:

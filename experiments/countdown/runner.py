@@ -16,7 +16,7 @@ from trl_rlsp.errors import RLSPError
 if TYPE_CHECKING:
     from countdown.budget import TokenBudget
     from countdown.grid import Arm, Grid
-    from trl_rlsp.evaluation import ScoredSample
+    from trl_rlsp.evaluation.evaluate import ScoredSample
 
 RESULT, PROBLEMS, SAMPLES = "result.json", "problems.json", "samples.jsonl.gz"
 CURVE = {
@@ -132,7 +132,7 @@ def token_budget(budget: int, training: Mapping[str, Any]) -> TokenBudget:
 
 
 def _sampled(grid: Grid, run: Run, model: Any, tokenizer: Any, rows: Any) -> list[ScoredSample]:
-    from trl_rlsp.evaluation import evaluate
+    from trl_rlsp.evaluation.evaluate import evaluate
     from trl_rlsp.generation import Sampling
 
     return evaluate(model, tokenizer, rows, Sampling(seed=run.seed, **grid.sampling))[1]
@@ -173,8 +173,8 @@ def problem_table(samples: Sequence[ScoredSample], difficulty: Sequence[float], 
 
 
 def _problem_row(group: Sequence[ScoredSample], canonical: Any) -> dict[str, Any]:
-    from trl_rlsp.answers import parse_completion
-    from trl_rlsp.estimators import majority_curve, pass_at_k
+    from trl_rlsp.evaluation.pass_at_k import majority_curve, pass_at_k
+    from trl_rlsp.text.completion import parse_completion
 
     scores = [sample.score for sample in group]
     known = [score for score in scores if score is not None]

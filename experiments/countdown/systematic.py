@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from countdown.domain import canonical
-from trl_rlsp.search import countdown_of, first_hit
-from trl_rlsp.tiny import LARGEST_NUMBER
+from trl_rlsp.countdown.search import countdown_of, first_hit
+from trl_rlsp.countdown.tiny import LARGEST_NUMBER
 
 __all__ = ["DIFFICULTY", "canonical", "difficulty"]
 

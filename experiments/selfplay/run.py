@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trl_rlsp.reporting import read_samples
+from trl_rlsp.evaluation.tables import read_samples
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

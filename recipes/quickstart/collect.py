@@ -13,8 +13,8 @@ import json
 import sys
 from pathlib import Path
 
-from trl_rlsp.reporting import read_samples
-from trl_rlsp.statistics import bootstrap_mean
+from trl_rlsp.evaluation.bootstrap import bootstrap_mean
+from trl_rlsp.evaluation.tables import read_samples
 
 
 def figures(run: Path) -> dict:

@@ -10,14 +10,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trl_rlsp.data import load_problems
-    from trl_rlsp.rewards.arithmetic import CalculationExploration
+    from trl_rlsp.problems.data import load_problems
+    from trl_rlsp.rewards.alpha_schedule import AlphaSchedule
     from trl_rlsp.rewards.behaviour import BehaviourExploration
+    from trl_rlsp.rewards.calculation import CalculationExploration
     from trl_rlsp.rewards.diversity import DiversityExploration
-    from trl_rlsp.rewards.exploration import LengthExploration
-    from trl_rlsp.rewards.judge import JudgeExploration
+    from trl_rlsp.rewards.judge.reward import JudgeExploration
+    from trl_rlsp.rewards.length import LengthExploration
     from trl_rlsp.rewards.outcome import OutcomeVerifier
-    from trl_rlsp.rewards.schedules import AlphaSchedule
     from trl_rlsp.rewards.suite import RLSPRewards
     from trl_rlsp.trainers.grpo import RLSPGRPOConfig, RLSPGRPOTrainer
     from trl_rlsp.trainers.sft import RLSPSFTConfig, RLSPSFTTrainer
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AlphaSchedule": "rewards.schedules",
+    "AlphaSchedule": "rewards.alpha_schedule",
     "BehaviourExploration": "rewards.behaviour",
-    "CalculationExploration": "rewards.arithmetic",
+    "CalculationExploration": "rewards.calculation",
     "DiversityExploration": "rewards.diversity",
-    "JudgeExploration": "rewards.judge",
-    "LengthExploration": "rewards.exploration",
+    "JudgeExploration": "rewards.judge.reward",
+    "LengthExploration": "rewards.length",
     "OutcomeVerifier": "rewards.outcome",
     "RLSPGRPOConfig": "trainers.grpo",
     "RLSPGRPOTrainer": "trainers.grpo",
     "RLSPRewards": "rewards.suite",
     "RLSPSFTConfig": "trainers.sft",
     "RLSPSFTTrainer": "trainers.sft",
-    "load_problems": "data",
+    "load_problems": "problems.data",
 }
 
 __all__ = [

@@ -36,24 +36,24 @@ Each takes --help. Every field of a YAML file can be overridden: rlsp grpo --con
 Several processes: accelerate launch -m trl_rlsp grpo --config FILE."""
 
 COMMANDS = {
-    "run": "pipeline:run_pipeline",
-    "sft": "training:run_sft",
-    "grpo": "training:run_grpo",
-    "eval": "evaluating:run_eval",
-    "harvest": "harvest:run_harvest",
-    "recipes": "recipes:run_recipes",
-    "check": "evaluating:run_check_command",
-    "filter": "filter:run_filter",
-    "doctor": "doctor:run_doctor",
-    "plan": "plan:run_plan",
-    "merge": "merge:run_merge",
-    "report": "report:run_report",
-    "behaviours": "behaviours:run_behaviours",
-    "budget": "budget:run_budget",
-    "compare": "comparing:run_compare",
-    "efficiency": "comparing:run_efficiency",
+    "run": "pipeline.pipeline:run_pipeline",
+    "sft": "commands.training:run_sft",
+    "grpo": "commands.training:run_grpo",
+    "eval": "commands.evaluating:run_eval",
+    "harvest": "commands.harvest:run_harvest",
+    "recipes": "commands.recipes:run_recipes",
+    "check": "commands.evaluating:run_check_command",
+    "filter": "commands.filter:run_filter",
+    "doctor": "commands.doctor:run_doctor",
+    "plan": "commands.plan:run_plan",
+    "merge": "commands.merge:run_merge",
+    "report": "commands.report:run_report",
+    "behaviours": "commands.behaviours:run_behaviours",
+    "budget": "commands.budget:run_budget",
+    "compare": "commands.comparing:run_compare",
+    "efficiency": "commands.comparing:run_efficiency",
 }
-"""Command -> module of `trl_rlsp.commands` and its function, which returns the exit status or nothing for 0."""
+"""Command -> module of `trl_rlsp` and its function, which returns the exit status or nothing for 0."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,7 +91,7 @@ def dispatch(command: str, arguments: list[str]) -> int:
     if command not in COMMANDS:
         raise ConfigError(f"unknown command {command!r}; the commands are {', '.join(COMMANDS)}")
     module, function = COMMANDS[command].split(":")
-    status = getattr(importlib.import_module(f"trl_rlsp.commands.{module}"), function)(arguments)
+    status = getattr(importlib.import_module(f"trl_rlsp.{module}"), function)(arguments)
     return 0 if status is None else int(status)
 
 

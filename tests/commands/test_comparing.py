@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.evaluation_files import save_evaluation
-from trl_rlsp.figures import ScoredSample, summarise
+from trl_rlsp.evaluation.files import save_evaluation
+from trl_rlsp.evaluation.metrics import ScoredSample, summarise
 
 
 def scored(problem, sample, score, tokens):

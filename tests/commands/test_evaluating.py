@@ -15,7 +15,7 @@ import pytest
 from trl_rlsp.cli import main
 from trl_rlsp.commands.evaluating import parse_eval, read_settings
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.evaluation_files import load_evaluation, load_scored
+from trl_rlsp.evaluation.files import load_evaluation, load_scored
 
 ROWS = [
     {"problem": "8 1 9 : 72", "answer": "72", "level": "Level 10", "subject": "Algebra"},

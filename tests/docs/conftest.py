@@ -47,7 +47,7 @@ def hub(hub_cache, monkeypatch):
     import transformers
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(hub_cache))
-    monkeypatch.setattr("trl_rlsp.data.read_hub", read_two)
+    monkeypatch.setattr("trl_rlsp.problems.data.read_hub", read_two)
     made = transformers.TrainingArguments.__post_init__
 
     def make(settings):

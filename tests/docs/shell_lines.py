@@ -54,9 +54,10 @@ def check(words):
 def check_rlsp(arguments):
     """`rlsp COMMAND ...` by the command's own parser."""
     from trl_rlsp.cli import COMMANDS, apply_environment
-    from trl_rlsp.commands import behaviours, comparing, doctor, harvest, merge, pipeline, plan, report
+    from trl_rlsp.commands import behaviours, comparing, doctor, harvest, merge, plan, report
     from trl_rlsp.commands.filter import parse_filter
     from trl_rlsp.commands.training import parse_grpo, parse_sft
+    from trl_rlsp.pipeline import pipeline
 
     command, *rest = arguments
     if command.startswith("--"):
@@ -88,7 +89,7 @@ def check_rlsp(arguments):
 def check_run(arguments, pipeline):
     """A recipe, its rounds, and the overrides of each stage by the stage's own parser."""
     from trl_rlsp.cli import read_yaml
-    from trl_rlsp.selfplay.rounds import round_settings, take_rounds
+    from trl_rlsp.pipeline.rounds import round_settings, take_rounds
 
     _, rounds, rest = take_rounds(arguments)
     recipe, output, overrides = pipeline.parse_run(rest)
@@ -111,7 +112,7 @@ def check_budget(arguments):
     """Fields of `rlsp budget`, and whether they fit together."""
     from trl_rlsp.commands.budget import BudgetArguments
     from trl_rlsp.commands.budget import check as check_settings
-    from trl_rlsp.commands.config import parse_stage
+    from trl_rlsp.stages.config import parse_stage
 
     (settings,) = parse_stage((BudgetArguments,), arguments, "rlsp budget")
     check_settings(settings)
@@ -119,8 +120,8 @@ def check_budget(arguments):
 
 def check_data(arguments):
     """Fields of `rlsp check`."""
-    from trl_rlsp.commands.arguments import ProblemArguments
-    from trl_rlsp.commands.config import parse_stage
+    from trl_rlsp.stages.arguments import ProblemArguments
+    from trl_rlsp.stages.config import parse_stage
 
     (settings,) = parse_stage((ProblemArguments,), arguments, "rlsp check")
     settings.required()

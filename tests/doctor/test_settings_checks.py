@@ -165,7 +165,7 @@ class TestJudge:
     def test_nobody_answers(self, findings, monkeypatch, tmp_path):
         pytest.importorskip("openai")
         monkeypatch.setenv("OPENAI_API_KEY", "none")
-        monkeypatch.setattr("trl_rlsp.rewards.judge_client.time.sleep", lambda seconds: None, raising=False)
+        monkeypatch.setattr("trl_rlsp.rewards.judge.client.time.sleep", lambda seconds: None, raising=False)
         judge = {
             "exploration": "judge",
             "judge_model": "m",

@@ -52,8 +52,8 @@ class TestCommittedGrid:
         from trl import ModelConfig
 
         from trl_rlsp import RLSPSFTConfig
-        from trl_rlsp.commands.arguments import DemonstrationArguments
-        from trl_rlsp.commands.config import parse_stage
+        from trl_rlsp.stages.arguments import DemonstrationArguments
+        from trl_rlsp.stages.config import parse_stage
 
         monkeypatch.setattr("os.environ", dict(os.environ))  # a recipe's env goes no further
         grid = load_grid(experiments / name)

@@ -7,7 +7,7 @@ import pytest
 
 from countdown.domain import canonical, difficulty, outcomes
 from countdown.grid import band_of
-from trl_rlsp.search import solutions, written_search
+from trl_rlsp.countdown.search import solutions, written_search
 
 
 def row(numbers, target):

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from selfplay import run as selfplay
-from trl_rlsp.commands.pipeline import parse_run
-from trl_rlsp.selfplay.rounds import round_settings, take_rounds
+from trl_rlsp.pipeline.pipeline import parse_run
+from trl_rlsp.pipeline.rounds import round_settings, take_rounds
 
 
 def write_samples(folder, scores):

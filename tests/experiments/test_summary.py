@@ -12,7 +12,7 @@ from countdown.runner import by_difficulty, curve, problem_table
 from countdown.summary import arm_summary, bar, comparisons, equal_votes
 from countdown.tuning import choose, write_rates
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.evaluation import ScoredSample
+from trl_rlsp.evaluation.evaluate import ScoredSample
 
 BANDS = {"easy": 5, "hard": None}
 

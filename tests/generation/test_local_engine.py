@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from trl_rlsp.countdown.tiny import build_model, build_tokenizer
 from trl_rlsp.errors import ConfigError, SourceError
 from trl_rlsp.generation import Request, Sampling, TransformersEngine, generate, load_model, local, render
-from trl_rlsp.tiny import build_model, build_tokenizer
 
 PROMPTS = [
     [{"role": "user", "content": "8 1 9 : 72"}],

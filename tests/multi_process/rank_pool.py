@@ -12,7 +12,7 @@ import psutil
 
 def rank():
     """One rank: a pool asked for four workers, counted once it has answered."""
-    from trl_rlsp.verification.pool import WorkerPool
+    from trl_rlsp.verification.workers.pool import WorkerPool
 
     with WorkerPool("json:loads", workers=4, spares=0) as pool:
         assert [reply.value for reply in pool.run(["1"] * 8, limit=20)] == [1] * 8

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from trl_rlsp.verification import cores
-from trl_rlsp.verification.code import verify_code
-from trl_rlsp.verification.cores import fitting_workers, share_of_cores
-from trl_rlsp.verification.run_result import RunResult
+from trl_rlsp.verification.code.run_result import RunResult
+from trl_rlsp.verification.code.verifier import verify_code
+from trl_rlsp.verification.workers import cores
+from trl_rlsp.verification.workers.cores import fitting_workers, share_of_cores
 
 linux = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux's sched_setaffinity")
 

@@ -34,7 +34,7 @@ def start_of(folder):
 @pytest.fixture
 def stand_ins(monkeypatch):
     """Data sets by their hub ids, and a judge."""
-    monkeypatch.setattr("trl_rlsp.data.read_hub", stand_in)
+    monkeypatch.setattr("trl_rlsp.problems.data.read_hub", stand_in)
     monkeypatch.syspath_prepend(ROOT / "tests" / "rewards")
     from judge_server import JudgeServer
 

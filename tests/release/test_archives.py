@@ -132,7 +132,7 @@ class TestUse:
     def test_run_finds_the_recipe_and_writes_elsewhere(self, rlsp):
         code, shown, error, place = rlsp(
             "-c",
-            "from trl_rlsp.commands.pipeline import parse_run, plan\n"
+            "from trl_rlsp.pipeline.pipeline import parse_run, plan\n"
             "stage = plan(*parse_run(['quickstart']))[0]\n"
             "print(stage.model, stage.config, stage.folder, sep='\\n')",
         )

@@ -99,8 +99,8 @@ NASTY = (
 def nasty_run():
     """A run in which every text is nasty, and about which there is something to warn."""
 
+    from trl_rlsp.evaluation.bootstrap import Estimate
     from trl_rlsp.report import Evaluated
-    from trl_rlsp.statistics import Estimate
 
     def completion(i, score, **fields):
         text = NASTY[i % len(NASTY)]

@@ -6,16 +6,16 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from trl_rlsp.evaluation.bootstrap import Estimate
 from trl_rlsp.report import Completion, Evaluated
 from trl_rlsp.report.chart import Chart, Line, smoothed, ticks
 from trl_rlsp.report.curves import training_curves
 from trl_rlsp.report.effort import effort_charts, solve_classes, wilson
-from trl_rlsp.report.history import change, last_mean, values_of
 from trl_rlsp.report.plots import save_plots
 from trl_rlsp.report.svg import Frame, draw
 from trl_rlsp.report.table import columns, rows
 from trl_rlsp.report.texture import repetition, textures
-from trl_rlsp.statistics import Estimate
+from trl_rlsp.runs.history import change, last_mean, values_of
 
 
 def curve(charts, key):

@@ -12,7 +12,7 @@ import pytest
 
 from trl_rlsp.report import Run, build, render
 from trl_rlsp.report.page import asset, policy
-from trl_rlsp.report.visible import HIDDEN, json_for_script, visible_text
+from trl_rlsp.text.visible import HIDDEN, json_for_script, visible_text
 
 VOID = {"meta", "input", "br"}
 ADDRESSES = ("src", "href", "action", "style")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from trl_rlsp import BehaviourExploration, RLSPRewards
 from trl_rlsp.behaviours.cues import CUES
+from trl_rlsp.countdown.search import written_search
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.search import written_search
 
 ATTACKS = Path(__file__).parents[1] / "data" / "attacks.jsonl"
 HONEST = (

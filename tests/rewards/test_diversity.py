@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp import DiversityExploration, RLSPRewards
+from trl_rlsp.countdown.search import written_search
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.search import written_search
 
 ASKED = "6 3 2 : 18"
 SUM = "6 + 3 = 9 | 9 * 2 = 18 ? 18 yes \\boxed{ ( 6 + 3 ) * 2 }"

@@ -18,7 +18,7 @@ from judge_server import GOOD, WORTH, JudgeServer, Step, shown
 
 from trl_rlsp import JudgeExploration, RLSPRewards
 from trl_rlsp.errors import ConfigError, MissingDependencyError, ServerError
-from trl_rlsp.rewards.judge_rubric import Rubric
+from trl_rlsp.rewards.judge.rubric import Rubric
 
 ASKED = "6 3 2 : 18"
 WORKS = [f"try {n} + 3 = {n + 3} , then look again \\boxed{{{n}}}" for n in range(12)]

@@ -9,12 +9,12 @@ import sqlite3
 import subprocess
 import sys
 
-from trl_rlsp.rewards.judge_cache import GradeCache
+from trl_rlsp.rewards.judge.cache import GradeCache
 
 WRITER = """
 import sys
 from pathlib import Path
-from trl_rlsp.rewards.judge_cache import GradeCache
+from trl_rlsp.rewards.judge.cache import GradeCache
 
 cache = GradeCache(Path(sys.argv[1]))
 for number in range(40):

@@ -13,7 +13,7 @@ import pytest
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.outcome import OutcomeVerifier
-from trl_rlsp.verification.math import MathRules
+from trl_rlsp.verification.math.verifier import MathRules
 from trl_rlsp.verification.verdict import Verdict
 
 DATA = Path(__file__).parents[1] / "data"
@@ -75,7 +75,7 @@ def test_each_row_goes_where_its_columns_say():
 
 
 def test_programs_are_run(verifier):
-    code = pytest.importorskip("trl_rlsp.verification.code")
+    code = pytest.importorskip("trl_rlsp.verification.code.verifier")
     assert callable(code.verify_code)
     completions = ["```python\nprint(int(input()) + 1)\n```", "```python\nprint(1)\n```"]
     tests = [[{"input": "1\n", "output": "2\n"}]] * 2
@@ -252,7 +252,7 @@ def test_start_returns_at_once_and_close_may_be_called_twice():
 
 def test_nothing_heavy_is_imported_here():
     script = (
-        "import sys, trl_rlsp.rewards.outcome, trl_rlsp.answers, trl_rlsp.verification.gym\n"
+        "import sys, trl_rlsp.rewards.outcome, trl_rlsp.text.completion, trl_rlsp.verification.gym.verifier\n"
         "print([m for m in ('torch', 'sympy', 'math_verify', 'reasoning_gym', 'numpy', 'trl') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "[]\n"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from trl_rlsp.runs.rollout import Rollout
 from trl_rlsp.selfplay.judging import Judged, key_of
-from trl_rlsp.selfplay.rollout import Rollout
 
 
 @pytest.fixture(scope="session")

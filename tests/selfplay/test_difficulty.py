@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trl_rlsp.commands.arguments import ProblemArguments
-from trl_rlsp.data import load_problems
 from trl_rlsp.errors import ConfigError, DataError
+from trl_rlsp.problems.data import load_problems
 from trl_rlsp.selfplay.difficulty import (
     SEED_STEP,
     Band,
@@ -23,6 +22,7 @@ from trl_rlsp.selfplay.difficulty import (
     stored,
 )
 from trl_rlsp.selfplay.heldout import HeldOut
+from trl_rlsp.stages.arguments import ProblemArguments
 
 
 def row(text):

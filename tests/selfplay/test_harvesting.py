@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trl_rlsp.demonstrations import load_demonstrations
 from trl_rlsp.errors import DataError
+from trl_rlsp.problems.demonstrations import load_demonstrations
 from trl_rlsp.selfplay.harvest import demonstration, harvest
 from trl_rlsp.selfplay.heldout import HeldOut
 from trl_rlsp.selfplay.novelty import Demonstrated

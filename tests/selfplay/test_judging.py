@@ -7,8 +7,8 @@ import json
 import pytest
 
 from trl_rlsp import OutcomeVerifier
+from trl_rlsp.runs.rollout import Rollout
 from trl_rlsp.selfplay.judging import ProblemIndex, asked, judge, key_of
-from trl_rlsp.selfplay.rollout import Rollout
 
 SYSTEM = {"role": "system", "content": "Think."}
 

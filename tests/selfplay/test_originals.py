@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trl_rlsp.commands.arguments import DemonstrationArguments
-from trl_rlsp.demonstrations import load_demonstrations
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.problems.demonstrations import load_demonstrations
 from trl_rlsp.selfplay.originals import NEUTRAL_TEMPLATE, mixed, original_rows
+from trl_rlsp.stages.arguments import DemonstrationArguments
 
 SYSTEM = [{"role": "system", "content": "Think."}]
 USER = [{"role": "user", "content": "What is 3 + 4?"}]

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.selfplay.ngrams import distance, ngrams
 from trl_rlsp.selfplay.selection import select
 from trl_rlsp.selfplay.trace import Trace
+from trl_rlsp.text.ngrams import distance, ngrams
 
 
 def trace(before):

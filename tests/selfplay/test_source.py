@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from trl_rlsp.commands.arguments import DemonstrationArguments, ProblemArguments
 from trl_rlsp.errors import ConfigError, DataError, SourceError
 from trl_rlsp.selfplay.source import (
     demonstration_source,
@@ -15,6 +14,7 @@ from trl_rlsp.selfplay.source import (
     problem_source,
     source_from,
 )
+from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments
 
 
 def remember(folder, *arguments):

@@ -13,7 +13,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from trl_rlsp import LengthExploration, RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.guards import effective_length
+from trl_rlsp.text.effective_length import effective_length
 
 SOLUTIONS = {"8 1 9 : 72": "72", "1 2 : 3": "3"}
 NAMES = ["outcome_verifier", "length_exploration"]

@@ -10,8 +10,8 @@ from datasets import Dataset, IterableDataset
 from trl import SFTTrainer
 
 from trl_rlsp import RLSPSFTConfig, RLSPSFTTrainer
+from trl_rlsp.countdown.tiny import build_model
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.tiny import build_model
 from trl_rlsp.trainers.sft import CutTraces, count_cut
 
 USER = {"role": "user", "content": "8 1 9 : 72"}  # with <user> and <assistant>: 7 tokens

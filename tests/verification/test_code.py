@@ -18,9 +18,9 @@ from sandbox_programs import (
 )
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.verification.code import GIVE_UP_AFTER, verify_code
-from trl_rlsp.verification.run_result import Limits, RunResult
-from trl_rlsp.verification.sandbox import available_backend
+from trl_rlsp.verification.code.run_result import Limits, RunResult
+from trl_rlsp.verification.code.sandbox import available_backend
+from trl_rlsp.verification.code.verifier import GIVE_UP_AFTER, verify_code
 from trl_rlsp.verification.verdict import Verdict
 
 needs_sandbox = pytest.mark.skipif(available_backend() is None, reason="no sandbox on this machine")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trl_rlsp.verification.call_harness import to_json
-from trl_rlsp.verification.code_compare import as_set, json_value, same_output, same_value
-from trl_rlsp.verification.code_extract import extract_code
+from trl_rlsp.text.program import extract_code
+from trl_rlsp.verification.code.call_harness import to_json
+from trl_rlsp.verification.code.compare import as_set, json_value, same_output, same_value
 
 OUTPUTS = [
     (b"6\n2\n", "6\n2", True),

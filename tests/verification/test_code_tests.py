@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from trl_rlsp.errors import DataError
-from trl_rlsp.verification.code_asserts import read_assert, split_asserts
-from trl_rlsp.verification.code_tests import CodeTest, read_tests, without_visible
+from trl_rlsp.verification.code.asserts import read_assert, split_asserts
+from trl_rlsp.verification.code.tests import CodeTest, read_tests, without_visible
 
 
 def stdin_test(given: str, expected: str) -> CodeTest:

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from trl_rlsp.verification.confine import mapped_bytes
-from trl_rlsp.verification.landlock import landlock_abi, python_folders
-from trl_rlsp.verification.seccomp import seccomp_available
+from trl_rlsp.verification.workers.confine import mapped_bytes
+from trl_rlsp.verification.workers.landlock import landlock_abi, python_folders
+from trl_rlsp.verification.workers.seccomp import seccomp_available
 
 SOURCE = Path(__file__).parents[2] / "src"
 PRELUDE = """
 import json, os, socket, subprocess, sys, threading
 sys.path.insert(0, {source!r})
-from trl_rlsp.verification.confine import confine_this_process
+from trl_rlsp.verification.workers.confine import confine_this_process
 applied = confine_this_process(200)
 def attempt(action):
     try:
@@ -103,7 +103,7 @@ def test_threads_started_before_are_filtered_too() -> None:
     script = """
 import sys, threading, socket
 sys.path.insert(0, sys.argv[1])
-from trl_rlsp.verification.confine import confine_this_process
+from trl_rlsp.verification.workers.confine import confine_this_process
 go = threading.Event()
 def late():
     go.wait()

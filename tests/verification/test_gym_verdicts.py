@@ -5,8 +5,16 @@ import time
 
 import pytest
 
-from trl_rlsp.verification.gym import EVALUATING_TASKS, HANDLER, GymItem, plain_answer, refused, task_name, verify_gym
-from trl_rlsp.verification.pool import WorkerPool
+from trl_rlsp.verification.gym.verifier import (
+    EVALUATING_TASKS,
+    HANDLER,
+    GymItem,
+    plain_answer,
+    refused,
+    task_name,
+    verify_gym,
+)
+from trl_rlsp.verification.workers.pool import WorkerPool
 
 reasoning_gym = pytest.importorskip("reasoning_gym", reason="reasoning-gym is an optional dependency")
 

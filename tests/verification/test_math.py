@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trl_rlsp.verification.compare import QuickLeaves, Undecided, close, same_answer
-from trl_rlsp.verification.math import HANDLER, MathItem, MathRules, is_list, verify_math
-from trl_rlsp.verification.pool import WorkerPool
+from trl_rlsp.verification.math.equivalence import QuickLeaves, Undecided, close, same_answer
+from trl_rlsp.verification.math.verifier import HANDLER, MathItem, MathRules, is_list, verify_math
+from trl_rlsp.verification.workers.pool import WorkerPool
 
 DATA = Path(__file__).parents[1] / "data"
 SHARED = Path(os.environ.get("TRL_RLSP_DATA", Path(__file__).parents[3] / "shared" / "data"))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.errors import ConfigError, WorkerError
-from trl_rlsp.verification.pool import Reply, WorkerPool
+from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
 HERE = Path(__file__).parent
 LIMIT = 0.5
@@ -231,7 +231,7 @@ def test_a_child_process_starts_its_own_workers(pool, method):
 
 
 def test_start_does_not_wait():
-    pool = WorkerPool("trl_rlsp.verification.symbolic:compare")
+    pool = WorkerPool("trl_rlsp.verification.math.sympy_worker:compare")
     started = time.monotonic()
     pool.start()
     assert time.monotonic() - started < 0.3  # a fork; importing sympy takes a second

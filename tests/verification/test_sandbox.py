@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError, WorkerError
-from trl_rlsp.verification import local_sandbox, zygote_process
-from trl_rlsp.verification import sandbox as sandbox_module
-from trl_rlsp.verification.bubblewrap import bubblewrap_works
-from trl_rlsp.verification.landlock import landlock_abi
-from trl_rlsp.verification.local_sandbox import LocalSandbox
-from trl_rlsp.verification.run_result import Limits, RunResult
-from trl_rlsp.verification.sandbox import Sandbox, find_sandbox, runner_of
-from trl_rlsp.verification.seccomp import seccomp_available
+from trl_rlsp.verification.code import local_sandbox, zygote_process
+from trl_rlsp.verification.code import sandbox as sandbox_module
+from trl_rlsp.verification.code.bubblewrap import bubblewrap_works
+from trl_rlsp.verification.code.local_sandbox import LocalSandbox
+from trl_rlsp.verification.code.run_result import Limits, RunResult
+from trl_rlsp.verification.code.sandbox import Sandbox, find_sandbox, runner_of
+from trl_rlsp.verification.workers.landlock import landlock_abi
+from trl_rlsp.verification.workers.seccomp import seccomp_available
 
 SHORT = Limits(seconds=1.0, memory_mb=200, output_bytes=10_000)
 AVAILABLE = {

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from trl_rlsp.behaviours.kinds import KINDS, Behaviour
 from trl_rlsp.behaviours.prose import find_in_prose
-from trl_rlsp.behaviours.search_trace import SearchStep, SearchTrace, read_search
-from trl_rlsp.rewards.guards import units
+from trl_rlsp.countdown.search_trace import SearchStep, SearchTrace, read_search
+from trl_rlsp.text.effective_length import units
 
 
 def find_behaviours(text: str) -> list[Behaviour]:
@@ -72,7 +72,7 @@ def rate_per_1000(counts: Mapping[str, int], text: str, tokens: int | None = Non
     Args:
         counts: occurrences in `text`.
         text: the completion.
-        tokens: its length in tokens; default its length in units of text (`trl_rlsp.rewards.guards.units`), which
+        tokens: its length in tokens; default its length in words (`trl_rlsp.text.effective_length.units`), which
             in English mathematics is about the same.
 
     Returns:

@@ -21,8 +21,8 @@ from trl_rlsp.behaviours.counting import behaviours_of_step
 from trl_rlsp.behaviours.cues import CUES
 from trl_rlsp.behaviours.kinds import Behaviour
 from trl_rlsp.behaviours.prose import find_in_prose
-from trl_rlsp.behaviours.search_trace import read_search
-from trl_rlsp.rewards.guards import units, visible
+from trl_rlsp.countdown.search_trace import read_search
+from trl_rlsp.text.effective_length import units, visible
 
 SUBSTANCE = 4
 """New units of content that a cue's sentence must hold."""

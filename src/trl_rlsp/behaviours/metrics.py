@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from trl_rlsp.answers import completion_text
 from trl_rlsp.behaviours.counting import count_behaviours
 from trl_rlsp.behaviours.kinds import KINDS
-from trl_rlsp.rewards.guards import units
+from trl_rlsp.text.completion import completion_text
+from trl_rlsp.text.effective_length import units
 
 
 class BehaviourMetrics:

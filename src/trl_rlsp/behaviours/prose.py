@@ -12,7 +12,7 @@ from trl_rlsp.behaviours.context import announced, negated, opens_clause, prepar
 from trl_rlsp.behaviours.cue import Cue
 from trl_rlsp.behaviours.cues import CUES
 from trl_rlsp.behaviours.kinds import Behaviour
-from trl_rlsp.rewards.guards import MAX_CHARS
+from trl_rlsp.text.effective_length import MAX_CHARS
 
 _WORD = re.compile(r"[a-z](?:[a-z']|-(?=[a-z]))*|[✓✔]")
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")

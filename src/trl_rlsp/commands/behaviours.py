@@ -14,8 +14,8 @@ from trl_rlsp.errors import ConfigError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from trl_rlsp.behaviours.completions import Completion
-    from trl_rlsp.behaviours.summary import Summary
+    from trl_rlsp.runs.behaviour_summary import Summary
+    from trl_rlsp.runs.completions import Completion
 
 CAPTION = "per 1,000 tokens (per completion); wording is evidence, not proof: compare with the base model"
 
@@ -31,9 +31,9 @@ def run_behaviours(arguments: list[str]) -> None:
     """
     from rich.console import Console
 
-    from trl_rlsp.behaviours.completions import VERIFIED, read_completions
-    from trl_rlsp.behaviours.summary import shown_steps, summarise
     from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.runs.behaviour_summary import shown_steps, summarise
+    from trl_rlsp.runs.completions import VERIFIED, read_completions
 
     given = parse(arguments)
     completions = read_completions(given.sources)

@@ -8,21 +8,21 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.commands.arguments import EvaluationArguments
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.stages.arguments import EvaluationArguments
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from trl_rlsp.budget.agreement import Saving
-    from trl_rlsp.budget.curve import Curve, Wording
+    from trl_rlsp.evaluation.budget.agreement import Saving
+    from trl_rlsp.evaluation.budget.curve import Curve, Wording
     from trl_rlsp.generation import Sampling
     from trl_rlsp.rewards.outcome import OutcomeVerifier
 
 
 @dataclass
 class BudgetArguments(EvaluationArguments):
-    """An evaluation at several thinking budgets; see `trl_rlsp.budget.processor.ThinkingBudget`.
+    """An evaluation at several thinking budgets; see `trl_rlsp.evaluation.budget.processor.ThinkingBudget`.
 
     Args:
         models: `NAME=PATH` of each model, in the place of `model_name_or_path`.
@@ -78,7 +78,7 @@ class BudgetArguments(EvaluationArguments):
 
     def wording(self) -> Wording:
         """What a budget makes a model write."""
-        from trl_rlsp.budget.curve import Wording
+        from trl_rlsp.evaluation.budget.curve import Wording
 
         return Wording(self.continuation, self.answer, self.ends or None, self.settled, self.answer_tokens)
 
@@ -94,10 +94,10 @@ def run_budget(arguments: list[str]) -> None:
     """
     from rich.console import Console
 
-    from trl_rlsp.budget.plot import plot_curves, require_matplotlib
-    from trl_rlsp.budget.tables import markdown, write_into
-    from trl_rlsp.commands.config import parse_stage
+    from trl_rlsp.evaluation.budget.plot import plot_curves, require_matplotlib
+    from trl_rlsp.evaluation.budget.tables import markdown, write_into
     from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.stages.config import parse_stage
 
     (settings,) = parse_stage((BudgetArguments,), arguments, "rlsp budget")
     sampling = check(settings)
@@ -126,7 +126,7 @@ def check(settings: BudgetArguments) -> Sampling:
     Raises:
         ConfigError: a field or a value that cannot work.
     """
-    from trl_rlsp.budget.rules import AdaptiveConsistency
+    from trl_rlsp.evaluation.budget.rules import AdaptiveConsistency
 
     settings.named_models()
     settings.budget_list()
@@ -151,7 +151,7 @@ class _Run:
 
     def measure(self, name: str, path: str) -> tuple[Curve, list[Saving]]:
         """All points and votes of a model."""
-        from trl_rlsp.budget.curve import Curve, limits, measure
+        from trl_rlsp.evaluation.budget.curve import Curve, limits, measure
         from trl_rlsp.generation import load_model
 
         model, tokenizer = load_model(path, dtype=self.settings.dtype)
@@ -176,9 +176,9 @@ class _Run:
 
     def votes(self, model: Any, tokenizer: Any) -> list[Saving]:
         """Early stopping against plain voting, on one draw of `votes` samples a problem."""
-        from trl_rlsp.budget.agreement import ballots_of, saving
-        from trl_rlsp.budget.rules import AdaptiveConsistency, LastAgree, Rule, Unbeatable
-        from trl_rlsp.evaluation import draw, score_samples
+        from trl_rlsp.evaluation.budget.agreement import ballots_of, saving
+        from trl_rlsp.evaluation.budget.rules import AdaptiveConsistency, LastAgree, Rule, Unbeatable
+        from trl_rlsp.evaluation.evaluate import draw, score_samples
         from trl_rlsp.generation import TransformersEngine
 
         many = replace(self.sampling, n=self.settings.votes)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from trl_rlsp.comparison import Difference
-    from trl_rlsp.efficiency import Point
+    from trl_rlsp.evaluation.compare import Difference
+    from trl_rlsp.evaluation.token_efficiency import Point
 
 NOTE = "95 % bootstrap intervals over problems"
 
@@ -33,7 +33,7 @@ def run_compare(arguments: list[str]) -> None:
     """
     from rich.console import Console
 
-    from trl_rlsp.comparison import compare_folders
+    from trl_rlsp.evaluation.compare import compare_folders
 
     parser = argparse.ArgumentParser(prog="rlsp compare", description="Paired difference of two evaluations.")
     parser.add_argument("first", type=Path, help="output_dir of an `rlsp eval`")
@@ -76,7 +76,7 @@ def run_efficiency(arguments: list[str]) -> None:
     """
     from rich.console import Console
 
-    from trl_rlsp.efficiency import plot_curves
+    from trl_rlsp.evaluation.token_efficiency import plot_curves
 
     runs, output = parse_efficiency(arguments)
     curves = load_curves(runs)
@@ -123,8 +123,8 @@ def load_curves(runs: Mapping[str, Path]) -> dict[str, list[Point]]:
     Raises:
         DataError: the runs are not on the same problems.
     """
-    from trl_rlsp.efficiency import efficiency_curve
-    from trl_rlsp.evaluation_files import load_evaluation, load_scored
+    from trl_rlsp.evaluation.files import load_evaluation, load_scored
+    from trl_rlsp.evaluation.token_efficiency import efficiency_curve
 
     hashes = {name: load_evaluation(folder).problems_hash for name, folder in runs.items()}
     samples = {name: load_scored(folder) for name, folder in runs.items()}
@@ -137,7 +137,7 @@ def curve_table(curves: Mapping[str, Sequence[Point]]) -> Table:
     """maj@k and tokens of every model, for k in powers of two and the largest."""
     from rich.table import Table
 
-    from trl_rlsp.figures import default_ks
+    from trl_rlsp.evaluation.metrics import default_ks
 
     table = Table(caption=NOTE)
     for column in ("model", "k", "tokens a problem", "accuracy (maj@k)", "left out"):
@@ -153,8 +153,8 @@ def equal_table(name: str, points: Sequence[Point], rival: str, others: Sequence
     """Two models at the budgets that one of them sets."""
     from rich.table import Table
 
-    from trl_rlsp.efficiency import equal_budget
-    from trl_rlsp.figures import default_ks
+    from trl_rlsp.evaluation.metrics import default_ks
+    from trl_rlsp.evaluation.token_efficiency import equal_budget
 
     table = Table(caption=f"equal budget: the largest vote of {rival} that costs no more tokens")
     columns = (f"{name}: k", "tokens", "accuracy", f"{rival}: k", "tokens", "accuracy")

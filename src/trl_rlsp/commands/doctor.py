@@ -13,7 +13,7 @@ from trl_rlsp.errors import ConfigError
 
 if TYPE_CHECKING:
     from trl_rlsp.doctor.finding import Finding
-    from trl_rlsp.doctor.stage import Stage
+    from trl_rlsp.stages.stage import Stage
 
 COLOURS = {"error": "red", "warning": "yellow", "not checked": "blue"}
 
@@ -47,7 +47,7 @@ def parse_doctor(arguments: list[str]) -> tuple[argparse.Namespace, Stage]:
     Raises:
         ConfigError: no file, or a field that no stage has.
     """
-    from trl_rlsp.doctor.stage import kind_of, read_stage
+    from trl_rlsp.stages.stage import kind_of, read_stage
 
     parser = argparse.ArgumentParser(
         prog="rlsp doctor",

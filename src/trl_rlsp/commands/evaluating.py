@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from rich.console import Console
 
-    from trl_rlsp.commands.arguments import EvaluationArguments
     from trl_rlsp.generation import Engine, Sample, Sampling
     from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.stages.arguments import EvaluationArguments
 
 ENGINES = {"transformers": "transformers", "vllm": "vllm", "server": "openai"}
 """Engine -> the module that it needs; those other than transformers are extras of the engine's name."""
@@ -34,7 +34,7 @@ def run_eval(arguments: list[str]) -> None:
     """
     from rich.console import Console
 
-    from trl_rlsp.evaluation import evaluate_samples, save_evaluation
+    from trl_rlsp.evaluation.evaluate import evaluate_samples, save_evaluation
 
     settings = read_settings(arguments)
     console = Console()
@@ -69,9 +69,9 @@ def read_settings(arguments: list[str]) -> EvaluationArguments:
         ConfigError: a field that does not exist, or a preset that does not.
     """
     from trl_rlsp.cli import read_yaml
-    from trl_rlsp.commands.arguments import EvaluationArguments
-    from trl_rlsp.commands.config import parse_stage
-    from trl_rlsp.presets import EVALUATION_PRESETS
+    from trl_rlsp.problems.presets import EVALUATION_PRESETS
+    from trl_rlsp.stages.arguments import EvaluationArguments
+    from trl_rlsp.stages.config import parse_stage
 
     (settings,) = parse_stage((EvaluationArguments,), arguments, "rlsp eval")
     if settings.preset is None:
@@ -96,7 +96,7 @@ def check_eval(settings: EvaluationArguments) -> tuple[str, Sampling]:
         ConfigError: a value that cannot work.
         MissingDependencyError: the engine is not installed.
     """
-    from trl_rlsp.figures import check_ks
+    from trl_rlsp.evaluation.metrics import check_ks
 
     if not settings.model_name_or_path:
         raise ConfigError("no model: set `model_name_or_path` in the YAML file or on the command line")
@@ -148,9 +148,9 @@ def draw_samples(
     settings: EvaluationArguments, name: str, sampling: Sampling, problems: Dataset, console: Console
 ) -> list[Sample]:
     """The samples of an evaluation: those that the output folder has, and the others drawn now."""
-    from trl_rlsp.evaluation import draw
+    from trl_rlsp.evaluation.evaluate import draw
+    from trl_rlsp.evaluation.sample_store import SampleStore
     from trl_rlsp.generation import all_requests
-    from trl_rlsp.sample_store import SampleStore
 
     folder = Path(settings.output_dir) if settings.output_dir else None
     total = len(problems) * sampling.n
@@ -183,7 +183,7 @@ def progress_bar(console: Console, total: int, done: int) -> Iterator[Callable[[
 
 def fingerprint(settings: EvaluationArguments, name: str, problems: Dataset) -> dict[str, Any]:
     """All that the samples depend on; the batch size has no part in it, so that it may be lowered in a resumed run."""
-    from trl_rlsp.fingerprint import model_hash, problems_hash, prompts_hash
+    from trl_rlsp.evaluation.fingerprint import model_hash, problems_hash, prompts_hash
 
     fields = ("engine", "dtype", "num_samples", "temperature", "top_p", "max_new_tokens", "seed")
     chosen = {field: getattr(settings, field) for field in fields}
@@ -198,9 +198,9 @@ def rescore(settings: EvaluationArguments, folder: Path, console: Console) -> No
         ConfigError: samples are missing, or their problems are.
         SourceError: the folder holds no samples.
     """
-    from trl_rlsp.evaluation import evaluate_samples, save_evaluation
-    from trl_rlsp.evaluation_files import METRICS, load_settings
-    from trl_rlsp.sample_store import read_generation, read_problems, read_samples
+    from trl_rlsp.evaluation.evaluate import evaluate_samples, save_evaluation
+    from trl_rlsp.evaluation.files import METRICS, load_settings
+    from trl_rlsp.evaluation.sample_store import read_generation, read_problems, read_samples
 
     samples = read_samples(folder)
     before = load_settings(folder) if (folder / METRICS).is_file() else read_generation(folder)
@@ -220,7 +220,7 @@ def rescore(settings: EvaluationArguments, folder: Path, console: Console) -> No
 
 def known_settings(settings: dict[str, Any]) -> EvaluationArguments:
     """Settings as an evaluation wrote them, those of other versions left out."""
-    from trl_rlsp.commands.arguments import EvaluationArguments
+    from trl_rlsp.stages.arguments import EvaluationArguments
 
     known = EvaluationArguments.__dataclass_fields__
     return EvaluationArguments(**{name: value for name, value in settings.items() if name in known})
@@ -235,7 +235,7 @@ def verifier_of(settings: EvaluationArguments) -> OutcomeVerifier:
 
 def print_figures(name: str, figures: Any, console: Console) -> None:
     """The table of an evaluation, and one for levels and subjects where there are any."""
-    from trl_rlsp.reporting import evaluation_table, slice_tables
+    from trl_rlsp.evaluation.tables import evaluation_table, slice_tables
 
     console.print(evaluation_table({name: figures}))
     for table in slice_tables(figures):
@@ -254,9 +254,9 @@ def run_check_command(arguments: list[str]) -> int:
     Raises:
         RLSPError: the data set cannot be loaded.
     """
-    from trl_rlsp.checking import run_check
-    from trl_rlsp.commands.arguments import ProblemArguments
-    from trl_rlsp.commands.config import parse_stage
+    from trl_rlsp.evaluation.check_gold import run_check
+    from trl_rlsp.stages.arguments import ProblemArguments
+    from trl_rlsp.stages.config import parse_stage
 
     (source,) = parse_stage((ProblemArguments,), arguments, "rlsp check")
     return run_check(

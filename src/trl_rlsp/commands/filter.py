@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.commands.arguments import EvaluationArguments
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.stages.arguments import EvaluationArguments
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from trl_rlsp.filtering import Filtered
+    from trl_rlsp.evaluation.solve_rate import Filtered
     from trl_rlsp.selfplay.difficulty import Band
 
 AS_IN_RL = {"max_completion_length": "max_new_tokens"}
@@ -78,8 +78,8 @@ def run_filter(arguments: list[str]) -> None:
 
     from trl_rlsp.commands.evaluating import check_eval, draw_samples, verifier_of
     from trl_rlsp.commands.harvest import write_lines
-    from trl_rlsp.evaluation import score_samples
-    from trl_rlsp.filtering import check_read_back, keep_band
+    from trl_rlsp.evaluation.evaluate import score_samples
+    from trl_rlsp.evaluation.solve_rate import check_read_back, keep_band
 
     settings = parse_filter(arguments)
     band = settings.band()
@@ -109,7 +109,7 @@ def parse_filter(arguments: list[str]) -> FilterArguments:
         ConfigError: a field or a value that cannot work.
     """
     from trl_rlsp.cli import read_yaml
-    from trl_rlsp.commands.config import parse_stage
+    from trl_rlsp.stages.config import parse_stage
 
     given, own = list(arguments), []
     if "--config" in given:

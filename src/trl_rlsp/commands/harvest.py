@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from trl_rlsp.errors import ConfigError
 
 if TYPE_CHECKING:
-    from trl_rlsp.commands.arguments import ProblemArguments
     from trl_rlsp.selfplay.harvest import Harvest
     from trl_rlsp.selfplay.heldout import HeldOut
     from trl_rlsp.selfplay.judging import Judged
+    from trl_rlsp.stages.arguments import ProblemArguments
 
 DESCRIPTION = """Keep the completions of a run that are verified, finished, novel and no duplicates, at most K of a
 problem, as demonstrations for `rlsp sft --demonstrations file --dataset FILE`. Problems of the run's evaluations never
@@ -29,12 +29,12 @@ def parse_harvest(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[st
     Raises:
         ConfigError: a field or a value that cannot work.
     """
-    from trl_rlsp.commands.arguments import ProblemArguments
     from trl_rlsp.selfplay.difficulty import Band
     from trl_rlsp.selfplay.novelty import Demonstrated
     from trl_rlsp.selfplay.originals import mixed
     from trl_rlsp.selfplay.selection import select
     from trl_rlsp.selfplay.source import source_from
+    from trl_rlsp.stages.arguments import ProblemArguments
 
     given, rest = _parser().parse_known_args(list(arguments))
     source_from(ProblemArguments, [], rest)
@@ -140,10 +140,10 @@ def collect(given: argparse.Namespace, rest: Sequence[str]) -> Material:
         RLSPError: a run that cannot be read, or data that cannot be loaded.
     """
     from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.runs.rollout import log_folder, read_rollouts
     from trl_rlsp.selfplay.heldout import HeldOut
     from trl_rlsp.selfplay.judging import ProblemIndex, judge
     from trl_rlsp.selfplay.originals import original_rows
-    from trl_rlsp.selfplay.rollout import log_folder, read_rollouts
     from trl_rlsp.selfplay.source import demonstration_source, problem_source
 
     folder = log_folder(given.run)

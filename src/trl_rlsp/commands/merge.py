@@ -18,7 +18,7 @@ def run_merge(arguments: list[str]) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    from trl_rlsp.merging import merge_adapter
+    from trl_rlsp.trainers.merging import merge_adapter
 
     given = parse_merge(arguments)
     found = merge_adapter(given.adapter, given.output_dir, base=given.base, dtype=given.dtype)

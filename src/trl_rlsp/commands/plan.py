@@ -54,9 +54,9 @@ def parse_plan(arguments: list[str]) -> tuple[argparse.Namespace, Architecture, 
         ConfigError: no file, or a field that no stage has.
         RLSPError: the model's configuration cannot be had.
     """
-    from trl_rlsp.doctor.stage import kind_of, read_stage
     from trl_rlsp.planning.architecture import Architecture
     from trl_rlsp.planning.settings import Settings
+    from trl_rlsp.stages.stage import kind_of, read_stage
 
     parser = argparse.ArgumentParser(
         prog="rlsp plan",

@@ -28,7 +28,7 @@ def print_recipes() -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from trl_rlsp.shipped import companion_names, recipe_names, recipe_titles
+    from trl_rlsp.pipeline.shipped import companion_names, recipe_names, recipe_titles
 
     titles = recipe_titles()
     table = Table("recipe", "what it is for", "hardware", box=None, pad_edge=False)
@@ -46,7 +46,7 @@ def print_recipes() -> None:
 
 def print_copied(name: str, to: Path | None) -> None:
     """Copy a recipe and print where it is and what comes next."""
-    from trl_rlsp.shipped import copy_recipe, recipe_names
+    from trl_rlsp.pipeline.shipped import copy_recipe, recipe_names
 
     target = copy_recipe(name, to)
     print(f"{name} copied to {target}")

@@ -21,7 +21,7 @@ def run_report(arguments: list[str]) -> None:
     from trl_rlsp.report import write
     from trl_rlsp.report.build import PAGE_FILE
     from trl_rlsp.report.plots import can_plot
-    from trl_rlsp.report.visible import visible_text
+    from trl_rlsp.text.visible import visible_text
 
     given = parse_report(arguments)
     output = given.output or (given.runs[0] / "report" if len(given.runs) == 1 else Path("report"))

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, TrainingArguments
     from trl import ModelConfig
 
-    from trl_rlsp.commands.arguments import DemonstrationArguments, ProblemArguments
     from trl_rlsp.rewards.suite import RLSPRewards
+    from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments
     from trl_rlsp.trainers.grpo import RLSPGRPOConfig
     from trl_rlsp.trainers.sft import RLSPSFTConfig
 
@@ -82,8 +82,8 @@ def parse_sft(arguments: list[str]) -> tuple[DemonstrationArguments, RLSPSFTConf
     """
     from trl import ModelConfig
 
-    from trl_rlsp.commands.arguments import DemonstrationArguments
-    from trl_rlsp.commands.config import parse_stage
+    from trl_rlsp.stages.arguments import DemonstrationArguments
+    from trl_rlsp.stages.config import parse_stage
     from trl_rlsp.trainers.sft import RLSPSFTConfig
 
     data, training, model = parse_stage((DemonstrationArguments, RLSPSFTConfig, ModelConfig), arguments, "rlsp sft")
@@ -100,8 +100,8 @@ def parse_grpo(arguments: list[str]) -> tuple[ProblemArguments, RLSPRewards, RLS
     """
     from trl import ModelConfig
 
-    from trl_rlsp.commands.arguments import ProblemArguments, RewardArguments
-    from trl_rlsp.commands.config import parse_stage
+    from trl_rlsp.stages.arguments import ProblemArguments, RewardArguments
+    from trl_rlsp.stages.config import parse_stage
     from trl_rlsp.trainers.balance import refuse_imbalance
     from trl_rlsp.trainers.grpo import RLSPGRPOConfig
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trl_rlsp.doctor.finding import Finding
-from trl_rlsp.doctor.stage import Stage, UnknownError
+from trl_rlsp.stages.stage import Stage, UnknownError
 
 COUNTED = 64
 """Prompts that are tokenised: those with the most characters."""

@@ -13,10 +13,10 @@ from trl_rlsp.doctor.precision import check_bf16, check_four_bit
 from trl_rlsp.doctor.reward import check_exploration, check_judge
 from trl_rlsp.doctor.rollouts import check_vllm
 from trl_rlsp.doctor.source import check_data, check_settings
-from trl_rlsp.doctor.stage import Stage, UnknownError
 from trl_rlsp.doctor.storage import check_disk
 from trl_rlsp.doctor.template import check_chat_template, check_pad_token
 from trl_rlsp.errors import ConfigError, RLSPError
+from trl_rlsp.stages.stage import Stage, UnknownError
 
 if TYPE_CHECKING:
     from trl import ModelConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trl_rlsp.doctor.finding import Finding
-from trl_rlsp.doctor.stage import Stage
+from trl_rlsp.stages.stage import Stage
 
 COMPUTE_TYPES = ("bfloat16", "float16", "float32")
 

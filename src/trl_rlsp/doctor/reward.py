@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterator
 
 from trl_rlsp.doctor.finding import Finding
-from trl_rlsp.doctor.stage import Stage
 from trl_rlsp.errors import ConfigError, ServerError
+from trl_rlsp.stages.stage import Stage
 
 LINES = {
     "scale_rewards=": "scale_rewards: none",
@@ -55,7 +55,7 @@ def _finding(severity: str, message: str) -> Finding:
 
 def check_judge(stage: Stage) -> Iterator[Finding]:
     """A judge that cannot be reached, or gives no valid grades: one short request."""
-    from trl_rlsp.rewards.judge import JudgeExploration
+    from trl_rlsp.rewards.judge.reward import JudgeExploration
 
     for judge in stage.rewards.exploration:
         if not isinstance(judge, JudgeExploration):

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterator
 
 from trl_rlsp.doctor.finding import Finding
-from trl_rlsp.doctor.stage import Stage
+from trl_rlsp.stages.stage import Stage
 
 SAFE = "use_vllm: false"
 

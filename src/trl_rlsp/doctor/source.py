@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trl_rlsp.doctor.finding import Finding
-from trl_rlsp.doctor.stage import Stage
 from trl_rlsp.errors import ConfigError, MissingColumnError, RLSPError, SourceError
+from trl_rlsp.stages.stage import Stage
 
 COLUMNS = {"grpo": ("prompt", "solution"), "sft": ()}
 
@@ -68,8 +68,8 @@ def check_data(stage: Stage) -> Iterator[Finding]:
 
 def on_the_hub(source: str) -> bool:
     """Whether a source is fetched from the hub, so that it may be there and out of reach from here."""
-    from trl_rlsp.presets import find_preset
-    from trl_rlsp.readers import FILE_EXTENSIONS
+    from trl_rlsp.problems.presets import find_preset
+    from trl_rlsp.problems.readers import FILE_EXTENSIONS
 
     path = Path(source)
     if source.startswith("reasoning_gym:") or path.exists() or path.suffix.lower() in FILE_EXTENSIONS:

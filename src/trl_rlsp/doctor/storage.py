@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trl_rlsp.doctor.finding import Finding
-from trl_rlsp.doctor.stage import Stage
+from trl_rlsp.stages.stage import Stage
 
 GB = 1e9
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trl_rlsp.doctor.finding import Finding
-from trl_rlsp.doctor.stage import Stage
+from trl_rlsp.stages.stage import Stage
 
 MARK = "seventeen"
 """A word that the probe reasons with."""
@@ -82,7 +82,7 @@ def check_chat_template(stage: Stage) -> Iterator[Finding]:
 
 def own_message(stage: Stage) -> str:
     """A completion as the stage's own demonstrations write it."""
-    from trl_rlsp.demonstrations import DEFAULT_TEMPLATE
+    from trl_rlsp.problems.demonstrations import DEFAULT_TEMPLATE
 
     template = getattr(stage.data, "demonstration_template", None) or DEFAULT_TEMPLATE
     return template.replace("{reasoning}", MARK).replace("{answer}", "4")

@@ -4,8 +4,8 @@ from trl_rlsp.report.build import build, write
 from trl_rlsp.report.finding import Finding, Thresholds
 from trl_rlsp.report.findings import find
 from trl_rlsp.report.page import Contents, render
-from trl_rlsp.report.reading import read_run
-from trl_rlsp.report.run import Completion, Evaluated, Run
+from trl_rlsp.runs.reading import read_run
+from trl_rlsp.runs.run import Completion, Evaluated, Run
 
 __all__ = [
     "Completion",

@@ -15,8 +15,8 @@ from trl_rlsp.report.effort import effort_charts
 from trl_rlsp.report.findings import find
 from trl_rlsp.report.page import Contents, render
 from trl_rlsp.report.plots import can_plot, save_plots
-from trl_rlsp.report.run import Run
 from trl_rlsp.report.texture import textures
+from trl_rlsp.runs.run import Run
 
 PAGE_FILE, FIGURES_FILE, PLOTS_FOLDER = "index.html", "report.json", "plots"
 

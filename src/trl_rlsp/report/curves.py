@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from trl_rlsp.behaviours import KINDS
 from trl_rlsp.report.chart import Chart, Line
-from trl_rlsp.report.history import accuracy_key, reward_parts, values_of
-from trl_rlsp.report.run import Run
 from trl_rlsp.report.texture import StepTexture
+from trl_rlsp.runs.history import accuracy_key, reward_parts, values_of
+from trl_rlsp.runs.run import Run
 
 STEP = "training step"
 Textures = Sequence[Sequence[StepTexture]]

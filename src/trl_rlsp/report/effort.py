@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from trl_rlsp.evaluation.bootstrap import Estimate, bootstrap_mean
 from trl_rlsp.report.chart import Chart, Line
-from trl_rlsp.report.run import Completion, Run, accuracy, by_problem
-from trl_rlsp.rewards.guards import units
-from trl_rlsp.statistics import Estimate, bootstrap_mean
+from trl_rlsp.runs.run import Completion, Run, accuracy, by_problem
+from trl_rlsp.text.effective_length import units
 
 Source = tuple[str, Sequence[Completion]]
 SOLVED = ("never", "under half", "half or more", "always")

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 
+from trl_rlsp.evaluation.pairing import Difference, difference, score_value
 from trl_rlsp.report.finding import Finding, Thresholds
-from trl_rlsp.report.history import accuracy_key, change, last_mean, reward_parts, values_of
-from trl_rlsp.report.pairing import Difference, difference, score_value
-from trl_rlsp.report.run import Completion, Run, mean
 from trl_rlsp.report.texture import StepTexture
+from trl_rlsp.runs.history import accuracy_key, change, last_mean, reward_parts, values_of
+from trl_rlsp.runs.run import Completion, Run, mean
 
 DEFAULTS = Thresholds()
 

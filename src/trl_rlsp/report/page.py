@@ -13,10 +13,10 @@ from trl_rlsp import __version__
 from trl_rlsp.errors import MissingDependencyError
 from trl_rlsp.report.chart import Chart
 from trl_rlsp.report.finding import Finding
-from trl_rlsp.report.run import Run
 from trl_rlsp.report.svg import draw
 from trl_rlsp.report.table import columns, label, rows
-from trl_rlsp.report.visible import json_for_script, visible_text
+from trl_rlsp.runs.run import Run
+from trl_rlsp.text.visible import json_for_script, visible_text
 
 
 @dataclass(frozen=True)

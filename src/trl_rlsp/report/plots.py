@@ -9,7 +9,7 @@ from typing import Any
 
 from trl_rlsp.report.chart import Chart, Line, smoothed
 from trl_rlsp.report.svg import MANY
-from trl_rlsp.report.visible import visible_text
+from trl_rlsp.text.visible import visible_text
 
 
 def can_plot() -> bool:

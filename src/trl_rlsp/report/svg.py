@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from trl_rlsp.report.chart import Chart, Line, smoothed, ticks
-from trl_rlsp.report.visible import visible_text
+from trl_rlsp.text.visible import visible_text
 
 WIDTH, HEIGHT = 400, 230
 LEFT, RIGHT, TOP, BOTTOM = 48, 12, 10, 42

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trl_rlsp.report.pairing import Value, difference, finished_value, score_value, steps_value, token_value
-from trl_rlsp.report.run import Evaluated, Run, natural
-from trl_rlsp.statistics import Estimate
+from trl_rlsp.evaluation.bootstrap import Estimate
+from trl_rlsp.evaluation.pairing import Value, difference, finished_value, score_value, steps_value, token_value
+from trl_rlsp.runs.run import Evaluated, Run, natural
 
 LABELS = {
     "pass_at_1": "accuracy (pass@1)",

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trl_rlsp.behaviours import KINDS, count_behaviours
-from trl_rlsp.report.run import Completion, mean
-from trl_rlsp.rewards.guards import novel_units, units
+from trl_rlsp.runs.run import Completion, mean
+from trl_rlsp.text.effective_length import novel_units, units
 
 PER_STEP = 64
 AT_MOST = 4000

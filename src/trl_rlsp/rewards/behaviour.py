@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trl_rlsp.answers import parse_completion
 from trl_rlsp.behaviours.credit import credited
 from trl_rlsp.behaviours.kinds import KINDS, Kind
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.guards import prompt_text
+from trl_rlsp.text.completion import parse_completion
+from trl_rlsp.text.effective_length import prompt_text
 
 
 class BehaviourExploration:

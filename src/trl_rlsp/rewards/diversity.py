@@ -1,7 +1,7 @@
 """Diversity: what a completion tries that the other completions of its group do not.
 
 Two completions differ in approach, not in wording, so what is compared is the set of calculations each goes through
-(`trl_rlsp.rewards.calculations`). Where a group hardly calculates, pairs of neighbouring content words are compared
+(`trl_rlsp.text.calculations`). Where a group hardly calculates, pairs of neighbouring content words are compared
 instead; an embedding model can take the place of both. Why within the group: GRPO compares only within the group
 (2509.02534 and 2505.09655 use semantic diversity there).
 
@@ -17,12 +17,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from trl_rlsp.answers import parse_completion
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.calculations import check_half, kept_calculations
 from trl_rlsp.rewards.groups import Member, gather_members, group_keys
-from trl_rlsp.rewards.guards import effective_length, prompt_text, visible
 from trl_rlsp.rewards.word_pairs import UNITS_PER_STEP, Pairs, WordPairGroup, novelty, word_pairs
+from trl_rlsp.text.calculations import check_half, kept_calculations
+from trl_rlsp.text.completion import parse_completion
+from trl_rlsp.text.effective_length import effective_length, prompt_text, visible
 
 ENOUGH_STEPS = 2
 """Distinct calculations from which on a completion is one that calculates."""
@@ -50,7 +50,7 @@ class DiversityExploration:
     pairs of neighbouring content words, with 6 K in place of K: words that neither the problem nor another member
     uses do not count, and a completion that shares less than a tenth of its pairs with the group is paid in
     proportion less. With `embed`, the first factor is the mean of `1 - cosine` over the others, clipped to [0, 1], the
-    second `L / (L + 6 K)` with `L` the effective length (`trl_rlsp.rewards.guards`).
+    second `L / (L + 6 K)` with `L` the effective length (`trl_rlsp.text.effective_length`).
 
     A group of one has nothing to differ from: 0.0. Groups split over ranks are compared whole.
 

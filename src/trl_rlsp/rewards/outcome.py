@@ -11,15 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
-from trl_rlsp.answers import completion_text
 from trl_rlsp.errors import ConfigError, MissingDependencyError
-from trl_rlsp.verification import gym as gym_verification
-from trl_rlsp.verification import math as math_verification
+from trl_rlsp.text.completion import completion_text
 from trl_rlsp.verification.cache import VerdictCache
-from trl_rlsp.verification.gym import GymItem, verify_gym
-from trl_rlsp.verification.math import MathItem, MathRules, verify_math
-from trl_rlsp.verification.pool import WorkerPool
+from trl_rlsp.verification.gym import verifier as gym_verification
+from trl_rlsp.verification.gym.verifier import GymItem, verify_gym
+from trl_rlsp.verification.math import verifier as math_verification
+from trl_rlsp.verification.math.verifier import MathItem, MathRules, verify_math
 from trl_rlsp.verification.verdict import Reason, Verdict
+from trl_rlsp.verification.workers.pool import WorkerPool
 
 KINDS = ("code", "gym", "math")
 COLUMNS = {"code": "tests", "gym": "task", "math": "solution"}
@@ -50,7 +50,7 @@ class OutcomeVerifier:
 
     Args:
         workers: processes that check at the same time. Each rank of a distributed run has its own, at most its share
-            of the machine's cores (see `trl_rlsp.verification.cores`).
+            of the machine's cores (see `trl_rlsp.verification.workers.cores`).
         time_limit: wall-clock seconds for one answer; over it the answer is wrong, reason `timeout`.
         batch_seconds: wall-clock seconds for one call; what it leaves unchecked scores `None`.
         memory_mb: address space a worker may add to what it has after its imports, in MiB.
@@ -59,7 +59,7 @@ class OutcomeVerifier:
         rules: how strict mathematical equality is.
         custom: verifiers that replace the built-in one of a kind, `{"code": callable}`; each takes the `Row`s and
             returns a `Verdict` for each. Must be picklable where the reward is pickled.
-        code_options: passed on to `trl_rlsp.verification.code.verify_code`.
+        code_options: passed on to `trl_rlsp.verification.code.verifier.verify_code`.
         watch: called once a batch with `completions`, `completion_ids` and `log_metric`, where there is such a logger;
             for metrics that do not touch the reward, such as `trl_rlsp.behaviours.BehaviourMetrics()`.
 
@@ -183,10 +183,10 @@ class OutcomeVerifier:
 
     def _verify_code(self, rows: Sequence[Row]) -> Sequence[Verdict]:
         try:
-            from trl_rlsp.verification.code import verify_code
+            from trl_rlsp.verification.code.verifier import verify_code
         except ImportError as error:
             raise ConfigError(
-                f"rows with `tests` need trl_rlsp.verification.code, which cannot be imported: {error}"
+                f"rows with `tests` need trl_rlsp.verification.code.verifier, which cannot be imported: {error}"
             ) from error
         items = [(completion_text(row.completion), row.truth) for row in rows]
         return verify_code(items, prompts=[row.prompt for row in rows], **self.code_options)

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.rewards.alpha_schedule import AlphaSchedule
 from trl_rlsp.rewards.batch import BatchOutcomes, Reward
-from trl_rlsp.rewards.exploration import LengthExploration
+from trl_rlsp.rewards.gates import Gate, Shaped, check_gate
+from trl_rlsp.rewards.length import LengthExploration
 from trl_rlsp.rewards.outcome import OutcomeVerifier
-from trl_rlsp.rewards.schedules import AlphaSchedule
-from trl_rlsp.rewards.shaping import Gate, Shaped, check_gate
 
 
 class RLSPRewards(list):
@@ -29,7 +29,7 @@ class RLSPRewards(list):
             bounded exploration, a correct completion outranks every wrong one of its group.
         gate: which completions exploration pays: all (`"none"`, the paper), the `"correct"`, the `"incorrect"`, or
             `"adaptive"`: all, times the group's failure rate, and length costs where the group succeeds (see
-            `trl_rlsp.rewards.shaping` for the formula).
+            `trl_rlsp.rewards.gates` for the formula).
         brevity: weight of the cost of length under `gate="adaptive"`, in [0, 1].
 
     Attributes:

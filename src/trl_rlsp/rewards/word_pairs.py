@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from trl_rlsp.rewards.guards import units
+from trl_rlsp.text.effective_length import units
 
 UNITS_PER_STEP = 6
 """Units of text that weigh as much as one calculation: `3 * 4 = 12 |` has six."""

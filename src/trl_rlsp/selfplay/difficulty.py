@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trl_rlsp.commands.arguments import ProblemArguments
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.gym_source import PREFIX
+from trl_rlsp.problems.gym_source import PREFIX
 from trl_rlsp.selfplay.heldout import HeldOut
 from trl_rlsp.selfplay.judging import Judged, key_of
+from trl_rlsp.stages.arguments import ProblemArguments
 
 SEED_STEP = 10_000_000
 """Between the seeds of two rounds; reasoning-gym draws problem i from `seed + i`."""

@@ -14,10 +14,10 @@ from typing import Any
 from trl_rlsp.errors import DataError
 from trl_rlsp.selfplay.heldout import HeldOut
 from trl_rlsp.selfplay.judging import Judged
-from trl_rlsp.selfplay.ngrams import Gram, words
 from trl_rlsp.selfplay.novelty import Demonstrated
 from trl_rlsp.selfplay.selection import Preference, select
 from trl_rlsp.selfplay.trace import Trace, read_trace
+from trl_rlsp.text.ngrams import Gram, words
 
 Candidate = tuple[Judged, Trace]
 

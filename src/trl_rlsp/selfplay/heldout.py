@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trl_rlsp.selfplay.judging import asked, key_of
-from trl_rlsp.selfplay.ngrams import Gram, ngrams, share_in, words
+from trl_rlsp.text.ngrams import Gram, ngrams, share_in, words
 
 NGRAM = 8
 """Units of an n-gram, as in the decontamination of Tülu 3 (2411.15124, section 3.2)."""

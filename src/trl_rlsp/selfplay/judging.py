@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.data import problem_key
-from trl_rlsp.rewards.guards import prompt_text
-from trl_rlsp.selfplay.rollout import Rollout
+from trl_rlsp.problems.data import problem_key
+from trl_rlsp.runs.rollout import Rollout
+from trl_rlsp.text.effective_length import prompt_text
 
 if TYPE_CHECKING:
     from trl_rlsp.rewards.outcome import OutcomeVerifier

@@ -4,7 +4,7 @@ A trace is known if, among the demonstrations,
 
 - one has the same text (without case and blanks), or
 - one for the same problem has the same search path: the same operations in the same order, whatever is written around
-  them (`trl_rlsp.behaviours.search_trace`), or
+  them (`trl_rlsp.countdown.search_trace`), or
 - one for the same problem has at least `1 - novelty` of its n-grams of 8 units.
 
 Demonstrations of other problems count for the first rule only: two searches of different problems share their sums.
@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from trl_rlsp.answers import parse_completion
-from trl_rlsp.behaviours.search_trace import read_search
+from trl_rlsp.countdown.search_trace import read_search
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.selfplay.judging import asked
-from trl_rlsp.selfplay.ngrams import Gram, ngrams, share_in, words
+from trl_rlsp.text.completion import parse_completion
+from trl_rlsp.text.ngrams import Gram, ngrams, share_in, words
 
 NGRAM = 8
 """Units of an n-gram."""

@@ -6,9 +6,9 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trl_rlsp.answers import parse_completion
-from trl_rlsp.commands.arguments import DemonstrationArguments
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.stages.arguments import DemonstrationArguments
+from trl_rlsp.text.completion import parse_completion
 
 NEUTRAL_TEMPLATE = "{reasoning}\n\n\\boxed{{answer}}"
 """The template under which rows with a whole completion as their reasoning become that completion again."""

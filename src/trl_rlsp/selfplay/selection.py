@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.selfplay.ngrams import distance, ngrams
 from trl_rlsp.selfplay.trace import Trace
+from trl_rlsp.text.ngrams import distance, ngrams
 
 Preference = Literal["shortest", "diverse"]
 

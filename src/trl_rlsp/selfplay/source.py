@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from trl_rlsp.cli import read_yaml
-from trl_rlsp.commands.arguments import DemonstrationArguments, ProblemArguments
-from trl_rlsp.commands.config import parse_stage
 from trl_rlsp.errors import ConfigError, DataError, SourceError
+from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments
+from trl_rlsp.stages.config import parse_stage
 
 Source = TypeVar("Source", bound=ProblemArguments)
 

@@ -11,10 +11,10 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from trl_rlsp.answers import parse_completion
-from trl_rlsp.demonstrations import completion_text
 from trl_rlsp.errors import DataError
-from trl_rlsp.selfplay.ngrams import Gram, words
+from trl_rlsp.problems.demonstrations import completion_text
+from trl_rlsp.text.completion import parse_completion
+from trl_rlsp.text.ngrams import Gram, words
 
 AFTER_ANSWER = 40
 """Units of text that may follow the answer (`7 apples, as we wanted to know.`); more is going on."""

@@ -1,0 +1,1 @@
+"""What only the countdown toy needs: search, demonstrations, its traces and its tiny model."""

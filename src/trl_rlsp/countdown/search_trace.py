@@ -1,0 +1,201 @@
+r"""The written-out countdown searches of `trl_rlsp.countdown.search`, read exactly: what was tried, and is it true.
+
+A trace is a row of steps, `6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes`: a step with a comparison is an
+attempt, a step without one goes a level deeper. An attempt may also be one whole expression,
+`( 6 + 3 ) * 2 = 18 ? 18 yes`. Which numbers are left at each open branch is followed along the trace, so a return to
+an earlier branch is known from the numbers that a step uses, not from a keyword.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from trl_rlsp.countdown.branches import Branches
+from trl_rlsp.countdown.search import HIT, MISS
+from trl_rlsp.text.effective_length import MAX_CHARS
+from trl_rlsp.text.rational import rational
+
+_STEP = re.compile(
+    r"(?:\A|[|\n>])[ ]{0,8}(?P<expression>[\d(][\d+*/() -]{1,200}?) ?= ?(?P<result>-?\d{1,12})(?![\d.])"
+    rf"(?P<comparison> ?\? ?(?P<target>-?\d{{1,12}}) ?(?P<claim>{HIT}|{MISS})\b)?"
+)
+_OPERATION = re.compile(r"(\d{1,12}) ?([-+*/]) ?(\d{1,12})")
+_INNER = re.compile(r"\([^()]*\)")
+
+
+@dataclass(frozen=True)
+class SearchStep:
+    """One step of a written-out search.
+
+    Attributes:
+        start, end: its place in the text.
+        written: its left side as written.
+        expression: its left side in the given numbers; as written where it cannot be placed.
+        result: the value it claims.
+        target: the value it is compared with; `None` in a step that is no attempt.
+        claim: whether it says that the target is hit; `None` in a step that is no attempt.
+        compared: where the comparison starts; `end` in a step that is no attempt.
+        turned_back: it returns to an earlier open branch.
+        repeated: the same attempt was made before.
+        stray: it uses numbers that no open branch has.
+    """
+
+    start: int
+    end: int
+    written: str
+    expression: str
+    result: int
+    target: int | None
+    claim: bool | None
+    compared: int
+    turned_back: bool
+    repeated: bool
+    stray: bool
+
+    @property
+    def is_attempt(self) -> bool:
+        """Whether it is compared with a target."""
+        return self.claim is not None
+
+    @property
+    def right(self) -> bool:
+        """Whether the arithmetic holds: the left side as written has the value claimed."""
+        return rational(self.written) == self.result
+
+    @property
+    def claim_right(self) -> bool | None:
+        """Whether hit or miss is said rightly of the whole expression; `None` in a step that is no attempt."""
+        return None if self.claim is None else self.claim == (rational(self.expression) == self.target)
+
+
+@dataclass(frozen=True)
+class SearchTrace:
+    """The steps of a written-out search, in order, and what they add up to."""
+
+    steps: tuple[SearchStep, ...]
+
+    @property
+    def attempts(self) -> int:
+        """Comparisons with the target; each verifies one attempt."""
+        return sum(step.is_attempt for step in self.steps)
+
+    @property
+    def backtracks(self) -> int:
+        """Returns to an earlier open branch."""
+        return sum(step.turned_back for step in self.steps)
+
+    @property
+    def repeats(self) -> int:
+        """Attempts that had been made before."""
+        return sum(step.repeated for step in self.steps)
+
+    @property
+    def wrong_steps(self) -> int:
+        """Steps whose arithmetic does not hold."""
+        return sum(not step.right for step in self.steps)
+
+    @property
+    def wrong_claims(self) -> int:
+        """Attempts that call a miss a hit or a hit a miss."""
+        return sum(step.claim_right is False for step in self.steps)
+
+    @property
+    def strays(self) -> int:
+        """Steps that use numbers no open branch has."""
+        return sum(step.stray for step in self.steps)
+
+    @property
+    def hit(self) -> bool | None:
+        """Whether the last attempt that claims a hit is one; `None` if none claims it."""
+        claims = [step.claim_right for step in self.steps if step.claim]
+        return claims[-1] if claims else None
+
+
+def read_search(text: str, numbers: Sequence[int] | None = None) -> SearchTrace:
+    r"""Read the written-out search in a completion.
+
+    Args:
+        text: the completion; its first `MAX_CHARS` characters are looked at.
+        numbers: the numbers of the problem; default those that the path to the first attempt uses.
+
+    Returns:
+        Its steps; none if no step is compared with a target.
+
+    Example:
+        >>> trace = read_search("6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 6 - 3 = 3 | 3 * 2 = 5 ? 18 no")
+        >>> trace.attempts, trace.backtracks, trace.wrong_steps, trace.hit
+        (2, 1, 1, None)
+    """
+    text = text[:MAX_CHARS]
+    found = list(_STEP.finditer(text)) if f" {HIT}" in text or f" {MISS}" in text else []
+    if not any(match["claim"] for match in found):
+        return SearchTrace(())
+    branches = Branches(numbers if numbers is not None else _numbers_of_first_path(found))
+    seen: set[str] = set()
+    steps: list[SearchStep] = []
+    inner: set[str] = set()
+    for match in found:
+        operation = _OPERATION.fullmatch(match["expression"].strip())
+        if operation:
+            step = _operation_step(match, operation, branches, seen)
+        else:
+            groups = set(_INNER.findall(match["expression"]))
+            step = _whole_step(match, bool(inner - groups), seen)
+            inner = groups
+        steps.append(step)
+    return SearchTrace(tuple(steps))
+
+
+def _numbers_of_first_path(found: Iterable[re.Match[str]]) -> list[int]:
+    numbers: list[int] = []
+    made: list[int] = []
+    for match in found:
+        operation = _OPERATION.fullmatch(match["expression"].strip())
+        if operation:
+            for value in (int(operation[1]), int(operation[3])):
+                if value in made:
+                    made.remove(value)
+                else:
+                    numbers.append(value)
+            made.append(int(match["result"]))
+        if match["claim"]:
+            break
+    return numbers
+
+
+def _operation_step(match: re.Match[str], operation: re.Match[str], branches: Branches, seen: set[str]) -> SearchStep:
+    attempt = match["claim"] is not None
+    placed = branches.place(int(operation[1]), operation[2], int(operation[3]), int(match["result"]), attempt=attempt)
+    if placed is None:
+        return _step(match, operation[0], operation[0], turned_back=False, stray=True, seen=seen)
+    return _step(match, placed.made.text, placed.made.key, turned_back=placed.turned_back, stray=False, seen=seen)
+
+
+def _whole_step(match: re.Match[str], left_a_branch: bool, seen: set[str]) -> SearchStep:
+    """An attempt written as one expression; it turned back if a bracket of the attempt before is gone."""
+    written = " ".join(match["expression"].split())
+    return _step(match, written, written, turned_back=left_a_branch, stray=False, seen=seen)
+
+
+def _step(
+    match: re.Match[str], expression: str, key: str, *, turned_back: bool, stray: bool, seen: set[str]
+) -> SearchStep:
+    attempt = match["claim"] is not None
+    repeated = attempt and key in seen
+    if attempt:
+        seen.add(key)
+    return SearchStep(
+        start=match.start("expression"),
+        end=match.end(),
+        written=match["expression"].strip(),
+        expression=expression,
+        result=int(match["result"]),
+        target=int(match["target"]) if attempt else None,
+        claim=match["claim"] == HIT if attempt else None,
+        compared=match.start("comparison") + 1 if attempt else match.end(),
+        turned_back=turned_back,
+        repeated=repeated,
+        stray=stray,
+    )

@@ -1,0 +1,1 @@
+"""Drawing samples, scoring them, figures with intervals."""

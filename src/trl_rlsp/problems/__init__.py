@@ -1,0 +1,1 @@
+"""Any source of problems as rows `prompt`, `solution`, ..."""

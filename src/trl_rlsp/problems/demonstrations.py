@@ -1,0 +1,208 @@
+r"""(problem, reasoning, answer) -> rows for supervised fine-tuning.
+
+Promises that every completion that leaves gives exactly one final answer in the sense of `trl_rlsp.text.completion`:
+a model trained on anything else would learn to earn nothing. Knows nothing of where the reasoning came from.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from trl_rlsp.errors import ConfigError, DataError
+from trl_rlsp.problems.columns import CANDIDATES, cell_text, final_answer, last_boxed, match_columns, require_roles
+from trl_rlsp.problems.data import DEFAULT_SYSTEM_PROMPT, prompt_messages, read_table
+from trl_rlsp.problems.readers import Table
+from trl_rlsp.text.completion import parse_completion
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Style = Literal["messages", "prompt_completion", "plain"]
+
+DEFAULT_TEMPLATE = "{reasoning}\n\n\\boxed{{answer}}"
+REASONING_CANDIDATES: dict[str, tuple[str, ...]] = {
+    "problem": CANDIDATES["problem"],
+    "reasoning": (
+        *("reasoning", "reasoning_trace", "thinking", "trace", "cot", "rationale", "generation"),
+        *("solution", "response", "output"),
+    ),
+    "answer": CANDIDATES["answer"],
+}
+
+_FIELD = re.compile(r"\{(reasoning|answer)\}")
+_HASH_LINE = re.compile(r"\n?####[^\n]*\s*\Z")
+_AFTER_BOX = re.compile(r"[\s$.!]*(?:\\[\])])?[\s$.!]*")
+
+
+def demonstration_rows(
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    style: Style = "messages",
+    system_prompt: str | None = DEFAULT_SYSTEM_PROMPT,
+    reasoning_template: str = DEFAULT_TEMPLATE,
+    drop_invalid: bool = False,
+) -> list[dict[str, Any]]:
+    r"""Turn (problem, reasoning, answer) rows into training rows.
+
+    Args:
+        rows: mappings with `problem` (text) or `prompt` (text or messages, used as they are), `reasoning`,
+            and `answer`; without an answer the reasoning must end in its own box.
+        style: `"messages"` for instruct models, `"prompt_completion"` for the same with the loss on the
+            completion only whatever the chat template, `"plain"` for models without a chat template.
+        system_prompt: the system message of rows with a `problem`; `None` for none.
+        reasoning_template: the completion; `{reasoning}` and `{answer}` are replaced, other braces stay. With
+            a model that thinks in tags: `"<think>\n{reasoning}\n</think>\n\n\\boxed{{answer}}"`.
+        drop_invalid: leave out rows whose completion would not give exactly one answer instead of raising.
+
+    Returns:
+        `{"messages": [...]}`, or `{"prompt": [messages], "completion": [message]}`, or
+        `{"prompt": str, "completion": str}` for each row.
+
+    Raises:
+        ConfigError: an unknown style, or a template without both fields.
+        DataError: a row without problem or reasoning, or whose completion gives no or several answers.
+    """
+    if style not in ("messages", "prompt_completion", "plain"):
+        raise ConfigError(f"style must be 'messages', 'prompt_completion' or 'plain', got {style!r}")
+    if set(_FIELD.findall(reasoning_template)) != {"reasoning", "answer"}:
+        raise ConfigError(f"a template needs {{reasoning}} and {{answer}}, got {reasoning_template!r}")
+    finished = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            completion = completion_text(row.get("reasoning"), row.get("answer"), reasoning_template)
+            finished.append(_styled(_prompt(row, system_prompt), completion, style))
+        except DataError as error:
+            if not drop_invalid:
+                raise DataError(f"demonstration {row.get('place', number)}: {error}") from error
+    return finished
+
+
+def completion_text(reasoning: Any, answer: Any = None, template: str = DEFAULT_TEMPLATE) -> str:
+    r"""Reasoning followed by its boxed answer, once.
+
+    Args:
+        reasoning: the reasoning; a closing `#### answer` line is dropped, a closing box of the same answer is
+            not repeated.
+        answer: the answer, bare, boxed or at the end of a worked solution; `None` takes the reasoning's own
+            box.
+        template: as `reasoning_template` of `demonstration_rows`.
+
+    Returns:
+        The completion.
+
+    Raises:
+        DataError: no reasoning, no answer, or a completion with several different answers.
+
+    >>> completion_text("3 + 4 = 7.", "7")
+    '3 + 4 = 7.\n\n\\boxed{7}'
+    >>> completion_text(r"So it is \boxed{7}.", 7)
+    'So it is \\boxed{7}.'
+    """
+    text = cell_text(reasoning)
+    if not text:
+        raise DataError("the reasoning is empty")
+    own = last_boxed(text)
+    bare = final_answer(answer) if cell_text(answer) else own
+    if bare is None:
+        raise DataError("there is neither an answer nor a box at the end of the reasoning")
+    text = _HASH_LINE.sub("", text)
+    between = template.split("{reasoning}")[1].partition("\\boxed")[0]
+    if own is not None and _squeezed(own) == _squeezed(bare) and _ends_in_box(text) and not between.strip():
+        template = template.partition("{reasoning}")[0] + "{reasoning}"
+    fields = {"reasoning": text, "answer": bare}
+    completion = _FIELD.sub(lambda match: fields[match.group(1)], template)
+    parsed = parse_completion(completion)
+    if not parsed.finished:
+        raise DataError(f"the completion gives no single answer ({parsed.reason}): ...{completion[-80:]!r}")
+    return completion
+
+
+def _squeezed(answer: str) -> str:
+    return "".join(answer.split())
+
+
+def _ends_in_box(text: str) -> bool:
+    tail = text[text.rfind("\\boxed") :]
+    content = last_boxed(tail)
+    end = tail.find(content) + len(content) if content else 0
+    return bool(content) and bool(_AFTER_BOX.fullmatch(tail[end:].lstrip(" ").removeprefix("}")))
+
+
+def _prompt(row: Mapping[str, Any], system_prompt: str | None) -> Any:
+    if row.get("prompt"):
+        return row["prompt"]
+    problem = cell_text(row.get("problem"))
+    if not problem:
+        raise DataError("the problem is empty")
+    return prompt_messages(problem, system_prompt)
+
+
+def _styled(prompt: Any, completion: str, style: Style) -> dict[str, Any]:
+    if style == "plain":
+        text = prompt if isinstance(prompt, str) else "".join(f"{turn['content']}\n\n" for turn in prompt)
+        return {"prompt": text, "completion": completion}
+    messages = prompt if isinstance(prompt, list) else prompt_messages(prompt, None)
+    answer = [{"role": "assistant", "content": completion}]
+    if style == "messages":
+        return {"messages": [*messages, *answer]}
+    return {"prompt": messages, "completion": answer}
+
+
+def load_demonstrations(
+    source: str | Path,
+    *,
+    split: str | None = None,
+    name: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    style: Style = "messages",
+    system_prompt: str | None = DEFAULT_SYSTEM_PROMPT,
+    reasoning_template: str = DEFAULT_TEMPLATE,
+    limit: int | None = None,
+    seed: int = 0,
+    drop_invalid: bool = False,
+) -> Dataset:
+    """Load demonstrations from a file, a folder or the Hub.
+
+    Args:
+        source: as in `load_problems`, without generators; so are `split`, `name`, `limit` and `seed`.
+        columns: role (`problem`, `reasoning`, `answer`) -> column, where they are not found by themselves;
+            the answer may be missing where the reasoning ends in a box.
+        style: as in `demonstration_rows`; so are `system_prompt`, `reasoning_template` and `drop_invalid`.
+
+    Returns:
+        Training rows, at least one.
+
+    Raises:
+        SourceError: the source does not exist or cannot be reached.
+        ConfigError: an argument that cannot work.
+        DataError: a broken, empty or incomplete file, row or column.
+    """
+    from datasets import Dataset
+
+    table = read_table(source, split=split, name=name)
+    roles = match_columns(table, REASONING_CANDIDATES, columns)
+    require_roles(table, roles, REASONING_CANDIDATES, ("problem", "reasoning"))
+    if limit is not None and limit < len(table.rows):
+        table = table.select(sorted(random.Random(seed).sample(range(len(table.rows)), limit)))
+    rows = demonstration_rows(
+        _picked(table, roles),
+        style=style,
+        system_prompt=system_prompt,
+        reasoning_template=reasoning_template,
+        drop_invalid=drop_invalid,
+    )
+    if not rows:
+        raise DataError(f"no row of {table.name} is a demonstration with exactly one answer")
+    return Dataset.from_list(rows)
+
+
+def _picked(table: Table, roles: Mapping[str, str]) -> Iterable[dict[str, Any]]:
+    for index, raw in enumerate(table.rows):
+        row = {role: raw.get(column) for role, column in roles.items()}
+        if isinstance(row["problem"], list):
+            row["prompt"] = row.pop("problem")
+        yield row | {"place": f"on {table.place(index)}"}

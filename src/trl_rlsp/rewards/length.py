@@ -1,0 +1,161 @@
+"""Exploration rewards: scores of the process, independent of whether the answer is right.
+
+Every class here is a reward function for `trl.GRPOTrainer` in its own right; `RLSPRewards` scales and gates them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.rewards.groups import Member, gather_members, group_keys
+from trl_rlsp.text.completion import completion_text
+from trl_rlsp.text.effective_length import effective_length, units
+
+LengthForm = Literal["bounded", "paper", "relative"]
+
+
+class LengthExploration:
+    r"""Pays for the length of reasoning.
+
+    With `|o|` the effective length of a completion (see `trl_rlsp.text.effective_length`):
+
+    - `form="bounded"`: `|o| / (|o| + C)`, in [0, 1). With alpha > 0.5 a correct completion always outranks a
+      wrong one.
+    - `form="paper"`: `-C / |o|`, with `|o|` at least 1, in [-C, 0) (RLSP, 2502.06773, section 2.2). It is
+      unbounded below: a long wrong completion can outrank a short correct one.
+    - `form="relative"`: the share of the other completions of the group whose `|o|` is smaller, equal ones counting
+      half, in [0, 1]; 0 where `|o|` is 0 and in a group of one. It has no scale to choose and does not flatten: what
+      one more step of reasoning earns is the same at any length. That also means that it never has enough, so it is
+      for `gate="adaptive"`. Groups split over ranks are compared whole.
+
+    The first two have the same shape for long completions: `|o| / (|o| + C) = 1 - C / (|o| + C)`.
+
+    Args:
+        form: which of the three.
+        C: length at which half of the bounded bonus is earned, in units of text (about tokens). The paper's is 1000.
+            With `form="relative"` it is of use to `costs` alone.
+        guarded: count only novel reasoning before exactly one final answer. `False` counts `completion_ids` as the
+            paper does, or units of text where these are not given.
+        ngram: repeated n-grams of this many units do not count.
+
+    Raises:
+        ConfigError: an unknown form, C not positive and finite, or ngram below 2.
+
+    Example:
+        >>> reward = LengthExploration(C=6)
+        >>> reward(completions=["3 times 4 is 12 . \\boxed{12}", "\\boxed{12}"])
+        [0.5, 0.0]
+    """
+
+    __name__ = "length_exploration"
+    measures_length = True
+
+    def __init__(
+        self, form: LengthForm = "bounded", *, C: float = 1000.0, guarded: bool = True, ngram: int = 6
+    ) -> None:
+        if form not in get_args(LengthForm):
+            raise ConfigError(f"form is 'bounded', 'paper' or 'relative', got {form!r}")
+        if not (math.isfinite(C) and C > 0):
+            raise ConfigError(f"C is a length in units of text, positive and finite, got {C!r}")
+        if ngram < 2:
+            raise ConfigError(f"ngram is at least 2, got {ngram!r}; use guarded=False to count repetition")
+        self.form, self.C, self.guarded, self.ngram = form, float(C), guarded, ngram
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the values lie in [0, 1]."""
+        return self.form != "paper"
+
+    def __repr__(self) -> str:
+        return f"LengthExploration({self.form!r}, C={self.C:g}, guarded={self.guarded}, ngram={self.ngram})"
+
+    def __call__(
+        self,
+        prompts: Sequence[Any] | None = None,
+        completions: Sequence[Any] = (),
+        completion_ids: Sequence[Sequence[int]] | None = None,
+        log_metric: Any = None,
+        **kwargs: Any,
+    ) -> list[float]:
+        """Score a batch; with `form="relative"` collective where ranks share the batch.
+
+        Args:
+            prompts: B prompts; text copied from them does not count. Completions of one prompt (and one solution) are
+                a group.
+            completions: B completions, strings or message lists.
+            completion_ids: B lists of token ids, only used with `guarded=False`.
+            log_metric: TRL's logger of scalars, if any; receives `exploration/effective_length`.
+
+        Returns:
+            B finite floats.
+
+        Raises:
+            ConfigError: `form="relative"` without prompts.
+        """
+        lengths = self.lengths(completions, prompts=prompts, completion_ids=completion_ids)
+        if log_metric is not None and lengths:
+            log_metric("exploration/effective_length", sum(lengths) / len(lengths))
+        if self.form == "relative":
+            members = gather_members(group_keys(prompts, kwargs), lengths)
+            return [relative_rank(member) for member in members]
+        return [self.value(length) for length in lengths]
+
+    def lengths(
+        self,
+        completions: Sequence[Any],
+        *,
+        prompts: Sequence[Any] | None = None,
+        completion_ids: Sequence[Sequence[int]] | None = None,
+    ) -> list[int]:
+        """The B lengths `|o|` that are paid for."""
+        if not self.guarded and completion_ids is not None:
+            return [len(ids) for ids in completion_ids]
+        if not self.guarded:
+            return [len(units(completion_text(completion))) for completion in completions]
+        given = prompts if prompts is not None else [None] * len(completions)
+        return [
+            effective_length(completion, prompt=prompt, ngram=self.ngram)
+            for completion, prompt in zip(completions, given, strict=True)
+        ]
+
+    def costs(
+        self, completions: Sequence[Any], *, completion_ids: Sequence[Sequence[int]] | None = None, **kwargs: Any
+    ) -> list[float]:
+        """The B values `L = |all| / (|all| + C)`, in [0, 1), of everything that was written.
+
+        Repetition, text after the answer and whole completions without an answer count here: what effort ignores is
+        no place to hide from the cost. With `guarded=False` it is the bounded reward.
+
+        Example:
+            >>> LengthExploration(C=6).costs(["12 , 12 , 12 , 12"])  # 7 units
+            [0.5384615384615384]
+        """
+        if not self.guarded and completion_ids is not None:
+            lengths = [len(ids) for ids in completion_ids]
+        else:
+            lengths = [len(units(completion_text(completion))) for completion in completions]
+        return [length / (length + self.C) for length in lengths]
+
+    def value(self, length: int) -> float:
+        """The reward of one effective length, in the forms that do not look at the group."""
+        if self.form == "bounded":
+            return length / (length + self.C)
+        return -self.C / max(length, 1)
+
+
+def relative_rank(member: Member[int]) -> float:
+    """Share of a group's other lengths that are smaller than the completion's own, equal ones counting half, in [0, 1].
+
+    Example:
+        >>> from trl_rlsp.rewards.groups import Member
+        >>> [relative_rank(Member([0, 20, 20, 50, 0], place)) for place in range(5)]
+        [0.0, 0.625, 0.625, 1.0, 0.0]
+    """
+    own, group = member.values[member.position], member.values
+    if own == 0 or len(group) == 1:
+        return 0.0
+    smaller, equal = sum(other < own for other in group), group.count(own) - 1
+    return (smaller + equal / 2) / (len(group) - 1)

@@ -1,0 +1,99 @@
+"""Behaviours of many completions as figures: per completion, per 1,000 tokens, and answer changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trl_rlsp.behaviours.changes import candidate_answers, changes_of
+from trl_rlsp.behaviours.counting import count_behaviours
+from trl_rlsp.behaviours.kinds import KINDS
+from trl_rlsp.countdown.search_trace import read_search
+from trl_rlsp.runs.completions import Completion
+from trl_rlsp.text.effective_length import units
+
+Scorer = Callable[[list[Completion]], Sequence[float | None]]
+"""Scores of completions by the outcome verifier."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Figures of some completions.
+
+    Attributes:
+        completions: how many there are.
+        tokens: their mean length, in tokens where the file says, else in units of text.
+        per_completion: mean occurrences of each kind.
+        per_1000_tokens: occurrences of each kind per 1,000 tokens.
+        search: of written-out countdown searches, totals of attempts, repeats, wrong steps and wrong claims; empty
+            where there are none.
+        changes: transitions between answers stated in one completion; `None` if nothing could score them.
+    """
+
+    completions: int
+    tokens: float
+    per_completion: dict[str, float]
+    per_1000_tokens: dict[str, float]
+    search: dict[str, int]
+    changes: dict[str, int] | None
+
+
+def summarise(completions: Sequence[Completion], score: Scorer | None = None) -> Summary:
+    """Figures of one or more completions.
+
+    Args:
+        completions: N completions.
+        score: the outcome verifier; `None` leaves answer changes out.
+    """
+    totals: dict[str, int] = dict.fromkeys(KINDS, 0)
+    for completion in completions:
+        for kind, count in count_behaviours(completion.text).items():
+            totals[kind] += count
+    tokens = sum(len(units(c.text)) if c.tokens is None else c.tokens for c in completions)
+    return Summary(
+        completions=len(completions),
+        tokens=tokens / len(completions),
+        per_completion={kind: total / len(completions) for kind, total in totals.items()},
+        per_1000_tokens={kind: 1000 * total / tokens if tokens else 0.0 for kind, total in totals.items()},
+        search=_search_totals(completions),
+        changes=_change_totals(completions, score) if score is not None else None,
+    )
+
+
+def _search_totals(completions: Sequence[Completion]) -> dict[str, int]:
+    names = ("attempts", "backtracks", "repeats", "wrong_steps", "wrong_claims", "strays")
+    traces = [trace for c in completions if (trace := read_search(c.text)).steps]
+    return {name: sum(getattr(trace, name) for trace in traces) for name in names} if traces else {}
+
+
+def _change_totals(completions: Sequence[Completion], score: Scorer) -> dict[str, int] | None:
+    """Transitions of all completions that say how to score them; every candidate is scored in one batch."""
+    stated = [(c, answers) for c in completions if c.columns and len(answers := candidate_answers(c.text)) > 1]
+    if not any(c.columns for c in completions):
+        return None
+    asked = [
+        Completion(f"\\boxed{{{answer}}}", c.step, None, c.prompt, c.columns)
+        for c, answers in stated
+        for answer in answers
+    ]
+    scores = iter(score(asked) if asked else ())
+    names = ("wrong_to_right", "right_to_wrong", "wrong_to_wrong", "not_scorable")
+    totals: dict[str, int] = dict.fromkeys(names, 0)
+    for _, answers in stated:
+        changes: Any = changes_of(answers, lambda given: [next(scores) for _ in given])
+        for name in names:
+            totals[name] += getattr(changes, name)
+    return totals
+
+
+def shown_steps(steps: Sequence[int]) -> list[int]:
+    """The first, the quarter points and the last of some steps.
+
+    Example:
+        >>> shown_steps([10, 20, 30, 40, 50, 60, 70, 80, 90])
+        [10, 30, 50, 70, 90]
+    """
+    distinct = sorted(set(steps))
+    last = len(distinct) - 1
+    return sorted({distinct[round(last * quarter / 4)] for quarter in range(5)}) if distinct else []

@@ -1,0 +1,1 @@
+"""What a stage's file may say."""

@@ -1,0 +1,343 @@
+"""The fields that a stage's flat YAML file may hold beside those of TRL's own dataclasses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from trl_rlsp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from trl_rlsp.generation import Sampling
+    from trl_rlsp.rewards.batch import Reward
+    from trl_rlsp.rewards.suite import RLSPRewards
+
+
+@dataclass
+class ProblemArguments:
+    """Where the problems come from; see `trl_rlsp.load_problems`.
+
+    Args:
+        dataset: preset, hub id, file, or `reasoning_gym:TASK?param=value`.
+        dataset_split: split of a hub data set.
+        dataset_config: configuration of a hub data set.
+        dataset_columns: role -> column, as a mapping.
+        dataset_limit: at most this many problems.
+        dataset_seed: seed of the draw, and of a generator.
+        unique_problems: keep one row of each problem.
+        exclude: source of problems that must not occur; its split is `exclude_split`.
+        exclude_split: split of `exclude`.
+        system_prompt: the system message; "default" asks for reasoning and a box, "none" is none.
+        prompt_style: "task", or "compact" for generated problems in their shortest form.
+    """
+
+    dataset: str | None = field(
+        default=None, metadata={"help": "preset, hub id, file, or reasoning_gym:TASK?param=value"}
+    )
+    dataset_split: str | None = field(default=None, metadata={"help": "split of a hub data set"})
+    dataset_config: str | None = field(default=None, metadata={"help": "configuration of a hub data set"})
+    dataset_columns: dict | str | None = field(default=None, metadata={"help": "role -> column, as JSON"})
+    dataset_limit: int | None = field(default=None, metadata={"help": "at most this many problems"})
+    dataset_seed: int = field(default=0, metadata={"help": "seed of the draw, and of a generator"})
+    unique_problems: bool = field(default=False, metadata={"help": "keep one row of each problem"})
+    exclude: str | None = field(default=None, metadata={"help": "source of problems that must not occur"})
+    exclude_split: str | None = field(default=None, metadata={"help": "split of `exclude`"})
+    system_prompt: str = field(default="default", metadata={"help": "'default', 'none', or the text"})
+    prompt_style: str = field(default="task", metadata={"help": "'task', or 'compact' for generated problems"})
+
+    def __post_init__(self) -> None:
+        if isinstance(self.dataset_columns, str):
+            try:
+                self.dataset_columns = json.loads(self.dataset_columns)
+            except ValueError as error:
+                raise ConfigError(
+                    f'dataset_columns is a mapping such as \'{{"problem": "question"}}\', got {self.dataset_columns!r}'
+                ) from error
+
+    @property
+    def columns(self) -> dict[str, str] | None:
+        """`dataset_columns` as a mapping."""
+        return self.dataset_columns if isinstance(self.dataset_columns, dict) else None
+
+    def system_message(self) -> str | None:
+        """The system message that `system_prompt` stands for."""
+        from trl_rlsp.problems.data import DEFAULT_SYSTEM_PROMPT
+
+        return {"default": DEFAULT_SYSTEM_PROMPT, "none": None}.get(self.system_prompt, self.system_prompt)
+
+    def required(self) -> str:
+        """The source, or a ConfigError that says how to give one."""
+        if not self.dataset:
+            raise ConfigError("no data: set `dataset` in the YAML file or with --dataset SOURCE")
+        return self.dataset
+
+    def load(self) -> Dataset:
+        """The problems, after whatever is wrong with the source has been reported as `RLSPError`."""
+        from trl_rlsp.problems.data import load_problems
+
+        style: Any = self.prompt_style
+        excluded = None
+        if self.exclude:
+            excluded = load_problems(self.exclude, split=self.exclude_split, prompt_style=style)
+        return load_problems(
+            self.required(),
+            split=self.dataset_split,
+            name=self.dataset_config,
+            columns=self.columns,
+            limit=self.dataset_limit,
+            seed=self.dataset_seed,
+            unique=self.unique_problems,
+            exclude=excluded,
+            system_prompt=self.system_message(),
+            prompt_style=style,
+        )
+
+
+@dataclass
+class DemonstrationArguments(ProblemArguments):
+    """Where the demonstrations come from, and how they are written.
+
+    Args:
+        demonstrations: "file" reads (problem, reasoning, answer) rows from `dataset`; "search" writes depth-first
+            searches for the countdown problems of `dataset`.
+        demonstration_style: "messages" (loss on the assistant's turns), "prompt_completion" (loss on the
+            completion) or "plain" (text without a chat template).
+        demonstration_template: the completion; `{reasoning}` and `{answer}` are replaced.
+        drop_invalid: leave out rows without exactly one answer instead of stopping.
+        search_per_problem: "search" only: demonstrations written for each problem.
+        search_mean_attempts: "search" only: mean budget in attempts.
+        search_longest: "search" only: largest budget in attempts.
+        search_hit_share: "search" only: share of demonstrations redrawn until they end in a hit.
+        search_order: "search" only: order of the branches, "random" or "systematic".
+    """
+
+    demonstrations: str = field(default="file", metadata={"help": "'file' or 'search'"})
+    demonstration_style: str = field(
+        default="messages", metadata={"help": "'messages', 'prompt_completion' or 'plain'"}
+    )
+    demonstration_template: str | None = field(
+        default=None, metadata={"help": "the completion, with {reasoning} and {answer}"}
+    )
+    drop_invalid: bool = field(default=False, metadata={"help": "leave out rows without exactly one answer"})
+    search_per_problem: int = field(default=1, metadata={"help": "demonstrations written for each problem"})
+    search_mean_attempts: float = field(default=8.0, metadata={"help": "mean search budget in attempts"})
+    search_longest: int = field(default=40, metadata={"help": "largest search budget in attempts"})
+    search_hit_share: float = field(default=0.5, metadata={"help": "share redrawn until they end in a hit"})
+    search_order: str = field(default="random", metadata={"help": "order of branches, 'random' or 'systematic'"})
+
+    def load_rows(self, seed: int) -> Dataset:
+        """Training rows for SFT."""
+        from trl_rlsp.problems.demonstrations import DEFAULT_TEMPLATE, load_demonstrations
+
+        style: Any = self.demonstration_style
+        template = self.demonstration_template or DEFAULT_TEMPLATE
+        if self.demonstrations == "search":
+            return self._searches(seed, template)
+        if self.demonstrations != "file":
+            raise ConfigError(f"demonstrations is 'file' or 'search', got {self.demonstrations!r}")
+        return load_demonstrations(
+            self.required(),
+            split=self.dataset_split,
+            name=self.dataset_config,
+            columns=self.columns,
+            style=style,
+            system_prompt=self.system_message(),
+            reasoning_template=template,
+            limit=self.dataset_limit,
+            seed=self.dataset_seed,
+            drop_invalid=self.drop_invalid,
+        )
+
+    def _searches(self, seed: int, template: str) -> Dataset:
+        from datasets import Dataset
+
+        from trl_rlsp.countdown.search import search_demonstrations
+        from trl_rlsp.problems.demonstrations import demonstration_rows
+
+        style: Any = self.demonstration_style
+        order: Any = self.search_order
+        found = search_demonstrations(
+            self.load(),
+            seed=seed,
+            per_problem=self.search_per_problem,
+            mean_attempts=self.search_mean_attempts,
+            longest=self.search_longest,
+            hit_share=self.search_hit_share,
+            order=order,
+        )
+        return Dataset.from_list(demonstration_rows(found, style=style, reasoning_template=template))
+
+
+@dataclass
+class RewardArguments:
+    """The RLSP reward; see `trl_rlsp.RLSPRewards` and docs/rewards.md.
+
+    Args:
+        alpha: weight of the outcome, at the start if it moves.
+        alpha_schedule: "constant", "linear", "cosine" or "solve_rate".
+        alpha_end: weight of the outcome at the end, or at solve rate 1.
+        exploration: of "length", "calculation", "diversity", "behaviour", "judge", with commas; or "none".
+        length_form: "bounded", "relative" or "paper".
+        length_c: length at which half of the bounded bonus is earned, in units of text.
+        length_ngram: repeated n-grams of this many units do not count.
+        calculation_k: calculations that hold at which half of the calculation bonus is earned.
+        diversity_k: calculations at which half of the diversity bonus is earned.
+        behaviour_cap: occurrences of each behaviour that count.
+        judge_model: name of the judge at its server; needed by "judge".
+        judge_base_url: address of an OpenAI-compatible server; default as the `openai` client's.
+        judge_cache: folder or file that keeps grades.
+        gate: completions that exploration pays: "none" (all), "correct", "incorrect", or "adaptive" (by failure rate).
+        brevity: weight of the cost of length where a group succeeds, under gate "adaptive", 0 to 1.
+        verifier_time_limit: seconds for one answer.
+        verifier_workers: processes that check answers, on each rank; among several, at most its share of the cores.
+        log_behaviours: log `behaviour/...`, occurrences of each search behaviour per 1,000 tokens.
+    """
+
+    alpha: float = field(default=0.8, metadata={"help": "weight of the outcome, above 0, at most 1"})
+    alpha_schedule: str = field(default="constant", metadata={"help": "constant, linear, cosine or solve_rate"})
+    alpha_end: float | None = field(default=None, metadata={"help": "alpha at the end, or at solve rate 1"})
+    exploration: str = field(
+        default="length",
+        metadata={"help": "of length, calculation, diversity, behaviour, judge, with commas; or 'none'"},
+    )
+    length_form: str = field(default="bounded", metadata={"help": "'bounded', 'relative' or 'paper'"})
+    length_c: float = field(default=1000.0, metadata={"help": "length that earns half of the bounded bonus"})
+    length_ngram: int = field(default=6, metadata={"help": "repeated n-grams of this length do not count"})
+    calculation_k: float = field(default=8.0, metadata={"help": "calculations that earn half of their bonus"})
+    diversity_k: float = field(default=8.0, metadata={"help": "calculations that earn half of the diversity bonus"})
+    behaviour_cap: int = field(default=4, metadata={"help": "occurrences of each behaviour that count"})
+    judge_model: str | None = field(default=None, metadata={"help": "name of the judge at its server"})
+    judge_base_url: str | None = field(default=None, metadata={"help": "address of an OpenAI-compatible server"})
+    judge_cache: str | None = field(default=None, metadata={"help": "where grades are kept"})
+    gate: str = field(default="none", metadata={"help": "'none', 'correct', 'incorrect' or 'adaptive'"})
+    brevity: float = field(default=0.25, metadata={"help": "weight of the cost of length, gate 'adaptive' only"})
+    verifier_time_limit: float = field(default=2.0, metadata={"help": "seconds for one answer"})
+    verifier_workers: int = field(default=2, metadata={"help": "processes that check answers"})
+    log_behaviours: bool = field(default=True, metadata={"help": "log behaviours per 1,000 tokens"})
+
+    def build(self) -> RLSPRewards:
+        """The reward suite.
+
+        Raises:
+            ConfigError: a value that cannot work.
+        """
+        from trl_rlsp.behaviours import BehaviourMetrics
+        from trl_rlsp.rewards.alpha_schedule import AlphaSchedule
+        from trl_rlsp.rewards.outcome import OutcomeVerifier
+        from trl_rlsp.rewards.suite import RLSPRewards
+
+        shape: Any = self.alpha_schedule
+        gate: Any = self.gate
+        parts = [self._part(name) for name in self.exploration_names()]
+        alpha = AlphaSchedule(shape, self.alpha, self.alpha_end)
+        watch = [BehaviourMetrics()] if self.log_behaviours else []
+        verifier = OutcomeVerifier(time_limit=self.verifier_time_limit, workers=self.verifier_workers, watch=watch)
+        return RLSPRewards(verifier, parts, alpha=alpha, gate=gate, brevity=self.brevity)
+
+    def exploration_names(self) -> list[str]:
+        """`exploration` as a list; empty for "none".
+
+        Raises:
+            ConfigError: an unknown name, or one beside "none".
+        """
+        names = [name.strip() for name in self.exploration.split(",")]
+        if names == ["none"]:
+            return []
+        known = ("length", "calculation", "diversity", "behaviour", "judge")
+        if not set(names) <= set(known):
+            raise ConfigError(
+                f"exploration is 'none', or of {', '.join(known)} with commas between, got {self.exploration!r}"
+            )
+        return names
+
+    def _part(self, name: str) -> Reward:
+        if name == "length":
+            from trl_rlsp.rewards.length import LengthExploration
+
+            form: Any = self.length_form
+            return LengthExploration(form, C=self.length_c, ngram=self.length_ngram)
+        if name == "calculation":
+            from trl_rlsp.rewards.calculation import CalculationExploration
+
+            return CalculationExploration(K=self.calculation_k)
+        if name == "diversity":
+            from trl_rlsp.rewards.diversity import DiversityExploration
+
+            return DiversityExploration(K=self.diversity_k)
+        if name == "behaviour":
+            from trl_rlsp.rewards.behaviour import BehaviourExploration
+
+            return BehaviourExploration(cap=self.behaviour_cap)
+        return self._judge()
+
+    def _judge(self) -> Reward:
+        from trl_rlsp.rewards.judge.reward import JudgeExploration
+
+        if not self.judge_model:
+            raise ConfigError(
+                "exploration 'judge' needs a model to ask, got none; set judge_model (and judge_base_url)"
+            )
+        return JudgeExploration(self.judge_model, base_url=self.judge_base_url, cache=self.judge_cache)
+
+
+@dataclass
+class EvaluationArguments(ProblemArguments):
+    """What to evaluate and how to sample; the paper's settings by default (2502.06773, section 3).
+
+    Args:
+        preset: problems and settings of a benchmark (`math-500`, `aime-2024`); what is given beside it wins.
+        model_name_or_path: hub id or folder of a model or an adapter; the server's name for it with `server`.
+        output_dir: folder for the samples and metrics.json; samples already there are not drawn again.
+        rescore: folder of an evaluation whose samples are scored again; no model is loaded.
+        engine: "transformers", "vllm" or "server".
+        server_url: address of an OpenAI-compatible server, such as http://localhost:8000/v1.
+        dtype: type of the weights.
+        num_samples: completions a problem.
+        temperature: 0 is greedy.
+        top_p: nucleus mass.
+        max_new_tokens: longest completion in tokens.
+        batch_size: sequences decoded at once.
+        seed: seed of the sampling.
+        ks: values of k for pass@k and maj@k; default powers of two up to `num_samples`.
+        save_parquet: write samples.parquet beside samples.jsonl.
+        verifier_time_limit: seconds for one answer.
+        verifier_workers: processes that check answers, on each rank; among several, at most its share of the cores.
+    """
+
+    preset: str | None = field(default=None, metadata={"help": "'math-500' or 'aime-2024', as in the paper"})
+    model_name_or_path: str | None = field(default=None, metadata={"help": "hub id or folder of a model"})
+    output_dir: str | None = field(default=None, metadata={"help": "folder for metrics.json and samples.jsonl"})
+    rescore: str | None = field(default=None, metadata={"help": "folder whose samples are scored again"})
+    engine: str = field(default="transformers", metadata={"help": "'transformers', 'vllm' or 'server'"})
+    server_url: str | None = field(default=None, metadata={"help": "address of an OpenAI-compatible server"})
+    dtype: str = field(default="auto", metadata={"help": "type of the weights: auto, bfloat16, float32, ..."})
+    num_samples: int = field(default=1, metadata={"help": "completions a problem"})
+    temperature: float = field(default=0.7, metadata={"help": "0 is greedy"})
+    top_p: float = field(default=1.0, metadata={"help": "nucleus mass"})
+    max_new_tokens: int = field(default=8192, metadata={"help": "longest completion in tokens"})
+    batch_size: int = field(default=64, metadata={"help": "sequences decoded at once"})
+    seed: int = field(default=0, metadata={"help": "seed of the sampling"})
+    ks: list[int] | None = field(default=None, metadata={"help": "values of k for pass@k and maj@k"})
+    save_parquet: bool = field(default=False, metadata={"help": "write samples.parquet beside samples.jsonl"})
+    verifier_time_limit: float = field(default=2.0, metadata={"help": "seconds for one answer"})
+    verifier_workers: int = field(default=2, metadata={"help": "processes that check answers"})
+
+    def sampling(self) -> Sampling:
+        """How completions are drawn.
+
+        Raises:
+            ConfigError: a value out of its range.
+        """
+        from trl_rlsp.generation import Sampling
+
+        return Sampling(
+            n=self.num_samples,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            max_new_tokens=self.max_new_tokens,
+            batch_size=self.batch_size,
+            seed=self.seed,
+        )

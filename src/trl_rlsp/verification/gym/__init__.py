@@ -1,0 +1,1 @@
+"""Does a generated task accept an answer."""

@@ -1,0 +1,71 @@
+"""The gold answer of a row, however the data set gives it: bare, boxed, in dollars, a number, a whole solution."""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+from functools import lru_cache
+from numbers import Integral, Real
+
+from trl_rlsp.text.boxes import find_boxes
+from trl_rlsp.text.completion import parse_completion
+from trl_rlsp.verification.math.normalize import normalise
+
+FLOAT_TOLERANCE = 1e-9
+"""Relative tolerance where the gold answer itself is a float: its last digits are not the data set's."""
+_LONG = 300  # characters; a longer gold is prose with an answer somewhere in it
+
+
+def gold_text(gold: object) -> str | None:
+    """The gold answer as LaTeX text, `None` if there is nothing to compare with.
+
+    >>> gold_text("$\\\\boxed{7}$"), gold_text(4.0), gold_text("#### 1,200"), gold_text(float("nan"))
+    ('7', '4', '1,200', None)
+    """
+    if isinstance(gold, str):
+        return _from_text(gold)
+    if gold is None or isinstance(gold, bool):
+        return None
+    if isinstance(gold, Integral):
+        return str(int(gold))
+    if isinstance(gold, Real):
+        return _from_float(float(gold))
+    if isinstance(gold, list | tuple):
+        parts = [gold_text(part) for part in gold]
+        return ", ".join(part for part in parts if part) if parts and all(parts) else None
+    return None
+
+
+def gold_tolerance(gold: object) -> float:
+    """`FLOAT_TOLERANCE` for a float, 0 for everything else."""
+    return FLOAT_TOLERANCE if isinstance(gold, Real) and not isinstance(gold, Integral) else 0.0
+
+
+def _from_float(value: float) -> str | None:
+    if not math.isfinite(value):
+        return None
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else format(Decimal(repr(value)), "f")
+
+
+@lru_cache(maxsize=8192)
+def _from_text(gold: str) -> str | None:
+    boxes, _ = find_boxes(gold)
+    if boxes:
+        text = ", ".join(dict.fromkeys(box.answer for box in boxes))
+    elif len(gold) > _LONG or "####" in gold:
+        text = parse_completion(gold, delimiter=None).answer or gold
+    else:
+        text = gold
+    text = text.strip()
+    return text if text and normalise(text) and _balanced(text) else None
+
+
+def _balanced(text: str) -> bool:
+    """Braces match: a gold cut off in the middle is compared with nothing."""
+    depth = 0
+    for piece in re.findall(r"\\.|[{}]", text, re.DOTALL):
+        depth += (piece == "{") - (piece == "}")
+        if depth < 0:
+            return False
+    return depth == 0

@@ -1,0 +1,169 @@
+"""Verdicts on mathematical answers: normalised string, exact rational number, then symbolic in a worker process.
+
+Nothing symbolic happens in this process. What each rule decides is listed, with examples, in `docs/verifier.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.text.completion import Completion, parse_completion
+from trl_rlsp.verification.math.equivalence import QuickLeaves, TextLeaves, Undecided, same_answer
+from trl_rlsp.verification.math.gold import gold_text, gold_tolerance
+from trl_rlsp.verification.math.normalize import normalise, too_complex
+from trl_rlsp.verification.math.restated import restates
+from trl_rlsp.verification.math.structure import shape_of
+from trl_rlsp.verification.verdict import Verdict
+from trl_rlsp.verification.workers.pool import Reply, WorkerPool
+
+HANDLER = "trl_rlsp.verification.math.sympy_worker:compare"
+
+MATCH = Verdict(1.0, "match")
+MISMATCH = Verdict(0.0, "mismatch")
+NO_ANSWER = Verdict(0.0, "no_answer")
+SEVERAL_ANSWERS = Verdict(0.0, "several_answers")
+TIMEOUT = Verdict(0.0, "timeout")
+WORKER_CRASH = Verdict(0.0, "worker_crash")
+GOLD_UNPARSEABLE = Verdict(None, "gold_unparseable")
+SCORER_ERROR = Verdict(None, "scorer_error")
+
+
+@dataclass(frozen=True)
+class MathRules:
+    """Where reasonable people differ.
+
+    Attributes:
+        float_tolerance: relative tolerance between numbers; 0 compares exactly, so that 0.33 is not 1/3 and 3.14159
+            is not pi. A gold answer given as a Python float always has at least 1e-9.
+        evaluated: an answer must not contain an operator that gold does not have (`\\sum`, `\\int`, `\\gcd`,
+            `\\binom`, `!`, ...), and where gold is a rational number it must be a number or plain arithmetic.
+        refuse_restated: an answer that only restates an expression of the prompt counts as wrong, unless it is
+            the gold string.
+    """
+
+    float_tolerance: float = 0.0
+    evaluated: bool = True
+    refuse_restated: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.float_tolerance < 1:
+            raise ConfigError(f"float_tolerance is relative, 0 <= tolerance < 1; got {self.float_tolerance}")
+
+
+@dataclass(frozen=True)
+class MathItem:
+    """One answer to check.
+
+    Attributes:
+        gold: the row's answer, in any form.
+        completion: what the model wrote.
+        prompt: the user's text, `""` if unknown.
+    """
+
+    gold: object
+    completion: Completion | None
+    prompt: str = ""
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """What the verdict depends on: equal pairs are checked once."""
+
+    gold: str
+    answer: str
+    prompt: str
+    tolerance: float
+
+
+def verify_math(
+    items: Sequence[MathItem],
+    pool: WorkerPool,
+    *,
+    rules: MathRules | None = None,
+    delimiter: str | None = "</think>",
+    limit: float = 2.0,
+    deadline: float | None = None,
+) -> list[Verdict]:
+    """Check final answers against gold answers.
+
+    Args:
+        items: what to check.
+        pool: runs `HANDLER`; used only for pairs that text and rational numbers do not settle.
+        rules: documented choices.
+        delimiter: closes the reasoning, see `parse_completion`.
+        limit: wall-clock seconds for one symbolic comparison.
+        deadline: wall-clock seconds for all of them together.
+
+    Returns:
+        One verdict per item; `scorer_error` (score `None`) for items whose turn never came.
+    """
+    rules = rules or MathRules()
+    found = [_pair_or_verdict(item, rules, delimiter) for item in items]
+    decided: dict[_Pair, Verdict] = {}
+    for pair in {p for p in found if isinstance(p, _Pair)}:
+        verdict = _quick_verdict(pair, rules)
+        if verdict is not None:
+            decided[pair] = verdict
+    open_pairs = list(dict.fromkeys(p for p in found if isinstance(p, _Pair) and p not in decided))
+    requests = [_request(pair, rules) for pair in open_pairs]
+    replies = pool.run(requests, limit=limit, deadline=deadline)
+    decided |= {pair: _from_reply(pair, reply, rules) for pair, reply in zip(open_pairs, replies, strict=True)}
+    return [decided[p] if isinstance(p, _Pair) else p for p in found]
+
+
+def _pair_or_verdict(item: MathItem, rules: MathRules, delimiter: str | None) -> _Pair | Verdict:
+    gold = gold_text(item.gold)
+    if gold is None:
+        return GOLD_UNPARSEABLE
+    parsed = parse_completion(item.completion, delimiter=delimiter, allow_list=is_list(gold))
+    if parsed.answer is None:
+        return SEVERAL_ANSWERS if parsed.reason == "several_answers" else NO_ANSWER
+    prompt = item.prompt if rules.refuse_restated else ""
+    return _Pair(gold, parsed.answer, prompt, max(rules.float_tolerance, gold_tolerance(item.gold)))
+
+
+def is_list(gold: str) -> bool:
+    """Whether a gold answer is a list or a set, so that it may be given in several boxes.
+
+    >>> is_list("1, 2"), is_list("(1, 2)"), is_list("7")
+    (True, False, False)
+    """
+    return not too_complex(gold) and shape_of(gold).kind in ("list", "set")
+
+
+def _quick_verdict(pair: _Pair, rules: MathRules) -> Verdict | None:
+    """The verdict, if text and rational numbers settle it."""
+    if pair.gold == pair.answer or normalise(pair.gold) == normalise(pair.answer):
+        return MATCH
+    if too_complex(pair.answer) or too_complex(pair.gold):
+        return MISMATCH
+    leaves = QuickLeaves(pair.tolerance, rules.evaluated)
+    try:
+        same = same_answer(pair.gold, pair.answer, leaves, evaluated=rules.evaluated)
+    except Undecided:
+        return None
+    return _unless_restated(pair) if same else MISMATCH
+
+
+def _unless_restated(pair: _Pair) -> Verdict:
+    if not pair.prompt or same_answer(pair.gold, pair.answer, TextLeaves()) or not restates(pair.prompt, pair.answer):
+        return MATCH
+    return MISMATCH
+
+
+def _request(pair: _Pair, rules: MathRules) -> dict[str, object]:
+    return {"gold": pair.gold, "answer": pair.answer, "tolerance": pair.tolerance, "evaluated": rules.evaluated}
+
+
+def _from_reply(pair: _Pair, reply: Reply, rules: MathRules) -> Verdict:
+    if reply.outcome == "value":
+        if reply.value == "match":
+            return _unless_restated(pair)
+        return GOLD_UNPARSEABLE if reply.value == "gold_unparseable" else MISMATCH
+    if reply.outcome == "timeout":
+        return TIMEOUT
+    if reply.outcome == "crash":
+        return WORKER_CRASH
+    return MISMATCH if reply.outcome == "error" else SCORER_ERROR

@@ -1,0 +1,177 @@
+"""One batch of a worker pool: hands items to workers, keeps the limits, collects the replies."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import selectors
+import socket
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from trl_rlsp.errors import ConfigError, WorkerError
+from trl_rlsp.verification.workers.nursery import MAX_LINE
+
+Outcome = Literal["value", "timeout", "crash", "error", "not_run"]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What became of one item.
+
+    Attributes:
+        outcome: `value` the handler returned; `timeout` it ran past the limit; `crash` its process died or ran out
+            of memory or stack; `error` it raised; `not_run` the batch's deadline came before its turn or cut it short.
+        value: what the handler returned, or the text of its error.
+    """
+
+    outcome: Outcome
+    value: Any = None
+
+
+@dataclass(eq=False)
+class Worker:
+    """A worker process and the item it has."""
+
+    pid: int
+    channel: socket.socket
+    buffer: bytearray = field(default_factory=bytearray)
+    item: int = -1  # index in the batch
+    expires: float = 0.0
+    nonce: str = ""  # of the request: what an earlier item left in the channel is not a reply to it
+
+
+class Workers(Protocol):
+    """What a batch needs of its pool."""
+
+    workers: int
+
+    def take(self) -> Worker:
+        """An idle worker."""
+
+    def give(self, worker: Worker) -> None:
+        """Take back a healthy worker."""
+
+    def kill(self, worker: Worker) -> None:
+        """End a worker at once."""
+
+    def check(self) -> None:
+        """Raise `NurseryGone` if no worker can be alive."""
+
+
+class NurseryGone(WorkerError):
+    """The process that forks workers has ended."""
+
+
+class Batch:
+    """The state of one `WorkerPool.run`; after `NurseryGone` it may be run again for what is left."""
+
+    def __init__(self, pool: Workers, items: Sequence[Any], limit: float, ends: float) -> None:
+        self.pool = pool
+        self.items = items
+        self.limit = limit
+        self.ends = ends
+        self.replies: list[Reply] = [Reply("not_run")] * len(items)
+        self.waiting = deque(range(len(items)))
+        self.busy: set[Worker] = set()
+        self.died: set[int] = set()  # items whose worker died once
+
+    def run(self) -> list[Reply]:
+        """Replies to all items, in order."""
+        self.selector = selectors.DefaultSelector()
+        try:
+            while (self.waiting or self.busy) and time.monotonic() < self.ends:
+                while self.waiting and len(self.busy) < self.pool.workers:
+                    self._assign(self.pool.take(), self.waiting.popleft())
+                self._collect()
+            for worker in list(self.busy):  # cut short by the batch, not by its own limit
+                self._finish(worker, Reply("not_run"), healthy=False)
+        finally:
+            for worker in self.busy:  # an interrupt, or the nursery's end
+                self.waiting.append(worker.item)
+                with contextlib.suppress(NurseryGone):
+                    self.pool.kill(worker)
+            self.busy.clear()
+            self.selector.close()
+        return self.replies
+
+    def _assign(self, worker: Worker, index: int) -> None:
+        worker.item = index
+        worker.expires = time.monotonic() + self.limit
+        worker.channel.settimeout(self.limit)
+        self.busy.add(worker)
+        self.selector.register(worker.channel, selectors.EVENT_READ, worker)
+        worker.nonce = secrets.token_hex(8)
+        line = json.dumps({"nonce": worker.nonce, "item": self.items[index]}).encode() + b"\n"
+        try:
+            if len(line) >= MAX_LINE:
+                raise ConfigError(f"an item of {len(line)} bytes is over the limit of {MAX_LINE} bytes")
+            worker.channel.sendall(line)
+        except OSError:  # the worker died while idle (killed from outside): the item gets another one
+            self.waiting.append(index)
+            self._finish(worker, Reply("not_run"), healthy=False)
+
+    def _collect(self) -> None:
+        """Wait for the next reply or the next limit, whichever comes first."""
+        if not self.busy:
+            return
+        next_limit = min(self.ends, *(worker.expires for worker in self.busy))
+        for key, _ in self.selector.select(max(0.0, next_limit - time.monotonic())):
+            self._read(key.data)
+        now = time.monotonic()
+        for worker in [w for w in self.busy if w.expires <= now]:
+            self._finish(worker, Reply("timeout"), healthy=False)
+
+    def _read(self, worker: Worker) -> None:
+        try:
+            data = worker.channel.recv(1 << 16)
+        except OSError:
+            data = b""
+        worker.buffer += data
+        if not data:
+            self._retry_once(worker)
+        elif len(worker.buffer) > MAX_LINE:
+            self._finish(worker, Reply("crash"), healthy=False)
+        elif worker.buffer.endswith(b"\n"):
+            message = _decode(bytes(worker.buffer))
+            worker.buffer.clear()
+            if message.get("nonce") == worker.nonce:
+                self._finish(worker, _reply(message), healthy="value" in message)
+            else:
+                self._retry_once(worker)
+
+    def _retry_once(self, worker: Worker) -> None:
+        """A worker died, or spoke out of turn: this item's doing only if it happens again."""
+        self.pool.check()
+        if worker.item not in self.died:
+            self.died.add(worker.item)
+            self.waiting.append(worker.item)
+        self._finish(worker, Reply("crash"), healthy=False)
+
+    def _finish(self, worker: Worker, reply: Reply, *, healthy: bool) -> None:
+        self.replies[worker.item] = reply
+        self.busy.discard(worker)
+        self.selector.unregister(worker.channel)
+        if healthy:
+            self.pool.give(worker)
+        else:
+            self.pool.kill(worker)
+
+
+def _decode(line: bytes) -> dict[str, Any]:
+    """What a worker wrote; empty if it is not one well-formed message."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def _reply(message: dict[str, Any]) -> Reply:
+    if "value" in message:
+        return Reply("value", message["value"])
+    return Reply("error", message["error"]) if "error" in message else Reply("crash")

@@ -1,0 +1,63 @@
+"""Rows kept on disk."""
+
+from __future__ import annotations
+
+import pytest
+
+from trl_rlsp.problems import disk_cache as cache
+from trl_rlsp.problems.disk_cache import cache_folder, cached_rows
+
+ROWS = [{"a": 1, "b": ["ü", None]}]
+
+
+class Maker:
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self):
+        self.calls += 1
+        return ROWS
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRL_RLSP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "WORTH_STORING_S", 0.0)
+    return tmp_path / "cache"
+
+
+def test_made_once_per_key():
+    make = Maker()
+    assert [cached_rows({"seed": 1}, make), cached_rows({"seed": 1}, make)] == [ROWS, ROWS]
+    assert make.calls == 1
+    cached_rows({"seed": 2}, make)
+    assert make.calls == 2
+
+
+def test_quick_rows_are_not_stored(folder, monkeypatch):
+    monkeypatch.setattr(cache, "WORTH_STORING_S", 60.0)
+    assert cached_rows({"seed": 1}, Maker()) == ROWS
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b'{"key": {"seed": 9}, "rows": []}'])
+def test_an_unreadable_or_foreign_entry_is_made_anew(folder, content):
+    make = Maker()
+    cached_rows({"seed": 1}, make)
+    (entry,) = folder.iterdir()
+    entry.write_bytes(content)
+    assert cached_rows({"seed": 1}, make) == ROWS
+    assert make.calls == 2
+    assert cached_rows({"seed": 1}, make) == ROWS
+    assert make.calls == 2
+
+
+def test_a_folder_that_cannot_be_written_costs_only_time(folder):
+    folder.write_text("a file in the way")
+    assert cached_rows({"seed": 1}, Maker()) == ROWS
+
+
+def test_folder_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.delenv("TRL_RLSP_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "trl_rlsp"

@@ -1,0 +1,79 @@
+"""The reward's fields in a stage file, and the suite that they build."""
+
+from __future__ import annotations
+
+import pytest
+
+from trl_rlsp import AlphaSchedule
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.stages.arguments import RewardArguments
+
+
+def test_defaults():
+    suite = RewardArguments().build()
+    assert (suite.schedule, suite.gate, suite.brevity) == (AlphaSchedule("constant", 0.8), "none", 0.25)
+    assert [part.__name__ for part in suite] == ["outcome_verifier", "length_exploration"]
+
+
+def test_every_field_arrives():
+    suite = RewardArguments(
+        alpha=0.6,
+        alpha_schedule="cosine",
+        alpha_end=0.9,
+        exploration="length, diversity,behaviour,calculation",
+        length_c=60,
+        length_ngram=8,
+        calculation_k=5,
+        diversity_k=3,
+        behaviour_cap=2,
+        gate="adaptive",
+        brevity=0.5,
+    ).build()
+    assert suite.schedule == AlphaSchedule("cosine", 0.6, 0.9)
+    assert (suite.gate, suite.brevity) == ("adaptive", 0.5)
+    length, diversity, behaviour, calculation = suite.exploration
+    assert (length.C, length.ngram, diversity.K, behaviour.cap, calculation.K) == (60, 8, 3, 2, 5)
+
+
+def test_judge(tmp_path):
+    pytest.importorskip("openai")
+    arguments = RewardArguments(
+        exploration="judge",
+        judge_model="a-model",
+        judge_base_url="http://localhost:1/v1",
+        judge_cache=str(tmp_path / "grades"),
+    )
+    (judge,) = arguments.build().exploration
+    assert judge.__name__ == "judge_exploration"
+    assert "a-model" in repr(judge)
+
+
+def test_none():
+    assert RewardArguments(exploration="none").build().exploration == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"exploration": "curiosity"}, "exploration is 'none', or of length, calculation, .* got 'curiosity'"),
+        ({"exploration": "length,none"}, "got 'length,none'"),
+        ({"exploration": "length,length"}, "two rewards are called 'length_exploration'"),
+        ({"exploration": "judge"}, "exploration 'judge' needs a model to ask, got none; set judge_model"),
+        ({"alpha_schedule": "linear"}, "other schedules a start and an end, got 'linear' with end=None"),
+        ({"gate": "adaptive", "length_form": "paper"}, "gate='adaptive' needs exploration in"),
+    ],
+)
+def test_refused(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        RewardArguments(**fields).build()
+
+
+def test_behaviours_are_logged_unless_switched_off():
+    text = r"Let me check: 3 * 4 = 12. \boxed{12}"
+    for fields, expected in (({}, True), ({"log_behaviours": False}, False)):
+        logged: dict[str, float] = {}
+        suite = RewardArguments(**fields).build()
+        suite.verifier(completions=[text], solution=["12"], completion_ids=[[0] * 20], log_metric=logged.__setitem__)
+        suite.close()
+        assert ("behaviour/verification" in logged) is expected
+        assert logged.get("behaviour/verification", 50.0) == 50.0  # 1 in 20 tokens
