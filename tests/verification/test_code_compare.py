@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trl_rlsp.text.program import extract_code
+from trl_rlsp.text.completion import read
 from trl_rlsp.verification.code.call_harness import to_json
 from trl_rlsp.verification.code.compare import as_set, json_value, same_output, same_value
 
@@ -115,11 +115,11 @@ COMPLETIONS = [
 
 @pytest.mark.parametrize(("text", "program"), COMPLETIONS)
 def test_the_program_of_a_completion(text: str | None, program: str | None) -> None:
-    assert extract_code(text) == program
+    assert read(text, "code").answer == program
 
 
 @pytest.mark.parametrize("text", ["```" * 10**6, "``` " + " " * 10**6 + "x", "```\n" * 10**6, " " * 10**6 + "`"])
 def test_extraction_takes_no_time_on_hostile_text(text: str) -> None:
     start = time.monotonic()
-    extract_code(text)
+    read(text, "code")
     assert time.monotonic() - start < 5.0

@@ -11,8 +11,7 @@ from itertools import combinations
 from typing import Any
 
 from trl_rlsp.rewards.outcome import OutcomeVerifier
-from trl_rlsp.text.completion import parse_completion
-from trl_rlsp.text.program import extract_code
+from trl_rlsp.text.completion import parse_completion, read
 from trl_rlsp.verification.math.gold import gold_text
 from trl_rlsp.verification.math.normalize import normalise
 from trl_rlsp.verification.math.verifier import is_list
@@ -38,7 +37,7 @@ def final_answer(row: Mapping[str, Any], text: str, delimiter: str | None = "</t
     ('1000', None)
     """
     if row.get("tests") is not None:
-        program = extract_code(text)
+        program = read(text, "code", end_of_thinking=delimiter).answer
         return None if program is None else "\n".join(line.rstrip() for line in program.strip().splitlines())
     gold = gold_text(row.get("solution")) if row.get("task") is None else None
     answer = parse_completion(text, delimiter=delimiter, allow_list=gold is not None and is_list(gold)).answer

@@ -23,9 +23,13 @@ from typing import Any, Literal
 
 from trl_rlsp.text.boxes import Region, find_boxes, find_tags
 from trl_rlsp.text.phrases import find_phrases, retracted
+from trl_rlsp.text.program import last_program
 
 Completion = str | Sequence[Mapping[str, Any]] | Mapping[str, Any]
 """What TRL hands to a reward: a string, or the messages the model wrote."""
+
+Kind = Literal["math", "code", "gym"]
+"""What the answer of a row is: a mathematical value, a program, or the answer to a generated task."""
 
 MAX_REGIONS = 64
 """More answer regions than this are several answers; they are not compared one by one."""
@@ -35,7 +39,7 @@ _SPACING = re.compile(r"\\[,;:! ]|\\q?quad\b|\\displaystyle\b|\\left\b|\\right\b
 
 
 @dataclass(frozen=True)
-class ParsedCompletion:
+class Reading:
     """A completion split into reasoning and final answer.
 
     Attributes:
@@ -68,9 +72,60 @@ def completion_text(completion: Completion | None) -> str:
     return _message_texts(completion)[1]
 
 
+def kinds_of(columns: Mapping[str, Any], count: int) -> list[Kind]:
+    """The kind of each of `count` rows: the first of `tests`, `task`, `solution` that a row has decides.
+
+    Args:
+        columns: the data set's columns as TRL passes them to a reward; others are ignored.
+        count: number of rows.
+
+    >>> kinds_of({"tests": [None, "[]"], "solution": ["1", None]}, 2)
+    ['math', 'code']
+    """
+    tests, tasks = (columns.get(name) or [None] * count for name in ("tests", "task"))
+    return ["code" if t is not None else "gym" if g is not None else "math" for t, g in zip(tests, tasks, strict=True)]
+
+
+def read(
+    completion: Completion | None,
+    kind: Kind = "math",
+    *,
+    end_of_thinking: str | None = "</think>",
+    thinking_required: bool = False,
+    allow_list: bool = False,
+) -> Reading:
+    """Read a completion: where its reasoning ends and what its final answer is.
+
+    Args:
+        completion: a string, a message, or a list of messages.
+        kind: what an answer is for the completion's row.
+        end_of_thinking: closes the reasoning; only text after its last occurrence is searched for the answer. A block
+            opened (`<think>` for `</think>`) and never closed is unfinished. `None`: the whole message is searched.
+        thinking_required: the prompt ends in an open thinking block, so a completion without `end_of_thinking` is
+            unfinished.
+        allow_list: join several different boxes to one comma-separated answer, for problems whose answer is a list.
+
+    >>> read(r"<think>3 + 4</think> So $x = \\boxed{7}$.").answer
+    '7'
+    >>> read("Add them:\\n```python\\nprint(3 + 4)\\n```", "code").answer
+    'print(3 + 4)\\n'
+    """
+    earlier, text = ("", completion) if isinstance(completion, str) else _message_texts(completion)
+    whole = f"{earlier}\n{text}" if earlier else text
+    if thinking_required and end_of_thinking and end_of_thinking not in whole:
+        return Reading(text, whole, None, "unfinished")
+    if kind != "code":
+        return _parse(earlier, text, end_of_thinking, allow_list)
+    start, open_block = _answer_region_start(text, end_of_thinking)
+    if open_block:
+        return Reading(text, whole, None, "unfinished")
+    at, program = last_program(text, start)
+    return Reading(text, whole[: len(whole) - len(text) + at], program, None if program else "no_answer")
+
+
 def parse_completion(
     completion: Completion | None, *, delimiter: str | None = "</think>", allow_list: bool = False
-) -> ParsedCompletion:
+) -> Reading:
     """Split a completion into reasoning and final answer.
 
     Args:
@@ -119,21 +174,21 @@ def _content_text(content: object) -> str:
 
 
 @lru_cache(maxsize=2048)
-def _parse(earlier: str, text: str, delimiter: str | None, allow_list: bool) -> ParsedCompletion:
+def _parse(earlier: str, text: str, delimiter: str | None, allow_list: bool) -> Reading:
     start, open_block = _answer_region_start(text, delimiter)
     whole = f"{earlier}\n{text}" if earlier else text
     if open_block:
-        return ParsedCompletion(text, whole, None, "unfinished")
+        return Reading(text, whole, None, "unfinished")
     regions, cut_off = _regions(text, start)
     if not regions:
-        return ParsedCompletion(text, whole, None, "unfinished" if cut_off else "no_answer")
+        return Reading(text, whole, None, "unfinished" if cut_off else "no_answer")
     reasoning = whole[: len(whole) - len(text) + min(region.start for region in regions)]
     if cut_off:
-        return ParsedCompletion(text, reasoning, None, "unfinished")
+        return Reading(text, reasoning, None, "unfinished")
     answer, reason = _one_answer(regions, allow_list)
     if answer is not None and retracted(text, regions[-1].start, regions[-1].end):
         answer, reason = None, "no_answer"
-    return ParsedCompletion(text, reasoning, answer, reason)
+    return Reading(text, reasoning, answer, reason)
 
 
 def _answer_region_start(text: str, delimiter: str | None) -> tuple[int, bool]:

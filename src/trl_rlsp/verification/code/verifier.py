@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.text.program import extract_code
+from trl_rlsp.text.completion import read
 from trl_rlsp.verification.code.compare import as_set, same_output, same_value
 from trl_rlsp.verification.code.run_result import Limits, RunResult
 from trl_rlsp.verification.code.sandbox import Runner, Sandbox, find_sandbox, runner_of
@@ -32,7 +32,7 @@ MAX_WORKERS = 16
 _SPARE_OUTPUT = 64 * 1024
 _OUTPUT_FACTOR = 4
 
-__all__ = ["extract_code", "verify_code"]
+__all__ = ["verify_code"]
 
 
 def verify_code(
@@ -168,7 +168,7 @@ def _prepare(completion: str | None, tests: Any, prompt: str | None) -> Verdict 
         counted = without_visible(counted, prompt)
     if not counted:
         return Verdict(None, "gold_unparseable")
-    program = extract_code(completion)
+    program = read(completion, "code").answer
     if program is None:
         return Verdict(0.0, "no_answer")
     return _Job(program, counted, [None] * len(counted))
