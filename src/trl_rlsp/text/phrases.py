@@ -22,7 +22,7 @@ _HEAD = re.compile(
     r"[*_\s]{0,12}",
     re.IGNORECASE,
 )
-_FORMULA = re.compile(r"\$\$.{1,400}?\$\$|\$[^$]{1,400}\$|\\\[.{1,400}?\\\]|\\\(.{1,400}?\\\)", re.DOTALL)
+_FORMULA = re.compile(r"\$\$.{1,400}?\$\$|\$[^$\n]{1,400}\$|\\\[.{1,400}?\\\]|\\\([^\n]{1,400}?\\\)", re.DOTALL)
 _SENTENCE_END = re.compile(r"[.!?](?=[\s*\"'<]|$)|\n|\s(?:because|since|which)\b|,\s+(?:as|so|where)\b|<\|")
 _DELIMITERS = re.compile(r"\$+|\\[()\[\]]|\*\*|`")
 _FILLER = re.compile(
