@@ -145,7 +145,7 @@ class TestImport:
 
 
 def test_the_rewards_have_examples():
-    assert {f"trl_rlsp.rewards.{name}" for name in ("suite", "outcome", "exploration", "guards")} <= set(WITH_EXAMPLES)
+    assert {f"trl_rlsp.rewards.{name}" for name in ("suite", "outcome", "length")} <= set(WITH_EXAMPLES)
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from trl_rlsp.verification.math.equivalence import QuickLeaves, Undecided, close, same_answer
 from trl_rlsp.verification.math.verifier import HANDLER, MathItem, MathRules, is_list, verify_math
+from trl_rlsp.verification.verdict import Verdict
 from trl_rlsp.verification.workers.pool import WorkerPool
 
 DATA = Path(__file__).parents[1] / "data"
@@ -100,6 +101,15 @@ def test_reasons(pool, gold, completion, reason):
 def test_gold_in_any_form(pool, gold):
     assert verdict(pool, gold, r"so \boxed{7}").score == 1.0
     assert verdict(pool, gold, r"so \boxed{8}").score == 0.0
+
+
+def test_what_was_compared_is_shown(pool):
+    found = verdict(pool, r"$\boxed{\dfrac12}$", r"So $x = \boxed{ 0.50 }$.")
+    assert (found.gold, found.answer) == (r"\frac{1}{2}", "0.50")
+    found = verdict(pool, "7", "I do not know.")
+    assert (found.reason, found.gold, found.answer) == ("no_answer", "7", None)
+    assert verdict(pool, "7", r"\boxed{%s}" % ("1" * 5000)).answer == "1" * 200
+    assert Verdict(1.0, "match", "7", "7.0") == Verdict(1.0, "match")
 
 
 def test_float_gold_has_a_relative_tolerance(pool):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Reason = Literal[
@@ -16,6 +16,9 @@ Reason = Literal[
     "scorer_error",  # the row's scorer or its worker failed through no fault of the completion: None
 ]
 
+MAX_SHOWN = 200
+"""Characters of a compared text that a verdict keeps."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -24,7 +27,14 @@ class Verdict:
     Attributes:
         score: 1.0 right, 0.0 wrong, a share in between for partial credit (code tests), `None` not scorable.
         reason: why.
+        gold: the gold answer that was compared, in normal form and at most `MAX_SHOWN` characters; `None` if it
+            could not be read or the row's kind has none.
+        answer: the completion's answer, likewise.
+
+    Two verdicts are equal if score and reason are.
     """
 
     score: float | None
     reason: Reason
+    gold: str | None = field(default=None, compare=False)
+    answer: str | None = field(default=None, compare=False)

@@ -15,7 +15,7 @@ from trl_rlsp.verification.math.gold import gold_text, gold_tolerance
 from trl_rlsp.verification.math.normalize import normalise, too_complex
 from trl_rlsp.verification.math.restated import restates
 from trl_rlsp.verification.math.structure import shape_of
-from trl_rlsp.verification.verdict import Verdict
+from trl_rlsp.verification.verdict import MAX_SHOWN, Reason, Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
 HANDLER = "trl_rlsp.verification.math.sympy_worker:compare"
@@ -110,7 +110,16 @@ def verify_math(
     requests = [_request(pair, rules) for pair in open_pairs]
     replies = pool.run(requests, limit=limit, deadline=deadline)
     decided |= {pair: _from_reply(pair, reply, rules) for pair, reply in zip(open_pairs, replies, strict=True)}
-    return [decided[p] if isinstance(p, _Pair) else p for p in found]
+    return [_shown(decided[p], p) if isinstance(p, _Pair) else p for p in found]
+
+
+def _shown(verdict: Verdict, pair: _Pair) -> Verdict:
+    """The verdict together with what was compared."""
+    return Verdict(verdict.score, verdict.reason, _shortened(pair.gold), _shortened(pair.answer))
+
+
+def _shortened(text: str) -> str:
+    return normalise(text)[:MAX_SHOWN]
 
 
 def _pair_or_verdict(item: MathItem, rules: MathRules, delimiter: str | None) -> _Pair | Verdict:
@@ -119,7 +128,8 @@ def _pair_or_verdict(item: MathItem, rules: MathRules, delimiter: str | None) ->
         return GOLD_UNPARSEABLE
     parsed = parse_completion(item.completion, delimiter=delimiter, allow_list=is_list(gold))
     if parsed.answer is None:
-        return SEVERAL_ANSWERS if parsed.reason == "several_answers" else NO_ANSWER
+        reason: Reason = "several_answers" if parsed.reason == "several_answers" else "no_answer"
+        return Verdict(0.0, reason, _shortened(gold))
     prompt = item.prompt if rules.refuse_restated else ""
     return _Pair(gold, parsed.answer, prompt, max(rules.float_tolerance, gold_tolerance(item.gold)))
 
