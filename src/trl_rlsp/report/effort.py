@@ -114,7 +114,7 @@ def solve_classes(completions: Sequence[Completion]) -> dict[str, str]:
     """Problem -> one of `SOLVED`, over every completion given.
 
     Example:
-        >>> solve_classes([Completion("a", "", 1.0), Completion("a", "", 0.0), Completion("b", "", 0.0)])
+        >>> solve_classes([Completion("", p, score=s) for p, s in (("a", 1.0), ("a", 0.0), ("b", 0.0))])
         {'a': 'half or more', 'b': 'never'}
     """
     classes = {}
