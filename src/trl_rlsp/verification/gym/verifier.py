@@ -46,7 +46,8 @@ def verify_gym(
     items: Sequence[GymItem],
     pool: WorkerPool,
     *,
-    delimiter: str | None = "</think>",
+    end_of_thinking: str | None = "</think>",
+    thinking_required: bool = False,
     limit: float = 2.0,
     deadline: float | None = None,
 ) -> list[Verdict]:
@@ -55,7 +56,7 @@ def verify_gym(
     Args:
         items: what to score.
         pool: runs `HANDLER`.
-        delimiter: closes the reasoning, see `read`.
+        end_of_thinking, thinking_required: where the reasoning ends, see `trl_rlsp.text.completion.read`.
         limit: wall-clock seconds for one answer.
         deadline: wall-clock seconds for all of them together.
 
@@ -68,7 +69,7 @@ def verify_gym(
     verdicts: list[Verdict] = [Verdict(None, "scorer_error")] * len(items)
     pairs: dict[tuple[str, str], list[int]] = {}
     for i, item in enumerate(items):
-        reading = read(item.completion, "gym", end_of_thinking=delimiter)
+        reading = read(item.completion, "gym", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
         if reading.answer is None:
             verdicts[i] = Verdict(0.0, "several_answers" if reading.reason == "several_answers" else "no_answer")
         else:
