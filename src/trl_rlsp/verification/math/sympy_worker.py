@@ -188,8 +188,10 @@ def _agree_where_real(gold: Any, answer: Any, point: list[Any], tolerance: Any) 
 
 def _digits(gold: Any, answer: Any) -> int:
     """More of them where a number is so large or small that it may be out of sight."""
-    sizes = (abs(n) for e in (gold, answer) for n in e.atoms(sympy.Rational) if n)
-    return MANY_DIGITS if any(n > 10**20 or n < sympy.Rational(1, 10**20) for n in sizes) else DIGITS
+    numbers = [n for e in (gold, answer) for n in e.atoms(sympy.Rational)]
+    powers = [p.exp for e in (gold, answer) for p in e.atoms(sympy.Pow) if p.base.is_number and p.exp.is_Integer]
+    long = any(max(abs(n.p), n.q) > 10**20 for n in numbers) or any(abs(exponent) > 20 for exponent in powers)
+    return MANY_DIGITS if long else DIGITS
 
 
 def _margin(gold: Any, answer: Any, tolerance: Any) -> Any:
