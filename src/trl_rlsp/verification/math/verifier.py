@@ -103,7 +103,8 @@ def verify_math(
         items: what to check.
         pool: runs `HANDLER`; used only for pairs that text and rational numbers do not settle.
         rules: documented choices.
-        end_of_thinking, thinking_required: where the reasoning ends, see `trl_rlsp.text.completion.read`.
+        end_of_thinking: where the reasoning ends, see `trl_rlsp.text.completion.read`.
+        thinking_required: likewise.
         limit: wall-clock seconds for one symbolic comparison.
         deadline: wall-clock seconds for all of them together.
 
