@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import DataError, SourceError
-from trl_rlsp.evaluation.sample_store import SAMPLES, read_problems
+from trl_rlsp.evaluation.store import SAMPLES, read_problems
 from trl_rlsp.text.completion import completion_text
 
 VERIFIED = ("solution", "task", "tests")

@@ -148,7 +148,7 @@ def _samples(rows: Sequence[Mapping[str, Any]]) -> list[Completion]:
                 reason=str(row.get("reason") or ""),
                 prompt=str(row.get("prompt") or ""),
                 tokens=None if row.get("tokens") is None else int(row["tokens"]),
-                search_steps=None if row.get("search_steps") is None else int(row["search_steps"]),
+                search_steps=(row.get("task_metrics") or {}).get("search_steps"),
                 finished=None if row.get("finished") is None else bool(row["finished"]),
                 sample=number,
                 level=None if level is None else str(level),
