@@ -88,7 +88,7 @@ class TestFigures:
         import pyarrow.parquet as parquet
 
         table = parquet.read_table(evaluated / "samples.parquet").to_pylist()
-        assert [row | {"task_metrics": json.loads(row["task_metrics"])} for row in table] == read_samples(evaluated)
+        assert [row | {"task_metrics": {}} for row in table] == read_samples(evaluated)  # no task of its own
 
     def test_shown(self, arguments, copied, capsys, monkeypatch):
         monkeypatch.setenv("COLUMNS", "250")

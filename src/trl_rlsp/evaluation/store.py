@@ -216,8 +216,10 @@ def save_evaluation(
         import pyarrow
         from pyarrow.parquet import write_table
 
-        table = [row | {"task_metrics": json.dumps(row["task_metrics"])} for row in rows]
-        write_table(pyarrow.Table.from_pylist(table), folder / "samples.parquet")
+        table = pyarrow.Table.from_pylist(rows)
+        if not any(sample.task_metrics for sample in samples):  # Parquet has no type for nothing
+            table = table.drop_columns("task_metrics")
+        write_table(table, folder / "samples.parquet")
     metrics = {**asdict(evaluation), "intervals": INTERVALS, "settings": settings}
     atomic_write(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
 
