@@ -93,7 +93,7 @@ _COLOR = re.compile(r"\\(?:text)?color\s*\{\w+\}")
 _CONSTANT = re.compile(r"\\(?:mathrm|rm|text)\s*\{([eid])\}")
 _PERCENT = re.compile(r"(?<=[\d}]) *(?:\\text\s*\{\s*(?:per ?cent|pct)\.?\s*\}|(?:per ?cent|pct)\b)")
 _MULTIPLIED = re.compile(rf"(?<=[\d}}])\s*({'|'.join(_MULTIPLIERS)})s?(?![A-Za-z])")
-_BRACED_MARK = re.compile(r"(?<![\\A-Za-z_^}])\{([:;])\}")
+_BRACED_MARK = re.compile(r"(?<![\\A-Za-z_^}\]])\{([:;A-Za-z])\}")
 _ASCII_WORDS = re.compile(
     rf"(?<![A-Za-z\\])(?!max|min|deg)(sqrt|pi|theta|infty|infinity|{'|'.join(_FUNCTIONS)})(?![A-Za-z])"
 )
