@@ -56,7 +56,8 @@ def verify_gym(
     Args:
         items: what to score.
         pool: runs `HANDLER`.
-        end_of_thinking, thinking_required: where the reasoning ends, see `trl_rlsp.text.completion.read`.
+        end_of_thinking: where the reasoning ends, see `trl_rlsp.text.completion.read`.
+        thinking_required: likewise.
         limit: wall-clock seconds for one answer.
         deadline: wall-clock seconds for all of them together.
 
