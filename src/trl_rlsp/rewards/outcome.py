@@ -163,7 +163,7 @@ class OutcomeVerifier:
                 continue
             for i, verdict in zip(indices, self._verify(kind, [rows[i] for i in indices]), strict=True):
                 found[i] = verdict
-                if verdict.reason != "scorer_error":  # not the completion's fault: worth another try
+                if verdict.reason not in ("scorer_error", "worker_crash"):  # worth another try
                     self.cache.put(keys[i], verdict)
         return [verdict for verdict in found if verdict is not None]
 
