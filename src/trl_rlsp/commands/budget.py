@@ -106,7 +106,7 @@ def run_budget(arguments: list[str]) -> None:
     problems = settings.load()
     curves: dict[str, Curve] = {}
     votes: dict[str, list[Saving]] = {}
-    with OutcomeVerifier() as verifier:
+    with OutcomeVerifier(batch_seconds=3600) as verifier:
         for name, path in settings.named_models().items():
             run = _Run(settings, sampling, problems, verifier, console.print)
             curves[name], votes[name] = run.measure(name, path)

@@ -152,7 +152,7 @@ def collect(given: argparse.Namespace, rest: Sequence[str]) -> Material:
     rollouts = read_rollouts(folder)
     problems = list(source.load()) if source else []
     demonstrated = demonstration_source(folder)
-    with OutcomeVerifier() as verifier:
+    with OutcomeVerifier(batch_seconds=3600) as verifier:
         judged = judge(rollouts, ProblemIndex(problems), verifier)
     return Material(
         folder,
