@@ -164,22 +164,22 @@ class OutcomeVerifier:
                 continue
             for i, verdict in zip(indices, self._verify(kind, [rows[i] for i in indices]), strict=True):
                 found[i] = verdict
-                if verdict.reason != "scorer_error":  # not the completion's fault: worth another try
+                if verdict.reason not in ("scorer_error", "worker_crash"):  # worth another try
                     self.cache.put(keys[i], verdict)
         return [verdict for verdict in found if verdict is not None]
 
     def _verify(self, kind: str, rows: Sequence[Row]) -> Sequence[Verdict]:
-        limits = {"limit": self.time_limit, "deadline": self.batch_seconds}
+        limits: dict[str, Any] = {"limit": self.time_limit, "deadline": self.batch_seconds}
         if kind in self.custom:
             return self.custom[kind](rows)
         if kind == "math":
             items = [MathItem(row.truth, row.completion, row.prompt) for row in rows]
-            return verify_math(items, self.pools["math"], rules=self.rules, delimiter=self.delimiter, **limits)
+            return verify_math(items, self.pools["math"], rules=self.rules, end_of_thinking=self.delimiter, **limits)
         if kind == "gym":
             if importlib.util.find_spec("reasoning_gym") is None:
                 raise MissingDependencyError("rows with `task` need reasoning-gym: pip install 'trl-rlsp[gym]'")
             tasks = [GymItem(row.truth, row.completion) for row in rows]
-            return verify_gym(tasks, self.pools["gym"], delimiter=self.delimiter, **limits)
+            return verify_gym(tasks, self.pools["gym"], end_of_thinking=self.delimiter, **limits)
         return self._verify_code(rows)
 
     def _verify_code(self, rows: Sequence[Row]) -> Sequence[Verdict]:
