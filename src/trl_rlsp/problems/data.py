@@ -193,7 +193,7 @@ def problem_key(row: Mapping[str, Any]) -> str:
 
     Returns:
         For tasks in `gym.PROBLEM_KEYS` what defines the problem (countdown: sorted numbers and target), else
-        the last user message without differences in blanks and case.
+        the last user message (without one the last message) without differences in blanks and case.
     """
     if row.get("task"):
         task = json.loads(row["task"])
@@ -201,8 +201,14 @@ def problem_key(row: Mapping[str, Any]) -> str:
             return f"{task['name']}: {gym.PROBLEM_KEYS[task['name']](task['entry']['metadata'])}"
     prompt = row["prompt"]
     if not isinstance(prompt, str):
-        prompt = next(message["content"] for message in reversed(prompt) if message["role"] == "user")
+        asked = [message for message in prompt if message["role"] == "user"] or prompt
+        prompt = asked[-1]["content"] if asked else ""
     return " ".join(str(prompt).split()).casefold()
+
+
+def task_name(row: Mapping[str, Any]) -> str | None:
+    """Name of the generated task that a row of `load_problems` is of; `None` for other rows."""
+    return str(json.loads(row["task"])["name"]) if row.get("task") else None
 
 
 def _without(
