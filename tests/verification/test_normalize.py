@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trl_rlsp.text.latex import split_top, to_latex
 from trl_rlsp.text.rational import rational
 from trl_rlsp.verification.math.gold import gold_text, gold_tolerance
-from trl_rlsp.verification.math.normalize import normalize, to_latex, too_complex
+from trl_rlsp.verification.math.normalize import normalize, too_complex
 from trl_rlsp.verification.math.restated import restates
-from trl_rlsp.verification.math.structure import shape_of, split_top
+from trl_rlsp.verification.math.structure import shape_of
 
 
 @pytest.mark.parametrize(

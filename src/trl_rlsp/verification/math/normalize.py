@@ -7,67 +7,26 @@ grows with the length of the text alone, and texts of more than `2 * MAX_CHARS` 
 from __future__ import annotations
 
 import re
-import unicodedata
 from functools import lru_cache
+
+from trl_rlsp.text.latex import arguments_in_braces, closing, to_latex
 
 MAX_CHARS = 2000
 """Answers longer than this are compared as strings only."""
 MAX_DEPTH = 40
 """Brackets nested deeper than this are compared as strings only."""
-_MAX_COMMANDS = 150  # so many \frac and \sqrt get their arguments put into braces
 
-_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
-_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-_UNICODE_OF = {
-    "-": "−–﹣",
-    "\\cdot ": "×·⋅∙",
-    "/": "÷∕⁄",
-    "^\\circ ": "°º",
-    "\\le ": "≤⩽",
-    "\\ge ": "≥⩾",
-    "'": "′",
-    "\\mathbb{R}": "ℝ",
-    " ": "€£¥",
-    ",": "،，",
-}
-_NAMED_CHARS = (
-    "π pi, ∞ infty, ≠ ne, ± pm, ∓ mp, ≈ approx, ∪ cup, ∩ cap, ∅ emptyset, ∈ in, √ sqrt, ∑ sum, ∫ int, … dots, α alpha,"
-    "β beta, γ gamma, δ delta, ε epsilon, θ theta, λ lambda, μ mu, ρ rho, σ sigma, τ tau, φ phi, ω omega, Δ Delta,"
-    "∖ setminus, ∠ angle, △ triangle"
+_SYNONYMS_OF = r"""
+\frac dfrac tfrac cfrac; \binom dbinom tbinom; \le leq leqslant; \ge geq geqslant; \ne neq; < lt; > gt; \cdot times ast;
+/ div; \{ lbrace; \} rbrace; [ lbrack; ] rbrack; | lvert rvert vert mid; \emptyset varnothing; \infty infin infinity;
+\setminus smallsetminus backslash; \dots ldots cdots dotsc; ^\circ degree; \approx cong simeq;
+\text textrm mathrm textbf mbox textit textnormal textsf hbox"""
+_DROPPED = (
+    "textdollar left right big Big bigl bigr Bigl Bigr bigg Bigg displaystyle textstyle limits hfill thinspace nobreak"
+    " mathbf boldsymbol mathit mathsf bf bold rm it mathop nolimits"
 )
-_UNICODE = {char: latex for latex, chars in _UNICODE_OF.items() for char in chars}
-_UNICODE |= {char: f"\\{name} " for char, name in (pair.split() for pair in _NAMED_CHARS.split(","))}
-_VULGAR = re.compile("[¼½¾⅐-⅞]")
-_SUPER_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
-_SUB_RUN = re.compile("[₀-₉]+")
-
-_COMMANDS_OF = {  # what stands for each group of commands; "" drops them
-    "\\frac": "dfrac tfrac cfrac",
-    "\\binom": "dbinom tbinom",
-    "\\le": "leq leqslant",
-    "\\ge": "geq geqslant",
-    "\\ne": "neq",
-    "<": "lt",
-    ">": "gt",
-    "\\cdot": "times ast",
-    "/": "div",
-    "\\{": "lbrace",
-    "\\}": "rbrace",
-    "[": "lbrack",
-    "]": "rbrack",
-    "|": "lvert rvert vert mid",
-    "\\emptyset": "varnothing",
-    "\\infty": "infin infinity",
-    "\\setminus": "smallsetminus backslash",
-    "\\dots": "ldots cdots dotsc",
-    "^\\circ": "degree",
-    "\\approx": "cong simeq",
-    "\\text": "textrm mathrm textbf mbox textit textnormal textsf hbox",
-    " ": "quad qquad",
-    "": "textdollar left right big Big bigl bigr Bigl Bigr bigg Bigg displaystyle textstyle limits hfill thinspace "
-    "nobreak mathbf boldsymbol mathit mathsf bf bold rm it mathop nolimits",
-}
-_SYNONYMS = {name: latex for latex, names in _COMMANDS_OF.items() for name in names.split()}
+_SYNONYMS = {name: group.split()[0] for group in _SYNONYMS_OF.split(";") for name in group.split()[1:]}
+_SYNONYMS |= dict.fromkeys(_DROPPED.split(), "") | {"quad": " ", "qquad": " "}
 _FUNCTIONS = re.findall(
     r"\w+", "arcsin arccos arctan sinh cosh tanh sin cos tan cot sec csc log ln exp gcd lcm max min det deg cis"
 )
@@ -99,22 +58,11 @@ _ASCII_WORDS = re.compile(
 )
 _PRODUCT_STAR = re.compile(r"(?<=[\w)}])\s*\*\s*(?=[\w\\({])")
 _ARRAY = re.compile(r"[\[(]\s*\\begin\s*\{(array|matrix)\}(?:\s*\{[lcr|\s]*\})?(.*?)\\end\s*\{\1\}\s*[\])]", re.DOTALL)
-_SPELLINGS = (
-    ("{bmatrix}", "{pmatrix}"),
-    ("{Bmatrix}", "{pmatrix}"),
-    ("\\cr \\end", "\\end"),
-    ("^{\\circ}", "^\\circ"),
-    ("^{\\prime}", "'"),
-    ("^\\prime", "'"),
-    ("\\{\\}", "\\emptyset "),
-    ("\\log_e", "\\ln"),
-    ("<=", "\\le "),
-    (">=", "\\ge "),
-    ("!=", "\\ne "),
-    ("**", "^"),
-    ("+-", "-"),
-    ("--", "+"),
-)
+_SPELLINGS = {
+    "{bmatrix}": "{pmatrix}", "{Bmatrix}": "{pmatrix}", "\\cr \\end": "\\end", "^{\\circ}": "^\\circ",
+    "^{\\prime}": "'", "^\\prime": "'", "\\{\\}": "\\emptyset ", "\\log_e": "\\ln", "<=": "\\le ", ">=": "\\ge ", "!=": "\\ne ",
+    "**": "^", "+-": "-", "--": "+",
+}  # fmt: skip
 _SPACES = re.compile(
     r"(?<![A-Za-z\d]) (?!(?<=\d, )\d{3}(?!\d))| (?![A-Za-z\d])|(?<=\d) (?=[A-Za-z])|(?<=[A-Za-z]) (?=\d)"
 )
@@ -122,10 +70,6 @@ _ARG = re.compile(r"([\^_])\{(\w)\}")
 _POWER_FIRST = re.compile(r"(\^(?:\w|\{[^{}]*\}))(_(?:\w|\{[^{}]*\}))")
 _LEADING_POINT = re.compile(r"(?<![\w.)])\.(\d)")
 _TRAILING = re.compile(r"(?:[;,:\s]|(?<![.])\.(?!\.))+$")
-_WITH_ARGUMENTS = re.compile(r"\\(frac|binom|sqrt)(?![A-Za-z])")
-_ARGUMENT = re.compile(
-    r"\s*(?:(?P<open>\{)|(?P<command>\\[A-Za-z]+)|(?P<digits>\d+)|(?P<letter>[A-Za-z])|(?P<paren>\([^()]*\)))"
-)
 
 
 @lru_cache(maxsize=8192)
@@ -145,23 +89,12 @@ def normalize(text: str) -> str:
     text = _PERCENT.sub("%", _BRACED_MARK.sub(r"\1", _SPACE_COMMAND.sub(" ", text)))
     text = _strip_spaces(_TEXT.sub(_plain_text, text))
     if "\\frac" in text or "\\sqrt" in text or "\\binom" in text:
-        text = _arguments(text)
+        text = arguments_in_braces(text)
     text = _ARG.sub(r"\1\2", text)
-    for spelling, usual in _SPELLINGS:
+    for spelling, usual in _SPELLINGS.items():
         text = text.replace(spelling, usual)
     text = _POWER_FIRST.sub(r"\2\1", text)
     return _unwrap(_TRAILING.sub("", _LEADING_POINT.sub(r"0.\1", text))).removeprefix("+")
-
-
-def to_latex(text: str) -> str:
-    """Replace Unicode mathematics by LaTeX, drop invisible characters, fold full-width forms."""
-    if text.isascii():
-        return text
-    text = _SUPER_RUN.sub(lambda m: "^{" + m.group().translate(_SUPERSCRIPTS) + "}", text)
-    text = _SUB_RUN.sub(lambda m: "_{" + m.group().translate(_SUBSCRIPTS) + "}", text)
-    text = _VULGAR.sub(_vulgar_fraction, text)
-    text = "".join(_UNICODE.get(c, c) for c in text if unicodedata.category(c) not in ("Cf", "Cc") or c in "\n\t")
-    return unicodedata.normalize("NFKC", text)
 
 
 def too_complex(text: str) -> bool:
@@ -181,25 +114,6 @@ def too_complex(text: str) -> bool:
         signs = signs + 1 if char in "-+|" else 0
         longest = max(longest, signs)
     return deepest > MAX_DEPTH or longest > MAX_DEPTH
-
-
-def closing(text: str, start: int) -> int:
-    """Where the bracket that opens at `start` closes, whatever its kind (intervals mix them); -1 if nowhere."""
-    depth, i = 0, start
-    while i < len(text):
-        if text[i] == "\\":
-            i += 2
-            continue
-        depth += (text[i] in "([{") - (text[i] in ")]}")
-        if depth == 0:
-            return i
-        i += 1
-    return -1
-
-
-def _vulgar_fraction(match: re.Match[str]) -> str:
-    top, _, bottom = unicodedata.normalize("NFKC", match.group()).partition("⁄")
-    return f"\\frac{{{top}}}{{{bottom}}}"
 
 
 def _numbers(text: str) -> str:
@@ -251,41 +165,6 @@ def _strip_spaces(text: str) -> str:
         piece = _PRODUCT_STAR.sub(r"\\cdot ", _ASCII_WORDS.sub(r"\\\1 ", piece))
         pieces[i] = _SPACES.sub("", re.sub(r"\s+", " ", piece))
     return "".join(pieces)
-
-
-def _arguments(text: str) -> str:
-    """`\\frac12`, `\\frac\\pi2`, `\\sqrt3` with braces around their arguments; from the right, inner ones first."""
-    for match in list(_WITH_ARGUMENTS.finditer(text))[: -_MAX_COMMANDS - 1 : -1]:
-        at = match.end()
-        if match.group(1) == "sqrt":
-            optional = re.compile(r"\s*\[[^\[\]]*\]").match(text, at)
-            at = optional.end() if optional else at
-        for _ in range(1 if match.group(1) == "sqrt" else 2):
-            end, inner = _argument(text, at, whole_number=match.group(1) == "sqrt")
-            if end < 0:
-                break
-            text = f"{text[:at]}{{{inner}}}{text[end:]}"
-            at += len(inner) + 2
-    return text
-
-
-def _argument(text: str, at: int, *, whole_number: bool) -> tuple[int, str]:
-    """(end, content) of the argument of a command at `at`; end is -1 if there is none."""
-    match = _ARGUMENT.match(text, at)
-    if match is None:
-        return -1, ""
-    if match.group("open"):
-        end = closing(text, match.end() - 1)
-        return (end + 1 if end >= 0 else -1), text[match.end() : end]
-    if match.group("paren"):
-        return (match.end(), match.group("paren")[1:-1]) if whole_number else (-1, "")
-    if match.group("digits"):
-        end = match.end() if whole_number else match.start("digits") + 1
-        return end, text[match.start("digits") : end]
-    end = match.end()
-    while match.group("command") and text[end : end + 1] == "{":
-        end = closing(text, end) + 1 or len(text)
-    return end, text[match.start() : end].strip()
 
 
 def _unwrap(text: str) -> str:
