@@ -12,8 +12,8 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+from trl_rlsp.text.latex import normalize
 from trl_rlsp.text.rational import rational
-from trl_rlsp.verification.math.normalize import normalize
 from trl_rlsp.verification.math.structure import MAX_ITEMS, Shape, has_variable, shape_of
 
 _UNEVALUATED = re.compile(

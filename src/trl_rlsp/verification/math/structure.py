@@ -11,10 +11,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
-from trl_rlsp.text.latex import closing, split_top
+from trl_rlsp.text.latex import closing, normalize, split_top
 from trl_rlsp.text.rational import rational
 from trl_rlsp.text.units import split_unit
-from trl_rlsp.verification.math.normalize import normalize
 
 Kind = Literal["scalar", "text", "list", "set", "tuple", "union", "matrix", "ratio", "chain", "equation"]
 

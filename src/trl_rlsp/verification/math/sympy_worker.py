@@ -17,6 +17,7 @@ import sympy
 from latex2sympy2_extended import NormalizationConfig
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
 
+from trl_rlsp.text.latex import balanced
 from trl_rlsp.text.rational import rational, without_thousands
 from trl_rlsp.verification.math.equivalence import Leaves, last_place, rounds_to, same_answer
 
@@ -121,7 +122,7 @@ def _expression(text: str) -> Any:
     value = rational(text)
     if value is not None:
         return sympy.Rational(value.numerator, value.denominator)
-    if not _balanced(text):
+    if not balanced(text) or "{}" in text:
         return None
     text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", without_thousands(text))
     text = _GAMMA.sub(lambda m: f"{m.group().strip()[1].upper()}_{{greek}} ", _PRIMES.sub(_primed, text))
@@ -144,11 +145,6 @@ def _canonical(expression: Any) -> Any:
     exact = {f: sympy.Rational(str(f)) for f in expression.atoms(sympy.Float)}
     symbols = {s: sympy.I if s.name == "i" else sympy.Symbol(s.name) for s in expression.atoms(sympy.Symbol)}
     return expression.xreplace(exact | symbols)
-
-
-def _balanced(text: str) -> bool:
-    bare = re.sub(r"\\[{}]", "", text)
-    return bare.count("{") == bare.count("}") and "{}" not in bare
 
 
 def _same_value(gold: Any, answer: Any, tolerance: Any) -> bool:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.text.completion import Completion, read
+from trl_rlsp.text.latex import normalize, too_complex
 from trl_rlsp.verification.math.equivalence import Leaves, Undecided, same_answer
 from trl_rlsp.verification.math.gold import gold_text, gold_tolerance, unboxed
-from trl_rlsp.verification.math.normalize import normalize, too_complex
 from trl_rlsp.verification.math.restated import restates
 from trl_rlsp.verification.math.structure import shape_of
 from trl_rlsp.verification.verdict import MAX_SHOWN, Reason, Verdict
