@@ -38,7 +38,7 @@ def run_behaviours(arguments: list[str]) -> None:
     completions = read_completions(given.sources)
     if not completions:
         raise ConfigError(f"no completions in {', '.join(given.sources)}")
-    with OutcomeVerifier() as verifier:
+    with OutcomeVerifier(batch_seconds=3600) as verifier:
 
         def score(asked: list[Completion]) -> Sequence[float | None]:
             columns = {name: [c.columns.get(name) for c in asked] for name in VERIFIED}

@@ -233,7 +233,11 @@ def verifier_of(settings: EvaluationArguments) -> OutcomeVerifier:
     """The verifier of an evaluation."""
     from trl_rlsp.rewards.outcome import OutcomeVerifier
 
-    return OutcomeVerifier(workers=settings.verifier_workers, time_limit=settings.verifier_time_limit)
+    return OutcomeVerifier(
+        workers=settings.verifier_workers,
+        time_limit=settings.verifier_time_limit,
+        batch_seconds=3600,  # no other rank waits, as in training
+    )
 
 
 def print_metrics(name: str, metrics: Evaluation, console: Console) -> None:

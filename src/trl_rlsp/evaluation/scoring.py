@@ -49,7 +49,7 @@ def evaluate(
         tokenizer: its tokenizer, padding on the left.
         dataset: P rows as `load_problems` gives them.
         sampling: how to draw.
-        verifier: default `OutcomeVerifier()`, closed at the end.
+        verifier: default `OutcomeVerifier(batch_seconds=3600)`, closed at the end.
         on_batch: called with the number of completions done so far.
 
     Returns:
@@ -112,7 +112,7 @@ def evaluate_samples(
     Args:
         samples: completions of the problems.
         dataset: the problems.
-        verifier: default `OutcomeVerifier()`, closed at the end.
+        verifier: default `OutcomeVerifier(batch_seconds=3600)`, closed at the end.
         ks: values of k for pass@k and maj@k; see `summarize`.
 
     Returns:
@@ -121,7 +121,7 @@ def evaluate_samples(
     if verifier is not None:
         scored = score_samples(samples, dataset, verifier)
     else:
-        with OutcomeVerifier() as own:
+        with OutcomeVerifier(batch_seconds=3600) as own:
             scored = score_samples(samples, dataset, own)
     return replace(summarize(scored, ks), problems_hash=problems_hash(dataset)), scored
 
