@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from trl_rlsp.behaviours.kinds import KINDS, Behaviour
 from trl_rlsp.behaviours.prose import find_in_prose
 from trl_rlsp.countdown.search_trace import SearchStep, SearchTrace, read_search
-from trl_rlsp.text.effective_length import units
+from trl_rlsp.text.effective_length import words
 
 
 def find_behaviours(text: str) -> list[Behaviour]:
@@ -72,7 +72,7 @@ def rate_per_1000(counts: Mapping[str, int], text: str, tokens: int | None = Non
     Args:
         counts: occurrences in `text`.
         text: the completion.
-        tokens: its length in tokens; default its length in words (`trl_rlsp.text.effective_length.units`), which
+        tokens: its length in tokens; default its length in words (`trl_rlsp.text.effective_length.words`), which
             in English mathematics is about the same.
 
     Returns:
@@ -82,5 +82,5 @@ def rate_per_1000(counts: Mapping[str, int], text: str, tokens: int | None = Non
         >>> rate_per_1000({"verification": 1}, "Let me check: 3 * 4 = 12.")
         {'verification': 100.0}
     """
-    length = len(units(text)) if tokens is None else tokens
+    length = len(words(text)) if tokens is None else tokens
     return {kind: 1000 * count / length if length else 0.0 for kind, count in counts.items()}

@@ -22,7 +22,7 @@ from trl_rlsp.behaviours.cues import CUES
 from trl_rlsp.behaviours.kinds import Behaviour
 from trl_rlsp.behaviours.prose import find_in_prose
 from trl_rlsp.countdown.search_trace import read_search
-from trl_rlsp.text.effective_length import units, visible
+from trl_rlsp.text.effective_length import words, visible
 
 SUBSTANCE = 4
 """New units of content that a cue's sentence must hold."""
@@ -63,8 +63,8 @@ def _credited_prose(text: str, prompt: str, spacing: int, ngram: int) -> list[Be
     if not found:
         return []
     starts = [match.start() for match in _SENTENCE.finditer(text) if match.group()]
-    sentences = [units(text[a:b]) for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
-    fresh = _fresh(sentences, units(prompt), ngram)
+    sentences = [words(text[a:b]) for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
+    fresh = _fresh(sentences, words(prompt), ngram)
     upto = [0]
     for count in fresh:
         upto.append(upto[-1] + count)
@@ -73,7 +73,7 @@ def _credited_prose(text: str, prompt: str, spacing: int, ngram: int) -> list[Be
     last = -spacing
     for behaviour in found:
         sentence = bisect_right(starts, behaviour.start) - 1
-        wording = units(text[behaviour.start : behaviour.end])
+        wording = words(text[behaviour.start : behaviour.end])
         before = upto[sentence]
         if before - last >= spacing and fresh[sentence] >= SUBSTANCE and tuple(wording) not in wordings:
             kept.append(behaviour)

@@ -8,7 +8,7 @@ from typing import Any
 from trl_rlsp.behaviours.counting import count_behaviours
 from trl_rlsp.behaviours.kinds import KINDS
 from trl_rlsp.text.completion import completion_text
-from trl_rlsp.text.effective_length import units
+from trl_rlsp.text.effective_length import words
 
 
 class BehaviourMetrics:
@@ -44,6 +44,6 @@ class BehaviourMetrics:
         for text in texts:
             for kind, count in count_behaviours(text).items():
                 totals[kind] += count
-        tokens = sum(map(len, completion_ids)) if completion_ids is not None else sum(len(units(t)) for t in texts)
+        tokens = sum(map(len, completion_ids)) if completion_ids is not None else sum(len(words(t)) for t in texts)
         for kind, total in totals.items():
             log_metric(f"behaviour/{kind}", 1000 * total / tokens if tokens else 0.0)

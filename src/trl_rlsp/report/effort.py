@@ -9,7 +9,7 @@ from dataclasses import replace
 from trl_rlsp.evaluation.bootstrap import Estimate, bootstrap_mean
 from trl_rlsp.report.chart import Chart, Line
 from trl_rlsp.runs.run import Completion, Run, accuracy, by_problem
-from trl_rlsp.text.effective_length import units
+from trl_rlsp.text.effective_length import words
 
 Source = tuple[str, Sequence[Completion]]
 SOLVED = ("never", "under half", "half or more", "always")
@@ -152,7 +152,7 @@ def _lengths(found: Sequence[Source]) -> tuple[list[list[int]], str]:
     """Lengths of every completion: in tokens where all of them were recorded, else in units of text."""
     if all(c.tokens is not None for _, completions in found for c in completions):
         return [[c.tokens or 0 for c in completions] for _, completions in found], "tokens"
-    return [[len(units(c.text)) for c in completions] for _, completions in found], "words, numbers and signs"
+    return [[len(words(c.text)) for c in completions] for _, completions in found], "words, numbers and signs"
 
 
 def _bin_names(edges: Sequence[int], least: int, most: int) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from trl_rlsp.behaviours import KINDS, count_behaviours
 from trl_rlsp.runs.run import Completion, mean
-from trl_rlsp.text.effective_length import novel_units, units
+from trl_rlsp.text.effective_length import novel_words, words
 
 PER_STEP = 64
 AT_MOST = 4000
@@ -47,7 +47,7 @@ def _texture(step: int, group: Sequence[Completion], read: Sequence[Completion])
     counts: dict[str, int] = dict.fromkeys(KINDS, 0)
     length = 0
     for completion in read:
-        length += len(units(completion.text))
+        length += len(words(completion.text))
         for kind, count in count_behaviours(completion.text).items():
             counts[kind] += count
     repetitions = [r for completion in read if (r := repetition(completion.text)) is not None]
@@ -67,8 +67,8 @@ def repetition(text: str) -> float | None:
         >>> repetition("one two three. one two three.")
         0.5
     """
-    total = len(units(text))
-    return 1 - novel_units(text, ngram=NGRAM) / total if total else None
+    total = len(words(text))
+    return 1 - novel_words(text, ngram=NGRAM) / total if total else None
 
 
 def evenly(items: Sequence[Completion], count: int) -> list[Completion]:

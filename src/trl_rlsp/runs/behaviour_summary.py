@@ -11,7 +11,7 @@ from trl_rlsp.behaviours.counting import count_behaviours
 from trl_rlsp.behaviours.kinds import KINDS
 from trl_rlsp.countdown.search_trace import read_search
 from trl_rlsp.runs.completions import Completion
-from trl_rlsp.text.effective_length import units
+from trl_rlsp.text.effective_length import words
 
 Scorer = Callable[[list[Completion]], Sequence[float | None]]
 """Scores of completions by the outcome verifier."""
@@ -50,7 +50,7 @@ def summarise(completions: Sequence[Completion], score: Scorer | None = None) ->
     for completion in completions:
         for kind, count in count_behaviours(completion.text).items():
             totals[kind] += count
-    tokens = sum(len(units(c.text)) if c.tokens is None else c.tokens for c in completions)
+    tokens = sum(len(words(c.text)) if c.tokens is None else c.tokens for c in completions)
     return Summary(
         completions=len(completions),
         tokens=tokens / len(completions),
