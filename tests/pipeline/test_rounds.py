@@ -7,7 +7,7 @@ import pytest
 from trl_rlsp.cli import read_yaml
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.pipeline.rounds import RoundSettings, plan_rounds, round_settings, take_rounds
-from trl_rlsp.selfplay.originals import NEUTRAL_TEMPLATE
+from trl_rlsp.selfplay.sources import NEUTRAL_TEMPLATE
 
 OVERRIDES = {
     "sft": ["--seed", "3", "--search_per_problem", "2", "--demonstrations", "search"],
@@ -49,9 +49,9 @@ class TestSettings:
         assert round_settings(recipe, []) == RoundSettings()
 
     def test_the_recipes_and_overrides(self, recipe):
-        (recipe / "rounds.yaml").write_text("start: last\nper_problem: 4\nharder: [a, b]\n")
+        (recipe / "rounds.yaml").write_text("start: last\nper_problem: 4\n")
         found = round_settings(recipe, ["--per_problem", "1"])
-        assert (found.start, found.per_problem, found.harder) == ("last", 1, ["a", "b"])
+        assert (found.start, found.per_problem) == ("last", 1)
 
     def test_what_cannot_work(self, recipe):
         with pytest.raises(ConfigError, match="start is 'base' or 'last', got 'zero'"):
@@ -63,10 +63,10 @@ class TestSettings:
     def test_the_harvest_takes_them(self):
         from trl_rlsp.commands.harvest import parse_harvest
 
-        settings = RoundSettings(per_problem=3, prefer="shortest", novelty=0.5, promote=0.6, harder=["a", "b"])
+        settings = RoundSettings(per_problem=3, prefer="shortest", novelty=0.5)
         given, rest = parse_harvest(["run", *settings.arguments()])
-        assert (given.per_problem, given.prefer, given.novelty, given.promote) == (3, "shortest", 0.5, 0.6)
-        assert (given.harder, given.solve_rate_high, rest) == (["a", "b"], 0.9, [])
+        assert (given.per_problem, given.prefer, given.novelty) == (3, "shortest", 0.5)
+        assert (given.solve_rate_high, rest) == (0.9, [])
 
 
 class TestPlan:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from trl_rlsp.errors import ConfigError, DataError, SourceError
-from trl_rlsp.selfplay.source import (
+from trl_rlsp.selfplay.sources import (
     demonstration_source,
     evaluation_sources,
     held_out_source,

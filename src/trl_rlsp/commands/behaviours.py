@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from trl_rlsp.runs.behaviour_summary import Summary
-    from trl_rlsp.runs.completions import Completion
+    from trl_rlsp.runs.completion import Completion
 
 CAPTION = "per 1,000 tokens (per completion); wording is evidence, not proof: compare with the base model"
 
@@ -33,7 +33,7 @@ def run_behaviours(arguments: list[str]) -> None:
 
     from trl_rlsp.rewards.outcome import OutcomeVerifier
     from trl_rlsp.runs.behaviour_summary import shown_steps, summarise
-    from trl_rlsp.runs.completions import VERIFIED, read_completions
+    from trl_rlsp.runs.reading import VERIFIED, read_completions
 
     given = parse(arguments)
     completions = read_completions(given.sources)

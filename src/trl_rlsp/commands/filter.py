@@ -15,8 +15,7 @@ from trl_rlsp.stages.arguments import EvaluationArguments
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from trl_rlsp.evaluation.solve_rate import Filtered
-    from trl_rlsp.selfplay.difficulty import Band
+    from trl_rlsp.evaluation.solve_rate import Band, Filtered
 
 AS_IN_RL = {"max_completion_length": "max_new_tokens"}
 """Field of an RL stage -> field of the sampling that means the same."""
@@ -60,7 +59,7 @@ class FilterArguments(EvaluationArguments):
         Raises:
             ConfigError: not 0 <= low <= high <= 1.
         """
-        from trl_rlsp.selfplay.difficulty import Band
+        from trl_rlsp.evaluation.solve_rate import Band
 
         return Band(self.low, self.high)
 

@@ -18,7 +18,7 @@ import yaml
 from trl_rlsp.cli import read_yaml
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.pipeline.pipeline import Stage, plan
-from trl_rlsp.selfplay.originals import NEUTRAL_TEMPLATE
+from trl_rlsp.selfplay.sources import NEUTRAL_TEMPLATE
 from trl_rlsp.stages.arguments import ProblemArguments
 from trl_rlsp.stages.config import parse_stage
 
@@ -48,8 +48,6 @@ class RoundSettings:
         novelty: least share of n-grams that are new against the demonstrations of the same problem.
         solve_rate_low: problems solved more rarely are not kept.
         solve_rate_high: problems solved more often are not kept.
-        promote: solve rate at the end of RL from which on the next of `harder` is taken.
-        harder: sources, each harder than the one before.
     """
 
     start: str = field(default="base", metadata={"help": "'base' or 'last'"})
@@ -59,8 +57,6 @@ class RoundSettings:
     novelty: float = field(default=0.2, metadata={"help": "least share of new n-grams"})
     solve_rate_low: float = field(default=0.1, metadata={"help": "problems solved more rarely are not kept"})
     solve_rate_high: float = field(default=0.9, metadata={"help": "problems solved more often are not kept"})
-    promote: float = field(default=0.7, metadata={"help": "solve rate from which on problems get harder"})
-    harder: list[str] = field(default_factory=list, metadata={"help": "sources, from easier to harder"})
 
     def __post_init__(self) -> None:
         if self.start not in ("base", "last"):
@@ -68,9 +64,8 @@ class RoundSettings:
 
     def arguments(self) -> list[str]:
         """The settings as arguments of `rlsp harvest`."""
-        values = {name: value for name, value in vars(self).items() if name not in ("start", "harder")}
-        pairs = [(f"--{name}", str(value)) for name, value in values.items()]
-        return [text for pair in [*pairs, *(("--harder", source) for source in self.harder)] for text in pair]
+        pairs = [(f"--{name}", str(value)) for name, value in vars(self).items() if name != "start"]
+        return [text for pair in pairs for text in pair]
 
 
 def take_rounds(arguments: Sequence[str]) -> tuple[int, list[str], list[str]]:

@@ -10,7 +10,7 @@ from trl_rlsp.behaviours.changes import candidate_answers, changes_of
 from trl_rlsp.behaviours.counting import count_behaviours
 from trl_rlsp.behaviours.kinds import KINDS
 from trl_rlsp.countdown.search_trace import read_search
-from trl_rlsp.runs.completions import Completion
+from trl_rlsp.runs.completion import Completion
 from trl_rlsp.text.effective_length import words
 
 Scorer = Callable[[list[Completion]], Sequence[float | None]]
@@ -73,7 +73,7 @@ def _change_totals(completions: Sequence[Completion], score: Scorer) -> dict[str
     if not any(c.columns for c in completions):
         return None
     asked = [
-        Completion(f"\\boxed{{{answer}}}", c.step, None, c.prompt, c.columns)
+        Completion(f"\\boxed{{{answer}}}", prompt=c.prompt, columns=c.columns)
         for c, answers in stated
         for answer in answers
     ]

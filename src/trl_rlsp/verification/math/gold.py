@@ -10,7 +10,7 @@ from numbers import Integral, Real
 
 from trl_rlsp.text.boxes import find_boxes
 from trl_rlsp.text.completion import parse_completion
-from trl_rlsp.verification.math.normalize import normalise
+from trl_rlsp.verification.math.normalize import normalize
 
 FLOAT_TOLERANCE = 1e-9
 """Relative tolerance where the gold answer itself is a float: its last digits are not the data set's."""
@@ -58,7 +58,7 @@ def _from_text(gold: str) -> str | None:
     else:
         text = gold
     text = text.strip()
-    return text if text and normalise(text) and _balanced(text) else None
+    return text if text and normalize(text) and _balanced(text) else None
 
 
 def _balanced(text: str) -> bool:

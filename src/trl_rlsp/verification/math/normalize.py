@@ -1,6 +1,7 @@
-"""One spelling for each LaTeX answer, by text alone: Unicode, spacing, synonyms of commands. Linear time.
+"""One spelling for each LaTeX answer, by text alone: Unicode, spacing, synonyms of commands, arguments in braces.
 
-`normalise` never changes what an expression says; two answers with the same normal form are the same answer.
+`normalize` never changes what an expression says; two answers with the same normal form are the same answer. Its time
+grows with the length of the text alone, and texts of more than `2 * MAX_CHARS` characters only lose their spaces.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ MAX_CHARS = 2000
 """Answers longer than this are compared as strings only."""
 MAX_DEPTH = 40
 """Brackets nested deeper than this are compared as strings only."""
+_MAX_COMMANDS = 150  # so many \frac and \sqrt get their arguments put into braces
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
@@ -25,48 +27,20 @@ _UNICODE_OF = {
     "\\ge ": "≥⩾",
     "'": "′",
     "\\mathbb{R}": "ℝ",
+    " ": "€£¥",
+    ",": "،，",
 }
-_NAMES = dict(
-    zip(
-        "π∞≠±∓≈∪∩∅∈√∑∫…αβγδεθλμρστφωΔ",
-        [
-            "pi",
-            "infty",
-            "ne",
-            "pm",
-            "mp",
-            "approx",
-            "cup",
-            "cap",
-            "emptyset",
-            "in",
-            "sqrt",
-            "sum",
-            "int",
-            "dots",
-            "alpha",
-            "beta",
-            "gamma",
-            "delta",
-            "epsilon",
-            "theta",
-            "lambda",
-            "mu",
-            "rho",
-            "sigma",
-            "tau",
-            "phi",
-            "omega",
-            "Delta",
-        ],
-        strict=True,
-    )
+_NAMED_CHARS = (
+    "π pi, ∞ infty, ≠ ne, ± pm, ∓ mp, ≈ approx, ∪ cup, ∩ cap, ∅ emptyset, ∈ in, √ sqrt, ∑ sum, ∫ int, … dots, α alpha,"
+    "β beta, γ gamma, δ delta, ε epsilon, θ theta, λ lambda, μ mu, ρ rho, σ sigma, τ tau, φ phi, ω omega, Δ Delta,"
+    "∖ setminus, ∠ angle, △ triangle"
 )
 _UNICODE = {char: latex for latex, chars in _UNICODE_OF.items() for char in chars}
-_UNICODE |= {char: f"\\{name} " for char, name in _NAMES.items()}
+_UNICODE |= {char: f"\\{name} " for char, name in (pair.split() for pair in _NAMED_CHARS.split(","))}
 _VULGAR = re.compile("[¼½¾⅐-⅞]")
 _SUPER_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
 _SUB_RUN = re.compile("[₀-₉]+")
+
 _COMMANDS_OF = {  # what stands for each group of commands; "" drops them
     "\\frac": "dfrac tfrac cfrac",
     "\\binom": "dbinom tbinom",
@@ -83,86 +57,100 @@ _COMMANDS_OF = {  # what stands for each group of commands; "" drops them
     "]": "rbrack",
     "|": "lvert rvert vert mid",
     "\\emptyset": "varnothing",
-    "\\infty": "infin",
+    "\\infty": "infin infinity",
+    "\\setminus": "smallsetminus backslash",
     "\\dots": "ldots cdots dotsc",
     "^\\circ": "degree",
     "\\approx": "cong simeq",
     "\\text": "textrm mathrm textbf mbox textit textnormal textsf hbox",
     " ": "quad qquad",
-    "": "operatorname textdollar left right big Big bigl bigr Bigl Bigr bigg Bigg displaystyle textstyle limits hfill "
-    "thinspace nobreak mathbf boldsymbol mathit bf bold",
+    "": "textdollar left right big Big bigl bigr Bigl Bigr bigg Bigg displaystyle textstyle limits hfill thinspace "
+    "nobreak mathbf boldsymbol mathit mathsf bf bold rm it mathop nolimits",
 }
 _SYNONYMS = {name: latex for latex, names in _COMMANDS_OF.items() for name in names.split()}
+_FUNCTIONS = re.findall(
+    r"\w+", "arcsin arccos arctan sinh cosh tanh sin cos tan cot sec csc log ln exp gcd lcm max min det deg cis"
+)
+_MULTIPLIERS = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
+
 _COMMAND = re.compile(r"\\([A-Za-z]+)\s*")
-_SPACE_COMMAND = re.compile(r"\\[,;:! ]|(?<!\\)~|\\\$|\$")
+_SPACE_COMMAND = re.compile(r"\\[,;:! ]|(?<!\\)~|\\\$|\$|&\s*=|\\\(|\\\)|\\\[|\\\]")
 _TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
-_FUNCTION_TEXT = {
-    "sin",
-    "cos",
-    "tan",
-    "cot",
-    "sec",
-    "csc",
-    "log",
-    "ln",
-    "gcd",
-    "lcm",
-    "arcsin",
-    "arccos",
-    "arctan",
-    "cis",
-}
-_FRAC_SHORT = re.compile(r"\\frac\s*(?:(\d)\s*(\d)|(\d)\s*(?=\{)|(?P<brace>\{[^{}]*\})\s*([\da-z])(?![\w]*\}))")
-_SQRT_SHORT = re.compile(r"\\sqrt\s*(\[[^\]]*\])?\s*(\d+|[a-z]|\\pi|\((?P<inner>[^()]*)\))")
-_THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:(?:\{,\}|\\!,|,\\!|\\[,:;]| )\d{3})+(?!\d)")
+_TEXT_OR_NOT = re.compile(r"(\\text\{[^{}]*\})")
+_OPERATOR_NAME = re.compile(r"\\operatorname\*?\s*\{\s*(\w*)\s*\}")
+_TWICE_ESCAPED = re.compile(
+    r"(?<!\\)\\\\(?=(?:[dt]?frac|sqrt|begin|end|text|left|right|pi|cdot|times|pm|infty|boxed|sin|cos|log|ln)(?![A-Za-z]))"
+)
+_ROW_END = re.compile(r"\\\\(?:\s*\[[^\]]{0,9}\])?")
+_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
+_CONNECTIVE = re.compile(r"(?<![\\A-Za-z{])(and|or)(?![A-Za-z}])")
+_SEPARATED = re.compile(r",\s|,\\ |;|\\text\s*\{[^{}]*\b(?:and|or)\b|(?<=\d) (?:and|or) ")
+_PLAIN_THOUSANDS = re.compile(r"(?<![\d.,(\[])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
+_THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:(?:\{,\}|\\!,|,\\! ?|\\[,:;]| )\d{3})+(?!\d)")
 _MIXED = re.compile(r"(?<![\w.}])(\d{1,9}) +(\d{1,9})/(\d{1,9})(?![\w.])")
-_COLOUR = re.compile(r"\\(?:text)?color\s*\{\w+\}")
+_SCIENTIFIC = re.compile(r"(?<![\w.\\}])(\d{1,30}(?:\.\d{1,30})?)[eE]([-+]?)0{0,3}([1-9]\d{0,2})(?![\w.^{(])")
+_COLOR = re.compile(r"\\(?:text)?color\s*\{\w+\}")
 _CONSTANT = re.compile(r"\\(?:mathrm|rm|text)\s*\{([eid])\}")
-_PERCENT = re.compile(r"(?<=[\d}]) *(?:\\text\s*\{\s*per ?cent\s*\}|per ?cent\b)")
+_PERCENT = re.compile(r"(?<=[\d}]) *(?:\\text\s*\{\s*(?:per ?cent|pct)\.?\s*\}|(?:per ?cent|pct)\b)")
+_MULTIPLIED = re.compile(rf"(?<=[\d}}])\s*({'|'.join(_MULTIPLIERS)})s?(?![A-Za-z])")
 _BRACED_MARK = re.compile(r"(?<![\\A-Za-z_^}])\{([:;])\}")
+_ASCII_WORDS = re.compile(
+    rf"(?<![A-Za-z\\])(?!max|min|deg)(sqrt|pi|theta|infty|infinity|{'|'.join(_FUNCTIONS)})(?![A-Za-z])"
+)
+_PRODUCT_STAR = re.compile(r"(?<=[\w)}])\s*\*\s*(?=[\w\\({])")
+_ARRAY = re.compile(r"[\[(]\s*\\begin\s*\{(array|matrix)\}(?:\s*\{[lcr|\s]*\})?(.*?)\\end\s*\{\1\}\s*[\])]", re.DOTALL)
 _SPELLINGS = (
+    ("{bmatrix}", "{pmatrix}"),
+    ("{Bmatrix}", "{pmatrix}"),
+    ("\\cr \\end", "\\end"),
     ("^{\\circ}", "^\\circ"),
+    ("^{\\prime}", "'"),
+    ("^\\prime", "'"),
     ("\\{\\}", "\\emptyset "),
     ("\\log_e", "\\ln"),
+    ("<=", "\\le "),
+    (">=", "\\ge "),
+    ("!=", "\\ne "),
     ("**", "^"),
     ("+-", "-"),
     ("--", "+"),
 )
+_SPACES = re.compile(
+    r"(?<![A-Za-z\d]) (?!(?<=\d, )\d{3}(?!\d))| (?![A-Za-z\d])|(?<=\d) (?=[A-Za-z])|(?<=[A-Za-z]) (?=\d)"
+)
 _ARG = re.compile(r"([\^_])\{(\w)\}")
-_TRAILING = re.compile(r"[.;,:\s]+$")
+_POWER_FIRST = re.compile(r"(\^(?:\w|\{[^{}]*\}))(_(?:\w|\{[^{}]*\}))")
+_LEADING_POINT = re.compile(r"(?<![\w.)])\.(\d)")
+_TRAILING = re.compile(r"(?:[;,:\s]|(?<![.])\.(?!\.))+$")
+_WITH_ARGUMENTS = re.compile(r"\\(frac|binom|sqrt)(?![A-Za-z])")
+_ARGUMENT = re.compile(
+    r"\s*(?:(?P<open>\{)|(?P<command>\\[A-Za-z]+)|(?P<digits>\d+)|(?P<letter>[A-Za-z])|(?P<paren>\([^()]*\)))"
+)
 
 
 @lru_cache(maxsize=8192)
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     """The normal form of a LaTeX answer.
 
-    >>> normalise(r" $\\dfrac{1}{2}$ "), normalise(r"\\frac12"), normalise("7²")
+    >>> normalize(r" $\\dfrac{1}{2}$ "), normalize(r"\\frac12"), normalize("7²")
     ('\\\\frac{1}{2}', '\\\\frac{1}{2}', '7^2')
     """
     if text.isdigit() and text.isascii():  # nothing to do, and the usual case
         return text
     if len(text) > 2 * MAX_CHARS:
         return "".join(text.split())
-    text = to_latex(text).strip().replace("\\\\", "\\cr ")
-    text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
-    text = _THOUSANDS.sub(lambda m: re.sub(r"[^\d]", "", m.group()), text)
-    text = text.replace("\\!", "").replace("\\\\%", "%").replace("\\%", "%").replace("\\#", "#")
-    text = _COLOUR.sub("", text)
-    text = _CONSTANT.sub(r"\1", text)
-    text = _COMMAND.sub(_synonym, text)
-    text = _SPACE_COMMAND.sub(" ", text)
-    text = _PERCENT.sub("%", _BRACED_MARK.sub(r"\1", text))
-    text = _TEXT.sub(_plain_text, text)
-    text = _strip_spaces(text)
-    if "\\frac" in text:
-        text = _FRAC_SHORT.sub(_full_frac, text)
-    if "\\sqrt" in text:
-        text = _SQRT_SHORT.sub(lambda m: f"\\sqrt{m.group(1) or ''}{{{m.group('inner') or m.group(2)}}}", text)
+    text = _numbers(to_latex(text).strip())
+    if "\\" in text:
+        text = _commands(text)
+    text = _PERCENT.sub("%", _BRACED_MARK.sub(r"\1", _SPACE_COMMAND.sub(" ", text)))
+    text = _strip_spaces(_TEXT.sub(_plain_text, text))
+    if "\\frac" in text or "\\sqrt" in text or "\\binom" in text:
+        text = _arguments(text)
     text = _ARG.sub(r"\1\2", text)
     for spelling, usual in _SPELLINGS:
         text = text.replace(spelling, usual)
-    text = re.sub(r"(?<![\d.])\.(\d)", r"0.\1", text)
-    return _unwrap(_TRAILING.sub("", text)).removeprefix("+")
+    text = _POWER_FIRST.sub(r"\2\1", text)
+    return _unwrap(_TRAILING.sub("", _LEADING_POINT.sub(r"0.\1", text))).removeprefix("+")
 
 
 def to_latex(text: str) -> str:
@@ -195,9 +183,41 @@ def too_complex(text: str) -> bool:
     return deepest > MAX_DEPTH or longest > MAX_DEPTH
 
 
+def closing(text: str, start: int) -> int:
+    """Where the bracket that opens at `start` closes, whatever its kind (intervals mix them); -1 if nowhere."""
+    depth, i = 0, start
+    while i < len(text):
+        if text[i] == "\\":
+            i += 2
+            continue
+        depth += (text[i] in "([{") - (text[i] in ")]}")
+        if depth == 0:
+            return i
+        i += 1
+    return -1
+
+
 def _vulgar_fraction(match: re.Match[str]) -> str:
     top, _, bottom = unicodedata.normalize("NFKC", match.group()).partition("⁄")
     return f"\\frac{{{top}}}{{{bottom}}}"
+
+
+def _numbers(text: str) -> str:
+    """Mixed numbers, scientific notation, thousands. A comma before a space separates: `81, 256` are two numbers."""
+    text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
+    text = _SCIENTIFIC.sub(r"\1\\cdot 10^{\2\3}", text)
+    if "," in text and _SEPARATED.search(text):
+        text = _PLAIN_THOUSANDS.sub(lambda m: m.group().replace(",", ""), text)
+    return _THOUSANDS.sub(lambda m: re.sub(r"\D", "", m.group()), text)
+
+
+def _commands(text: str) -> str:
+    if _TWICE_ESCAPED.search(text):
+        text = text.replace("\\\\", "\\")
+    text = _BOX.sub("", _ROW_END.sub(r"\\cr ", text.replace("\\\\%", "%")))
+    text = text.replace("\\!", "").replace("\\%", "%").replace("\\#", "#")
+    text = _CONSTANT.sub(r"\1", _COLOR.sub("", _OPERATOR_NAME.sub(_operator_name, text)))
+    return _ARRAY.sub(r"\\begin{pmatrix}\2\\end{pmatrix}", _COMMAND.sub(_synonym, text))
 
 
 def _synonym(match: re.Match[str]) -> str:
@@ -206,44 +226,73 @@ def _synonym(match: re.Match[str]) -> str:
     return f"\\{name} " if replacement is None else f"{replacement} "
 
 
+def _operator_name(match: re.Match[str]) -> str:
+    return f"\\{match.group(1)} " if match.group(1) in _FUNCTIONS else f"{{{match.group(1)}}}"
+
+
 def _plain_text(match: re.Match[str]) -> str:
-    """Function names set as text are commands; other text keeps its words, single-spaced."""
+    """Function names set as text are commands; a first word that multiplies does; other words are single-spaced."""
     words = " ".join(match.group(1).split())
-    return f"\\{words} " if words in _FUNCTION_TEXT else f"\\text{{{words}}}" if words else ""
+    if words in _FUNCTIONS:
+        return f"\\{words} "
+    first, _, rest = words.partition(" ")
+    factor = _MULTIPLIERS.get(first.lower().removesuffix("s"))
+    if factor is not None and match.string[: match.start()].rstrip()[-1:] in tuple("0123456789}"):
+        return f"\\cdot {factor}" + (f"\\text{{{rest}}}" if rest else "")
+    return f"\\text{{{words}}}" if words else ""
 
 
 def _strip_spaces(text: str) -> str:
     """Drop spaces that separate nothing: all but those inside \\text, after a command, and between two words."""
-    pieces = re.split(r"(\\text\{[^{}]*\})", text)
+    pieces = _TEXT_OR_NOT.split(text)
     for i in range(0, len(pieces), 2):
-        piece = re.sub(r"\s+", " ", pieces[i])
-        piece = re.sub(r"(?<![A-Za-z\d]) | (?![A-Za-z\d])|(?<=\d) (?=[A-Za-z])|(?<=[A-Za-z]) (?=\d)", "", piece)
-        pieces[i] = piece
+        piece = _CONNECTIVE.sub(r"\\text{\1}", pieces[i])
+        piece = _MULTIPLIED.sub(lambda m: f"\\cdot {_MULTIPLIERS[m.group(1)]}", piece)
+        piece = _PRODUCT_STAR.sub(r"\\cdot ", _ASCII_WORDS.sub(r"\\\1 ", piece))
+        pieces[i] = _SPACES.sub("", re.sub(r"\s+", " ", piece))
     return "".join(pieces)
 
 
-def _full_frac(match: re.Match[str]) -> str:
-    if match.group(1):
-        return f"\\frac{{{match.group(1)}}}{{{match.group(2)}}}"
-    if match.group("brace"):
-        return f"\\frac{match.group('brace')}{{{match.group(5)}}}"
-    return f"\\frac{{{match.group(3)}}}"
+def _arguments(text: str) -> str:
+    """`\\frac12`, `\\frac\\pi2`, `\\sqrt3` with braces around their arguments; from the right, inner ones first."""
+    for match in list(_WITH_ARGUMENTS.finditer(text))[: -_MAX_COMMANDS - 1 : -1]:
+        at = match.end()
+        if match.group(1) == "sqrt":
+            optional = re.compile(r"\s*\[[^\[\]]*\]").match(text, at)
+            at = optional.end() if optional else at
+        for _ in range(1 if match.group(1) == "sqrt" else 2):
+            end, inner = _argument(text, at, whole_number=match.group(1) == "sqrt")
+            if end < 0:
+                break
+            text = f"{text[:at]}{{{inner}}}{text[end:]}"
+            at += len(inner) + 2
+    return text
+
+
+def _argument(text: str, at: int, *, whole_number: bool) -> tuple[int, str]:
+    """(end, content) of the argument of a command at `at`; end is -1 if there is none."""
+    match = _ARGUMENT.match(text, at)
+    if match is None:
+        return -1, ""
+    if match.group("open"):
+        end = closing(text, match.end() - 1)
+        return (end + 1 if end >= 0 else -1), text[match.end() : end]
+    if match.group("paren"):
+        return (match.end(), match.group("paren")[1:-1]) if whole_number else (-1, "")
+    if match.group("digits"):
+        end = match.end() if whole_number else match.start("digits") + 1
+        return end, text[match.start("digits") : end]
+    end = match.end()
+    while match.group("command") and text[end : end + 1] == "{":
+        end = closing(text, end) + 1 or len(text)
+    return end, text[match.start() : end].strip()
 
 
 def _unwrap(text: str) -> str:
     """Remove braces and parentheses around the whole answer that group nothing."""
-    while len(text) > 2 and (text[0], text[-1]) in (("{", "}"), ("(", ")")) and _closes_at_end(text):
+    while len(text) > 2 and (text[0], text[-1]) in (("{", "}"), ("(", ")")) and closing(text, 0) == len(text) - 1:
         inner = text[1:-1]
-        if text[0] == "(" and ("," in inner or re.fullmatch(r"(?:\\text\{)?[A-Z]\}?", inner)):
+        if text[0] == "(" and ("," in inner or ";" in inner or re.fullmatch(r"(?:\\text\{)?[A-Z]\}?", inner)):
             return text
         text = inner.strip()
     return text
-
-
-def _closes_at_end(text: str) -> bool:
-    depth = 0
-    for i, char in enumerate(text):
-        depth += (char in "({[") - (char in ")}]")
-        if depth == 0:
-            return i == len(text) - 1
-    return False

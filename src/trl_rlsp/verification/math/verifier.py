@@ -1,4 +1,4 @@
-"""Verdicts on mathematical answers: normalised string, exact rational number, then symbolic in a worker process.
+"""Verdicts on mathematical answers: normalized string, exact rational number, then symbolic in a worker process.
 
 Nothing symbolic happens in this process. What each rule decides is listed, with examples, in `docs/verifier.md`.
 """
@@ -12,7 +12,7 @@ from trl_rlsp.errors import ConfigError
 from trl_rlsp.text.completion import Completion, parse_completion
 from trl_rlsp.verification.math.equivalence import QuickLeaves, TextLeaves, Undecided, same_answer
 from trl_rlsp.verification.math.gold import gold_text, gold_tolerance
-from trl_rlsp.verification.math.normalize import normalise, too_complex
+from trl_rlsp.verification.math.normalize import normalize, too_complex
 from trl_rlsp.verification.math.restated import restates
 from trl_rlsp.verification.math.structure import shape_of
 from trl_rlsp.verification.verdict import MAX_SHOWN, Reason, Verdict
@@ -119,7 +119,7 @@ def _shown(verdict: Verdict, pair: _Pair) -> Verdict:
 
 
 def _shortened(text: str) -> str:
-    return normalise(text)[:MAX_SHOWN]
+    return normalize(text)[:MAX_SHOWN]
 
 
 def _pair_or_verdict(item: MathItem, rules: MathRules, delimiter: str | None) -> _Pair | Verdict:
@@ -145,11 +145,11 @@ def is_list(gold: str) -> bool:
 
 def _quick_verdict(pair: _Pair, rules: MathRules) -> Verdict | None:
     """The verdict, if text and rational numbers settle it."""
-    if pair.gold == pair.answer or normalise(pair.gold) == normalise(pair.answer):
+    if pair.gold == pair.answer or normalize(pair.gold) == normalize(pair.answer):
         return MATCH
     if too_complex(pair.answer) or too_complex(pair.gold):
         return MISMATCH
-    leaves = QuickLeaves(pair.tolerance, rules.evaluated)
+    leaves = QuickLeaves(pair.tolerance)
     try:
         same = same_answer(pair.gold, pair.answer, leaves, evaluated=rules.evaluated)
     except Undecided:
@@ -176,4 +176,4 @@ def _from_reply(pair: _Pair, reply: Reply, rules: MathRules) -> Verdict:
         return TIMEOUT
     if reply.outcome == "crash":
         return WORKER_CRASH
-    return MISMATCH if reply.outcome == "error" else SCORER_ERROR
+    return SCORER_ERROR  # a failure of this side, or no turn: never a number

@@ -1,4 +1,4 @@
-"""What completions are made of over training: behaviours, repetition, share with a final answer."""
+"""Metrics of the logged completions over training: behaviors, repetition, share with a final answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trl_rlsp.behaviours import KINDS, count_behaviours
-from trl_rlsp.runs.run import Completion, mean
+from trl_rlsp.runs.completion import Completion, mean
 from trl_rlsp.text.effective_length import novel_words, words
 
 PER_STEP = 64
@@ -15,7 +15,7 @@ NGRAM = 8
 
 
 @dataclass(frozen=True)
-class StepTexture:
+class StepMetrics:
     """Means over the completions of one logged step.
 
     Attributes:
@@ -33,27 +33,27 @@ class StepTexture:
     behaviours: dict[str, float]
 
 
-def textures(completions: Sequence[Completion]) -> list[StepTexture]:
+def step_metrics(completions: Sequence[Completion]) -> list[StepMetrics]:
     """One for each step, in order; at most 64 completions a step and about 4,000 in all are read."""
     steps: dict[int, list[Completion]] = {}
     for completion in completions:
         if completion.step is not None:
             steps.setdefault(completion.step, []).append(completion)
     share = max(1, min(PER_STEP, AT_MOST // max(1, len(steps))))
-    return [_texture(step, group, evenly(group, share)) for step, group in sorted(steps.items())]
+    return [_of_step(step, group, evenly(group, share)) for step, group in sorted(steps.items())]
 
 
-def _texture(step: int, group: Sequence[Completion], read: Sequence[Completion]) -> StepTexture:
+def _of_step(step: int, group: Sequence[Completion], sampled: Sequence[Completion]) -> StepMetrics:
     counts: dict[str, int] = dict.fromkeys(KINDS, 0)
     length = 0
-    for completion in read:
+    for completion in sampled:
         length += len(words(completion.text))
         for kind, count in count_behaviours(completion.text).items():
             counts[kind] += count
-    repetitions = [r for completion in read if (r := repetition(completion.text)) is not None]
-    return StepTexture(
+    repetitions = [r for completion in sampled if (r := repetition(completion.text)) is not None]
+    return StepMetrics(
         step=step,
-        looked_at=len(read),
+        looked_at=len(sampled),
         finished=mean([float(c.finished) for c in group if c.finished is not None]),
         repetition=mean(repetitions),
         behaviours={kind: 1000 * count / length if length else 0.0 for kind, count in counts.items()},

@@ -1,7 +1,8 @@
 """Where the problems and the demonstrations of a run came from, as the run wrote it down.
 
 `rlsp run` leaves `settings.json` in the folder of each stage: the arguments of its command, the YAML file among them;
-`rlsp eval` leaves its settings in `metrics.json`. Both are read back here as the dataclasses of `commands.arguments`.
+`rlsp eval` leaves its settings in `metrics.json`. Both are read back here as the dataclasses of
+`trl_rlsp.stages.arguments`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from trl_rlsp.cli import read_yaml
 from trl_rlsp.errors import ConfigError, DataError, SourceError
 from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments
 from trl_rlsp.stages.config import parse_stage
+from trl_rlsp.text.completion import read
+
+NEUTRAL_TEMPLATE = "{reasoning}\n\n\\boxed{{answer}}"
+"""The template under which rows with a whole completion as their reasoning become that completion again."""
 
 Source = TypeVar("Source", bound=ProblemArguments)
 
@@ -122,6 +127,28 @@ def evaluation_sources(stage: Path) -> list[ProblemArguments]:
     found = [_evaluated(folder) or recorded(folder) for folder in sorted(stage.parent.glob("eval_*"))]
     sources = [source_from(ProblemArguments, arguments) for arguments in found if arguments is not None]
     return [source for index, source in enumerate(sources) if source not in sources[:index]]
+
+
+def demonstration_rows(source: DemonstrationArguments, seed: int) -> list[dict[str, Any]]:
+    """Demonstrations as an SFT stage saw them.
+
+    Args:
+        source: its data fields.
+        seed: its seed, which decides the searches that were written.
+
+    Returns:
+        Rows `prompt` (text or messages), `reasoning` (the whole completion) and `answer`.
+    """
+    rows = []
+    for row in source.load_rows(seed):
+        if "messages" in row:
+            prompt, completion = row["messages"][:-1], row["messages"][-1]["content"]
+        else:
+            prompt, completion = row["prompt"], row["completion"]
+            completion = completion if isinstance(completion, str) else completion[-1]["content"]
+        answer = read(completion).answer
+        rows.append({"prompt": prompt, "reasoning": completion, "answer": (answer or "").strip()})
+    return rows
 
 
 def held_out_source(name: str, style: str) -> ProblemArguments:

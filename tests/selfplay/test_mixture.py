@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trl_rlsp.errors import ConfigError
+from trl_rlsp.errors import ConfigError, DataError
+from trl_rlsp.evaluation.solve_rate import Band
+from trl_rlsp.problems.data import load_problems
 from trl_rlsp.problems.demonstrations import load_demonstrations
-from trl_rlsp.selfplay.originals import NEUTRAL_TEMPLATE, mixed, original_rows
+from trl_rlsp.selfplay.known import HeldOut
+from trl_rlsp.selfplay.mixture import mixed, next_problems, solve_rates, stored
+from trl_rlsp.selfplay.sources import NEUTRAL_TEMPLATE, demonstration_rows
 from trl_rlsp.stages.arguments import DemonstrationArguments
 
 SYSTEM = [{"role": "system", "content": "Think."}]
@@ -34,7 +38,7 @@ class TestOriginals:
             demonstration_template="<think>{reasoning}</think> \\boxed{{answer}}",
         )
         completion = "<think>I count.</think> \\boxed{7}"
-        assert original_rows(source, 0) == [{"prompt": [*SYSTEM, *USER], "reasoning": completion, "answer": "7"}]
+        assert demonstration_rows(source, 0) == [{"prompt": [*SYSTEM, *USER], "reasoning": completion, "answer": "7"}]
 
     @pytest.mark.parametrize("style", ["messages", "prompt_completion", "plain"])
     def test_trained_on_again_they_are_what_they_were(self, demonstrations, tmp_path, style):
@@ -45,7 +49,7 @@ class TestOriginals:
             demonstration_template="<think>{reasoning}</think> \\boxed{{answer}}",
         )
         path = tmp_path / "again.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in original_rows(source, 0)))
+        path.write_text("".join(json.dumps(row) + "\n" for row in demonstration_rows(source, 0)))
         again = load_demonstrations(path, style=style, system_prompt=None, reasoning_template=NEUTRAL_TEMPLATE)
         assert again.to_list() == source.load_rows(0).to_list()
 
@@ -58,8 +62,8 @@ class TestOriginals:
             search_longest=4,
             demonstration_template="{reasoning} \\boxed{ {answer} }",
         )
-        rows = original_rows(source, 5)
-        assert rows == original_rows(source, 5) != original_rows(source, 6)
+        rows = demonstration_rows(source, 5)
+        assert rows == demonstration_rows(source, 5) != demonstration_rows(source, 6)
         assert all(row["reasoning"].endswith(f"\\boxed{{ {row['answer']} }}") for row in rows)
         assert all(row["prompt"][0]["role"] == "user" for row in rows)
 
@@ -87,3 +91,52 @@ class TestMixed:
     def test_range(self, share):
         with pytest.raises(ConfigError, match=f"harvested_share is above 0 and at most 1, got {share}"):
             mixed([], [], share, 0)
+
+
+def row(text):
+    return {"prompt": [{"role": "user", "content": text}], "solution": "1"}
+
+
+def asked(rows):
+    return [line["problem"][0]["content"] for line in rows]
+
+
+class TestNext:
+    RATES = {"easy": 1.0, "some": 0.5, "never": 0.0}
+    SEEN = [row("easy"), row("some"), row("never"), row("unseen")]
+
+    def test_rates_by_problem_without_what_is_not_scorable(self, judged):
+        items = [judged(prompt="a", score=s) for s in (1.0, 0.0, 0.0, None)] + [judged(prompt="b", score=None)]
+        assert solve_rates(items) == {"a": pytest.approx(1 / 3)}
+
+    def test_the_band_and_what_is_unseen(self):
+        found = next_problems([*self.SEEN, row("test"), row("UNSEEN")], self.RATES, Band(), HeldOut([row("test")]))
+        assert asked(found.rows) == ["some", "unseen"]
+        assert (found.retained, found.unseen, found.left_out) == (1, 1, 2)
+
+    def test_nothing_left(self):
+        with pytest.raises(DataError, match=r"no problem is left for the next round: 2 have a solve rate outside 0\.1"):
+            next_problems([row("easy"), row("never")], self.RATES, Band(), HeldOut([]))
+
+    def test_programs(self):
+        with pytest.raises(DataError, match="rounds of self-play need final answers; the outcome of this problem is a"):
+            stored({**row("a"), "tests": "[]"})
+
+    @given(st.lists(st.floats(0, 1), min_size=6, max_size=6), st.floats(0, 0.5), st.floats(0.5, 1))
+    def test_only_the_band_stays(self, values, low, high):
+        rates = dict(zip("abcdef", values, strict=True))
+        try:
+            found = next_problems([row(text) for text in "abcdef"], rates, Band(low, high), HeldOut([]))
+        except DataError:
+            assert not any(low <= rate <= high for rate in rates.values())
+            return
+        assert set(asked(found.rows)) == {text for text, rate in rates.items() if low <= rate <= high}
+        assert found.retained + found.left_out == len(rates)
+
+    def test_a_generated_problem_comes_back_from_its_file(self, tmp_path):
+        pytest.importorskip("reasoning_gym")
+        source = "reasoning_gym:countdown?min_numbers=3&max_numbers=3&seed=1&size=3"
+        rows = list(load_problems(source, prompt_style="compact"))
+        path = tmp_path / "problems.jsonl"
+        path.write_text("".join(json.dumps(stored(line)) + "\n" for line in rows))
+        assert load_problems(path, system_prompt=None).to_list() == rows

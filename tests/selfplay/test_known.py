@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trl_rlsp.selfplay.heldout import HeldOut
+from trl_rlsp.selfplay.known import HeldOut
 
 LETTERS = list("abcdefghijklmnopqrst")  # 20 units, 13 8-grams
 

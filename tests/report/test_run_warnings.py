@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from trl_rlsp.report import Completion, Evaluated, Thresholds, find
-from trl_rlsp.report.findings import (
+from trl_rlsp.report import Thresholds, find
+from trl_rlsp.report.step_metrics import StepMetrics
+from trl_rlsp.report.warnings import (
     cut_off,
     judge,
     not_scorable,
@@ -13,16 +14,16 @@ from trl_rlsp.report.findings import (
     reward_without_accuracy,
     zero_variance,
 )
-from trl_rlsp.report.texture import StepTexture
+from trl_rlsp.runs import Completion, Evaluated
 
 
-def evaluated(name, scores, settings=None):
-    completions = [Completion(str(i), "text", score) for i, score in enumerate(scores)]
-    return Evaluated(name, {}, settings or {"dataset": "d"}, completions)
+def evaluated(name, scores, problems=None):
+    completions = [Completion("text", str(i), score=score) for i, score in enumerate(scores)]
+    return Evaluated(name, {}, {}, completions, problems or "d")
 
 
 def texture(step, repeated):
-    return StepTexture(step, 1, 1.0, repeated, {})
+    return StepMetrics(step, 1, 1.0, repeated, {})
 
 
 # 8 steps: the first and the last quarter hold 2 of them, but a window holds at least 3.
@@ -172,14 +173,14 @@ class TestNotScorable:
         assert not_scorable(make_run(evaluations=[evaluated("SFT", [None] * 19)])) == []
 
     def test_a_run_without_a_verifier(self, make_run):
-        completions = [Completion("p", "t", None, step=1, rewards={"style": 0.5}) for _ in range(30)]
+        completions = [Completion("t", "p", step=1, rewards={"style": 0.5}) for _ in range(30)]
         assert not_scorable(make_run(completions=completions)) == []
 
 
 def find_all(run):
-    from trl_rlsp.report.texture import textures
+    from trl_rlsp.report.step_metrics import step_metrics
 
-    return find(run, textures(run.completions))
+    return find(run, step_metrics(run.completions))
 
 
 class TestFind:

@@ -1,6 +1,6 @@
 """What the report warns of.
 
-Each check looks at one run and gives a `Finding` or nothing. A check whose data is missing gives nothing: that the
+Each check looks at one run and gives a warning or nothing. A check whose data is missing gives nothing: that the
 data is missing is said elsewhere on the page.
 """
 
@@ -8,37 +8,89 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 
-from trl_rlsp.evaluation.pairing import Difference, difference, score_value
-from trl_rlsp.report.finding import Finding, Thresholds
-from trl_rlsp.report.texture import StepTexture
+from trl_rlsp.report.pairing import Difference, difference, score_value
+from trl_rlsp.report.step_metrics import StepMetrics
+from trl_rlsp.runs.completion import Completion, mean
 from trl_rlsp.runs.history import accuracy_key, change, last_mean, reward_parts, values_of
-from trl_rlsp.runs.run import Completion, Run, mean
+from trl_rlsp.runs.run import Run
+
+
+@dataclass(frozen=True)
+class RunWarning:
+    """Something in a run that a person should look at.
+
+    Attributes:
+        kind: its short name, stable between versions.
+        run: name of the run.
+        what: what is seen, in one sentence.
+        evidence: the numbers it rests on.
+        advice: what to do.
+    """
+
+    kind: str
+    run: str
+    what: str
+    evidence: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From where on something is worth a warning; `docs/report.md` says why.
+
+    Changes over training are those of the last quarter of the logged steps against the first, and count only if they
+    are also larger than two standard errors.
+
+    Attributes:
+        accuracy_fall: smallest fall of the accuracy, absolute.
+        reward_rise: smallest rise of the reward, absolute.
+        cut_off: smallest share of completions cut off at the limit, in the last quarter.
+        repetition_rise: smallest rise of the share of repeated text, absolute.
+        zero_variance: smallest share of groups in which all rewards are equal, in the last quarter.
+        judge_prefers_wrong: smallest share of (right, wrong) pairs of one group in which the judge puts the wrong
+            completion first; equal grades count half. A judge that ignores correctness gives 0.5.
+        judge_pairs: fewest pairs to judge the judge by.
+        not_scorable: smallest share of completions without a verdict.
+        fewest: fewest completions for a share.
+    """
+
+    accuracy_fall: float = 0.02
+    reward_rise: float = 0.01
+    cut_off: float = 0.10
+    repetition_rise: float = 0.10
+    zero_variance: float = 0.5
+    judge_prefers_wrong: float = 0.6
+    judge_pairs: int = 30
+    not_scorable: float = 0.02
+    fewest: int = 20
+
 
 DEFAULTS = Thresholds()
 
 
-def find(run: Run, textures: Sequence[StepTexture], thresholds: Thresholds = DEFAULTS) -> list[Finding]:
-    """Everything worth a warning in one run.
+def find(run: Run, steps: Sequence[StepMetrics], thresholds: Thresholds = DEFAULTS) -> list[RunWarning]:
+    """Every warning about one run.
 
     Args:
         run: the run.
-        textures: what its logged completions are made of.
-        thresholds: from where on.
+        steps: metrics of its logged completions.
+        thresholds: when something is worth a warning.
     """
     found = [
         reward_without_accuracy(run, thresholds),
         cut_off(run, thresholds),
-        repetition(run, textures, thresholds),
+        repetition(run, steps, thresholds),
         zero_variance(run, thresholds),
         judge(run, thresholds),
         *not_scorable(run, thresholds),
     ]
-    return [finding for finding in found if finding]
+    return [warning for warning in found if warning]
 
 
-def reward_without_accuracy(run: Run, thresholds: Thresholds = DEFAULTS) -> Finding | None:
+def reward_without_accuracy(run: Run, thresholds: Thresholds = DEFAULTS) -> RunWarning | None:
     """The reward rises while the accuracy falls: on held-out problems if it was measured there, else in training."""
     reward = change(values_of(run.history, "reward")[1])
     if reward is None or not reward.rises(thresholds.reward_rise):
@@ -52,7 +104,7 @@ def reward_without_accuracy(run: Run, thresholds: Thresholds = DEFAULTS) -> Find
         if (grown := change(values_of(run.history, f"rewards/{part}/mean")[1])) and grown.rises(0.0)
     ]
     parts = f"; parts that rise: {', '.join(rising)}" if rising else ""
-    return Finding(
+    return RunWarning(
         "reward_without_accuracy",
         run.name,
         "The reward rises while the accuracy falls.",
@@ -84,14 +136,14 @@ def _training_fall(run: Run, thresholds: Thresholds) -> str | None:
     return None
 
 
-def cut_off(run: Run, thresholds: Thresholds = DEFAULTS) -> Finding | None:
+def cut_off(run: Run, thresholds: Thresholds = DEFAULTS) -> RunWarning | None:
     """Completions hit the ceiling of their length."""
     share = last_mean(values_of(run.history, "completions/clipped_ratio")[1])
     if share is None or share < thresholds.cut_off:
         return None
     longest = values_of(run.history, "completions/max_length")[1]
     ceiling = f"; the longest has {max(longest):.0f} tokens" if longest else ""
-    return Finding(
+    return RunWarning(
         "cut_off",
         run.name,
         "Completions hit the ceiling of their length.",
@@ -101,12 +153,12 @@ def cut_off(run: Run, thresholds: Thresholds = DEFAULTS) -> Finding | None:
     )
 
 
-def repetition(run: Run, textures: Sequence[StepTexture], thresholds: Thresholds = DEFAULTS) -> Finding | None:
+def repetition(run: Run, steps: Sequence[StepMetrics], thresholds: Thresholds = DEFAULTS) -> RunWarning | None:
     """Completions repeat themselves more and more."""
-    grown = change([texture.repetition for texture in textures if texture.repetition is not None])
+    grown = change([step.repetition for step in steps if step.repetition is not None])
     if grown is None or not grown.rises(thresholds.repetition_rise):
         return None
-    return Finding(
+    return RunWarning(
         "repetition",
         run.name,
         "Completions repeat themselves more and more.",
@@ -117,7 +169,7 @@ def repetition(run: Run, textures: Sequence[StepTexture], thresholds: Thresholds
     )
 
 
-def zero_variance(run: Run, thresholds: Thresholds = DEFAULTS) -> Finding | None:
+def zero_variance(run: Run, thresholds: Thresholds = DEFAULTS) -> RunWarning | None:
     """Groups in which all rewards are equal teach nothing."""
     share = last_mean(values_of(run.history, "frac_reward_zero_std")[1])
     if share is None or share < thresholds.zero_variance:
@@ -125,7 +177,7 @@ def zero_variance(run: Run, thresholds: Thresholds = DEFAULTS) -> Finding | None
     key = accuracy_key(run.history)
     solved = last_mean(values_of(run.history, key)[1]) if key else None
     cause = "" if solved is None else f"; accuracy there {_percent(solved)}"
-    return Finding(
+    return RunWarning(
         "zero_variance",
         run.name,
         "Most groups have no variance of reward and teach nothing.",
@@ -135,7 +187,7 @@ def zero_variance(run: Run, thresholds: Thresholds = DEFAULTS) -> Finding | None
     )
 
 
-def judge(run: Run, thresholds: Thresholds = DEFAULTS) -> Finding | None:
+def judge(run: Run, thresholds: Thresholds = DEFAULTS) -> RunWarning | None:
     """A judge that puts wrong completions before right ones of the same group."""
     names = {name: None for completion in run.completions for name in completion.rewards if "judge" in name}
     for name in names:
@@ -143,7 +195,7 @@ def judge(run: Run, thresholds: Thresholds = DEFAULTS) -> Finding | None:
         wrong_first = mean([0.5 if right == wrong else float(wrong > right) for right, wrong in pairs])
         if len(pairs) < thresholds.judge_pairs or wrong_first is None or wrong_first < thresholds.judge_prefers_wrong:
             continue
-        return Finding(
+        return RunWarning(
             "judge",
             run.name,
             "The judge puts wrong completions before right ones.",
@@ -166,24 +218,24 @@ def _judged_pairs(completions: Sequence[Completion], name: str) -> list[tuple[fl
     return [pair for right, wrong in groups.values() for pair in product(right, wrong)]
 
 
-def not_scorable(run: Run, thresholds: Thresholds = DEFAULTS) -> list[Finding]:
+def not_scorable(run: Run, thresholds: Thresholds = DEFAULTS) -> list[RunWarning]:
     """Completions without a verdict, in each evaluation and in training."""
     sources = {f"evaluation {evaluated.name}": evaluated.completions for evaluated in run.evaluations}
     scored = {name for completion in run.completions for name in completion.rewards}
     if accuracy_key(run.history) or any("verifier" in name or "accuracy" in name for name in scored):
         sources["training"] = run.completions
     return [
-        finding for name, completions in sources.items() if (finding := _unscored(run, name, completions, thresholds))
+        warning for name, completions in sources.items() if (warning := _unscored(run, name, completions, thresholds))
     ]
 
 
-def _unscored(run: Run, name: str, completions: Sequence[Completion], thresholds: Thresholds) -> Finding | None:
+def _unscored(run: Run, name: str, completions: Sequence[Completion], thresholds: Thresholds) -> RunWarning | None:
     missing = [completion for completion in completions if completion.score is None]
     if len(completions) < thresholds.fewest or len(missing) < thresholds.not_scorable * len(completions):
         return None
     reasons = Counter(completion.reason or "no reason recorded" for completion in missing)
     counted = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-    return Finding(
+    return RunWarning(
         "not_scorable",
         run.name,
         f"Completions could not be scored ({name}).",

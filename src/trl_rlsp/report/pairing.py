@@ -6,14 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from trl_rlsp.evaluation.bootstrap import Estimate, bootstrap_mean
-from trl_rlsp.runs.run import Completion, Evaluated, by_problem, mean
+from trl_rlsp.runs.completion import Completion, by_problem, mean
+from trl_rlsp.runs.run import Evaluated
 
 Value = Callable[[Completion], float | None]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure of two models on the problems that both have.
+    """A metric of two models on the problems that both have.
 
     Attributes:
         before, after: its mean over these problems.
@@ -28,8 +29,8 @@ class Difference:
 
 
 def difference(before: Evaluated, after: Evaluated, value: Value) -> Difference | None:
-    """Paired difference of a figure; `None` on different problem sets, or where no problem has the figure in both."""
-    if before.problem_set != after.problem_set:
+    """Paired difference of a metric; `None` on different problem sets, or where no problem has the metric in both."""
+    if not before.problems_hash or before.problems_hash != after.problems_hash:
         return None
     first, last = _problem_means(before, value), _problem_means(after, value)
     shared = [problem for problem in first if problem in last]
@@ -53,9 +54,9 @@ def token_value(completion: Completion) -> float | None:
     return None if completion.tokens is None else float(completion.tokens)
 
 
-def steps_value(completion: Completion) -> float | None:
-    """The attempts of a written-out search."""
-    return None if completion.search_steps is None else float(completion.search_steps)
+def extra_value(name: str) -> Value:
+    """A metric of the task, such as the search steps of countdown."""
+    return lambda completion: completion.extra.get(name)
 
 
 def finished_value(completion: Completion) -> float | None:
