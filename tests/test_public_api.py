@@ -39,7 +39,7 @@ SIGNATURES = {
         "model, base_url, api_key, rubric, cache, concurrency, timeout, retries, deadline, max_chars, options"
     ),
     "LengthExploration": "form, C, guarded, ngram",
-    "RLSPRewards": "verifier, exploration, alpha, gate, brevity",
+    "RLSPRewards": "verifier, exploration, alpha, gate, length_penalty, end_of_thinking, thinking_required",
     "RLSPGRPOTrainer": "model, reward_funcs, args, train_dataset, kwargs",
 }
 ROOT = Path(trl_rlsp.__file__).parent

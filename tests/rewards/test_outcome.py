@@ -103,7 +103,11 @@ def test_logs(verifier):
         "verifier/gold_unparseable": 0.25,
         "verifier/scorer_error": 0.0,
     }
-    assert extra == {"verdict": ["match", "mismatch", "no_answer", "gold_unparseable"]}
+    assert extra == {
+        "verdict": ["match", "mismatch", "no_answer", "gold_unparseable"],
+        "parsed_gold": ["7", "7", "7", None],
+        "parsed_answer": ["7", "8", None, None],
+    }
 
 
 def test_a_prompt_copied_is_not_an_answer(verifier):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from trl_rlsp.text.effective_length import (
     MAX_CHARS,
     effective_length,
-    novel_units,
+    novel_words,
     prompt_text,
-    units,
+    words,
     visible,
 )
 
@@ -61,7 +61,7 @@ class TestUnits:
         ],
     )
     def test_by_hand(self, text, expected):
-        assert units(text) == expected
+        assert words(text) == expected
 
     @given(st.text(st.characters(codec="ascii"), max_size=80))
     def test_the_short_way_for_ascii_is_the_long_way(self, text):
@@ -70,10 +70,10 @@ class TestUnits:
 
     @given(TEXTS, st.lists(st.tuples(st.integers(0, 80), INVISIBLE), max_size=10))
     def test_invisible_characters_never_add_units(self, text, insertions):
-        plain = units(text)
+        plain = words(text)
         for position, character in insertions:
             text = text[:position] + character + text[position:]
-        assert len(units(text)) <= len(plain)
+        assert len(words(text)) <= len(plain)
 
     def test_only_the_first_characters_are_looked_at(self):
         assert len(visible("ab " * MAX_CHARS)) == MAX_CHARS
@@ -130,48 +130,48 @@ class TestNovelUnits:
         ],
     )
     def test_by_hand(self, text, ngram, before, expected):
-        assert novel_units(text, ngram=ngram, before=before) == expected
+        assert novel_words(text, ngram=ngram, before=before) == expected
 
     @given(TEXTS, TEXTS)
     def test_between_zero_and_all(self, text, before):
-        assert 0 <= novel_units(text, ngram=NGRAM, before=before) <= len(units(text))
+        assert 0 <= novel_words(text, ngram=NGRAM, before=before) <= len(words(text))
 
     @given(TEXTS, st.integers(1, 20))
     def test_monotone_in_novel_text(self, text, count):
         """`count` words that occur nowhere else add at least `count` units."""
         new = " ".join(f"novel{i}" for i in range(count))
-        longer = novel_units(f"{text} {new}", ngram=NGRAM)
-        assert longer >= novel_units(text, ngram=NGRAM) + count
+        longer = novel_words(f"{text} {new}", ngram=NGRAM)
+        assert longer >= novel_words(text, ngram=NGRAM) + count
 
     @given(TEXTS, st.integers(2, 5))
     def test_repeating_lines_earns_nothing(self, text, times):
-        assert novel_units("\n".join([text] * times), ngram=NGRAM) <= novel_units(text, ngram=NGRAM)
+        assert novel_words("\n".join([text] * times), ngram=NGRAM) <= novel_words(text, ngram=NGRAM)
 
     @given(TEXTS, st.integers(2, 5))
     def test_repeating_in_any_other_way_earns_less_than_an_ngram(self, text, times):
         """Glued together, copies can hide only units outside a whole n-gram, and only once."""
-        once = novel_units(text, ngram=NGRAM)
-        assert novel_units(" ".join([text] * times), ngram=NGRAM) <= once + 2 * NGRAM
+        once = novel_words(text, ngram=NGRAM)
+        assert novel_words(" ".join([text] * times), ngram=NGRAM) <= once + 2 * NGRAM
 
     @given(TEXTS, TEXTS)
     def test_copying_what_came_before_earns_nothing(self, text, before):
-        copied = novel_units(f"{text}\n{before}", ngram=NGRAM, before=before)
-        assert copied <= novel_units(text, ngram=NGRAM, before=before)
+        copied = novel_words(f"{text}\n{before}", ngram=NGRAM, before=before)
+        assert copied <= novel_words(text, ngram=NGRAM, before=before)
 
     @given(TEXTS, st.lists(st.tuples(st.integers(0, 80), INVISIBLE), max_size=10))
     def test_invisible_characters_do_not_make_a_copy_new(self, text, insertions):
         copy = text
         for position, character in insertions:
             copy = copy[:position] + character + copy[position:]
-        assume(units(copy) == units(text))
-        assert novel_units(f"{text}\n{copy}", ngram=NGRAM) <= novel_units(text, ngram=NGRAM)
+        assume(words(copy) == words(text))
+        assert novel_words(f"{text}\n{copy}", ngram=NGRAM) <= novel_words(text, ngram=NGRAM)
 
     def test_long_degenerate_texts_are_quick(self):
         import time
 
         start = time.perf_counter()
         for text in ("a " * 200_000, "a. " * 130_000, "\n" * 400_000, "é" * 400_000, "a\u0301" * 200_000):
-            novel_units(text, ngram=NGRAM)
+            novel_words(text, ngram=NGRAM)
         assert time.perf_counter() - start < 20  # quadratic time would take hours
 
 
@@ -215,7 +215,7 @@ class TestEffectiveLength:
     @given(TEXTS, TEXTS, TEXTS)
     def test_never_more_than_the_units_of_the_completion(self, reasoning, answer, prompt):
         completion = f"{reasoning} \\boxed{{{answer}}}"
-        assert 0 <= effective_length(completion, prompt=prompt) <= len(units(completion))
+        assert 0 <= effective_length(completion, prompt=prompt) <= len(words(completion))
 
 
 @pytest.mark.parametrize(

@@ -147,17 +147,22 @@ class OutcomeVerifier:
         columns = {"prompts": prompts, "solution": solution, "task": task, "tests": tests}
         readings = readings or self.reader.read(completions, {**columns, "log_metric": log_metric})
         found = self.verdicts(completions, **columns, readings=readings)
+        self._log(found, completions, kwargs.get("completion_ids"), log_metric, log_extra)
+        return [verdict.score for verdict in found]
+
+    def _log(
+        self, found: Sequence[Verdict], completions: Any, completion_ids: Any, log_metric: Any, log_extra: Any
+    ) -> None:
         if log_metric is not None and found:
             counts = Counter(verdict.reason for verdict in found)
             for reason in get_args(Reason):  # the zeros too: TRL averages over the ranks and steps that log a metric
                 log_metric(f"verifier/{reason}", counts[reason] / len(found))
             for metrics in self.watch:
-                metrics(completions=completions, completion_ids=kwargs.get("completion_ids"), log_metric=log_metric)
+                metrics(completions=completions, completion_ids=completion_ids, log_metric=log_metric)
         if log_extra is not None:
             log_extra("verdict", [verdict.reason for verdict in found])
             log_extra("parsed_gold", [verdict.gold for verdict in found])
             log_extra("parsed_answer", [verdict.answer for verdict in found])
-        return [verdict.score for verdict in found]
 
     def verdicts(
         self,
