@@ -11,6 +11,7 @@ from pathlib import Path
 
 from trl_rlsp import __version__
 from trl_rlsp.errors import ConfigError, RLSPError
+from trl_rlsp.text.visible import visible_text
 
 USAGE = """\
 usage: rlsp COMMAND [ARGUMENTS]
@@ -75,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return dispatch(arguments[0], arguments[1:])
     except RLSPError as error:
-        print(f"rlsp {arguments[0]}: {type(error).__name__}: {error}", file=sys.stderr)
+        print(visible_text(f"rlsp {arguments[0]}: {type(error).__name__}: {error}"), file=sys.stderr)
         return 2
 
 

@@ -114,7 +114,7 @@ def test_what_stands_around_a_box_belongs_to_it(completion, answer):
         (r"\boxed{7}, no wait", "no_answer"),
         (r"<think>maybe \boxed{7}</think> I cannot solve this.", "no_answer"),
         (r"\boxed{1} \boxed{2}", "several_answers"),
-        (r"\boxed{7}\boxed{}", "several_answers"),
+        (r"\boxed{7}\boxed{}", "no_answer"),
         (r"\boxed{8} no. The final answer is $7$.", "several_answers"),
         (r"The final answer is $7$. \boxed{8}", "several_answers"),
         ("Final answer: 1. Final answer: 2.", "several_answers"),
@@ -131,7 +131,7 @@ def test_no_answer(completion, reason):
 
 def test_several_boxes_are_a_list_where_a_list_is_wanted():
     assert parse_completion(r"\boxed{1} and \boxed{2}", allow_list=True).answer == "1, 2"
-    assert parse_completion(r"\boxed{1}\boxed{}", allow_list=True).reason == "several_answers"
+    assert parse_completion(r"\boxed{1}\boxed{}", allow_list=True).reason == "no_answer"
 
 
 def test_the_delimiter_is_an_option():

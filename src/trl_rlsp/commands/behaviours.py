@@ -29,11 +29,10 @@ def run_behaviours(arguments: list[str]) -> None:
     Raises:
         RLSPError: no completions, or a file that does not hold any.
     """
-    from rich.console import Console
-
     from trl_rlsp.rewards.outcome import OutcomeVerifier
     from trl_rlsp.runs.behaviour_summary import shown_steps, summarise
     from trl_rlsp.runs.reading import VERIFIED, read_completions
+    from trl_rlsp.text.terminal import Terminal
 
     given = parse(arguments)
     completions = read_completions(given.sources)
@@ -51,7 +50,7 @@ def run_behaviours(arguments: list[str]) -> None:
         for step in shown_steps([c.step for c in completions if c.step is not None]):
             rows[f"step {step}"] = summarise([c for c in completions if c.step == step], score)
         rows["all"] = summarise(completions, score)
-    Console().print(table(rows))
+    Terminal().print(table(rows))
     if given.output:
         Path(given.output).write_text(
             json.dumps({name: asdict(summary) for name, summary in rows.items()}, indent=2) + "\n", encoding="utf-8"

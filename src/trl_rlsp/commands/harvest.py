@@ -225,9 +225,9 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def show(found: Harvest, counts: Mapping[str, Any], output: Path) -> None:
     """Print what became of the completions."""
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from trl_rlsp.text.terminal import Terminal
 
     table = Table("completions", "number")
     table.columns[1].justify = "right"
@@ -235,8 +235,8 @@ def show(found: Harvest, counts: Mapping[str, Any], output: Path) -> None:
     for reason, count in found.dropped.items():
         table.add_row(f"dropped: {reason}", str(count))
     table.add_row(f"kept, for {found.problems} problems", str(len(found.rows)))
-    console = Console()
+    console = Terminal()
     console.print(table)
     for name, value in counts.get("round", {}).items():
         console.print(f"{name.replace('_', ' ')}: {value}")
-    console.print(f"demonstrations: {escape(str(output))}", soft_wrap=True)
+    console.print(f"demonstrations: {output}", soft_wrap=True)

@@ -15,22 +15,19 @@ def run_report(arguments: list[str]) -> None:
     Raises:
         RLSPError: a folder that holds no run, or files that cannot be read.
     """
-    from rich.console import Console
-    from rich.markup import escape
-
     from trl_rlsp.report import PAGE_FILE, can_draw, write
-    from trl_rlsp.text.visible import visible_text
+    from trl_rlsp.text.terminal import Terminal
 
     given = parse_report(arguments)
     output = given.output or (given.runs[0] / "report" if len(given.runs) == 1 else Path("report"))
     contents = write(named_runs(given.runs), output, limit=given.limit, plots=False if given.no_plots else None)
-    console = Console()
+    console = Terminal()
     for warning in contents.warnings:
-        text = f"{warning.run}: {warning.what} {warning.evidence}"
-        console.print(f"[yellow]warning[/yellow] {escape(visible_text(text))}")
+        console.print("warning", style="yellow", end=" ")
+        console.print(f"{warning.run}: {warning.what} {warning.evidence}")
     if not given.no_plots and not can_draw():
-        console.print("no charts: they need matplotlib, pip install 'trl-rlsp\\[report]'")
-    console.print(f"report: {escape(str(output / PAGE_FILE))}")
+        console.print("no charts: they need matplotlib, pip install 'trl-rlsp[report]'")
+    console.print(f"report: {output / PAGE_FILE}", soft_wrap=True)
 
 
 def parse_report(arguments: list[str]) -> argparse.Namespace:

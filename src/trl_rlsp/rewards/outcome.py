@@ -194,7 +194,7 @@ class OutcomeVerifier:
         return [verdict for verdict in found if verdict is not None]
 
     def _verify(self, kind: str, rows: Sequence[Row]) -> Sequence[Verdict | float | None]:
-        limits = {"limit": self.time_limit, "deadline": self.batch_seconds}
+        limits: dict[str, Any] = {"limit": self.time_limit, "deadline": self.batch_seconds}
         tag = self.reader.end_of_thinking
         if kind in self.custom:
             return self.custom[kind](rows)
@@ -209,12 +209,8 @@ class OutcomeVerifier:
         return self._verify_code(rows)
 
     def _verify_code(self, rows: Sequence[Row]) -> Sequence[Verdict]:
-        try:
-            from trl_rlsp.verification.code.verifier import verify_code
-        except ImportError as error:
-            raise ConfigError(
-                f"rows with `tests` need trl_rlsp.verification.code.verifier, which cannot be imported: {error}"
-            ) from error
+        from trl_rlsp.verification.code.verifier import verify_code
+
         items = [(completion_text(row.completion), row.truth) for row in rows]
         return verify_code(items, prompts=[row.prompt for row in rows], **self.code_options)
 

@@ -3,24 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Region:
-    """A place where a final answer is stated.
-
-    Attributes:
-        start, end: character offsets in the text.
-        answer: what is stated there, without box and delimiters.
-        final: whether it says of itself that it is final.
-    """
-
-    start: int
-    end: int
-    answer: str
-    final: bool = True
-
+from trl_rlsp.text.found import Region
 
 MAX_IN_CONTEXT = 64
 """With more boxes than this in a text, what stands around each is not looked at."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
+from trl_rlsp.text.found import Found
+
 MIN_FENCE = 3
 _PYTHON_LABELS = ("", "python", "python3", "py", "py3")
 
@@ -49,3 +51,9 @@ def _fence(line: str) -> tuple[str, str]:
         if len(content) - len(rest) >= MIN_FENCE:
             return mark * (len(content) - len(rest)), rest.strip()
     return "", content
+
+
+def find_program(text: str, start: int) -> Found:
+    """The last program of `text` from `start` on as its final answer."""
+    at, program = last_program(text, start)
+    return Found(at, program, None if program else "no_answer")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from trl_rlsp.text.completion import Completion, parse_completion
+from trl_rlsp.text.completion import Completion, read
 from trl_rlsp.verification.math.verifier import (
     MATCH,
     MISMATCH,
@@ -75,7 +75,8 @@ def verify_gym(
     items: Sequence[GymItem],
     pool: WorkerPool,
     *,
-    delimiter: str | None = "</think>",
+    end_of_thinking: str | None = "</think>",
+    thinking_required: bool = False,
     limit: float = 2.0,
     deadline: float | None = None,
 ) -> list[Verdict]:
@@ -84,7 +85,7 @@ def verify_gym(
     Args:
         items: what to score.
         pool: runs `HANDLER`.
-        delimiter: closes the reasoning, see `parse_completion`.
+        end_of_thinking, thinking_required: where the reasoning ends, see `trl_rlsp.text.completion.read`.
         limit: wall-clock seconds for one answer.
         deadline: wall-clock seconds for all of them together.
 
@@ -95,7 +96,7 @@ def verify_gym(
     verdicts: list[Verdict | None] = [None] * len(items)
     pairs: dict[tuple[str, str], list[int]] = {}
     for i, item in enumerate(items):
-        parsed = parse_completion(item.completion, delimiter=delimiter)
+        parsed = read(item.completion, "gym", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
         if parsed.answer is None:
             verdicts[i] = SEVERAL_ANSWERS if parsed.reason == "several_answers" else NO_ANSWER
         elif refused(task_name(item.task), parsed.answer):

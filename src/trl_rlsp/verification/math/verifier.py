@@ -5,11 +5,11 @@ Nothing symbolic happens in this process. What each rule decides is listed, with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.text.completion import Completion, parse_completion
+from trl_rlsp.text.completion import Completion, read
 from trl_rlsp.verification.math.equivalence import QuickLeaves, TextLeaves, Undecided, same_answer
 from trl_rlsp.verification.math.gold import gold_text, gold_tolerance
 from trl_rlsp.verification.math.normalize import normalize, too_complex
@@ -19,6 +19,9 @@ from trl_rlsp.verification.verdict import MAX_SHOWN, Reason, Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
 HANDLER = "trl_rlsp.verification.math.sympy_worker:compare"
+
+MAX_RIVALS = 64
+"""More answers than this side by side are not compared one by one."""
 
 MATCH = Verdict(1.0, "match")
 MISMATCH = Verdict(0.0, "mismatch")
@@ -82,7 +85,8 @@ def verify_math(
     pool: WorkerPool,
     *,
     rules: MathRules | None = None,
-    delimiter: str | None = "</think>",
+    end_of_thinking: str | None = "</think>",
+    thinking_required: bool = False,
     limit: float = 2.0,
     deadline: float | None = None,
 ) -> list[Verdict]:
@@ -92,7 +96,7 @@ def verify_math(
         items: what to check.
         pool: runs `HANDLER`; used only for pairs that text and rational numbers do not settle.
         rules: documented choices.
-        delimiter: closes the reasoning, see `parse_completion`.
+        end_of_thinking, thinking_required: where the reasoning ends, see `trl_rlsp.text.completion.read`.
         limit: wall-clock seconds for one symbolic comparison.
         deadline: wall-clock seconds for all of them together.
 
@@ -100,38 +104,53 @@ def verify_math(
         One verdict per item; `scorer_error` (score `None`) for items whose turn never came.
     """
     rules = rules or MathRules()
-    found = [_pair_or_verdict(item, rules, delimiter) for item in items]
+    found = [_pairs_or_verdict(item, rules, end_of_thinking, thinking_required) for item in items]
+    pairs = list(dict.fromkeys(pair for entry in found if not isinstance(entry, Verdict) for pair in entry))
     decided: dict[_Pair, Verdict] = {}
-    for pair in {p for p in found if isinstance(p, _Pair)}:
+    for pair in pairs:
         verdict = _quick_verdict(pair, rules)
         if verdict is not None:
             decided[pair] = verdict
-    open_pairs = list(dict.fromkeys(p for p in found if isinstance(p, _Pair) and p not in decided))
+    open_pairs = [pair for pair in pairs if pair not in decided]
     requests = [_request(pair, rules) for pair in open_pairs]
     replies = pool.run(requests, limit=limit, deadline=deadline)
     decided |= {pair: _from_reply(pair, reply, rules) for pair, reply in zip(open_pairs, replies, strict=True)}
-    return [_shown(decided[p], p) if isinstance(p, _Pair) else p for p in found]
+    return [entry if isinstance(entry, Verdict) else _joint(entry, decided) for entry in found]
 
 
-def _shown(verdict: Verdict, pair: _Pair) -> Verdict:
-    """The verdict together with what was compared."""
-    return Verdict(verdict.score, verdict.reason, _shortened(pair.gold), _shortened(pair.answer))
+def _joint(pairs: Sequence[_Pair], decided: Mapping[_Pair, Verdict]) -> Verdict:
+    """The verdict together with what was compared; answers side by side are one answer if each of them is right."""
+    verdicts = [decided[pair] for pair in pairs]
+    answer = _shortened(", ".join(pair.answer for pair in pairs))
+    if len(verdicts) == 1 or all(verdict.score == 1.0 for verdict in verdicts):
+        score, reason = verdicts[0].score, verdicts[0].reason
+    else:
+        unknown = next((verdict for verdict in verdicts if verdict.score is None), SEVERAL_ANSWERS)
+        score, reason = unknown.score, unknown.reason
+    return Verdict(score, reason, _shortened(pairs[0].gold), answer)
 
 
 def _shortened(text: str) -> str:
     return normalize(text)[:MAX_SHOWN]
 
 
-def _pair_or_verdict(item: MathItem, rules: MathRules, delimiter: str | None) -> _Pair | Verdict:
+def _pairs_or_verdict(
+    item: MathItem, rules: MathRules, end_of_thinking: str | None, thinking_required: bool
+) -> Sequence[_Pair] | Verdict:
+    """What must match: the answer, or each of the rivals, which may be equal by value."""
     gold = gold_text(item.gold)
     if gold is None:
         return GOLD_UNPARSEABLE
-    parsed = parse_completion(item.completion, delimiter=delimiter, allow_list=is_list(gold))
-    if parsed.answer is None:
-        reason: Reason = "several_answers" if parsed.reason == "several_answers" else "no_answer"
+    reading = read(item.completion, end_of_thinking=end_of_thinking, thinking_required=thinking_required)
+    answers = reading.rivals if reading.answer is None else (reading.answer,)
+    if not 0 < len(answers) <= MAX_RIVALS:
+        reason: Reason = "several_answers" if reading.reason == "several_answers" else "no_answer"
         return Verdict(0.0, reason, _shortened(gold))
+    if len(answers) > 1 and is_list(gold):
+        answers = (", ".join(answers),)
     prompt = item.prompt if rules.refuse_restated else ""
-    return _Pair(gold, parsed.answer, prompt, max(rules.float_tolerance, gold_tolerance(item.gold)))
+    tolerance = max(rules.float_tolerance, gold_tolerance(item.gold))
+    return [_Pair(gold, answer, prompt, tolerance) for answer in answers]
 
 
 def is_list(gold: str) -> bool:
