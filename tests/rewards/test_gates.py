@@ -1,4 +1,7 @@
-r"""The adaptive gate: effort where the group fails, short completions where it succeeds. The other gates: `test_suite.py`."""
+r"""The adaptive gate: effort where the group fails, short completions where it succeeds.
+
+The other gates: `test_suite.py`.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +124,10 @@ class TestValues:
     def test_the_failure_rate_is_logged(self):
         logged = {}
         adaptive(["wrong", "right", "wrong"], Fixed([1.0] * 3), prompts=["p", "p", "q"], logger=logged.__setitem__)
-        assert logged == {"exploration/failure_rate": pytest.approx(2 / 3), "exploration/failed": 0.0}  # (1/2 + 1/2 + 1) / 3
+        assert logged == {
+            "exploration/failure_rate": pytest.approx(2 / 3),
+            "exploration/failed": 0.0,
+        }  # (1/2 + 1/2 + 1) / 3
 
     def test_prompts_are_needed(self):
         with pytest.raises(ConfigError, match="a group is the completions of one prompt, got no prompts"):

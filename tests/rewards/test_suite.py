@@ -135,22 +135,22 @@ class TestReadOnly:
     @pytest.mark.parametrize("name", ["gate", "alpha", "exploration", "length_penalty", "anything"])
     def test_attributes_cannot_be_set(self, name):
         suite = RLSPRewards(Stub())
-        with pytest.raises(ConfigError, match=f"a suite is read-only, .* got {name} = 0.3: build a new one"):
+        with pytest.raises(ConfigError, match=f"a suite is read-only, .*; got {name} = 0.3: build a new one"):
             setattr(suite, name, 0.3)
 
     def test_a_longer_suite_is_a_suite(self):
         suite = RLSPRewards(Stub(), [Fixed("bonus", [1.0])])
-        longer = suite + [Fixed("format", [-1.0])]
+        longer = suite + [Fixed("format", [-1.0])]  # noqa: RUF005
         assert isinstance(longer, RLSPRewards)
         assert [part.__name__ for part in longer] == ["outcome_verifier", "bonus", "format"]
         assert longer(completions=["right"]) == [pytest.approx(0.25)]  # 1 + 0.25 - 1
         assert suite(completions=["right"]) == [1.25]
         with pytest.raises(ConfigError, match="two rewards are called 'bonus'"):
-            suite + [Fixed("bonus", [1.0])]
+            suite + [Fixed("bonus", [1.0])]  # noqa: RUF005
 
     def test_the_class_in_place_of_an_object(self):
         """`trl grpo --reward_funcs trl_rlsp.RLSPRewards`."""
-        with pytest.raises(ConfigError, match="got the class RLSPRewards itself; write `--reward_funcs trl_rlsp.rlsp"):
+        with pytest.raises(ConfigError, match=r"got the class RLSPRewards itself; write `--reward_funcs trl_rlsp.rlsp"):
             RLSPRewards(prompts=["p"], completions=["c"], trainer_state=None)
 
 

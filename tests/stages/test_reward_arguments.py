@@ -49,7 +49,7 @@ def test_judge(tmp_path):
 
 
 def test_none():
-    assert RewardArguments(exploration="none").build().exploration == []
+    assert RewardArguments(exploration="none").build().exploration == ()
 
 
 @pytest.mark.parametrize(

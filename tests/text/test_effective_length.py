@@ -11,8 +11,8 @@ from trl_rlsp.text.effective_length import (
     effective_length,
     novel_words,
     prompt_text,
-    words,
     visible,
+    words,
 )
 
 NGRAM = 6
@@ -84,13 +84,24 @@ class TestNovelUnits:
         ("text", "ngram", "before", "expected"),
         [
             ("", 6, "", 0),
-            # 7 different units
+            # 7 different words
             ("3 + 4 = 7 , so", 6, "", 7),
             # three different sentences, and no 3-gram twice
-            ("try 2 . try 3 . try 2 !", 3, "", 9),
+            ("try two . add three . try two !", 3, "", 9),
             # the third sentence is the first: 9 - 3
-            ("try 2. try 3. try 2.", 3, "", 6),
-            # 3-grams of a b c a b c: abc bca cab abc: the last repeats the first and strikes units 3 to 5
+            ("try two. add three. try two.", 3, "", 6),
+            # a counted loop: `try # .`, `# . try` and `. try #` come twice: words 4 to 8
+            ("try 2 . try 3 . try 4 !", 3, "", 4),
+            # the second is the first but for its numbers: 14 - 7; with an operator it is another attempt
+            ("look at it 1 time now. look at it 2 time now.", 6, "", 7),
+            ("try 3 + 4 for it. try 3 + 5 for it.", 6, "", 14),
+            ("x_0 x_1 x_2 x_3 x_4 x_5 x_6 x_7 x_8 x_9", 6, "", 0),
+            # words split into letters: 25 in a row are too many, 24 are not
+            (" ".join("abcdefghijklmnopqrstuvwxy"), 6, "", 0),
+            (" ".join("abcdefghijklmnopqrstuvwx"), 6, "", 24),
+            # the same words between braces
+            ("half of the base\n" + r"\text{half} \text{of} \text{the} \text{base}", 6, "", 4),
+            # 3-grams of a b c a b c: abc bca cab abc: the last repeats the first and strikes words 3 to 5
             ("a b c a b c", 3, "", 3),
             # 4-grams: abca bcab cabc, none repeats
             ("a b c a b c", 4, "", 6),
@@ -138,8 +149,8 @@ class TestNovelUnits:
 
     @given(TEXTS, st.integers(1, 20))
     def test_monotone_in_novel_text(self, text, count):
-        """`count` words that occur nowhere else add at least `count` units."""
-        new = " ".join(f"novel{i}" for i in range(count))
+        """`count` words that occur nowhere else add at least `count` words."""
+        new = " ".join(f"novel{chr(97 + i)}" for i in range(count))
         longer = novel_words(f"{text} {new}", ngram=NGRAM)
         assert longer >= novel_words(text, ngram=NGRAM) + count
 

@@ -23,7 +23,7 @@ class StepMetrics:
         looked_at: completions that the text figures are of.
         finished: share with exactly one final answer, of all completions.
         repetition: share of the text that repeats what stood before it; `None` if there is no text.
-        behaviours: kind -> occurrences per 1,000 units of text.
+        behaviours: kind -> occurrences per 1,000 words.
     """
 
     step: int
@@ -61,7 +61,7 @@ def _of_step(step: int, group: Sequence[Completion], sampled: Sequence[Completio
 
 
 def repetition(text: str) -> float | None:
-    """Share of a text's units inside an n-gram of 8 units, or a sentence, that it already contained; `None` if empty.
+    """Share of a text's words inside an n-gram of 8 words, or a sentence, that it already contained; `None` if empty.
 
     Example:
         >>> repetition("one two three. one two three.")

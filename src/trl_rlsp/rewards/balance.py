@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from trl_rlsp.errors import ConfigError
+
 if TYPE_CHECKING:
     from trl_rlsp.rewards.scoring import Scorer
 
@@ -60,6 +62,19 @@ def check_balance(reward_funcs: Any, args: Any) -> list[Imbalance]:
     return sorted(found, key=lambda finding: finding.severity)
 
 
+def refuse_imbalance(reward_funcs: Any, args: Any) -> list[Imbalance]:
+    """The warnings of `check_balance`.
+
+    Raises:
+        ConfigError: an error among its findings.
+    """
+    found = check_balance(reward_funcs, args)
+    for finding in found:
+        if finding.severity == "error":
+            raise ConfigError(f"{finding.message}; for a study of the failure itself use trl.GRPOTrainer")
+    return found
+
+
 def _as_list(reward_funcs: Any) -> list[Any]:
     return list(reward_funcs) if isinstance(reward_funcs, list | tuple) else [reward_funcs]
 
@@ -107,7 +122,9 @@ def _own(scorer: Scorer, args: Any) -> Iterator[Imbalance]:
         yield Imbalance("low_alpha", "warning", message, "alpha: 0.8")
     unbounded = [part for part in scorer.exploration if getattr(part, "bounded", True) is False]
     if unbounded:
-        message = f"{unbounded} is unbounded: a long wrong completion can outrank a short correct one; use form='bounded'"
+        message = (
+            f"{unbounded} is unbounded: a long wrong completion can outrank a short correct one; use form='bounded'"
+        )
         yield Imbalance("unbounded", "warning", message, "length_form: bounded")
     endless = [part for part in scorer.exploration if getattr(part, "form", "") == "relative"]
     if endless and scorer.gate != "adaptive":

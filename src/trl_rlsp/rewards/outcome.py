@@ -144,9 +144,10 @@ class OutcomeVerifier:
             ConfigError: none of the three columns was passed.
         """
         _require_column(solution, task, tests, kwargs)
-        columns = {"prompts": prompts, "solution": solution, "task": task, "tests": tests}
-        readings = readings or self.reader.read(completions, {**columns, "log_metric": log_metric})
-        found = self.verdicts(completions, **columns, readings=readings)
+        self.reader.look_at(log_metric)
+        found = self.verdicts(
+            completions, prompts=prompts, solution=solution, task=task, tests=tests, readings=readings
+        )
         self._log(found, completions, kwargs.get("completion_ids"), log_metric, log_extra)
         return [verdict.score for verdict in found]
 
@@ -172,22 +173,25 @@ class OutcomeVerifier:
         solution: Sequence[Any] | None = None,
         task: Sequence[str | None] | None = None,
         tests: Sequence[Any] | None = None,
-        readings: Sequence[Reading] | None = None,
+        readings: Sequence[Any] | None = None,
     ) -> list[Verdict]:
         """Score and reason for each completion; a completion judged before is answered from the cache."""
         _require_column(solution, task, tests, {})
         columns = {"tests": tests, "task": task, "solution": solution}
         rows = _rows(completions, prompts, columns)
-        readings = readings or self.reader.read(completions, {"prompts": prompts, **columns})
         keys = [_key(row) for row in rows]
-        found = [
-            UNFINISHED if reading.reason == "unfinished" else self.cache.get(key)
-            for key, reading in zip(keys, readings, strict=True)
-        ]
+        found = [self.cache.get(key) for key in keys]
+        if readings is None and None in found:
+            readings = self.reader.read(completions, {"prompts": prompts, **columns})
+        for i, reading in enumerate(readings or ()):
+            if reading.reason == "unfinished":
+                found[i] = UNFINISHED
         missing = [i for i, verdict in enumerate(found) if verdict is None]
         for kind in COLUMNS:
             indices = [i for i in missing if rows[i].kind == kind]
-            for i, value in zip(indices, self._verify(kind, [rows[i] for i in indices]) if indices else (), strict=True):
+            for i, value in zip(
+                indices, self._verify(kind, [rows[i] for i in indices]) if indices else (), strict=True
+            ):
                 found[i] = verdict = as_verdict(value)
                 if verdict.reason != "scorer_error":  # not the completion's fault: worth another try
                     self.cache.put(keys[i], verdict)

@@ -41,7 +41,7 @@ class Reader:
         """
         count = len(completions)
         prompts, golds = (columns.get(name) or [None] * count for name in ("prompts", "solution"))
-        self._look_at(getattr(columns.get("log_metric"), "__self__", None))
+        self.look_at(columns.get("log_metric"))
         rows = zip(completions, kinds_of(columns, count), prompts, golds, strict=True)
         return [self._one(*row) for row in rows]
 
@@ -55,16 +55,15 @@ class Reader:
             return replace(reading, answer=", ".join(reading.rivals), reason=None)
         return reading
 
-    def _look_at(self, trainer: Any) -> None:
-        """Find out once whether the trainer's chat template opens a thinking block."""
+    def look_at(self, log_metric: Any) -> None:
+        """Find out once whether the chat template of the trainer that passes `log_metric` opens a thinking block."""
+        trainer = getattr(log_metric, "__self__", None)
         tokenizer = getattr(trainer, "processing_class", None)
         if self._template_opens is None and tokenizer is not None:
             options = getattr(trainer, "chat_template_kwargs", None) or {}
             self._template_opens = thinking_is_open(tokenizer, self.end_of_thinking, **options)
 
 
-def readings_of(
-    readings: Sequence[Reading] | None, completions: Sequence[Any], **columns: Any
-) -> Sequence[Reading]:
+def readings_of(readings: Sequence[Reading] | None, completions: Sequence[Any], **columns: Any) -> Sequence[Reading]:
     """`readings` as the suite passes them, else the completions read with the default settings."""
     return Reader().read(completions, columns) if readings is None else readings

@@ -154,7 +154,9 @@ class Scorer:
         wanted = {name: value for name, value in given.items() if takes_readings or name != "readings"}
         found = [_number(value) for value in part(completions=completions, **wanted)]
         if len(found) != len(completions):
-            raise ConfigError(f"{name_of(part)} must give {len(completions)} values, one a completion, got {len(found)}")
+            raise ConfigError(
+                f"{name_of(part)} must give {len(completions)} values, one a completion, got {len(found)}"
+            )
         return found
 
     def _over_groups(
@@ -229,7 +231,7 @@ class Scorer:
             self.checked = True
             for finding in check_balance(parts_of(self), args):
                 logger.warning(finding.message)
-        elif _ASYNC_WORKER in sys.modules and "log_metric" not in kwargs:
+        elif _ASYNC_WORKER in sys.modules and kwargs.get("log_metric") is None:
             self.checked = True
             if self.gate != "correct" and self.exploration:
                 logger.warning(ASYNC_ADVICE)

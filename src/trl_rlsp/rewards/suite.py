@@ -35,7 +35,7 @@ class _SuiteType(type):
 
     @property
     def __signature__(cls) -> inspect.Signature:
-        signature = inspect.signature(cls.__init__)
+        signature = inspect.signature(cls.__init__)  # type: ignore[misc]
         return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
@@ -105,9 +105,7 @@ class RLSPRewards(list, metaclass=_SuiteType):
             if not callable(part):
                 raise ConfigError(f"a reward is a callable, got {part!r}")
         schedule = alpha if isinstance(alpha, AlphaSchedule) else AlphaSchedule("constant", alpha)
-        scorer = Scorer(
-            verifier, parts, schedule=schedule, gate=gate, length_penalty=length_penalty, reader=reader
-        )
+        scorer = Scorer(verifier, parts, schedule=schedule, gate=gate, length_penalty=length_penalty, reader=reader)
         vars(self).update(
             scorer=scorer,
             verifier=verifier,
@@ -122,8 +120,8 @@ class RLSPRewards(list, metaclass=_SuiteType):
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise ConfigError(
-            f"a suite is read-only, as its parts are built from its arguments; got {name} = {value!r}: build a new one, "
-            f"RLSPRewards({name}=...)"
+            f"a suite is read-only, its parts are built from its arguments; got {name} = {value!r}: build a new one "
+            f"with RLSPRewards({name}=...)"
         )
 
     def __add__(self, others: Iterable[Reward]) -> RLSPRewards:  # type: ignore[override]

@@ -23,7 +23,7 @@ class Summary:
 
     Attributes:
         completions: how many there are.
-        tokens: their mean length, in tokens where the file says, else in units of text.
+        tokens: their mean length, in tokens where the file says, else in words.
         per_completion: mean occurrences of each kind.
         per_1000_tokens: occurrences of each kind per 1,000 tokens.
         search: of written-out countdown searches, totals of attempts, repeats, wrong steps and wrong claims; empty

@@ -3,7 +3,8 @@ r"""The calculations a text goes through: `( 6 + 3 ) * 2 = 18` is `3 + 6 = 9` an
 A calculation is one operation on two numbers with its result, the operands of `+` and `*` in order of size, so that
 one approach is the same set however it is written: step by step, as one expression, in LaTeX, in another language.
 Promises: only equations that hold are counted (rounded results as far as they are written out), time linear in the
-text. Operations that change nothing (`3 * 1 = 3`, `3 - 3 = 0`) are no calculations. Knows nothing of completions; does not read words ("three times four"), variables or units of measurement.
+text. Operations that change nothing (`3 * 1 = 3`, `3 - 3 = 0`) are no calculations. Knows nothing of completions; does
+not read words ("three times four"), variables or units of measurement.
 """
 
 from __future__ import annotations

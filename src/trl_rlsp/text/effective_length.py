@@ -97,8 +97,8 @@ def novel_words(text: str, *, ngram: int, before: str = "") -> int:
         before: text that came before (the prompt); copying it is repetition.
 
     Example:
-        >>> novel_words("try 2 . try 3 . try 2 .", ngram=3)
-        3
+        >>> novel_words("try two . add three . try two .", ngram=3)
+        6
     """
     segments, known = _segments(text), _segments(before)
     sequence = list(chain.from_iterable(segments))
@@ -149,16 +149,16 @@ def _strike_repeated_grams(keys: list[str], earlier: list[str], fresh: list[bool
 
 
 def _strike_counted_loops(keys: list[str], fresh: list[bool], size: int) -> None:
+    """Strike what repeats but for its numbers, among n-grams of words and numbers without an operator."""
     masks = {key: _DIGITS.sub("#", key) for key in set(keys)}
-    operators = {key for key in masks if key in _OPERATORS}
-    grams, spans, last_operator, last_number = [], [], -1, -1
-    for i, gram in enumerate(_grams([masks[key] for key in keys], size), start=size - 1):
-        for place in range(i - size + 1, i + 1) if i == size - 1 else (i,):
-            last_operator = place if keys[place] in operators else last_operator
-            last_number = place if "#" in masks[keys[place]] else last_number
-        if last_operator <= i - size < last_number:
-            grams.append(gram)
+    signs = {key: (key in _OPERATORS, "#" in mask, any(map(str.isalpha, mask))) for key, mask in masks.items()}
+    last = [-1, -1, -1]  # where an operator, a number and a letter stood last
+    grams, spans = [], []
+    for i, key in enumerate(keys):
+        last = [i if found else before for found, before in zip(signs[key], last, strict=True)]
+        if i >= size - 1 and last[0] <= i - size < min(last[1:]):
             spans.append(slice(i - size + 1, i + 1))
+            grams.append(tuple(masks[key] for key in keys[spans[-1]]))
     _strike(grams, spans, fresh, frozenset())
 
 

@@ -16,8 +16,7 @@ from typing import Any
 
 from trl import GRPOConfig, GRPOTrainer
 
-from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.balance import check_balance, scorers_of
+from trl_rlsp.rewards.balance import refuse_imbalance, scorers_of
 from trl_rlsp.rewards.outcome import OutcomeVerifier
 from trl_rlsp.rewards.suite import RLSPRewards
 from trl_rlsp.trainers.adapter import keep_full_precision, trainable_weights
@@ -134,9 +133,7 @@ def _prepared(reward_funcs: Any, args: GRPOConfig, columns: Any) -> GRPOConfig:
     scorers = scorers_of(reward_funcs)
     if any(scorer.exploration for scorer in scorers) and type(args) is GRPOConfig:
         args = _with_own_defaults(args)
-    for finding in check_balance(reward_funcs, args):
-        if finding.severity == "error":
-            raise ConfigError(f"{finding.message}; for a study of the failure itself use trl.GRPOTrainer.")
+    for finding in refuse_imbalance(reward_funcs, args):
         logger.warning(finding.message)
     for scorer in scorers:
         scorer.checked = True
