@@ -94,7 +94,7 @@ def run_rlsp():
 
 
 def sample_row(problem, text, score, **fields):
-    row = {"problem": problem, "text": text, "tokens": 7, "finished": True, "search_steps": 0, "score": score}
+    row = {"problem": problem, "text": text, "tokens": 7, "finished": True, "score": score}
     return {**row, "reason": "match" if score else "mismatch", **fields}
 
 

@@ -27,7 +27,7 @@ BAND = Band(0.1, 0.9)
 
 def samples(problem, *scores):
     return [
-        ScoredSample(problem, "", 1, True, 0, score, "scorer_error" if score is None else "match", index)
+        ScoredSample(problem, "", 1, True, score, "scorer_error" if score is None else "match", index)
         for index, score in enumerate(scores)
     ]
 

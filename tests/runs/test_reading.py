@@ -45,10 +45,10 @@ class TestRunFolder:
     def test_what_the_evaluation_itself_writes(self, tmp_path):
         from dataclasses import replace
 
-        from trl_rlsp.evaluation.evaluate import ScoredSample, save_evaluation, summarise
+        from trl_rlsp.evaluation import ScoredSample, save_evaluation, summarize
 
-        samples = [ScoredSample(i, "text", 5 + i, True, 0, float(i), "match") for i in range(2)]
-        figures = replace(summarise(samples), pass_at={4: Estimate(0.5, 0.4, 0.6)}, problems_hash="abc")
+        samples = [ScoredSample(i, "text", 5 + i, True, float(i), "match") for i in range(2)]
+        figures = replace(summarize(samples), pass_at={4: Estimate(0.5, 0.4, 0.6)}, problems_hash="abc")
         save_evaluation(figures, samples, tmp_path / "eval_RLSP", {"dataset": "hub/set"})
         (evaluated,) = read_run(tmp_path).evaluations
         assert {"pass_at_1", "tokens", "finished"} <= evaluated.metrics.keys()

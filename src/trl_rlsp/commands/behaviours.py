@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trl_rlsp.runs.behaviour_summary import Summary
     from trl_rlsp.runs.completion import Completion
 
-CAPTION = "per 1,000 tokens (per completion); wording is evidence, not proof: compare with the base model"
+CAPTION = "per 1,000 words (per completion); wording is evidence, not proof: compare with the base model"
 
 
 def run_behaviours(arguments: list[str]) -> None:
@@ -30,7 +30,7 @@ def run_behaviours(arguments: list[str]) -> None:
         RLSPError: no completions, or a file that does not hold any.
     """
     from trl_rlsp.rewards.outcome import OutcomeVerifier
-    from trl_rlsp.runs.behaviour_summary import shown_steps, summarise
+    from trl_rlsp.runs.behaviour_summary import shown_steps, summarize
     from trl_rlsp.runs.reading import VERIFIED, read_completions
     from trl_rlsp.text.terminal import Terminal
 
@@ -38,7 +38,7 @@ def run_behaviours(arguments: list[str]) -> None:
     completions = read_completions(given.sources)
     if not completions:
         raise ConfigError(f"no completions in {', '.join(given.sources)}")
-    with OutcomeVerifier() as verifier:
+    with OutcomeVerifier(batch_seconds=3600) as verifier:
 
         def score(asked: list[Completion]) -> Sequence[float | None]:
             columns = {name: [c.columns.get(name) for c in asked] for name in VERIFIED}
@@ -48,8 +48,8 @@ def run_behaviours(arguments: list[str]) -> None:
 
         rows = {}
         for step in shown_steps([c.step for c in completions if c.step is not None]):
-            rows[f"step {step}"] = summarise([c for c in completions if c.step == step], score)
-        rows["all"] = summarise(completions, score)
+            rows[f"step {step}"] = summarize([c for c in completions if c.step == step], score)
+        rows["all"] = summarize(completions, score)
     Terminal().print(table(rows))
     if given.output:
         Path(given.output).write_text(
@@ -68,20 +68,20 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def table(rows: dict[str, Summary]) -> Table:
-    """One row a step: completions, tokens, each behaviour, answer changes where they could be scored."""
+    """One row a step: completions, words, each behaviour, answer changes where they could be scored."""
     from rich.table import Table
 
-    from trl_rlsp.behaviours.kinds import KINDS
+    from trl_rlsp.behaviours import KINDS
 
     shown = Table(caption=CAPTION)
-    for column in ("", "completions", "tokens", *(kind.replace("_", "-") for kind in KINDS)):
+    for column in ("", "completions", "words", *(kind.replace("_", "-") for kind in KINDS)):
         shown.add_column(column, justify="right" if column else "left")
     with_changes = any(summary.changes is not None for summary in rows.values())
     if with_changes:
         shown.add_column("wrong>right / right>wrong", justify="right")
     for name, summary in rows.items():
-        cells = [name, str(summary.completions), f"{summary.tokens:.0f}"]
-        cells += [f"{summary.per_1000_tokens[kind]:.1f} ({summary.per_completion[kind]:.2f})" for kind in KINDS]
+        cells = [name, str(summary.completions), f"{summary.words:.0f}"]
+        cells += [f"{summary.per_1000_words[kind]:.1f} ({summary.per_completion[kind]:.2f})" for kind in KINDS]
         if with_changes:
             changes = summary.changes
             cells.append("" if changes is None else f"{changes['wrong_to_right']} / {changes['right_to_wrong']}")

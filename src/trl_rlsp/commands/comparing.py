@@ -123,7 +123,7 @@ def load_curves(runs: Mapping[str, Path]) -> dict[str, list[Point]]:
     Raises:
         DataError: the runs are not on the same problems.
     """
-    from trl_rlsp.evaluation.files import load_evaluation, load_scored
+    from trl_rlsp.evaluation.store import load_evaluation, load_scored
     from trl_rlsp.evaluation.token_efficiency import efficiency_curve
 
     hashes = {name: load_evaluation(folder).problems_hash for name, folder in runs.items()}

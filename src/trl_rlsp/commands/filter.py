@@ -77,7 +77,7 @@ def run_filter(arguments: list[str]) -> None:
 
     from trl_rlsp.commands.evaluating import check_eval, draw_samples, verifier_of
     from trl_rlsp.commands.harvest import write_lines
-    from trl_rlsp.evaluation.evaluate import score_samples
+    from trl_rlsp.evaluation import score_samples
     from trl_rlsp.evaluation.solve_rate import check_read_back, keep_band
 
     settings = parse_filter(arguments)

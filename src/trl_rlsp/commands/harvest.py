@@ -150,7 +150,7 @@ def collect(given: argparse.Namespace, rest: Sequence[str]) -> Material:
     completions = read_completions([folder])
     problems = list(source.load()) if source else []
     demonstrated = demonstration_source(folder)
-    with OutcomeVerifier() as verifier:
+    with OutcomeVerifier(batch_seconds=3600) as verifier:
         judged = judge(completions, ProblemIndex(problems), verifier)
     return Material(
         folder,

@@ -203,7 +203,7 @@ def run_check(
         dataset: a source of `load_problems`.
         split: as in `load_problems`; so are `name`, `columns`, `limit`, `seed` and `prompt_style`.
         show: print at most this many rows.
-        verifier: default: `OutcomeVerifier()`.
+        verifier: default: `OutcomeVerifier(batch_seconds=3600)`.
         console: where to print; default: the terminal.
 
     Returns:
@@ -228,7 +228,7 @@ def run_check(
 def _check_with_default(problems: Dataset) -> CheckReport:
     from trl_rlsp.rewards.outcome import OutcomeVerifier
 
-    with OutcomeVerifier() as verifier:
+    with OutcomeVerifier(batch_seconds=3600) as verifier:
         return check_dataset(problems, verifier)
 
 

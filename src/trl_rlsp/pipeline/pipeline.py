@@ -97,7 +97,7 @@ def run_pipeline(arguments: list[str]) -> int:
     from rich.console import Console
 
     from trl_rlsp.commands.report import run_report
-    from trl_rlsp.evaluation.evaluate import load_evaluation
+    from trl_rlsp.evaluation import load_evaluation
     from trl_rlsp.evaluation.tables import evaluation_table, write_report
     from trl_rlsp.pipeline.rounds import plan_rounds, round_settings, take_rounds
 

@@ -36,6 +36,11 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     "subject": ("subject", "type", "topic"),
     "id": ("id", "unique_id", "problem_id", "uid", "task_id", "name"),
 }
+WITHOUT_ROLE = (
+    *("task", "public_tests", "private_tests", "generated_tests", "solutions", "code", "starter_code"),
+    *("test", "test_list", "test_imports", "test_setup_code", "entry_point", "canonical_solution"),
+)
+"""Columns that are read beside those with a role; the rest of a table is not decoded."""
 WORKED_COLUMNS = ("solution", "response", "output")
 LONGEST_BARE_ANSWER = 300
 

@@ -6,7 +6,6 @@ a model trained on anything else would learn to earn nothing. Knows nothing of w
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -186,10 +185,8 @@ def load_demonstrations(
     table = read_table(source, split=split, name=name)
     roles = match_columns(table, REASONING_CANDIDATES, columns)
     require_roles(table, roles, REASONING_CANDIDATES, ("problem", "reasoning"))
-    if limit is not None and limit < len(table.rows):
-        table = table.select(sorted(random.Random(seed).sample(range(len(table.rows)), limit)))
     rows = demonstration_rows(
-        _picked(table, roles),
+        _picked(table.only(roles.values()).sample(limit, seed), roles),
         style=style,
         system_prompt=system_prompt,
         reasoning_template=reasoning_template,

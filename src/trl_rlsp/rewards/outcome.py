@@ -54,9 +54,10 @@ class OutcomeVerifier:
     """Reward function: is the final answer right?
 
     Args:
-        workers: processes that check at the same time. Each rank of a distributed run has its own, at most its share
-            of the machine's cores (see `trl_rlsp.verification.workers.cores`).
-        time_limit: wall-clock seconds for one answer; over it the answer is wrong, reason `timeout`.
+        workers: processes that check, or programs that run, at the same time. Each rank of a distributed run has its
+            own, at most its share of the machine's cores (see `trl_rlsp.verification.workers.cores`).
+        time_limit: wall-clock seconds for one answer, or for one test of a program; over it the answer is wrong,
+            reason `timeout`.
         batch_seconds: wall-clock seconds for one call; what it leaves unchecked scores `None`.
         memory_mb: address space a worker may add to what it has after its imports, in MiB.
         cache_size: verdicts kept, so that the next reward of the same batch costs nothing.
@@ -67,7 +68,7 @@ class OutcomeVerifier:
         custom: verifiers that replace the built-in one of a kind, `{"code": callable}`; each takes the `Row`s and
             returns for each a `Verdict`, a score from 0 to 1, a boolean, or `None` for not scorable. Must be picklable
             where the reward is pickled.
-        code_options: passed on to `trl_rlsp.verification.code.verifier.verify_code`.
+        code_options: passed on to `trl_rlsp.verification.code.verifier.verify_code`, before the options above.
         watch: called once a batch with `completions`, `completion_ids` and `log_metric`, where there is such a logger;
             for metrics that do not touch the reward, such as `trl_rlsp.behaviours.BehaviourMetrics()`.
 
@@ -189,11 +190,11 @@ class OutcomeVerifier:
         missing = [i for i, verdict in enumerate(found) if verdict is None]
         for kind in COLUMNS:
             indices = [i for i in missing if rows[i].kind == kind]
-            for i, value in zip(
-                indices, self._verify(kind, [rows[i] for i in indices]) if indices else (), strict=True
-            ):
+            if not indices:
+                continue
+            for i, value in zip(indices, self._verify(kind, [rows[i] for i in indices]), strict=True):
                 found[i] = verdict = as_verdict(value)
-                if verdict.reason != "scorer_error":  # not the completion's fault: worth another try
+                if verdict.reason not in ("scorer_error", "worker_crash"):  # worth another try
                     self.cache.put(keys[i], verdict)
         return [verdict for verdict in found if verdict is not None]
 
@@ -215,8 +216,10 @@ class OutcomeVerifier:
     def _verify_code(self, rows: Sequence[Row]) -> Sequence[Verdict]:
         from trl_rlsp.verification.code.verifier import verify_code
 
-        items = [(completion_text(row.completion), row.truth) for row in rows]
-        return verify_code(items, prompts=[row.prompt for row in rows], **self.code_options)
+        items = [(row.completion, row.truth) for row in rows]
+        limits = {"time_limit": self.time_limit, "batch_seconds": self.batch_seconds, "workers": self.workers}
+        options = {**limits, "end_of_thinking": self.reader.end_of_thinking, **self.code_options}
+        return verify_code(items, prompts=[row.prompt for row in rows], **options)
 
     def start(self, kinds: Sequence[str] = ("math",)) -> None:
         """Warm the workers of the given kinds (`math`, `gym`) in the background; returns at once."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import DataError, SourceError
-from trl_rlsp.evaluation.sample_store import read_problems
+from trl_rlsp.evaluation.store import read_problems
 from trl_rlsp.runs.completion import Completion, accuracy_part, question
 from trl_rlsp.text.completion import completion_text, kinds_of, read
 
@@ -140,7 +140,7 @@ def _completion(row: Mapping[str, Any], problem: str, number: int, file: str, di
         sample=number,
         level=None if level is None else str(level),
         rewards={"outcome_verifier": logged} if sampled else rewards,
-        extra={"search_steps": row["search_steps"]} if row.get("search_steps") else {},
+        extra={name: value for name, value in (row.get("task_metrics") or {}).items() if value is not None},
         columns=columns,
         messages=1 if isinstance(written, str) else len(written or ()),
         file=file,

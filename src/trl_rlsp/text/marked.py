@@ -24,6 +24,7 @@ MAX_GAP = 200
 
 _SPACING = re.compile(r"\\[,;:! ]|\\q?quad\b|\\displaystyle\b|\\left\b|\\right\b|[\s$~*]+")
 _UNIT = re.compile(r"\\(?:text|mathrm|textbf|mbox)\{[^{}]*\}|\\%|\^\{?\\circ\}?")
+_FRACTION = re.compile(r"\\frac(\d)(\d)")
 _INSTRUCTION = re.compile(r"(?:\b(?:in|within|inside|into|using|with|a|an|the)|[`'\"])[\s$(:`'\"]*\Z", re.IGNORECASE)
 _PLACEHOLDER = re.compile(
     r"(?:[\s.…_?]|\\(?:ldots|cdots|dots|text)|[{}])*|(?:\\text\{)?(?:your|the|final|\s)*answer(?:\s+here)?\}?",
@@ -150,6 +151,6 @@ def _key(answer: str) -> Hashable:
     text = bare if any(char.isdigit() for char in bare) else text
     if text.count("=") == 1 and "," not in text:
         text = text.partition("=")[2]
-    text = text.replace("{,}", ",").replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
+    text = _FRACTION.sub(r"\\frac{\1}{\2}", text.replace("{,}", ",").replace("dfrac", "frac").replace("tfrac", "frac"))
     value = rational(text)
     return text if value is None else value

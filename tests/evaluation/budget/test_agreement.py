@@ -7,22 +7,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.evaluation.budget.agreement import (
-    Ballot,
-    ballots_of,
+from trl_rlsp.evaluation.budget import (
+    AdaptiveConsistency,
+    LastAgree,
+    Unbeatable,
     draw_until_agreement,
     replayed,
-    saving,
-    vote_score,
+    try_rule,
 )
-from trl_rlsp.evaluation.budget.rules import AdaptiveConsistency, LastAgree, Unbeatable
-from trl_rlsp.evaluation.metrics import ScoredSample
+from trl_rlsp.evaluation.metrics import ScoredSample, group_majority
 
 SCORES = {"a": 1.0, "b": 0.0, "c": 0.5, "d": None, None: 0.0}
 
 
-def ballots(answers, tokens=10):
-    return [Ballot(answer, tokens, SCORES[answer]) for answer in answers]
+def samples(answers, tokens=10):
+    return [ScoredSample(0, "text", tokens, True, SCORES[a], "match", i, answer=a) for i, a in enumerate(answers)]
+
+
+def vote_score(group):
+    return group_majority(group, len(group))
 
 
 def problems_of(letters):
@@ -34,7 +37,7 @@ def problems_of(letters):
 class TestDrawing:
     def test_only_open_problems_are_drawn(self):
         asked = []
-        recorded = [ballots("aaaaa"), ballots("ababb"), ballots([None] * 5)]
+        recorded = [samples("aaaaa"), samples("ababb"), samples([None] * 5)]
         draw = replayed(recorded)
 
         def listening(problems):
@@ -48,8 +51,8 @@ class TestDrawing:
         assert drawn[1] == recorded[1]
 
     def test_nothing_is_asked_for_when_all_have_stopped(self):
-        drawn = draw_until_agreement(replayed([ballots("aa")]), 1, 40, LastAgree(2, 2))
-        assert [b.answer for b in drawn[0]] == ["a", "a"]
+        drawn = draw_until_agreement(replayed([samples("aa")]), 1, 40, LastAgree(2, 2))
+        assert [s.answer for s in drawn[0]] == ["a", "a"]
 
     def test_bad_n(self):
         with pytest.raises(ConfigError, match="n, the samples that may be drawn of a problem, is at least 1, got 0"):
@@ -59,29 +62,29 @@ class TestDrawing:
 class TestUnbeatableIsPlainVoting:
     @given(problems_of(["a", "b", "c", None]))
     def test_same_vote(self, problems):
-        recorded = [ballots(answers) for answers in problems]
+        recorded = [samples(answers) for answers in problems]
         drawn = draw_until_agreement(replayed(recorded), len(recorded), len(problems[0]), Unbeatable())
         assert [vote_score(few) for few in drawn] == [vote_score(all_n) for all_n in recorded]
 
     @settings(max_examples=12)
     @given(problems_of(["a", "b", "d"]))
     def test_a_missing_score_is_no_zero(self, problems):
-        recorded = [ballots(answers) for answers in problems]
+        recorded = [samples(answers) for answers in problems]
         votes = [vote_score(all_n) for all_n in recorded]
         if all(vote is None for vote in votes):
             with pytest.raises(DataError, match="no vote has a score"):
-                saving(recorded, Unbeatable())
+                try_rule(recorded, Unbeatable())
         else:
-            found = saving(recorded, Unbeatable())
+            found = try_rule(recorded, Unbeatable())
             assert found.not_scorable >= votes.count(None)
             assert found.difference.mean == 0.0
 
 
-class TestSaving:
-    RECORDED = [ballots("aaaaaa", tokens=10), ballots("bbaaaa", tokens=20)]
+class TestTryRule:
+    RECORDED = [samples("aaaaaa", tokens=10), samples("bbaaaa", tokens=20)]
 
     def test_unbeatable_by_hand(self):
-        found = saving(self.RECORDED, Unbeatable())
+        found = try_rule(self.RECORDED, Unbeatable())
         # first: 4 of 6 samples; second: 2 to 4 after 6, 2 to 3 after 5 with one to come, so all 6
         assert found.samples.mean == 5.0
         assert (found.tokens.mean, found.plain_tokens.mean) == (80.0, 90.0)  # (40 + 120) / 2, (60 + 120) / 2
@@ -90,26 +93,18 @@ class TestSaving:
         assert (found.stopped, found.not_scorable, found.rule) == (0.5, 0, "unbeatable")
 
     def test_a_rule_that_stops_too_early_by_hand(self):
-        found = saving(self.RECORDED, LastAgree(2, 2))
+        found = try_rule(self.RECORDED, LastAgree(2, 2))
         assert found.samples.mean == 2.0
         assert (found.accuracy.mean, found.plain_accuracy.mean, found.difference.mean) == (0.5, 1.0, -0.5)
         assert found.saved == pytest.approx(2 / 3)  # 20 + 40 of 60 + 120 tokens
 
     def test_adaptive_consistency_by_hand(self):
         # .96875 after 4 equal ones; the second never is sure
-        assert saving(self.RECORDED, AdaptiveConsistency()).samples.mean == 5.0
+        assert try_rule(self.RECORDED, AdaptiveConsistency()).samples.mean == 5.0
 
     @pytest.mark.parametrize(
-        ("recorded", "got"), [([], "none"), ([ballots("a"), ballots("ab")], r"\[1, 2\]"), ([[]], r"\[0\]")]
+        ("recorded", "got"), [([], "none"), ([samples("a"), samples("ab")], r"\[1, 2\]"), ([[]], r"\[0\]")]
     )
     def test_bad_records(self, recorded, got):
         with pytest.raises(DataError, match=f"every problem has the same number of samples, at least one, got {got}"):
-            saving(recorded, Unbeatable())
-
-
-def test_ballots_of_samples():
-    def scored(problem, answer):
-        return ScoredSample(problem, "text", 9, True, 0, 1.0, "match", answer=answer)
-
-    found = ballots_of([scored(1, "3+4"), scored(0, "7"), scored(1, None), scored(0, "8")])
-    assert found == [[Ballot("7", 9, 1.0), Ballot("8", 9, 1.0)], [Ballot("3+4", 9, 1.0), Ballot(None, 9, 1.0)]]
+            try_rule(recorded, Unbeatable())

@@ -30,10 +30,10 @@ def main() -> None:
     """Confine this process, say hello, and serve until the trainer is gone."""
     config = json.loads(sys.argv[1])
     _import_confinement(config["import_path"])
-    from trl_rlsp.verification.code.child import Confinement
+    from trl_rlsp.verification.code.child import ProgramConfinement
 
     control = socket.socket(fileno=config["control_fd"])
-    confinement = Confinement(layers=config["layers"], readable=config["readable"])
+    confinement = ProgramConfinement(layers=config["layers"], readable=config["readable"])
     control.send(json.dumps(confinement.confine_zygote()).encode())
     for name in [name for name in sys.modules if name.split(".")[0] in ("trl_rlsp", "landlockpy", "seccompy")]:
         del sys.modules[name]

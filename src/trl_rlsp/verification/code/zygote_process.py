@@ -8,8 +8,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, get_args
@@ -17,6 +19,7 @@ from typing import IO, get_args
 from trl_rlsp.errors import WorkerError
 from trl_rlsp.verification.code.bubblewrap import bubblewrap_command
 from trl_rlsp.verification.code.run_result import MESSAGE_BYTES, Limits, RunResult, RunStatus
+from trl_rlsp.verification.workers.confine import threads_of_user
 
 _HELLO_SECONDS = 30.0
 _GRACE_SECONDS = 10.0  # beyond a program's own limit, before the zygote itself is taken for dead
@@ -91,11 +94,7 @@ class ZygoteProcess:
         """
         with ExitStack() as stack:
             files = [stack.enter_context(_file(text)) for text in (program, stdin, "", "")]
-            request = {
-                "seconds": limits.seconds,
-                "memory_mb": limits.memory_mb,
-                "output_bytes": limits.output_bytes,
-            }
+            request = asdict(limits) | ({} if "threads" in self.layers else {"threads": _threads_now()})
             self._socket.settimeout(limits.seconds + _GRACE_SECONDS)
             try:
                 socket.send_fds(self._socket, [json.dumps(request).encode()], [file.fileno() for file in files])
@@ -133,6 +132,17 @@ class ZygoteProcess:
             said = errors.read().decode(errors="replace").strip()[-500:]
             raise WorkerError(f"the process that runs programs did not start: {said or 'no message'}")
         self.layers = json.loads(hello)
+
+
+_counted: tuple[float, int] = (float("-inf"), 0)
+
+
+def _threads_now() -> int:
+    """Threads of this user, counted at most once a second."""
+    global _counted
+    if time.monotonic() - _counted[0] > 1:
+        _counted = time.monotonic(), threads_of_user()
+    return _counted[1]
 
 
 def _python() -> list[str]:

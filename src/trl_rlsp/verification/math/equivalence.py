@@ -99,7 +99,7 @@ class QuickLeaves(TextLeaves):
             return False
         if value is None:
             raise Undecided
-        return abs(value - about) < last_place(decimal)
+        return rounds_to(value, about, last_place(decimal))
 
     def same_equation(self, gold: tuple[str, str], answer: tuple[str, str]) -> bool:
         if gold == answer:
@@ -112,8 +112,13 @@ def close(a: Fraction, b: Fraction, tolerance: Fraction) -> bool:
     return a == b or abs(a - b) <= tolerance * max(abs(a), abs(b))
 
 
+def rounds_to(value: Any, about: Any, place: Any) -> bool:
+    """Whether a number is another one, rounded at a place or cut off there."""
+    return bool(2 * abs(value - about) <= place or (value * about >= 0 and 0 <= abs(value) - abs(about) < place))
+
+
 def last_place(decimal: str) -> Fraction:
-    """What one in the last digit of a decimal is worth: rounding and cutting off both stay within.
+    """What one in the last digit of a decimal is worth.
 
     >>> last_place("13.33"), last_place("7")
     (Fraction(1, 100), Fraction(1, 1))
@@ -122,7 +127,7 @@ def last_place(decimal: str) -> Fraction:
     return Fraction(1, 10 ** len(places.group(1))) if places else Fraction(1)
 
 
-def same_answer(gold: str, answer: str, leaves: Leaves, *, evaluated: bool = True) -> bool:
+def same_answer(gold: str, answer: str, leaves: Leaves, *, evaluated: bool = True, percent: bool = False) -> bool:
     """Whether an answer is the gold answer.
 
     Args:
@@ -130,6 +135,7 @@ def same_answer(gold: str, answer: str, leaves: Leaves, *, evaluated: bool = Tru
         leaves: how expressions are compared.
         evaluated: where gold is a number, refuse operators in the answer that gold does not have (`\\sum`, `\\gcd`,
             `\\binom`, `!`), and where it is a rational number, everything but plain arithmetic.
+        percent: the problem asks for percent: `10\\%` is right for a gold 10.
 
     Raises:
         Undecided: by quick leaves, where a symbolic comparison is needed.
@@ -137,7 +143,7 @@ def same_answer(gold: str, answer: str, leaves: Leaves, *, evaluated: bool = Tru
     choice = _CHOICE.fullmatch(_bare(gold))
     if choice:
         return chosen(answer) == choice.group(1)
-    return _Comparison(leaves, evaluated).same(shape_of(gold), shape_of(answer))
+    return _Comparison(leaves, evaluated, percent).same(shape_of(gold), shape_of(answer))
 
 
 def chosen(answer: str) -> str | None:
@@ -159,9 +165,10 @@ def _bare(text: str) -> str:
 
 
 class _Comparison:
-    def __init__(self, leaves: Leaves, evaluated: bool) -> None:
+    def __init__(self, leaves: Leaves, evaluated: bool, percent: bool) -> None:
         self.leaves = leaves
         self.evaluated = evaluated
+        self.percent = percent
 
     def same(self, gold: Shape, answer: Shape) -> bool:
         if gold.name != answer.name and gold.name and answer.name and gold.kind == answer.kind:
@@ -179,8 +186,11 @@ class _Comparison:
         kinds = (gold.kind, answer.kind)
         if gold.kind in ("list", "set"):
             if answer.kind in ("list", "set"):
-                return self._items(gold, answer, ordered=_ordered(gold, answer))
-            return len(gold.items) == 1 and self.same(gold.items[0], answer)
+                ordered = _order(gold, answer)
+                return ordered is not None and self._items(gold, answer, ordered=ordered)
+            if len(gold.items) == 1:
+                return self.same(gold.items[0], answer)
+            return answer.kind == "scalar" and _with_commas(answer.text, gold.text)
         if answer.kind in ("list", "set"):
             if len(answer.items) == 1:
                 return self.same(gold, answer.items[0])
@@ -237,7 +247,7 @@ class _Comparison:
         if answer.kind not in ("chain", "equation"):
             answer = replace(answer, name="")
             return _any_decided(self.same, [(side, answer) for side in golds])
-        free = _Comparison(self.leaves, evaluated=False)
+        free = _Comparison(self.leaves, False, self.percent)
         exact = [side for side in answer.items if not side.approximate]
 
         def is_gold(side: Shape) -> bool:
@@ -268,9 +278,10 @@ class _Comparison:
             return False
         if not _readable(answer.text) or (self.evaluated and self._unevaluated(gold.text, answer.text)):
             return False
-        if gold.text.endswith("%") and not answer.text.endswith("%"):
-            gold_number = gold.text[:-1]
-            return _any_decided(self.leaves.equal, [(gold_number, answer.text), (gold.text, answer.text)])
+        numbers = [shape.text.removesuffix("%") for shape in (gold, answer)]
+        signs = (gold.text.endswith("%"), answer.text.endswith("%"))
+        if signs == (True, False) or (signs == (False, True) and self.percent):
+            return _any_decided(self.leaves.equal, [(numbers[0], numbers[1]), (gold.text, answer.text)])
         return self.leaves.equal(gold.text, answer.text)
 
     def _unevaluated(self, gold: str, answer: str) -> bool:
@@ -306,17 +317,20 @@ def _readable(text: str) -> bool:
     return text.isascii() and not _UNREADABLE.search(text)
 
 
-def _ordered(gold: Shape, answer: Shape) -> bool:
-    """Where the values of several names stand beside bare values, the order says which is which."""
+def _order(gold: Shape, answer: Shape) -> bool | None:
+    """Whether order counts: where values of several names stand beside bare ones. `None`: the names do not fit."""
     names = [{item.name for item in shape.items} - {""} for shape in (gold, answer)]
-    return max(len(n) for n in names) > 1 and min(len(n) for n in names) == 0
+    several = max(len(n) for n in names) > 1
+    if several and (gold.name or answer.name):
+        return None
+    return several and min(len(n) for n in names) == 0
 
 
-def _with_commas(gold: str, answer: str) -> bool:
-    """`1000,99` for 1000.99, and `-530, 784` for a gold `-530,784` that may be either."""
-    if "," not in gold:
-        return gold == answer.replace(",", ".")
-    return sorted(gold.split(",")) == sorted(answer.replace(" ", "").split(","))
+def _with_commas(number: str, listed: str) -> bool:
+    """`1000,99` for 1000.99, and `-530, 784` for `-530,784`, which may be a number or a list."""
+    if "," not in number:
+        return number == listed.replace(",", ".") and "." in number
+    return sorted(number.split(",")) == sorted(listed.replace(" ", "").split(","))
 
 
 def _quotient(shape: Shape) -> Shape:

@@ -51,7 +51,7 @@ _LENGTHS = "cm|mm|km|ft|feet|foot|in|inch(?:es)?|m|met(?:er|re)s?|miles?|mi|yard
 _BARE_UNIT = re.compile(
     r"(?P<value>-?[\d.,]*\d|.*[\d})]|.*\\pi) ?(?P<unit>(?:sq(?:uare)?\.? |cubic )?"
     r"(?:cm|mm|km|ft|feet|foot|inch(?:es)?|met(?:er|re)s?|miles?|yards?|hours?|hrs?|minutes?|mins?|seconds?|secs?|days?|weeks?"
-    r"|months?|years?|kg|grams?|pounds?|lbs?|lit(?:er|re)s?|ml|gallons?|dollars?|cents?|degrees?|percent|units?|mph|people"
+    r"|months?|years?|kg|grams?|pounds?|lbs?|lit(?:er|re)s?|ml|gallons?|dollars?|cents?|degrees?|units?|mph|people"
     r"|students?|ways|[ap]\.?m\.?|"
     rf"(?:{_LENGTHS})(?:/| per )(?:h|hr|hour|s|sec|second|min|minute|day)(?![a-z]))(?: per \w+)?(?:\^\{{?\d\}}?)?)\Z"
 )
@@ -271,8 +271,9 @@ def _set(text: str) -> Shape | None:
     if text.startswith("\\{") and text.endswith("\\}"):
         if "|" not in text and ":" not in text:
             return Shape("set", text, _items(text[2:-2]))
-        condition = re.fullmatch(r"[A-Za-z](?:\\in ?\\mathbb\{R\})?[|:](.*)", text[2:-2])
-        return _interval(condition.group(1)) if condition else None
+        condition = re.fullmatch(r"([A-Za-z])(?:\\in ?\\mathbb\{R\})?[|:](.*)", text[2:-2])
+        interval = _interval(condition.group(2)) if condition else None
+        return interval if condition and interval and interval.name == condition.group(1) else None
     return None
 
 

@@ -18,7 +18,7 @@ from latex2sympy2_extended import NormalizationConfig
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
 
 from trl_rlsp.text.rational import rational, without_thousands
-from trl_rlsp.verification.math.equivalence import last_place, same_answer
+from trl_rlsp.verification.math.equivalence import last_place, rounds_to, same_answer
 
 DIGITS = 60  # of every value
 MANY_DIGITS = 400  # where numbers so large or small occur that they would not show in `DIGITS`
@@ -67,11 +67,13 @@ class SymbolicLeaves:
 
     def rounded(self, exact: str, decimal: str) -> bool:
         """Whether a decimal is an expression's value, rounded."""
-        value, about = _expression(exact), rational(decimal)
+        value, about, place = _expression(exact), rational(decimal), last_place(decimal)
         if value is None or about is None or value.free_symbols:
             return False
-        difference = abs(sympy.N(value, DIGITS) - sympy.Rational(*about.as_integer_ratio()))
-        return bool(difference < sympy.Rational(*last_place(decimal).as_integer_ratio()))
+        value = sympy.N(value, DIGITS)
+        return bool(value.is_real) and rounds_to(
+            value, *(sympy.Rational(n.numerator, n.denominator) for n in (about, place))
+        )
 
     def same_equation(self, gold: tuple[str, str], answer: tuple[str, str]) -> bool:
         """Whether left - right of the two equations are proportional."""
@@ -80,13 +82,14 @@ class SymbolicLeaves:
 
 
 def compare(item: dict[str, Any]) -> str:
-    """The pool's handler: `match`, `mismatch` or `gold_unparseable` for {gold, answer, tolerance, evaluated}.
+    """The pool's handler: `match`, `mismatch` or `gold_unparseable` for {gold, answer, tolerance, evaluated, percent}.
 
     What cannot be parsed on the answer's side is a mismatch; any other failure is this side's and is raised.
     """
     leaves = SymbolicLeaves(item["tolerance"])
+    options = {name: item[name] for name in ("evaluated", "percent")}
     try:
-        same = same_answer(item["gold"], item["answer"], leaves, evaluated=item["evaluated"])
+        same = same_answer(item["gold"], item["answer"], leaves, **options)
     except GoldUnparseable:
         return "gold_unparseable"
     return "match" if same else "mismatch"
@@ -102,7 +105,7 @@ def warm_up() -> None:
         r"-\frac{2\pi}{3}; \sqrt[3]{4}; 2^{n+1}; \log_2 3; x_1",
     )
     for gold, answer in zip(samples[::2], samples[1::2], strict=True):
-        compare({"gold": gold, "answer": answer, "tolerance": 0.0, "evaluated": True})
+        compare({"gold": gold, "answer": answer, "tolerance": 0.0, "evaluated": True, "percent": False})
 
 
 def _gold(text: str) -> Any:
@@ -188,8 +191,10 @@ def _agree_where_real(gold: Any, answer: Any, point: list[Any], tolerance: Any) 
 
 def _digits(gold: Any, answer: Any) -> int:
     """More of them where a number is so large or small that it may be out of sight."""
-    sizes = (abs(n) for e in (gold, answer) for n in e.atoms(sympy.Rational) if n)
-    return MANY_DIGITS if any(n > 10**20 or n < sympy.Rational(1, 10**20) for n in sizes) else DIGITS
+    numbers = [n for e in (gold, answer) for n in e.atoms(sympy.Rational)]
+    powers = [p.exp for e in (gold, answer) for p in e.atoms(sympy.Pow) if p.base.is_number and p.exp.is_Integer]
+    long = any(max(abs(n.p), n.q) > 10**20 for n in numbers) or any(abs(exponent) > 20 for exponent in powers)
+    return MANY_DIGITS if long else DIGITS
 
 
 def _margin(gold: Any, answer: Any, tolerance: Any) -> Any:

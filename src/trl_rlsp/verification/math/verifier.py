@@ -5,19 +5,25 @@ Nothing symbolic happens in this process. What each rule decides is listed, with
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.text.completion import Completion, read
 from trl_rlsp.verification.math.equivalence import QuickLeaves, TextLeaves, Undecided, same_answer
-from trl_rlsp.verification.math.gold import gold_text, gold_tolerance
+from trl_rlsp.verification.math.gold import gold_text, gold_tolerance, unboxed
 from trl_rlsp.verification.math.normalize import normalize, too_complex
 from trl_rlsp.verification.math.restated import restates
 from trl_rlsp.verification.math.structure import shape_of
 from trl_rlsp.verification.verdict import MAX_SHOWN, Reason, Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
+_PERCENT_ASKED = re.compile(
+    r"(?:per ?cent|%)[^.?!]*\?|\b(?:what|how|find|express|give|compute|determine|answer|write)\b[^.?!]*(?:per ?cent|%)",
+    re.IGNORECASE,
+)
+_QUESTION = 2000  # characters at the end of a prompt in which it asks for percent
 HANDLER = "trl_rlsp.verification.math.sympy_worker:compare"
 
 MAX_RIVALS = 64
@@ -77,6 +83,7 @@ class _Pair:
     gold: str
     answer: str
     prompt: str
+    percent: bool
     tolerance: float
 
 
@@ -96,7 +103,8 @@ def verify_math(
         items: what to check.
         pool: runs `HANDLER`; used only for pairs that text and rational numbers do not settle.
         rules: documented choices.
-        end_of_thinking, thinking_required: where the reasoning ends, see `trl_rlsp.text.completion.read`.
+        end_of_thinking: where the reasoning ends, see `trl_rlsp.text.completion.read`.
+        thinking_required: likewise.
         limit: wall-clock seconds for one symbolic comparison.
         deadline: wall-clock seconds for all of them together.
 
@@ -150,7 +158,8 @@ def _pairs_or_verdict(
         answers = (", ".join(answers),)
     prompt = item.prompt if rules.refuse_restated else ""
     tolerance = max(rules.float_tolerance, gold_tolerance(item.gold))
-    return [_Pair(gold, answer, prompt, tolerance) for answer in answers]
+    percent = _PERCENT_ASKED.search(item.prompt[-_QUESTION:]) is not None
+    return [_Pair(gold, unboxed(answer), prompt, percent, tolerance) for answer in answers]
 
 
 def is_list(gold: str) -> bool:
@@ -170,7 +179,7 @@ def _quick_verdict(pair: _Pair, rules: MathRules) -> Verdict | None:
         return MISMATCH
     leaves = QuickLeaves(pair.tolerance)
     try:
-        same = same_answer(pair.gold, pair.answer, leaves, evaluated=rules.evaluated)
+        same = same_answer(pair.gold, pair.answer, leaves, evaluated=rules.evaluated, percent=pair.percent)
     except Undecided:
         return None
     return _unless_restated(pair) if same else MISMATCH
@@ -183,7 +192,8 @@ def _unless_restated(pair: _Pair) -> Verdict:
 
 
 def _request(pair: _Pair, rules: MathRules) -> dict[str, object]:
-    return {"gold": pair.gold, "answer": pair.answer, "tolerance": pair.tolerance, "evaluated": rules.evaluated}
+    options = {"tolerance": pair.tolerance, "evaluated": rules.evaluated, "percent": pair.percent}
+    return {"gold": pair.gold, "answer": pair.answer, **options}
 
 
 def _from_reply(pair: _Pair, reply: Reply, rules: MathRules) -> Verdict:

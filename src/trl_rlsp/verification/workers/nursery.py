@@ -22,7 +22,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from trl_rlsp.verification.workers.confine import confine_this_process, die_with_parent, set_limit
+from trl_rlsp.verification.workers.confine import Confinement, available_layers
+from trl_rlsp.verification.workers.landlock import python_folders
 
 NUMBER = 8  # bytes of a process id or a length on the control socket
 MAX_LINE = 4 << 20  # bytes of one request or reply
@@ -41,12 +42,17 @@ def main(argv: list[str]) -> int:
         control.sendall(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n")
         return 1
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from here on it ends in order, when the control socket closes
-    control.sendall(b'{"ready": true}\n')
+    confinement = Confinement(available_layers(), python_folders(packages=True))
+    control.sendall(json.dumps({"ready": confinement.layers}).encode() + b"\n")
     gc.collect()
     gc.freeze()  # shared pages stay shared
     children: set[int] = set()
+
+    def confine() -> None:
+        confinement.put_on(memory_mb)
+
     try:
-        while os.getppid() == parent and _serve(control, handler, memory_mb, children):
+        while os.getppid() == parent and _serve(control, handler, confine, children):
             _reap(children)
     finally:
         _kill_all(children)
@@ -59,7 +65,9 @@ def load(name: str) -> Callable[[Any], Any]:
     return getattr(importlib.import_module(module), attribute)
 
 
-def _serve(control: socket.socket, handler: Callable[[Any], Any], memory_mb: int, children: set[int]) -> bool:
+def _serve(
+    control: socket.socket, handler: Callable[[Any], Any], confine: Callable[[], None], children: set[int]
+) -> bool:
     """One command from the pool: `F`ork a worker, `K`ill one, `P`repare. False when the pool is gone."""
     watch = select.poll()
     watch.register(control, select.POLLIN)
@@ -67,7 +75,7 @@ def _serve(control: socket.socket, handler: Callable[[Any], Any], memory_mb: int
         return True
     command = control.recv(1)
     if command == b"F":
-        children.add(_fork_worker(control, handler, memory_mb))
+        children.add(_fork_worker(control, handler, confine))
     elif command == b"K":
         pid = _number(control)
         if pid in children:
@@ -83,14 +91,14 @@ def _number(control: socket.socket) -> int:
     return int.from_bytes(control.recv(NUMBER, socket.MSG_WAITALL), "big")
 
 
-def _fork_worker(control: socket.socket, handler: Callable[[Any], Any], memory_mb: int) -> int:
+def _fork_worker(control: socket.socket, handler: Callable[[Any], Any], confine: Callable[[], None]) -> int:
     ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid == 0:
         try:
             control.close()
             theirs.close()
-            _work(ours, handler, memory_mb)
+            _work(ours, handler, confine)
         finally:
             os._exit(1)
     ours.close()
@@ -119,9 +127,9 @@ def _kill_all(children: set[int]) -> None:
         os.waitpid(pid, 0)
 
 
-def _work(channel: socket.socket, handler: Callable[[Any], Any], memory_mb: int) -> NoReturn:
+def _work(channel: socket.socket, handler: Callable[[Any], Any], confine: Callable[[], None]) -> NoReturn:
     """Answer requests until the pool closes the channel. Never returns."""
-    give_up_rights(memory_mb)
+    confine()
     stream = channel.makefile("rb")
     while line := stream.readline(MAX_LINE):
         reply, healthy = _answer(handler, line)
@@ -141,15 +149,6 @@ def _answer(handler: Callable[[Any], Any], line: bytes) -> tuple[bytes, bool]:
     except Exception as error:  # the process boundary: a handler's error is reported, not raised
         outcome = {"error": f"{type(error).__name__}: {error}"[:500]}
     return json.dumps(outcome | {"nonce": request["nonce"]}).encode() + b"\n", "value" in outcome
-
-
-def give_up_rights(memory_mb: int) -> None:
-    """Leave this process what comparing answers takes: memory up to the limit, the channel, its imports."""
-    die_with_parent()
-    set_limit("RLIMIT_FSIZE", 0)
-    set_limit("RLIMIT_NPROC", 0)
-    set_limit("RLIMIT_NOFILE", 64)
-    confine_this_process(memory_mb)
 
 
 if __name__ == "__main__":

@@ -113,13 +113,16 @@ class WorkerPool:
         except OSError as error:
             raise WorkerError(f"cannot start worker processes with {sys.executable}: {error}") from error
 
-    def run(self, items: Sequence[Any], *, limit: float, deadline: float | None = None) -> list[Reply]:
+    def run(
+        self, items: Sequence[Any], *, limit: float, deadline: float | None = None, fresh: bool = False
+    ) -> list[Reply]:
         """Run the handler on each item.
 
         Args:
             items: JSON values.
             limit: wall-clock seconds an item may take once a worker has it.
             deadline: wall-clock seconds the whole call may take, not counting the pool's first start.
+            fresh: a process of its own for each item, so that nothing of one can reach another.
 
         Returns:
             One reply per item, in order.
@@ -132,7 +135,7 @@ class WorkerPool:
         with self._lock:
             self._ensure_ready()
             ends = float("inf") if deadline is None else time.monotonic() + deadline
-            batch = Batch(self, items, limit, ends)
+            batch = Batch(self, items, limit, ends, fresh)
             try:
                 return batch.run()
             except NurseryGone:  # killed from outside, by the system's memory killer for one

@@ -1,25 +1,34 @@
-"""The samples of an evaluation on disk: appended as they come, so that a killed run goes on where it was.
+"""An evaluation on disk: samples appended as they come, so that a killed run goes on where it was, and its metrics.
 
-A folder holds `generation.json` (what the samples depend on), `problems.parquet` and `samples.jsonl`, one line
-a sample.
+A folder holds `generation.json` (what the samples depend on), `problems.parquet`, `samples.jsonl` (one line a sample,
+with its score once all are drawn) and, written last, `metrics.json`. Knows nothing of models and verifiers.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from trl_rlsp.errors import ConfigError, DataError, SourceError
-from trl_rlsp.generation.sampling import Request, Sample
+from trl_rlsp.evaluation.bootstrap import Estimate
+from trl_rlsp.evaluation.metrics import Evaluation, ScoredSample, Slice
+from trl_rlsp.files import atomic_write
+from trl_rlsp.generation import Request, Sample
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-GENERATION, PROBLEMS, SAMPLES = "generation.json", "problems.parquet", "samples.jsonl"
+logger = logging.getLogger(__name__)
+
+GENERATION, PROBLEMS, SAMPLES, METRICS = "generation.json", "problems.parquet", "samples.jsonl", "metrics.json"
+INTERVALS = "95 % percentile bootstrap over problems, 2000 resamples"
 
 
 class SampleStore:
@@ -50,7 +59,7 @@ class SampleStore:
             raise
         if not started:
             write_problems(folder, problems)
-        _write(folder / GENERATION, json.dumps(fingerprint, indent=2) + "\n")
+        atomic_write(folder / GENERATION, json.dumps(fingerprint, indent=2) + "\n")
 
     def missing(self, requests: Iterable[Request]) -> list[Request]:
         """Those of the requests that are still to be drawn."""
@@ -93,20 +102,16 @@ def read_samples(folder: Path) -> list[Sample]:
         SourceError: there is no `samples.jsonl`.
         DataError: a line is not a sample, or a sample is there twice.
     """
-    seen: dict[int, int] = {}
     samples: dict[Request, Sample] = {}
     for number, line in enumerate(read_lines(folder), start=1):
         try:
-            # Files of the first version have neither `sample` nor `truncated`.
-            problem = line["problem"]
-            index = line.get("sample", seen.get(problem, 0))
-            truncated = line.get("truncated", not line.get("finished", True))
-            sample = Sample(problem, line["text"], line["tokens"], truncated, index)
-        except (KeyError, TypeError, AttributeError) as error:
+            sample = Sample(line["problem"], line["text"], line["tokens"], line["truncated"], line["sample"])
+        except (KeyError, TypeError) as error:
             raise DataError(f"{folder / SAMPLES}, line {number}: not a sample ({error!r})") from error
         if sample.request in samples:
-            raise DataError(f"{folder / SAMPLES}, line {number}: problem {problem}, sample {index} is there twice")
-        seen[problem] = seen.get(problem, 0) + 1
+            raise DataError(
+                f"{folder / SAMPLES}, line {number}: problem {line['problem']}, sample {line['sample']} is there twice"
+            )
         samples[sample.request] = sample
     return list(samples.values())
 
@@ -123,9 +128,8 @@ def read_lines(folder: Path) -> list[Any]:
         content = path.read_bytes()
     except OSError as error:
         raise SourceError(f"{str(folder)!r} holds no samples.jsonl: give the output_dir of an `rlsp eval`") from error
-    lines = content.split(b"\n")[:-1]
     try:
-        return [json.loads(line) for line in lines]
+        return [json.loads(line) for line in content.split(b"\n")[:-1]]
     except ValueError as error:
         raise DataError(f"{path} is damaged: {error}; delete the folder and evaluate again") from error
 
@@ -146,7 +150,7 @@ def write_problems(folder: Path, problems: Dataset) -> None:
 
 
 def read_problems(folder: Path) -> Dataset | None:
-    """The problems that lie beside the samples; `None` in folders of the first version."""
+    """The problems that lie beside the samples; `None` where there are none."""
     import pyarrow.parquet as parquet
     from datasets import Dataset
 
@@ -163,21 +167,25 @@ def read_generation(folder: Path) -> dict[str, Any]:
     path = folder / GENERATION
     if not path.is_file():
         raise ConfigError(
-            f"{folder} holds samples, but no {GENERATION} that says how they were drawn: give another output_dir, "
-            f"or score them again with `rlsp eval --rescore {folder}`"
+            f"{folder} holds samples, but no {GENERATION} that says how they were drawn: give another output_dir"
         )
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _locked(path: Path) -> BinaryIO:
+    """The file, for this process alone where the file system can lock."""
     file = open(path, "ab")  # noqa: SIM115 - held open for the life of the store
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        file.close()
-        raise ConfigError(
-            f"another process is writing to {path.parent}: wait for it, or give another folder"
-        ) from error
+        if error.errno == errno.EWOULDBLOCK:
+            file.close()
+            raise ConfigError(
+                f"another process is writing to {path.parent}: wait for it, or give another folder"
+            ) from error
+        logger.warning(
+            "%s cannot be locked (%s): make sure that no other process writes to that folder", path.parent, error
+        )
     file.seek(0, os.SEEK_END)
     return file
 
@@ -193,8 +201,85 @@ def _refuse_other(folder: Path, fingerprint: Mapping[str, Any]) -> None:
         )
 
 
-def _write(path: Path, text: str) -> None:
-    """Replace a file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+def save_evaluation(
+    evaluation: Evaluation,
+    samples: Sequence[ScoredSample],
+    folder: Path,
+    settings: dict[str, Any],
+    *,
+    parquet: bool = False,
+) -> None:
+    """Write `samples.jsonl`, `samples.parquet` if it is wanted and, last, `metrics.json` into `folder`."""
+    rows = [asdict(sample) for sample in samples]
+    atomic_write(folder / SAMPLES, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    if parquet:
+        import pyarrow
+        from pyarrow.parquet import write_table
+
+        table = pyarrow.Table.from_pylist(rows)
+        if not any(sample.task_metrics for sample in samples):  # Parquet has no type for nothing
+            table = table.drop_columns("task_metrics")
+        write_table(table, folder / "samples.parquet")
+    metrics = {**asdict(evaluation), "intervals": INTERVALS, "settings": settings}
+    atomic_write(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
+
+
+def load_evaluation(folder: Path) -> Evaluation:
+    """Read what `save_evaluation` wrote.
+
+    Raises:
+        DataError: the folder holds no complete evaluation.
+    """
+    try:
+        metrics = _read_metrics(folder)
+        for name in ("settings", "intervals"):
+            metrics.pop(name)
+        for name in ("pass_at", "maj_at"):
+            metrics[name] = {int(k): Estimate(**v) for k, v in metrics[name].items()}
+        for name in ("levels", "subjects"):
+            metrics[name] = {label: _slice(v) for label, v in metrics[name].items()}
+        for name in ("pass_at_1", "tokens", "finished"):
+            metrics[name] = Estimate(**metrics[name])
+        metrics["task_metrics"] = {name: Estimate(**v) for name, v in metrics["task_metrics"].items()}
+        return Evaluation(**metrics)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"{folder} holds no complete evaluation: run `rlsp eval` again ({error})") from error
+
+
+def load_scored(folder: Path) -> list[ScoredSample]:
+    """The scored samples of a complete evaluation, with the keys of their answers.
+
+    Raises:
+        SourceError: there is no `samples.jsonl`.
+        DataError: the samples are not scored yet.
+    """
+    names = {field.name for field in fields(ScoredSample)}
+    lines = read_lines(folder)
+    for number, line in enumerate(lines, start=1):
+        if not isinstance(line, dict) or not names <= line.keys():
+            raise DataError(
+                f"{folder / SAMPLES}, line {number}: not a sample with a score and an answer; finish the evaluation, "
+                f"or score it again with `rlsp eval --rescore {folder}`"
+            )
+    return [ScoredSample(**{name: line[name] for name in names}) for line in lines]
+
+
+def load_settings(folder: Path) -> dict[str, Any]:
+    """The settings that an evaluation was made with.
+
+    Raises:
+        DataError: the folder holds no complete evaluation.
+    """
+    try:
+        return dict(_read_metrics(folder)["settings"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{folder} holds no complete evaluation: run `rlsp eval` again ({error})") from error
+
+
+def _read_metrics(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / METRICS).read_text(encoding="utf-8")))
+
+
+def _slice(values: dict[str, Any]) -> Slice:
+    accuracy = None if values["pass_at_1"] is None else Estimate(**values["pass_at_1"])
+    return Slice(values["problems"], accuracy, Estimate(**values["tokens"]), Estimate(**values["finished"]))

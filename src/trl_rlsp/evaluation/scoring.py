@@ -1,6 +1,6 @@
 """Accuracy and effort of a model on a set of problems, with intervals.
 
-The same verifier that trains also scores here. Samples are kept beside the figures, so that they can be read, and
+The same verifier that trains also scores here. Samples are kept beside the metrics, so that they can be read, and
 scored again without generating again.
 """
 
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.countdown.search import count_attempts
 from trl_rlsp.errors import DataError
-from trl_rlsp.evaluation.files import load_evaluation, load_scored, save_evaluation
 from trl_rlsp.evaluation.fingerprint import problems_hash
-from trl_rlsp.evaluation.metrics import Evaluation, ScoredSample, summarise
+from trl_rlsp.evaluation.metrics import Evaluation, ScoredSample, summarize
 from trl_rlsp.evaluation.voting import voting_keys
 from trl_rlsp.generation import Engine, Sample, Sampling, TransformersEngine, all_requests
+from trl_rlsp.problems.data import task_name
 from trl_rlsp.rewards.outcome import OutcomeVerifier
 from trl_rlsp.text.completion import parse_completion
 
@@ -24,20 +24,10 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from trl_rlsp.evaluation.sample_store import SampleStore
+    from trl_rlsp.evaluation.store import SampleStore
 
-__all__ = [
-    "Evaluation",
-    "ScoredSample",
-    "draw",
-    "evaluate",
-    "evaluate_samples",
-    "load_evaluation",
-    "load_scored",
-    "save_evaluation",
-    "score_samples",
-    "summarise",
-]
+TASK_METRICS: dict[str, dict[str, Callable[[str], float]]] = {"countdown": {"search_steps": count_attempts}}
+"""Name of a generated task -> what else is measured of its completions."""
 
 SCORED_AT_ONCE = 256
 """Completions in one call of the verifier, whose limit on a whole call is meant for a training batch."""
@@ -59,11 +49,11 @@ def evaluate(
         tokenizer: its tokenizer, padding on the left.
         dataset: P rows as `load_problems` gives them.
         sampling: how to draw.
-        verifier: default `OutcomeVerifier()`, closed at the end.
+        verifier: default `OutcomeVerifier(batch_seconds=3600)`, closed at the end.
         on_batch: called with the number of completions done so far.
 
     Returns:
-        The figures and the P * n samples, in the order of the problems.
+        The metrics and the P * n samples, in the order of the problems.
 
     Raises:
         DataError: no problems.
@@ -122,18 +112,18 @@ def evaluate_samples(
     Args:
         samples: completions of the problems.
         dataset: the problems.
-        verifier: default `OutcomeVerifier()`, closed at the end.
-        ks: values of k for pass@k and maj@k; see `summarise`.
+        verifier: default `OutcomeVerifier(batch_seconds=3600)`, closed at the end.
+        ks: values of k for pass@k and maj@k; see `summarize`.
 
     Returns:
-        The figures and the scored samples.
+        The metrics and the scored samples.
     """
     if verifier is not None:
         scored = score_samples(samples, dataset, verifier)
     else:
-        with OutcomeVerifier() as own:
+        with OutcomeVerifier(batch_seconds=3600) as own:
             scored = score_samples(samples, dataset, own)
-    return replace(summarise(scored, ks), problems_hash=problems_hash(dataset)), scored
+    return replace(summarize(scored, ks), problems_hash=problems_hash(dataset)), scored
 
 
 def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: OutcomeVerifier) -> list[ScoredSample]:
@@ -161,19 +151,23 @@ def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: Outc
     columns = {name: [row[name] for row in of] for name in ("solution", "task", "tests") if name in rows[0]}
     texts = [sample.text for sample in samples]
     verdicts = verifier.verdicts(texts, prompts=[row["prompt"] for row in of], **columns)
+    tasks = {id(row): task_name(row) for row in of}
     for sample, row, verdict in zip(samples, of, verdicts, strict=True):
+        task = tasks[id(row)]
         yield ScoredSample(
             problem=sample.prompt_index,
             text=sample.text,
             tokens=sample.tokens,
             finished=not sample.truncated and parse_completion(sample.text).finished,
-            search_steps=count_attempts(sample.text),
             score=verdict.score,
             reason=verdict.reason,
             sample=sample.sample_index,
             truncated=sample.truncated,
             level=_text(row.get("level")),
             subject=_text(row.get("subject", row.get("type"))),
+            compared_gold=verdict.gold,
+            compared_answer=verdict.answer,
+            task_metrics={name: measured(sample.text) for name, measured in TASK_METRICS.get(task or "", {}).items()},
         )
 
 

@@ -9,13 +9,13 @@ from datasets import Dataset
 
 from trl_rlsp import OutcomeVerifier
 from trl_rlsp.errors import DataError
-from trl_rlsp.evaluation.evaluate import (
+from trl_rlsp.evaluation import (
     ScoredSample,
     evaluate,
     load_evaluation,
     save_evaluation,
     score_samples,
-    summarise,
+    summarize,
 )
 from trl_rlsp.generation import Sample, Sampling, load_model
 
@@ -27,8 +27,8 @@ PROBLEMS = Dataset.from_dict(
 )
 
 
-def scored(problem, score, tokens=10, finished=True, steps=2):
-    return ScoredSample(problem, "text", tokens, finished, steps, score, "match")
+def scored(problem, score, tokens=10, finished=True, **more):
+    return ScoredSample(problem, "text", tokens, finished, score, "match", **more)
 
 
 @pytest.fixture(scope="module")
@@ -64,38 +64,41 @@ class TestScoreSamples:
         ]
         # one answer, and not cut off
         assert [s.finished for s in found] == [True, True, False, False, True]
-        assert [s.search_steps for s in found] == [1, 0, 0, 0, 0]
+        # parsed as the verifier compared them; the last row has no gold answer
+        assert [(s.compared_gold, s.compared_answer) for s in found[:2]] == [("2", "2"), ("2", "5")]
+        assert found[4].compared_gold is None
+        assert [s.task_metrics for s in found] == [{}] * 5  # a search that is no countdown row's means nothing
         assert [(s.text, s.tokens) for s in found] == [(s.text, s.tokens) for s in samples]
 
 
 class TestSummarise:
     def test_by_hand(self):
         samples = [
-            scored(0, 1.0, tokens=10, steps=1),
-            scored(0, 0.0, tokens=20, steps=3),
-            scored(1, 1.0, tokens=30, finished=False, steps=5),
-            scored(1, None, tokens=40, steps=7),
-            scored(2, None, tokens=50, steps=9),
+            scored(0, 1.0, tokens=10, task_metrics={"search_steps": 1}),
+            scored(0, 0.0, tokens=20, task_metrics={"search_steps": 3}),
+            scored(1, 1.0, tokens=30, finished=False, task_metrics={"search_steps": 5}),
+            scored(1, None, tokens=40, task_metrics={"search_steps": 7}),
+            scored(2, None, tokens=50),
         ]
-        figures = summarise(samples)
+        figures = summarize(samples)
         # problem 0: 1 / 2; problem 1: 1 / 1, its other sample is not scorable; problem 2 is left out: (.5 + 1) / 2
         assert figures.pass_at_1.mean == 0.75
         # problems 15, 35, 50: mean 33.33
         assert figures.tokens.mean == pytest.approx(100 / 3)
         # problems 1, 1/2, 1
         assert figures.finished.mean == pytest.approx(2.5 / 3)
-        # problems 2, 6, 9
-        assert figures.search_steps.mean == pytest.approx(17 / 3)
+        # problems 2 and 6; problem 2 is of another task
+        assert figures.task_metrics["search_steps"].mean == 4.0
         assert (figures.problems, figures.samples, figures.not_scorable) == (3, 2, 2)
 
     def test_the_interval_is_over_problems_not_samples(self):
-        few = summarise([scored(p, float(p % 2)) for p in range(10)]).pass_at_1
-        copied = summarise([scored(p, float(p % 2)) for p in range(10) for _ in range(50)]).pass_at_1
+        few = summarize([scored(p, float(p % 2)) for p in range(10)]).pass_at_1
+        copied = summarize([scored(p, float(p % 2)) for p in range(10) for _ in range(50)]).pass_at_1
         assert few == copied
 
     def test_nothing_scorable(self):
         with pytest.raises(DataError, match="no completion is scorable: check the gold answers with `rlsp check`"):
-            summarise([scored(0, None)])
+            summarize([scored(0, None)])
 
 
 class TestEvaluate:
@@ -109,6 +112,7 @@ class TestEvaluate:
         assert figures.pass_at_1.mean == 0.0  # random weights
         assert figures.tokens.mean == sum(s.tokens for s in samples) / 10
         assert done == [4, 8, 10]
+        assert list(figures.task_metrics) == ["search_steps"]  # of countdown rows
 
     def test_no_problems(self, model_folder):
         model, tokenizer = load_model(str(model_folder))
@@ -117,10 +121,10 @@ class TestEvaluate:
 
 
 class TestFiles:
-    SAMPLES = [scored(0, 1.0), scored(1, None), ScoredSample(2, "três\n\u2028 ✓", 3, False, 0, 0.0, "no_answer")]
+    SAMPLES = [scored(0, 1.0), scored(1, None), ScoredSample(2, "três\n\u2028 ✓", 3, False, 0.0, "no_answer")]
 
     def test_round_trip(self, tmp_path):
-        figures = summarise(self.SAMPLES)
+        figures = summarize(self.SAMPLES)
         save_evaluation(figures, self.SAMPLES, tmp_path / "new", {"temperature": 0.7})
         assert load_evaluation(tmp_path / "new") == figures
         assert json.loads((tmp_path / "new" / "metrics.json").read_text())["settings"] == {"temperature": 0.7}

@@ -1,8 +1,8 @@
-r"""The cues of each behaviour in English prose: (where, first words, what follows); see `trl_rlsp.behaviours.cue`."""
+r"""The cues of each behaviour in English prose: (where, first words, what follows); see `trl_rlsp.behaviours.kinds`."""
 
 from __future__ import annotations
 
-from trl_rlsp.behaviours.cue import Where, by_first_word
+from trl_rlsp.behaviours.kinds import Where, by_first_word
 
 Rows = list[tuple[Where, str, str]]
 
