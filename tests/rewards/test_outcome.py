@@ -93,7 +93,7 @@ def test_limits_and_reading_hold_for_programs():
         return RunResult("finished", b"1")
 
     with OutcomeVerifier(
-        workers=1, time_limit=0.25, batch_seconds=0.3, delimiter="<end>", code_options={"sandbox": sandbox}
+        workers=1, time_limit=0.25, batch_seconds=0.3, end_of_thinking="<end>", code_options={"sandbox": sandbox}
     ) as verifier:
         completions = [f"```python\nno\n```<end>\n```python\n{i}\n```" for i in range(5)]
         verdicts = verifier.verdicts(completions, tests=[[{"input": "", "output": "1"}]] * 5)
@@ -143,6 +143,14 @@ def test_missing_columns_are_named(verifier):
         verifier(prompts=["p"], completions=["c"], answer=["7"], completion_ids=[[1]])
     with pytest.raises(ConfigError, match="solution, task, tests"):
         verifier.verdicts(["c"])
+
+
+def test_a_column_task_that_is_a_label_of_the_users_own(verifier):
+    """Beside a solution it silently made every row unscorable."""
+    completions, labels = [r"\boxed{7}", r"\boxed{8}"], ["algebra", "geometry"]
+    assert verifier(completions=completions, solution=["7", "7"], task=labels) == [1.0, 0.0]
+    with pytest.raises(ConfigError, match="task holds generated tasks as JSON, got 'algebra' and no other column"):
+        verifier(completions=completions, task=labels)
 
 
 def test_columns_of_another_length(verifier):

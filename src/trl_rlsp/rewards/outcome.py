@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, get_args
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.rewards.readings import Reader
-from trl_rlsp.text.completion import Reading, completion_text, kinds_of
+from trl_rlsp.text.completion import Reading, completion_text, is_task, kinds_of
 from trl_rlsp.verification.cache import VerdictCache
 from trl_rlsp.verification.gym import verifier as gym_verification
 from trl_rlsp.verification.gym.verifier import GymItem, verify_gym
@@ -279,6 +279,12 @@ def _require_column(solution: Any, task: Any, tests: Any, others: Mapping[str, A
         raise ConfigError(
             "the outcome verifier needs one of the columns solution, task, tests; other columns received: "
             f"{received}. Rename the data set's answer column, e.g. dataset.rename_column('answer', 'solution')"
+        )
+    labels = [value for value in task or () if value is not None]
+    if solution is None and tests is None and labels and not any(map(is_task, labels)):
+        raise ConfigError(
+            f"the column task holds generated tasks as JSON, got {labels[0]!r} and no other column to verify by; add a "
+            "column solution, or rename task if it is something else"
         )
 
 

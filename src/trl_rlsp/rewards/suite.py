@@ -72,7 +72,7 @@ class RLSPRewards(list, metaclass=_SuiteType):
         >>> rewards = RLSPRewards(exploration=[LengthExploration(C=6)], alpha=0.8)
         >>> [part.__name__ for part in rewards]
         ['outcome_verifier', 'length_exploration']
-        >>> rewards(completions=["3 times 4 is 12 . \\boxed{12}"], solution=["12"])
+        >>> rewards(completions=["3 times 4 is 12 . \\\\boxed{12}"], solution=["12"])
         [1.125]
     """
 
