@@ -146,7 +146,11 @@ class TestExcludeAndUnique:
 
     def test_problem_key_without_a_user_message(self):
         assert problem_key({"prompt": [{"role": "system", "content": "What is 1?"}]}) == "what is 1?"
-        assert problem_key({"prompt": []}) == ""
+        parts = [{"role": "user", "content": [{"type": "text", "text": "What is 1?"}]}]
+        assert problem_key({"prompt": parts}) == "what is 1?"
+        for prompt in ([], "", [{"role": "user", "content": None}], [{"role": "user"}]):
+            with pytest.raises(DataError, match="a prompt without any text"):
+                problem_key({"prompt": prompt})
 
     def test_held_out_shares_no_problem_with_training(self):
         train = load_problems(COUNTDOWN + "&seed=1&size=150", prompt_style="compact", unique=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 from trl_rlsp.rewards.outcome import OutcomeVerifier
 from trl_rlsp.text.completion import parse_completion, read
+from trl_rlsp.text.latex import normalize
 from trl_rlsp.verification.math.gold import gold_text
-from trl_rlsp.verification.math.normalize import normalize
 from trl_rlsp.verification.math.verifier import is_list
 
 MAX_DISTINCT = 16

@@ -19,6 +19,7 @@ from trl_rlsp.problems import gym
 from trl_rlsp.problems.columns import WITHOUT_ROLE, problem_rows, resolve_columns
 from trl_rlsp.problems.presets import PRESETS, find_preset
 from trl_rlsp.problems.readers import FILE_EXTENSIONS, Table, read_file, read_hub
+from trl_rlsp.text.completion import completion_text
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -203,6 +204,9 @@ def problem_key(row: Mapping[str, Any]) -> str:
     Returns:
         For tasks in `gym.PROBLEM_KEYS` what defines the problem (countdown: sorted numbers and target), else
         the last user message (without one the last message) without differences in blanks and case.
+
+    Raises:
+        DataError: a prompt without any text.
     """
     if row.get("task"):
         task = json.loads(row["task"])
@@ -210,9 +214,15 @@ def problem_key(row: Mapping[str, Any]) -> str:
             return f"{task['name']}: {gym.PROBLEM_KEYS[task['name']](task['entry']['metadata'])}"
     prompt = row["prompt"]
     if not isinstance(prompt, str):
-        asked = [message for message in prompt if message["role"] == "user"] or prompt
-        prompt = asked[-1]["content"] if asked else ""
-    return " ".join(str(prompt).split()).casefold()
+        asked = [message for message in prompt if message.get("role") == "user"] or prompt
+        prompt = asked[-1].get("content") if asked else None
+    key = completion_text({"content": prompt}) if prompt else ""
+    if not key.strip():
+        raise DataError(
+            f"a prompt without any text poses no problem: got {row['prompt']!r}; drop such rows, or give their "
+            "text in a message of the role user"
+        )
+    return " ".join(key.split()).casefold()
 
 
 def task_name(row: Mapping[str, Any]) -> str | None:

@@ -63,8 +63,9 @@ _TAKEN_BACK = re.compile(
     re.IGNORECASE,
 )
 _ALTERNATIVE = re.compile(
-    _AFTER + r"(?:or|and|xor)\s+(?:maybe\s+|perhaps\s+|possibly\s+)?"
-    r"(?:\$(?P<dollars>[^$\n]{1,80})\$|\\\((?P<parens>.{1,80}?)\\\)|(?P<number>-?\d[\d.,/]*))",
+    r"(?:[\s$.,;)\]\\!?*(–—-]*(?:or|and|xor)\s+|\s*\\text\w*\{\s*(?:or|and)\s*\}\s*)(?:maybe\s+|perhaps\s+|possibly\s+)?"
+    r"(?:\$([^$\n]{1,80})\$|\\\((.{1,80}?)\\\)|(-?\d[\d.,/]*|\\[dt]?frac\{\d+\}\{\d+\}))"
+    r"|\s*[,;]\s*(-?\d[\d./]*)(?=\s*(?:\$|\\[)\]]|[,;]|\Z))",
     re.IGNORECASE,
 )
 
@@ -180,5 +181,5 @@ def alternative_after(text: str, end: int) -> list[Region]:
     other = _ALTERNATIVE.match(text, end, end + 200)
     if other is None:
         return []
-    value = other["dollars"] or other["parens"] or other["number"]
+    value = next(filter(None, other.groups()))
     return [Region(end, other.end(), value.strip().rstrip(".,"))] if re.fullmatch(r"[^=<>]*", value) else []
