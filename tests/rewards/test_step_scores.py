@@ -250,7 +250,7 @@ COMPLETIONS = ["right a b", "wrong c", "wrong d e f", "right", "right g h", "wro
 TWO_RANKS = """
 import json, sys
 import torch.distributed as dist
-from test_scoring import COMPLETIONS, PROMPTS, suite_values
+from test_step_scores import COMPLETIONS, PROMPTS, suite_values
 
 rank, store, cut = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
