@@ -12,6 +12,7 @@ from trl_rlsp.errors import DataError
 from trl_rlsp.evaluation import (
     ScoredSample,
     evaluate,
+    evaluate_samples,
     load_evaluation,
     save_evaluation,
     score_samples,
@@ -46,6 +47,31 @@ def problems():
 
 
 class TestScoreSamples:
+    def test_a_completion_that_never_closes_the_thinking_of_its_prompt_has_no_answer(self):
+        class Tokenizer:
+            chat_template = "..."
+
+            def apply_chat_template(self, turns, **options):
+                return f"<user>{turns[0]['content']}<assistant><think>\n"
+
+        texts = ["Maybe \\boxed{2}. Let me see", "Maybe \\boxed{1}. No.</think> \\boxed{2}"]
+        samples = [Sample(0, text, 9, truncated=False) for text in texts]
+        for tokenizer, scores in ((None, [1.0, 1.0]), (Tokenizer(), [0.0, 1.0])):
+            _, found = evaluate_samples(samples, PROBLEMS, tokenizer=tokenizer)
+            assert [s.score for s in found] == scores
+            assert [s.finished for s in found] == [score == 1.0 for score in scores]
+            assert [s.answer for s in found] == ["2" if score else None for score in scores]
+        with OutcomeVerifier(workers=1, thinking_required=False) as verifier:
+            _, found = evaluate_samples(samples, PROBLEMS, tokenizer=Tokenizer(), verifier=verifier)
+        assert [s.score for s in found] == [1.0, 1.0]
+
+    def test_programs_and_tasks_are_finished_and_vote(self, verifier):
+        rows = Dataset.from_dict({"prompt": [[{"role": "user", "content": "?"}]], "tests": ['["assert f() == 1"]']})
+        texts = ["```python\ndef f(): return 1\n```", "```python\ndef f(): return 1", r"\boxed{1}"]
+        found = score_samples([Sample(0, text, 9, truncated=False) for text in texts], rows, verifier)
+        assert [s.finished for s in found] == [True, False, False]
+        assert [s.answer for s in found] == ["def f(): return 1", None, None]
+
     def test_by_hand(self, verifier):
         samples = [
             Sample(0, "1 + 1 = 2 ? 2 yes \\boxed{2}", 9, truncated=False),

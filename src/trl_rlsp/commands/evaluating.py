@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,7 @@ def run_eval(arguments: list[str]) -> None:
     name, sampling = check_eval(settings)
     problems = settings.load()
     samples = draw_samples(settings, name, sampling, problems, console)
-    with verifier_of(settings) as verifier:
+    with verifier_of(settings, name) as verifier:
         metrics, scored = evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
     if settings.output_dir:
         save_evaluation(metrics, scored, Path(settings.output_dir), asdict(settings), parquet=settings.save_parquet)
@@ -222,21 +222,36 @@ def rescore(settings: EvaluationArguments, folder: Path, console: Console) -> No
         raise ConfigError(
             f"{folder} has {len(samples)} of {expected} samples: finish it with the command that began it"
         )
-    with verifier_of(settings) as verifier:
+    with verifier_of(settings, before.get("model_name_or_path")) as verifier:
         metrics, scored = evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
     save_evaluation(metrics, scored, folder, before, parquet=settings.save_parquet)
     print_metrics(before.get("model_name_or_path") or folder.name, metrics, console)
 
 
-def verifier_of(settings: EvaluationArguments) -> OutcomeVerifier:
-    """The verifier of an evaluation."""
+def verifier_of(settings: EvaluationArguments, name: str | None = None) -> OutcomeVerifier:
+    """The verifier of an evaluation of the model `name`, whose chat template may open the thinking."""
     from trl_rlsp.rewards.outcome import OutcomeVerifier
 
-    return OutcomeVerifier(
+    verifier = OutcomeVerifier(
         workers=settings.verifier_workers,
         time_limit=settings.verifier_time_limit,
         batch_seconds=3600,  # no other rank waits, as in training
+        end_of_thinking=None if settings.end_of_thinking == "none" else settings.end_of_thinking,
+        thinking_required=settings.thinking_required,
     )
+    if name:
+        look_at_template(verifier, name, settings)
+    return verifier
+
+
+def look_at_template(verifier: OutcomeVerifier, name: str, settings: EvaluationArguments) -> None:
+    """Tell a verifier whether the chat template of a model opens the thinking, where its tokenizer is at hand."""
+    if settings.engine == "server" or settings.thinking_required is not None:
+        return
+    from transformers import AutoTokenizer
+
+    with suppress(OSError, ValueError):
+        verifier.reader.look_at_template(AutoTokenizer.from_pretrained(name))
 
 
 def print_metrics(name: str, metrics: Evaluation, console: Console) -> None:

@@ -331,6 +331,9 @@ class EvaluationArguments(ProblemArguments):
         seed: seed of the sampling.
         ks: values of k for pass@k and maj@k; default powers of two up to `num_samples`.
         save_parquet: write samples.parquet beside samples.jsonl.
+        end_of_thinking: closes the reasoning, or "none".
+        thinking_required: whether a completion that does not close its reasoning is without an answer; default: where
+            the model's chat template opens the reasoning.
         verifier_time_limit: seconds for one answer.
         verifier_workers: processes that check answers, on each rank; among several, at most its share of the cores.
     """
@@ -352,6 +355,10 @@ class EvaluationArguments(ProblemArguments):
     seed: int = field(default=0, metadata={"help": "seed of the sampling"})
     ks: list[int] | None = field(default=None, metadata={"help": "values of k for pass@k and maj@k"})
     save_parquet: bool = field(default=False, metadata={"help": "write samples.parquet beside samples.jsonl"})
+    end_of_thinking: str = field(default="</think>", metadata={"help": "closes the reasoning, or 'none'"})
+    thinking_required: bool | None = field(
+        default=None, metadata={"help": "no answer before the reasoning is closed; default by the chat template"}
+    )
     verifier_time_limit: float = field(default=2.0, metadata={"help": "seconds for one answer"})
     verifier_workers: int = field(default=2, metadata={"help": "processes that check answers"})
 
