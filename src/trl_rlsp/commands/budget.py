@@ -97,7 +97,7 @@ def run_budget(arguments: list[str]) -> None:
     from trl_rlsp.evaluation.budget.plot import plot_curves, require_matplotlib
     from trl_rlsp.evaluation.budget.tables import markdown, write_into
     from trl_rlsp.rewards.outcome import OutcomeVerifier
-    from trl_rlsp.stages.config import parse_stage
+    from trl_rlsp.stages.parsing import parse_stage
 
     (settings,) = parse_stage((BudgetArguments,), arguments, "rlsp budget")
     sampling = check(settings)

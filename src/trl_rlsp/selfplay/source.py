@@ -13,10 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trl_rlsp.cli import read_yaml
 from trl_rlsp.errors import ConfigError, DataError, SourceError
 from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments
-from trl_rlsp.stages.config import parse_stage
+from trl_rlsp.stages.parsing import parse_stage, read_yaml
 
 Source = TypeVar("Source", bound=ProblemArguments)
 
