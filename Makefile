@@ -1,6 +1,7 @@
 # make quickstart   the whole pipeline on two CPU cores, from nothing to the report
 # make test         environment, installation, checks and tests
 # make test-slow    the tests that take minutes
+# make red-team     the attacks on verifier, sandbox, rewards and report, all of which must fail
 # make docs         the documentation as a site, in site/
 # make test-lowest  trainers, rewards and public names under the lowest supported TRL
 # make notebooks    the notebooks at tiny size, their outputs written back
@@ -11,7 +12,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test test-slow test-lowest lint docs notebooks dist clean
+.PHONY: quickstart test test-slow red-team test-lowest lint docs notebooks dist clean
 
 LOWEST_TRL := 1.14.2
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
@@ -42,6 +43,9 @@ test: lint
 
 test-slow: $(INSTALLED)
 	$(TEST_ENV) $(BIN)/pytest -m slow $(ARGS)
+
+red-team: $(INSTALLED)
+	$(TEST_ENV) $(BIN)/pytest tests/red_team -m "red_team or slow or not slow" $(ARGS)
 
 test-lowest:
 	$(PYTHON) -m venv $(VENV)-lowest

@@ -3,7 +3,7 @@
     python benchmarks/verifier_data.py [FILE ...] [--show 20] [--policy] [--only TEXT]
 
 The files are looked for in $TRL_RLSP_DATA, then in ../shared/data beside the checkout; each is a JSON Lines file whose
-rows have `gold`, `completion`, `expected` (1, 0, or null where the gold cannot be compared with) and perhaps `prompt`,
+rows have `gold`, `completion`, `expected` (1, 0, or null: any) and perhaps `prompt`,
 `policy` (reasonable people differ), `kind`, `source`, `note`.
 
 Targets: real outputs no wrong one paid and at most 0.5 % of right ones lost; the hard ones and peers' cases at most 5 %
@@ -38,14 +38,12 @@ class Checked(NamedTuple):
 
     @property
     def fault(self) -> str | None:
-        """`lost`, `paid`, `unscored` or `scored` (a gold that cannot be compared with); `None`: as expected."""
+        """`lost`, `paid` or `unscored`; `None`: as expected."""
         expected = self.row["expected"]
-        if expected is None:
-            return None if self.score is None else "scored"
+        if expected is None or self.score == expected:
+            return None
         if self.score is None:
             return "unscored"
-        if self.score == expected:
-            return None
         return "lost" if expected else "paid"
 
 
@@ -98,10 +96,11 @@ def _line(path: Path, found: list[Checked]) -> str:
     faults, policy = (Counter(c.fault for c in part) for part in (plain, [c for c in found if c.policy]))
     right, wrong = (sum(c.row["expected"] == label for c in plain) for label in (1, 0))
     lost = f"{faults['lost']} ({faults['lost'] / max(right, 1):.1%})"
-    unscored = faults["unscored"] + faults["scored"]
     share = f"{policy['lost']}/{policy['paid']} of {policy.total()}"
     name = path.stem.removeprefix("verifier_")
-    return f"{name:20} {len(found):5} {right:5} {lost:>12} {wrong:5} {faults['paid']:4} {unscored:8} {share:>16}"
+    return (
+        f"{name:20} {len(found):5} {right:5} {lost:>12} {wrong:5} {faults['paid']:4} {faults['unscored']:8} {share:>16}"
+    )
 
 
 def _print(checked: Checked, tail: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -90,3 +91,50 @@ def run_rlsp():
         )
 
     return run
+
+
+def sample_row(problem, text, score, **fields):
+    row = {"problem": problem, "text": text, "tokens": 7, "finished": True, "score": score}
+    return {**row, "reason": "match" if score else "mismatch", **fields}
+
+
+@pytest.fixture
+def write_evaluation():
+    """`write_evaluation(folder, [(problem, text, score), ...])`: an evaluation on disk, as `rlsp eval` leaves it."""
+
+    def write(folder, samples, settings=None, **figures):
+        folder.mkdir(parents=True)
+        rows = [sample if isinstance(sample, dict) else sample_row(*sample) for sample in samples]
+        (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        figures = figures or {"pass_at_1": {"mean": 0.5, "low": 0.4, "high": 0.6}}
+        (folder / "metrics.json").write_text(json.dumps({**figures, "settings": settings or {"dataset": "hub/set"}}))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def write_training():
+    """`write_training(folder, {step: [(prompt, completion, score, verdict), ...]}, history)`: what TRL leaves."""
+
+    def write(folder, batches, history=(), columns=None):
+        import pandas as pd
+
+        (folder / "completions").mkdir(parents=True)
+        for step, rows in batches.items():
+            prompts, completions, scores, verdicts = zip(*rows, strict=True)
+            table = {
+                "step": [step] * len(rows),
+                "prompt": [[{"role": "user", "content": prompt}] for prompt in prompts],
+                "completion": [[{"role": "assistant", "content": text}] for text in completions],
+                "outcome_verifier": [float("nan") if score is None else score for score in scores],
+                "verdict": verdicts,
+                "advantage": [0.0] * len(rows),
+                **(columns or {}),
+            }
+            pd.DataFrame(table).to_parquet(folder / "completions" / f"completions_{step:05d}.parquet")
+        if history:
+            (folder / "trainer_state.json").write_text(json.dumps({"log_history": list(history)}))
+        return folder
+
+    return write

@@ -16,7 +16,7 @@ from trl_rlsp.errors import RLSPError
 if TYPE_CHECKING:
     from countdown.budget import TokenBudget
     from countdown.grid import Arm, Grid
-    from trl_rlsp.evaluation.evaluate import ScoredSample
+    from trl_rlsp.evaluation import ScoredSample
 
 RESULT, PROBLEMS, SAMPLES = "result.json", "problems.json", "samples.jsonl.gz"
 CURVE = {
@@ -132,7 +132,7 @@ def token_budget(budget: int, training: Mapping[str, Any]) -> TokenBudget:
 
 
 def _sampled(grid: Grid, run: Run, model: Any, tokenizer: Any, rows: Any) -> list[ScoredSample]:
-    from trl_rlsp.evaluation.evaluate import evaluate
+    from trl_rlsp.evaluation import evaluate
     from trl_rlsp.generation import Sampling
 
     return evaluate(model, tokenizer, rows, Sampling(seed=run.seed, **grid.sampling))[1]
@@ -173,20 +173,21 @@ def problem_table(samples: Sequence[ScoredSample], difficulty: Sequence[float], 
 
 
 def _problem_row(group: Sequence[ScoredSample], canonical: Any) -> dict[str, Any]:
+    from trl_rlsp.countdown.search import count_attempts
     from trl_rlsp.evaluation.pass_at_k import majority_curve, pass_at_k
-    from trl_rlsp.text.completion import parse_completion
+    from trl_rlsp.text.completion import read
 
     scores = [sample.score for sample in group]
     known = [score for score in scores if score is not None]
     right = sum(score == 1.0 for score in known)
-    answers = [parse_completion(sample.text).answer if sample.finished else None for sample in group]
+    answers = [read(sample.text).answer if sample.finished else None for sample in group]
     votes = majority_curve([None if answer is None else canonical(answer) for answer in answers], scores)
     return {
         "pass_at_1": right / len(known) if known else None,
         "pass_at_8": pass_at_k(len(known), right, 8) if len(known) >= 8 else None,
         "majority": [None if vote is None else round(vote, 5) for vote in votes],
         "mean_tokens": mean([sample.tokens for sample in group]),
-        "search_steps": mean([sample.search_steps for sample in group]),
+        "search_steps": mean([count_attempts(sample.text) for sample in group]),
         "finished": mean([sample.finished for sample in group]),
     }
 

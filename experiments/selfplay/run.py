@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trl_rlsp.evaluation.tables import read_samples
+from trl_rlsp.evaluation.tables import first_samples
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -53,7 +53,7 @@ def finished(arm: str, output: Path, seeds: list[int]) -> list[int]:
 
 def values(arm: str, field: str, output: Path, seeds: list[int]) -> list[list[float | None]]:
     """One row a seed, one value a problem, in order of the problems; a verdict of `None` stays `None`."""
-    rows = [read_samples(output / f"{arm}-seed{seed}" / FINAL[arm]) for seed in seeds]
+    rows = [first_samples(output / f"{arm}-seed{seed}" / FINAL[arm]) for seed in seeds]
     return [[None if row[n][field] is None else float(row[n][field]) for n in sorted(row)] for row in rows]
 
 

@@ -13,8 +13,8 @@ import json
 import sys
 from pathlib import Path
 
-from trl_rlsp.evaluation.bootstrap import bootstrap_mean
-from trl_rlsp.evaluation.tables import read_samples
+from trl_rlsp.evaluation import bootstrap_mean
+from trl_rlsp.evaluation.tables import first_samples
 
 
 def figures(run: Path) -> dict:
@@ -26,7 +26,7 @@ def figures(run: Path) -> dict:
         found["evaluations"][folder.name.removeprefix("eval_")] = metrics
     for stage in ("sft", "rlsp"):
         found["seconds"][stage] = json.loads((run / stage / "stage.json").read_text(encoding="utf-8"))["seconds"]
-    before, after = read_samples(run / "eval_SFT"), read_samples(run / "eval_RLSP")
+    before, after = first_samples(run / "eval_SFT"), first_samples(run / "eval_RLSP")
     gain = bootstrap_mean([after[problem]["score"] - before[problem]["score"] for problem in before])
     found["rlsp_minus_sft"] = {"mean": gain.mean, "low": gain.low, "high": gain.high}
     return found

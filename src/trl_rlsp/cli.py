@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from trl_rlsp import __version__
 from trl_rlsp.errors import ConfigError, RLSPError
 from trl_rlsp.stages.parsing import apply_environment
+from trl_rlsp.text.visible import visible_text
 
 USAGE = """\
 usage: rlsp COMMAND [ARGUMENTS]
@@ -76,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return dispatch(arguments[0], arguments[1:])
     except RLSPError as error:
-        print(f"rlsp {arguments[0]}: {type(error).__name__}: {error}", file=sys.stderr)
+        print(visible_text(f"rlsp {arguments[0]}: {type(error).__name__}: {error}"), file=sys.stderr)
         return 2
     except PermissionError as error:
         print(f"rlsp {arguments[0]}: {error.filename!r} must be readable: {error.strerror}", file=sys.stderr)

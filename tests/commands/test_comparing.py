@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.evaluation.files import save_evaluation
-from trl_rlsp.evaluation.metrics import ScoredSample, summarise
+from trl_rlsp.evaluation.metrics import ScoredSample, summarize
+from trl_rlsp.evaluation.store import save_evaluation
 
 
 def scored(problem, sample, score, tokens):
-    return ScoredSample(problem, "text", tokens, True, 0, score, "match", sample, answer="r" if score else "w")
+    return ScoredSample(problem, "text", tokens, True, score, "match", sample, answer="r" if score else "w")
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def runs(tmp_path, monkeypatch):
 
     def save(name, scores, tokens, problems_hash="same"):
         samples = [scored(p, i, s, tokens) for p, row in enumerate(scores) for i, s in enumerate(row)]
-        figures = replace(summarise(samples), problems_hash=problems_hash)
+        figures = replace(summarize(samples), problems_hash=problems_hash)
         save_evaluation(figures, samples, tmp_path / name, {})
         return str(tmp_path / name)
 

@@ -15,7 +15,7 @@ import pytest
 from trl_rlsp.cli import main
 from trl_rlsp.commands.evaluating import parse_eval, read_settings
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.evaluation.files import load_evaluation, load_scored
+from trl_rlsp.evaluation import load_evaluation, load_scored
 
 ROWS = [
     {"problem": "8 1 9 : 72", "answer": "72", "level": "Level 10", "subject": "Algebra"},
@@ -88,7 +88,7 @@ class TestFigures:
         import pyarrow.parquet as parquet
 
         table = parquet.read_table(evaluated / "samples.parquet").to_pylist()
-        assert table == read_samples(evaluated)
+        assert [row | {"task_metrics": {}} for row in table] == read_samples(evaluated)  # no task of its own
 
     def test_shown(self, arguments, copied, capsys, monkeypatch):
         monkeypatch.setenv("COLUMNS", "250")
@@ -178,22 +178,10 @@ class TestRescore:
         assert read_json(copied / "metrics.json")["settings"] == read_json(evaluated / "metrics.json")["settings"]
         assert "2 problems x 8 completions" in capsys.readouterr().out
 
-    def test_a_folder_of_the_first_version(self, evaluated, copied):
-        """No problems beside the samples: they are loaded by the settings."""
-        for name in ("generation.json", "problems.parquet"):
-            (copied / name).unlink()
-        old = ("problem", "text", "tokens", "finished", "search_steps", "score", "reason")
-        lines = read_samples(copied)
-        kept = [json.dumps({name: line[name] for name in old}) + "\n" for line in lines]
-        (copied / "samples.jsonl").write_text("".join(kept), encoding="utf-8")
-        figures = read_json(copied / "metrics.json")
-        added = ("pass_at", "maj_at", "left_out", "levels", "subjects", "problems_hash", "intervals")
-        figures = {name: value for name, value in figures.items() if name not in added}
-        (copied / "metrics.json").write_text(json.dumps(figures))
-        assert load_evaluation(copied).pass_at_1 == load_evaluation(evaluated).pass_at_1
-        assert main(["eval", "--rescore", str(copied)]) == 0
-        assert load_evaluation(copied) == load_evaluation(evaluated)
-        assert texts_of(copied) == texts_of(evaluated)
+    def test_without_its_problems(self, copied, capsys):
+        (copied / "problems.parquet").unlink()
+        assert main(["eval", "--rescore", str(copied)]) == 2
+        assert "holds no problems.parquet beside its samples" in capsys.readouterr().err
 
     def test_scored_after_all_were_drawn_and_none_scored(self, evaluated, copied):
         (copied / "metrics.json").unlink()

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trl_rlsp.behaviours import find_behaviours, read_search
+from trl_rlsp.behaviours import find_behaviours
+from trl_rlsp.countdown import read_search
 from trl_rlsp.countdown.search import Term, _leaves, written_search
 
 FOUR = (

@@ -8,12 +8,12 @@ import pytest
 
 from trl_rlsp.errors import DataError, SourceError
 from trl_rlsp.evaluation.compare import compare, compare_folders
-from trl_rlsp.evaluation.files import save_evaluation
-from trl_rlsp.evaluation.metrics import ScoredSample, summarise
+from trl_rlsp.evaluation.metrics import ScoredSample, summarize
+from trl_rlsp.evaluation.store import save_evaluation
 
 
 def scored(problem, score, tokens=10, sample=0, answer="a"):
-    return ScoredSample(problem, "text", tokens, True, 0, score, "match", sample, answer=answer)
+    return ScoredSample(problem, "text", tokens, True, score, "match", sample, answer=answer)
 
 
 def run(scores, tokens=10):
@@ -23,7 +23,7 @@ def run(scores, tokens=10):
 @pytest.fixture
 def save(tmp_path):
     def write(name, samples, problems_hash="same"):
-        figures = replace(summarise(samples), problems_hash=problems_hash)
+        figures = replace(summarize(samples), problems_hash=problems_hash)
         save_evaluation(figures, samples, tmp_path / name, {})
         return tmp_path / name
 

@@ -9,18 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.commands.harvest import write_lines
-from trl_rlsp.errors import DataError
+from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation.metrics import ScoredSample
-from trl_rlsp.evaluation.solve_rate import SolveRate, check_read_back, keep_band, solve_rates, stored_row, verdict_on
+from trl_rlsp.evaluation.solve_rate import (
+    Band,
+    SolveRate,
+    check_read_back,
+    keep_band,
+    solve_rates,
+    stored_row,
+    verdict_on,
+)
 from trl_rlsp.problems.data import load_problems
-from trl_rlsp.selfplay.difficulty import Band
 
 BAND = Band(0.1, 0.9)
 
 
 def samples(problem, *scores):
     return [
-        ScoredSample(problem, "", 1, True, 0, score, "scorer_error" if score is None else "match", index)
+        ScoredSample(problem, "", 1, True, score, "scorer_error" if score is None else "match", index)
         for index, score in enumerate(scores)
     ]
 
@@ -127,3 +134,9 @@ class TestReadBack:
         write_lines(tmp_path / "kept.jsonl", [stored_row(row(1), SolveRate(0.5, 8, 8))])
         with pytest.raises(DataError, match=r"line 1 of .* reads back with another solution: '1' instead of '2'"):
             check_read_back(tmp_path / "kept.jsonl", [{**row(1), "solution": "2"}])
+
+
+def test_band():
+    assert [rate in Band(0.1, 0.9) for rate in (0.0, 0.1, 0.5, 0.9, 1.0)] == [False, True, True, True, False]
+    with pytest.raises(ConfigError, match=r"0 <= low <= high <= 1, got 0\.9 to 0\.1"):
+        Band(0.9, 0.1)

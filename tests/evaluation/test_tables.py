@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from trl_rlsp.evaluation.bootstrap import Estimate
-from trl_rlsp.evaluation.evaluate import Evaluation, ScoredSample, save_evaluation
+from trl_rlsp.evaluation import Estimate, Evaluation, ScoredSample, save_evaluation
 from trl_rlsp.evaluation.tables import (
     evaluation_table,
     example,
+    exploration_columns,
     fenced,
+    first_samples,
     markdown_table,
     note,
-    read_samples,
     training_curve,
     write_report,
 )
@@ -25,19 +26,19 @@ BEFORE = Evaluation(
     pass_at_1=Estimate(0.15, 0.124, 0.178),
     tokens=Estimate(45.04, 44.0, 46.26),
     finished=Estimate(1.0, 1.0, 1.0),
-    search_steps=Estimate(2.5, 2.25, 2.75),
     problems=800,
     samples=1,
     not_scorable=0,
+    task_metrics={"search_steps": Estimate(2.5, 2.25, 2.75)},
 )
 AFTER = Evaluation(
     pass_at_1=Estimate(0.305, 0.27, 0.34),
     tokens=Estimate(75.0, 73.0, 77.0),
     finished=Estimate(0.9875, 0.98, 0.995),
-    search_steps=Estimate(6.0, 5.5, 6.5),
     problems=800,
     samples=1,
     not_scorable=3,
+    task_metrics={"search_steps": Estimate(6.0, 5.5, 6.5)},
 )
 MARKDOWN = """\
 | model | accuracy (pass@1) | completion tokens | search steps | finished |
@@ -50,7 +51,7 @@ MARKDOWN = """\
 
 
 def sample(problem, score, text="text", reason="match"):
-    return ScoredSample(problem, text, 7, True, 0, score, reason)
+    return ScoredSample(problem, text, 7, True, score, reason)
 
 
 @pytest.fixture
@@ -78,6 +79,12 @@ def logged(step, **more):
 class TestTable:
     def test_markdown(self):
         assert markdown_table({"SFT": BEFORE, "RLSP": AFTER}) == MARKDOWN
+
+    def test_no_column_that_means_nothing_for_the_task(self):
+        plain = replace(BEFORE, task_metrics={})
+        assert "search" not in markdown_table({"SFT": plain})
+        rows = markdown_table({"SFT": plain, "RLSP": AFTER}).splitlines()
+        assert [row.split(" | ")[3] for row in (rows[0], rows[2], rows[3])] == ["search steps", "", "6.0 [5.5, 6.5]"]
 
     def test_note_without_anything_left_out(self):
         assert note({"SFT": BEFORE}) == "800 problems x 1 completions; 95 % bootstrap intervals over problems"
@@ -118,7 +125,7 @@ class TestExample:
 
     def test_the_first_sample_of_each_problem(self, tmp_path):
         save_evaluation(BEFORE, [sample(0, 0.0, "first"), sample(0, 1.0, "second")], tmp_path, {})
-        assert read_samples(tmp_path)[0]["text"] == "first"
+        assert first_samples(tmp_path)[0]["text"] == "first"
 
 
 @pytest.mark.parametrize(
@@ -142,6 +149,21 @@ class TestTrainingCurve:
             "| 3 |  |  | 30 | 0.125 |",
             "",
         ]
+
+    @pytest.mark.parametrize(
+        ("rewards", "columns"),
+        [
+            (["outcome_verifier", "judge_exploration"], {"exploration": "rewards/judge_exploration/mean"}),
+            (["outcome_verifier"], {}),
+            (
+                ["outcome_verifier", "calculation_exploration", "length_exploration"],
+                {"calculation": "rewards/calculation_exploration/mean", "length": "rewards/length_exploration/mean"},
+            ),
+            (["outcome_verifier", "my_bonus"], {"my_bonus": "rewards/my_bonus/mean"}),
+        ],
+    )
+    def test_whatever_explores_is_shown(self, rewards, columns):
+        assert exploration_columns([{f"rewards/{name}/mean": 0.5 for name in rewards}]) == columns
 
     def test_nothing_logged(self, tmp_path):
         assert training_curve(history(tmp_path, [{"step": 1, "loss": 0.1}])) == ""

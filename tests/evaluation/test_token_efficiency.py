@@ -10,7 +10,7 @@ from trl_rlsp.evaluation.token_efficiency import efficiency_curve, equal_budget,
 
 
 def scored(problem, score, answer, tokens):
-    return ScoredSample(problem, "text", tokens, True, 0, score, "match", answer=answer)
+    return ScoredSample(problem, "text", tokens, True, score, "match", answer=answer)
 
 
 BASE = [

@@ -12,14 +12,15 @@ from countdown.runner import by_difficulty, curve, problem_table
 from countdown.summary import arm_summary, bar, comparisons, equal_votes
 from countdown.tuning import choose, write_rates
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.evaluation.evaluate import ScoredSample
+from trl_rlsp.evaluation import ScoredSample
 
 BANDS = {"easy": 5, "hard": None}
 
 
 def sample(problem, answer, score, *, tokens=10, steps=2):
-    text = f"1 + 2 = 3 ? 3 yes \\boxed{{ {answer} }}" if answer else "1 + 2"
-    return ScoredSample(problem, text, tokens, answer is not None, steps, score, "")
+    search = " | ".join(["1 + 2 = 3 ? 4 no"] * steps)
+    text = f"{search} \\boxed{{ {answer} }}" if answer else search
+    return ScoredSample(problem, text, tokens, answer is not None, score, "")
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.behaviours import KINDS
-from trl_rlsp.report import Completion, Evaluated
 from trl_rlsp.report.browser import Source, browser_data, choose, shortened, spans, text_limit
+from trl_rlsp.runs import Completion, Evaluated
 
 
 def source(name, problems, problem_set="s"):
-    return Source("run", name, problem_set, [Completion(str(p), "t", 1.0) for p in problems])
+    return Source("run", name, problem_set, [Completion("t", str(p), score=1.0) for p in problems])
 
 
 def training(steps, groups, size):
@@ -20,7 +20,7 @@ def training(steps, groups, size):
         "run",
         "training",
         "training",
-        [Completion(f"{g}", "t", 1.0, step=s) for s in range(steps) for g in range(groups) for _ in range(size)],
+        [Completion("t", f"{g}", score=1.0, step=s) for s in range(steps) for g in range(groups) for _ in range(size)],
     )
 
 
@@ -82,7 +82,7 @@ class TestSpans:
 
 class TestData:
     def test_an_item(self, make_run):
-        completion = Completion("7", "Alternatively, factor it.", None, "timeout", "why ?", 5, False, 3, 2, "hard")
+        completion = Completion("Alternatively, factor it.", "7", "why ?", None, "timeout", 5, False, 3, 2, "hard")
         data = browser_data([make_run(completions=[completion])])
         (source,) = data["sources"]
         assert (source["run"], source["name"], source["of"]) == ("run", "training", 1)
@@ -96,7 +96,7 @@ class TestData:
 
     def test_long_texts_lose_their_middle(self, make_run):
         long = "a" * 3000 + "b" * 3000
-        evaluated = Evaluated("e", {}, {}, [Completion("0", long, 1.0), Completion("1", "short", 1.0)])
+        evaluated = Evaluated("e", {}, {}, [Completion(long, "0", score=1.0), Completion("short", "1", score=1.0)])
         data = browser_data([make_run(evaluations=[evaluated])], characters=2005)
         first, second = data["sources"][0]["items"]
         assert (first[2], first[12]) == ("a" * 1000 + "\n[...]\n" + "b" * 1000, 4000)

@@ -12,7 +12,8 @@ import time
 
 import pytest
 
-from trl_rlsp.report import Completion, Evaluated, Run, build, render
+from trl_rlsp.report import build, render
+from trl_rlsp.runs import Completion, Evaluated, Run
 
 pytestmark = pytest.mark.slow
 
@@ -43,10 +44,10 @@ def large_run():
             score = float(rng.random() < share)
             written, tokens = text(rng, f"{name}-{i}"), rng.randint(50, 800)
             reason = "match" if score else "mismatch"
-            completions.append(Completion(str(i), written, score, reason, f"Problem text {i} ?", tokens, finished=True))
-        evaluations.append(Evaluated(name, {}, {"dataset": "d"}, completions))
+            completions.append(Completion(written, str(i), f"Problem text {i} ?", score, reason, tokens, finished=True))
+        evaluations.append(Evaluated(name, {}, {}, completions, "d"))
     logged = [
-        Completion(f"p{g}", text(rng, f"step-{step}"), float(i % 2), "match", f"p{g}", step=step, sample=i)
+        Completion(text(rng, f"step-{step}"), f"p{g}", f"p{g}", float(i % 2), "match", step=step, sample=i)
         for step in range(1, STEPS + 1)
         for g in range(GROUPS)
         for i in range(SIZE)

@@ -13,6 +13,7 @@ import pytest
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.outcome import OutcomeVerifier
+from trl_rlsp.verification.code.run_result import RunResult
 from trl_rlsp.verification.math.verifier import MathRules
 from trl_rlsp.verification.verdict import Verdict
 
@@ -81,6 +82,26 @@ def test_programs_are_run(verifier):
     tests = [[{"input": "1\n", "output": "2\n"}]] * 2
     scores = OutcomeVerifier(code_options={"allow_unsandboxed": True})(completions=completions, tests=tests)
     assert scores == [1.0, 0.0]
+
+
+def test_limits_and_reading_hold_for_programs():
+    seen = []
+
+    def sandbox(program, stdin, limits):
+        seen.append((program, limits.seconds))
+        time.sleep(0.2)
+        return RunResult("finished", b"1")
+
+    with OutcomeVerifier(
+        workers=1, time_limit=0.25, batch_seconds=0.3, delimiter="<end>", code_options={"sandbox": sandbox}
+    ) as verifier:
+        completions = [f"```python\nno\n```<end>\n```python\n{i}\n```" for i in range(5)]
+        verdicts = verifier.verdicts(completions, tests=[[{"input": "", "output": "1"}]] * 5)
+    # Each run takes 0.2 of the batch's 0.3 seconds: two at most, the others are not reached.
+    assert {program for program, _ in seen} <= {f"{i}\n" for i in range(5)}
+    assert max(seconds for _, seconds in seen) <= 0.25
+    assert [v.score for v in verdicts].count(None) >= 3
+    assert {v.reason for v in verdicts if v.score is None} == {"scorer_error"}
 
 
 def test_logs(verifier):

@@ -9,9 +9,9 @@ from datasets import Dataset
 
 from trl_rlsp.cli import main
 from trl_rlsp.errors import DataError, SourceError
-from trl_rlsp.evaluation.sample_store import write_problems
-from trl_rlsp.runs.behaviour_summary import shown_steps, summarise
-from trl_rlsp.runs.completions import Completion, read_completions
+from trl_rlsp.evaluation.store import write_problems
+from trl_rlsp.runs import Completion, read_completions
+from trl_rlsp.runs.behaviour_summary import shown_steps, summarize
 
 
 def one_if_short(completions, **kwargs):
@@ -74,15 +74,15 @@ class TestSamples:
         assert "1 / 1" in capsys.readouterr().out
         figures = json.loads((tmp_path / "b.json").read_text())["all"]
         assert figures["changes"] == {"wrong_to_right": 1, "right_to_wrong": 1, "wrong_to_wrong": 0, "not_scorable": 0}
-        # 1 verification and 1 correction in 25 tokens: 1000 / 25
-        assert figures["per_1000_tokens"]["verification"] == 40.0
+        # 1 verification and 1 correction in 20 and 10 words, marks included: 1000 / 30
+        assert figures["per_1000_words"]["verification"] == pytest.approx(100 / 3)
         assert figures["per_completion"]["self_correction"] == 0.5
-        assert figures["tokens"] == 12.5
+        assert figures["words"] == 15
 
 
 class TestSummary:
     def test_search(self):
-        summary = summarise([Completion("9 + 2 = 12 ? 18 no | 9 * 2 = 18 ? 18 no"), Completion("prose")])
+        summary = summarize([Completion("9 + 2 = 12 ? 18 no | 9 * 2 = 18 ? 18 no"), Completion("prose")])
         # 9 + 2 is 11; 18 called a miss
         assert summary.search == {
             "attempts": 2, "backtracks": 0, "repeats": 0, "wrong_steps": 1, "wrong_claims": 1, "strays": 0,
@@ -101,16 +101,16 @@ class TestOtherFiles:
             read_completions([tmp_path / "none"])
 
     def test_a_folder_without(self, tmp_path):
-        with pytest.raises(SourceError, match="log_completions=True"):
+        with pytest.raises(SourceError, match="log_completions: true"):
             read_completions([tmp_path])
 
     @pytest.mark.parametrize(
         ("name", "content", "message"),
         [
-            ("a.jsonl", "{", "line 1 of a.jsonl is not JSON"),
-            ("a.jsonl", "3", "line 1 of a.jsonl must be a JSON object, got '3'"),
-            ("a.jsonl", '{"b": 1}', "row 1 of a.jsonl needs a column `completion` or `text`"),
-            ("a.parquet", "no", "a.parquet is not a Parquet file"),
+            ("a.jsonl", "{", "line 1 of .*a.jsonl is not JSON"),
+            ("a.jsonl", "3", "line 1 of .*a.jsonl must be a JSON object, got '3'"),
+            ("a.jsonl", '{"b": 1}', "row 1 of .*a.jsonl needs a column `completion` or `text`"),
+            ("a.parquet", "no", "a.parquet holds no completions that can be read"),
         ],
     )
     def test_something_else(self, tmp_path, name, content, message):

@@ -8,8 +8,7 @@ import pytest
 
 from trl_rlsp.errors import DataError, SourceError
 from trl_rlsp.evaluation.bootstrap import Estimate
-from trl_rlsp.report import read_run
-from trl_rlsp.runs.logged import all_text, user_text
+from trl_rlsp.runs import question, read_completions, read_run
 
 HISTORY = [{"step": 1, "reward": 0.5}, {"step": 2, "reward": 0.6}]
 BATCH = [("1 + 1 ?", "\\boxed{2}", 1.0, "match"), ("2 + 2 ?", "no idea", 0.0, "no_answer")]
@@ -36,7 +35,7 @@ class TestRunFolder:
         rows = [(3, "a", 1.0), (3, "b", 0.0), (4, "c", None)]
         write_evaluation(tmp_path / "eval_SFT", rows, tokens={"mean": 7.0, "low": 6.0, "high": 8.0}, problems=2)
         (evaluated,) = read_run(tmp_path).evaluations
-        assert evaluated.figures == {"tokens": Estimate(7.0, 6.0, 8.0)}
+        assert evaluated.metrics == {"tokens": Estimate(7.0, 6.0, 8.0)}
         assert [(c.problem, c.sample, c.score) for c in evaluated.completions] == [
             ("3", 0, 1.0),
             ("3", 1, 0.0),
@@ -46,20 +45,20 @@ class TestRunFolder:
     def test_what_the_evaluation_itself_writes(self, tmp_path):
         from dataclasses import replace
 
-        from trl_rlsp.evaluation.evaluate import ScoredSample, save_evaluation, summarise
+        from trl_rlsp.evaluation import ScoredSample, save_evaluation, summarize
 
-        samples = [ScoredSample(i, "text", 5 + i, True, 0, float(i), "match") for i in range(2)]
-        figures = replace(summarise(samples), pass_at={4: Estimate(0.5, 0.4, 0.6)}, problems_hash="abc")
+        samples = [ScoredSample(i, "text", 5 + i, True, float(i), "match") for i in range(2)]
+        figures = replace(summarize(samples), pass_at={4: Estimate(0.5, 0.4, 0.6)}, problems_hash="abc")
         save_evaluation(figures, samples, tmp_path / "eval_RLSP", {"dataset": "hub/set"})
         (evaluated,) = read_run(tmp_path).evaluations
-        assert {"pass_at_1", "tokens", "finished"} <= evaluated.figures.keys()
-        assert evaluated.figures["tokens"].mean == 5.5
+        assert {"pass_at_1", "tokens", "finished"} <= evaluated.metrics.keys()
+        assert evaluated.metrics["tokens"].mean == 5.5
         assert [(c.problem, c.score, c.tokens, c.finished) for c in evaluated.completions] == [
             ("0", 0.0, 5, True),
             ("1", 1.0, 6, True),
         ]
-        assert evaluated.figures["pass@4"] == Estimate(0.5, 0.4, 0.6)
-        assert evaluated.problem_set == ("abc",)
+        assert evaluated.metrics["pass@4"] == Estimate(0.5, 0.4, 0.6)
+        assert evaluated.problems_hash == "abc"
 
     def test_samples_as_parquet(self, tmp_path, write_evaluation):
         import pandas as pd
@@ -69,7 +68,7 @@ class TestRunFolder:
         rows = [{"problem": 0, "text": "t", "score": 1.0, "level": 3, "prompt": "why ?"}]
         pd.DataFrame(rows).to_parquet(folder / "samples.parquet")
         (completion,) = read_run(tmp_path).evaluations[0].completions
-        assert (completion.level, completion.prompt, completion.tokens) == ("3", "why ?", None)
+        assert (completion.level, completion.question, completion.tokens) == ("3", "why ?", None)
 
     def test_what_is_missing_is_said(self, tmp_path, write_evaluation):
         write_evaluation(tmp_path / "eval_SFT", [("0", "text", 1.0)])
@@ -77,29 +76,6 @@ class TestRunFolder:
             "trainer_state.json of RL",
             "logged completions (train with log_completions: true)",
         ]
-
-    def test_problems_of_a_local_file_are_read_again(self, tmp_path, write_evaluation):
-        path = tmp_path / "problems.jsonl"
-        path.write_text('{"problem": "1 + 1 ?", "answer": "2"}\n{"problem": "2 + 2 ?", "answer": "4"}\n')
-        rows = [(0, "text", 1.0), (1, "text", 1.0)]
-        write_evaluation(tmp_path / "run" / "eval_SFT", rows, {"dataset": str(path)})
-        assert [c.prompt for c in read_run(tmp_path / "run").evaluations[0].completions] == ["1 + 1 ?", "2 + 2 ?"]
-        with open(path, "a") as file:
-            file.write('{"problem": "3 + 3 ?", "answer": "6"}\n')  # no longer the set that was evaluated
-        assert [c.prompt for c in read_run(tmp_path / "run").evaluations[0].completions] == ["", ""]
-
-    def test_problems_that_changed_are_not_shown(self, tmp_path, write_evaluation):
-        from trl_rlsp import load_problems
-        from trl_rlsp.evaluation.fingerprint import problems_hash
-
-        path = tmp_path / "problems.jsonl"
-        path.write_text('{"problem": "1 + 1 ?", "answer": "2"}\n')
-        estimate = {"mean": 0.5, "low": 0.4, "high": 0.6}
-        made = {"problems_hash": problems_hash(load_problems(str(path))), "pass_at_1": estimate}
-        write_evaluation(tmp_path / "run" / "eval_SFT", [(0, "text", 1.0)], {"dataset": str(path)}, **made)
-        assert [c.prompt for c in read_run(tmp_path / "run").evaluations[0].completions] == ["1 + 1 ?"]
-        path.write_text('{"problem": "1 + 2 ?", "answer": "3"}\n')  # as many, but others
-        assert [c.prompt for c in read_run(tmp_path / "run").evaluations[0].completions] == [""]
 
 
 class TestTrainerFolder:
@@ -159,8 +135,8 @@ class TestErrors:
         folder = write_evaluation(tmp_path / "eval_SFT", [{"text": "without problem"}])
         with pytest.raises(DataError, match=r"eval_SFT is no evaluation that can be read: run `rlsp eval` again"):
             read_run(tmp_path)
-        (folder / "samples.jsonl").write_text("{\n")
-        with pytest.raises(DataError, match="holds a line that is no JSON"):
+        (folder / "samples.jsonl").write_text("{\n{}\n")
+        with pytest.raises(DataError, match=r"line 1 of .* is not JSON"):
             read_run(tmp_path)
 
     def test_another_parquet(self, tmp_path):
@@ -168,17 +144,19 @@ class TestErrors:
 
         (tmp_path / "completions").mkdir()
         pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "completions" / "x.parquet")
-        with pytest.raises(DataError, match="it needs prompt and completion, and has a"):
+        with pytest.raises(DataError, match=r"needs a column `completion` or `text`, has"):
             read_run(tmp_path)
 
 
 class TestTexts:
-    def test_reasoning_kept_beside_the_answer(self):
+    def test_reasoning_kept_beside_the_answer(self, tmp_path):
         turns = [{"role": "assistant", "reasoning_content": "hm", "content": "7"}, {"role": "tool", "content": "no"}]
-        assert all_text(turns) == "hm\n7"
+        path = tmp_path / "a.jsonl"
+        path.write_text(json.dumps({"prompt": "p", "completion": turns}))
+        assert read_completions([path])[0].text == "hm\n7"
 
     def test_the_last_user_turn(self):
         turns = [{"role": "system", "content": "s"}, {"role": "user", "content": "a"}, {"role": "user", "content": "b"}]
-        assert user_text(turns) == "b"
-        assert user_text("plain") == "plain"
-        assert user_text([{"role": "system", "content": "s"}]) == ""
+        assert question(turns) == "b"
+        assert question("plain") == "plain"
+        assert question([{"role": "system", "content": "s"}]) == "s"

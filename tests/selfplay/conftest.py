@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trl_rlsp.runs.rollout import Rollout
+from trl_rlsp.runs import Completion
 from trl_rlsp.selfplay.judging import Judged, key_of
 
 
@@ -14,8 +14,8 @@ def judged():
 
     def build(text=r"3 + 4 = 7 \boxed{7}", *, prompt="What is 3 + 4?", score=1.0, row=None, **fields):
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-        rollout = Rollout(**{"text": text, "prompt": messages, "score": score, "step": 1, "file": "f", **fields})
+        completion = Completion(**{"text": text, "prompt": messages, "score": score, "step": 1, "file": "f", **fields})
         key = key_of(row) if row else key_of({"prompt": messages})
-        return Judged(rollout, row, key, score, "match" if score == 1.0 else "mismatch")
+        return Judged(completion, row, key, score, "match" if score == 1.0 else "mismatch")
 
     return build

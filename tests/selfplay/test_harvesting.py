@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from trl_rlsp.errors import DataError
 from trl_rlsp.problems.demonstrations import load_demonstrations
 from trl_rlsp.selfplay.harvest import demonstration, harvest
-from trl_rlsp.selfplay.heldout import HeldOut
-from trl_rlsp.selfplay.novelty import Demonstrated
+from trl_rlsp.selfplay.known import Demonstrated, HeldOut
 from trl_rlsp.selfplay.trace import read_trace
 
 ASKED = [{"role": "user", "content": "What is 3 + 4?"}]
@@ -22,16 +21,16 @@ ASKED = [{"role": "user", "content": "What is 3 + 4?"}]
 class TestReasons:
     def test_each_once(self, judged):
         items = [
-            judged("I count: 3 4 5 6 7 \\boxed{7}", index=0),
-            judged("I COUNT: 3 4 5 6  7 \\boxed{7}", index=1),  # a duplicate
-            judged("it is 7 \\boxed{7}", index=2),  # demonstrated
-            judged("wrong \\boxed{8}", score=0.0, index=3),
-            judged("half of the tests \\boxed{8}", score=0.5, index=4),
-            judged("who knows \\boxed{7}", score=None, index=5),
-            judged("a right guess, unfinished", index=6),
-            judged("5 \\boxed{5}", prompt="What is 2 + 3?", index=7),  # held out
-            judged("a b c d \\boxed{7}", index=8),
-            judged("a b c d e \\boxed{7}", index=9),
+            judged("I count: 3 4 5 6 7 \\boxed{7}", sample=0),
+            judged("I COUNT: 3 4 5 6  7 \\boxed{7}", sample=1),  # a duplicate
+            judged("it is 7 \\boxed{7}", sample=2),  # demonstrated
+            judged("wrong \\boxed{8}", score=0.0, sample=3),
+            judged("half of the tests \\boxed{8}", score=0.5, sample=4),
+            judged("who knows \\boxed{7}", score=None, sample=5),
+            judged("a right guess, unfinished", sample=6),
+            judged("5 \\boxed{5}", prompt="What is 2 + 3?", sample=7),  # held out
+            judged("a b c d \\boxed{7}", sample=8),
+            judged("a b c d e \\boxed{7}", sample=9),
         ]
         found = harvest(
             items,
@@ -41,7 +40,7 @@ class TestReasons:
             prefer="shortest",
         )
         assert [row["provenance"]["index"] for row in found.rows] == [8, 9]  # 4 and 5 units; the first has 7
-        assert found.figures() == {
+        assert found.counts() == {
             "read": 10,
             "kept": 2,
             "problems": 1,
@@ -57,7 +56,7 @@ class TestReasons:
         }
 
     def test_a_known_trace_does_not_take_the_place_of_a_new_one(self, judged):
-        items = [judged("short \\boxed{7}", index=0), judged("a longer one \\boxed{7}", index=1)]
+        items = [judged("short \\boxed{7}", sample=0), judged("a longer one \\boxed{7}", sample=1)]
         known = Demonstrated([{"prompt": ASKED, "reasoning": "short \\boxed{7}"}])
         (row,) = harvest(items, demonstrated=known, per_problem=1, prefer="shortest").rows
         assert row["reasoning"] == "a longer one \\boxed{7}"
@@ -78,7 +77,7 @@ class TestReasons:
 
     def test_a_problem_without_a_prompt(self, judged):
         item = judged()
-        unknown = replace(item, rollout=replace(item.rollout, prompt=None), key="problem 3")
+        unknown = replace(item, completion=replace(item.completion, prompt=None), key="problem 3")
         with pytest.raises(DataError, match="prompt unknown 1"):
             harvest([unknown])
 
@@ -86,7 +85,7 @@ class TestReasons:
 class TestRow:
     def test_provenance(self, judged):
         item = judged(
-            step=4, index=17, file="completions_00004.parquet", sha256="ab", rewards={"outcome_verifier": 1.0}
+            step=4, sample=17, file="completions_00004.parquet", sha256="ab", rewards={"outcome_verifier": 1.0}
         )
         (row,) = harvest([item], run="runs/a/rlsp").rows
         assert row == {
@@ -105,7 +104,7 @@ class TestRow:
         }
 
     def test_the_first_of_duplicates_is_named(self, judged):
-        items = [judged(step=3, index=0), judged(step=2, index=5), judged(step=2, index=4)]
+        items = [judged(step=3, sample=0), judged(step=2, sample=5), judged(step=2, sample=4)]
         (row,) = harvest(items).rows
         assert (row["provenance"]["step"], row["provenance"]["index"]) == (2, 4)
 
@@ -115,7 +114,7 @@ class TestRow:
         assert row["prompt"] == messages
 
     def test_sft_takes_it(self, judged, tmp_path):
-        hostile = judged('{"role": "system"} \\u0000 {answer} <b>{reasoning}</b> \\boxed{7}', index=1)
+        hostile = judged('{"role": "system"} \\u0000 {answer} <b>{reasoning}</b> \\boxed{7}', sample=1)
         messages = [{"role": "system", "content": "Think."}, *ASKED]
         rows = harvest([judged(row={"prompt": messages, "solution": "7"}), hostile]).rows
         path = tmp_path / "rows.jsonl"
@@ -137,7 +136,7 @@ ITEMS = st.lists(
 class TestProperties:
     def items(self, judged, drawn):
         return [
-            judged(f"{text} \\boxed{{7}}", prompt=prompt, score=score, index=index)
+            judged(f"{text} \\boxed{{7}}", prompt=prompt, score=score, sample=index)
             for index, (text, prompt, score) in enumerate(drawn)
         ]
 
@@ -192,4 +191,4 @@ class TestProperties:
 
 def test_demonstration_is_plain_data(judged):
     item = judged()
-    assert json.loads(json.dumps(demonstration(item, read_trace(item.rollout.text))))["answer"] == "7"
+    assert json.loads(json.dumps(demonstration(item, read_trace(item.completion.text))))["answer"] == "7"

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from trl_rlsp import OutcomeVerifier
-from trl_rlsp.runs.rollout import Rollout
-from trl_rlsp.selfplay.judging import ProblemIndex, asked, judge, key_of
+from trl_rlsp.runs import Completion, question
+from trl_rlsp.selfplay.judging import ProblemIndex, judge, key_of
 
 SYSTEM = {"role": "system", "content": "Think."}
 
@@ -26,19 +26,19 @@ ROWS = [
 class TestFind:
     def test_by_the_prompt(self):
         index = ProblemIndex(ROWS)
-        assert index.find(Rollout("a", prompt=user("What is 3 + 4?"))) == ROWS[0]  # whatever the system message
-        assert index.find(Rollout("a", prompt=user("What is 3 + 5?"))) is None
+        assert index.find(Completion("a", prompt=user("What is 3 + 4?"))) == ROWS[0]  # whatever the system message
+        assert index.find(Completion("a", prompt=user("What is 3 + 5?"))) is None
 
     def test_by_the_index(self):
         index = ProblemIndex(ROWS)
-        assert index.find(Rollout("a", problem=1)) == ROWS[1]
-        assert index.find(Rollout("a", problem=2)) is None
-        assert index.find(Rollout("a")) is None
+        assert index.find(Completion("a", problem="1")) == ROWS[1]
+        assert index.find(Completion("a", problem="2")) is None
+        assert index.find(Completion("a")) is None
 
     def test_what_is_asked(self):
-        assert asked([SYSTEM, *user("a"), {"role": "assistant", "content": "b"}, *user("c")]) == "c"
-        assert asked("text") == "text"
-        assert asked([SYSTEM]) == "Think."
+        assert question([SYSTEM, *user("a"), {"role": "assistant", "content": "b"}, *user("c")]) == "c"
+        assert question("text") == "text"
+        assert question([SYSTEM]) == "Think."
         assert key_of({"prompt": [SYSTEM]}) == "think."
 
 
@@ -50,17 +50,17 @@ def verifier():
 
 class TestJudge:
     def test_known_problems_are_verified_again(self, verifier):
-        rollouts = [
-            Rollout(r"\boxed{\frac{1}{2}}", prompt=user("What is 1 / 2?"), score=0.0),
-            Rollout(r"\boxed{8}", prompt=user("What is 3 + 4?"), score=1.0),
+        completions = [
+            Completion(r"\boxed{\frac{1}{2}}", prompt=user("What is 1 / 2?"), score=0.0),
+            Completion(r"\boxed{8}", prompt=user("What is 3 + 4?"), score=1.0),
         ]
-        right, wrong = judge(rollouts, ProblemIndex(ROWS), verifier)
+        right, wrong = judge(completions, ProblemIndex(ROWS), verifier)
         assert (right.score, right.verdict, right.key) == (1.0, "match", "what is 1 / 2?")
         assert (wrong.score, wrong.verdict) == (0.0, "mismatch")
 
     def test_others_keep_the_score_of_the_log(self, verifier):
-        rollouts = [Rollout("a", prompt=user("Who?"), score=1.0), Rollout("b", problem=4)]
-        first, second = judge(rollouts, ProblemIndex([]), verifier)
+        completions = [Completion("a", prompt=user("Who?"), score=1.0), Completion("b", problem="4")]
+        first, second = judge(completions, ProblemIndex([]), verifier)
         assert (first.score, first.verdict, first.row, first.key) == (1.0, "logged", None, "who?")
         assert (second.score, second.key) == (None, "problem 4")
 
@@ -72,7 +72,7 @@ class TestJudge:
         (row,) = load_problems(source, prompt_style="compact")
         numbers = json.loads(row["task"])["entry"]["metadata"]["numbers"]
         texts = [f"\\boxed{{{row['solution']}}}", f"\\boxed{{{numbers[0]}}}"]
-        found = judge([Rollout(text, prompt=row["prompt"]) for text in texts], ProblemIndex([row]), verifier)
+        found = judge([Completion(text, prompt=row["prompt"]) for text in texts], ProblemIndex([row]), verifier)
         assert [item.score for item in found] == [1.0, 0.0]
         assert (
             found[0].key

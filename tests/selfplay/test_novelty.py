@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.selfplay.novelty import Demonstrated, search_path
+from trl_rlsp.selfplay.known import Demonstrated, search_path
 
 PROBLEM = [{"role": "user", "content": "6 3 2 : 20"}]
 OTHER = [{"role": "user", "content": "1 2 3 : 6"}]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.selfplay.selection import select
+from trl_rlsp.selfplay.harvest import select
 from trl_rlsp.selfplay.trace import Trace
 from trl_rlsp.text.ngrams import distance, ngrams
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trl_rlsp.problems.demonstrations import demonstration_rows
-from trl_rlsp.selfplay.originals import NEUTRAL_TEMPLATE
+from trl_rlsp.selfplay.sources import NEUTRAL_TEMPLATE
 from trl_rlsp.selfplay.trace import AFTER_ANSWER, Trace, read_trace
 
 SEARCH = "6 + 3 = 9 ? 18 no | 6 * 3 = 18 ? 18 yes \\boxed{ 6 * 3 }"

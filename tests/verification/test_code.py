@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -17,10 +16,10 @@ from sandbox_programs import (
     row_tests,
 )
 
-from trl_rlsp.errors import ConfigError
+from trl_rlsp.errors import ConfigError, WorkerError
 from trl_rlsp.verification.code.run_result import Limits, RunResult
 from trl_rlsp.verification.code.sandbox import available_backend
-from trl_rlsp.verification.code.verifier import GIVE_UP_AFTER, verify_code
+from trl_rlsp.verification.code.verifier import verify_code
 from trl_rlsp.verification.verdict import Verdict
 
 needs_sandbox = pytest.mark.skipif(available_backend() is None, reason="no sandbox on this machine")
@@ -43,7 +42,7 @@ def test_hostile_programs_score_nothing_and_harm_no_other() -> None:
     # The right program stands between the hostile ones and must be right each time.
     right = (completion(SUM_PROGRAM), SUM_TESTS)
     items = [item for program in HOSTILE.values() for item in ((completion(program), SUM_TESTS), right)]
-    verdicts = verify_code(items, timeout=1.0, all_or_nothing=True)
+    verdicts = verify_code(items, time_limit=1.0, all_or_nothing=True)
     assert dict(zip(HOSTILE, [verdict.score for verdict in verdicts[::2]], strict=True)) == dict.fromkeys(HOSTILE, 0.0)
     assert verdicts[1::2] == [Verdict(1.0, "match")] * len(HOSTILE)
 
@@ -66,16 +65,8 @@ def test_share_of_tests_is_the_score() -> None:
     ],
 )
 def test_reasons(program: str, reason: str) -> None:
-    verdict = verify_code([(completion(program), SUM_TESTS[:1])], timeout=0.5, memory_mb=100)
+    verdict = verify_code([(completion(program), SUM_TESTS[:1])], time_limit=0.5, memory_mb=100)
     assert verdict == [Verdict(0.0, reason)]  # type: ignore[arg-type]
-
-
-@needs_sandbox
-def test_gives_up_on_a_program_that_keeps_running_out_of_time() -> None:
-    tests = [{"input": str(i), "output": "x"} for i in range(50)]
-    start = time.monotonic()
-    assert verify_code([(completion("while True: pass"), tests)], timeout=0.2, workers=1)[0].score == 0.0
-    assert time.monotonic() - start < GIVE_UP_AFTER * 0.2 + 5
 
 
 @needs_sandbox
@@ -189,11 +180,49 @@ def test_equal_programs_run_once_and_each_gets_the_verdict() -> None:
     assert sorted(runs) == sorted(test["input"] for test in SUM_TESTS)
 
 
-def test_a_remote_sandbox_that_fails_gives_no_score() -> None:
+def test_a_sandbox_that_fails_gives_no_score_and_the_others_theirs(caplog: pytest.LogCaptureFixture) -> None:
     def broken(program: str, stdin: str, limits: Limits) -> RunResult:
-        raise TimeoutError("the service does not answer")
+        if "fails" in program:
+            raise WorkerError("the helper process cannot be started")
+        return RunResult("finished", b"3")
 
-    assert verify_code([(completion("print(3)"), SUM_TESTS)], sandbox=broken) == [Verdict(None, "scorer_error")]
+    items = [(completion("print(3) # fails"), SUM_TESTS[:1]), (completion("print(3)"), SUM_TESTS[:1])]
+    assert verify_code(items, sandbox=broken) == [Verdict(None, "scorer_error"), Verdict(1.0, "match")]
+    assert "1 of 2 programs have no score" in caplog.text
+
+
+def test_a_sandbox_that_fails_once_is_asked_again() -> None:
+    # Another program may have used up what it needed, such as the user's processes.
+    asked = []
+
+    def flaky(program: str, stdin: str, limits: Limits) -> RunResult:
+        asked.append(stdin)
+        if len(asked) == 1:
+            raise WorkerError("the helper process cannot be started")
+        return RunResult("finished", b"3")
+
+    assert verify_code([(completion("print(3)"), SUM_TESTS[:1])], sandbox=flaky) == [Verdict(1.0, "match")]
+
+
+def test_programs_run_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    items = [(completion(f"print(3) # {i}"), SUM_TESTS[:1]) for i in range(3)]
+    verdicts = verify_code(items, sandbox=lambda *_: RunResult("finished", b"3"), workers=4)
+    assert verdicts == [Verdict(1.0, "match")] * 3
+
+
+def test_the_end_of_thinking_is_a_setting() -> None:
+    items = [
+        ("```python\nprint(0)\n```\n<end>\n```python\nprint(3)\n```", SUM_TESTS[:1]),
+        (completion("pass"), SUM_TESTS),
+    ]
+    verdicts = verify_code(
+        items, sandbox=lambda *_: RunResult("finished", b"3"), end_of_thinking="<end>", thinking_required=True
+    )
+    assert verdicts == [Verdict(1.0, "match"), Verdict(0.0, "no_answer")]
 
 
 def test_a_remote_sandbox_gets_program_input_and_limits_but_no_expected_output() -> None:
@@ -204,7 +233,7 @@ def test_a_remote_sandbox_gets_program_input_and_limits_but_no_expected_output()
         return RunResult("finished", b"secret-output\n")
 
     tests = [{"input": "in", "output": "secret-output"}]
-    assert verify_code([(completion("pass"), tests)], sandbox=remote, timeout=2.5, memory_mb=64)[0].score == 1.0
+    assert verify_code([(completion("pass"), tests)], sandbox=remote, time_limit=2.5, memory_mb=64)[0].score == 1.0
     program, stdin, limits = seen[0]
     assert (program, stdin, limits.seconds, limits.memory_mb) == ("pass\n", "in", 2.5, 64)
 
@@ -216,7 +245,7 @@ def test_from_another_thread() -> None:
     thread.start()
     thread.join()
     assert found == [Verdict(1.0, "match")]
-    # The zygotes that thread started still serve after it has ended.
+    # The fork servers that thread started still serve after it has ended.
     assert verify_code([(completion(SUM_PROGRAM), SUM_TESTS)]) == [Verdict(1.0, "match")]
 
 
@@ -224,7 +253,8 @@ def test_from_another_thread() -> None:
     ("call", "message"),
     [
         (lambda: verify_code([], prompts=["a"]), "as many as items"),
-        (lambda: verify_code([], timeout=0), "timeout must be more than 0"),
+        (lambda: verify_code([], time_limit=0), "time_limit must be more than 0"),
+        (lambda: verify_code([], batch_seconds=0), "batch_seconds must be more than 0"),
         (lambda: verify_code([], memory_mb=0), "memory_mb must be at least 1"),
         (lambda: verify_code([], workers=0), "workers must be at least 1"),
     ],

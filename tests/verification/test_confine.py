@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -10,16 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from trl_rlsp.verification.workers.confine import mapped_bytes
-from trl_rlsp.verification.workers.landlock import landlock_abi, python_folders
+from trl_rlsp.verification.workers import confine
+from trl_rlsp.verification.workers.confine import Confinement, available_layers, mapped_bytes, missing_protection
+from trl_rlsp.verification.workers.landlock import landlock_abi, python_folders, standard_library
 from trl_rlsp.verification.workers.seccomp import seccomp_available
 
 SOURCE = Path(__file__).parents[2] / "src"
 PRELUDE = """
 import json, os, socket, subprocess, sys, threading
 sys.path.insert(0, {source!r})
-from trl_rlsp.verification.workers.confine import confine_this_process
-applied = confine_this_process(200)
+from trl_rlsp.verification.workers.confine import Confinement, available_layers
+from trl_rlsp.verification.workers.landlock import python_folders
+Confinement(available_layers(), python_folders(packages=True)).put_on(200)
 def attempt(action):
     try:
         action()
@@ -40,11 +43,19 @@ def confined(body: str, *arguments: str) -> object:
     return json.loads(run.stdout)
 
 
-def test_says_what_was_applied() -> None:
-    applied = confined("answer = applied")
-    assert {"memory", "core"} <= set(applied)
-    assert ("landlock" in applied) == (landlock_abi() > 0)
-    assert ("seccomp" in applied) == seccomp_available()
+def test_says_what_there_is_and_what_is_missing() -> None:
+    assert ("landlock" in available_layers()) == (landlock_abi() > 0)
+    assert ("seccomp" in available_layers()) == seccomp_available()
+    assert missing_protection(["landlock", "seccomp"]) == ""
+    assert "read and write this user's files (no landlock)" in missing_protection(["seccomp"])
+    assert missing_protection([]).count("no ") == 2
+
+
+@needs_seccomp
+def test_a_layer_that_is_not_there_is_not_left_out_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confine, "seccomp_available", lambda: False)
+    with pytest.raises(OSError, match="no seccomp filters"):
+        Confinement(["seccomp"], [])
 
 
 def test_memory_is_limited_on_top_of_what_is_mapped() -> None:
@@ -83,19 +94,47 @@ def test_no_network_no_processes_no_signals() -> None:
     assert answer == ["PermissionError"] * 4
 
 
-def test_threads_imports_and_open_pipes_still_work() -> None:
+@needs_seccomp
+def test_no_threads_leases_locks_or_larger_pipes() -> None:
     answer = confined(
         """
-        answer = []
-        thread = threading.Thread(target=lambda: answer.append(1))
-        thread.start(); thread.join()
+        import fcntl
+        def start():
+            try:
+                threading.Thread(target=print).start()
+            except RuntimeError:
+                raise PermissionError
+        file, pipe = open(os.__file__), os.pipe()[0]
+        answer = [
+            attempt(start),
+            attempt(lambda: fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)),
+            attempt(lambda: fcntl.lockf(file, fcntl.LOCK_SH)),
+            attempt(lambda: fcntl.flock(file, fcntl.LOCK_EX)),
+            attempt(lambda: fcntl.fcntl(pipe, 1031, 1 << 20)),
+            attempt(lambda: os.set_inheritable(os.dup(pipe), True)),
+        ]
+        """
+    )
+    assert answer == ["PermissionError"] * 3 + ["OSError", "PermissionError", "done"]
+
+
+def test_imports_and_open_pipes_still_work() -> None:
+    answer = confined(
+        """
         import colorsys
         import hypothesis
         read_end, write_end = os.pipe()
-        os.write(write_end, b"2"); answer.append(int(os.read(read_end, 1)))
+        os.write(write_end, b"2"); answer = int(os.read(read_end, 1))
         """
     )
-    assert answer == [1, 2]
+    assert answer == 2
+
+
+def test_the_standard_library_is_without_packages() -> None:
+    paths = standard_library()
+    assert os.path.dirname(os.__file__) not in paths
+    assert json.__file__.rpartition("/")[0] in paths
+    assert not any(Path(path).name in ("site-packages", "dist-packages") for path in paths)
 
 
 @needs_seccomp
@@ -103,7 +142,8 @@ def test_threads_started_before_are_filtered_too() -> None:
     script = """
 import sys, threading, socket
 sys.path.insert(0, sys.argv[1])
-from trl_rlsp.verification.workers.confine import confine_this_process
+from trl_rlsp.verification.workers.confine import Confinement, available_layers
+from trl_rlsp.verification.workers.landlock import python_folders
 go = threading.Event()
 def late():
     go.wait()
@@ -113,7 +153,7 @@ def late():
         print("refused")
 thread = threading.Thread(target=late)
 thread.start()
-confine_this_process(200)
+Confinement(available_layers(), python_folders(packages=True)).put_on(200)
 go.set()
 """
     run = subprocess.run([sys.executable, "-c", script, str(SOURCE)], capture_output=True, text=True, timeout=60)

@@ -1,22 +1,15 @@
 """reasoning-gym verdicts by the tasks' own scorers, with answers that try to take them over."""
 
 import json
-import time
 
 import pytest
 
-from trl_rlsp.verification.gym.verifier import (
-    EVALUATING_TASKS,
-    HANDLER,
-    GymItem,
-    plain_answer,
-    refused,
-    task_name,
-    verify_gym,
-)
+from trl_rlsp.verification.gym import verifier
+from trl_rlsp.verification.gym.verifier import HANDLER, GymItem, task_name, verify_gym
 from trl_rlsp.verification.workers.pool import WorkerPool
 
 reasoning_gym = pytest.importorskip("reasoning_gym", reason="reasoning-gym is an optional dependency")
+worker = pytest.importorskip("trl_rlsp.verification.gym.worker")
 
 
 @pytest.fixture(scope="module")
@@ -68,52 +61,30 @@ def test_countdown(pool, answer, reason):
 
 CODE = [
     "exit()",
-    "__import__('os')._exit(0)",
-    "().__class__.__base__.__subclasses__()",
-    "[setattr(x, 'y', 1) for x in (1,)]",
-    "sympify('8*9')",
-    "S('ex'+'it()')",
-    "(exit)(0)",
-    "[exit][0](0)",
     "{1: exit}[1](0)",
-    "'%s'.format(8)",
-    "8 .real",
     "(lambda: 63)()",
-    "(x := 63)",
     "9**9**9**9",
-    "9^(99999)",
-    "eval(input())",
+    "(exec#\n(b''))",
+    "ｅｘｅｃ('1')",
 ]
-
-
-@pytest.mark.parametrize("answer", CODE)
-@pytest.mark.parametrize("name", ["countdown", "n_queens"])
-def test_code_never_reaches_a_scorer_that_would_run_it(answer, name):
-    assert refused(name, answer)
-    assert not refused("letter_counting", answer)
-
-
-@pytest.mark.parametrize(
-    ("name", "answer"),
-    [
-        ("countdown", "(8 - 1) * 9"),
-        ("countdown", r"(8 - 1) \times 9"),
-        ("polynomial_multiplication", "16*x**2 - 8*x*(y + 1)"),
-        ("simple_integration", "-3*sin(x)/5 + log(x) + C"),
-        ("string_insertion", "['A', 'B', 'DBEA']"),
-        ("spiral_matrix", "1 2 3 6 9 8 7 4 5"),
-        ("binary_matrix", "[[0, 1], [1, 0]]"),
-    ],
-)
-def test_plain_answers_are_not_refused(name, answer):
-    assert name in EVALUATING_TASKS
-    assert not refused(name, answer)
 
 
 def test_a_refused_answer_is_wrong_and_the_next_one_right(pool):
     column = task("countdown", COUNTDOWN)
     found = verdicts(pool, [(column, f"<answer>{answer}</answer>") for answer in [*CODE, "(8 - 1) * 9"]])
     assert [verdict.score for verdict in found] == [0.0] * len(CODE) + [1.0]
+
+
+def test_nothing_an_answer_does_reaches_the_next_one(pool):
+    row = task("countdown", COUNTDOWN)
+    verdicts(pool, [(row, r"\boxed{1}")])
+    take_over = {"row": "{}", "tuples": False, "answers": []}  # a scorer that raises leaves its worker broken
+    pool.run([take_over], limit=5.0, fresh=True)
+    pids = set()
+    for _ in range(3):
+        pool.run([{"name": "no_such_task"}], limit=5.0, fresh=True)
+        pids |= {worker.pid for worker in pool._idle}
+    assert len(pids) >= 3  # none of them serves twice
 
 
 @pytest.mark.parametrize(
@@ -135,19 +106,27 @@ def test_a_row_that_cannot_be_scored_is_none(pool, column):
     assert found[0].reason == "scorer_error"
 
 
-def test_a_scorer_that_pays_for_nonsense_is_not_used(pool):
-    entry = entries("game_of_life_halting", 1)[0]
-    assert verdicts(pool, [(task("game_of_life_halting", entry), "<answer>True</answer>")])[0].reason == "scorer_error"
+def test_a_scorer_that_pays_for_nonsense_is_not_used(pool, caplog):
+    verifier._told.clear()
+    verifier._probes.clear()
+    rows = [(task("game_of_life_halting", entry), "<answer>True</answer>") for entry in entries("game_of_life_halting")]
+    assert [verdict.reason for verdict in verdicts(pool, rows + rows)] == ["scorer_error"] * 6
+    assert [record.getMessage() for record in caplog.records] == [
+        "rows of reasoning-gym's task 'game_of_life_halting' have no score: "
+        "its scorer pays for '~?~' on 6 of 6 rows with another answer"
+    ]
 
 
-def test_slow_answers_are_stopped(pool):
-    column = task("puzzle24", entries("puzzle24", 1)[0])
-    verdicts(pool, [(column, r"\boxed{1}")])
-    started = time.monotonic()
-    hanging = "+".join(["factorial" + "(9" * 0 + "9!!!!!"] * 3)
-    found = verdicts(pool, [(column, f"<answer>{hanging}</answer>")], limit=1.0)
-    assert time.monotonic() - started < 1.5
-    assert found[0].score == 0.0
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [("puzzle24", "6*4*1*1"), ("complex_arithmetic", "nan"), ("coin_flip", "0"), ("number_sorting", "[NaN, NaN]")],
+)
+def test_one_constant_answer_is_not_paid_on_every_row(pool, name, answer):
+    rows = entries(name, 8)
+    found = verdicts(pool, [(task(name, entry), f"<answer>{answer}</answer>") for entry in rows])
+    assert {verdict.score for verdict in found} == {0.0}
+    own = verdicts(pool, [(task(name, entry), f"<answer>{entry['answer']}</answer>") for entry in rows])
+    assert {verdict.score for verdict in own} == {1.0}
 
 
 def test_equal_pairs_are_scored_once(pool, monkeypatch):
@@ -157,7 +136,7 @@ def test_equal_pairs_are_scored_once(pool, monkeypatch):
     column = task("countdown", COUNTDOWN)
     found = verdicts(pool, [(column, r"\boxed{(8-1)*9}"), (column, r"no \boxed{8+1}")] * 20)
     assert [verdict.score for verdict in found] == [1.0, 0.0] * 20
-    assert len(sent) == 2
+    assert [len(item["answers"]) for item in sent if "answers" in item] == [1]  # 8 + 1 never gets there
 
 
 @pytest.mark.parametrize(
@@ -181,15 +160,21 @@ def test_all_tasks(pool):
 
     wrong = {}
     for name in sorted(set(DATASETS) - EXCEPTIONS):
-        items = [(task(name, entry), f"<answer>{entry['answer']}</answer>") for entry in entries(name)]
+        rows = entries(name, 5)
+        own = [str(entry["answer"]) for entry in rows]
+        items = [(task(name, entry), f"<answer>{answer}</answer>") for entry, answer in zip(rows, own, strict=True)]
         reasons = [verdict.reason for verdict in verdicts(pool, items)]
-        if reasons != ["match"] * 3:
+        if reasons != ["match"] * 5:
             wrong[name] = reasons
+        for text in dict.fromkeys(["NaN", "0", "1", "[]", "True", "6*4*1*1", *own]):
+            others = [i for i, answer in enumerate(own) if not worker._same(text, answer)]
+            found = verdicts(pool, [(items[i][0], f"<answer>{text}</answer>") for i in others])
+            paid = sum(verdict.score == 1.0 for verdict in found)
+            if paid > max(1, len(others) // 2):
+                wrong[name, text] = paid
     assert wrong == {}
 
 
-def test_small_helpers():
+def test_task_name():
     assert task_name(json.dumps({"name": "countdown"})) == "countdown"
-    assert plain_answer(r"\text{yes}") == "yes"
-    assert plain_answer(r"$\frac{1}{2}$") == "(1)/(2)"
-    assert plain_answer("3 × 4") == "3 * 4"
+    assert task_name("[") == task_name("7") == ""

@@ -1,26 +1,26 @@
-"""Search behaviours in completions: backtracking, verification, alternatives, self-correction, subgoals."""
+"""Search behaviors in completions: backtracking, verification, alternatives, self-correction, subgoals.
 
-from trl_rlsp.behaviours.changes import AnswerChanges, answer_changes, candidate_answers
-from trl_rlsp.behaviours.classifier import BehaviourClassifier
-from trl_rlsp.behaviours.counting import count_behaviours, find_behaviours, rate_per_1000
+Promises linear time, and precision and recall that are measured on labeled snippets (`docs/behaviours.md`). Knows
+nothing of rewards and runs; whether an answer is right it asks the caller.
+"""
+
+from trl_rlsp.behaviours.changes import AnswerChanges, answer_changes, candidate_answers, changes_of
+from trl_rlsp.behaviours.counting import BehaviourMetrics, count_behaviours, find_behaviours, rate_per_1000
+from trl_rlsp.behaviours.credit import credited
 from trl_rlsp.behaviours.kinds import KINDS, MEANINGS, Behaviour, Kind
-from trl_rlsp.behaviours.metrics import BehaviourMetrics
-from trl_rlsp.countdown.search_trace import SearchStep, SearchTrace, read_search
 
 __all__ = [
     "KINDS",
     "MEANINGS",
     "AnswerChanges",
     "Behaviour",
-    "BehaviourClassifier",
     "BehaviourMetrics",
     "Kind",
-    "SearchStep",
-    "SearchTrace",
     "answer_changes",
     "candidate_answers",
+    "changes_of",
     "count_behaviours",
+    "credited",
     "find_behaviours",
     "rate_per_1000",
-    "read_search",
 ]

@@ -1,13 +1,76 @@
-"""All behaviours of a text, their counts and rates."""
+"""Search behaviors in English prose, found by their wording, and in written-out searches; their counts and rates.
+
+Wording is evidence, not proof: a model that is paid for it learns to say it. Read the counts beside answer changes
+(`trl_rlsp.behaviours.changes`), and the base model's counts beside the trained model's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from trl_rlsp.behaviours.kinds import KINDS, Behaviour
-from trl_rlsp.behaviours.prose import find_in_prose
+from trl_rlsp.behaviours._context import announced, negated, opens_clause, prepared
+from trl_rlsp.behaviours._cues import CUES
+from trl_rlsp.behaviours.kinds import KINDS, Behaviour, Cue
 from trl_rlsp.countdown.search_trace import SearchStep, SearchTrace, read_search
-from trl_rlsp.text.effective_length import units
+from trl_rlsp.text.completion import completion_text
+from trl_rlsp.text.effective_length import MAX_CHARS, units
+
+_WORD = re.compile(r"[a-z](?:[a-z']|-(?=[a-z]))*|[✓✔]")
+_SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
+
+
+def find_in_prose(text: str) -> list[Behaviour]:
+    """Behaviours in English prose, at most one of each kind a sentence, in order of place.
+
+    Quotations, code and denied cues (`no need to check`) do not count. Time is linear in the text, of which the
+    first `MAX_CHARS` characters are looked at.
+
+    Example:
+        >>> text = "That is 14. Let me check: 2 * 7 = 14. However, 3 does not fit, so I go back to x = 5."
+        >>> [(b.kind, text[b.start : b.end]) for b in find_in_prose(text)]
+        [('verification', 'Let me check'), ('backtracking', 'I go back')]
+    """
+    plain = prepared(text[:MAX_CHARS])
+    found = []
+    for word in _WORD.finditer(plain):
+        for cue in CUES.get(word.group(), ()):
+            behaviour = _behaviour(cue, plain, word.start(), word.end())
+            if behaviour is not None:
+                found.append(behaviour)
+    return _one_a_sentence(sorted(found), plain) if found else []
+
+
+def _behaviour(cue: Cue, plain: str, start: int, end: int) -> Behaviour | None:
+    """The behaviour if `cue` stands at its first word, from `start` to `end`."""
+    match = cue.rest.match(plain, end)
+    if match is None:
+        return None
+    begins = start
+    if cue.where != "any":
+        announcement = announced(plain, start) if cue.where != "clause" else None
+        if announcement is not None:
+            begins = announcement
+        elif cue.where == "me" or not opens_clause(plain, start):
+            return None
+    if cue.deniable and negated(plain, begins):
+        return None
+    return Behaviour(begins, match.end(), cue.kind)
+
+
+def _one_a_sentence(found: list[Behaviour], plain: str) -> list[Behaviour]:
+    ends = [match.end() for match in _SENTENCE_END.finditer(plain)]
+    kept: list[Behaviour] = []
+    seen: set[tuple[int, str]] = set()
+    sentence = 0
+    for behaviour in found:
+        while sentence < len(ends) and ends[sentence] <= behaviour.start:
+            sentence += 1
+        if (sentence, behaviour.kind) not in seen:
+            seen.add((sentence, behaviour.kind))
+            kept.append(behaviour)
+    return kept
 
 
 def find_behaviours(text: str) -> list[Behaviour]:
@@ -84,3 +147,41 @@ def rate_per_1000(counts: Mapping[str, int], text: str, tokens: int | None = Non
     """
     length = len(units(text)) if tokens is None else tokens
     return {kind: 1000 * count / length if length else 0.0 for kind, count in counts.items()}
+
+
+class BehaviourMetrics:
+    """Logs each behaviour per 1,000 tokens of the batch as `behaviour/<kind>`; picklable, without state.
+
+    Example:
+        >>> log = {}
+        >>> BehaviourMetrics()(["Let me check: 3 * 4 = 12."], log_metric=log.__setitem__)
+        >>> log["behaviour/verification"]
+        100.0
+    """
+
+    __name__ = "behaviour_metrics"
+
+    def __call__(
+        self,
+        completions: Sequence[Any],
+        log_metric: Any = None,
+        completion_ids: Sequence[Sequence[int]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Log the rates of a batch.
+
+        Args:
+            completions: B completions, strings or message lists.
+            log_metric: TRL's logger of scalars; nothing is done without one.
+            completion_ids: B lists of token ids; without them lengths are units of text.
+        """
+        if log_metric is None or not completions:
+            return
+        texts = [completion_text(completion) for completion in completions]
+        totals: dict[str, int] = dict.fromkeys(KINDS, 0)
+        for text in texts:
+            for kind, count in count_behaviours(text).items():
+                totals[kind] += count
+        tokens = sum(map(len, completion_ids)) if completion_ids is not None else sum(len(units(t)) for t in texts)
+        for kind, total in totals.items():
+            log_metric(f"behaviour/{kind}", 1000 * total / tokens if tokens else 0.0)

@@ -17,10 +17,9 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from trl_rlsp.behaviours.counting import behaviours_of_step
-from trl_rlsp.behaviours.cues import CUES
+from trl_rlsp.behaviours._cues import CUES
+from trl_rlsp.behaviours.counting import behaviours_of_step, find_in_prose
 from trl_rlsp.behaviours.kinds import Behaviour
-from trl_rlsp.behaviours.prose import find_in_prose
 from trl_rlsp.countdown.search_trace import read_search
 from trl_rlsp.text.effective_length import units, visible
 

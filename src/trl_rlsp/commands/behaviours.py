@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from trl_rlsp.runs.behaviour_summary import Summary
-    from trl_rlsp.runs.completions import Completion
+    from trl_rlsp.runs.completion import Completion
 
-CAPTION = "per 1,000 tokens (per completion); wording is evidence, not proof: compare with the base model"
+CAPTION = "per 1,000 words (per completion); wording is evidence, not proof: compare with the base model"
 
 
 def run_behaviours(arguments: Sequence[str]) -> None:
@@ -29,17 +29,16 @@ def run_behaviours(arguments: Sequence[str]) -> None:
     Raises:
         RLSPError: no completions, or a file that does not hold any.
     """
-    from rich.console import Console
-
     from trl_rlsp.rewards.outcome import OutcomeVerifier
-    from trl_rlsp.runs.behaviour_summary import shown_steps, summarise
-    from trl_rlsp.runs.completions import VERIFIED, read_completions
+    from trl_rlsp.runs.behaviour_summary import shown_steps, summarize
+    from trl_rlsp.runs.reading import VERIFIED, read_completions
+    from trl_rlsp.text.terminal import Terminal
 
     given = parse(arguments)
     completions = read_completions(given.sources)
     if not completions:
         raise ConfigError(f"no completions in {', '.join(given.sources)}")
-    with OutcomeVerifier() as verifier:
+    with OutcomeVerifier(batch_seconds=3600) as verifier:
 
         def score(asked: list[Completion]) -> Sequence[float | None]:
             columns = {name: [c.columns.get(name) for c in asked] for name in VERIFIED}
@@ -49,9 +48,9 @@ def run_behaviours(arguments: Sequence[str]) -> None:
 
         rows = {}
         for step in shown_steps([c.step for c in completions if c.step is not None]):
-            rows[f"step {step}"] = summarise([c for c in completions if c.step == step], score)
-        rows["all"] = summarise(completions, score)
-    Console().print(table(rows))
+            rows[f"step {step}"] = summarize([c for c in completions if c.step == step], score)
+        rows["all"] = summarize(completions, score)
+    Terminal().print(table(rows))
     if given.output:
         given.output.write_text(
             json.dumps({name: asdict(summary) for name, summary in rows.items()}, indent=2) + "\n", encoding="utf-8"
@@ -76,20 +75,20 @@ def parse(arguments: Sequence[str]) -> BehavioursArguments:
 
 
 def table(rows: dict[str, Summary]) -> Table:
-    """One row a step: completions, tokens, each behaviour, answer changes where they could be scored."""
+    """One row a step: completions, words, each behaviour, answer changes where they could be scored."""
     from rich.table import Table
 
-    from trl_rlsp.behaviours.kinds import KINDS
+    from trl_rlsp.behaviours import KINDS
 
     shown = Table(caption=CAPTION)
-    for column in ("", "completions", "tokens", *(kind.replace("_", "-") for kind in KINDS)):
+    for column in ("", "completions", "words", *(kind.replace("_", "-") for kind in KINDS)):
         shown.add_column(column, justify="right" if column else "left")
     with_changes = any(summary.changes is not None for summary in rows.values())
     if with_changes:
         shown.add_column("wrong>right / right>wrong", justify="right")
     for name, summary in rows.items():
-        cells = [name, str(summary.completions), f"{summary.tokens:.0f}"]
-        cells += [f"{summary.per_1000_tokens[kind]:.1f} ({summary.per_completion[kind]:.2f})" for kind in KINDS]
+        cells = [name, str(summary.completions), f"{summary.words:.0f}"]
+        cells += [f"{summary.per_1000_words[kind]:.1f} ({summary.per_completion[kind]:.2f})" for kind in KINDS]
         if with_changes:
             changes = summary.changes
             cells.append("" if changes is None else f"{changes['wrong_to_right']} / {changes['right_to_wrong']}")

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trl_rlsp.commands.evaluating import check_engine, fingerprint, open_engine, verifier_of
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.files import atomic_write
 from trl_rlsp.stages.arguments import EvaluationArguments
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from trl_rlsp.evaluation.budget.agreement import Saving
-    from trl_rlsp.evaluation.budget.curve import Curve, Wording
-    from trl_rlsp.generation import Sampling
+    from trl_rlsp.evaluation import SampleStore
+    from trl_rlsp.evaluation.budget import RuleResult, ThinkingBudget
+    from trl_rlsp.evaluation.budget.curve import Curve
+    from trl_rlsp.generation import Engine, Sampling
     from trl_rlsp.rewards.outcome import OutcomeVerifier
+
+Setting = tuple[str, "ThinkingBudget | None"]
+"""Mode and budget of a point of the curve."""
 
 
 @dataclass
 class BudgetArguments(EvaluationArguments):
-    """An evaluation at several thinking budgets; see `trl_rlsp.evaluation.budget.processor.ThinkingBudget`.
+    """An evaluation at several thinking budgets; see `trl_rlsp.evaluation.budget.ThinkingBudget`.
 
     Args:
         models: `NAME=PATH` of each model, in the place of `model_name_or_path`.
@@ -76,15 +82,26 @@ class BudgetArguments(EvaluationArguments):
             raise ConfigError(f"budgets are whole numbers of at least 1, such as 32,64,128, got {self.budgets!r}")
         return sorted({int(part) for part in parts})
 
-    def wording(self) -> Wording:
-        """What a budget makes a model write."""
-        from trl_rlsp.evaluation.budget.curve import Wording
+    def points(self) -> list[Setting]:
+        """Mode and budget of each point of the curve.
 
-        return Wording(self.continuation, self.answer, self.ends or None, self.settled, self.answer_tokens)
+        Raises:
+            ConfigError: a budget that cannot work.
+        """
+        from trl_rlsp.evaluation.budget import ThinkingBudget
+
+        texts: dict[str, Any] = {name: getattr(self, name) for name in ("continuation", "answer", "settled")}
+        texts |= {"ends": self.ends} if self.ends else {}
+        found: list[Setting] = []
+        for mode in ("at most", "forced") if self.at_least else ("at most",):
+            for most in self.budget_list():
+                least = most if mode == "forced" else 0
+                found.append((mode, ThinkingBudget(least, most, answer_tokens=self.answer_tokens, **texts)))
+        return [*found, ("free", None)]
 
 
 def run_budget(arguments: list[str]) -> None:
-    """Measure, print and write the curve of each model.
+    """Measure, print and write the curve of each model; what a run before has drawn into the folder is kept.
 
     Args:
         arguments: command-line arguments, `--config FILE` among them.
@@ -92,32 +109,36 @@ def run_budget(arguments: list[str]) -> None:
     Raises:
         RLSPError: data or settings that cannot work, before a model samples.
     """
-    from rich.console import Console
-
-    from trl_rlsp.evaluation.budget.plot import plot_curves, require_matplotlib
-    from trl_rlsp.evaluation.budget.tables import markdown, write_into
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.evaluation.budget.curve import markdown, plot_curves, require_matplotlib, write_into
     from trl_rlsp.stages.parsing import parse_stage
+    from trl_rlsp.text.terminal import Terminal
 
     (settings,) = parse_stage((BudgetArguments,), arguments, "rlsp budget")
     sampling = check(settings)
     require_matplotlib()
-    console = Console()
+    console = Terminal()
     problems = settings.load()
-    curves: dict[str, Curve] = {}
-    votes: dict[str, list[Saving]] = {}
-    with OutcomeVerifier() as verifier:
-        for name, path in settings.named_models().items():
-            run = _Run(settings, sampling, problems, verifier, console.print)
-            curves[name], votes[name] = run.measure(name, path)
     folder = Path(settings.output_dir or "runs/budget")
+    curves: dict[str, Curve] = {}
+    votes: dict[str, list[RuleResult]] = {}
+    with verifier_of(settings) as verifier:
+        for name, path in settings.named_models().items():
+            run = _Run(settings, sampling, problems, verifier, folder / name.replace("/", "_"), name, path)
+            curves[name] = run.curve(console)
+            votes[name] = run.votes() if settings.votes else []
     numbers = markdown(curves, votes, settings.votes)
-    write_results(folder, settings, curves, votes, numbers)
+    found = {
+        "settings": asdict(settings),
+        "points": [asdict(point) for curve in curves.values() for point in curve.points],
+        "votes": {name: [asdict(result) for result in results] for name, results in votes.items()},
+    }
+    atomic_write(folder / "budget.md", numbers)
     plot_curves(curves, folder / "budget.png")
+    atomic_write(folder / "budget.json", json.dumps(found, indent=2) + "\n")
     if settings.document:
         write_into(Path(settings.document), numbers)
-    console.print(numbers, markup=False, soft_wrap=True)
-    console.print(f"{folder}: budget.json, budget.md, budget.png, samples.jsonl")
+    console.print(numbers, soft_wrap=True)
+    console.print(f"{folder}: budget.json, budget.md, budget.png, and a folder a model with its evaluations")
 
 
 def check(settings: BudgetArguments) -> Sampling:
@@ -126,83 +147,80 @@ def check(settings: BudgetArguments) -> Sampling:
     Raises:
         ConfigError: a field or a value that cannot work.
     """
-    from trl_rlsp.evaluation.budget.rules import AdaptiveConsistency
+    from trl_rlsp.evaluation.budget import AdaptiveConsistency
 
     settings.named_models()
-    settings.budget_list()
+    settings.points()
     settings.required()
     AdaptiveConsistency(settings.confidence)
     if settings.votes < 0 or settings.votes == 1 or (settings.votes and settings.temperature == 0):
         raise ConfigError(
             f"votes are 0 or at least 2, at a temperature above 0, got {settings.votes} at {settings.temperature}"
         )
+    check_engine(settings)
     return settings.sampling()
 
 
-@dataclass
 class _Run:
-    """The measurements of one call, model by model."""
+    """The measurements of one model, each an evaluation in a folder of its own."""
 
-    settings: BudgetArguments
-    sampling: Sampling
-    problems: Dataset
-    verifier: OutcomeVerifier
-    say: Callable[[str], Any]
+    def __init__(
+        self,
+        settings: BudgetArguments,
+        sampling: Sampling,
+        problems: Dataset,
+        verifier: OutcomeVerifier,
+        folder: Path,
+        name: str,
+        path: str,
+    ) -> None:
+        self.settings, self.sampling, self.problems = settings, sampling, problems
+        self.verifier, self.folder, self.name = verifier, folder, name
+        self.drawn_with = fingerprint(settings, path, problems)
+        longest = max((b.at_most or 0) + b.answer_tokens for _, b in settings.points() if b)
+        room = max(sampling.max_new_tokens, longest + 64)  # what is forced has tokens too
+        self.engine: Engine = open_engine(settings, path, problems, room)
 
-    def measure(self, name: str, path: str) -> tuple[Curve, list[Saving]]:
-        """All points and votes of a model."""
-        from trl_rlsp.evaluation.budget.curve import Curve, limits, measure
-        from trl_rlsp.generation import load_model
+    def curve(self, console: Any) -> Curve:
+        """All points."""
+        from trl_rlsp.evaluation import save_evaluation
+        from trl_rlsp.evaluation.budget.curve import Curve, measure
 
-        model, tokenizer = load_model(path, dtype=self.settings.dtype)
-        wording, curve = self.settings.wording(), Curve()
-        for mode, budget in self.points():  # a wording that cannot work is found before anything is sampled
-            limits(tokenizer, model, wording, mode, budget)
-        for mode, budget in self.points():
-            point, samples = measure(
-                name, model, tokenizer, self.problems, self.sampling, wording, mode, budget, self.verifier
-            )
+        points = self.settings.points()
+        if hasattr(self.engine, "tokenizer"):  # texts that cannot work are found before anything is sampled
+            for _, budget in points:
+                if budget:
+                    budget.check(self.engine.tokenizer)
+        curve = Curve()
+        for mode, budget in points:
+            label = f"{mode} {budget.at_most}" if budget else mode
+            folder = self.folder / label.replace(" ", "_")
+            with self.store(folder, {"budget": asdict(budget) if budget else None}) as store:
+                point, samples = measure(
+                    self.name, self.engine, self.problems, self.sampling, mode, budget, self.verifier, store
+                )
+            save_evaluation(point.metrics, samples, folder, asdict(self.settings))
             curve.add(point, samples)
-            figures = point.figures
-            self.say(f"{name}, {mode} {budget or ''}: {figures.pass_at_1.percent()}, {figures.tokens.number()} tokens")
-        return curve, self.votes(model, tokenizer) if self.settings.votes else []
+            accuracy, tokens = point.metrics.pass_at_1.percent(), point.metrics.tokens.number()
+            console.print(f"{self.name}, {label}: {accuracy}, {tokens} tokens")
+        return curve
 
-    def points(self) -> Iterator[tuple[str, int | None]]:
-        """Mode and budget of each point."""
-        for mode in ("at most", "forced") if self.settings.at_least else ("at most",):
-            for budget in self.settings.budget_list():
-                yield mode, budget
-        yield "free", None
-
-    def votes(self, model: Any, tokenizer: Any) -> list[Saving]:
+    def votes(self) -> list[RuleResult]:
         """Early stopping against plain voting, on one draw of `votes` samples a problem."""
-        from trl_rlsp.evaluation.budget.agreement import ballots_of, saving
-        from trl_rlsp.evaluation.budget.rules import AdaptiveConsistency, LastAgree, Rule, Unbeatable
-        from trl_rlsp.evaluation.evaluate import draw, score_samples
-        from trl_rlsp.generation import TransformersEngine
+        from trl_rlsp.evaluation import draw, score_samples
+        from trl_rlsp.evaluation.budget import AdaptiveConsistency, LastAgree, Rule, Unbeatable, try_rule
+        from trl_rlsp.evaluation.metrics import by_problem
 
         many = replace(self.sampling, n=self.settings.votes)
-        drawn = draw(TransformersEngine(model, tokenizer), self.problems, many)
-        ballots = ballots_of(score_samples(drawn, self.problems, self.verifier))
+        with self.store(self.folder / "votes", {"num_samples": self.settings.votes}) as store:
+            drawn = draw(self.engine, self.problems, many, store=store)
+        groups = list(by_problem(score_samples(drawn, self.problems, self.verifier)).values())
         rules: list[Rule] = [Unbeatable(), AdaptiveConsistency(self.settings.confidence), LastAgree(3, 4)]
-        return [saving(ballots, rule) for rule in rules]
+        return [try_rule(groups, rule) for rule in rules]
 
+    def store(self, folder: Path, differs: dict[str, Any]) -> AbstractContextManager[SampleStore]:
+        """Where the segments of a point are kept."""
+        from trl_rlsp.evaluation import SampleStore
 
-def write_results(
-    folder: Path, settings: BudgetArguments, curves: dict[str, Curve], votes: dict[str, list[Saving]], numbers: str
-) -> None:
-    """Write `samples.jsonl`, `budget.md` and, last, `budget.json`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "samples.jsonl", "w", encoding="utf-8") as file:
-        for curve in curves.values():
-            for point, samples in zip(curve.points, curve.samples, strict=True):
-                origin = {"model": point.model, "mode": point.mode, "budget": point.budget}
-                for sample in samples:
-                    file.write(json.dumps({**origin, **asdict(sample)}, ensure_ascii=False) + "\n")
-    (folder / "budget.md").write_text(numbers, encoding="utf-8")
-    found = {
-        "settings": asdict(settings),
-        "points": [asdict(point) for curve in curves.values() for point in curve.points],
-        "votes": {name: [asdict(saving) for saving in savings] for name, savings in votes.items()},
-    }
-    (folder / "budget.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        made_of = json.loads(json.dumps({**self.drawn_with, **differs}))  # lists, as they are read back
+        return SampleStore(folder / "segments", made_of, self.problems)

@@ -9,12 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.errors import ConfigError, MissingDependencyError
+from trl_rlsp.errors import ConfigError, MissingDependencyError, SourceError
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from rich.console import Console
 
+    from trl_rlsp.evaluation import Evaluation
     from trl_rlsp.generation import Engine, Sample, Sampling
     from trl_rlsp.rewards.outcome import OutcomeVerifier
     from trl_rlsp.stages.arguments import EvaluationArguments
@@ -24,7 +25,7 @@ ENGINES = {"transformers": "transformers", "vllm": "vllm", "server": "openai"}
 
 
 def run_eval(arguments: list[str]) -> None:
-    """Sample, score and print the figures of one model on one data set.
+    """Sample, score and print the metrics of one model on one data set.
 
     Args:
         arguments: command-line arguments, `--config FILE` among them.
@@ -32,12 +33,11 @@ def run_eval(arguments: list[str]) -> None:
     Raises:
         RLSPError: data or settings that cannot work, before a model is loaded.
     """
-    from rich.console import Console
-
-    from trl_rlsp.evaluation.evaluate import evaluate_samples, save_evaluation
+    from trl_rlsp.evaluation import evaluate_samples, save_evaluation
+    from trl_rlsp.text.terminal import Terminal
 
     settings = read_settings(arguments)
-    console = Console()
+    console = Terminal()
     if settings.rescore:
         rescore(settings, Path(settings.rescore), console)
         return
@@ -45,10 +45,10 @@ def run_eval(arguments: list[str]) -> None:
     problems = settings.load()
     samples = draw_samples(settings, name, sampling, problems, console)
     with verifier_of(settings) as verifier:
-        figures, scored = evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
+        metrics, scored = evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
     if settings.output_dir:
-        save_evaluation(figures, scored, Path(settings.output_dir), asdict(settings), parquet=settings.save_parquet)
-    print_figures(name, figures, console)
+        save_evaluation(metrics, scored, Path(settings.output_dir), asdict(settings), parquet=settings.save_parquet)
+    print_metrics(name, metrics, console)
 
 
 def parse_eval(arguments: list[str]) -> tuple[EvaluationArguments, str, Sampling]:
@@ -120,8 +120,14 @@ def check_engine(settings: EvaluationArguments) -> None:
         )
 
 
-def open_engine(settings: EvaluationArguments, name: str) -> Engine:
+def open_engine(settings: EvaluationArguments, name: str, problems: Dataset, new_tokens: int) -> Engine:
     """Load the model, or connect to its server.
+
+    Args:
+        settings: the engine and its options.
+        name: the model.
+        problems: those that it will be asked.
+        new_tokens: tokens of the longest completion.
 
     Raises:
         SourceError: there is no such model.
@@ -133,7 +139,14 @@ def open_engine(settings: EvaluationArguments, name: str) -> Engine:
     if settings.engine == "vllm":
         from trl_rlsp.generation.vllm import VLLMEngine
 
-        return VLLMEngine(name, dtype=settings.dtype)
+        return VLLMEngine(
+            name,
+            prompts=problems["prompt"],
+            new_tokens=new_tokens,
+            dtype=settings.dtype,
+            tensor_parallel_size=settings.tensor_parallel_size,
+            gpu_memory_utilization=settings.gpu_memory_utilization,
+        )
     import torch
 
     from trl_rlsp.generation import TransformersEngine, load_model
@@ -146,8 +159,7 @@ def draw_samples(
     settings: EvaluationArguments, name: str, sampling: Sampling, problems: Dataset, console: Console
 ) -> list[Sample]:
     """The samples of an evaluation: those that the output folder has, and the others drawn now."""
-    from trl_rlsp.evaluation.evaluate import draw
-    from trl_rlsp.evaluation.sample_store import SampleStore
+    from trl_rlsp.evaluation import SampleStore, draw
     from trl_rlsp.generation import all_requests
 
     folder = Path(settings.output_dir) if settings.output_dir else None
@@ -156,7 +168,7 @@ def draw_samples(
         there = total - len(store.missing(all_requests(len(problems), sampling.n))) if store else 0
         if there:
             console.print(f"{there} of {total} samples are in {folder} already")
-        engine = open_engine(settings, name) if there < total else None
+        engine = open_engine(settings, name, problems, sampling.max_new_tokens) if there < total else None
         with progress_bar(console, total, there) as advance:
             return draw(engine, problems, sampling, store=store, on_batch=advance)
 
@@ -190,53 +202,47 @@ def fingerprint(settings: EvaluationArguments, name: str, problems: Dataset) -> 
 
 
 def rescore(settings: EvaluationArguments, folder: Path, console: Console) -> None:
-    """Score the samples of a folder again and replace its figures.
+    """Score the samples of a folder again and replace its metrics.
 
     Raises:
-        ConfigError: samples are missing, or their problems are.
-        SourceError: the folder holds no samples.
+        ConfigError: samples are missing.
+        SourceError: the folder holds no samples, or its problems are not beside them.
     """
-    from trl_rlsp.evaluation.evaluate import evaluate_samples, save_evaluation
-    from trl_rlsp.evaluation.files import METRICS, load_settings
-    from trl_rlsp.evaluation.sample_store import read_generation, read_problems, read_samples
+    from trl_rlsp.evaluation import evaluate_samples, save_evaluation
+    from trl_rlsp.evaluation.store import METRICS, load_settings, read_generation, read_problems, read_samples
 
-    samples = read_samples(folder)
+    samples, problems = read_samples(folder), read_problems(folder)
     before = load_settings(folder) if (folder / METRICS).is_file() else read_generation(folder)
-    problems = read_problems(folder)
     if problems is None:
-        problems = known_settings(before).load()
+        raise SourceError(f"{folder} holds no problems.parquet beside its samples: evaluate again into another folder")
     expected = len(problems) * before["num_samples"]
     if len(samples) != expected:
         raise ConfigError(
             f"{folder} has {len(samples)} of {expected} samples: finish it with the command that began it"
         )
     with verifier_of(settings) as verifier:
-        figures, scored = evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
-    save_evaluation(figures, scored, folder, before, parquet=settings.save_parquet)
-    print_figures(before.get("model_name_or_path") or folder.name, figures, console)
-
-
-def known_settings(settings: dict[str, Any]) -> EvaluationArguments:
-    """Settings as an evaluation wrote them, those of other versions left out."""
-    from trl_rlsp.stages.arguments import EvaluationArguments
-
-    known = EvaluationArguments.__dataclass_fields__
-    return EvaluationArguments(**{name: value for name, value in settings.items() if name in known})
+        metrics, scored = evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
+    save_evaluation(metrics, scored, folder, before, parquet=settings.save_parquet)
+    print_metrics(before.get("model_name_or_path") or folder.name, metrics, console)
 
 
 def verifier_of(settings: EvaluationArguments) -> OutcomeVerifier:
     """The verifier of an evaluation."""
     from trl_rlsp.rewards.outcome import OutcomeVerifier
 
-    return OutcomeVerifier(workers=settings.verifier_workers, time_limit=settings.verifier_time_limit)
+    return OutcomeVerifier(
+        workers=settings.verifier_workers,
+        time_limit=settings.verifier_time_limit,
+        batch_seconds=3600,  # no other rank waits, as in training
+    )
 
 
-def print_figures(name: str, figures: Any, console: Console) -> None:
+def print_metrics(name: str, metrics: Evaluation, console: Console) -> None:
     """The table of an evaluation, and one for levels and subjects where there are any."""
     from trl_rlsp.evaluation.tables import evaluation_table, slice_tables
 
-    console.print(evaluation_table({name: figures}))
-    for table in slice_tables(figures):
+    console.print(evaluation_table({name: metrics}))
+    for table in slice_tables(metrics):
         console.print(table)
 
 
@@ -252,17 +258,15 @@ def run_check_command(arguments: list[str]) -> int:
     Raises:
         RLSPError: the data set cannot be loaded.
     """
-    from trl_rlsp.evaluation.check_gold import run_check
+    from trl_rlsp.evaluation.check_gold import check_dataset, print_report
+    from trl_rlsp.rewards.outcome import OutcomeVerifier
     from trl_rlsp.stages.arguments import ProblemArguments
     from trl_rlsp.stages.parsing import parse_stage
+    from trl_rlsp.text.terminal import Terminal
 
     (source,) = parse_stage((ProblemArguments,), arguments, "rlsp check")
-    return run_check(
-        source.required(),
-        split=source.dataset_split,
-        name=source.dataset_config,
-        columns=source.columns,
-        limit=source.dataset_limit,
-        seed=source.dataset_seed,
-        prompt_style=source.prompt_style,
-    )
+    problems = source.load()
+    with OutcomeVerifier(batch_seconds=3600) as verifier:
+        report = check_dataset(problems, verifier)
+    print_report(report, source.required(), Terminal())
+    return 0 if report.ok else 1

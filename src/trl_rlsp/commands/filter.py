@@ -16,8 +16,7 @@ from trl_rlsp.stages.parsing import parse_stage
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from trl_rlsp.evaluation.solve_rate import Filtered
-    from trl_rlsp.selfplay.difficulty import Band
+    from trl_rlsp.evaluation.solve_rate import Band, Filtered
 
 AS_IN_RL = {"max_completion_length": "max_new_tokens"}
 """Field of an RL stage -> field of the sampling that means the same."""
@@ -61,7 +60,7 @@ class FilterArguments(EvaluationArguments):
         Raises:
             ConfigError: not 0 <= low <= high <= 1.
         """
-        from trl_rlsp.selfplay.difficulty import Band
+        from trl_rlsp.evaluation.solve_rate import Band
 
         return Band(self.low, self.high)
 
@@ -75,18 +74,18 @@ def run_filter(arguments: list[str]) -> None:
     Raises:
         RLSPError: data or settings that cannot work, before a model is loaded; or no problem is left.
     """
-    from rich.console import Console
 
     from trl_rlsp.commands.evaluating import check_eval, draw_samples, verifier_of
     from trl_rlsp.commands.harvest import write_lines
-    from trl_rlsp.evaluation.evaluate import score_samples
+    from trl_rlsp.evaluation import score_samples
     from trl_rlsp.evaluation.solve_rate import check_read_back, keep_band
+    from trl_rlsp.text.terminal import Terminal
 
     settings = parse_filter(arguments)
     band = settings.band()
     name, sampling = check_eval(settings)
     problems = settings.load()
-    console = Console()
+    console = Terminal()
     samples = draw_samples(settings, name, sampling, problems, console)
     with verifier_of(settings) as verifier:
         scored = score_samples(samples, problems, verifier)
@@ -128,7 +127,6 @@ def stage_fields(written: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def show(found: Filtered, settings: FilterArguments, console: Console) -> None:
     """Print what became of the problems, and how the file is read."""
-    from rich.markup import escape
     from rich.table import Table
 
     figures = found.figures()
@@ -145,4 +143,4 @@ def show(found: Filtered, settings: FilterArguments, console: Console) -> None:
     reading = f"--dataset {settings.output}"
     if settings.prompt_style != "task" or settings.system_prompt == "none":
         reading += " --prompt_style task --system_prompt none"
-    console.print(f"read it with: rlsp grpo {escape(reading)}", soft_wrap=True)
+    console.print(f"read it with: rlsp grpo {reading}", soft_wrap=True)

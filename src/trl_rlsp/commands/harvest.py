@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.files import atomic_write
+from trl_rlsp.stages.parsing import parse_known
 
 if TYPE_CHECKING:
     from trl_rlsp.selfplay.harvest import Harvest
-    from trl_rlsp.selfplay.heldout import HeldOut
     from trl_rlsp.selfplay.judging import Judged
+    from trl_rlsp.selfplay.known import HeldOut
     from trl_rlsp.stages.arguments import ProblemArguments
 
 DESCRIPTION = """Keep the completions of a run that are verified, finished, novel and no duplicates, at most K of a
@@ -23,21 +24,46 @@ get in. Every field of a data set can be given as well, e.g. --dataset SOURCE fo
 trained on."""
 
 
-def parse_harvest(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+@dataclass
+class HarvestArguments:
+    """Which run to harvest, and what to keep."""
+
+    run: Path = field(metadata={"positional": 1, "help": "folder of `rlsp run`, of a GRPOTrainer, or of `rlsp eval`"})
+    output: Path | None = field(
+        default=None, metadata={"help": "file to write; default RUN/harvest/demonstrations.jsonl"}
+    )
+    per_problem: int = field(default=2, metadata={"metavar": "K", "help": "demonstrations of one problem"})
+    prefer: Literal["diverse", "shortest"] = field(default="diverse", metadata={"help": "which of one problem's"})
+    novelty: float = field(default=0.2, metadata={"help": "least share of new 8-grams"})
+    exclude: list[str] = field(
+        default_factory=list,
+        metadata={"action": "extend", "metavar": "SOURCE", "help": "further evaluation set, SOURCE or SOURCE@SPLIT"},
+    )
+    config: str | None = field(
+        default=None, metadata={"help": "YAML file of the RL stage, if the run does not name it"}
+    )
+    round: int | None = field(default=None, metadata={"help": "also write mixture.jsonl and problems.jsonl for it"})
+    seed: int = field(default=0, metadata={"help": "of the draw of the mixture"})
+    harvested_share: float = field(default=0.5, metadata={"help": "least share of the harvest in the mixture"})
+    solve_rate_low: float = field(default=0.1, metadata={"help": "problems solved more rarely are not kept"})
+    solve_rate_high: float = field(default=0.9, metadata={"help": "problems solved more often are not kept"})
+
+
+def parse_harvest(arguments: Sequence[str]) -> tuple[HarvestArguments, list[str]]:
     """Settings of a harvest, and the fields of its data set that were given.
 
     Raises:
         ConfigError: a field or a value that cannot work.
     """
-    from trl_rlsp.selfplay.difficulty import Band
-    from trl_rlsp.selfplay.novelty import Demonstrated
-    from trl_rlsp.selfplay.originals import mixed
-    from trl_rlsp.selfplay.selection import select
-    from trl_rlsp.selfplay.source import source_from
+    from trl_rlsp.evaluation.solve_rate import Band
+    from trl_rlsp.selfplay.harvest import select
+    from trl_rlsp.selfplay.known import Demonstrated
+    from trl_rlsp.selfplay.mixture import mixed
+    from trl_rlsp.selfplay.sources import source_from
     from trl_rlsp.stages.arguments import ProblemArguments
 
-    given, rest = _parser().parse_known_args(list(arguments))
-    source_from(ProblemArguments, [], rest)
+    given, rest = parse_known((HarvestArguments,), arguments, "rlsp harvest", description=DESCRIPTION)
+    source_from(ProblemArguments, {}, rest)
     Demonstrated([], novelty=given.novelty)
     select([], given.per_problem, given.prefer)
     mixed([], [], given.harvested_share, given.seed)
@@ -45,32 +71,6 @@ def parse_harvest(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[st
     if given.output is not None and given.output.suffix != ".jsonl":
         raise ConfigError(f"--output is a .jsonl file, got {str(given.output)!r}")
     return given, rest
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rlsp harvest", description=DESCRIPTION, allow_abbrev=False)
-    add = parser.add_argument
-    add("run", type=Path, help="folder of `rlsp run`, of a GRPOTrainer, or of `rlsp eval`")
-    add("--output", type=Path, help="file to write; default RUN/harvest/demonstrations.jsonl")
-    add("--per_problem", type=int, default=2, metavar="K", help="demonstrations of one problem; default 2")
-    add("--prefer", default="diverse", help="'diverse' (default) or 'shortest'")
-    add("--novelty", type=float, default=0.2, help="least share of new 8-grams; default 0.2")
-    add(
-        "--exclude",
-        action="append",
-        default=[],
-        metavar="SOURCE",
-        help="further evaluation set, SOURCE or SOURCE@SPLIT",
-    )
-    add("--config", help="YAML file of the RL stage, if the run does not name it")
-    add("--round", type=int, help="also write mixture.jsonl and problems.jsonl for this round")
-    add("--seed", type=int, default=0, help="of the draw of the mixture; default 0")
-    add("--harvested_share", type=float, default=0.5, help="least share of the harvest in the mixture; default 0.5")
-    add("--solve_rate_low", type=float, default=0.1, help="problems solved more rarely are not kept; default 0.1")
-    add("--solve_rate_high", type=float, default=0.9, help="problems solved more often are not kept; default 0.9")
-    add("--promote", type=float, default=0.7, help="solve rate from which on problems get harder; default 0.7")
-    add("--harder", action="append", default=[], metavar="SOURCE", help="harder problems; may be given several times")
-    return parser
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def run_harvest(arguments: Sequence[str]) -> None:
         RLSPError: a run or settings that cannot work, or nothing to harvest.
     """
     from trl_rlsp.selfplay.harvest import harvest
-    from trl_rlsp.selfplay.novelty import Demonstrated
+    from trl_rlsp.selfplay.known import Demonstrated
 
     given, rest = parse_harvest(arguments)
     material = collect(given, rest)
@@ -116,50 +116,49 @@ def run_harvest(arguments: Sequence[str]) -> None:
         held_out=material.held_out,
         per_problem=given.per_problem,
         prefer=given.prefer,
-        run=material.folder.as_posix(),
+        run=given.run.resolve().name,
     )
     output = given.output or given.run / "harvest" / "demonstrations.jsonl"
     write_lines(output, found.rows)
-    figures = {
-        **found.figures(),
+    counts = {
+        **found.counts(),
         "source": material.source.dataset if material.source else None,
         "demonstrations_before": len(material.originals),
         "excluded": list(material.excluded),
     }
     if given.round is not None:
-        figures["round"] = prepare_round(given, material, found, output.parent)
-    show(found, figures, output)
+        counts["round"] = prepare_round(given, material, found, output.parent)
+    show(found, counts, output)
     # written last: its presence says that all is there
-    output.with_suffix(".json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    atomic_write(output.with_suffix(".json"), json.dumps(counts, indent=2) + "\n")
 
 
-def collect(given: argparse.Namespace, rest: Sequence[str]) -> Material:
+def collect(given: HarvestArguments, rest: Sequence[str]) -> Material:
     """Read a run, and verify its completions again.
 
     Raises:
         RLSPError: a run that cannot be read, or data that cannot be loaded.
     """
     from trl_rlsp.rewards.outcome import OutcomeVerifier
-    from trl_rlsp.runs.rollout import log_folder, read_rollouts
-    from trl_rlsp.selfplay.heldout import HeldOut
+    from trl_rlsp.runs import completion_files, read_completions
     from trl_rlsp.selfplay.judging import ProblemIndex, judge
-    from trl_rlsp.selfplay.originals import original_rows
-    from trl_rlsp.selfplay.source import demonstration_source, problem_source
+    from trl_rlsp.selfplay.known import HeldOut
+    from trl_rlsp.selfplay.sources import demonstration_rows, demonstration_source, problem_source
 
-    folder = log_folder(given.run)
+    folder = stage_folder(completion_files(given.run)[0])
     source = problem_source(folder, rest, given.config)
     held_out = held_out_sources(folder, source, given.exclude)
-    rollouts = read_rollouts(folder)
+    completions = read_completions([folder])
     problems = list(source.load()) if source else []
     demonstrated = demonstration_source(folder)
-    with OutcomeVerifier() as verifier:
-        judged = judge(rollouts, ProblemIndex(problems), verifier)
+    with OutcomeVerifier(batch_seconds=3600) as verifier:
+        judged = judge(completions, ProblemIndex(problems), verifier)
     return Material(
         folder,
         source,
         problems,
         judged,
-        original_rows(*demonstrated) if demonstrated else [],
+        demonstration_rows(*demonstrated) if demonstrated else [],
         HeldOut(row for other in held_out for row in other.load()),
         [str(other.dataset) for other in held_out],
     )
@@ -167,7 +166,7 @@ def collect(given: argparse.Namespace, rest: Sequence[str]) -> Material:
 
 def held_out_sources(folder: Path, source: ProblemArguments | None, names: Iterable[str]) -> list[ProblemArguments]:
     """The evaluation sets: those of the run's own evaluations, what its training left out, and those that are named."""
-    from trl_rlsp.selfplay.source import evaluation_sources, held_out_source
+    from trl_rlsp.selfplay.sources import evaluation_sources, held_out_source
 
     found = evaluation_sources(folder) if (folder / "completions").is_dir() else []
     named = list(names)
@@ -181,9 +180,7 @@ def held_out_sources(folder: Path, source: ProblemArguments | None, names: Itera
     return found
 
 
-def prepare_round(
-    given: argparse.Namespace, material: Material, found: Harvest, folder: Path
-) -> dict[str, int | float | None]:
+def prepare_round(given: HarvestArguments, material: Material, found: Harvest, folder: Path) -> dict[str, int]:
     """Write the demonstrations and the problems of a round.
 
     Args:
@@ -193,53 +190,45 @@ def prepare_round(
         folder: where to write.
 
     Returns:
-        Figures of the round.
+        Counts of the round.
 
     Raises:
         ConfigError: the data set is not known.
         DataError: no problem is left.
     """
-    from trl_rlsp.selfplay import difficulty
-    from trl_rlsp.selfplay.originals import mixed
-    from trl_rlsp.selfplay.source import problem_source
+    from trl_rlsp.evaluation.solve_rate import Band
+    from trl_rlsp.selfplay.mixture import mixed, next_problems, solve_rates
 
-    first = material.folder.parent.parent / "round-1" / "rlsp"
-    source = problem_source(first) or material.source
-    if source is None:
+    if material.source is None:
         raise ConfigError("a round needs the data set of its run, which is not recorded: give it with --dataset")
-    rate = difficulty.recent_solve_rate(material.judged)
-    level = difficulty.level_after(level_of(material.folder), rate, given.promote, given.harder)
-    chosen = difficulty.next_problems(
-        material.problems,
-        difficulty.fresh_problems(source, material.problems, given.round, level, given.harder),
-        difficulty.solve_rates(material.judged),
-        difficulty.Band(given.solve_rate_low, given.solve_rate_high),
-        material.held_out,
-    )
+    band = Band(given.solve_rate_low, given.solve_rate_high)
+    chosen = next_problems(material.problems, solve_rates(material.judged), band, material.held_out)
     mixture = mixed(found.rows, material.originals, given.harvested_share, given.seed)
     write_lines(folder / "mixture.jsonl", mixture)
     write_lines(folder / "problems.jsonl", chosen.rows)
-    counts = {"problems_kept": chosen.kept, "problems_fresh": chosen.fresh, "problems_left_out": chosen.left_out}
-    return {"level": level, "recent_solve_rate": rate, "mixture": len(mixture), **counts}
+    return {
+        "mixture": len(mixture),
+        "problems_retained": chosen.retained,
+        "problems_unseen": chosen.unseen,
+        "problems_left_out": chosen.left_out,
+    }
 
 
-def level_of(stage: Path) -> int:
-    """The level of difficulty that an RL stage was trained at: 0 in the first round."""
-    path = stage.parent / "harvest" / "demonstrations.json"
-    return int(json.loads(path.read_text(encoding="utf-8"))["round"]["level"]) if path.is_file() else 0
+def stage_folder(file: Path) -> Path:
+    """The folder of the stage that logged a file of completions."""
+    return file.parent.parent if file.parent.name == "completions" else file.parent
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows as JSON lines, ASCII only, so that no completion can break the file's encoding."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="ascii")
+    atomic_write(path, (json.dumps(row) + "\n" for row in rows))
 
 
-def show(found: Harvest, figures: Mapping[str, Any], output: Path) -> None:
+def show(found: Harvest, counts: Mapping[str, Any], output: Path) -> None:
     """Print what became of the completions."""
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from trl_rlsp.text.terminal import Terminal
 
     table = Table("completions", "number")
     table.columns[1].justify = "right"
@@ -247,8 +236,8 @@ def show(found: Harvest, figures: Mapping[str, Any], output: Path) -> None:
     for reason, count in found.dropped.items():
         table.add_row(f"dropped: {reason}", str(count))
     table.add_row(f"kept, for {found.problems} problems", str(len(found.rows)))
-    console = Console()
+    console = Terminal()
     console.print(table)
-    for name, value in figures.get("round", {}).items():
+    for name, value in counts.get("round", {}).items():
         console.print(f"{name.replace('_', ' ')}: {value}")
-    console.print(f"demonstrations: {escape(str(output))}", soft_wrap=True)
+    console.print(f"demonstrations: {output}", soft_wrap=True)

@@ -30,24 +30,19 @@ def run_report(arguments: Sequence[str]) -> None:
     Raises:
         RLSPError: a folder that holds no run, or files that cannot be read.
     """
-    from rich.console import Console
-    from rich.markup import escape
-
-    from trl_rlsp.report import write
-    from trl_rlsp.report.build import PAGE_FILE
-    from trl_rlsp.report.plots import can_plot
-    from trl_rlsp.text.visible import visible_text
+    from trl_rlsp.report import PAGE_FILE, can_draw, write
+    from trl_rlsp.text.terminal import Terminal
 
     given = parse_report(arguments)
     output = given.output or (given.runs[0] / "report" if len(given.runs) == 1 else Path("report"))
     contents = write(named_runs(given.runs), output, limit=given.limit, plots=False if given.no_plots else None)
-    console = Console()
-    for finding in contents.findings:
-        text = f"{finding.run}: {finding.what} {finding.evidence}"
-        console.print(f"[yellow]warning[/yellow] {escape(visible_text(text))}")
-    if not given.no_plots and not can_plot():
-        console.print("no PNG plots: they need matplotlib, pip install 'trl-rlsp\\[report]'")
-    console.print(f"report: {escape(str(output / PAGE_FILE))}")
+    console = Terminal()
+    for warning in contents.warnings:
+        console.print("warning", style="yellow", end=" ")
+        console.print(f"{warning.run}: {warning.what} {warning.evidence}")
+    if not given.no_plots and not can_draw():
+        console.print("no charts: they need matplotlib, pip install 'trl-rlsp[report]'")
+    console.print(f"report: {output / PAGE_FILE}", soft_wrap=True)
 
 
 def parse_report(arguments: Sequence[str]) -> ReportArguments:
@@ -67,7 +62,7 @@ def named_runs(folders: list[Path]) -> list:
         RLSPError: a folder that holds no run, or one given twice.
     """
     from trl_rlsp.errors import ConfigError
-    from trl_rlsp.report import read_run
+    from trl_rlsp.runs import read_run
 
     paths = [folder.resolve() for folder in folders]
     if len(set(paths)) < len(paths):

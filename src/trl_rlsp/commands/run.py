@@ -104,7 +104,7 @@ def show_batches(launcher: launch.Launcher, steps: Sequence[Step], written_for: 
 def show_results(run: Run, steps: Sequence[Step], console: Console) -> None:
     """Print the table of the evaluations, and write the report."""
     from trl_rlsp.commands.report import run_report
-    from trl_rlsp.evaluation.evaluate import load_evaluation
+    from trl_rlsp.evaluation import load_evaluation
     from trl_rlsp.evaluation.tables import evaluation_table, write_report
 
     evaluations = {step.title.partition(" ")[2]: step.folder for step in steps if step.command == "eval"}

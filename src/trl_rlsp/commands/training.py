@@ -215,7 +215,6 @@ def show_progress(trainer: Any) -> None:
 SHOWN = {
     "loss": "loss",
     "accuracy": "rewards/outcome_verifier/mean",
-    "exploration": "rewards/length_exploration/mean",
     "tokens": "completions/mean_length",
     "cut off": "completions/clipped_ratio",
     "entropy": "entropy",
@@ -229,5 +228,8 @@ def progress_line(step: int, logs: dict[str, Any]) -> str:
         >>> progress_line(3, {"loss": "0.5", "completions/mean_length": 61.34})
         'step 3: loss 0.5, tokens 61.3'
     """
-    found = [f"{name} {float(logs[key]):.3g}" for name, key in SHOWN.items() if logs.get(key) is not None]
+    from trl_rlsp.evaluation.tables import exploration_columns
+
+    shown = {name: SHOWN[name] for name in ("loss", "accuracy")} | exploration_columns([logs]) | SHOWN
+    found = [f"{name} {float(logs[key]):.3g}" for name, key in shown.items() if logs.get(key) is not None]
     return f"step {step}: {', '.join(found)}" if found else ""

@@ -10,12 +10,124 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from trl_rlsp.countdown.branches import Branches
 from trl_rlsp.countdown.search import HIT, MISS
 from trl_rlsp.text.effective_length import MAX_CHARS
 from trl_rlsp.text.rational import rational
+
+COMMUTATIVE = ("+", "*")
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A number with the expression that made it.
+
+    Attributes:
+        value: the number.
+        text: the expression, in brackets unless it is a number of the problem.
+        key: the same with the operands of + and * in one order, equal for attempts that differ in nothing else.
+    """
+
+    value: int
+    text: str
+    key: str
+
+
+@dataclass
+class _Branch:
+    """A point of the search.
+
+    Attributes:
+        terms: the numbers left.
+        tried: operations already tried here.
+    """
+
+    terms: list[_Made]
+    tried: set[tuple[int, str, int]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.values = [term.value for term in self.terms]
+
+    def has(self, left: int, right: int) -> bool:
+        """Whether both numbers are here, twice if they are equal."""
+        values = self.values
+        return left in values and right in values and (left != right or values.count(left) > 1)
+
+    def has_tried(self, left: int, op: str, right: int) -> bool:
+        """Whether the operation was tried here; the other order of + and * is another one only of equal numbers."""
+        if (left, op, right) in self.tried:
+            return True
+        distinct = self.values.count(left) == 1 and self.values.count(right) == 1
+        return op in COMMUTATIVE and distinct and (right, op, left) in self.tried
+
+    def take(self, left: int, right: int) -> tuple[_Made, _Made, list[_Made]]:
+        """(`left`, `right`, the terms beside them) where `has` says that both are here."""
+        first = self.values.index(left)
+        second = self.values.index(right, first + 1) if left == right else self.values.index(right)
+        rest = [term for place, term in enumerate(self.terms) if place not in (first, second)]
+        return self.terms[first], self.terms[second], rest
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """Where a step stands in the search.
+
+    Attributes:
+        made: the step with its operands written out in the given numbers.
+        turned_back: it stands at an earlier open branch than the step before it led to.
+    """
+
+    made: _Made
+    turned_back: bool
+
+
+class _Branches:
+    """The path from the root to the present branch of a depth-first search.
+
+    Args:
+        numbers: the numbers of the problem.
+    """
+
+    def __init__(self, numbers: Iterable[int]) -> None:
+        self.open = [_Branch([_Made(number, str(number), str(number)) for number in numbers])]
+
+    def place(self, left: int, op: str, right: int, result: int, *, attempt: bool) -> _Placed | None:
+        """Put the step `left op right = result` where it belongs: the deepest branch that has both numbers.
+
+        A branch at which the same operation was tried already gives way to an earlier one. Branches below the place
+        are closed; a step that is no attempt opens one.
+
+        Returns:
+            Its place, or `None` if no open branch has both numbers.
+        """
+        depth = self._depth(left, op, right, attempt)
+        if depth is None:
+            return None
+        first, second, rest = self.open[depth].take(left, right)
+        turned_back = depth < len(self.open) - 1
+        del self.open[depth + 1 :]
+        self.open[depth].tried.add((left, op, right))
+        made = _combined(first, op, second, result)
+        if not attempt:
+            self.open.append(_Branch([made, *rest]))
+        return _Placed(made, turned_back)
+
+    def _depth(self, left: int, op: str, right: int, attempt: bool) -> int | None:
+        fallback = None
+        for depth in range(len(self.open) - 1, -1, -1):
+            branch = self.open[depth]
+            if (attempt or len(branch.terms) > 2) and branch.has(left, right):
+                if not branch.has_tried(left, op, right):
+                    return depth
+                fallback = depth if fallback is None else fallback
+        return fallback
+
+
+def _combined(left: _Made, op: str, right: _Made, result: int) -> _Made:
+    keys = sorted([left.key, right.key]) if op in COMMUTATIVE else [left.key, right.key]
+    return _Made(result, f"( {left.text} {op} {right.text} )", f"( {keys[0]} {op} {keys[1]} )")
+
 
 _STEP = re.compile(
     r"(?:\A|[|\n>])[ ]{0,8}(?P<expression>[\d(][\d+*/() -]{1,200}?) ?= ?(?P<result>-?\d{1,12})(?![\d.])"
@@ -132,7 +244,7 @@ def read_search(text: str, numbers: Sequence[int] | None = None) -> SearchTrace:
     found = list(_STEP.finditer(text)) if f" {HIT}" in text or f" {MISS}" in text else []
     if not any(match["claim"] for match in found):
         return SearchTrace(())
-    branches = Branches(numbers if numbers is not None else _numbers_of_first_path(found))
+    branches = _Branches(numbers if numbers is not None else _numbers_of_first_path(found))
     seen: set[str] = set()
     steps: list[SearchStep] = []
     inner: set[str] = set()
@@ -165,7 +277,7 @@ def _numbers_of_first_path(found: Iterable[re.Match[str]]) -> list[int]:
     return numbers
 
 
-def _operation_step(match: re.Match[str], operation: re.Match[str], branches: Branches, seen: set[str]) -> SearchStep:
+def _operation_step(match: re.Match[str], operation: re.Match[str], branches: _Branches, seen: set[str]) -> SearchStep:
     attempt = match["claim"] is not None
     placed = branches.place(int(operation[1]), operation[2], int(operation[3]), int(match["result"]), attempt=attempt)
     if placed is None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from trl_rlsp.errors import DataError
 from trl_rlsp.evaluation.bootstrap import Estimate, bootstrap_mean
-from trl_rlsp.evaluation.files import load_evaluation, load_scored
 from trl_rlsp.evaluation.metrics import Group, ScoredSample, by_problem, group_majority, group_mean, group_pass
+from trl_rlsp.evaluation.store import load_evaluation, load_scored
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""Scored samples of a model -> its figures, each with an interval over problems."""
+"""Scored samples of a model -> its metrics, each with an interval over problems."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation.bootstrap import Estimate, bootstrap_mean
@@ -19,7 +20,6 @@ class ScoredSample:
         text: the completion.
         tokens: its length in tokens.
         finished: it gives a final answer within the limit.
-        search_steps: attempts of a written-out countdown search; 0 in other text.
         score: 1.0, 0.0, a share, or `None` where the problem is not scorable.
         reason: why.
         sample: which of the problem's completions, from 0.
@@ -27,13 +27,15 @@ class ScoredSample:
         answer: key of its final answer, equal within a problem where the answers are; `None` for no answer.
         level: difficulty of the problem, where the data set says so.
         subject: field of the problem, where the data set says so.
+        compared_gold: the gold answer as the verifier compared it; `None` where it could not be read.
+        compared_answer: the completion's answer, likewise.
+        task_metrics: measured of completions of this row's task alone, by name.
     """
 
     problem: int
     text: str
     tokens: int
     finished: bool
-    search_steps: int
     score: float | None
     reason: str
     sample: int = 0
@@ -41,11 +43,14 @@ class ScoredSample:
     answer: str | None = None
     level: str | None = None
     subject: str | None = None
+    compared_gold: str | None = None
+    compared_answer: str | None = None
+    task_metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Slice:
-    """Figures of the problems of one level or subject.
+    """Metrics of the problems of one level or subject.
 
     Attributes:
         problems: how many there are.
@@ -62,29 +67,28 @@ class Slice:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of one model on one data set; every `Estimate` has a 95 % bootstrap interval over problems.
+    """Metrics of one model on one data set; every `Estimate` has a 95 % bootstrap interval over problems.
 
     Attributes:
         pass_at_1: accuracy, averaged over the samples of each problem.
         tokens: completion tokens.
         finished: share of completions with a final answer.
-        search_steps: attempts a completion.
         problems: problems evaluated.
         samples: completions a problem.
         not_scorable: completions left out of `pass_at_1` because their verdict is `None`.
         pass_at: k -> unbiased pass@k; a completion with a share of the points is not a pass.
         maj_at: k -> accuracy of the majority of k answers.
-        left_out: figure (`pass@4`) -> problems left out of it, having fewer than k scorable completions or (maj@k)
-            an answer that may win without a score; only figures with such problems.
-        levels: figures of each level, where the data set has levels.
-        subjects: figures of each subject, where the data set has subjects.
-        problems_hash: hash of the problems; empty in files of the first version.
+        left_out: metric (`pass@4`) -> problems left out of it, having fewer than k scorable completions or (maj@k)
+            an answer that may win without a score; only metrics with such problems.
+        levels: metrics of each level, where the data set has levels.
+        subjects: metrics of each subject, where the data set has subjects.
+        problems_hash: hash of the problems.
+        task_metrics: what is measured of the data set's task alone, by name, over the problems that have it.
     """
 
     pass_at_1: Estimate
     tokens: Estimate
     finished: Estimate
-    search_steps: Estimate
     problems: int
     samples: int
     not_scorable: int
@@ -94,6 +98,7 @@ class Evaluation:
     levels: dict[str, Slice] = field(default_factory=dict)
     subjects: dict[str, Slice] = field(default_factory=dict)
     problems_hash: str = ""
+    task_metrics: dict[str, Estimate] = field(default_factory=dict)
 
 
 Group = list[ScoredSample]
@@ -130,8 +135,8 @@ def check_ks(ks: Sequence[int], n: int) -> list[int]:
     return sorted(set(ks))
 
 
-def summarise(samples: Sequence[ScoredSample], ks: Sequence[int] | None = None) -> Evaluation:
-    """Figures of scored samples.
+def summarize(samples: Sequence[ScoredSample], ks: Sequence[int] | None = None) -> Evaluation:
+    """Metrics of scored samples.
 
     Args:
         samples: completions of the problems.
@@ -153,7 +158,6 @@ def summarise(samples: Sequence[ScoredSample], ks: Sequence[int] | None = None) 
         pass_at_1=accuracy,
         tokens=_mean(groups, lambda s: float(s.tokens)),
         finished=_mean(groups, lambda s: float(s.finished)),
-        search_steps=_mean(groups, lambda s: float(s.search_steps)),
         problems=len(groups),
         samples=largest,
         not_scorable=sum(s.score is None for s in samples),
@@ -162,6 +166,7 @@ def summarise(samples: Sequence[ScoredSample], ks: Sequence[int] | None = None) 
         left_out=_left_out("pass", passes) | _left_out("maj", majorities),
         levels=_slices(groups, lambda s: s.level),
         subjects=_slices(groups, lambda s: s.subject),
+        task_metrics=_task_metrics(groups, samples),
     )
 
 
@@ -194,6 +199,16 @@ def _mean(groups: Sequence[Group], value: Callable[[ScoredSample], float]) -> Es
     return bootstrap_mean([sum(map(value, group)) / len(group) for group in groups])
 
 
+def _task_metrics(groups: Sequence[Group], samples: Sequence[ScoredSample]) -> dict[str, Estimate]:
+    names = dict.fromkeys(name for sample in samples for name in sample.task_metrics)
+    found = {name: mean_of(groups, partial(_task_metric, name)) for name in names}
+    return {name: estimate for name, estimate in found.items() if estimate is not None}
+
+
+def _task_metric(name: str, sample: ScoredSample) -> float | None:
+    return sample.task_metrics.get(name)
+
+
 def _estimates(values: dict[int, list[float | None]]) -> dict[int, Estimate]:
     known = {k: [v for v in found if v is not None] for k, found in values.items()}
     return {k: bootstrap_mean(found) for k, found in known.items() if found}
@@ -201,7 +216,7 @@ def _estimates(values: dict[int, list[float | None]]) -> dict[int, Estimate]:
 
 def _left_out(name: str, values: dict[int, list[float | None]]) -> dict[str, int]:
     counts = {f"{name}@{k}": sum(v is None for v in found) for k, found in values.items()}
-    return {figure: count for figure, count in counts.items() if count}
+    return {metric: count for metric, count in counts.items() if count}
 
 
 def _slices(groups: Sequence[Group], name: Callable[[ScoredSample], str | None]) -> dict[str, Slice]:

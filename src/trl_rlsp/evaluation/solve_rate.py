@@ -13,13 +13,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.errors import DataError
-from trl_rlsp.selfplay.difficulty import Band
+from trl_rlsp.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from trl_rlsp.evaluation.metrics import ScoredSample
 
 TOO_HARD, TOO_EASY, NOT_SCORABLE = "solved too rarely", "solved too often", "not scorable"
+
+
+@dataclass(frozen=True)
+class Band:
+    """Solve rates worth training on.
+
+    Args:
+        low: lowest solve rate, which belongs to it.
+        high: highest, likewise; with 8 completions a problem, 0.1 to 0.9 is 1 to 7 solved.
+
+    Raises:
+        ConfigError: not 0 <= low <= high <= 1.
+    """
+
+    low: float = 0.1
+    high: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high <= 1:
+            raise ConfigError(f"a band of solve rates is 0 <= low <= high <= 1, got {self.low!r} to {self.high!r}")
+
+    def __contains__(self, rate: object) -> bool:
+        return isinstance(rate, float) and self.low <= rate <= self.high
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 from trl_rlsp.rewards.outcome import OutcomeVerifier
 from trl_rlsp.text.completion import parse_completion, read
+from trl_rlsp.text.latex import normalize
 from trl_rlsp.verification.math.gold import gold_text
-from trl_rlsp.verification.math.normalize import normalise
 from trl_rlsp.verification.math.verifier import is_list
 
 MAX_DISTINCT = 16
@@ -26,7 +26,7 @@ Key = str | None
 
 
 def final_answer(row: Mapping[str, Any], text: str, delimiter: str | None = "</think>") -> Key:
-    """The answer of a completion as normalised text, `None` where there is none.
+    """The answer of a completion as normalized text, `None` where there is none.
 
     Args:
         row: its problem; `tests`, `task` or `solution` decides what an answer is.
@@ -43,7 +43,7 @@ def final_answer(row: Mapping[str, Any], text: str, delimiter: str | None = "</t
     answer = parse_completion(text, delimiter=delimiter, allow_list=gold is not None and is_list(gold)).answer
     if answer is None:
         return None
-    return " ".join(answer.split()) if row.get("task") is not None else normalise(answer)
+    return " ".join(answer.split()) if row.get("task") is not None else normalize(answer)
 
 
 def voting_keys(

@@ -5,10 +5,11 @@ Knows nothing of rewards, verdicts or files.
 
 from trl_rlsp.generation.local import TransformersEngine, generate, load_model
 from trl_rlsp.generation.rollout import leaving_rollout
-from trl_rlsp.generation.sampling import Engine, Request, Sample, Sampling, all_requests, render
+from trl_rlsp.generation.sampling import Engine, Prefixed, Request, Sample, Sampling, all_requests, render
 
 __all__ = [
     "Engine",
+    "Prefixed",
     "Request",
     "Sample",
     "Sampling",

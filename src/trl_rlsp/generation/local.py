@@ -9,7 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import SourceError
-from trl_rlsp.generation.sampling import Request, Sample, Sampling, all_requests, chunks, render, seed_of
+from trl_rlsp.generation.sampling import (
+    Prompts,
+    Request,
+    Sample,
+    Sampling,
+    all_requests,
+    chunks,
+    limit_of,
+    render,
+    sample_of,
+    seed_of,
+    token_ids,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -93,31 +105,38 @@ class TransformersEngine:
         self.tokenizer = tokenizer
         self.ends = end_tokens(model, tokenizer)
 
-    def sample(self, prompts: Sequence[Any], requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
+    def count(self, text: str) -> int:
+        """Length of a text in tokens."""
+        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def sample(self, prompts: Prompts, requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
         """Draw the requested completions, shortest prompts first; a batch's seed is that of its first request."""
         import torch
 
-        wanted = sorted({request.prompt for request in requests})
-        texts = {index: render(prompts[index], self.tokenizer) for index in wanted}
-        for batch in chunks(sorted(requests, key=lambda r: (len(texts[r.prompt]), r)), sampling.batch_size):
+        length = {index: len(render(prompts[index], self.tokenizer)) for index in {r.prompt for r in requests}}
+        for batch in chunks(sorted(requests, key=lambda r: (length[r.prompt], r)), sampling.batch_size):
             with torch.random.fork_rng(devices=range(torch.cuda.device_count())), torch.no_grad():
                 torch.manual_seed(seed_of(sampling.seed, batch[0]))
-                completions = self._decode([texts[request.prompt] for request in batch], sampling)
-            yield [self._to_sample(request, ids) for request, ids in zip(batch, completions, strict=True)]
+                yield self._decode(batch, [prompts[request.prompt] for request in batch], sampling)
 
-    def _decode(self, texts: list[str], sampling: Sampling) -> list[list[int]]:
-        """Token ids of a completion for each text, cut after its first end token."""
-        inputs = self.tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
-        batch = inputs.to(self.model.device)
-        return decode(self.model, batch["input_ids"], batch["attention_mask"], self.ends, sampling, self._padding())
-
-    def _padding(self) -> int:
-        padding = self.tokenizer.pad_token_id
-        return int(padding if isinstance(padding, int) else 0)
-
-    def _to_sample(self, request: Request, ids: list[int]) -> Sample:
-        text = str(self.tokenizer.decode(ids, skip_special_tokens=True))
-        return Sample(request.prompt, text, len(ids), ids[-1] not in self.ends, request.sample)
+    def _decode(self, requests: Sequence[Request], prompts: list[Any], sampling: Sampling) -> list[Sample]:
+        """A sample for each request, cut after its first end token."""
+        tokenizer = self.tokenizer
+        asked = [token_ids(prompt, tokenizer) for prompt in prompts]
+        inputs = {"input_ids": [[*prompt, *begun] for prompt, begun in asked]}
+        batch = tokenizer.pad(inputs, padding_side="left", return_tensors="pt").to(self.model.device)
+        limits = [limit_of(prompt, sampling) for prompt in prompts]
+        padding = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else 0
+        ids, mask = batch["input_ids"], batch["attention_mask"]
+        completions = decode(self.model, ids, mask, self.ends, sampling, padding, limits)
+        texts = [
+            str(tokenizer.decode([*begun, *new], skip_special_tokens=True))
+            for (_, begun), new in zip(asked, completions, strict=True)
+        ]
+        return [
+            sample_of(request, prompt, text, len(new), new[-1] not in self.ends)
+            for request, prompt, text, new in zip(requests, prompts, texts, completions, strict=True)
+        ]
 
 
 def decode(
@@ -127,8 +146,9 @@ def decode(
     ends: Sequence[int],
     sampling: Sampling,
     padding: int,
+    limits: Sequence[int] | None = None,
 ) -> list[list[int]]:
-    """Continue B sequences, each until an end token or `sampling.max_new_tokens`.
+    """Continue B sequences, each until an end token or its limit.
 
     Args:
         model: a model with transformers' `generate`.
@@ -137,9 +157,10 @@ def decode(
         ends: tokens that end a completion.
         sampling: how to draw.
         padding: the token that stands behind an end token.
+        limits: tokens that may be added to each of the B sequences; default `sampling.max_new_tokens` for all.
 
     Returns:
-        B lists of 1 to `max_new_tokens` tokens, the end token included.
+        B lists of at least one token and at most its limit, the end token included.
     """
     import torch
 
@@ -149,13 +170,14 @@ def decode(
     if sampling.temperature > 0:
         drawn = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
     completions: list[list[int]] = [[] for _ in range(len(ids_BT))]
-    rows, cache, left = list(range(len(ids_BT))), None, sampling.max_new_tokens
+    limits = [sampling.max_new_tokens] * len(ids_BT) if limits is None else limits
+    rows, cache, done = list(range(len(ids_BT))), None, 0
     stops = torch.tensor(list(ends), device=ids_BT.device)
-    while rows and left > 0:
+    while rows:
         found = model.generate(
             input_ids=ids_BT,
             attention_mask=mask_BT,
-            max_new_tokens=min(SEGMENT, left),
+            max_new_tokens=min(SEGMENT, max(limits[row] for row in rows) - done),
             past_key_values=cache,
             eos_token_id=list(ends),
             pad_token_id=padding,
@@ -165,11 +187,11 @@ def decode(
             **NEUTRAL,
         )
         new_BS = found.sequences[:, ids_BT.shape[1] :]
-        left -= new_BS.shape[1]
         for row, new in zip(rows, new_BS.tolist(), strict=True):
-            completions[row] += _until_end(new, ends)
-        alive_B = ~torch.isin(new_BS, stops).any(dim=1)
-        keep = alive_B.nonzero().flatten()
+            completions[row] += _until_end(new[: limits[row] - done], ends)
+        done += new_BS.shape[1]
+        within_B = torch.tensor([limits[row] > done for row in rows], device=new_BS.device)
+        keep = (within_B & ~torch.isin(new_BS, stops).any(dim=1)).nonzero().flatten()
         rows = [rows[i] for i in keep.tolist()]
         mask_BT = torch.cat([mask_BT, torch.ones_like(new_BS)], dim=1)[keep]
         ids_BT = found.sequences[keep]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -11,6 +11,10 @@ from trl_rlsp.errors import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+Prompts = Sequence[Any] | Mapping[int, Any]
+"""Prompts by number."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Sampling:
         temperature: 0 is greedy; 0.7 in the paper.
         top_p: nucleus mass; 1 in the paper.
         max_new_tokens: longest completion in tokens; 8192 in the paper.
-        batch_size: sequences decoded at once (transformers, vLLM), requests in flight (server).
+        batch_size: sequences decoded at once (transformers), requests in flight (server); vLLM decides by itself.
         seed: seed of the whole draw.
 
     Raises:
@@ -84,14 +88,35 @@ class Sample:
         return Request(self.prompt_index, self.sample_index)
 
 
+@dataclass(frozen=True)
+class Prefixed:
+    """A prompt with the beginning of its completion; a sample of it is the whole completion, beginning included.
+
+    Args:
+        prompt: messages or text.
+        parts: the beginning, each part tokenized on its own.
+        tokens: length of the beginning in tokens, counted in the sample's length.
+        limit: tokens that may be added, in the place of `Sampling.max_new_tokens`.
+    """
+
+    prompt: Any
+    parts: tuple[str, ...]
+    tokens: int
+    limit: int
+
+
 class Engine(Protocol):
     """Draws completions. An engine that has failed has yielded only whole, final samples before."""
 
-    def sample(self, prompts: Sequence[Any], requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
+    def count(self, text: str) -> int:
+        """Length of a text in tokens; an engine without a tokenizer counts words."""
+        ...
+
+    def sample(self, prompts: Prompts, requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
         """Draw the requested completions.
 
         Args:
-            prompts: P prompts, messages or text.
+            prompts: the prompts by number: messages, text or `Prefixed`.
             requests: which completions of them, in any order, each once.
             sampling: how to draw; `sampling.n` has no meaning here.
 
@@ -114,10 +139,32 @@ def seed_of(seed: int, request: Request) -> int:
 
 
 def render(prompt: Any, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The text that a model sees for a prompt given as messages or as text."""
+    """The text that a model sees for a prompt given as messages, as text or as `Prefixed`."""
+    if isinstance(prompt, Prefixed):
+        return "".join((render(prompt.prompt, tokenizer), *prompt.parts))
     if isinstance(prompt, str):
         return prompt
     return str(tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True))
+
+
+def token_ids(prompt: Any, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """Token ids of a prompt, and of the beginning of its completion; the latter is empty unless `Prefixed`."""
+    prompt, parts = (prompt.prompt, prompt.parts) if isinstance(prompt, Prefixed) else (prompt, ())
+    asked, *begun = (
+        list(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in (render(prompt, tokenizer), *parts)
+    )
+    return asked, [token for ids in begun for token in ids]
+
+
+def limit_of(prompt: Any, sampling: Sampling) -> int:
+    """Tokens that may be added to a prompt."""
+    return prompt.limit if isinstance(prompt, Prefixed) else sampling.max_new_tokens
+
+
+def sample_of(request: Request, prompt: Any, text: str, added: int, truncated: bool) -> Sample:
+    """A sample from the whole text of a completion and the number of tokens added to the prompt."""
+    before = prompt.tokens if isinstance(prompt, Prefixed) else 0
+    return Sample(request.prompt, text, before + added, truncated, request.sample)
 
 
 def chunks(requests: Sequence[Request], size: int) -> Iterator[Sequence[Request]]:

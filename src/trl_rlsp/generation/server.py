@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError, MissingDependencyError, SourceError
-from trl_rlsp.generation.sampling import Request, Sample, Sampling, seed_of
+from trl_rlsp.generation.sampling import Prefixed, Prompts, Request, Sample, Sampling, limit_of, sample_of, seed_of
+
+CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
+"""Makes vLLM and SGLang go on with the assistant's last message; other servers do so by themselves, or refuse."""
 
 
 class ServerEngine:
@@ -40,7 +44,11 @@ class ServerEngine:
         key = os.environ.get("OPENAI_API_KEY") or "none"
         self.client = openai.OpenAI(base_url=url, api_key=key, timeout=timeout, max_retries=retries)
 
-    def sample(self, prompts: Sequence[Any], requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
+    def count(self, text: str) -> int:
+        """Words of a text, in the place of its tokens: the server's tokenizer is not here."""
+        return len(re.findall(r"\w+|[^\w\s]", text))
+
+    def sample(self, prompts: Prompts, requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
         """Draw the requested completions; they come in the order asked for, whichever is done first.
 
         Raises:
@@ -59,28 +67,28 @@ class ServerEngine:
             "model": self.model,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
-            "max_tokens": sampling.max_new_tokens,
+            "max_tokens": limit_of(prompt, sampling),
             "seed": seed_of(sampling.seed, request),
         }
+        asked, begun = (prompt.prompt, "".join(prompt.parts)) if isinstance(prompt, Prefixed) else (prompt, "")
         try:
-            if isinstance(prompt, str):
-                answer: Any = self.client.completions.create(prompt=prompt, **options)
+            if isinstance(asked, str):
+                answer: Any = self.client.completions.create(prompt=asked + begun, **options)
             else:
-                answer = self.client.chat.completions.create(messages=prompt, **options)
+                if begun:
+                    asked = [*asked, {"role": "assistant", "content": begun}]
+                    options["extra_body"] = CONTINUE
+                answer = self.client.chat.completions.create(messages=asked, **options)
         except self.failures as error:
             raise SourceError(
                 f"the server at {self.url} did not answer for model {self.model!r}: {error}; samples already drawn are "
                 "kept where there is an output_dir, and the same command goes on"
             ) from error
-        return self._to_sample(request, answer)
-
-    def _to_sample(self, request: Request, answer: Any) -> Sample:
         tokens = getattr(answer.usage, "completion_tokens", None)
         if not answer.choices or tokens is None:
             raise DataError(f"the server at {self.url} must give `choices` and `usage.completion_tokens`, got {answer}")
         choice = answer.choices[0]
-        truncated = choice.finish_reason == "length"
-        return Sample(request.prompt, choice_text(choice), tokens, truncated, request.sample)
+        return sample_of(request, prompt, begun + choice_text(choice), tokens, choice.finish_reason == "length")
 
 
 def choice_text(choice: Any) -> str:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from trl_rlsp.errors import MissingDependencyError
-from trl_rlsp.generation.sampling import Request, Sample, Sampling, chunks, render, seed_of
+from trl_rlsp.generation.sampling import (
+    Prompts,
+    Request,
+    Sample,
+    Sampling,
+    chunks,
+    limit_of,
+    sample_of,
+    seed_of,
+    token_ids,
+)
+
+AT_ONCE = 4096
+"""Completions in one call, after which they are kept: vLLM itself decides how many are decoded together."""
 
 
 class VLLMEngine:
@@ -14,40 +27,78 @@ class VLLMEngine:
 
     Args:
         name_or_path: hub id or folder of a model or of a PEFT adapter, which is served over its base.
+        prompts: the prompts to come; the cache is sized for the longest of them.
+        new_tokens: tokens of the longest completion to come.
         dtype: type of the weights.
-        options: passed to `vllm.LLM` (`tensor_parallel_size`, `gpu_memory_utilization`, `max_model_len`).
+        options: passed to `vllm.LLM` (`tensor_parallel_size`, `gpu_memory_utilization`).
 
     Raises:
         MissingDependencyError: vLLM is not installed.
     """
 
-    def __init__(self, name_or_path: str, *, dtype: str = "auto", **options: Any) -> None:
+    def __init__(
+        self, name_or_path: str, *, prompts: Iterable[Any], new_tokens: int, dtype: str = "auto", **options: Any
+    ) -> None:
         try:
             from vllm import LLM
         except ImportError as error:
             raise MissingDependencyError("engine 'vllm' needs vLLM: pip install 'trl-rlsp[vllm]'") from error
+        from transformers import AutoTokenizer
+
         adapter = adapter_options(name_or_path)
         base = adapter.pop("model", name_or_path)
         self.adapter = name_or_path if adapter else None
-        # "vllm": the checkpoint's generation_config must not bend the distribution
-        self.llm = LLM(model=base, tokenizer=name_or_path, dtype=dtype, generation_config="vllm", **adapter, **options)
+        self.tokenizer = AutoTokenizer.from_pretrained(name_or_path)
+        longest = max(len(token_ids(prompt, self.tokenizer)[0]) for prompt in prompts)
+        self.llm = LLM(
+            model=base,
+            tokenizer=name_or_path,
+            dtype=dtype,
+            generation_config="vllm",  # the checkpoint's own must not bend the distribution
+            max_model_len=within_context(base, longest + new_tokens),
+            **adapter,
+            **options,
+        )
 
-    def sample(self, prompts: Sequence[Any], requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
-        """Draw the requested completions in chunks of `sampling.batch_size`."""
+    def count(self, text: str) -> int:
+        """Length of a text in tokens."""
+        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def sample(self, prompts: Prompts, requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
+        """Draw the requested completions, up to `AT_ONCE` in one call."""
         from vllm import SamplingParams, TokensPrompt
         from vllm.lora.request import LoRARequest
 
-        tokenizer = self.llm.get_tokenizer()
         lora = LoRARequest("adapter", 1, self.adapter) if self.adapter else None
-        for batch in chunks(requests, sampling.batch_size):
-            ids = [tokenizer.encode(render(prompts[r.prompt], tokenizer), add_special_tokens=False) for r in batch]
+        for batch in chunks(requests, AT_ONCE):
+            asked = [token_ids(prompts[request.prompt], self.tokenizer) for request in batch]
             outputs = self.llm.generate(
-                [TokensPrompt(prompt_token_ids=one) for one in ids],
-                [SamplingParams(**sampling_options(sampling, request)) for request in batch],
+                [TokensPrompt(prompt_token_ids=[*prompt, *begun]) for prompt, begun in asked],
+                [
+                    SamplingParams(**sampling_options(sampling, request, limit_of(prompts[request.prompt], sampling)))
+                    for request in batch
+                ],
                 lora_request=lora,
-                use_tqdm=False,
             )
-            yield [to_sample(request, output.outputs[0]) for request, output in zip(batch, outputs, strict=True)]
+            yield [
+                self._to_sample(request, prompts[request.prompt], begun, output.outputs[0])
+                for request, (_, begun), output in zip(batch, asked, outputs, strict=True)
+            ]
+
+    def _to_sample(self, request: Request, prompt: Any, begun: list[int], output: Any) -> Sample:
+        """A sample from vLLM's `CompletionOutput`, whose token ids include the end token."""
+        text = output.text
+        if begun:
+            text = str(self.tokenizer.decode([*begun, *output.token_ids], skip_special_tokens=True))
+        return sample_of(request, prompt, text, len(output.token_ids), output.finish_reason == "length")
+
+
+def within_context(name_or_path: str, tokens: int) -> int:
+    """`tokens`, but not more than the model has positions for."""
+    from transformers import AutoConfig
+
+    config: Any = AutoConfig.from_pretrained(name_or_path).get_text_config()
+    return min(tokens, getattr(config, "max_position_embeddings", None) or tokens)
 
 
 def adapter_options(name_or_path: str) -> dict[str, Any]:
@@ -70,10 +121,10 @@ def served_rank(rank: int) -> int:
     return 1 << max(3, (rank - 1).bit_length())
 
 
-def sampling_options(sampling: Sampling, request: Request) -> dict[str, Any]:
-    """Arguments of `vllm.SamplingParams` for one completion.
+def sampling_options(sampling: Sampling, request: Request, limit: int) -> dict[str, Any]:
+    """Arguments of `vllm.SamplingParams` for one completion of at most `limit` tokens.
 
-    >>> sampling_options(Sampling(max_new_tokens=9), Request(0, 0))["max_tokens"]
+    >>> sampling_options(Sampling(), Request(0, 0), 9)["max_tokens"]
     9
     """
     return {
@@ -83,13 +134,7 @@ def sampling_options(sampling: Sampling, request: Request) -> dict[str, Any]:
         "top_k": 0,
         "min_p": 0.0,
         "repetition_penalty": 1.0,
-        "max_tokens": sampling.max_new_tokens,
+        "max_tokens": limit,
         "seed": seed_of(sampling.seed, request),
         "skip_special_tokens": True,
     }
-
-
-def to_sample(request: Request, output: Any) -> Sample:
-    """A sample from vLLM's `CompletionOutput`, whose token ids include the end token."""
-    truncated = output.finish_reason == "length"
-    return Sample(request.prompt, output.text, len(output.token_ids), truncated, request.sample)

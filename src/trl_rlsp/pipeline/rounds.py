@@ -17,7 +17,7 @@ import yaml
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.pipeline.run import Run, Step, plan
-from trl_rlsp.selfplay.originals import NEUTRAL_TEMPLATE
+from trl_rlsp.selfplay.sources import NEUTRAL_TEMPLATE
 from trl_rlsp.stages.arguments import ProblemArguments
 from trl_rlsp.stages.parsing import parse_stage, read_yaml
 

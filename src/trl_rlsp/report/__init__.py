@@ -1,22 +1,12 @@
-"""The report: one self-contained page about one or several runs, with warnings of what it sees."""
+"""The report: one self-contained page about one or several runs, with warnings of what it sees.
 
-from trl_rlsp.report.build import build, write
-from trl_rlsp.report.finding import Finding, Thresholds
-from trl_rlsp.report.findings import find
+Promises a page that loads nothing, in which text of data and models is only ever text, and numbers with their
+intervals. Does not know how a run was made, and changes nothing in it.
+"""
+
+from trl_rlsp.report.build import PAGE_FILE, build, write
+from trl_rlsp.report.charts import can_draw
 from trl_rlsp.report.page import Contents, render
-from trl_rlsp.runs.reading import read_run
-from trl_rlsp.runs.run import Completion, Evaluated, Run
+from trl_rlsp.report.warnings import RunWarning, Thresholds, find
 
-__all__ = [
-    "Completion",
-    "Contents",
-    "Evaluated",
-    "Finding",
-    "Run",
-    "Thresholds",
-    "build",
-    "find",
-    "read_run",
-    "render",
-    "write",
-]
+__all__ = ["PAGE_FILE", "Contents", "RunWarning", "Thresholds", "build", "can_draw", "find", "render", "write"]

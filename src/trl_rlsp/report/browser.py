@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from trl_rlsp.behaviours import KINDS, find_behaviours
-from trl_rlsp.runs.run import Completion, Run
+from trl_rlsp.runs.completion import Completion
+from trl_rlsp.runs.run import Run
 
 LIMIT = 10_000
 CHARACTERS = 60_000_000
@@ -44,8 +45,8 @@ def browser_data(runs: Sequence[Run], *, limit: int = LIMIT, characters: int = C
         characters: most characters of all texts together.
     """
     found = sources_of(runs)
-    kept = choose(found, limit)
-    longest = text_limit([len(c.text) for completions in kept for c in completions], characters)
+    chosen = choose(found, limit)
+    longest = text_limit([len(c.text) for completions in chosen for c in completions], characters)
     strings: dict[str, int] = {}
     return {
         "kinds": list(KINDS),
@@ -58,7 +59,7 @@ def browser_data(runs: Sequence[Run], *, limit: int = LIMIT, characters: int = C
                 "of": len(source.completions),
                 "items": [_item(c, strings, longest) for c in completions],
             }
-            for source, completions in zip(found, kept, strict=True)
+            for source, completions in zip(found, chosen, strict=True)
         ],
         "strings": list(strings),  # last: `_item` fills it
     }
@@ -69,7 +70,14 @@ def sources_of(runs: Sequence[Run]) -> list[Source]:
     found = []
     for run in runs:
         for evaluated in run.evaluations:
-            found.append(Source(run.name, evaluated.name, repr(evaluated.problem_set), evaluated.completions))
+            found.append(
+                Source(
+                    run.name,
+                    evaluated.name,
+                    evaluated.problems_hash or f"{run.name}/{evaluated.name}",
+                    evaluated.completions,
+                )
+            )
         if run.completions:
             found.append(Source(run.name, "training", "training", run.completions))
     return found
@@ -136,7 +144,7 @@ def _item(completion: Completion, strings: dict[str, int], longest: int | None) 
     text, left_out = shortened(completion.text, longest)
     return [
         number(completion.problem),
-        number(completion.prompt),
+        number(completion.question),
         text,
         completion.score,
         number(completion.reason),

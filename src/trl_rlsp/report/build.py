@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.files import atomic_write
 from trl_rlsp.report.browser import LIMIT, browser_data
+from trl_rlsp.report.charts import can_draw, save_plots
 from trl_rlsp.report.curves import training_curves
 from trl_rlsp.report.effort import effort_charts
-from trl_rlsp.report.findings import find
 from trl_rlsp.report.page import Contents, render
-from trl_rlsp.report.plots import can_plot, save_plots
-from trl_rlsp.report.texture import textures
+from trl_rlsp.report.step_metrics import step_metrics
+from trl_rlsp.report.warnings import find
 from trl_rlsp.runs.run import Run
 
-PAGE_FILE, FIGURES_FILE, PLOTS_FOLDER = "index.html", "report.json", "plots"
+PAGE_FILE, NUMBERS_FILE, PLOTS_FOLDER = "index.html", "report.json", "plots"
 
 
 def build(runs: Sequence[Run], *, limit: int = LIMIT, plots: bool = False) -> Contents:
@@ -37,11 +38,11 @@ def build(runs: Sequence[Run], *, limit: int = LIMIT, plots: bool = False) -> Co
         raise ConfigError(f"a report needs one or more runs with different names, got {names}")
     if limit < 1:
         raise ConfigError(f"limit is the number of completions that the page holds, at least 1; got {limit}")
-    made = [textures(run.completions) for run in runs]
+    steps = [step_metrics(run.completions) for run in runs]
     return Contents(
         runs=runs,
-        findings=[finding for run, steps in zip(runs, made, strict=True) for finding in find(run, steps)],
-        curves=training_curves(runs, made),
+        warnings=[warning for run, metrics in zip(runs, steps, strict=True) for warning in find(run, metrics)],
+        curves=training_curves(runs, steps),
         effort=effort_charts(runs),
         browser=browser_data(runs, limit=limit),
         plots=plots,
@@ -60,24 +61,23 @@ def write(runs: Sequence[Run], folder: Path, *, limit: int = LIMIT, plots: bool 
     Returns:
         What was written.
     """
-    contents = build(runs, limit=limit, plots=can_plot() if plots is None else plots)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / PAGE_FILE).write_text(render(contents), encoding="utf-8")
-    (folder / FIGURES_FILE).write_text(json.dumps(figures(contents), indent=1) + "\n", encoding="utf-8")
+    contents = build(runs, limit=limit, plots=can_draw() if plots is None else plots)
+    atomic_write(folder / PAGE_FILE, render(contents))
+    atomic_write(folder / NUMBERS_FILE, json.dumps(numbers(contents), indent=1) + "\n")
     if contents.plots:
         save_plots([*contents.curves, *contents.effort], folder / PLOTS_FOLDER)
     return contents
 
 
-def figures(contents: Contents) -> dict[str, Any]:
+def numbers(contents: Contents) -> dict[str, Any]:
     """The report's numbers as JSON values: warnings, evaluations, and the points of every chart."""
     return {
-        "warnings": [asdict(finding) for finding in contents.findings],
+        "warnings": [asdict(warning) for warning in contents.warnings],
         "runs": [
             {
                 "name": run.name,
                 "evaluations": {
-                    evaluated.name: {name: asdict(estimate) for name, estimate in evaluated.figures.items()}
+                    evaluated.name: {name: asdict(estimate) for name, estimate in evaluated.metrics.items()}
                     for evaluated in run.evaluations
                 },
                 "completions_logged": len(run.completions),

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trl_rlsp.behaviours import KINDS
-from trl_rlsp.report.chart import Chart, Line
-from trl_rlsp.report.texture import StepTexture
+from trl_rlsp.report.charts import Chart, Line
+from trl_rlsp.report.step_metrics import StepMetrics
 from trl_rlsp.runs.history import accuracy_key, reward_parts, values_of
 from trl_rlsp.runs.run import Run
 
 STEP = "training step"
-Textures = Sequence[Sequence[StepTexture]]
+StepsOfRuns = Sequence[Sequence[StepMetrics]]
 
 
-def training_curves(runs: Sequence[Run], textures: Textures) -> list[Chart]:
+def training_curves(runs: Sequence[Run], metrics: StepsOfRuns) -> list[Chart]:
     """The curves of one or several runs; a chart without a line is left out.
 
     Args:
         runs: R runs.
-        textures: for each run, what its logged completions are made of.
+        metrics: for each run, those of its logged completions, a step each.
     """
     charts = [
         _accuracy(runs),
@@ -27,14 +27,14 @@ def training_curves(runs: Sequence[Run], textures: Textures) -> list[Chart]:
         _parts(runs),
         _chart(runs, "length", "Completion length, tokens", {"": "completions/mean_length"}),
         _chart(runs, "cut_off", "Share cut off at the limit", {"": "completions/clipped_ratio"}, percent=True),
-        _from_text(runs, textures, "finished", "Share with a final answer", "finished"),
+        _from_text(runs, metrics, "finished", "Share with a final answer", "finished"),
         _chart(runs, "entropy", "Entropy of the next token, nats", {"": "entropy"}),
         _chart(runs, "kl", "KL divergence from the reference, nats", {"": "kl"}),
         _chart(
             runs, "zero_variance", "Groups in which all rewards are equal", {"": "frac_reward_zero_std"}, percent=True
         ),
-        _from_text(runs, textures, "repetition", "Share of text that repeats earlier text", "repetition"),
-        _behaviours(runs, textures),
+        _from_text(runs, metrics, "repetition", "Share of text that repeats earlier text", "repetition"),
+        _behaviours(runs, metrics),
     ]
     return [chart for chart in charts if chart.lines]
 
@@ -70,25 +70,25 @@ def _chart(
     return Chart(key, title, STEP, [line for line in lines if line.x], note, percent)
 
 
-def _from_text(runs: Sequence[Run], textures: Textures, key: str, title: str, attribute: str) -> Chart:
+def _from_text(runs: Sequence[Run], metrics: StepsOfRuns, key: str, title: str, attribute: str) -> Chart:
     lines = []
-    for run, steps in zip(runs, textures, strict=True):
-        values = [getattr(texture, attribute) for texture in steps]
+    for run, steps in zip(runs, metrics, strict=True):
+        values = [getattr(step, attribute) for step in steps]
         if any(value is not None for value in values):
-            lines.append(Line(_name(runs, run, ""), [texture.step for texture in steps], values))
+            lines.append(Line(_name(runs, run, ""), [step.step for step in steps], values))
     return Chart(key, title, STEP, lines, "From the completions that were logged.", percent=True)
 
 
-def _behaviours(runs: Sequence[Run], textures: Textures) -> Chart:
+def _behaviours(runs: Sequence[Run], metrics: StepsOfRuns) -> Chart:
     lines = []
-    for run, steps in zip(runs, textures, strict=True):
+    for run, steps in zip(runs, metrics, strict=True):
         for kind in KINDS:
-            values = [texture.behaviours[kind] for texture in steps]
+            values = [step.behaviours[kind] for step in steps]
             if any(values):
                 name = _name(runs, run, kind.replace("_", " "))
-                lines.append(Line(name, [texture.step for texture in steps], values))
-    note = "Found by patterns in the completions that were logged; per 1,000 words, numbers and signs."
-    return Chart("behaviours", "Search behaviours per 1,000 units of text", STEP, lines, note)
+                lines.append(Line(name, [step.step for step in steps], values))
+    note = "Found by patterns in the completions that were logged."
+    return Chart("behaviours", "Search behaviours per 1,000 words", STEP, lines, note)
 
 
 def _name(runs: Sequence[Run], run: Run, label: str) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from trl_rlsp.evaluation.bootstrap import Estimate, bootstrap_mean
-from trl_rlsp.report.chart import Chart, Line
-from trl_rlsp.runs.run import Completion, Run, accuracy, by_problem
+from trl_rlsp.report.charts import Chart, Line
+from trl_rlsp.runs.completion import Completion, accuracy, by_problem
+from trl_rlsp.runs.run import Run
 from trl_rlsp.text.effective_length import units
 
 Source = tuple[str, Sequence[Completion]]
@@ -113,7 +114,7 @@ def solve_classes(completions: Sequence[Completion]) -> dict[str, str]:
     """Problem -> one of `SOLVED`, over every completion given.
 
     Example:
-        >>> solve_classes([Completion("a", "", 1.0), Completion("a", "", 0.0), Completion("b", "", 0.0)])
+        >>> solve_classes([Completion("", p, score=s) for p, s in (("a", 1.0), ("a", 0.0), ("b", 0.0))])
         {'a': 'half or more', 'b': 'never'}
     """
     classes = {}
@@ -132,9 +133,9 @@ def wilson(values: Sequence[float]) -> Estimate:
         0.4902
     """
     n, p, z = len(values), sum(values) / len(values), 1.959964
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return Estimate(p, max(0.0, centre - half), min(1.0, centre + half))
+    return Estimate(p, max(0.0, center - half), min(1.0, center + half))
 
 
 def _line(name: str, bins: Sequence[Sequence[float]], estimate: Callable[[Sequence[float]], Estimate]) -> Line:
@@ -149,10 +150,10 @@ def _line(name: str, bins: Sequence[Sequence[float]], estimate: Callable[[Sequen
 
 
 def _lengths(found: Sequence[Source]) -> tuple[list[list[int]], str]:
-    """Lengths of every completion: in tokens where all of them were recorded, else in units of text."""
+    """Lengths of every completion: in tokens where all of them were recorded, else in words."""
     if all(c.tokens is not None for _, completions in found for c in completions):
         return [[c.tokens or 0 for c in completions] for _, completions in found], "tokens"
-    return [[len(units(c.text)) for c in completions] for _, completions in found], "words, numbers and signs"
+    return [[len(units(c.text)) for c in completions] for _, completions in found], "words"
 
 
 def _bin_names(edges: Sequence[int], least: int, most: int) -> tuple[str, ...]:

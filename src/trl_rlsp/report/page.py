@@ -11,10 +11,9 @@ from typing import Any
 
 from trl_rlsp import __version__
 from trl_rlsp.errors import MissingDependencyError
-from trl_rlsp.report.chart import Chart
-from trl_rlsp.report.finding import Finding
-from trl_rlsp.report.svg import draw
+from trl_rlsp.report.charts import Chart, can_draw, svg
 from trl_rlsp.report.table import columns, label, rows
+from trl_rlsp.report.warnings import RunWarning
 from trl_rlsp.runs.run import Run
 from trl_rlsp.text.visible import json_for_script, visible_text
 
@@ -25,7 +24,7 @@ class Contents:
 
     Attributes:
         runs: R runs, in the order in which they are shown.
-        findings: warnings of all runs.
+        warnings: of all runs.
         curves: charts over training steps.
         effort: charts of length, correctness and difficulty.
         browser: data of the browser of completions.
@@ -33,7 +32,7 @@ class Contents:
     """
 
     runs: Sequence[Run]
-    findings: Sequence[Finding]
+    warnings: Sequence[RunWarning]
     curves: Sequence[Chart]
     effort: Sequence[Chart]
     browser: dict[str, Any]
@@ -62,6 +61,7 @@ def render(contents: Contents) -> str:
 
     environment = Environment(autoescape=True, finalize=finalize)
     style, script = asset("page.css"), asset("browser.js")
+    drawn = can_draw()
     shown = contents.browser if any(source["items"] for source in contents.browser["sources"]) else None
     return environment.from_string(asset("page.html")).render(
         title=contents.title,
@@ -69,12 +69,13 @@ def render(contents: Contents) -> str:
         style=Markup(style),
         script=Markup(script),
         several=len(contents.runs) > 1,
-        findings=contents.findings,
+        warnings=contents.warnings,
         missing=[(run.name, text) for run in contents.runs for text in run.missing],
         headings=[label(column) for column in columns(contents.runs)],
         rows=rows(contents.runs),
-        curves=[(chart, Markup(draw(chart))) for chart in contents.curves],
-        effort=[(chart, Markup(draw(chart))) for chart in contents.effort],
+        drawn=drawn,
+        curves=[(chart, Markup(svg(chart)) if drawn else "") for chart in contents.curves],
+        effort=[(chart, Markup(svg(chart)) if drawn else "") for chart in contents.effort],
         browser=Markup(json_for_script(shown)) if shown else None,
         plots=contents.plots,
         version=__version__,

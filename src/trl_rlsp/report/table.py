@@ -1,4 +1,4 @@
-"""The before/after table: each evaluation's figures with intervals, and the paired difference of last and first."""
+"""The before/after table: each evaluation's metrics with intervals, and the paired difference of last and first."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trl_rlsp.evaluation.bootstrap import Estimate
-from trl_rlsp.evaluation.pairing import Value, difference, finished_value, score_value, steps_value, token_value
+from trl_rlsp.report.pairing import Value, difference, extra_value, finished_value, score_value, token_value
 from trl_rlsp.runs.run import Evaluated, Run, natural
 
 LABELS = {
     "pass_at_1": "accuracy (pass@1)",
     "tokens": "tokens",
     "finished": "finished",
-    "search_steps": "search steps",
 }
 PAIRED: dict[str, Value] = {
     "pass_at_1": score_value,
     "tokens": token_value,
     "finished": finished_value,
-    "search_steps": steps_value,
 }
 SHARES = ("pass", "maj", "finished", "share")
 
@@ -31,7 +29,7 @@ class Row:
     Attributes:
         run: name of the run.
         name: model, or the difference.
-        cells: text for each column, `""` where there is no such figure.
+        cells: text for each column, `""` where there is no such metric.
         is_change: it is a difference.
         note: of how many problems and completions.
     """
@@ -44,8 +42,8 @@ class Row:
 
 
 def columns(runs: Sequence[Run]) -> list[str]:
-    """Names of the figures, the known ones first."""
-    found = {name for run in runs for evaluated in run.evaluations for name in evaluated.figures}
+    """Names of the metrics, the known ones first."""
+    found = {name for run in runs for evaluated in run.evaluations for name in evaluated.metrics}
     found -= {"pass@1"}  # the accuracy, once more
     return [name for name in LABELS if name in found] + sorted(found - LABELS.keys(), key=natural)
 
@@ -71,7 +69,7 @@ def _row(run: Run, evaluated: Evaluated, names: Sequence[str]) -> Row:
     note = f"{problems} problems, {len(evaluated.completions)} completions"
     if unscored:
         note += f", {unscored} not scorable"
-    cells = [_cell(name, evaluated.figures[name]) if name in evaluated.figures else "" for name in names]
+    cells = [_cell(name, evaluated.metrics[name]) if name in evaluated.metrics else "" for name in names]
     return Row(run.name, evaluated.name, cells, note=note)
 
 
@@ -82,7 +80,7 @@ def _changes(run: Run, names: Sequence[str]) -> list[Row]:
         earlier = run.evaluations[before]
         cells, problems = [], 0
         for name in names:
-            paired = difference(earlier, last, PAIRED[name]) if name in PAIRED else None
+            paired = difference(earlier, last, PAIRED.get(name) or extra_value(name))
             cells.append(_cell(name, paired.change, signed=True) if paired else "")
             problems = max(problems, paired.problems if paired else 0)
         if any(cells):

@@ -49,9 +49,10 @@ class OutcomeVerifier:
     """Reward function: is the final answer right?
 
     Args:
-        workers: processes that check at the same time. Each rank of a distributed run has its own, at most its share
-            of the machine's cores (see `trl_rlsp.verification.workers.cores`).
-        time_limit: wall-clock seconds for one answer; over it the answer is wrong, reason `timeout`.
+        workers: processes that check, or programs that run, at the same time. Each rank of a distributed run has its
+            own, at most its share of the machine's cores (see `trl_rlsp.verification.workers.cores`).
+        time_limit: wall-clock seconds for one answer, or for one test of a program; over it the answer is wrong,
+            reason `timeout`.
         batch_seconds: wall-clock seconds for one call; what it leaves unchecked scores `None`.
         memory_mb: address space a worker may add to what it has after its imports, in MiB.
         cache_size: verdicts kept, so that the next reward of the same batch costs nothing.
@@ -59,7 +60,7 @@ class OutcomeVerifier:
         rules: how strict mathematical equality is.
         custom: verifiers that replace the built-in one of a kind, `{"code": callable}`; each takes the `Row`s and
             returns a `Verdict` for each. Must be picklable where the reward is pickled.
-        code_options: passed on to `trl_rlsp.verification.code.verifier.verify_code`.
+        code_options: passed on to `trl_rlsp.verification.code.verifier.verify_code`, before the options above.
         watch: called once a batch with `completions`, `completion_ids` and `log_metric`, where there is such a logger;
             for metrics that do not touch the reward, such as `trl_rlsp.behaviours.BehaviourMetrics()`.
 
@@ -163,22 +164,22 @@ class OutcomeVerifier:
                 continue
             for i, verdict in zip(indices, self._verify(kind, [rows[i] for i in indices]), strict=True):
                 found[i] = verdict
-                if verdict.reason != "scorer_error":  # not the completion's fault: worth another try
+                if verdict.reason not in ("scorer_error", "worker_crash"):  # worth another try
                     self.cache.put(keys[i], verdict)
         return [verdict for verdict in found if verdict is not None]
 
     def _verify(self, kind: str, rows: Sequence[Row]) -> Sequence[Verdict]:
-        limits = {"limit": self.time_limit, "deadline": self.batch_seconds}
+        limits: dict[str, Any] = {"limit": self.time_limit, "deadline": self.batch_seconds}
         if kind in self.custom:
             return self.custom[kind](rows)
         if kind == "math":
             items = [MathItem(row.truth, row.completion, row.prompt) for row in rows]
-            return verify_math(items, self.pools["math"], rules=self.rules, delimiter=self.delimiter, **limits)
+            return verify_math(items, self.pools["math"], rules=self.rules, end_of_thinking=self.delimiter, **limits)
         if kind == "gym":
             if importlib.util.find_spec("reasoning_gym") is None:
                 raise MissingDependencyError("rows with `task` need reasoning-gym: pip install 'trl-rlsp[gym]'")
             tasks = [GymItem(row.truth, row.completion) for row in rows]
-            return verify_gym(tasks, self.pools["gym"], delimiter=self.delimiter, **limits)
+            return verify_gym(tasks, self.pools["gym"], end_of_thinking=self.delimiter, **limits)
         return self._verify_code(rows)
 
     def _verify_code(self, rows: Sequence[Row]) -> Sequence[Verdict]:
@@ -188,8 +189,10 @@ class OutcomeVerifier:
             raise ConfigError(
                 f"rows with `tests` need trl_rlsp.verification.code.verifier, which cannot be imported: {error}"
             ) from error
-        items = [(completion_text(row.completion), row.truth) for row in rows]
-        return verify_code(items, prompts=[row.prompt for row in rows], **self.code_options)
+        items = [(row.completion, row.truth) for row in rows]
+        limits = {"time_limit": self.time_limit, "batch_seconds": self.batch_seconds, "workers": self.workers}
+        options = {**limits, "end_of_thinking": self.delimiter, **self.code_options}
+        return verify_code(items, prompts=[row.prompt for row in rows], **options)
 
     def start(self, kinds: Sequence[str] = ("math",)) -> None:
         """Warm the workers of the given kinds (`math`, `gym`) in the background; returns at once."""

@@ -1,4 +1,4 @@
-"""Behaviours of many completions as figures: per completion, per 1,000 tokens, and answer changes."""
+"""Behaviors of many completions as metrics: per completion, per 1,000 words, and answer changes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trl_rlsp.behaviours.changes import candidate_answers, changes_of
-from trl_rlsp.behaviours.counting import count_behaviours
-from trl_rlsp.behaviours.kinds import KINDS
-from trl_rlsp.countdown.search_trace import read_search
-from trl_rlsp.runs.completions import Completion
+from trl_rlsp.behaviours import KINDS, candidate_answers, changes_of, count_behaviours
+from trl_rlsp.countdown import read_search
+from trl_rlsp.runs.completion import Completion
 from trl_rlsp.text.effective_length import units
 
 Scorer = Callable[[list[Completion]], Sequence[float | None]]
@@ -19,28 +17,28 @@ Scorer = Callable[[list[Completion]], Sequence[float | None]]
 
 @dataclass(frozen=True)
 class Summary:
-    """Figures of some completions.
+    """Metrics of some completions.
 
     Attributes:
         completions: how many there are.
-        tokens: their mean length, in tokens where the file says, else in units of text.
+        words: their mean length; numbers and punctuation marks are words.
         per_completion: mean occurrences of each kind.
-        per_1000_tokens: occurrences of each kind per 1,000 tokens.
+        per_1000_words: occurrences of each kind per 1,000 words.
         search: of written-out countdown searches, totals of attempts, repeats, wrong steps and wrong claims; empty
             where there are none.
         changes: transitions between answers stated in one completion; `None` if nothing could score them.
     """
 
     completions: int
-    tokens: float
+    words: float
     per_completion: dict[str, float]
-    per_1000_tokens: dict[str, float]
+    per_1000_words: dict[str, float]
     search: dict[str, int]
     changes: dict[str, int] | None
 
 
-def summarise(completions: Sequence[Completion], score: Scorer | None = None) -> Summary:
-    """Figures of one or more completions.
+def summarize(completions: Sequence[Completion], score: Scorer | None = None) -> Summary:
+    """Metrics of one or more completions.
 
     Args:
         completions: N completions.
@@ -50,12 +48,12 @@ def summarise(completions: Sequence[Completion], score: Scorer | None = None) ->
     for completion in completions:
         for kind, count in count_behaviours(completion.text).items():
             totals[kind] += count
-    tokens = sum(len(units(c.text)) if c.tokens is None else c.tokens for c in completions)
+    words = sum(len(units(c.text)) for c in completions)
     return Summary(
         completions=len(completions),
-        tokens=tokens / len(completions),
+        words=words / len(completions),
         per_completion={kind: total / len(completions) for kind, total in totals.items()},
-        per_1000_tokens={kind: 1000 * total / tokens if tokens else 0.0 for kind, total in totals.items()},
+        per_1000_words={kind: 1000 * total / words if words else 0.0 for kind, total in totals.items()},
         search=_search_totals(completions),
         changes=_change_totals(completions, score) if score is not None else None,
     )
@@ -73,7 +71,7 @@ def _change_totals(completions: Sequence[Completion], score: Scorer) -> dict[str
     if not any(c.columns for c in completions):
         return None
     asked = [
-        Completion(f"\\boxed{{{answer}}}", c.step, None, c.prompt, c.columns)
+        Completion(f"\\boxed{{{answer}}}", prompt=c.prompt, columns=c.columns)
         for c, answers in stated
         for answer in answers
     ]

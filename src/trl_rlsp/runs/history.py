@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trl_rlsp.runs.run import accuracy_part
+from trl_rlsp.runs.completion import accuracy_part
 
 _PART = re.compile(r"rewards/(.+)/mean\Z")
 FEWEST = 3

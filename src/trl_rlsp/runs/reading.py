@@ -1,188 +1,206 @@
-"""Read what training left on disk: a folder of `rlsp run`, or the output folder of any TRL `GRPOTrainer`.
+"""The one reader of logged completions: TRL's Parquet log, and the samples of `rlsp eval`.
 
-Only files that training wrote are read, and nothing is fetched. A file that is not there is named in `Run.missing`;
-a file that is there and cannot be read is an error.
+`GRPOTrainer(log_completions=True)` writes one Parquet file for each logged step: step, prompt, completion, a column
+for each reward function, those that reward functions logged themselves (here `verdict`, the verifier's reason), and
+advantage. A batch that is trained on more than once is logged again each time; it is kept once. Whatever a completion
+holds stays data: nothing of it is evaluated, rendered or followed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import DataError, SourceError
-from trl_rlsp.evaluation.bootstrap import Estimate
-from trl_rlsp.runs.logged import read_completions
-from trl_rlsp.runs.problems import with_prompts
-from trl_rlsp.runs.run import Completion, Evaluated, Run, natural
+from trl_rlsp.evaluation.store import read_problems
+from trl_rlsp.runs.completion import Completion, accuracy_part, question
+from trl_rlsp.text.completion import completion_text, kinds_of, read
 
-ORDER = ("start", "base", "SFT", "RLSP")
-HISTORY_FILE = "trainer_state.json"
+VERIFIED = ("solution", "task", "tests")
+"""Columns that the outcome verifier scores by."""
+
+SAMPLES = ("samples.jsonl", "samples.parquet")
+LOGGED = "completions/*.parquet"
+_NOT_REWARDS = ("step", "prompt", "completion", "advantage", *VERIFIED)
+_RIGHT = {"match": 1.0, "mismatch": 0.0, "no_answer": 0.0, "several_answers": 0.0, "timeout": 0.0, "worker_crash": 0.0}
+_REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
 
 
-def read_run(folder: Path, name: str | None = None) -> Run:
-    """Read a run.
+def read_completions(sources: Iterable[str | Path]) -> list[Completion]:
+    """Completions of runs and files, in order of step.
 
     Args:
-        folder: what `rlsp run` wrote, or the `output_dir` of a `GRPOTrainer(log_completions=True)`.
-        name: its name in the report; default the folder's.
+        sources: Parquet or JSONL files, or folders of a run: those of its RL stage, else of its evaluations.
 
     Raises:
-        SourceError: no such folder, or nothing of a run in it.
-        DataError: a file that cannot be read.
+        SourceError: no such file, or a folder without completions.
+        DataError: a file that does not hold completions.
     """
-    if not folder.is_dir():
-        raise SourceError(f"there is no run folder {str(folder)!r}")
-    evaluations = with_prompts(read_evaluations(folder))
-    stage = rl_stage(folder)
-    history = read_history(stage) if stage else []
-    completions = read_completions(stage / "completions") if stage else []
-    if not (evaluations or history or completions):
+    files = [file for source in sources for file in completion_files(Path(source))]
+    return sorted(read_files(files), key=lambda c: -1 if c.step is None else c.step)
+
+
+def completion_files(source: Path) -> list[Path]:
+    """The files that hold the completions of a run.
+
+    Args:
+        source: a file, or a folder of `rlsp run`, of one of its rounds, of a `GRPOTrainer`, or of `rlsp eval`.
+
+    Raises:
+        SourceError: no such file or folder, or no completions in it.
+    """
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise SourceError(f"there is no file or folder {str(source)!r}")
+    stage = rl_stage(source)
+    logged = sorted(stage.glob(LOGGED)) if stage else sorted(source.glob("completions_*.parquet"))
+    found = logged or [path for folder in (source, *sorted(source.glob("*/"))) if (path := samples_file(folder))]
+    if not found:
         raise SourceError(
-            f"{str(folder)!r} holds no run: neither evaluations (metrics.json, samples.jsonl), nor a "
-            f"{HISTORY_FILE}, nor completions/*.parquet"
+            f"{str(source)!r} holds no completions: neither {LOGGED} (train with log_completions: true) nor "
+            "samples.jsonl of `rlsp eval`"
         )
-    wanted = {
-        "evaluations, so there is no before/after table (make them with `rlsp eval`)": evaluations,
-        f"{HISTORY_FILE} of RL, so there are no curves from its log": history,
-        "logged completions (train with log_completions: true)": completions,
-    }
-    missing = [text for text, found in wanted.items() if not found]
-    return Run(name or folder.resolve().name, folder, evaluations, history, completions, missing)
+    return found
 
 
 def rl_stage(folder: Path) -> Path | None:
-    """The folder of the RL stage: `folder` itself, its `rlsp/`, or the first folder in it that has completions."""
-    candidates = [folder, folder / "rlsp", *sorted(path for path in folder.iterdir() if path.is_dir())]
-    for candidate in candidates:
-        if any((candidate / "completions").glob("*.parquet")):
-            return candidate
-    for candidate in candidates[:2]:
-        if history_file(candidate):
-            return candidate
-    return None
-
-
-def history_file(stage: Path) -> Path | None:
-    """`trainer_state.json` of a stage; while it trains, that of its newest checkpoint."""
-    if (stage / HISTORY_FILE).is_file():
-        return stage / HISTORY_FILE
-    found = [path for path in stage.glob(f"checkpoint-*/{HISTORY_FILE}") if path.parent.name[11:].isdigit()]
-    return max(found, key=lambda path: int(path.parent.name[11:]), default=None)
-
-
-def read_history(stage: Path) -> list[dict[str, Any]]:
-    """The entries of `log_history` of a stage, empty if it left none.
-
-    Raises:
-        DataError: a file that is no trainer state.
-    """
-    path = history_file(stage)
-    if path is None:
-        return []
-    history = _read_json(path).get("log_history")
-    if not isinstance(history, list):
-        raise DataError(f"{path} is no trainer state: it has no list `log_history`")
-    return [entry for entry in history if isinstance(entry, dict) and isinstance(entry.get("step"), int)]
-
-
-def read_evaluations(folder: Path) -> list[Evaluated]:
-    """Evaluations in `folder`, in order of training; `folder` may be one itself."""
-    found = [path.parent for path in (*folder.glob("metrics.json"), *folder.glob("*/metrics.json"))]
-    evaluations = [read_evaluation(path) for path in found if samples_file(path)]
-    return sorted(evaluations, key=lambda evaluated: _order(evaluated.name))
+    """The folder of the RL stage: `folder`, its `rlsp/`, that of the newest round, or one in it with completions."""
+    rounds = [path for path in folder.glob("round-*") if path.name.removeprefix("round-").isdigit()]
+    rounds.sort(key=lambda path: int(path.name.removeprefix("round-")), reverse=True)
+    named = [folder, folder / "rlsp", *(path / "rlsp" for path in rounds)]
+    others = sorted(path for path in folder.iterdir() if path.is_dir())
+    logged = [path for path in (*named, *others) if any(path.glob(LOGGED))]
+    traced = [path for path in named if (path / "trainer_state.json").is_file() or any(path.glob("checkpoint-*"))]
+    return next(iter([*logged, *traced]), None)
 
 
 def samples_file(folder: Path) -> Path | None:
     """The samples of an evaluation."""
-    return next((folder / name for name in ("samples.jsonl", "samples.parquet") if (folder / name).is_file()), None)
+    return next((folder / name for name in SAMPLES if (folder / name).is_file()), None)
 
 
-def read_evaluation(folder: Path) -> Evaluated:
-    """One evaluation, as `rlsp eval` writes it.
+def read_files(files: Sequence[Path]) -> list[Completion]:
+    """Every completion of some files, in order of steps; a batch that was logged again counts once.
 
     Raises:
-        DataError: figures or samples that cannot be read.
+        DataError: a file without completions in it, or one that cannot be read.
     """
-    figures = _read_json(folder / "metrics.json")
-    path = samples_file(folder)
-    rows = _rows(path) if path else []
-    try:
-        estimates = {k: Estimate(**v) for k, v in _flat(figures).items() if _is_estimate(v)}
-        completions = _samples(rows)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{folder} is no evaluation that can be read: run `rlsp eval` again ({error!r})") from error
-    settings = figures.get("settings")
-    return Evaluated(
-        name=folder.name.removeprefix("eval_"),
-        figures=estimates,
-        settings=settings if isinstance(settings, dict) else {},
-        completions=completions,
-        problems_hash=str(figures.get("problems_hash") or ""),
-    )
-
-
-def _flat(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures, with `pass_at: {4: ...}` as `pass@4`."""
-    counted = {
-        f"{name.removesuffix('_at')}@{k}": value
-        for name in ("pass_at", "maj_at")
-        for k, value in (figures.get(name) or {}).items()
-    }
-    return {**figures, **counted}
-
-
-def _samples(rows: Sequence[Mapping[str, Any]]) -> list[Completion]:
-    seen: dict[str, int] = {}
-    completions = []
-    for row in rows:
-        problem = str(row["problem"])
-        number = seen[problem] = seen.get(problem, -1) + 1
-        level = row.get("level")
-        completions.append(
-            Completion(
-                problem=problem,
-                text=str(row["text"]),
-                score=None if row.get("score") is None else float(row["score"]),
-                reason=str(row.get("reason") or ""),
-                prompt=str(row.get("prompt") or ""),
-                tokens=None if row.get("tokens") is None else int(row["tokens"]),
-                search_steps=None if row.get("search_steps") is None else int(row["search_steps"]),
-                finished=None if row.get("finished") is None else bool(row["finished"]),
-                sample=number,
-                level=None if level is None else str(level),
-            )
-        )
+    tables = [(path, _rows(path)) for path in files]
+    tables.sort(key=lambda table: (table[1][0].get("step") or 0) if table[1] else 0)
+    completions: list[Completion] = []
+    before = ""
+    for path, rows in tables:
+        content = repr([{**row, "step": None} for row in rows])  # as text, because nan differs from itself
+        if content != before or path.name in SAMPLES:
+            completions += _completions(path, rows)
+        before = content
     return completions
 
 
+def _completions(path: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[Completion]:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    problems = read_problems(path.parent) if path.name in SAMPLES else None
+    of_problem: dict[str, int] = {}
+    for number, row in enumerate(rows):
+        if "completion" not in row and "text" not in row:
+            raise DataError(f"row {number + 1} of {path} needs a column `completion` or `text`, has {sorted(row)}")
+        place = row.get("problem")
+        if problems is not None and isinstance(place, int) and 0 <= place < len(problems):
+            row = {**problems[place], **row}
+        problem = question(row.get("prompt")) if place is None else str(place)
+        seen = of_problem[problem] = of_problem.get(problem, -1) + 1
+        yield _completion(row, problem, number if place is None else seen, path.name, digest)
+
+
+def _completion(row: Mapping[str, Any], problem: str, number: int, file: str, digest: str) -> Completion:
+    written = row.get("completion", row.get("text"))
+    sampled = "completion" not in row
+    rewards = {} if sampled else {n: _finite(v) for n, v in row.items() if n not in _NOT_REWARDS and _is_score(v)}
+    reason = str(row.get("reason") or row.get("verdict") or "")
+    part = accuracy_part(list(rewards))
+    logged = _finite(row.get("score")) if sampled else rewards[part] if part else _RIGHT.get(reason)
+    columns = {name: row[name] for name in VERIFIED if row.get(name) is not None}
+    kind = kinds_of({name: [value] for name, value in columns.items()}, 1)[0]
+    finished = row.get("finished") if sampled else read(written, kind).finished
+    level = row.get("level")
+    return Completion(
+        text=_all_text(written),
+        problem=problem,
+        prompt=_prompt(row.get("prompt")),
+        score=logged,
+        reason=reason,
+        tokens=None if row.get("tokens") is None else int(row["tokens"]),
+        finished=None if finished is None else bool(finished),
+        step=row.get("step"),
+        sample=number,
+        level=None if level is None else str(level),
+        rewards={"outcome_verifier": logged} if sampled else rewards,
+        extra={name: value for name, value in (row.get("task_metrics") or {}).items() if value is not None},
+        columns=columns,
+        messages=1 if isinstance(written, str) else len(written or ()),
+        file=file,
+        sha256=digest,
+    )
+
+
+def _all_text(completion: Any) -> str:
+    """Everything the model wrote: each turn, and the reasoning that a chat template keeps beside the answer."""
+    if completion is None or isinstance(completion, str):
+        return completion or ""
+    turns = [message for message in completion if message.get("role", "assistant") == "assistant"]
+    parts = [completion_text({"content": turn.get(key)}) for turn in turns for key in (*_REASONING_KEYS, "content")]
+    return "\n".join(part for part in parts if part)
+
+
+def _prompt(prompt: Any) -> Any:
+    """The prompt without the empty fields that Parquet gives every message."""
+    if not isinstance(prompt, list):
+        return prompt
+    return [{key: value for key, value in message.items() if value is not None} for message in prompt]
+
+
 def _rows(path: Path) -> list[dict[str, Any]]:
-    if path.suffix == ".parquet":
-        import pyarrow.parquet as parquet
-
-        return parquet.read_table(path).to_pylist()
     try:
-        with open(path, encoding="utf-8") as file:
-            return [json.loads(line) for line in file if line.strip()]
+        if path.suffix == ".parquet":
+            import pyarrow.parquet
+
+            return pyarrow.parquet.read_table(path).to_pylist()
+        lines = path.read_text(encoding="utf-8").split("\n")
+        if path.name in SAMPLES and not _is_json(lines[-1]):
+            lines.pop()  # a process that was killed was writing it
+        return [_row(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
+    except DataError:
+        raise
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors too
+        raise DataError(f"{path} holds no completions that can be read: {error}") from error
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _row(line: str, path: Path, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
     except ValueError as error:
-        raise DataError(f"{path} holds a line that is no JSON: {error}") from error
+        raise DataError(f"line {number} of {path} is not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise DataError(f"line {number} of {path} must be a JSON object, got {line.strip()[:80]!r}")
+    return row
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path} must hold a JSON object, got {type(content).__name__}")
-    return content
+def _is_score(value: Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
-def _is_estimate(value: Any) -> bool:
-    return isinstance(value, dict) and value.keys() == {"mean", "low", "high"}
-
-
-def _order(name: str) -> tuple[int, list[str]]:
-    """The stages first in their order, then others by name."""
-    return (ORDER.index(name) if name in ORDER else len(ORDER), natural(name))
+def _finite(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

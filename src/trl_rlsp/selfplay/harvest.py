@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
-from trl_rlsp.errors import DataError
-from trl_rlsp.selfplay.heldout import HeldOut
+from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.selfplay.judging import Judged
-from trl_rlsp.selfplay.novelty import Demonstrated
-from trl_rlsp.selfplay.selection import Preference, select
+from trl_rlsp.selfplay.known import Demonstrated, HeldOut
 from trl_rlsp.selfplay.trace import Trace, read_trace
-from trl_rlsp.text.ngrams import Gram, words
+from trl_rlsp.text.ngrams import Gram, distance, ngrams, words
 
 Candidate = tuple[Judged, Trace]
+Preference = Literal["shortest", "diverse"]
+
+NGRAM = 4
+"""Words of the n-grams by which two traces are compared."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Harvest:
     dropped: Mapping[str, int] = field(default_factory=dict)
     problems: int = 0
 
-    def figures(self) -> dict[str, Any]:
+    def counts(self) -> dict[str, Any]:
         """The counts, for a file."""
         return {"read": self.read, "kept": len(self.rows), "problems": self.problems, "dropped": dict(self.dropped)}
 
@@ -78,17 +80,17 @@ def harvest(
         if isinstance(found, str):
             dropped[found] += 1
             continue
-        said = found.words + words(found.answer)
-        if said in problems.setdefault(item.key, {}):
+        content = found.words + words(found.answer)
+        if content in problems.setdefault(item.key, {}):
             dropped["duplicate"] += 1
         else:
-            problems[item.key][said] = (item, found)
+            problems[item.key][content] = (item, found)
     rows, having = [], 0
     for _, traces in sorted(problems.items()):
-        kept = _new(traces.values(), demonstrated, dropped)
-        chosen = select([trace for _, trace in kept], per_problem, prefer)
-        dropped["more than per_problem"] += len(kept) - len(chosen)
-        rows += [demonstration(*kept[index], run) for index in chosen]
+        novel = _novel(traces.values(), demonstrated, dropped)
+        chosen = select([trace for _, trace in novel], per_problem, prefer)
+        dropped["more than per_problem"] += len(novel) - len(chosen)
+        rows += [demonstration(*novel[index], run) for index in chosen]
         having += bool(chosen)
     counts = {reason: count for reason, count in dropped.most_common() if count}
     if not rows:
@@ -97,7 +99,7 @@ def harvest(
 
 
 def _place(item: Judged) -> tuple[int, str, int, str]:
-    return item.rollout.step or 0, item.rollout.file, item.rollout.index, item.rollout.text
+    return item.completion.step or 0, item.completion.file, item.completion.sample, item.completion.text
 
 
 def _candidate(item: Judged, contaminated: dict[str, bool], held_out: HeldOut) -> Trace | str:
@@ -109,7 +111,7 @@ def _candidate(item: Judged, contaminated: dict[str, bool], held_out: HeldOut) -
     prompt = prompt_of(item)
     if prompt is None:
         return "prompt unknown"
-    trace = read_trace(item.rollout.text, messages=item.rollout.messages, finished=item.rollout.finished)
+    trace = read_trace(item.completion.text, messages=item.completion.messages, finished=item.completion.finished)
     if isinstance(trace, str):
         return trace
     if item.key not in contaminated:
@@ -117,39 +119,71 @@ def _candidate(item: Judged, contaminated: dict[str, bool], held_out: HeldOut) -
     return "held-out problem" if contaminated[item.key] else trace
 
 
-def _new(traces: Iterable[Candidate], demonstrated: Demonstrated, dropped: Counter[str]) -> list[Candidate]:
-    kept = []
+def _novel(traces: Iterable[Candidate], demonstrated: Demonstrated, dropped: Counter[str]) -> list[Candidate]:
+    novel = []
     for item, trace in traces:
         known = demonstrated.known(prompt_of(item), trace.before)
         if known:
             dropped[known] += 1
         else:
-            kept.append((item, trace))
-    return kept
+            novel.append((item, trace))
+    return novel
 
 
 def prompt_of(item: Judged) -> Any:
     """The prompt as the data set has it, else as it was logged; messages stay messages."""
-    return item.row["prompt"] if item.row is not None else item.rollout.prompt
+    return item.row["prompt"] if item.row is not None else item.completion.prompt
 
 
 def demonstration(item: Judged, trace: Trace, run: str = "") -> dict[str, Any]:
     """A row that `rlsp sft --demonstrations file` takes, with where it comes from."""
-    rollout = item.rollout
+    completion = item.completion
     return {
         "prompt": prompt_of(item),
         "reasoning": trace.reasoning,
         "answer": trace.answer,
         "provenance": {
             "run": run,
-            "file": rollout.file,
-            "sha256": rollout.sha256,
-            "step": rollout.step,
-            "index": rollout.index,
-            "rewards": dict(rollout.rewards),
+            "file": completion.file,
+            "sha256": completion.sha256,
+            "step": completion.step,
+            "index": completion.sample,
+            "rewards": dict(completion.rewards),
             "verdict": item.verdict,
         },
     }
+
+
+def select(traces: Sequence[Trace], most: int, prefer: Preference) -> list[int]:
+    """Choose among the traces of one problem.
+
+    Args:
+        traces: traces without duplicates, in any order; the choice does not depend on it.
+        most: how many to choose at most.
+        prefer: `"shortest"` by words of reasoning; `"diverse"` starts with the shortest and then always takes the
+            trace whose nearest neighbor among those taken is farthest (Jaccard distance of 4-grams).
+
+    Returns:
+        Indices of the chosen traces, in order of choice.
+
+    Raises:
+        ConfigError: `most` below 1, or an unknown preference.
+    """
+    if most < 1:
+        raise ConfigError(f"per_problem is at least 1, got {most}")
+    if prefer not in get_args(Preference):
+        raise ConfigError(f"prefer is 'shortest' or 'diverse', got {prefer!r}")
+    order = sorted(range(len(traces)), key=lambda i: (len(traces[i].words), traces[i].words, traces[i].reasoning))
+    if prefer == "shortest" or most == 1:
+        return order[:most]
+    grams = [ngrams(trace.words, NGRAM) for trace in traces]
+    chosen, rest = order[:1], order[1:]
+    while rest and len(chosen) < most:
+        # the first of the farthest: ties go to the shorter trace
+        farthest = max(rest, key=lambda i: min(distance(grams[i], grams[j]) for j in chosen))
+        rest.remove(farthest)
+        chosen.append(farthest)
+    return chosen
 
 
 def _nothing(read: int, dropped: Mapping[str, int]) -> str:

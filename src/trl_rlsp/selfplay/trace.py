@@ -13,11 +13,11 @@ from functools import cached_property
 
 from trl_rlsp.errors import DataError
 from trl_rlsp.problems.demonstrations import completion_text
-from trl_rlsp.text.completion import parse_completion
+from trl_rlsp.text.completion import read
 from trl_rlsp.text.ngrams import Gram, words
 
 AFTER_ANSWER = 40
-"""Units of text that may follow the answer (`7 apples, as we wanted to know.`); more is going on."""
+"""Words that may follow the answer (`7 apples, as we wanted to know.`); more is going on."""
 
 CONTROL = re.compile(
     r"<\|[^<>|\s]{1,40}\|>|<(?:user|assistant|system|tool|eos|bos|pad|unk)>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>",
@@ -48,7 +48,7 @@ class Trace:
 
     @cached_property
     def words(self) -> Gram:
-        """Units of what comes before the answer."""
+        """The words before the answer."""
         return words(self.before)
 
 
@@ -75,7 +75,7 @@ def read_trace(text: str, *, messages: int = 1, finished: bool | None = None) ->
         return "control tokens"
     if SURROGATE.search(text):
         return "broken text"
-    parsed = parse_completion(text)
+    parsed = read(text)
     if parsed.answer is None:
         return NO_ANSWER[parsed.reason or "no_answer"]
     rest = words(text[len(parsed.reasoning) :])
@@ -95,6 +95,6 @@ def _as_demonstration(whole: str, before: str, answer: str) -> str | None:
             written = completion_text(reasoning, answer)
         except DataError:
             continue
-        if (written == whole or reasoning == before) and parse_completion(written).answer is not None:
+        if (written == whole or reasoning == before) and read(written).answer is not None:
             return reasoning
     return None

@@ -295,11 +295,13 @@ class EvaluationArguments(ProblemArguments):
         engine: "transformers", "vllm" or "server".
         server_url: address of an OpenAI-compatible server, such as http://localhost:8000/v1.
         dtype: type of the weights.
+        tensor_parallel_size: cards over which "vllm" splits the model.
+        gpu_memory_utilization: share of each card's memory that "vllm" takes.
         num_samples: completions a problem.
         temperature: 0 is greedy.
         top_p: nucleus mass.
         max_new_tokens: longest completion in tokens.
-        batch_size: sequences decoded at once.
+        batch_size: sequences decoded at once (transformers) or requests in flight (server).
         seed: seed of the sampling.
         ks: values of k for pass@k and maj@k; default powers of two up to `num_samples`.
         save_parquet: write samples.parquet beside samples.jsonl.
@@ -314,6 +316,8 @@ class EvaluationArguments(ProblemArguments):
     engine: str = field(default="transformers", metadata={"help": "'transformers', 'vllm' or 'server'"})
     server_url: str | None = field(default=None, metadata={"help": "address of an OpenAI-compatible server"})
     dtype: str = field(default="auto", metadata={"help": "type of the weights: auto, bfloat16, float32, ..."})
+    tensor_parallel_size: int = field(default=1, metadata={"help": "cards over which vllm splits the model"})
+    gpu_memory_utilization: float = field(default=0.9, metadata={"help": "share of a card's memory that vllm takes"})
     num_samples: int = field(default=1, metadata={"help": "completions a problem"})
     temperature: float = field(default=0.7, metadata={"help": "0 is greedy"})
     top_p: float = field(default=1.0, metadata={"help": "nucleus mass"})

@@ -74,13 +74,7 @@ def write_record(folder: Path, command: str, settings: Mapping[str, Any], finger
     root = folder.parent.resolve()
     root = root.parent if root.name.startswith("round-") else root
     kept = {name: _relative(value, folder, root) if name in PATHS else value for name, value in settings.items()}
-    words = [
-        word
-        for name, value in settings.items()
-        if value is not None
-        for word in (f"--{name}", json.dumps(value) if isinstance(value, dict) else str(_resolved(value)))
-    ]
-    content = {"command": command, "fingerprint": fingerprint, "settings": kept, "arguments": words, **more}
+    content = {"command": command, "fingerprint": fingerprint, "settings": kept, **more}
     (folder / SETTINGS_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

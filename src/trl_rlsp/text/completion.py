@@ -1,41 +1,52 @@
-"""Where a completion's reasoning ends, and what its final answer is.
+"""Where a completion's reasoning ends, and what its final answer is: the only place that knows.
 
 Promises: time linear in the completion's length whatever it holds; the same answer for a string, a message list,
-content parts or a multi-turn conversation with tool messages. Knows nothing of mathematics: whether an answer is
-right is decided in `trl_rlsp.verification`.
+content parts or a multi-turn conversation with tool messages; nothing is kept between calls. Knows nothing of
+mathematics: whether an answer is right, and whether two that differ as text are equal, is decided in
+`trl_rlsp.verification`.
 
-The final answer is looked for in the last assistant message, after the reasoning delimiter:
-
-1. a box (`\\boxed{...}`, `\\fbox{...}`) or an `<answer>...</answer>` tag;
-2. failing that, an explicit phrase: `The final answer is ...`, `Answer: ...`, `#### ...`.
-
-Text that changes a box belongs to the answer: `-\\boxed{7}` is -7, `2\\boxed{7}` is 2(7), `\\boxed{5}\\text{ cm}` has
-a unit, and `\\boxed{7} is wrong` is no answer at all.
+The final answer is looked for in the last assistant message, after the reasoning. What it looks like depends on the
+kind of the row, see `KINDS`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from trl_rlsp.text.boxes import Region, find_boxes, find_tags
-from trl_rlsp.text.phrases import find_phrases, retracted
-from trl_rlsp.text.program import last_program
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.text.found import Found
+from trl_rlsp.text.marked import find_marked
+from trl_rlsp.text.program import find_program
 
 Completion = str | Sequence[Mapping[str, Any]] | Mapping[str, Any]
 """What TRL hands to a reward: a string, or the messages the model wrote."""
 
-Kind = Literal["math", "code", "gym"]
-"""What the answer of a row is: a mathematical value, a program, or the answer to a generated task."""
-
-MAX_REGIONS = 64
-"""More answer regions than this are several answers; they are not compared one by one."""
+Kind = str
+"""What the answer of a row is: a key of `KINDS`."""
 
 _REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
-_SPACING = re.compile(r"\\[,;:! ]|\\q?quad\b|\\displaystyle\b|\\left\b|\\right\b|[\s$~]+")
+
+
+class AnswerKind(NamedTuple):
+    """A kind of answer.
+
+    Attributes:
+        column: the data set's column with the truth; a row that has it is of this kind.
+        find: looks for the final answer in a text from an offset on.
+    """
+
+    column: str
+    find: Callable[[str, int], Found]
+
+
+KINDS: dict[Kind, AnswerKind] = {
+    "code": AnswerKind("tests", find_program),
+    "gym": AnswerKind("task", find_marked),
+    "math": AnswerKind("solution", find_marked),
+}
+"""The kinds of answers, by name. The first whose column a row has is the row's; a further kind is one entry."""
 
 
 @dataclass(frozen=True)
@@ -44,46 +55,25 @@ class Reading:
 
     Attributes:
         text: the last assistant message.
-        reasoning: everything the model wrote before its first final-answer region (all of it if there is none);
-            the part that exploration rewards may count.
+        reasoning: everything the model wrote before it states its final answer for the first time (all of it if there
+            is none); the part that exploration rewards may count.
         answer: the final answer as written, without box or delimiters; `None` if there is none.
         reason: why there is no answer; `None` if there is one.
+        rivals: with `several_answers`, the different answers of the closing statement as written, in their order. They
+            are one answer if all are equal by value, or parts of one where the truth is a list: that is for the
+            verifier to say.
     """
 
     text: str
     reasoning: str
     answer: str | None
     reason: Literal["no_answer", "several_answers", "unfinished"] | None
+    rivals: tuple[str, ...] = ()
 
     @property
     def finished(self) -> bool:
         """Whether the completion gives exactly one final answer."""
         return self.answer is not None
-
-
-def completion_text(completion: Completion | None) -> str:
-    """The text of the last assistant message, `""` if there is none.
-
-    >>> completion_text([{"role": "assistant", "content": [{"type": "text", "text": "hi"}]}])
-    'hi'
-    """
-    if isinstance(completion, str):
-        return completion
-    return _message_texts(completion)[1]
-
-
-def kinds_of(columns: Mapping[str, Any], count: int) -> list[Kind]:
-    """The kind of each of `count` rows: the first of `tests`, `task`, `solution` that a row has decides.
-
-    Args:
-        columns: the data set's columns as TRL passes them to a reward; others are ignored.
-        count: number of rows.
-
-    >>> kinds_of({"tests": [None, "[]"], "solution": ["1", None]}, 2)
-    ['math', 'code']
-    """
-    tests, tasks = (columns.get(name) or [None] * count for name in ("tests", "task"))
-    return ["code" if t is not None else "gym" if g is not None else "math" for t, g in zip(tests, tasks, strict=True)]
 
 
 def read(
@@ -92,76 +82,113 @@ def read(
     *,
     end_of_thinking: str | None = "</think>",
     thinking_required: bool = False,
-    allow_list: bool = False,
 ) -> Reading:
     """Read a completion: where its reasoning ends and what its final answer is.
 
     Args:
         completion: a string, a message, or a list of messages.
-        kind: what an answer is for the completion's row.
+        kind: what an answer is for the completion's row, see `kinds_of`.
         end_of_thinking: closes the reasoning; only text after its last occurrence is searched for the answer. A block
             opened (`<think>` for `</think>`) and never closed is unfinished. `None`: the whole message is searched.
-        thinking_required: the prompt ends in an open thinking block, so a completion without `end_of_thinking` is
-            unfinished.
-        allow_list: join several different boxes to one comma-separated answer, for problems whose answer is a list.
+        thinking_required: the prompt ends in an open thinking block (see `thinking_is_open`), so a completion that
+            never closes it is unfinished.
+
+    Raises:
+        ConfigError: an unknown kind.
 
     >>> read(r"<think>3 + 4</think> So $x = \\boxed{7}$.").answer
     '7'
+    >>> read(r"\\boxed{7}? Let me look again: it is one more. So \\boxed{8}").answer
+    '8'
+    >>> read(r"\\boxed{7} or \\boxed{8}").rivals
+    ('7', '8')
     >>> read("Add them:\\n```python\\nprint(3 + 4)\\n```", "code").answer
     'print(3 + 4)\\n'
     """
-    earlier, text = ("", completion) if isinstance(completion, str) else _message_texts(completion)
+    if kind not in KINDS:
+        raise ConfigError(f"a kind of answer is one of {', '.join(KINDS)}; got {kind!r}")
+    earlier, text, thought = _parts(completion)
     whole = f"{earlier}\n{text}" if earlier else text
-    if thinking_required and end_of_thinking and end_of_thinking not in whole:
+    start, still_open = _answer_region_start(text, end_of_thinking)
+    if still_open or (thinking_required and end_of_thinking and not thought and end_of_thinking not in whole):
         return Reading(text, whole, None, "unfinished")
-    if kind != "code":
-        return _parse(earlier, text, end_of_thinking, allow_list)
-    start, open_block = _answer_region_start(text, end_of_thinking)
-    if open_block:
-        return Reading(text, whole, None, "unfinished")
-    at, program = last_program(text, start)
-    return Reading(text, whole[: len(whole) - len(text) + at], program, None if program else "no_answer")
+    found = KINDS[kind].find(text, start)
+    at = len(text) if found.start is None else found.start
+    return Reading(text, whole[: len(whole) - len(text) + at], found.answer, found.reason, found.rivals)
+
+
+def kinds_of(columns: Mapping[str, Any], count: int) -> list[Kind]:
+    """The kind of each of `count` rows: the first of `KINDS` whose column a row has, else `math`.
+
+    Args:
+        columns: the data set's columns as TRL passes them to a reward; others are ignored.
+        count: number of rows.
+
+    >>> kinds_of({"tests": [None, "[]"], "solution": ["1", None]}, 2)
+    ['math', 'code']
+    """
+    given = [(name, columns[kind.column]) for name, kind in KINDS.items() if columns.get(kind.column) is not None]
+    return [next((name for name, values in given if values[i] is not None), "math") for i in range(count)]
+
+
+def thinking_is_open(prompt: Any, end_of_thinking: str | None = "</think>", **template_options: Any) -> bool:
+    """Whether the prompt of a generation already opens the thinking block, so that completions only close it.
+
+    That is how the chat templates of R1 distillations, QwQ and Qwen3-Thinking work. A completion without the closing
+    tag then was cut off while thinking, whatever it boxes.
+
+    Args:
+        prompt: a rendered generation prompt, or a tokenizer, whose chat template is rendered for one.
+        end_of_thinking: closes the reasoning; the opening tag is the same without its slash.
+        template_options: passed on to the tokenizer's `apply_chat_template`, such as `enable_thinking`.
+
+    >>> thinking_is_open("<|User|>2 + 2?<|Assistant|><think>\\n"), thinking_is_open("<|User|>2 + 2?<|Assistant|>")
+    (True, False)
+    """
+    opening = _opening(end_of_thinking)
+    if not opening:
+        return False
+    if not isinstance(prompt, str):
+        if not getattr(prompt, "chat_template", None):
+            return False
+        turns = [{"role": "user", "content": "2 + 2?"}]
+        prompt = prompt.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **template_options)
+    return prompt.rstrip().endswith(opening)
+
+
+def completion_text(completion: Completion | None) -> str:
+    """The text of the last assistant message, `""` if there is none.
+
+    >>> completion_text([{"role": "assistant", "content": [{"type": "text", "text": "hi"}]}])
+    'hi'
+    """
+    return _parts(completion)[1]
 
 
 def parse_completion(
     completion: Completion | None, *, delimiter: str | None = "</think>", allow_list: bool = False
 ) -> Reading:
-    """Split a completion into reasoning and final answer.
+    """The old entry, for call sites that are not converted yet: `read` for mathematics."""
+    reading = read(completion, "math", end_of_thinking=delimiter)
+    if allow_list and reading.rivals:
+        return Reading(reading.text, reading.reasoning, ", ".join(reading.rivals), None)
+    return reading
 
-    Args:
-        completion: a string, a message, or a list of messages.
-        delimiter: closes the reasoning; only text after its last occurrence is searched for the answer. A block
-            opened (`<think>` for `</think>`) and never closed is unfinished. `None`: the whole message is searched.
-        allow_list: join several different boxes to one comma-separated answer instead of refusing them; for
-            problems whose answer is a list.
 
-    >>> parse_completion(r"<think>3 + 4</think> So $x = \\boxed{7}$.").answer
-    '7'
-    >>> parse_completion(r"\\boxed{7} or \\boxed{8}").reason
-    'several_answers'
-    """
+def _parts(completion: Completion | None) -> tuple[str, str, bool]:
+    """(what was written before the last message, that message's text, whether its reasoning has a field of its own)."""
     if isinstance(completion, str):
-        return _parse("", completion, delimiter, allow_list)
-    earlier, text = _message_texts(completion)
-    return _parse(earlier, text, delimiter, allow_list)
-
-
-def _message_texts(completion: Completion | None) -> tuple[str, str]:
-    """(all the model wrote before its last message, the text of its last message)."""
-    if completion is None:
-        return "", ""
-    messages = [completion] if isinstance(completion, Mapping) else completion
+        return "", completion, False
+    messages = [completion] if isinstance(completion, Mapping) else completion or ()
     turns = [m for m in messages if isinstance(m, Mapping) and m.get("role", "assistant") == "assistant"]
     if not turns:
-        return "", ""
-    if len(turns) == 1 and not any(key in turns[0] for key in _REASONING_KEYS):
-        return "", _content_text(turns[0].get("content"))
+        return "", "", False
     earlier: list[str] = []
     for turn in turns:
-        earlier.extend(_content_text(turn.get(key)) for key in _REASONING_KEYS)
-        earlier.append(_content_text(turn.get("content")))
+        thoughts = [_content_text(turn.get(key)) for key in _REASONING_KEYS]
+        earlier += [*thoughts, _content_text(turn.get("content"))]
     last = earlier.pop()
-    return "\n".join(part for part in earlier if part), last
+    return "\n".join(part for part in earlier if part), last, any(thoughts) and bool(last)
 
 
 def _content_text(content: object) -> str:
@@ -173,56 +200,16 @@ def _content_text(content: object) -> str:
     return "".join(part for part in parts if isinstance(part, str))
 
 
-@lru_cache(maxsize=2048)
-def _parse(earlier: str, text: str, delimiter: str | None, allow_list: bool) -> Reading:
-    start, open_block = _answer_region_start(text, delimiter)
-    whole = f"{earlier}\n{text}" if earlier else text
-    if open_block:
-        return Reading(text, whole, None, "unfinished")
-    regions, cut_off = _regions(text, start)
-    if not regions:
-        return Reading(text, whole, None, "unfinished" if cut_off else "no_answer")
-    reasoning = whole[: len(whole) - len(text) + min(region.start for region in regions)]
-    if cut_off:
-        return Reading(text, reasoning, None, "unfinished")
-    answer, reason = _one_answer(regions, allow_list)
-    if answer is not None and retracted(text, regions[-1].start, regions[-1].end):
-        answer, reason = None, "no_answer"
-    return Reading(text, reasoning, answer, reason)
+def _opening(end_of_thinking: str | None) -> str | None:
+    opening = (end_of_thinking or "").replace("/", "", 1)
+    return opening if opening != end_of_thinking else None
 
 
-def _answer_region_start(text: str, delimiter: str | None) -> tuple[int, bool]:
+def _answer_region_start(text: str, end_of_thinking: str | None) -> tuple[int, bool]:
     """(where the text after the reasoning starts, whether a reasoning block is still open)."""
-    if not delimiter:
+    if not end_of_thinking:
         return 0, False
-    close = text.rfind(delimiter)
-    start = close + len(delimiter) if close >= 0 else 0
-    opening = delimiter.replace("/", "", 1)
-    return start, opening != delimiter and text.find(opening, start) >= 0
-
-
-def _regions(text: str, start: int) -> tuple[list[Region], bool]:
-    """Final-answer regions in order, and whether the last of them was cut off."""
-    boxes, cut_off = find_boxes(text, start)
-    if not boxes and not cut_off:
-        boxes, cut_off = find_tags(text, start)
-    phrases = find_phrases(text, start)
-    if not boxes:
-        return phrases, cut_off
-    # A phrase beside a box only matters if it may contradict it: any after the last box, `final answer` before it.
-    rivals = [p for p in phrases if p.final or p.start > boxes[-1].end]
-    rivals = [p for p in rivals if not any(p.start < b.end and b.start < p.end for b in boxes)]
-    return sorted(boxes + rivals, key=lambda region: region.start), cut_off
-
-
-def _one_answer(
-    regions: list[Region], allow_list: bool
-) -> tuple[str | None, Literal["no_answer", "several_answers"] | None]:
-    if len(regions) > MAX_REGIONS and len({region.answer for region in regions[:MAX_REGIONS]}) > 1:
-        return None, "several_answers"
-    distinct = list({_SPACING.sub("", region.answer).rstrip("."): region.answer for region in regions}.values())
-    if len(distinct) == 1:
-        return (distinct[0], None) if distinct[0].strip() else (None, "no_answer")
-    if allow_list and all(answer.strip() for answer in distinct):
-        return ", ".join(distinct), None
-    return None, "several_answers"
+    close = text.rfind(end_of_thinking)
+    start = close + len(end_of_thinking) if close >= 0 else 0
+    opening = _opening(end_of_thinking)
+    return start, opening is not None and text.find(opening, start) >= 0

@@ -32,11 +32,20 @@ def rational(text: str) -> Fraction | None:
         return Fraction(int(text))
     if len(text) > MAX_TEXT or not any(char.isdigit() for char in text):
         return None
-    text = _REPEATING.sub(_repeating, _THOUSANDS.sub(lambda m: m.group().replace(",", ""), text))
+    text = _REPEATING.sub(_repeating, without_thousands(text))
     try:
         return _Parser(_tokens(text)).value()
     except (_NotArithmetic, ZeroDivisionError):
         return None
+
+
+def without_thousands(text: str) -> str:
+    """A text whose numbers have no commas between groups of three digits.
+
+    >>> without_thousands("12,345.6"), without_thousands("1,2")
+    ('12345.6', '1,2')
+    """
+    return _THOUSANDS.sub(lambda m: m.group().replace(",", ""), text)
 
 
 def _tokens(text: str) -> list[str]:

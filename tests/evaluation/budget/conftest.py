@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from datasets import Dataset
 from transformers import GenerationMixin, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from trl_rlsp.countdown.tiny import build_tokenizer
+from trl_rlsp.evaluation.budget import draw_within
+from trl_rlsp.generation import Sampling, TransformersEngine
 
 
 class MarkovConfig(PreTrainedConfig):
@@ -59,20 +62,13 @@ def markov():
 
 
 @pytest.fixture
-def write():
-    """`write(model, tokenizer, prompts, budget)`: completions without padding, end token shown."""
+def think():
+    """`think(model, tokenizer, prompts, budget)`: the `Thought` of each prompt, greedy unless said otherwise."""
 
-    def run(model, tokenizer, prompts, budget=None, *, max_new_tokens=60, **kwargs):
-        inputs = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
-        output = model.generate(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            logits_processor=[] if budget is None else [budget],
-            max_new_tokens=max_new_tokens,
-            pad_token_id=tokenizer.pad_token_id,
-            **{"do_sample": False, **kwargs},
-        )
-        start = inputs["input_ids"].shape[1]
-        return [tokenizer.decode(ids).replace("<pad>", "").strip() for ids in output[:, start:]]
+    def run(model, tokenizer, prompts, budget, *, store=None, **settings):
+        tokenizer.padding_side = "left"
+        sampling = Sampling(**{"temperature": 0, "max_new_tokens": 60, **settings})
+        problems = Dataset.from_dict({"prompt": prompts})
+        return draw_within(TransformersEngine(model, tokenizer), problems, sampling, budget, store=store)
 
     return run

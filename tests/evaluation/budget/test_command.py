@@ -8,6 +8,8 @@ import pytest
 
 from trl_rlsp.commands.budget import BudgetArguments, check, run_budget
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.evaluation import load_scored
+from trl_rlsp.generation import TransformersEngine
 
 
 def given(**fields):
@@ -39,7 +41,11 @@ def test_read():
     settings = given(models=["a=x=1", "b=y"], budgets="64, 8,8", ends=[])
     assert settings.named_models() == {"a": "x=1", "b": "y"}
     assert settings.budget_list() == [8, 64]
-    assert settings.wording().ends is None
+    assert [(mode, b and (b.at_least, b.at_most, b.ends)) for mode, b in settings.points()] == [
+        ("at most", (0, 8, ("\\boxed",))),
+        ("at most", (0, 64, ("\\boxed",))),
+        ("free", None),
+    ]
     assert given(model_name_or_path="runs/sft").named_models() == {"sft": "runs/sft"}
 
 
@@ -73,17 +79,29 @@ def test_for_real(call):
     modes = [("at most", 1), ("at most", 9), ("forced", 1), ("forced", 9), ("free", None)]
     assert points == [(name, *mode) for name in ("first", "second") for mode in modes]
     by_mode = {(p["mode"], p["budget"]): p for p in found["points"]}
-    assert by_mode["at most", 1]["cut"] == 1.0  # no completion answers after one token
-    # 1 of reasoning, the box, 4 of answer and the end token at most
-    assert by_mode["at most", 1]["figures"]["tokens"]["mean"] <= 7
-    assert {name: [saving["rule"] for saving in savings] for name, savings in found["votes"].items()} == {
+    assert by_mode["at most", 1]["forced"] == 1.0  # no completion answers after one token
+    # 1 of reasoning, the box, 4 of answer at most
+    assert by_mode["at most", 1]["metrics"]["tokens"]["mean"] <= 6
+    assert {name: [result["rule"] for result in results] for name, results in found["votes"].items()} == {
         name: ["unbeatable", "adaptive consistency, 0.95", "3 of the last 4 agree"] for name in ("first", "second")
     }
-    samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
-    assert len(samples) == 2 * 5 * 2 * 2  # models, points, problems, samples
+    folders = ("at_most_1", "at_most_9", "forced_1", "forced_9", "free")
+    evaluations = [folder / name / label for name in ("first", "second") for label in folders]
+    assert [len(load_scored(evaluation)) for evaluation in evaluations] == [2 * 2] * 10  # problems, samples
     numbers = (folder / "budget.md").read_text()
     assert numbers in (folder.parent / "doc.md").read_text()
     assert (folder / "budget.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_goes_on_with_what_is_there(call, monkeypatch):
+    arguments = ("--budgets", "1,9", "--at_least", "--continuation", "|", "--votes", "2")
+    folder = call(*arguments)
+    before = (folder / "budget.json").read_text()
+    monkeypatch.setattr(TransformersEngine, "sample", lambda *_: pytest.fail("sampled again"))
+    assert call(*arguments) == folder
+    assert (folder / "budget.json").read_text() == before
+    with pytest.raises(ConfigError, match="holds samples that were drawn otherwise"):
+        call("--budgets", "1,9", "--seed", "3")
 
 
 def test_a_wording_that_cannot_work_is_found_before_sampling(call):

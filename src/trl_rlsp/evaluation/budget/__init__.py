@@ -1,13 +1,30 @@
 """Search at run time: how long a model may think, how often it is asked, and what both are worth.
 
-| file | holds |
-|---|---|
-| `token_strings.py` | texts as the token sequences that a tokenizer may write them with |
-| `rows.py` | where each row of a batch stands in its budget |
-| `processor.py` | `ThinkingBudget`, at least and at most N reasoning tokens |
-| `budgeted.py` | `BudgetedModel`, a model whose `generate` keeps to a budget |
-| `rules.py` | when repeated sampling has seen enough agreement |
-| `agreement.py` | repeated sampling that stops by such a rule, against plain maj@n |
-| `curve.py` | accuracy against tokens, one point a budget |
-| `tables.py`, `plot.py` | the curve and the votes as Markdown and as a figure |
+`thinking` cuts or continues completions to a budget of reasoning tokens, over any engine and through the sample store;
+`agreement` stops repeated sampling when the votes agree; `curve` measures, tabulates and draws. Knows no model, no
+tokenizer and no answer: those are the engine's and the verifier's.
 """
+
+from trl_rlsp.evaluation.budget.agreement import (
+    AdaptiveConsistency,
+    LastAgree,
+    Rule,
+    RuleResult,
+    Unbeatable,
+    draw_until_agreement,
+    try_rule,
+)
+from trl_rlsp.evaluation.budget.thinking import ThinkingBudget, Thought, draw_within
+
+__all__ = [
+    "AdaptiveConsistency",
+    "LastAgree",
+    "Rule",
+    "RuleResult",
+    "ThinkingBudget",
+    "Thought",
+    "Unbeatable",
+    "draw_until_agreement",
+    "draw_within",
+    "try_rule",
+]

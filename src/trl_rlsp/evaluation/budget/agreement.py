@@ -1,38 +1,150 @@
-"""Repeated sampling that stops by agreement, and what that saves against plain maj@n on the same samples."""
+"""Repeated sampling that stops when the votes agree, and what that saves against plain maj@n on the same samples.
+
+A rule is asked after each sample and knows nothing of texts: answers are keys that are equal where the answers are,
+`None` where a sample has no answer and so no vote.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from math import comb
+from typing import TYPE_CHECKING, Protocol
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation.bootstrap import Estimate, bootstrap_mean
-from trl_rlsp.evaluation.budget.rules import Rule
-from trl_rlsp.evaluation.metrics import ScoredSample
-from trl_rlsp.evaluation.pass_at_k import maj_at_k
+from trl_rlsp.evaluation.metrics import Group, by_problem, group_majority
+from trl_rlsp.evaluation.scoring import draw, score_samples
+from trl_rlsp.generation import Engine, Request, Sample, Sampling
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from trl_rlsp.evaluation.store import SampleStore
+    from trl_rlsp.rewards.outcome import OutcomeVerifier
+
+
+class Rule(Protocol):
+    """Whether the samples drawn so far are enough; tables call it `name`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def enough(self, answers: Sequence[Hashable | None], n: int) -> bool:
+        """Whether to stop after these answers of n samples that may be drawn in all."""
 
 
 @dataclass(frozen=True)
-class Ballot:
-    """One sample of a problem.
+class Unbeatable:
+    """Stop when the leading answer has more votes than any other can still reach: the vote is that of all n samples.
 
-    Attributes:
-        answer: a key, equal where the answers are; `None` for no answer.
-        tokens: length of the completion in tokens.
-        score: its verdict; `None` if not known.
+    Example:
+        >>> Unbeatable().enough(["7", "7", "9", "7"], n=5), Unbeatable().enough(["7", "7", "9"], n=4)
+        (True, False)
     """
 
-    answer: Hashable | None
-    tokens: int
-    score: float | None = None
+    name: str = "unbeatable"
 
-
-Draw = Callable[[Sequence[int]], Sequence[Ballot]]
-"""One new sample for each of the problems whose numbers are given."""
+    def enough(self, answers: Sequence[Hashable | None], n: int) -> bool:
+        """Whether the lead is greater than the number of samples to come."""
+        first, second = top_two(answers)
+        return first - second > n - len(answers)
 
 
 @dataclass(frozen=True)
-class Saving:
+class AdaptiveConsistency:
+    """Stop when the leading answer is the likelier of the two leading ones with a given probability.
+
+    The Beta rule of Adaptive-Consistency (2305.11860, section 3.2): see `lead_probability`. The vote may differ from
+    that of all n samples.
+
+    Args:
+        confidence: the probability, above 0.5 and below 1; 0.95 in the paper.
+
+    Raises:
+        ConfigError: a confidence out of its range.
+
+    Example:
+        >>> AdaptiveConsistency().enough(["7"] * 3, n=40), AdaptiveConsistency().enough(["7"] * 4, n=40)
+        (False, True)
+    """
+
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not 0.5 < self.confidence < 1:
+            raise ConfigError(f"confidence is above 0.5 and below 1, got {self.confidence!r}")
+
+    @property
+    def name(self) -> str:
+        """How tables call it."""
+        return f"adaptive consistency, {self.confidence:g}"
+
+    def enough(self, answers: Sequence[Hashable | None], n: int) -> bool:
+        """Whether the probability of the lead exceeds the confidence; never for no votes at all."""
+        return lead_probability(*top_two(answers)) > self.confidence
+
+
+@dataclass(frozen=True)
+class LastAgree:
+    """Stop when `k` of the last `window` samples give the same answer; `k` = `window` is a run of equal answers.
+
+    A run of `window` is the rule of early-stopping self-consistency (2401.10480, section 2), asked after each sample
+    instead of once a window. The vote may differ from that of all n samples.
+
+    Args:
+        k: samples that agree.
+        window: last samples looked at.
+
+    Raises:
+        ConfigError: not 2 <= k <= window.
+
+    Example:
+        >>> LastAgree(3, 4).enough(["9", "7", "7", None, "7"], n=40)
+        True
+    """
+
+    k: int = 4
+    window: int = 4
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.k <= self.window:
+            raise ConfigError(f"2 <= k <= window must hold, got k={self.k} and window={self.window}")
+
+    @property
+    def name(self) -> str:
+        """How tables call it."""
+        return f"{self.k} of the last {self.window} agree"
+
+    def enough(self, answers: Sequence[Hashable | None], n: int) -> bool:
+        """Whether enough of the last samples agree."""
+        return top_two(answers[-self.window :])[0] >= self.k
+
+
+def top_two(answers: Sequence[Hashable | None]) -> tuple[int, int]:
+    """Votes of the leading answer and of the next one; 0 where there is none."""
+    counts = sorted(Counter(answer for answer in answers if answer is not None).values(), reverse=True)
+    first, second = [*counts, 0, 0][:2]
+    return first, second
+
+
+def lead_probability(first: int, second: int) -> float:
+    """Probability that the answer with `first` votes is likelier than that with `second`, all others left aside.
+
+    With a uniform prior the share of the first among both is Beta(first + 1, second + 1); its mass above 1/2 is
+    sum_{j <= first} C(first + second + 1, j) / 2^(first + second + 1) (2305.11860, section 3.2), in whole numbers.
+
+    Example:
+        >>> lead_probability(1, 0), lead_probability(3, 0), lead_probability(2, 2)
+        (0.75, 0.9375, 0.5)
+    """
+    total = first + second + 1
+    return sum(comb(total, j) for j in range(first + 1)) / 2**total
+
+
+@dataclass(frozen=True)
+class RuleResult:
     """A rule against plain maj@n on the same samples; every `Estimate` has a 95 % bootstrap interval over problems.
 
     Attributes:
@@ -60,70 +172,71 @@ class Saving:
     not_scorable: int
 
 
-def draw_until_agreement(draw: Draw, problems: int, n: int, rule: Rule) -> list[list[Ballot]]:
-    """Draw samples of each problem until the rule has seen enough, or n are drawn.
+def draw_until_agreement(
+    engine: Engine,
+    dataset: Dataset,
+    sampling: Sampling,
+    rule: Rule,
+    verifier: OutcomeVerifier,
+    *,
+    store: SampleStore | None = None,
+) -> list[Group]:
+    """Draw samples of each problem until the rule has seen enough, or `sampling.n` are drawn.
 
-    Each round asks for one sample of every problem that is still open, so that they can be decoded as one batch.
+    Each round asks for one sample of every problem that is still open, so that they are decoded together.
 
     Args:
-        draw: one new sample for each of the given problems.
-        problems: number of problems P.
-        n: samples a problem at most.
+        engine: draws.
+        dataset: P rows as `load_problems` gives them.
+        sampling: how to draw; at most `n` samples a problem.
         rule: when to stop.
+        verifier: says which answers are equal.
+        store: keeps what is drawn; a run that was killed goes on with it.
 
     Returns:
-        P lists of at most n samples, in the order drawn.
+        P lists of scored samples, in the order drawn.
 
     Raises:
-        ConfigError: n below 1.
+        DataError: no problems.
     """
-    if n < 1:
-        raise ConfigError(f"n, the samples that may be drawn of a problem, is at least 1, got {n}")
-    drawn: list[list[Ballot]] = [[] for _ in range(problems)]
-    still_open = list(range(problems))
-    for _ in range(n):
-        for problem, ballot in zip(still_open, draw(still_open) if still_open else [], strict=True):
-            drawn[problem].append(ballot)
-        still_open = [p for p in still_open if not rule.enough([ballot.answer for ballot in drawn[p]], n)]
-    return drawn
+    samples: list[list[Sample]] = [[] for _ in range(len(dataset))]
+    drawn: dict[int, Group] = {}
+    still_open = list(range(len(dataset)))
+    for number in range(sampling.n):
+        asked = [Request(problem, number) for problem in still_open]
+        for sample in draw(engine, dataset, sampling, store=store, requests=asked):
+            samples[sample.prompt_index].append(sample)
+        votes = score_samples([s for problem in still_open for s in samples[problem]], dataset, verifier)
+        drawn |= by_problem(votes)  # which answers are equal is known anew with each sample
+        still_open = [p for p in still_open if not rule.enough([s.answer for s in drawn[p]], sampling.n)]
+        if not still_open:
+            break
+    return [drawn[problem] for problem in range(len(dataset))]
 
 
-def replayed(recorded: Sequence[Sequence[Ballot]]) -> Draw:
-    """A `Draw` that gives samples drawn earlier, each once, in their order."""
-    remaining = [iter(ballots) for ballots in recorded]
-    return lambda problems: [next(remaining[problem]) for problem in problems]
-
-
-def vote_score(ballots: Sequence[Ballot]) -> float | None:
-    """Score of the answer with the most votes; those that tie share it evenly. `None` if it is not known.
-
-    >>> vote_score([Ballot("7", 20, 1.0), Ballot("9", 30, 0.0), Ballot("7", 25, 1.0)])
-    1.0
-    """
-    return maj_at_k([b.answer for b in ballots], [b.score for b in ballots], len(ballots))
-
-
-def saving(recorded: Sequence[Sequence[Ballot]], rule: Rule) -> Saving:
+def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
     """What stopping by a rule would have saved on samples that were all drawn.
 
     Args:
-        recorded: for each problem its n samples, in the order drawn.
+        recorded: for each problem its n scored samples, in the order drawn.
         rule: when to stop.
 
     Raises:
         DataError: no problems, problems with different numbers of samples, or none whose vote has a score.
     """
-    sizes = {len(ballots) for ballots in recorded}
+    sizes = {len(group) for group in recorded}
     if len(sizes) != 1 or sizes == {0}:
         raise DataError(f"every problem has the same number of samples, at least one, got {sorted(sizes) or 'none'}")
     (n,) = sizes
-    drawn = draw_until_agreement(replayed(recorded), len(recorded), n, rule)
-    votes = [(vote_score(few), vote_score(all_n)) for few, all_n in zip(drawn, recorded, strict=True)]
+    drawn = [group[: _needed([sample.answer for sample in group], rule)] for group in recorded]
+    votes = [
+        (group_majority(few, len(few)), group_majority(all_n, n)) for few, all_n in zip(drawn, recorded, strict=True)
+    ]
     known = [(few, all_n) for few, all_n in votes if few is not None and all_n is not None]
     if not known:
         raise DataError("no vote has a score: check the gold answers with `rlsp check`")
-    tokens, plain_tokens = _tokens(drawn), _tokens(recorded)
-    return Saving(
+    tokens, plain_tokens = ([sum(s.tokens for s in group) for group in groups] for groups in (drawn, recorded))
+    return RuleResult(
         rule=rule.name,
         accuracy=bootstrap_mean([few for few, _ in known]),
         plain_accuracy=bootstrap_mean([all_n for _, all_n in known]),
@@ -137,16 +250,7 @@ def saving(recorded: Sequence[Sequence[Ballot]], rule: Rule) -> Saving:
     )
 
 
-def ballots_of(samples: Sequence[ScoredSample]) -> list[list[Ballot]]:
-    """Scored samples as the ballots of each problem, in the order of problems and samples.
-
-    A sample votes by its key, `ScoredSample.answer`, which is the same for answers that the verifier takes for equal.
-    """
-    by_problem: dict[int, list[Ballot]] = {}
-    for sample in samples:
-        by_problem.setdefault(sample.problem, []).append(Ballot(sample.answer, sample.tokens, sample.score))
-    return [by_problem[problem] for problem in sorted(by_problem)]
-
-
-def _tokens(drawn: Sequence[Sequence[Ballot]]) -> list[float]:
-    return [float(sum(ballot.tokens for ballot in ballots)) for ballots in drawn]
+def _needed(answers: Sequence[Hashable | None], rule: Rule) -> int:
+    """After how many of the answers the rule stops."""
+    n = len(answers)
+    return next((k for k in range(1, n) if rule.enough(answers[:k], n)), n)

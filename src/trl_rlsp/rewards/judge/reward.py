@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trl_rlsp.errors import ConfigError, ServerError
-from trl_rlsp.problems.disk_cache import cache_folder
-from trl_rlsp.rewards.judge.cache import GradeCache
+from trl_rlsp.problems.disk_cache import DiskCache, cache_folder
 from trl_rlsp.rewards.judge.client import JudgeClient, Reply
 from trl_rlsp.rewards.judge.rubric import HIGHEST, Rubric, UnreadableGradesError
 from trl_rlsp.text.completion import parse_completion
@@ -102,7 +101,7 @@ class JudgeExploration:
             options=options,
         )
         self.rubric, self.max_chars = rubric or Rubric(), max_chars
-        self.cache = None if cache is False else GradeCache(_cache_path(cache))
+        self.cache = None if cache is False else DiskCache(_cache_path(cache))
 
     def __repr__(self) -> str:
         return f"JudgeExploration({self.client.model!r}, base_url={self.client.base_url!r})"

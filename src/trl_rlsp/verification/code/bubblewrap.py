@@ -7,16 +7,20 @@ namespaces. Source: bwrap(1).
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 
-from trl_rlsp.verification.workers.landlock import python_folders
+from trl_rlsp.verification.workers.landlock import LIBRARY_FOLDERS, NOT_THE_LIBRARY, library_folders, python_folders
 
-_NAMESPACES = ("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts")
+_NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
+_USER_NAMESPACE = ("--unshare-user", "--cap-drop", "ALL")
+_ROOT = ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_DAC_READ_SEARCH")
 _PROBE_SECONDS = 10.0
 
 
@@ -29,27 +33,46 @@ def bubblewrap_command(readable: Iterable[str]) -> list[str]:
     Returns:
         Arguments that start with the path of `bwrap`.
     """
-    command = [shutil.which("bwrap") or "bwrap", *_NAMESPACES, "--unshare-cgroup-try", "--cap-drop", "ALL"]
-    command += ["--clearenv", "--new-session", "--dev", "/dev", "--proc", "/proc"]
-    for path in dict.fromkeys([*python_folders(), os.path.realpath(sys.executable), *readable]):
-        command += ["--ro-bind-try", path, path]
-    return [*command, "--remount-ro", "/", "--chdir", "/", "--setenv", "PYTHONHASHSEED", "0"]
+    return _command(readable, _privileges() or _USER_NAMESPACE)
 
 
-@cache
 def bubblewrap_works() -> bool:
     """Whether `bwrap` is installed and can start Python here; tried once for each process.
 
     Returns:
         `False` also where user namespaces are forbidden to this user.
     """
+    return _privileges() is not None
+
+
+@cache
+def _privileges() -> tuple[str, ...] | None:
+    """How this user gets namespaces. Root without one for users, so that the sandbox can take a user id of its own."""
     if shutil.which("bwrap") is None:
-        return False
-    command = [*bubblewrap_command(()), os.path.realpath(sys.executable), "-I", "-S", "-c", "pass"]
-    try:
-        probe = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_SECONDS, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return probe.returncode == 0
+        return None
+    for options in (_ROOT, _USER_NAMESPACE) if os.geteuid() == 0 else (_USER_NAMESPACE,):
+        command = [*_command((), options), os.path.realpath(sys.executable), "-I", "-S", "-c", "pass"]
+        with suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_SECONDS, check=True)
+            return options
+    return None
+
+
+def _command(readable: Iterable[str], privileges: Iterable[str]) -> list[str]:
+    command = [shutil.which("bwrap") or "bwrap", *_NAMESPACES, *privileges]
+    command += ["--clearenv", "--new-session", "--dev", "/dev", "--proc", "/proc"]
+    for path in dict.fromkeys([*python_folders(), os.path.realpath(sys.executable), *readable]):
+        command += ["--ro-bind-try", path, path]
+    for path in _not_the_library():
+        command += ["--tmpfs", path, "--remount-ro", path]
+    command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
+    return [*command, "--setenv", "PYTHONHASHSEED", "0"]
+
+
+def _not_the_library() -> list[str]:
+    """Folders below those mounted that hold installed packages."""
+    library = library_folders()
+    packages = [os.path.join(folder, name) for folder in library for name in NOT_THE_LIBRARY]
+    others = [path for folder in LIBRARY_FOLDERS for path in glob.glob(f"{os.path.realpath(folder)}/python*/")]
+    others = [path.rstrip("/") for path in others if path.rstrip("/") not in library]
+    return sorted({path for path in [*packages, *others] if os.path.isdir(path)})

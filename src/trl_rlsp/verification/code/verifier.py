@@ -7,26 +7,23 @@ Failing, crashing and running out of time are the program's; a sandbox that fail
 from __future__ import annotations
 
 import json
+import logging
 import secrets
-import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.text.completion import read
+from trl_rlsp.text.completion import Completion, read
 from trl_rlsp.verification.code.compare import as_set, same_output, same_value
 from trl_rlsp.verification.code.run_result import Limits, RunResult
 from trl_rlsp.verification.code.sandbox import Runner, Sandbox, find_sandbox, runner_of
+from trl_rlsp.verification.code.schedule import Job, Schedule
 from trl_rlsp.verification.code.tests import CodeTest, read_tests, without_visible
 from trl_rlsp.verification.verdict import Reason, Verdict
 from trl_rlsp.verification.workers.cores import fitting_workers, share_of_cores
-
-GIVE_UP_AFTER = 3
-"""Tests a program may run out of time on; the rest then counts as not passed, without being run."""
 
 MAX_WORKERS = 16
 _SPARE_OUTPUT = 64 * 1024
@@ -34,28 +31,37 @@ _OUTPUT_FACTOR = 4
 
 __all__ = ["verify_code"]
 
+_log = logging.getLogger(__name__)
+
 
 def verify_code(
-    items: Sequence[tuple[str | None, list[Any] | dict[str, Any] | str]],
+    items: Sequence[tuple[Completion | None, list[Any] | dict[str, Any] | str]],
     *,
     prompts: Sequence[str] | None = None,
     all_or_nothing: bool = False,
-    timeout: float = 5.0,
+    time_limit: float = 5.0,
+    batch_seconds: float | None = None,
     memory_mb: int = 512,
     workers: int | None = None,
+    end_of_thinking: str | None = "</think>",
+    thinking_required: bool = False,
     sandbox: Sandbox | Runner | None = None,
     allow_unsandboxed: bool = False,
 ) -> list[Verdict]:
     """Run the programs of completions against tests.
 
     Args:
-        items: for each completion its text and the tests of its row, in any form `read_tests` knows.
+        items: completions as TRL gives them, each with the tests of its row in any form `read_tests` knows.
         prompts: text of each prompt; tests whose input it shows are not counted.
         all_or_nothing: 1.0 only if all tests pass, else 0.0, instead of the share passed.
-        timeout: wall-clock seconds for each test.
+        time_limit: wall-clock seconds for each test.
+        batch_seconds: wall-clock seconds for the whole call. Every program gets its turn: those that have used the
+            least time go first.
         memory_mb: MiB a program may map.
         workers: programs at a time; by default as many as there are cores, at most 16. Each rank of a distributed
             run has at most its share of the cores.
+        end_of_thinking: closes the reasoning; see `trl_rlsp.text.completion.read`.
+        thinking_required: a completion without `end_of_thinking` has no program.
         sandbox: where programs run; by default the strongest this machine has.
         allow_unsandboxed: where it has none, run with resource limits only.
 
@@ -63,50 +69,45 @@ def verify_code(
         A verdict for each item: `match` with 1.0; `mismatch`, `timeout` or `worker_crash` (the reason for the
         first test not passed) with the share passed; `no_answer` with 0.0 where there is no program;
         `gold_unparseable` with `None` where there is no test that can be read and counts; `scorer_error` with
-        `None` where the sandbox failed.
+        `None` where the sandbox failed or the deadline came first. Programs that ran out of time on a test have no
+        such excuse: what they left counts as not passed.
 
     Raises:
         ConfigError: an argument that cannot work.
         MissingDependencyError: no sandbox on this machine.
     """
-    _check_arguments(len(items), prompts, timeout, memory_mb, workers)
-    jobs: dict[tuple[object, ...], _Job] = {}
-    answers: list[Verdict | _Job] = []
+    _check_arguments(len(items), prompts, time_limit, batch_seconds, memory_mb, workers)
+    programs: dict[tuple[object, ...], _Program] = {}
+    answers: list[Verdict | _Program] = []
     for index, (completion, tests) in enumerate(items):
         prompt = prompts[index] if prompts is not None else None
-        answer = _prepare(completion, tests, prompt)
-        if isinstance(answer, _Job):
-            answer = jobs.setdefault((answer.program, *answer.tests), answer)  # one run for equal programs
+        reading = read(completion, "code", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
+        answer = _prepare(reading.answer, tests, prompt)
+        if isinstance(answer, _Program):
+            answer = programs.setdefault((answer.text, *answer.tests), answer)  # one run for equal programs
         answers.append(answer)
-    if jobs:
+    if programs:
         runner = runner_of(sandbox if sandbox is not None else find_sandbox(allow_unsandboxed))
-        batch = _Batch(runner, timeout, memory_mb, all_or_nothing)
-        batch.run(list(jobs.values()), fitting_workers(workers or min(share_of_cores(), MAX_WORKERS)))
-    return [item.verdict(all_or_nothing) if isinstance(item, _Job) else item for item in answers]
+        schedule = Schedule(_TestRunner(runner, memory_mb), time_limit, batch_seconds, all_or_nothing)
+        schedule.run(list(programs.values()), fitting_workers(workers or min(share_of_cores(), MAX_WORKERS)))
+    verdicts = [item.verdict(all_or_nothing) if isinstance(item, _Program) else item for item in answers]
+    failed = sum(verdict.reason == "scorer_error" for verdict in verdicts)
+    if failed:
+        _log.warning("%d of %d programs have no score: the sandbox failed, or the time was up", failed, len(items))
+    return verdicts
 
 
-@dataclass
-class _Job:
-    """One program, its tests, and how each went: `None` not run, else the reason."""
+class _Program(Job):
+    """A program and its tests."""
 
-    program: str
-    tests: list[CodeTest]
-    reasons: list[Reason | None] = field(default_factory=list)
-    timeouts: int = 0
-    stopped: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def record(self, index: int, reason: Reason, *, all_or_nothing: bool) -> None:
-        """Note the result of a test, and whether the others still matter."""
-        with self.lock:
-            self.reasons[index] = reason
-            self.timeouts += reason == "timeout"
-            hopeless = all_or_nothing and reason != "match"
-            self.stopped |= hopeless or reason == "scorer_error" or self.timeouts >= GIVE_UP_AFTER
+    def __init__(self, text: str, tests: list[CodeTest]) -> None:
+        super().__init__(len(tests))
+        self.text = text
+        self.tests = tests
 
     def verdict(self, all_or_nothing: bool) -> Verdict:
         """The verdict on the whole."""
-        if "scorer_error" in self.reasons:
+        if "scorer_error" in self.reasons or (None in self.reasons and not self.gave_up):
             return Verdict(None, "scorer_error")
         passed = self.reasons.count("match")
         if passed == len(self.tests):
@@ -115,41 +116,26 @@ class _Job:
         return Verdict(0.0 if all_or_nothing else passed / len(self.tests), reason or "mismatch")
 
 
-@dataclass
-class _Batch:
-    """What all tests of one call have in common."""
+@dataclass(frozen=True)
+class _TestRunner:
+    """Runs one test of one program."""
 
     runner: Runner
-    timeout: float
     memory_mb: int
-    all_or_nothing: bool
 
-    def run(self, jobs: list[_Job], workers: int) -> None:
-        """Run all tests of all jobs, `workers` at a time."""
-        tasks = [(job, index) for job in jobs for index in range(len(job.tests))]
-        pool = ThreadPoolExecutor(min(workers, len(tasks)), thread_name_prefix="sandbox")
-        try:
-            for _ in pool.map(self._run_test, tasks):
-                pass
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-    def _run_test(self, task: tuple[_Job, int]) -> None:
-        job, index = task
-        if not job.stopped:
-            reason = self._reason(job.program, job.tests[index])
-            job.record(index, reason, all_or_nothing=self.all_or_nothing)
-
-    def _reason(self, program: str, test: CodeTest) -> Reason:
+    def __call__(self, program: Job, index: int, seconds: float) -> Reason:
+        assert isinstance(program, _Program)
+        test = program.tests[index]
         room = _OUTPUT_FACTOR * len(test.expected.encode("utf-8", "surrogatepass")) + _SPARE_OUTPUT
-        limits = Limits(self.timeout, self.memory_mb, room)
+        limits = Limits(seconds, self.memory_mb, room)
         marker = secrets.token_hex(16)
         try:
             if test.stdin is not None:
-                result = self.runner(program, test.stdin, limits)
+                result = self.runner(program.text, test.stdin, limits)
             else:
-                result = self.runner(_harness(), _request(program, test, marker), limits)
-        except Exception:  # another process or a remote service failed, in whatever way
+                result = self.runner(_harness(), _request(program.text, test, marker), limits)
+        except Exception as error:  # another process or a remote service failed, in whatever way
+            _log.debug("the sandbox failed: %r", error)
             return "scorer_error"
         if result.status == "timeout":
             return "timeout"
@@ -159,7 +145,7 @@ class _Batch:
         return "match" if passed else "mismatch"
 
 
-def _prepare(completion: str | None, tests: Any, prompt: str | None) -> Verdict | _Job:
+def _prepare(program: str | None, tests: Any, prompt: str | None) -> Verdict | _Program:
     try:
         counted = read_tests(tests)
     except DataError:
@@ -168,10 +154,7 @@ def _prepare(completion: str | None, tests: Any, prompt: str | None) -> Verdict 
         counted = without_visible(counted, prompt)
     if not counted:
         return Verdict(None, "gold_unparseable")
-    program = read(completion, "code").answer
-    if program is None:
-        return Verdict(0.0, "no_answer")
-    return _Job(program, counted, [None] * len(counted))
+    return Verdict(0.0, "no_answer") if program is None else _Program(program, counted)
 
 
 def _passes(result: RunResult, test: CodeTest, marker: str) -> bool:
@@ -200,12 +183,19 @@ def _harness() -> str:
 
 
 def _check_arguments(
-    count: int, prompts: Sequence[str] | None, timeout: float, memory_mb: int, workers: int | None
+    count: int,
+    prompts: Sequence[str] | None,
+    time_limit: float,
+    batch_seconds: float | None,
+    memory_mb: int,
+    workers: int | None,
 ) -> None:
     if prompts is not None and len(prompts) != count:
         raise ConfigError(f"prompts must be as many as items ({count}), got {len(prompts)}")
-    if not timeout > 0:
-        raise ConfigError(f"timeout must be more than 0 seconds, got {timeout}")
+    if not time_limit > 0:
+        raise ConfigError(f"time_limit must be more than 0 seconds, got {time_limit}")
+    if batch_seconds is not None and not batch_seconds > 0:
+        raise ConfigError(f"batch_seconds must be more than 0, got {batch_seconds}")
     if memory_mb < 1:
         raise ConfigError(f"memory_mb must be at least 1 MiB, got {memory_mb}")
     if workers is not None and workers < 1:

@@ -1,61 +1,32 @@
 """Verdicts on reasoning-gym tasks, by each task's own scorer, in confined worker processes.
 
-Some scorers evaluate the model's text as Python (`eval`, sympy's `parse_expr`). So they never run in this process,
-and text that could do more than state an answer (call anything but a mathematical function, reach into an attribute) is
-refused before such a scorer sees it: it could otherwise rewrite the scorer and pay itself.
+Some scorers evaluate the model's text. So they never run in this process, see only text that states a value (see
+`answers.py`), each answer has a process of its own that nothing outlives, and a task or row whose scorer pays for
+nonsense gives no verdict.
 """
 
 from __future__ import annotations
 
 import json
-import re
+import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from trl_rlsp.text.completion import Completion, parse_completion
-from trl_rlsp.verification.math.verifier import (
-    MATCH,
-    MISMATCH,
-    NO_ANSWER,
-    SCORER_ERROR,
-    SEVERAL_ANSWERS,
-    TIMEOUT,
-    WORKER_CRASH,
-)
+from trl_rlsp.text.completion import Completion, read
+from trl_rlsp.verification.gym.answers import spellings
 from trl_rlsp.verification.verdict import Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
 HANDLER = "trl_rlsp.verification.gym.worker:score"
-MAX_ANSWER = 20_000
+PROBE_SECONDS = 30.0  # the least a task's first probe may take: some load word lists
+MAX_PROBED = 20_000
 
-_EVALUATING = (
-    "string_insertion spiral_matrix number_sorting binary_matrix n_queens puzzle24 countdown polynomial_multiplication "
-    "simple_integration intermediate_integration"
-)
-EVALUATING_TASKS = frozenset(_EVALUATING.split())
-"""Tasks whose scorer evaluates the answer (read in reasoning-gym 0.1.25)."""
-
-_WORD = re.compile(r"[A-Za-z_]\w*")
-_FUNCTION_NAMES = "sin cos tan cot sec csc asin acos atan sinh cosh tanh exp log ln sqrt abs Abs"
-_FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
-_CALL = re.compile(r"([A-Za-z_]\w*|[)\]}\"'])\s*\(")
-_ATTRIBUTE = re.compile(r"\.\s*[A-Za-z_]|__|[\\@;`]|:=|\b(?:lambda|import|yield|await|for)\b")
-_BIG_POWER = re.compile(r"\*\*\s*\(?\s*-?\d{4,}|\*\*[^*]*\*\*[^*]*\*\*")
-_LATEX_TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
-_LATEX_FRAC = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
-_LATEX_OF = {  # plain text and the signs it stands for
-    "*": "\\times \\cdot × ·",
-    "/": "\\div ÷",
-    "-": "−",
-    " ": "\\, \\; \\:",
-    "": "\\left \\right $",
-    "{": "\\{",
-    "}": "\\}",
-    "_": "\\_",
-}
-_LATEX_SIGNS = [(latex, plain) for plain, signs in _LATEX_OF.items() for latex in signs.split()]
+_logger = logging.getLogger(__name__)
+_probes: dict[str, str | bool] = {}  # by name or row: what is wrong, or whether the scorer wants tuples
+_told: set[tuple[str, str]] = set()
 
 
 @dataclass(frozen=True)
@@ -75,7 +46,8 @@ def verify_gym(
     items: Sequence[GymItem],
     pool: WorkerPool,
     *,
-    delimiter: str | None = "</think>",
+    end_of_thinking: str | None = "</think>",
+    thinking_required: bool = False,
     limit: float = 2.0,
     deadline: float | None = None,
 ) -> list[Verdict]:
@@ -84,82 +56,97 @@ def verify_gym(
     Args:
         items: what to score.
         pool: runs `HANDLER`.
-        delimiter: closes the reasoning, see `parse_completion`.
+        end_of_thinking: where the reasoning ends, see `trl_rlsp.text.completion.read`.
+        thinking_required: likewise.
         limit: wall-clock seconds for one answer.
         deadline: wall-clock seconds for all of them together.
 
     Returns:
         One verdict per item; `scorer_error` (score `None`) where the scorer cannot do its work for reasons other
-        than the completion: unknown task, broken entry, deadline passed before the item's turn.
+        than the completion: unknown task, broken entry, a scorer that pays for nonsense, deadline passed before
+        the item's turn. The reason is logged once.
     """
-    verdicts: list[Verdict | None] = [None] * len(items)
+    ends = float("inf") if deadline is None else time.monotonic() + deadline
+    verdicts: list[Verdict] = [Verdict(None, "scorer_error")] * len(items)
     pairs: dict[tuple[str, str], list[int]] = {}
     for i, item in enumerate(items):
-        parsed = parse_completion(item.completion, delimiter=delimiter)
-        if parsed.answer is None:
-            verdicts[i] = SEVERAL_ANSWERS if parsed.reason == "several_answers" else NO_ANSWER
-        elif refused(task_name(item.task), parsed.answer):
-            verdicts[i] = MISMATCH
+        reading = read(item.completion, "gym", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
+        if reading.answer is None:
+            verdicts[i] = Verdict(0.0, "several_answers" if reading.reason == "several_answers" else "no_answer")
         else:
-            pairs.setdefault((item.task, parsed.answer), []).append(i)
-    for name in sorted({task_name(task) for task, _ in pairs}):
-        pool.prepare(name)
-    replies = pool.run([_request(*pair) for pair in pairs], limit=limit, deadline=deadline)
-    for indices, reply in zip(pairs.values(), replies, strict=True):
-        for i in indices:
-            verdicts[i] = _from_reply(reply)
-    return [verdict if verdict is not None else SCORER_ERROR for verdict in verdicts]
+            pairs.setdefault((item.task, reading.answer), []).append(i)
+    trusted = _trusted_rows(list(dict.fromkeys(task for task, _ in pairs)), pool, limit, ends)
+    requests: dict[tuple[str, str], dict[str, Any]] = {}
+    for task, answer in pairs:
+        if task in trusted:
+            name, entry = _content(task)
+            texts = spellings(name, entry, answer)
+            requests[task, answer] = {"row": task, "tuples": trusted[task], "answers": texts}
+    asked = [pair for pair, request in requests.items() if request["answers"]]
+    replies = _run(pool, [requests[pair] for pair in asked], limit, ends)
+    found = {pair: Verdict(0.0, "mismatch") for pair in requests}
+    found |= {pair: _from_reply(reply) for pair, reply in zip(asked, replies, strict=True)}
+    for pair, verdict in found.items():
+        for i in pairs[pair]:
+            verdicts[i] = verdict
+    return verdicts
 
 
-@lru_cache(maxsize=4096)
 def task_name(task: str) -> str:
     """The name in a `task` string, `""` if there is none."""
+    return _content(task)[0]
+
+
+@lru_cache(maxsize=1024)
+def _content(task: str) -> tuple[str, dict[str, Any]]:
+    """Name and entry of a `task` string, `""` and `{}` for what it does not have."""
     try:
         content: Any = json.loads(task)
-    except (ValueError, RecursionError):
-        return ""
-    name = content.get("name") if isinstance(content, dict) else None
-    return name if isinstance(name, str) else ""
+    except (ValueError, RecursionError, TypeError):
+        return "", {}
+    content = content if isinstance(content, dict) else {}
+    name, entry = content.get("name"), content.get("entry")
+    return name if isinstance(name, str) else "", entry if isinstance(entry, dict) else {}
 
 
-def refused(task: str, answer: str) -> bool:
-    """Whether an answer is too long, or holds code and is meant for a scorer that would run it.
-
-    >>> refused("countdown", "(8 - 1) * 9"), refused("countdown", "exit()"), refused("family_relationships", "exit()")
-    (False, True, False)
-    """
-    if len(answer) > MAX_ANSWER:
-        return True
-    if task not in EVALUATING_TASKS:
-        return False
-    text = plain_answer(answer)
-    if len(text) > 2000 or _ATTRIBUTE.search(text) or _BIG_POWER.search(text.replace("^", "**")):
-        return True
-    names_only = all(len(word) == 1 and word.islower() for word in _WORD.findall(text) if word not in _FUNCTIONS)
-    return any(called not in _FUNCTIONS and not (called == ")" and names_only) for called in _CALL.findall(text))
+def _trusted_rows(rows: list[str], pool: WorkerPool, limit: float, ends: float) -> dict[str, bool]:
+    """The rows whose own answer is paid and nonsense is not, of tasks of which the same is known."""
+    names = dict.fromkeys(task_name(row) for row in rows)
+    for name in names:
+        pool.prepare(name)
+    _probe({name: {"name": name} for name in names}, pool, max(limit, PROBE_SECONDS), ends)
+    rows = [row for row in rows if _probes.get(task_name(row)) == ""]
+    _probe({row: {"row": row} for row in rows}, pool, limit, ends)
+    return {row: tuples for row in rows if isinstance(tuples := _probes.get(row), bool)}
 
 
-def plain_answer(answer: str) -> str:
-    """An answer without the LaTeX that a scorer does not read.
+def _probe(requests: dict[str, dict[str, Any]], pool: WorkerPool, limit: float, ends: float) -> None:
+    """Find out about names or rows not known yet; what could not be asked is asked again the next time."""
+    unknown = [key for key in requests if key not in _probes]
+    if len(_probes) + len(unknown) > MAX_PROBED:
+        _probes.clear()
+        unknown = list(requests)
+    for key, reply in zip(unknown, _run(pool, [requests[key] for key in unknown], limit, ends), strict=True):
+        if reply.outcome == "value" and isinstance(reply.value, str | bool):
+            _probes[key] = reply.value
+        if reply.value != "" and not isinstance(reply.value, bool):
+            name, why = (
+                requests[key].get("name") or task_name(key),
+                reply.value or f"a probe ended in {reply.outcome!r}",
+            )
+            if (name, why) not in _told:
+                _told.add((name, why))
+                _logger.warning("rows of reasoning-gym's task %r have no score: %s", name, why)
 
-    >>> plain_answer(r"(8 - 1) \\times \\frac{9}{3}")
-    '(8 - 1) * (9)/(3)'
-    """
-    if answer.isascii() and "\\" not in answer and "$" not in answer:
-        return answer
-    answer = _LATEX_FRAC.sub(r"(\1)/(\2)", _LATEX_TEXT.sub(r"\1", answer))
-    for latex, plain in _LATEX_SIGNS:
-        answer = answer.replace(latex, plain)
-    return answer.strip()
 
-
-def _request(task: str, answer: str) -> dict[str, Any]:
-    return {"task": task, "answers": list(dict.fromkeys([answer, plain_answer(answer)]))}
+def _run(pool: WorkerPool, requests: list[dict[str, Any]], limit: float, ends: float) -> list[Reply]:
+    deadline = None if ends == float("inf") else max(0.0, ends - time.monotonic())
+    return pool.run(requests, limit=limit, deadline=deadline, fresh=True)
 
 
 def _from_reply(reply: Reply) -> Verdict:
     if reply.outcome == "value":
-        return {"full": MATCH, "less": MISMATCH}.get(str(reply.value), SCORER_ERROR)
+        return Verdict(1.0, "match") if reply.value is True else Verdict(0.0, "mismatch")
     if reply.outcome == "timeout":
-        return TIMEOUT
-    return WORKER_CRASH if reply.outcome == "crash" else SCORER_ERROR
+        return Verdict(0.0, "timeout")
+    return Verdict(0.0, "worker_crash") if reply.outcome == "crash" else Verdict(None, "scorer_error")

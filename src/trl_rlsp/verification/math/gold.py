@@ -1,4 +1,6 @@
-"""The gold answer of a row, however the data set gives it: bare, boxed, in dollars, a number, a whole solution."""
+"""What is compared: the gold answer of a row, however the data set gives it (bare, boxed, in dollars, a number, a whole
+solution), and the completion's answer without a box inside it.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,14 @@ from functools import lru_cache
 from numbers import Integral, Real
 
 from trl_rlsp.text.boxes import find_boxes
-from trl_rlsp.text.completion import parse_completion
-from trl_rlsp.verification.math.normalize import normalise
+from trl_rlsp.text.completion import read
+from trl_rlsp.text.latex import MAX_CHARS, balanced, normalize
 
 FLOAT_TOLERANCE = 1e-9
 """Relative tolerance where the gold answer itself is a float: its last digits are not the data set's."""
+_ENDS_IN_BOX = re.compile(
+    r"(?:.*(?:=|:|\\approx|\\in))?[\s$]*(?:\\[(\[])?\s*\\f?boxed\s*\{(.*)\}\s*\.?\s*(?:\\[)\]])?[\s$.]*", re.DOTALL
+)
 _LONG = 300  # characters; a longer gold is prose with an answer somewhere in it
 
 
@@ -54,18 +59,18 @@ def _from_text(gold: str) -> str | None:
     if boxes:
         text = ", ".join(dict.fromkeys(box.answer for box in boxes))
     elif len(gold) > _LONG or "####" in gold:
-        text = parse_completion(gold, delimiter=None).answer or gold
+        text = read(gold, end_of_thinking=None).answer or gold
     else:
         text = gold
     text = text.strip()
-    return text if text and normalise(text) and _balanced(text) else None
+    return text if text and normalize(text) and balanced(text) else None
 
 
-def _balanced(text: str) -> bool:
-    """Braces match: a gold cut off in the middle is compared with nothing."""
-    depth = 0
-    for piece in re.findall(r"\\.|[{}]", text, re.DOTALL):
-        depth += (piece == "{") - (piece == "}")
-        if depth < 0:
-            return False
-    return depth == 0
+def unboxed(answer: str) -> str:
+    """An answer that ends in a box of its own says what that box says; one with words beside it does not.
+
+    >>> unboxed(r"x = \\boxed{7}"), unboxed(r"\\text{not }\\boxed{7}")
+    ('7', '\\\\text{not }\\\\boxed{7}')
+    """
+    inner = _ENDS_IN_BOX.fullmatch(answer) if "boxed" in answer and len(answer) <= MAX_CHARS else None
+    return inner.group(1).strip() if inner and balanced(inner.group(1)) else answer

@@ -1,47 +1,54 @@
-"""The outer structure of a normalised answer: a list, a set, a tuple or interval, a matrix, an equation, a scalar with
-its unit. By text alone; what the leaves are worth is not decided here.
+"""The outer structure of an answer: a list, a set, a tuple or interval, a ratio or time, a matrix, an equation, a chain
+of equal values, a scalar with its unit. By text alone; what the leaves are worth is not decided here.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
-from trl_rlsp.verification.math.normalize import normalise
+from trl_rlsp.text.latex import closing, normalize, split_top
+from trl_rlsp.text.rational import rational
+from trl_rlsp.text.units import split_unit
 
-Kind = Literal["scalar", "text", "list", "set", "tuple", "union", "matrix", "chain", "equation"]
+Kind = Literal["scalar", "text", "list", "set", "tuple", "union", "matrix", "ratio", "chain", "equation"]
 
 MAX_ITEMS = 200
 
-_COMMAND_NAME = r"\\(?:alpha|beta|gamma|delta|epsilon|theta|lambda|mu|rho|sigma|tau|phi|omega|angle ?[A-Z]{1,3})"
-_NAME = (
-    rf"(?:{_COMMAND_NAME}|\\text\{{[^{{}}]*\}}|[A-Za-z]{{1,3}})(?:_\w|_\{{\w+\}})?'?(?:\^\{{-1\}})?(?:\([a-z](?:,[a-z])*\))?"
-    r"|\([a-zA-Z](?:_\w)?(?:,[a-zA-Z](?:_\w)?)*\)"
+_SCRIPTS = r"(?:_(?:\w|\{[^{}]*\}|\\[A-Za-z]+ ?))?'*(?:\^\{-1\})?"
+_SYMBOL = (
+    r"(?:\\(?:alpha|beta|gamma|delta|epsilon|theta|lambda|mu|rho|sigma|tau|phi|omega|ell|[GDTLXPSFO][a-z]+) ?[A-Za-z]?"
+    r"|m?\\angle ?[A-Z]{1,3}|\\text\{[^{}]*\}|[A-Za-z]{1,3})"
 )
-_NAMED = re.compile(rf"({_NAME})(?:=|\\in ?|\\approx ?|:=)(?=.)")
-_VARIABLE = re.compile(rf"(?:{_NAME})\Z")
-_APPROX = re.compile(r"\\approx ?")
-_SEPARATOR_TEXT = re.compile(r",?\\text\{,?(?:and|or|&)\}|(?<=[\d})\]]) ?(?:and|or)(?=[-\\\d({])")
+_SEGMENT = rf"(?:\|?[A-Z]{{1,4}}{_SCRIPTS}\|?|\\overline\{{[A-Z]+\}})"
+_QUANTITY = re.compile(  # what an answer may be the value of
+    rf"{_SYMBOL}{_SCRIPTS}(?:\((?:[a-z]|-?\d+)(?:,(?:[a-z]|-?\d+))*\))?"
+    rf"|\([a-zA-Z](?:_\w)?(?:,[a-zA-Z](?:_\w)?)*\)"
+    rf"|[fghpqFGHPQETV]{_SCRIPTS}\([^()]*\)|\\text\{{[^{{}}]*\}}[^=\d+*/^-]{{0,40}}"
+    rf"|\\frac\{{{_SEGMENT}\}}\{{{_SEGMENT}\}}|{_SEGMENT}(?:[:/]{_SEGMENT})*|[a-z]_?\w?(?::[a-z]_?\w?)+"
+    r"|\|\\(?:vec|overrightarrow|overline)\{\w+\}\||\\(?:vec|overrightarrow|overline)\{\w+\}|\\\{\w_\w\\\}"
+    r"|[A-Za-z][A-Za-z ]{3,40}"
+)
+_NAME_END = re.compile(r"=|:=|\\in(?![a-z]) ?|\\approx ?")
+_VARIABLE = re.compile(rf"{_SYMBOL}{_SCRIPTS}(?:\([a-z](?:,[a-z])*\))?")
+_LETTER = re.compile(r"\\(?:alpha|beta|gamma|theta|lambda|phi)|(?<![\\A-Za-z_])(?!(?:e|i)(?![A-Za-z]))[A-Za-z]")
+_COMMANDS_AND_TEXT = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+")
+_SEPARATOR_TEXT = re.compile(r",?\\text\{,? ?(?:and|or|&),?\}")
 _INEQUALITY = re.compile(r"(<|>|\\le(?![a-z]) ?|\\ge(?![a-z]) ?)")
+_THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(?:,\d{3})+(?![,\d])[^,;]*")
 _BASED = re.compile(r"(-?[\dA-Za-z]+)_(?:\{?(\d{1,2})\}?|\{\\text\{(\w+)\}\}|\\text\{(\w+)\})\Z")
-_UNIT = re.compile(
-    r"(?P<value>.*?[\d}).a-z!])"
-    r"(?P<unit>(?:(?:\\cdot ?|/)?\\text\{[^{}]*\}(?:\^\{?-?\d\}?)?)+(?:/\\text\{[^{}]*\})?"
-    r"|\^\\circ ?(?:\\text\{)?[CF]?\}?)\Z",
-    re.DOTALL,
-)
-_BARE_UNIT = re.compile(
-    r"(?P<value>-?[\d.,]+|-?\d*\\frac\{\d+\}\{\d+\})(?P<unit>(?:sq(?:uare)? )?(?:cm|mm|km|ft|feet|foot|inch(?:es)?|"
-    r"met(?:er|re)s?|miles?|yards?|hours?|hrs?|minutes?|mins?|seconds?|secs?|days?|weeks?|months?|years?|kg|grams?|pounds?|"
-    r"lbs?|lit(?:er|re)s?|ml|gallons?|dollars?|cents?|degrees?|percent|units?|mph|people|students?|"
-    r"ways)(?: per \w+)?(?:\^\{?\d\}?)?)\Z"
-)
-_NO_VALUE = re.compile(r"\\text|\\\Z")
-_MATRIX = re.compile(r"\\begin\{(?:p|b|B)matrix\}(.*)\\end\{(?:p|b|B)matrix\}\Z", re.DOTALL)
+_BASE_WORDS = re.findall(r"\w+", "zero one two three four five six seven eight nine ten eleven twelve")
+_MATRIX = re.compile(r"\\begin\{pmatrix\}(.*)\\end\{pmatrix\}\Z", re.DOTALL)
+_CASES = re.compile(r"\\begin\{cases\}([^&]*)\\end\{cases\}\Z", re.DOTALL)
+_RATIO = re.compile(r"(?:[^:=<>,]|\\[<>])+(?::[^:=<>,]+)+")
 _WORDS = re.compile(r"(?=.*[A-Za-z]{3})[A-Za-z][A-Za-z '\-,.]*\Z")
 _REALS = {"\\mathbb{R}", "\\mathbb R", "\\Reals", "\\R"}
+_MINUS_INFINITY, _INFINITY = "-\\infty", "\\infty"
+_FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
 
 
 @dataclass(frozen=True)
@@ -49,13 +56,15 @@ class Shape:
     """The structure of an answer.
 
     Attributes:
-        kind: which structure; the items of an `equation` are its two sides, of a `chain` its three or more.
-        text: the normalised text, without name and unit.
+        kind: which structure; the items of an `equation` are its two sides, of a `chain` the sides of a statement that
+            several constants are equal, of a `ratio` what the colons separate.
+        text: the normalized text, without name and unit.
         items: its parts; rows of a matrix are shapes of kind `tuple`.
         brackets: of a tuple or interval, opening and closing.
         name: what the answer says it is the value of (`x` in `x=5`).
-        unit: of a scalar.
+        unit: of a scalar or a ratio.
         base: of a number written in another base.
+        approximate: a side of a chain that only says roughly what the side before it is.
     """
 
     kind: Kind
@@ -65,6 +74,7 @@ class Shape:
     name: str = ""
     unit: str = ""
     base: str = ""
+    approximate: bool = False
 
 
 @lru_cache(maxsize=8192)
@@ -74,38 +84,57 @@ def shape_of(answer: str) -> Shape:
     >>> shape_of("(1, 2]").brackets, shape_of("x=3").name, shape_of(r"5\\text{ cm}").unit
     ('(]', 'x', 'cm')
     """
-    text = normalise(answer)
-    return Shape("scalar", text) if text.isdigit() else _parse(text)
+    text = normalize(answer)
+    if text.isdigit():
+        return Shape("scalar", text)
+    worded = re.fullmatch(r"\\text\{(-?\.?\d[^{}]*)\}", text)
+    return _parse(normalize(worded.group(1)) if worded else text)
+
+
+def has_variable(text: str) -> bool:
+    """Whether letters other than e and i stand in an expression.
+
+    >>> has_variable(r"2x"), has_variable(r"\\log_6(216)")
+    (True, False)
+    """
+    return bool(_LETTER.search(_COMMANDS_AND_TEXT.sub(lambda m: m.group() if m.group() in _GREEK else " ", text)))
+
+
+_GREEK = {f"\\{name}" for name in ("alpha", "beta", "gamma", "theta", "lambda", "phi")}
 
 
 def _parse(text: str) -> Shape:
-    text = _APPROX.sub("", text, count=1) if text.startswith("\\approx") else text
-    parts = split_top(_SEPARATOR_TEXT.sub(",", text), ",;")
-    if len(parts) > 1 and not _thousands(text):
-        return _list_of(text, [part for part in parts if part])
-    return _single(text)
-
-
-def _thousands(text: str) -> bool:
-    return re.fullmatch(r"-?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?%?(?:\\text\{.*\})?", text) is not None
+    text = text.removeprefix("=").removeprefix("\\approx").lstrip()
+    cases = _CASES.match(text)
+    if cases:
+        text = ";".join(row.strip(" ,;") for row in re.split(r"\\cr ?", cases.group(1)))
+    text = _SEPARATOR_TEXT.sub(",", text)
+    if _THOUSANDS.fullmatch(text):
+        return _single(text)
+    groups = [split_top(group, ",") for group in split_top(text, ";")]
+    if len(groups) > 1 and all(len(group) > 1 for group in groups):  # p=5,q=2;p=7,q=2
+        return Shape("list", text, tuple(Shape("tuple", ",".join(g), _singles(g), "()") for g in groups[:MAX_ITEMS]))
+    parts = [part for group in groups for part in group if part]
+    return _list_of(text, parts) if len(parts) > 1 else _single(parts[0] if parts else text)
 
 
 def _list_of(text: str, parts: list[str]) -> Shape:
-    items = tuple(_single(part) for part in parts[: MAX_ITEMS + 1])
+    items = _singles(parts)
     names = {item.name for item in items if item.name}
     if len(names) == 1:  # x=1,2 and x=1,x=2 say the same
-        items = tuple(_renamed(item, "") for item in items)
-    if all(item.kind in ("tuple", "union") and _is_inequality(part) for item, part in zip(items, parts, strict=False)):
+        items = tuple(replace(item, name="") for item in items)
+    if all(_interval(part) for part in parts[:MAX_ITEMS]):
         return Shape("union", text, items)
     return Shape("list", text, items, name=names.pop() if len(names) == 1 else "")
 
 
-def _is_inequality(text: str) -> bool:
-    return _INEQUALITY.search(text) is not None
-
-
-def _renamed(shape: Shape, name: str) -> Shape:
-    return Shape(shape.kind, shape.text, shape.items, shape.brackets, name, shape.unit, shape.base)
+def _singles(parts: Sequence[str]) -> tuple[Shape, ...]:
+    """The items of a list; those that stand for two (`\\pm 3`) are both of them."""
+    items: list[Shape] = []
+    for part in parts[: MAX_ITEMS + 1]:
+        item = _single(part.strip())
+        items.extend(item.items if item.kind == "list" and "\\pm" in part else [item])
+    return tuple(items)
 
 
 def _single(text: str) -> Shape:
@@ -113,188 +142,158 @@ def _single(text: str) -> Shape:
     interval = _interval(text)
     if interval is not None:
         return interval
-    named = _NAMED.match(text)
-    if named:
-        return _renamed(_value(text[named.end() :]), named.group(1))
-    return _value(text)
+    name, value = _split_name(text)
+    shape = _value(value)
+    if name and (shape.kind in ("chain", "equation") or not shape.name):
+        return replace(shape, name=name)
+    return shape if not name else _value(text)
+
+
+def _split_name(text: str) -> tuple[str, str]:
+    """(`f(3)`, `7`) of `f(3)=7`; ("", the text) where no quantity is named."""
+    for match in _NAME_END.finditer(text[:200]):
+        name = text[: match.start()].rstrip()
+        if name.count("(") == name.count(")") and name.count("{") == name.count("}"):
+            return (name, text[match.end() :]) if _QUANTITY.fullmatch(name) and match.end() < len(text) else ("", text)
+    return "", text
 
 
 def _value(text: str) -> Shape:
-    """A list, or the sides of an equation; sides that are but names are dropped, as in `x=y=7`."""
+    """A list, a chain of equal constants, an equation, or what stands alone; sides that are but names are dropped."""
     parts = split_top(text, ",;")
-    if len(parts) > 1 and not _thousands(text):
-        return Shape("list", text, tuple(_bracketed(part) for part in parts[: MAX_ITEMS + 1]))
-    sides = _sides(text)
-    while len(sides) > 2 and _VARIABLE.match(sides[0]):
-        sides = sides[1:]
-    if len(sides) > 1:
-        kind: Kind = "equation" if len(sides) == 2 else "chain"
-        return Shape(kind, text, tuple(_bracketed(side) for side in sides[: MAX_ITEMS + 1]))
-    return _bracketed(text)
-
-
-def _sides(text: str) -> list[str]:
-    return split_top(_APPROX.sub("=", text), "=") if "=" in text or "\\approx" in text else [text]
+    if len(parts) > 1 and not _THOUSANDS.fullmatch(text):
+        return Shape("list", text, _singles(parts))
+    pieces = split_top(text.replace("\\approx ", "\\approx"), "\\approx")
+    sides = [(side, i > 0 and j == 0) for i, piece in enumerate(pieces) for j, side in enumerate(split_top(piece, "="))]
+    while len(sides) > 2 and _VARIABLE.fullmatch(sides[0][0]):
+        sides = [(sides[1][0], False), *sides[2:]]
+    if len(sides) < 2:
+        return _bracketed(sides[0][0])
+    items = tuple(replace(_bracketed(side.strip()), approximate=about) for side, about in sides[: MAX_ITEMS + 1])
+    constant = len(items) > 2 or not any(has_variable(item.text) for item in items)
+    return Shape("chain" if constant else "equation", text, items)
 
 
 def _interval(text: str) -> Shape | None:
-    """`x>2` and `1<x\\le 3` as the interval they say; `None` for anything else."""
-    if not _is_inequality(text) or len(text) > 500:
+    """`x>2`, `1<x\\le 3`, `x\\ne 4` as the interval or union they say; `None` for anything else."""
+    if len(text) > 500:
+        return None
+    unequal = re.fullmatch(rf"({_VARIABLE.pattern})\\ne ?(.+)", text)
+    if unequal and not re.search(r"[,;=<>]|\\text", unequal.group(2)):
+        return _without(_ray(text, unequal.group(1), "R", ""), [unequal.group(2)])
+    if not _INEQUALITY.search(text):
         return None
     parts = [part.strip() for part in _INEQUALITY.split(text)]
-    if len(parts) == 3 and _VARIABLE.match(parts[2]) and not _VARIABLE.match(parts[0]):
-        flipped = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
-        parts = [parts[2], flipped[parts[1]], parts[0]]
-    if len(parts) == 3 and _VARIABLE.match(parts[0]):
+    if len(parts) == 3 and _VARIABLE.fullmatch(parts[2]) and not _VARIABLE.fullmatch(parts[0]):
+        parts = [parts[2], _FLIPPED[parts[1]], parts[0]]
+    if len(parts) == 3 and _VARIABLE.fullmatch(parts[0]):
         return _ray(text, *parts)
-    if len(parts) == 5 and _VARIABLE.match(parts[2]) and (parts[1] in "<\\le") == (parts[3] in "<\\le"):
+    if len(parts) == 5 and _VARIABLE.fullmatch(parts[2]) and (parts[1] in "<\\le") == (parts[3] in "<\\le"):
         if parts[1] in (">", "\\ge"):
-            parts = [parts[4], parts[3].replace(">", "<"), parts[2], parts[1].replace(">", "<"), parts[0]]
-        brackets = ("(" if parts[1] in "<>" else "[") + (")" if parts[3] in "<>" else "]")
+            parts = [parts[4], _FLIPPED[parts[3]], parts[2], _FLIPPED[parts[1]], parts[0]]
+        brackets = ("(" if parts[1] == "<" else "[") + (")" if parts[3] == "<" else "]")
         return Shape("tuple", text, (_bracketed(parts[0]), _bracketed(parts[4])), brackets, name=parts[2])
     return None
 
 
 def _ray(text: str, variable: str, relation: str, bound: str) -> Shape:
-    infinity, end = Shape("scalar", "\\infty"), _bracketed(bound)
+    low, high = Shape("scalar", _MINUS_INFINITY), Shape("scalar", _INFINITY)
     if relation in ("<", "\\le"):
-        lower = Shape("scalar", "-\\infty")
-        return Shape("tuple", text, (lower, end), "()" if relation == "<" else "(]", name=variable)
-    return Shape("tuple", text, (end, infinity), "()" if relation == ">" else "[)", name=variable)
+        high = _bracketed(bound)
+    elif relation in (">", "\\ge"):
+        low = _bracketed(bound)
+    brackets = {"\\le": "(]", "\\ge": "[)"}.get(relation, "()")
+    return Shape("tuple", text, (low, high), brackets, variable)
+
+
+def _without(whole: Shape, points: Sequence[str]) -> Shape | None:
+    """An interval without some points inside it, as a union; `None` where they have no order that text can tell."""
+    values = {point: rational(point) for point in points}
+    ordered = sorted(points, key=lambda point: values[point] or Fraction(0))
+    if whole.kind != "tuple" or len(whole.items) != 2 or (len(points) > 1 and None in values.values()):
+        return None
+    ends = [whole.items[0], *(_bracketed(point) for point in ordered), whole.items[1]]
+    bounds = [whole.brackets[0], *"(" * len(points)], [*")" * len(points), whole.brackets[1]]
+    numbers = [rational(end.text) for end in ends]
+    known = [n for n in numbers if n is not None]
+    if known != sorted(known):
+        return None
+    pieces = (
+        Shape("tuple", f"{low}{a.text},{b.text}{high}", (a, b), low + high)
+        for a, b, low, high in zip(ends, ends[1:], *bounds, strict=False)
+    )
+    return Shape("union", whole.text, tuple(pieces), name=whole.name)
 
 
 def _bracketed(text: str) -> Shape:
     if text in _REALS:
-        return Shape("tuple", text, (Shape("scalar", "-\\infty"), Shape("scalar", "\\infty")), "()")
-    if "\\pm" in text:
+        return _ray(text, "", "R", "")
+    if "\\pm" in text and not text.startswith("\\{") and not re.search(r"-\\pm|\\pm ?-|\\mp", text):
         pair = (text.replace("\\pm ", "+").replace("\\pm", "+"), text.replace("\\pm ", "-").replace("\\pm", "-"))
-        return Shape("list", text, tuple(_bracketed(normalise(part)) for part in pair))
+        return Shape("list", text, tuple(_bracketed(normalize(part)) for part in pair))
+    return _set(text) or _matrix(text) or _tuple(text) or _scalar(text)
+
+
+def _set(text: str) -> Shape | None:
+    """Sets, their unions and differences, and sets by a condition that is an interval; `None` for anything else."""
     pieces = split_top(text.replace("\\cup ", "\\cup"), "\\cup")
     if len(pieces) > 1:
-        return Shape("union", text, tuple(_bracketed(piece) for piece in pieces[: MAX_ITEMS + 1]))
-    if text.startswith("\\{") and text.endswith("\\}") and "|" not in text and ":" not in text:
-        return Shape("set", text, _items(text[2:-2]))
+        items = tuple(_bracketed(piece) for piece in pieces[: MAX_ITEMS + 1])
+        if all(item.kind == "set" for item in items):
+            return Shape("set", text, tuple(part for item in items for part in item.items))
+        return Shape("union", text, items)
+    pieces = split_top(text.replace("\\setminus ", "\\setminus"), "\\setminus")
+    if len(pieces) == 2 and pieces[1].startswith("\\{") and pieces[1].endswith("\\}"):
+        return _without(_bracketed(pieces[0]), split_top(pieces[1][2:-2], ",;"))
+    if text.startswith("\\{") and text.endswith("\\}"):
+        if "|" not in text and ":" not in text:
+            return Shape("set", text, _items(text[2:-2]))
+        condition = re.fullmatch(r"([A-Za-z])(?:\\in ?\\mathbb\{R\})?[|:](.*)", text[2:-2])
+        interval = _interval(condition.group(2)) if condition else None
+        return interval if condition and interval and interval.name == condition.group(1) else None
+    return None
+
+
+def _matrix(text: str) -> Shape | None:
     matrix = _MATRIX.match(text)
-    if matrix and "\\begin" not in matrix.group(1):
-        rows = [row for row in re.split(r"\\cr ?", matrix.group(1)) if row]
-        return Shape("matrix", text, tuple(Shape("tuple", row, _items(row, "&"), "()") for row in rows[:50]))
-    bracketed = text[:1] in ("(", "[") and text[-1:] in (")", "]") and _spans(text)
-    if bracketed and (text[0] == "[" or len(split_top(text[1:-1], ",;")) > 1):
-        items = _items(text[1:-1])
-        opening = "(" if items and items[0].text == "-\\infty" else text[0]
-        closing = ")" if items and items[-1].text in ("\\infty", "+\\infty") else text[-1]
-        return Shape("tuple", text, items, opening + closing)
-    return _scalar(text)
+    if not matrix or "\\begin" in matrix.group(1):
+        return None
+    rows = [row for row in re.split(r"\\cr ?", matrix.group(1)) if row]
+    return Shape("matrix", text, tuple(Shape("tuple", row, _items(row, "&"), "()") for row in rows[:50]))
+
+
+def _tuple(text: str) -> Shape | None:
+    bracketed = text[:1] in ("(", "[") and text[-1:] in (")", "]") and closing(text, 0) == len(text) - 1
+    if not bracketed or (text[0] == "(" and len(split_top(text[1:-1], ",;")) == 1):
+        return None
+    items = _items(text[1:-1])
+    opening = "(" if items and items[0].text == _MINUS_INFINITY else text[0]
+    end = ")" if items and items[-1].text == _INFINITY else text[-1]
+    return Shape("tuple", text, items, opening + end)
 
 
 def _items(text: str, separators: str = ",;") -> tuple[Shape, ...]:
-    parts = split_top(text, separators)
-    return tuple(_single(part) for part in parts[: MAX_ITEMS + 1]) if text else ()
+    return _singles(split_top(text, separators)) if text else ()
 
 
 def _scalar(text: str) -> Shape:
     based = _BASED.match(text)
     if based and based.group(1)[-1].isdigit():
-        base = based.group(2) or _BASE_WORDS.get(based.group(3) or based.group(4), "?")
+        word = based.group(3) or based.group(4)
+        base = based.group(2) or (str(_BASE_WORDS.index(word)) if word in _BASE_WORDS else word)
         return Shape("scalar", based.group(1), base="" if base == "10" else base)
-    unit = _UNIT.match(text) or _BARE_UNIT.match(text)
-    if unit and not _NO_VALUE.search(unit.group("value")) and not _function_of_degrees(unit):
-        return Shape("scalar", unit.group("value"), unit=_unit_name(unit.group("unit")))
+    value, unit = split_unit(text)
+    if unit:
+        return replace(_ratio(value), unit=unit)
     stripped = re.sub(r"\\text\{([^{}]*)\}", r"\1", text)
     if (stripped != text and "\\" not in stripped) or (_WORDS.match(text) and len(text) > 2):
         return Shape("text", stripped.strip())
-    return Shape("scalar", text)
+    return _ratio(text)
 
 
-def _function_of_degrees(unit: re.Match[str]) -> bool:
-    """`\\cos 60^\\circ` is no angle."""
-    return "circ" in unit.group("unit") and re.search(r"\\(?!frac|sqrt|pi|cdot)", unit.group("value")) is not None
-
-
-def _unit_name(text: str) -> str:
-    """One spelling for a unit: `\\text{ inches}^2`, `square inch` and `in^2` are the same."""
-    words = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text.replace("\\cdot", " ")).lower()
-    words = words.replace("^\\circ", " degree ")
-    square = re.search(r"\bsq(?:uare)?\b|\^\{?2", words)
-    cube = re.search(r"\bcubic\b|\bcu\b|\^\{?3", words)
-    words = re.sub(r"\b(?:square|sq|cubic|cu)\b\.?|\^\{?-?\d\}?", " ", words.replace("/", " per "))
-    names = [_UNIT_SYNONYMS.get(_singular(word), _singular(word)) for word in re.findall(r"[^\W\d_]+|\S", words)]
-    return " ".join(names) + ("^2" if square else "^3" if cube else "")
-
-
-def _singular(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
-
-
-_BASE_WORDS = {
-    word: str(base)
-    for base, word in enumerate(
-        ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"], start=2
-    )
-} | {"sixteen": "16"}
-_UNITS_OF = {
-    "cm": "centimeter centimetre",
-    "m": "meter metre",
-    "km": "kilometer kilometre",
-    "mm": "millimeter millimetre",
-    "in": "inch inche",
-    "ft": "foot feet",
-    "yard": "yd",
-    "mile": "mi",
-    "second": "s sec secs",
-    "minute": "min mins",
-    "hour": "h hr hrs",
-    "year": "yr yrs",
-    "g": "gram",
-    "kg": "kilogram",
-    "lb": "lbs pound",
-    "l": "liter litre",
-    "ml": "milliliter",
-    "mile per hour": "mph",
-    "km per hour": "kph kmh",
-    "degree": "deg",
-    "%": "percent",
-}
-_UNIT_SYNONYMS = {spelling: unit for unit, spellings in _UNITS_OF.items() for spelling in spellings.split()}
-
-
-def split_top(text: str, separators: str) -> list[str]:
-    """Split at separators outside all brackets. `separators`: single characters, or one command such as `\\cup`."""
-    parts, depth, start, i = [], 0, 0, 0
-    command = separators if separators.startswith("\\") else ""
-    while i < len(text):
-        char = text[i]
-        if command and depth == 0 and text.startswith(command, i):
-            parts.append(text[start:i])
-            i = start = i + len(command)
-            continue
-        if char == "\\":
-            if text.startswith("\\begin", i) or text.startswith("\\{", i):
-                depth += 1
-            elif text.startswith("\\end", i) or text.startswith("\\}", i):
-                depth -= 1
-            i += 2
-            continue
-        if char in "({[":
-            depth += 1
-        elif char in ")}]":
-            depth -= 1
-        elif not command and char in separators and depth == 0:
-            parts.append(text[start:i])
-            start = i + 1
-        i += 1
-    return [*parts, text[start:]]
-
-
-def _spans(text: str) -> bool:
-    """Whether the first bracket closes at the end, of whatever kind (intervals mix them)."""
-    depth, i = 0, 0
-    while i < len(text):
-        if text[i] == "\\":
-            i += 2
-            continue
-        depth += (text[i] in "([{") - (text[i] in ")]}")
-        if depth == 0:
-            return i == len(text) - 1
-        i += 1
-    return False
+def _ratio(text: str) -> Shape:
+    """Values that colons separate: a ratio or a time of day; else the scalar itself."""
+    text = text.removeprefix("+")
+    if ":" not in text or not _RATIO.fullmatch(text) or len(parts := split_top(text, ":")) < 2:
+        return Shape("scalar", text)
+    return Shape("ratio", text, tuple(Shape("scalar", part) for part in parts[:MAX_ITEMS]))

@@ -1,11 +1,13 @@
 """Symbolic comparison of answers. Runs in worker processes only: parsing by math-verify's LaTeX parser, equality by
-exact arithmetic and by values at fixed points to 60 digits, math-verify's own comparison where an expression has no
-values.
+exact arithmetic and by values to 60 digits at points drawn anew in each process, so that no answer can be written that
+agrees there by design; math-verify's own comparison for what has no values, such as matrices and sets.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import random
 import re
 from functools import lru_cache
 from typing import Any
@@ -15,117 +17,127 @@ import sympy
 from latex2sympy2_extended import NormalizationConfig
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
 
-from trl_rlsp.text.rational import rational
-from trl_rlsp.verification.math.equivalence import same_answer
-
-logging.disable(logging.WARNING)  # math-verify warns that its own timeouts are off; the pool's limits replace them
+from trl_rlsp.text.latex import balanced
+from trl_rlsp.text.rational import rational, without_thousands
+from trl_rlsp.verification.math.equivalence import Leaves, last_place, rounds_to, same_answer
 
 DIGITS = 60  # of every value
-AGREE = sympy.Rational(1, 10**45)  # relative difference of equal values: DIGITS less what cancellation costs
+MANY_DIGITS = 400  # where numbers so large or small occur that they would not show in `DIGITS`
+CANCELED = 15  # of these digits, lost to cancellation
 HUGE = sympy.Integer(10) ** 40  # of values this large the first digits say too little: x and x + 1 agree
-_NORMALISE = NormalizationConfig(basic_latex=True, malformed_operators=True, nits=True, boxed="none")
+_NORMALIZE = NormalizationConfig(basic_latex=True, malformed_operators=True, nits=True, boxed="none")
 _CONVERT = ConversionConfig(lowercase_symbols=False)  # math-verify's default takes C and c for the same
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?)\^(?:\\circ|\{\\circ\}) ?")
-# values for the variables: two points with all positive, one with mixed signs
-_POINTS = (
-    ("1.3170824", "2.7318281", "0.5772156", "3.3598856", "0.9159655", "1.7724538", "2.2360679", "4.1327313"),
-    ("0.4142135", "1.2020569", "2.6854520", "0.7642236", "1.9021605", "0.6434105", "3.2758229", "1.4513692"),
-    ("-1.6449340", "0.8346268", "-2.5029078", "1.0986122", "-0.3187590", "2.1622214", "-1.1319882", "0.2614972"),
-)
+_PRIMES = re.compile(r"([A-Za-z])(?:_(\w|\{\w+\}))?('+)")
+_GAMMA = re.compile(r"\\(?:gamma|zeta)(?![a-z]) ?")
+_STEPS = (sympy.floor, sympy.ceiling, sympy.Abs, sympy.Max, sympy.Min, sympy.Mod, sympy.sign)
+_MAX_SYMBOLS = 40
+
+_rng = random.Random(os.urandom(16))  # inherited by forked workers, unknown to whoever writes the answers
+
+
+def _drawn(low: float, high: float) -> list[sympy.Rational]:
+    return [sympy.Rational(_rng.randint(int(low * 10**7), int(high * 10**7)), 10**7) for _ in range(_MAX_SYMBOLS)]
+
+
+_POSITIVE = [_drawn(1.1, 5), _drawn(0.2, 0.9)]
+_MIXED = [(-1) ** i * x for i, x in enumerate(_drawn(-5, -0.3))]
+_WIDE = [  # where functions jump or have corners: each unit step near 0, and far out
+    *([low + x for x in _drawn(0, 0.7)] for low in (sympy.Rational(3 * k, 4) for k in range(-8, 8))),
+    *(_drawn(-40, 40) for _ in range(6)),
+]
+_NATURAL = [[sympy.Integer(_rng.randint(2, 9)) for _ in range(_MAX_SYMBOLS)] for _ in range(4)]
 
 
 class GoldUnparseable(Exception):
     """The gold answer is not an expression that can be compared."""
 
 
-class SymbolicLeaves:
+class AnswerUnreadable(Exception):
+    """The answer cannot be parsed or has no value that can be calculated."""
+
+
+class SymbolicLeaves(Leaves):
     """Leaves compared as mathematical expressions."""
 
-    def __init__(self, tolerance: float) -> None:
-        self.tolerance = tolerance
-
     def equal(self, gold: str, answer: str) -> bool:
-        """Whether two expressions have the same value wherever both have one."""
         if gold == answer:
             return True
-        right = _expression(gold)
-        left = _expression(answer)
-        if right is None:
-            raise GoldUnparseable
-        return left is not None and _same_value(right, left, self.tolerance)
+        right, left = _gold(gold), _expression(answer)
+        return left is not None and _same_value(right, left, sympy.Rational(self.tolerance))
+
+    def rounded(self, exact: str, decimal: str) -> bool:
+        value, about, place = _expression(exact), rational(decimal), last_place(decimal)
+        if value is None or about is None or value.free_symbols:
+            return False
+        value = sympy.N(value, DIGITS)
+        return bool(value.is_real) and rounds_to(
+            value, *(sympy.Rational(n.numerator, n.denominator) for n in (about, place))
+        )
 
     def same_equation(self, gold: tuple[str, str], answer: tuple[str, str]) -> bool:
-        """Whether left - right of the two equations are proportional."""
-        right, left = (_expression(f"({pair[0]})-({pair[1]})") for pair in (gold, answer))
-        if right is None:
-            raise GoldUnparseable
+        right, left = _gold(f"({gold[0]})-({gold[1]})"), _expression(f"({answer[0]})-({answer[1]})")
         return left is not None and _proportional(right, left)
 
 
 def compare(item: dict[str, Any]) -> str:
-    """The pool's handler: `match`, `mismatch` or `gold_unparseable` for {gold, answer, tolerance, evaluated}."""
+    """The pool's handler: `match`, `mismatch` or `gold_unparseable` for {gold, answer, tolerance, evaluated, percent}.
+
+    An answer that cannot be parsed or evaluated is a mismatch; any other failure is this side's and is raised.
+    """
     leaves = SymbolicLeaves(item["tolerance"])
+    options = {name: item[name] for name in ("evaluated", "percent")}
     try:
-        same = same_answer(item["gold"], item["answer"], leaves, evaluated=item["evaluated"])
+        same = same_answer(item["gold"], item["answer"], leaves, **options)
     except GoldUnparseable:
         return "gold_unparseable"
+    except AnswerUnreadable:
+        return "mismatch"
     return "match" if same else "mismatch"
 
 
 def warm_up() -> None:
     """Fill the parser's and sympy's caches before workers are forked: a cold parser takes ten times as long."""
-    samples = [
-        r"2k+2",
-        r" 3k-2",
-        r" 3\sqrt{13}",
-        r" 5\sqrt{2}",
-        r" 6-5i",
-        r" 6+5i",
-        r" \frac{\sqrt{3}}{3}",
-        r" \frac{1}{\sqrt{3}}",
-        r" 7\pi",
-        r" \pi r^2",
-        r" (a+5)(b+2)",
-        r"ab+10",
-        r" x^2+5x+6",
-        r" (x+2)(x+3)",
-        r" 2\cos x",
-        r" \sin x",
-        r" e^{2x}",
-        r" \ln 2",
-        r" \frac{x+1}{2}",
-        r" \frac{x}{2}",
-        r" -\frac{2\pi}{3}",
-        r" |x|",
-        r"\sqrt[3]{4}",
-        r" 2^{n+1}",
-        r" \log_2 3",
-        r" x_1",
-    ]
+    logging.disable(logging.WARNING)  # math-verify warns that its own timeouts are off; the pool's limits replace them
+    samples = re.findall(
+        "[^;]+",
+        r"2k+2; 3k-2; 3\sqrt{13}; 5\sqrt{2}; 6-5i; 6+5i; \frac{\sqrt{3}}{3}; \frac{1}{\sqrt{3}}; 7\pi; \pi r^2; ab+10;"
+        r"(a+5)(b+2); x^2+5x+6; (x+2)(x+3); 2\cos x; \sin x; e^{2x}; \ln 2; \frac{x+1}{2}; \frac{x}{2}; |x|;"
+        r"-\frac{2\pi}{3}; \sqrt[3]{4}; 2^{n+1}; \log_2 3; x_1",
+    )
     for gold, answer in zip(samples[::2], samples[1::2], strict=True):
-        compare({"gold": gold, "answer": answer, "tolerance": 0.0, "evaluated": True})
+        compare({"gold": gold, "answer": answer, "tolerance": 0.0, "evaluated": True, "percent": False})
+
+
+def _gold(text: str) -> Any:
+    expression = _expression(text)
+    if expression is None:
+        raise GoldUnparseable
+    return expression
 
 
 @lru_cache(maxsize=1024)
-def _expression(text: str) -> sympy.Basic | None:
+def _expression(text: str) -> Any:
     """The expression a text stands for, decimals as exact fractions; `None` if it cannot be read."""
     value = rational(text)
     if value is not None:
         return sympy.Rational(value.numerator, value.denominator)
-    if not _balanced(text):
+    if not balanced(text) or "{}" in text:
         return None
+    text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", without_thousands(text))
+    text = _GAMMA.sub(lambda m: f"{m.group().strip()[1].upper()}_{{greek}} ", _PRIMES.sub(_primed, text))
     try:
-        parsed = latex2sympy(
-            _DEGREES.sub(r"(\\frac{\1\\pi}{180})", text),
-            is_real=None,
-            normalization_config=_NORMALISE,
-            conversion_config=_CONVERT,
-        )
+        parsed = latex2sympy(text, is_real=None, normalization_config=_NORMALIZE, conversion_config=_CONVERT)
+        return _canonical(parsed) if isinstance(parsed, sympy.Basic | sympy.MatrixBase) else None
     except (MemoryError, RecursionError):
         raise
     except Exception:  # the process boundary: the parser raises bare exceptions for text it cannot read
         return None
-    return _canonical(parsed) if isinstance(parsed, sympy.Basic | sympy.MatrixBase) else None
+
+
+def _primed(match: re.Match[str]) -> str:
+    """`S'` as a symbol of its own: the parser drops apostrophes."""
+    return f"{match.group(1)}_{{{(match.group(2) or '').strip('{}')}{'prime' * len(match.group(3))}}}"
 
 
 def _canonical(expression: Any) -> Any:
@@ -135,58 +147,90 @@ def _canonical(expression: Any) -> Any:
     return expression.xreplace(exact | symbols)
 
 
-def _balanced(text: str) -> bool:
-    bare = re.sub(r"\\[{}]", "", text)
-    return bare.count("{") == bare.count("}") and "{}" not in bare
-
-
-def _same_value(gold: sympy.Basic, answer: sympy.Basic, tolerance: float) -> bool:
+def _same_value(gold: Any, answer: Any, tolerance: Any) -> bool:
+    if _undefined(gold) or _undefined(answer):
+        return False
     if gold == answer:
         return True
-    values = [_values(gold, answer, point) for point in _POINTS]
-    if any(pair is None for pair in values[:2]):
-        return bool(math_verify.verify([gold], [answer], float_rounding=15, numeric_precision=30, timeout_seconds=None))
-    margin = max(AGREE, sympy.Rational(tolerance))
-    if not all(_agree(*pair, margin) for pair in values[:2] if pair is not None):
-        return _both_vanish(gold, answer, values[0])
-    if any(abs(value) > HUGE for pair in values[:2] if pair is not None for value in pair):
-        return sympy.simplify(gold - answer) == 0
-    mixed = values[2]
-    return mixed is None or not (mixed[0].is_real and mixed[1].is_real) or _agree(*mixed, margin)
-
-
-def _values(gold: Any, answer: Any, point: tuple[str, ...]) -> tuple[Any, Any] | None:
-    """Both expressions at a point, `None` if one has no finite value there."""
     if not all(isinstance(e, sympy.Expr) for e in (gold, answer)):
-        return None
+        return bool(math_verify.verify([gold], [answer], float_rounding=15, numeric_precision=30, timeout_seconds=None))
+    symbols = gold.free_symbols | answer.free_symbols
+    counting = any(e.has(sympy.Sum, sympy.Product) for e in (gold, answer))
+    for point in _NATURAL if counting else _POSITIVE if symbols else _POSITIVE[:1]:
+        pair = _values(gold, answer, point)
+        if pair is None:
+            return False
+        if not _agree(*pair, _margin(gold, answer, tolerance)):
+            return _both_vanish(gold, answer, pair)
+        if any(abs(value) > HUGE for value in pair):
+            return sympy.simplify(gold - answer) == 0
+    if counting or not symbols:
+        return True
+    return all(_agree_where_real(gold, answer, point, tolerance) for point in _further_points(gold, answer))
+
+
+def _undefined(expression: Any) -> bool:
+    return expression.has(sympy.zoo, sympy.nan, sympy.oo, -sympy.oo) if isinstance(expression, sympy.Expr) else False
+
+
+def _further_points(gold: Any, answer: Any) -> list[list[Any]]:
+    """Points where one of the two may have no real value; many where functions jump or have corners."""
+    corners = any(e.has(*_STEPS) or any(not p.exp.is_integer for p in e.atoms(sympy.Pow)) for e in (gold, answer))
+    return [_MIXED, *_WIDE, *_NATURAL] if corners else [_MIXED]
+
+
+def _agree_where_real(gold: Any, answer: Any, point: list[Any], tolerance: Any) -> bool:
+    pair = _values(gold, answer, point)
+    if pair is None or not (pair[0].is_real and pair[1].is_real):
+        return True
+    return _agree(*pair, _margin(gold, answer, tolerance)) or _both_vanish(gold, answer, pair)
+
+
+def _digits(gold: Any, answer: Any) -> int:
+    """More of them where a number is so large or small that it may be out of sight."""
+    numbers = [n for e in (gold, answer) for n in e.atoms(sympy.Rational)]
+    powers = [p.exp for e in (gold, answer) for p in e.atoms(sympy.Pow) if p.base.is_number and p.exp.is_Integer]
+    long = any(max(abs(n.p), n.q) > 10**20 for n in numbers) or any(abs(exponent) > 20 for exponent in powers)
+    return MANY_DIGITS if long else DIGITS
+
+
+def _margin(gold: Any, answer: Any, tolerance: Any) -> Any:
+    return max(sympy.Rational(1, 10 ** (_digits(gold, answer) - CANCELED)), tolerance)
+
+
+def _values(gold: Any, answer: Any, point: list[Any]) -> tuple[Any, Any] | None:
+    """Both expressions at a point, `None` if one has no finite value there."""
     symbols = sorted(gold.free_symbols | answer.free_symbols, key=str)
     if len(symbols) > len(point):
         return None
-    at = {symbol: sympy.Rational(value) for symbol, value in zip(symbols, point, strict=False)}
-    pair = tuple(sympy.N(e.subs(at), DIGITS) for e in (gold, answer))
-    if any(not value.is_number or not value.is_finite for value in pair):
-        return None
-    return pair[0], pair[1]
+    at, digits = dict(zip(symbols, point, strict=False)), _digits(gold, answer)
+    right = sympy.N(gold.subs(at), digits)
+    try:
+        left = sympy.N(answer.subs(at), digits)
+    except (ArithmeticError, TypeError, ValueError, AttributeError, NotImplementedError) as error:
+        raise AnswerUnreadable from error
+    return (right, left) if all(v.is_number and v.is_finite for v in (right, left)) else None
 
 
 def _agree(a: Any, b: Any, margin: Any) -> bool:
     return bool(abs(a - b) <= margin * max(abs(a), abs(b)))
 
 
-def _both_vanish(gold: Any, answer: Any, pair: tuple[Any, Any] | None) -> bool:
+def _both_vanish(gold: Any, answer: Any, pair: tuple[Any, Any]) -> bool:
     """Rounding noise has no relative precision: where both are 0 to all digits, the difference is simplified."""
-    if pair is None or max(abs(pair[0]), abs(pair[1])) > sympy.Float(10) ** -40:
+    if max(abs(pair[0]), abs(pair[1])) > sympy.Float(10) ** -40:
         return False
     return sympy.simplify(gold - answer) == 0
 
 
-def _proportional(gold: sympy.Basic, answer: sympy.Basic) -> bool:
+def _proportional(gold: Any, answer: Any) -> bool:
     if gold.free_symbols != answer.free_symbols:
         return False
     ratios = []
-    for point in _POINTS:
+    for point in (*_POSITIVE, _MIXED):
         pair = _values(gold, answer, point)
         if pair is None or pair[0] == 0 or pair[1] == 0:
             return False
         ratios.append(pair[0] / pair[1])
-    return all(_agree(ratios[0], ratio, AGREE) for ratio in ratios[1:])
+    margin = _margin(gold, answer, 0)
+    return all(_agree(ratios[0], ratio, margin) for ratio in ratios[1:])

@@ -1,24 +1,33 @@
-"""Verdicts on mathematical answers: normalised string, exact rational number, then symbolic in a worker process.
+"""Verdicts on mathematical answers: normalized string, exact rational number, then symbolic in a worker process.
 
 Nothing symbolic happens in this process. What each rule decides is listed, with examples, in `docs/verifier.md`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.text.completion import Completion, parse_completion
-from trl_rlsp.verification.math.equivalence import QuickLeaves, TextLeaves, Undecided, same_answer
-from trl_rlsp.verification.math.gold import gold_text, gold_tolerance
-from trl_rlsp.verification.math.normalize import normalise, too_complex
+from trl_rlsp.text.completion import Completion, read
+from trl_rlsp.text.latex import normalize, too_complex
+from trl_rlsp.verification.math.equivalence import Leaves, Undecided, same_answer
+from trl_rlsp.verification.math.gold import gold_text, gold_tolerance, unboxed
 from trl_rlsp.verification.math.restated import restates
 from trl_rlsp.verification.math.structure import shape_of
 from trl_rlsp.verification.verdict import MAX_SHOWN, Reason, Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
+_PERCENT_ASKED = re.compile(
+    r"(?:per ?cent|%)[^.?!]*\?|\b(?:what|how|find|express|give|compute|determine|answer|write)\b[^.?!]*(?:per ?cent|%)",
+    re.IGNORECASE,
+)
+_QUESTION = 2000  # characters at the end of a prompt in which it asks for percent
 HANDLER = "trl_rlsp.verification.math.sympy_worker:compare"
+
+MAX_RIVALS = 64
+"""More answers than this side by side are not compared one by one."""
 
 MATCH = Verdict(1.0, "match")
 MISMATCH = Verdict(0.0, "mismatch")
@@ -74,6 +83,7 @@ class _Pair:
     gold: str
     answer: str
     prompt: str
+    percent: bool
     tolerance: float
 
 
@@ -82,7 +92,8 @@ def verify_math(
     pool: WorkerPool,
     *,
     rules: MathRules | None = None,
-    delimiter: str | None = "</think>",
+    end_of_thinking: str | None = "</think>",
+    thinking_required: bool = False,
     limit: float = 2.0,
     deadline: float | None = None,
 ) -> list[Verdict]:
@@ -92,7 +103,8 @@ def verify_math(
         items: what to check.
         pool: runs `HANDLER`; used only for pairs that text and rational numbers do not settle.
         rules: documented choices.
-        delimiter: closes the reasoning, see `parse_completion`.
+        end_of_thinking: where the reasoning ends, see `trl_rlsp.text.completion.read`.
+        thinking_required: likewise.
         limit: wall-clock seconds for one symbolic comparison.
         deadline: wall-clock seconds for all of them together.
 
@@ -100,38 +112,54 @@ def verify_math(
         One verdict per item; `scorer_error` (score `None`) for items whose turn never came.
     """
     rules = rules or MathRules()
-    found = [_pair_or_verdict(item, rules, delimiter) for item in items]
+    found = [_pairs_or_verdict(item, rules, end_of_thinking, thinking_required) for item in items]
+    pairs = list(dict.fromkeys(pair for entry in found if not isinstance(entry, Verdict) for pair in entry))
     decided: dict[_Pair, Verdict] = {}
-    for pair in {p for p in found if isinstance(p, _Pair)}:
+    for pair in pairs:
         verdict = _quick_verdict(pair, rules)
         if verdict is not None:
             decided[pair] = verdict
-    open_pairs = list(dict.fromkeys(p for p in found if isinstance(p, _Pair) and p not in decided))
+    open_pairs = [pair for pair in pairs if pair not in decided]
     requests = [_request(pair, rules) for pair in open_pairs]
     replies = pool.run(requests, limit=limit, deadline=deadline)
     decided |= {pair: _from_reply(pair, reply, rules) for pair, reply in zip(open_pairs, replies, strict=True)}
-    return [_shown(decided[p], p) if isinstance(p, _Pair) else p for p in found]
+    return [entry if isinstance(entry, Verdict) else _joint(entry, decided) for entry in found]
 
 
-def _shown(verdict: Verdict, pair: _Pair) -> Verdict:
-    """The verdict together with what was compared."""
-    return Verdict(verdict.score, verdict.reason, _shortened(pair.gold), _shortened(pair.answer))
+def _joint(pairs: Sequence[_Pair], decided: Mapping[_Pair, Verdict]) -> Verdict:
+    """The verdict together with what was compared; answers side by side are one answer if each of them is right."""
+    verdicts = [decided[pair] for pair in pairs]
+    answer = _shortened(", ".join(pair.answer for pair in pairs))
+    if len(verdicts) == 1 or all(verdict.score == 1.0 for verdict in verdicts):
+        score, reason = verdicts[0].score, verdicts[0].reason
+    else:
+        unknown = next((verdict for verdict in verdicts if verdict.score is None), SEVERAL_ANSWERS)
+        score, reason = unknown.score, unknown.reason
+    return Verdict(score, reason, _shortened(pairs[0].gold), answer)
 
 
 def _shortened(text: str) -> str:
-    return normalise(text)[:MAX_SHOWN]
+    return normalize(text)[:MAX_SHOWN]
 
 
-def _pair_or_verdict(item: MathItem, rules: MathRules, delimiter: str | None) -> _Pair | Verdict:
+def _pairs_or_verdict(
+    item: MathItem, rules: MathRules, end_of_thinking: str | None, thinking_required: bool
+) -> Sequence[_Pair] | Verdict:
+    """What must match: the answer, or each of the rivals, which may be equal by value."""
     gold = gold_text(item.gold)
     if gold is None:
         return GOLD_UNPARSEABLE
-    parsed = parse_completion(item.completion, delimiter=delimiter, allow_list=is_list(gold))
-    if parsed.answer is None:
-        reason: Reason = "several_answers" if parsed.reason == "several_answers" else "no_answer"
+    reading = read(item.completion, end_of_thinking=end_of_thinking, thinking_required=thinking_required)
+    answers = reading.rivals if reading.answer is None else (reading.answer,)
+    if not 0 < len(answers) <= MAX_RIVALS:
+        reason: Reason = "several_answers" if reading.reason == "several_answers" else "no_answer"
         return Verdict(0.0, reason, _shortened(gold))
+    if len(answers) > 1 and is_list(gold):
+        answers = (", ".join(answers),)
     prompt = item.prompt if rules.refuse_restated else ""
-    return _Pair(gold, parsed.answer, prompt, max(rules.float_tolerance, gold_tolerance(item.gold)))
+    tolerance = max(rules.float_tolerance, gold_tolerance(item.gold))
+    percent = _PERCENT_ASKED.search(item.prompt[-_QUESTION:]) is not None
+    return [_Pair(gold, unboxed(answer), prompt, percent, tolerance) for answer in answers]
 
 
 def is_list(gold: str) -> bool:
@@ -145,26 +173,27 @@ def is_list(gold: str) -> bool:
 
 def _quick_verdict(pair: _Pair, rules: MathRules) -> Verdict | None:
     """The verdict, if text and rational numbers settle it."""
-    if pair.gold == pair.answer or normalise(pair.gold) == normalise(pair.answer):
+    if pair.gold == pair.answer or normalize(pair.gold) == normalize(pair.answer):
         return MATCH
     if too_complex(pair.answer) or too_complex(pair.gold):
         return MISMATCH
-    leaves = QuickLeaves(pair.tolerance, rules.evaluated)
+    leaves = Leaves(pair.tolerance)
     try:
-        same = same_answer(pair.gold, pair.answer, leaves, evaluated=rules.evaluated)
+        same = same_answer(pair.gold, pair.answer, leaves, evaluated=rules.evaluated, percent=pair.percent)
     except Undecided:
         return None
     return _unless_restated(pair) if same else MISMATCH
 
 
 def _unless_restated(pair: _Pair) -> Verdict:
-    if not pair.prompt or same_answer(pair.gold, pair.answer, TextLeaves()) or not restates(pair.prompt, pair.answer):
+    if not pair.prompt or not restates(pair.prompt, pair.answer):
         return MATCH
     return MISMATCH
 
 
 def _request(pair: _Pair, rules: MathRules) -> dict[str, object]:
-    return {"gold": pair.gold, "answer": pair.answer, "tolerance": pair.tolerance, "evaluated": rules.evaluated}
+    options = {"tolerance": pair.tolerance, "evaluated": rules.evaluated, "percent": pair.percent}
+    return {"gold": pair.gold, "answer": pair.answer, **options}
 
 
 def _from_reply(pair: _Pair, reply: Reply, rules: MathRules) -> Verdict:
@@ -176,4 +205,4 @@ def _from_reply(pair: _Pair, reply: Reply, rules: MathRules) -> Verdict:
         return TIMEOUT
     if reply.outcome == "crash":
         return WORKER_CRASH
-    return MISMATCH if reply.outcome == "error" else SCORER_ERROR
+    return SCORER_ERROR  # a failure of this side, or no turn: never a number

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
+import math
 import secrets
 import selectors
 import socket
@@ -13,8 +15,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from trl_rlsp.errors import ConfigError, WorkerError
-from trl_rlsp.verification.workers.nursery import MAX_LINE
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.verification.workers.fork_server import MAX_LINE
+from trl_rlsp.verification.workers.server_process import ServerGone
+
+_logger = logging.getLogger(__name__)
+
+FIRST_SLICE = 1 / 8
+"""Share of the limit that each item has at first, where the time of the batch may not be enough for all."""
+SHARED = 0.9
+"""Share of the time left that is divided between the items; the rest is for ending and replacing workers."""
 
 Outcome = Literal["value", "timeout", "crash", "error", "not_run"]
 
@@ -24,8 +34,9 @@ class Reply:
     """What became of one item.
 
     Attributes:
-        outcome: `value` the handler returned; `timeout` it ran past the limit; `crash` its process died or ran out
-            of memory or stack; `error` it raised; `not_run` the batch's deadline came before its turn or cut it short.
+        outcome: `value` the handler returned; `timeout` it ran past the limit, or past its fair share of a batch in
+            which many items are slow; `crash` its process died or ran out of memory or stack; `error` it raised;
+            `not_run` the batch's deadline came before its turn or cut it short.
         value: what the handler returned, or the text of its error.
     """
 
@@ -42,6 +53,7 @@ class Worker:
     buffer: bytearray = field(default_factory=bytearray)
     item: int = -1  # index in the batch
     expires: float = 0.0
+    allowed: float = 0.0  # seconds
     nonce: str = ""  # of the request: what an earlier item left in the channel is not a reply to it
 
 
@@ -60,25 +72,27 @@ class Workers(Protocol):
         """End a worker at once."""
 
     def check(self) -> None:
-        """Raise `NurseryGone` if no worker can be alive."""
-
-
-class NurseryGone(WorkerError):
-    """The process that forks workers has ended."""
+        """Raise `ServerGone` if no worker can be alive."""
 
 
 class Batch:
-    """The state of one `WorkerPool.run`; after `NurseryGone` it may be run again for what is left."""
+    """The state of one `WorkerPool.run`; after `ServerGone` it may be run again for what is left.
 
-    def __init__(self, pool: Workers, items: Sequence[Any], limit: float, ends: float) -> None:
+    Slow items cannot take the time of others. While the time left would not let every item have its whole limit,
+    each first gets a slice of it, the short ones first; those that were not done share what is left then.
+    """
+
+    def __init__(self, pool: Workers, items: Sequence[Any], limit: float, ends: float, fresh: bool = False) -> None:
         self.pool = pool
-        self.items = items
+        self.lines = [json.dumps(item) for item in items]
         self.limit = limit
         self.ends = ends
+        self.fresh = fresh  # a worker serves one item
         self.replies: list[Reply] = [Reply("not_run")] * len(items)
-        self.waiting = deque(range(len(items)))
+        self.waiting = deque(sorted(range(len(items)), key=lambda index: len(self.lines[index])))
         self.busy: set[Worker] = set()
         self.died: set[int] = set()  # items whose worker died once
+        self.slow: set[int] = set()  # items that ran out of their first slice
 
     def run(self) -> list[Reply]:
         """Replies to all items, in order."""
@@ -91,22 +105,43 @@ class Batch:
             for worker in list(self.busy):  # cut short by the batch, not by its own limit
                 self._finish(worker, Reply("not_run"), healthy=False)
         finally:
-            for worker in self.busy:  # an interrupt, or the nursery's end
+            for worker in self.busy:  # an interrupt, or the server's end
                 self.waiting.append(worker.item)
-                with contextlib.suppress(NurseryGone):
+                with contextlib.suppress(ServerGone):
                     self.pool.kill(worker)
             self.busy.clear()
             self.selector.close()
+        self._log()
         return self.replies
+
+    def _log(self) -> None:
+        left = sum(reply.outcome == "not_run" for reply in self.replies)
+        cut = sum(self.replies[index].outcome == "timeout" for index in self.slow)
+        if left or cut:
+            _logger.warning(
+                "%d of %d answers were not checked in the batch's time and have no score; %d slow ones ended early",
+                left,
+                len(self.replies),
+                cut,
+            )
+
+    def _allowance(self, index: int) -> float:
+        """Seconds that an item may take now."""
+        rounds = math.ceil((len(self.waiting) + 1) / self.pool.workers)
+        share = SHARED * (self.ends - time.monotonic()) / rounds
+        if share >= self.limit:
+            return self.limit
+        return share if index in self.slow else min(FIRST_SLICE * self.limit, share / 2)
 
     def _assign(self, worker: Worker, index: int) -> None:
         worker.item = index
-        worker.expires = time.monotonic() + self.limit
+        worker.allowed = self._allowance(index)
+        worker.expires = time.monotonic() + worker.allowed
         worker.channel.settimeout(self.limit)
         self.busy.add(worker)
         self.selector.register(worker.channel, selectors.EVENT_READ, worker)
         worker.nonce = secrets.token_hex(8)
-        line = json.dumps({"nonce": worker.nonce, "item": self.items[index]}).encode() + b"\n"
+        line = f'{{"nonce": "{worker.nonce}", "item": {self.lines[index]}}}\n'.encode()
         try:
             if len(line) >= MAX_LINE:
                 raise ConfigError(f"an item of {len(line)} bytes is over the limit of {MAX_LINE} bytes")
@@ -114,6 +149,17 @@ class Batch:
         except OSError:  # the worker died while idle (killed from outside): the item gets another one
             self.waiting.append(index)
             self._finish(worker, Reply("not_run"), healthy=False)
+
+    def _expire(self, worker: Worker) -> None:
+        """An item used up its time: it is slow, or gets a second try with what is left of the batch."""
+        index = worker.item
+        if worker.allowed < self.limit and index not in self.slow:
+            self.slow.add(index)
+            self.waiting.append(index)
+            self._finish(worker, Reply("not_run"), healthy=False)
+        else:
+            fair = worker.allowed >= FIRST_SLICE * self.limit
+            self._finish(worker, Reply("timeout" if fair else "not_run"), healthy=False)
 
     def _collect(self) -> None:
         """Wait for the next reply or the next limit, whichever comes first."""
@@ -124,7 +170,7 @@ class Batch:
             self._read(key.data)
         now = time.monotonic()
         for worker in [w for w in self.busy if w.expires <= now]:
-            self._finish(worker, Reply("timeout"), healthy=False)
+            self._expire(worker)
 
     def _read(self, worker: Worker) -> None:
         try:
@@ -156,7 +202,7 @@ class Batch:
         self.replies[worker.item] = reply
         self.busy.discard(worker)
         self.selector.unregister(worker.channel)
-        if healthy:
+        if healthy and not self.fresh:
             self.pool.give(worker)
         else:
             self.pool.kill(worker)

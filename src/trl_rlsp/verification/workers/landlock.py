@@ -8,10 +8,12 @@ Source: kernel.org/doc/html/latest/userspace-api/landlock.html.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import sysconfig
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 try:
@@ -19,7 +21,8 @@ try:
 except ImportError:  # not Linux, or not installed: `landlock_abi` says 0
     landlockpy = None  # type: ignore[assignment]
 
-_LIBRARY_FOLDERS = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
+LIBRARY_FOLDERS = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
+NOT_THE_LIBRARY = ("site-packages", "dist-packages", "test", "idlelib", "ensurepip", "turtledemo", "lib2to3", "tkinter")
 _OWN_LIBRARIES = ("ld-", "libc.", "libc-", "libm.", "libpython", "libz.", "libffi.", "libssl.", "libcrypto.")
 _SHARED_FILES = ("/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
@@ -38,8 +41,14 @@ def landlock_abi() -> int:
         return 0
 
 
+def library_folders() -> list[str]:
+    """Folders of the standard library, not those of a virtual environment."""
+    base = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
+    return sorted({sysconfig.get_path(name, vars=base) for name in ("stdlib", "platstdlib")})
+
+
 def python_folders(*, packages: bool = False) -> list[str]:
-    """Folders and files the interpreter reads when it runs or imports.
+    """Folders and files the interpreter reads when it runs or imports, with what else is in these folders.
 
     Args:
         packages: also those of installed packages and of this one.
@@ -47,18 +56,25 @@ def python_folders(*, packages: bool = False) -> list[str]:
     Returns:
         Existing paths, without the current folder and whatever else `sys.path` holds.
     """
-    base = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}  # not the virtual environment's
-    paths = {sysconfig.get_path(name, vars=base) for name in ("stdlib", "platstdlib")}
-    paths |= {
-        sysconfig.get_config_var("LIBDIR"),
-        *_LIBRARY_FOLDERS,
-        *_SHARED_FILES,
-        *_loaded_library_folders(),
-    }
+    paths = {*library_folders(), sysconfig.get_config_var("LIBDIR"), *LIBRARY_FOLDERS, *_SHARED_FILES}
+    paths |= {str(path.parent) for path in _loaded_libraries() if path.name.startswith(_OWN_LIBRARIES)}
     if packages:
         paths |= {path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")}
         paths.add(str(Path(__file__).parents[2]))
     return sorted(path for path in paths if path and path != "/" and os.path.exists(path))
+
+
+def standard_library() -> list[str]:
+    """The files of the standard library and the shared libraries that its modules load, and nothing beside them.
+
+    Installed packages lie inside the standard library's folder or next to the system's libraries, so these folders
+    are not listed themselves: their files can be read, their contents not be seen.
+    """
+    paths = set(_SHARED_FILES)
+    for folder in library_folders():
+        with suppress(OSError):
+            paths |= {entry.path for entry in os.scandir(folder) if entry.name not in NOT_THE_LIBRARY}
+    return sorted(path for path in {*paths, *_needed_libraries()} if os.path.exists(path))
 
 
 def read_only_ruleset(readable: Iterable[str]) -> landlockpy.Ruleset:
@@ -86,11 +102,32 @@ def read_only_ruleset(readable: Iterable[str]) -> landlockpy.Ruleset:
     return ruleset
 
 
-def _loaded_library_folders() -> set[str]:
-    """Where the interpreter's own libraries lie, on systems that keep them elsewhere."""
+def _loaded_libraries() -> set[Path]:
+    """Shared libraries in this process's memory."""
     try:
         lines = Path("/proc/self/maps").read_text(errors="replace").splitlines()
     except OSError:
         return set()
     mapped = {Path(line.split(maxsplit=5)[-1]) for line in lines if ".so" in line}
-    return {str(path.parent) for path in mapped if path.is_absolute() and path.name.startswith(_OWN_LIBRARIES)}
+    return {path for path in mapped if path.is_absolute()}
+
+
+def _needed_libraries() -> set[str]:
+    """Shared libraries in memory once all extension modules of the standard library are; found out in a fork."""
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with suppress(BaseException):
+            os.close(read_end)
+            for folder in library_folders():
+                for module in Path(folder, "lib-dynload").glob("*.so"):
+                    with suppress(OSError):  # its library is not installed
+                        ctypes.CDLL(str(module), os.RTLD_LAZY)
+            with os.fdopen(write_end, "w") as pipe:
+                pipe.write("\n".join(map(str, _loaded_libraries())))
+        os._exit(0)
+    os.close(write_end)
+    with os.fdopen(read_end) as pipe:
+        found = set(pipe.read().split("\n"))
+    os.waitpid(pid, 0)
+    return found - {""}

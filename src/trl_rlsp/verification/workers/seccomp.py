@@ -1,8 +1,10 @@
 """The system calls a confined process may still make: a list of allowed ones, everything else fails.
 
 A list of forbidden calls would have to know every new call of every kernel; this one need not. Threads may be
-created, processes may not; open files may be read and written, nothing can be sent to another process or the
-network. Bindings: `seccompy`. Source: kernel.org/doc/html/latest/userspace-api/seccomp_filter.html.
+created where that is wanted, processes may not; open files may be read and written, nothing can be sent to another
+process or the network, and nothing the kernel keeps for a process grows without a limit: file tables are shared
+between threads, so that the limit on open files bounds pipes and socket pairs too. Bindings: `seccompy`.
+Source: kernel.org/doc/html/latest/userspace-api/seccomp_filter.html.
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ except ImportError:  # not Linux, or not installed: `seccomp_available` says Fal
     seccompy = None  # type: ignore[assignment]
 
 _ALLOWED = """
-    read write readv writev pread64 pwrite64 preadv pwritev lseek close close_range dup dup2 dup3 pipe pipe2
+    read write readv writev pread64 pwrite64 preadv pwritev lseek close dup dup2 dup3 pipe pipe2
     stat fstat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat getdents getdents64
-    getcwd chdir open openat umask fsync fdatasync flock
+    getcwd chdir open openat umask fsync fdatasync
     mmap mprotect munmap brk mremap madvise msync membarrier
     rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack
     restart_syscall pause alarm setitimer getitimer
@@ -38,16 +40,14 @@ _REFUSED = """
     mount umount2 chroot setuid setgid setresuid setresgid setpriority sched_setaffinity memfd_create
 """
 
-_CLONE_THREAD = 0x00010000
-_F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15  # would let the kernel send signals on our behalf
-_IOCTLS = (
-    0x5401,
-    0x5413,
-    0x541B,
-    0x5421,
-    0x5450,
-    0x5451,
-)  # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX
+# Flags of clone as pthread_create passes them: memory, files, signals and the rest are shared with the process.
+_PTHREAD_CREATE = 0x003D0F00
+_CLONE_DETACHED = 0x00400000  # means nothing today; musl still passes it
+_CLOSE_RANGE_UNSHARE = 2  # would give a thread a table of files of its own
+# F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_DUPFD_CLOEXEC F_GETPIPE_SZ: no locks and leases, which other processes
+# would wait for, no signals on our behalf, no larger pipes
+_FCNTLS = (0, 1, 2, 3, 4, 1030, 1032)
+_IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX
 _PRCTLS = (15, 16, 0x53564D41)  # PR_SET_NAME PR_GET_NAME PR_SET_VMA
 _AF_UNIX = 1
 _O_TRUNC = 0o1000
@@ -65,21 +65,20 @@ def seccomp_available() -> bool:
         return False
 
 
-def thread_filter(*, allow_truncate: bool, all_threads: bool = False) -> seccompy.Filter:
+def system_call_filter(*, allow_truncate: bool, threads: bool) -> seccompy.Filter:
     """The filter for a process that runs untrusted code or works on untrusted text.
 
     Args:
         allow_truncate: let `open` truncate; right where Landlock itself guards truncation (its version 3 on).
-        all_threads: confine the threads that run already too.
+        threads: let threads be created.
 
     Returns:
-        A filter; its `load()` confines the process for good.
+        A filter; its `load()` confines the process for good, with the threads it has.
     """
-    flags = seccompy.FilterFlag.TSYNC if all_threads else seccompy.FilterFlag.NONE
-    rules = seccompy.Filter(default=seccompy.Action.ERRNO | errno.ENOSYS, flags=flags)
+    rules = seccompy.Filter(default=seccompy.Action.ERRNO | errno.ENOSYS, flags=seccompy.FilterFlag.TSYNC)
     if not allow_truncate:
         _refuse_truncating_open(rules)
-    _allow_by_argument(rules)
+    _allow_by_argument(rules, threads)
     for name in _known(_ALLOWED):
         rules.allow(name)
     for name in _known(_REFUSED):
@@ -87,20 +86,18 @@ def thread_filter(*, allow_truncate: bool, all_threads: bool = False) -> seccomp
     return rules
 
 
-def _allow_by_argument(rules: seccompy.Filter) -> None:
+def _allow_by_argument(rules: seccompy.Filter, threads: bool) -> None:
     masked = seccompy.CmpOp.MASKED_EQ
-    rules.allow("clone", args=[(0, masked, _CLONE_THREAD, _CLONE_THREAD)])
-    for command in (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX):
-        rules.errno("fcntl", errno.EPERM, args=[(1, masked, command, 0xFFFFFFFF)])
-    rules.allow("fcntl")
-    for request in _IOCTLS:
-        rules.allow("ioctl", args=[(1, masked, request, 0xFFFFFFFF)])
-    for option in _PRCTLS:
-        rules.allow("prctl", args=[(0, masked, option, 0xFFFFFFFF)])
+    if threads:
+        rules.allow("clone", args=[(0, masked, _PTHREAD_CREATE, 0xFFFFFFFFFFFFFFFF ^ _CLONE_DETACHED)])
+    rules.allow("close_range", args=[(2, masked, 0, _CLOSE_RANGE_UNSHARE)])
+    for name, argument, values in (("fcntl", 1, _FCNTLS), ("ioctl", 1, _IOCTLS), ("prctl", 0, _PRCTLS)):
+        for value in values:
+            rules.allow(name, args=[(argument, masked, value, 0xFFFFFFFF)])
     rules.allow("prlimit64", args=[(0, masked, 0, 0xFFFFFFFF)])  # own limits only
     rules.allow("socketpair", args=[(0, masked, _AF_UNIX, 0xFFFFFFFF)])  # asyncio wakes itself through one
     rules.allow("sendto", args=[(4, seccompy.CmpOp.EQ, 0)])  # to the other end only, not to an address
-    for name in ("clone", "ioctl", "prctl", "prlimit64", "socketpair", "sendto"):
+    for name in ("clone", "close_range", "fcntl", "ioctl", "prctl", "prlimit64", "socketpair", "sendto"):
         rules.errno(name, errno.EPERM)
 
 

@@ -1,0 +1,177 @@
+"""Accuracy and effort of a model on a set of problems, with intervals.
+
+The same verifier that trains also scores here. Samples are kept beside the metrics, so that they can be read, and
+scored again without generating again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from trl_rlsp.countdown.search import count_attempts
+from trl_rlsp.errors import DataError
+from trl_rlsp.evaluation.fingerprint import problems_hash
+from trl_rlsp.evaluation.metrics import Evaluation, ScoredSample, summarize
+from trl_rlsp.evaluation.voting import voting_keys
+from trl_rlsp.generation import Engine, Request, Sample, Sampling, TransformersEngine, all_requests
+from trl_rlsp.problems.data import task_name
+from trl_rlsp.rewards.outcome import OutcomeVerifier
+from trl_rlsp.text.completion import parse_completion
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from trl_rlsp.evaluation.store import SampleStore
+
+TASK_METRICS: dict[str, dict[str, Callable[[str], float]]] = {"countdown": {"search_steps": count_attempts}}
+"""Name of a generated task -> what else is measured of its completions."""
+
+SCORED_AT_ONCE = 256
+"""Completions in one call of the verifier, whose limit on a whole call is meant for a training batch."""
+
+
+def evaluate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    dataset: Dataset,
+    sampling: Sampling,
+    *,
+    verifier: OutcomeVerifier | None = None,
+    on_batch: Callable[[int], None] | None = None,
+) -> tuple[Evaluation, list[ScoredSample]]:
+    """Sample completions for every problem and score them.
+
+    Args:
+        model: a causal language model.
+        tokenizer: its tokenizer, padding on the left.
+        dataset: P rows as `load_problems` gives them.
+        sampling: how to draw.
+        verifier: default `OutcomeVerifier(batch_seconds=3600)`, closed at the end.
+        on_batch: called with the number of completions done so far.
+
+    Returns:
+        The metrics and the P * n samples, in the order of the problems.
+
+    Raises:
+        DataError: no problems.
+    """
+    samples = draw(TransformersEngine(model, tokenizer), dataset, sampling, on_batch=on_batch)
+    return evaluate_samples(samples, dataset, verifier=verifier)
+
+
+def draw(
+    engine: Engine | None,
+    dataset: Dataset,
+    sampling: Sampling,
+    *,
+    store: SampleStore | None = None,
+    on_batch: Callable[[int], None] | None = None,
+    requests: Sequence[Request] | None = None,
+) -> list[Sample]:
+    """`sampling.n` completions of every problem; those that `store` has are not drawn again.
+
+    Args:
+        engine: draws; `None` where the store is known to have everything.
+        dataset: P rows as `load_problems` gives them.
+        sampling: how to draw.
+        store: keeps what is drawn as it comes.
+        on_batch: called with the number of completions done so far, stored ones included.
+        requests: which completions, in the place of all.
+
+    Returns:
+        A sample for each request; by default P * n, in the order of problems and samples.
+
+    Raises:
+        DataError: no problems.
+    """
+    if len(dataset) == 0:
+        raise DataError("there are no problems to evaluate on")
+    requests = all_requests(len(dataset), sampling.n) if requests is None else requests
+    missing = requests if store is None else store.missing(requests)
+    found = {} if store is None else dict(store.samples)
+    if missing and engine is not None:
+        for batch in engine.sample(list(dataset["prompt"]), missing, sampling):
+            if store is not None:
+                store.append(batch)
+            found |= {sample.request: sample for sample in batch}
+            if on_batch is not None:
+                on_batch(len(found))
+    return [found[request] for request in requests]
+
+
+def evaluate_samples(
+    samples: Sequence[Sample],
+    dataset: Dataset,
+    *,
+    verifier: OutcomeVerifier | None = None,
+    ks: Sequence[int] | None = None,
+) -> tuple[Evaluation, list[ScoredSample]]:
+    """Score completions, however they came about, and sum them up.
+
+    Args:
+        samples: completions of the problems.
+        dataset: the problems.
+        verifier: default `OutcomeVerifier(batch_seconds=3600)`, closed at the end.
+        ks: values of k for pass@k and maj@k; see `summarize`.
+
+    Returns:
+        The metrics and the scored samples.
+    """
+    if verifier is not None:
+        scored = score_samples(samples, dataset, verifier)
+    else:
+        with OutcomeVerifier(batch_seconds=3600) as own:
+            scored = score_samples(samples, dataset, own)
+    return replace(summarize(scored, ks), problems_hash=problems_hash(dataset)), scored
+
+
+def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: OutcomeVerifier) -> list[ScoredSample]:
+    """Verdicts and voting keys of samples; a truncated completion counts as it stands.
+
+    Raises:
+        DataError: a sample of a problem that is not in `dataset`.
+    """
+    rows = dataset.to_list()
+    beyond = next((s.prompt_index for s in samples if not 0 <= s.prompt_index < len(rows)), None)
+    if beyond is not None:
+        raise DataError(f"the samples have a problem {beyond}, but there are only {len(rows)} problems")
+    found = [scored for part in _parts(samples) for scored in _score(part, rows, verifier)]
+    keys = voting_keys(rows, [s.problem for s in found], [s.text for s in found], [s.score for s in found], verifier)
+    return [replace(scored, answer=key) for scored, key in zip(found, keys, strict=True)]
+
+
+def _parts(samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
+    for start in range(0, len(samples), SCORED_AT_ONCE):
+        yield samples[start : start + SCORED_AT_ONCE]
+
+
+def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: OutcomeVerifier) -> Iterator[ScoredSample]:
+    of = [rows[sample.prompt_index] for sample in samples]
+    columns = {name: [row[name] for row in of] for name in ("solution", "task", "tests") if name in rows[0]}
+    texts = [sample.text for sample in samples]
+    verdicts = verifier.verdicts(texts, prompts=[row["prompt"] for row in of], **columns)
+    tasks = {id(row): task_name(row) for row in of}
+    for sample, row, verdict in zip(samples, of, verdicts, strict=True):
+        task = tasks[id(row)]
+        yield ScoredSample(
+            problem=sample.prompt_index,
+            text=sample.text,
+            tokens=sample.tokens,
+            finished=not sample.truncated and parse_completion(sample.text).finished,
+            score=verdict.score,
+            reason=verdict.reason,
+            sample=sample.sample_index,
+            truncated=sample.truncated,
+            level=_text(row.get("level")),
+            subject=_text(row.get("subject", row.get("type"))),
+            compared_gold=verdict.gold,
+            compared_answer=verdict.answer,
+            task_metrics={name: measured(sample.text) for name, measured in TASK_METRICS.get(task or "", {}).items()},
+        )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
