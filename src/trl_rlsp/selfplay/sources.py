@@ -1,7 +1,7 @@
 """Where the problems and the demonstrations of a run came from, as the run wrote it down.
 
-Every stage leaves `settings.json` in its folder, with paths that do not depend on the current folder; `rlsp eval` leaves
-its settings in `metrics.json`. Both are read back here as the dataclasses of `trl_rlsp.stages.arguments`.
+Every stage leaves `settings.json` in its folder, with paths that do not depend on the current folder; `rlsp eval`
+leaves its settings in `metrics.json`. Both are read back here as the dataclasses of `trl_rlsp.stages.arguments`.
 """
 
 from __future__ import annotations
