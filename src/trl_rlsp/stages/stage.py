@@ -208,7 +208,7 @@ def parse_grpo(arguments: Sequence[str]) -> tuple[ProblemArguments, RLSPRewards,
     Raises:
         ConfigError: a field or a value that cannot work, or settings that lose the balance of the rewards.
     """
-    from trl_rlsp.trainers.balance import refuse_imbalance
+    from trl_rlsp.rewards.balance import refuse_imbalance
 
     data, reward, training, model = parse_stage(_kinds("grpo"), arguments, "rlsp grpo")
     rewards = reward.build()
