@@ -173,7 +173,7 @@ class BehaviourMetrics:
         Args:
             completions: B completions, strings or message lists.
             log_metric: TRL's logger of scalars; nothing is done without one.
-            completion_ids: B lists of token ids; without them lengths are units of text.
+            completion_ids: B lists of token ids; without them lengths are in words.
         """
         if log_metric is None or not completions:
             return
