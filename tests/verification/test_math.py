@@ -16,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trl_rlsp.verification.math.equivalence import Leaves, Undecided, close, same_answer
+from trl_rlsp.verification.math.gold import unboxed
+from trl_rlsp.verification.math.restated import restates
 from trl_rlsp.verification.math.verifier import HANDLER, MathItem, MathRules, is_list, verify_math
 from trl_rlsp.verification.verdict import Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
@@ -233,11 +235,25 @@ def test_numbers_match_exactly_their_equals(gold, answer):
     assert same_answer(str(gold), f"{answer}.0", Leaves()) == (gold == answer)
 
 
-@given(st.text(alphabet="12x+-=,()[]{}\\ a<", max_size=25), st.text(alphabet="12x+-=,()[]{}\\ a<", max_size=25))
-@settings(max_examples=300, deadline=None)
+FRAGMENTS = st.sampled_from(
+    re.findall(
+        r"\S+|  ",
+        r"""1 , ; 7 x a_n f( ) ( [ ] { } \{ \} \text{ \frac \sqrt \pm \cup \setminus \ne \le < = : | \approx \in \infty
+        ' % ^ _ \cr \begin{pmatrix} \end{pmatrix}
+        \begin{cases} \end{cases} & \boxed{ $ \$ . - + * / ! and or AB: \overline{
+        ^\circ million 1e-5 ½ ² 3,000 1/0 A (B) feet \operatorname{ \log_ e i""",
+    )
+)
+
+
+@given(st.lists(FRAGMENTS, max_size=14), st.lists(FRAGMENTS, max_size=14))
+@settings(max_examples=600, deadline=None)
 def test_text_rules_are_total(gold, answer):
+    left, right = "".join(gold), "".join(answer)
     with contextlib.suppress(Undecided):
-        assert same_answer(gold, answer, Leaves()) in (True, False)
+        assert same_answer(left, right, Leaves()) in (True, False)
+    restates(left, right)
+    assert isinstance(unboxed(left), str)
 
 
 @given(st.permutations(["1", "2", "\\pi", "x"]))

@@ -21,7 +21,7 @@ from trl_rlsp.behaviours._cues import CUES
 from trl_rlsp.behaviours.counting import behaviours_of_step, find_in_prose
 from trl_rlsp.behaviours.kinds import Behaviour
 from trl_rlsp.countdown.search_trace import read_search
-from trl_rlsp.text.effective_length import units, visible
+from trl_rlsp.text.effective_length import visible, words
 
 SUBSTANCE = 4
 """New words of content that a cue's sentence must hold."""
@@ -62,8 +62,8 @@ def _credited_prose(text: str, prompt: str, spacing: int, ngram: int) -> list[Be
     if not found:
         return []
     starts = [match.start() for match in _SENTENCE.finditer(text) if match.group()]
-    sentences = [units(text[a:b]) for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
-    fresh = _fresh(sentences, units(prompt), ngram)
+    sentences = [words(text[a:b]) for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
+    fresh = _fresh(sentences, words(prompt), ngram)
     upto = [0]
     for count in fresh:
         upto.append(upto[-1] + count)
@@ -72,7 +72,7 @@ def _credited_prose(text: str, prompt: str, spacing: int, ngram: int) -> list[Be
     last = -spacing
     for behaviour in found:
         sentence = bisect_right(starts, behaviour.start) - 1
-        wording = units(text[behaviour.start : behaviour.end])
+        wording = words(text[behaviour.start : behaviour.end])
         before = upto[sentence]
         if before - last >= spacing and fresh[sentence] >= SUBSTANCE and tuple(wording) not in wordings:
             kept.append(behaviour)

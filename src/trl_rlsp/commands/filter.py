@@ -86,7 +86,7 @@ def run_filter(arguments: list[str]) -> None:
     problems = settings.load()
     console = Terminal()
     samples = draw_samples(settings, name, sampling, problems, console)
-    with verifier_of(settings) as verifier:
+    with verifier_of(settings, name) as verifier:
         scored = score_samples(samples, problems, verifier)
     rows = problems.to_list()
     found = keep_band(rows, scored, band)

@@ -104,7 +104,7 @@ _GREEK = {f"\\{name}" for name in ("alpha", "beta", "gamma", "theta", "lambda", 
 
 
 def _parse(text: str) -> Shape:
-    text = text.removeprefix("\\approx").lstrip() if text.startswith("\\approx") else text
+    text = text.removeprefix("=").removeprefix("\\approx").lstrip()
     cases = _CASES.match(text)
     if cases:
         text = ";".join(row.strip(" ,;") for row in re.split(r"\\cr ?", cases.group(1)))
@@ -166,7 +166,7 @@ def _value(text: str) -> Shape:
     pieces = split_top(text.replace("\\approx ", "\\approx"), "\\approx")
     sides = [(side, i > 0 and j == 0) for i, piece in enumerate(pieces) for j, side in enumerate(split_top(piece, "="))]
     while len(sides) > 2 and _VARIABLE.fullmatch(sides[0][0]):
-        sides = sides[1:]
+        sides = [(sides[1][0], False), *sides[2:]]
     if len(sides) < 2:
         return _bracketed(sides[0][0])
     items = tuple(replace(_bracketed(side.strip()), approximate=about) for side, about in sides[: MAX_ITEMS + 1])

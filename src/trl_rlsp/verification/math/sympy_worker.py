@@ -154,16 +154,19 @@ def _same_value(gold: Any, answer: Any, tolerance: Any) -> bool:
         return True
     if not all(isinstance(e, sympy.Expr) for e in (gold, answer)):
         return bool(math_verify.verify([gold], [answer], float_rounding=15, numeric_precision=30, timeout_seconds=None))
+    symbols = gold.free_symbols | answer.free_symbols
     counting = any(e.has(sympy.Sum, sympy.Product) for e in (gold, answer))
-    points = _NATURAL if counting else _POSITIVE
-    pairs = [pair for point in points if (pair := _values(gold, answer, point)) is not None]
-    if len(pairs) < len(points):
-        return False
-    if not all(_agree(*pair, _margin(gold, answer, tolerance)) for pair in pairs):
-        return _both_vanish(gold, answer, pairs[0])
-    if any(abs(value) > HUGE for pair in pairs for value in pair):
-        return sympy.simplify(gold - answer) == 0
-    return counting or all(_agree_where_real(gold, answer, point, tolerance) for point in _further_points(gold, answer))
+    for point in _NATURAL if counting else _POSITIVE if symbols else _POSITIVE[:1]:
+        pair = _values(gold, answer, point)
+        if pair is None:
+            return False
+        if not _agree(*pair, _margin(gold, answer, tolerance)):
+            return _both_vanish(gold, answer, pair)
+        if any(abs(value) > HUGE for value in pair):
+            return sympy.simplify(gold - answer) == 0
+    if counting or not symbols:
+        return True
+    return all(_agree_where_real(gold, answer, point, tolerance) for point in _further_points(gold, answer))
 
 
 def _undefined(expression: Any) -> bool:
@@ -172,8 +175,6 @@ def _undefined(expression: Any) -> bool:
 
 def _further_points(gold: Any, answer: Any) -> list[list[Any]]:
     """Points where one of the two may have no real value; many where functions jump or have corners."""
-    if not gold.free_symbols | answer.free_symbols:
-        return []
     corners = any(e.has(*_STEPS) or any(not p.exp.is_integer for p in e.atoms(sympy.Pow)) for e in (gold, answer))
     return [_MIXED, *_WIDE, *_NATURAL] if corners else [_MIXED]
 
@@ -203,9 +204,9 @@ def _values(gold: Any, answer: Any, point: list[Any]) -> tuple[Any, Any] | None:
     if len(symbols) > len(point):
         return None
     at, digits = dict(zip(symbols, point, strict=False)), _digits(gold, answer)
-    right = sympy.N(gold.subs(at).doit(), digits)
+    right = sympy.N(gold.subs(at), digits)
     try:
-        left = sympy.N(answer.subs(at).doit(), digits)
+        left = sympy.N(answer.subs(at), digits)
     except (ArithmeticError, TypeError, ValueError, AttributeError, NotImplementedError) as error:
         raise AnswerUnreadable from error
     return (right, left) if all(v.is_number and v.is_finite for v in (right, left)) else None
