@@ -238,9 +238,10 @@ def test_numbers_match_exactly_their_equals(gold, answer):
 FRAGMENTS = st.sampled_from(
     re.findall(
         r"\S+|  ",
-        r"""1 , ; 7 x a_n f( ) ( [ ] { } \{ \} \text{ \frac \sqrt \pm \cup \setminus \ne \le < = : | \approx \in \infty ' % ^ _
-        \cr \begin{pmatrix} \end{pmatrix} \begin{cases} \end{cases} & \boxed{ $ \$ . - + * / ! and or AB: \overline{ ^\circ
-        million 1e-5 ½ ² 3,000 1/0 A (B) feet \operatorname{ \log_ e i""",
+        r"""1 , ; 7 x a_n f( ) ( [ ] { } \{ \} \text{ \frac \sqrt \pm \cup \setminus \ne \le < = : | \approx \in \infty
+        ' % ^ _ \cr \begin{pmatrix} \end{pmatrix}
+        \begin{cases} \end{cases} & \boxed{ $ \$ . - + * / ! and or AB: \overline{
+        ^\circ million 1e-5 ½ ² 3,000 1/0 A (B) feet \operatorname{ \log_ e i""",
     )
 )
 

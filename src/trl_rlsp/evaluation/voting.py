@@ -68,7 +68,9 @@ def voting_keys(
     Returns:
         S keys; `None` where there is no answer. A key is the most frequent text of its answer.
     """
-    answers = [final_answer(rows[p], text, verifier.delimiter) for p, text in zip(problems, texts, strict=True)]
+    answers = [
+        final_answer(rows[p], text, verifier.reader.end_of_thinking) for p, text in zip(problems, texts, strict=True)
+    ]
     votes: dict[int, Counter[str]] = {}
     right: dict[int, set[str]] = {}
     for problem, answer, score in zip(problems, answers, scores, strict=True):

@@ -47,6 +47,7 @@ _PLAIN_THOUSANDS = re.compile(r"(?<![\d.,(\[])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)"
 _THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:(?:\{,\}|\\!,|,\\! ?|\\[,:;]| )\d{3})+(?!\d)")
 _MIXED = re.compile(r"(?<![\w.}])(\d{1,9}) +(\d{1,9})/(\d{1,9})(?![\w.])")
 _SCIENTIFIC = re.compile(r"(?<![\w.\\}])(\d{1,30}(?:\.\d{1,30})?)[eE]([-+]?)0{0,3}([1-9]\d{0,2})(?![\w.^{(])")
+_OVER = re.compile(r"\{([^{}]*)\\over(?![a-z])([^{}]*)\}|^([^{}]*)\\over(?![a-z])([^{}]*)$")
 _COLOR = re.compile(r"\\(?:text)?color\s*\{\w+\}")
 _CONSTANT = re.compile(r"\\(?:mathrm|rm|text)\s*\{([eid])\}")
 _PERCENT = re.compile(r"(?<=[\d}]) *(?:\\text\s*\{\s*(?:per ?cent|pct)\.?\s*\}|(?:per ?cent|pct)\b)")
@@ -68,7 +69,7 @@ _SPACES = re.compile(
 _ARG = re.compile(r"([\^_])\{(\w)\}")
 _POWER_FIRST = re.compile(r"(\^(?:\w|\{[^{}]*\}))(_(?:\w|\{[^{}]*\}))")
 _LEADING_POINT = re.compile(r"(?<![\w.)])\.(\d)")
-_TRAILING = re.compile(r"(?:[;,:\s]|(?<![.])\.(?!\.))+$")
+_TRAILING = re.compile(r"(?:[;,:\s]|\\cr|(?<![.])\.(?!\.))+$")
 _COMMAND_OF = {  # what Unicode characters stand for
     **dict.fromkeys("−–﹣", "-"),
     **dict.fromkeys("×·⋅∙", "\\cdot "),
@@ -152,6 +153,8 @@ def _commands(text: str) -> str:
     if _TWICE_ESCAPED.search(text):
         text = text.replace("\\\\", "\\")
     text = _BOX.sub("", _ROW_END.sub(r"\\cr ", text.replace("\\\\%", "%")))
+    if "\\over" in text:
+        text = _OVER.sub(lambda m: f"\\frac{{{m[1] or m[3]}}}{{{m[2] or m[4]}}}", text)
     text = text.replace("\\!", "").replace("\\%", "%").replace("\\#", "#")
     text = _CONSTANT.sub(r"\1", _COLOR.sub("", _OPERATOR_NAME.sub(_operator_name, text)))
     return _ARRAY.sub(r"\\begin{pmatrix}\2\\end{pmatrix}", _COMMAND.sub(_synonym, text))

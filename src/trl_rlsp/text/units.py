@@ -18,6 +18,7 @@ _BARE_UNIT = re.compile(
     r"|students?|ways|[ap]\.?m\.?|"
     rf"(?:{_LENGTHS})(?:/| per )(?:h|hr|hour|s|sec|second|min|minute|day)(?![a-z]))(?: per \w+)?(?:\^\{{?\d\}}?)?)\Z"
 )
+_COUNTED = re.compile(r"(?P<value>-?[\d.,]*\d) ?(?P<unit>[a-z]{4,30}(?: [a-z]{1,30}){0,3})\Z")
 _NO_VALUE = re.compile(r"\\text|\\\Z")
 
 
@@ -27,7 +28,7 @@ def split_unit(text: str) -> tuple[str, str]:
     >>> split_unit(r"864\\text{ square inches}"), split_unit("60mph"), split_unit(r"\\cos60^\\circ")
     (('864', 'in^2'), ('60', 'mile per hour'), ('', ''))
     """
-    unit = _UNIT.match(text) or _BARE_UNIT.match(text)
+    unit = _UNIT.match(text) or _BARE_UNIT.match(text) or _COUNTED.match(text)
     if not unit or _NO_VALUE.search(unit.group("value")):
         return "", ""
     if "circ" in unit.group("unit") and re.search(r"\\(?!frac|sqrt|pi|cdot)", unit.group("value")):

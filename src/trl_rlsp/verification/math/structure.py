@@ -104,7 +104,7 @@ _GREEK = {f"\\{name}" for name in ("alpha", "beta", "gamma", "theta", "lambda", 
 
 
 def _parse(text: str) -> Shape:
-    text = text.removeprefix("\\approx").lstrip() if text.startswith("\\approx") else text
+    text = text.removeprefix("=").removeprefix("\\approx").lstrip()
     cases = _CASES.match(text)
     if cases:
         text = ";".join(row.strip(" ,;") for row in re.split(r"\\cr ?", cases.group(1)))
