@@ -79,7 +79,7 @@ class TestByHand:
 
         The third, `8 + 9 = 17 no \\boxed{ 17 }`, has 6 units before its answer and 11 in all, so with C = 6
         E = 6/12 and L = 11/17. Length has half of 0.2/0.8 beside diversity, so it earns
-        1/8 * (f * E - brevity * (1 - f) * L) = 1/8 * (1/4 - 1/4 * 11/17) = 0.0110. By its own rank's rate, 1, it
+        1/8 * (f * E - length_penalty * (1 - f) * L) = 1/8 * (1/4 - 1/4 * 11/17) = 0.0110. By its own rank's rate, 1, it
         would be 1/8 * 1/2 = 0.0625.
         """
         rows = self.group(runs, "adaptive", "8 9 ?")

@@ -63,7 +63,7 @@ def cut_off(launch, stage, victim, *, stopped=False):
     ranks = ranks_under(launcher)
     assert sorted(ranks) == [0, 1]
     family = [process for rank in ranks.values() for process in (rank, *rank.children(recursive=True))]
-    assert len(family) >= 6  # each rank has a nursery and a worker at least
+    assert len(family) >= 6  # each rank has a fork server and a worker at least
     if stopped:
         survivor = ranks[1 - victim]
         survivor.send_signal(signal.SIGSTOP)  # nowhere near a collective when the other one dies

@@ -374,7 +374,7 @@ def test_from_another_thread() -> None:
     thread.start()
     thread.join()
     assert found == [Verdict(1.0, "match")]
-    # The zygotes that thread started still serve after it has ended.
+    # The fork servers that thread started still serve after it has ended.
     assert verify_code([(completion(SUM_PROGRAM), SUM_TESTS)]) == [Verdict(1.0, "match")]
 
 

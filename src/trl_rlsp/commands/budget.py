@@ -109,15 +109,14 @@ def run_budget(arguments: list[str]) -> None:
     Raises:
         RLSPError: data or settings that cannot work, before a model samples.
     """
-    from rich.console import Console
-
     from trl_rlsp.evaluation.budget.curve import markdown, plot_curves, require_matplotlib, write_into
     from trl_rlsp.stages.config import parse_stage
+    from trl_rlsp.text.terminal import Terminal
 
     (settings,) = parse_stage((BudgetArguments,), arguments, "rlsp budget")
     sampling = check(settings)
     require_matplotlib()
-    console = Console()
+    console = Terminal()
     problems = settings.load()
     folder = Path(settings.output_dir or "runs/budget")
     curves: dict[str, Curve] = {}
@@ -138,7 +137,7 @@ def run_budget(arguments: list[str]) -> None:
     atomic_write(folder / "budget.json", json.dumps(found, indent=2) + "\n")
     if settings.document:
         write_into(Path(settings.document), numbers)
-    console.print(numbers, markup=False, soft_wrap=True)
+    console.print(numbers, soft_wrap=True)
     console.print(f"{folder}: budget.json, budget.md, budget.png, and a folder a model with its evaluations")
 
 

@@ -31,9 +31,8 @@ def run_compare(arguments: list[str]) -> None:
     Raises:
         RLSPError: an evaluation that is not complete, or different problems.
     """
-    from rich.console import Console
-
     from trl_rlsp.evaluation.compare import compare_folders
+    from trl_rlsp.text.terminal import Terminal
 
     parser = argparse.ArgumentParser(prog="rlsp compare", description="Paired difference of two evaluations.")
     parser.add_argument("first", type=Path, help="output_dir of an `rlsp eval`")
@@ -45,7 +44,7 @@ def run_compare(arguments: list[str]) -> None:
         figures = {name: {**asdict(difference), "clear": difference.clear} for name, difference in found.items()}
         given.output.parent.mkdir(parents=True, exist_ok=True)
         given.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    Console().print(difference_table(str(given.first), str(given.second), found))
+    Terminal().print(difference_table(str(given.first), str(given.second), found))
 
 
 def difference_table(first: str, second: str, found: Mapping[str, Difference]) -> Table:
@@ -74,13 +73,13 @@ def run_efficiency(arguments: list[str]) -> None:
         RLSPError: an evaluation that is not complete, or different problems.
         MissingDependencyError: a plot is wanted and matplotlib is not installed.
     """
-    from rich.console import Console
 
     from trl_rlsp.evaluation.token_efficiency import plot_curves
+    from trl_rlsp.text.terminal import Terminal
 
     runs, output = parse_efficiency(arguments)
     curves = load_curves(runs)
-    console = Console()
+    console = Terminal()
     console.print(curve_table(curves))
     budget = list(curves)[-1]
     for rival in list(curves)[:-1]:

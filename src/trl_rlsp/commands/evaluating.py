@@ -33,12 +33,11 @@ def run_eval(arguments: list[str]) -> None:
     Raises:
         RLSPError: data or settings that cannot work, before a model is loaded.
     """
-    from rich.console import Console
-
     from trl_rlsp.evaluation import evaluate_samples, save_evaluation
+    from trl_rlsp.text.terminal import Terminal
 
     settings = read_settings(arguments)
-    console = Console()
+    console = Terminal()
     if settings.rescore:
         rescore(settings, Path(settings.rescore), console)
         return
@@ -261,17 +260,15 @@ def run_check_command(arguments: list[str]) -> int:
     Raises:
         RLSPError: the data set cannot be loaded.
     """
-    from trl_rlsp.evaluation.check_gold import run_check
+    from trl_rlsp.evaluation.check_gold import check_dataset, print_report
+    from trl_rlsp.rewards.outcome import OutcomeVerifier
     from trl_rlsp.stages.arguments import ProblemArguments
     from trl_rlsp.stages.config import parse_stage
+    from trl_rlsp.text.terminal import Terminal
 
     (source,) = parse_stage((ProblemArguments,), arguments, "rlsp check")
-    return run_check(
-        source.required(),
-        split=source.dataset_split,
-        name=source.dataset_config,
-        columns=source.columns,
-        limit=source.dataset_limit,
-        seed=source.dataset_seed,
-        prompt_style=source.prompt_style,
-    )
+    problems = source.load()
+    with OutcomeVerifier(batch_seconds=3600) as verifier:
+        report = check_dataset(problems, verifier)
+    print_report(report, source.required(), Terminal())
+    return 0 if report.ok else 1

@@ -73,18 +73,18 @@ def run_filter(arguments: list[str]) -> None:
     Raises:
         RLSPError: data or settings that cannot work, before a model is loaded; or no problem is left.
     """
-    from rich.console import Console
 
     from trl_rlsp.commands.evaluating import check_eval, draw_samples, verifier_of
     from trl_rlsp.commands.harvest import write_lines
     from trl_rlsp.evaluation import score_samples
     from trl_rlsp.evaluation.solve_rate import check_read_back, keep_band
+    from trl_rlsp.text.terminal import Terminal
 
     settings = parse_filter(arguments)
     band = settings.band()
     name, sampling = check_eval(settings)
     problems = settings.load()
-    console = Console()
+    console = Terminal()
     samples = draw_samples(settings, name, sampling, problems, console)
     with verifier_of(settings) as verifier:
         scored = score_samples(samples, problems, verifier)
@@ -143,7 +143,6 @@ def _text(value: Any) -> str:
 
 def show(found: Filtered, settings: FilterArguments, console: Console) -> None:
     """Print what became of the problems, and how the file is read."""
-    from rich.markup import escape
     from rich.table import Table
 
     figures = found.figures()
@@ -160,4 +159,4 @@ def show(found: Filtered, settings: FilterArguments, console: Console) -> None:
     reading = f"--dataset {settings.output}"
     if settings.prompt_style != "task" or settings.system_prompt == "none":
         reading += " --prompt_style task --system_prompt none"
-    console.print(f"read it with: rlsp grpo {escape(reading)}", soft_wrap=True)
+    console.print(f"read it with: rlsp grpo {reading}", soft_wrap=True)

@@ -100,9 +100,9 @@ def parse_grpo(arguments: list[str]) -> tuple[ProblemArguments, RLSPRewards, RLS
     """
     from trl import ModelConfig
 
+    from trl_rlsp.rewards.balance import refuse_imbalance
     from trl_rlsp.stages.arguments import ProblemArguments, RewardArguments
     from trl_rlsp.stages.config import parse_stage
-    from trl_rlsp.trainers.balance import refuse_imbalance
     from trl_rlsp.trainers.grpo import RLSPGRPOConfig
 
     data, reward, training, model = parse_stage(

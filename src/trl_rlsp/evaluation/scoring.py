@@ -15,7 +15,7 @@ from trl_rlsp.errors import DataError
 from trl_rlsp.evaluation.fingerprint import problems_hash
 from trl_rlsp.evaluation.metrics import Evaluation, ScoredSample, summarize
 from trl_rlsp.evaluation.voting import voting_keys
-from trl_rlsp.generation import Engine, Sample, Sampling, TransformersEngine, all_requests
+from trl_rlsp.generation import Engine, Request, Sample, Sampling, TransformersEngine, all_requests
 from trl_rlsp.problems.data import task_name
 from trl_rlsp.rewards.outcome import OutcomeVerifier
 from trl_rlsp.text.completion import parse_completion
@@ -69,6 +69,7 @@ def draw(
     *,
     store: SampleStore | None = None,
     on_batch: Callable[[int], None] | None = None,
+    requests: Sequence[Request] | None = None,
 ) -> list[Sample]:
     """`sampling.n` completions of every problem; those that `store` has are not drawn again.
 
@@ -78,16 +79,17 @@ def draw(
         sampling: how to draw.
         store: keeps what is drawn as it comes.
         on_batch: called with the number of completions done so far, stored ones included.
+        requests: which completions, in the place of all.
 
     Returns:
-        P * n samples, in the order of problems and samples.
+        A sample for each request; by default P * n, in the order of problems and samples.
 
     Raises:
         DataError: no problems.
     """
     if len(dataset) == 0:
         raise DataError("there are no problems to evaluate on")
-    requests = all_requests(len(dataset), sampling.n)
+    requests = all_requests(len(dataset), sampling.n) if requests is None else requests
     missing = requests if store is None else store.missing(requests)
     found = {} if store is None else dict(store.samples)
     if missing and engine is not None:

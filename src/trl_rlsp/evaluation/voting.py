@@ -12,8 +12,8 @@ from typing import Any
 
 from trl_rlsp.rewards.outcome import OutcomeVerifier
 from trl_rlsp.text.completion import parse_completion, read
+from trl_rlsp.text.latex import normalize
 from trl_rlsp.verification.math.gold import gold_text
-from trl_rlsp.verification.math.normalize import normalize
 from trl_rlsp.verification.math.verifier import is_list
 
 MAX_DISTINCT = 16
@@ -68,7 +68,9 @@ def voting_keys(
     Returns:
         S keys; `None` where there is no answer. A key is the most frequent text of its answer.
     """
-    answers = [final_answer(rows[p], text, verifier.delimiter) for p, text in zip(problems, texts, strict=True)]
+    answers = [
+        final_answer(rows[p], text, verifier.reader.end_of_thinking) for p, text in zip(problems, texts, strict=True)
+    ]
     votes: dict[int, Counter[str]] = {}
     right: dict[int, set[str]] = {}
     for problem, answer, score in zip(problems, answers, scores, strict=True):

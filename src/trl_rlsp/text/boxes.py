@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 
 from trl_rlsp.text.found import Region
+from trl_rlsp.text.phrases import without_words
+
+MAX_BOXES = 1024
+"""Only so many boxes of a text, the last ones, are read."""
 
 MAX_IN_CONTEXT = 64
-"""With more boxes than this in a text, what stands around each is not looked at."""
+"""What stands around a box is looked at for so many boxes, the last ones of a text."""
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
+_BARE_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z]|\s*\{)\s*")
 _TOKEN = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*\{|\\.|[{}]", re.DOTALL)
 _BARE = re.compile(r"[^\s${}\\]+")
 _TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
@@ -20,6 +26,15 @@ _REACH = 200  # how far a formula around a box is followed, in characters
 _RELATION = re.compile(
     r"(?:=|:|\\pmod.*|\\(?:approx|in|to|iff|implies|Rightarrow|rightarrow|Longrightarrow|therefore|quad|qquad|equiv|cong)"
     r"(?![A-Za-z])|⇒|→|≈|∴)"
+)
+_CUT_BEFORE = re.compile(
+    r"\\begin\{\w+\*?\}(?:\{[^{}]*\})?|\\\\|\n|&|[,;:]\s|\\(?:text\w*|mathrm)\s*\{[^{}]*\}|\\item\b|\\(?:boxed|fbox)\b.*\}"
+)
+_CUT_AFTER = re.compile(
+    r"[.,;]?\s*\\(?:end|boxed|fbox|mod|bmod|tag|label|checkmark|blacksquare|square|Box|qed)\b|\\\\|\n|&"
+    r"|[.,;](?=\s|$)|[✓✔✅∎□]"
+    r"|\(\s*(?:\\(?:text|mathrm|operatorname)\s*\{)?\s*mod\b"
+    r"|\\(?:text\w*|mathrm)\s*\{\s*(?:or|and|if|when|where|for|is|as|since|because|so|which|with|by|from|but|mod)\b"
 )
 _PADDING = re.compile(
     r"\\(?:displaystyle|textstyle|quad|qquad|left|right|bf|large|Large|huge|Huge)(?![A-Za-z])|\\[,;:! ]"
@@ -37,21 +52,20 @@ _OPERATION = re.compile(
 
 
 def find_boxes(text: str, start: int = 0) -> tuple[list[Region], bool]:
-    """All outermost boxes from `start` on, and whether a box is still open at the end of the text."""
+    """The last outermost boxes from `start` on, and whether a box is still open at the end of the text."""
     firsts = [at for command in ("\\boxed", "\\fbox") if (at := text.find(command, start)) >= 0]
     if not firsts:
         return [], False
-    spans, bare, still_open = _box_spans(text, min(firsts))
-    if len(spans) > MAX_IN_CONTEXT:
-        regions = [Region(begin, end + 1, text[inside:end].strip()) for begin, inside, end in spans]
-    else:
-        regions = [_in_context(text, *span) for span in spans]
-    return sorted(regions + bare, key=lambda region: region.start), still_open
+    spans, still_open = _box_spans(text, min(firsts))
+    regions = [Region(begin, end + 1, text[inside:end].strip()) for begin, inside, end in spans[:-MAX_IN_CONTEXT]]
+    regions += [_in_context(text, *span) for span in spans[-MAX_IN_CONTEXT:]]
+    regions += [_bare_box(text, box) for box in deque(_BARE_BOX.finditer(text, min(firsts)), maxlen=MAX_BOXES)]
+    return sorted(regions, key=lambda region: region.start), still_open
 
 
-def _box_spans(text: str, start: int) -> tuple[list[tuple[int, int, int]], list[Region], bool]:
-    """(box start, content start, content end) of braced boxes, the unbraced ones, and whether one is open."""
-    spans: list[tuple[int, int, int]] = []
+def _box_spans(text: str, start: int) -> tuple[list[tuple[int, int, int]], bool]:
+    """(box start, content start, content end) of braced boxes, and whether one is open."""
+    spans: deque[tuple[int, int, int]] = deque(maxlen=MAX_BOXES)
     stack: list[tuple[int, int] | None] = []  # None: a plain brace
     boxes_open = 0
     for token in _TOKEN.finditer(text, start):
@@ -67,29 +81,25 @@ def _box_spans(text: str, start: int) -> tuple[list[tuple[int, int, int]], list[
         elif piece.endswith("{") and len(piece) > 2:
             stack.append((token.start(), token.end()))
             boxes_open += 1
-    return spans, _bare_boxes(text, start), boxes_open > 0
+    return list(spans), boxes_open > 0
 
 
-def _bare_boxes(text: str, start: int) -> list[Region]:
-    """Boxes without braces, as in `\\boxed 7`: up to the next space."""
-    regions = []
-    for box in _BOX.finditer(text, start):
-        if text[box.end() : box.end() + 1] != "{":
-            token = _BARE.match(text, box.end())
-            content = token.group().rstrip(_PUNCTUATION) if token else ""
-            regions.append(Region(box.start(), box.end() + len(content), content))
-    return regions
+def _bare_box(text: str, box: re.Match[str]) -> Region:
+    """A box without braces, as in `\\boxed 7`: up to the next space."""
+    token = _BARE.match(text, box.end())
+    content = token.group().rstrip(_PUNCTUATION) if token else ""
+    return Region(box.start(), box.end() + len(content), content)
 
 
 def _in_context(text: str, start: int, content_start: int, content_end: int) -> Region:
     """The box's content together with the signs, factors and units that stand around it."""
-    content = _innermost(text[content_start:content_end].strip())
+    content = without_words(_innermost(text[content_start:content_end].strip()))
     end = content_end + 1
     if text[max(0, start - 2) : start].endswith(_MATH_OPEN) and text.startswith(_MATH_CLOSE, end):
         return Region(start, end, content)  # nothing but the box in its formula: the usual case
     before, after, in_math = _surroundings(text, start, end)
-    before = _PADDING.sub(" ", _RELATION.split(before)[-1])
-    after = _PADDING.sub(" ", _RELATION.split(after)[0]).rstrip()
+    before = _PADDING.sub(" ", _RELATION.split(_CUT_BEFORE.split(before)[-1])[-1])
+    after = _PADDING.sub(" ", _RELATION.split(_CUT_AFTER.split(after)[0])[0]).rstrip()
     if not in_math:
         before = _adjacent_before(before)
         after = _adjacent_after(after, in_group=before.endswith("{"))
@@ -146,8 +156,8 @@ def _adjacent_after(after: str, *, in_group: bool) -> str:
 
 
 def find_tags(text: str, start: int = 0) -> tuple[list[Region], bool]:
-    """`<answer>...</answer>` regions from `start` on, and whether a tag is still open at the end."""
-    regions: list[Region] = []
+    """The last `<answer>...</answer>` regions from `start` on, and whether a tag is still open at the end."""
+    regions: deque[Region] = deque(maxlen=MAX_BOXES)
     opened: tuple[int, int] | None = None
     for tag in _TAG.finditer(text, start):
         if not tag.group(1):
@@ -155,4 +165,4 @@ def find_tags(text: str, start: int = 0) -> tuple[list[Region], bool]:
         elif opened is not None:
             regions.append(Region(opened[0], tag.end(), text[opened[1] : tag.start()].strip()))
             opened = None
-    return regions, opened is not None
+    return list(regions), opened is not None

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Sequence
 
 from trl_rlsp.text.boxes import find_boxes, find_tags
 from trl_rlsp.text.found import Found, Region
+from trl_rlsp.text.latex import MAX_CHARS, normalize
 from trl_rlsp.text.phrases import alternative_after, denied, find_phrases, is_bare_value, taken_back
 from trl_rlsp.text.rational import rational
 
@@ -22,7 +23,6 @@ MAX_RIVALS = 64
 MAX_GAP = 200
 """Answers further apart than this, in characters, do not stand side by side."""
 
-_SPACING = re.compile(r"\\[,;:! ]|\\q?quad\b|\\displaystyle\b|\\left\b|\\right\b|[\s$~*]+")
 _UNIT = re.compile(r"\\(?:text|mathrm|textbf|mbox)\{[^{}]*\}|\\%|\^\{?\\circ\}?")
 _INSTRUCTION = re.compile(r"(?:\b(?:in|within|inside|into|using|with|a|an|the)|[`'\"])[\s$(:`'\"]*\Z", re.IGNORECASE)
 _PLACEHOLDER = re.compile(
@@ -145,11 +145,12 @@ def _side_by_side(text: str, one: Region, other: Region) -> bool:
 
 def _key(answer: str) -> Hashable:
     """Equal for two answers that are obviously the same."""
-    text = _SPACING.sub("", answer).rstrip(".")
-    bare = _UNIT.sub("", text)
+    if len(answer) > MAX_CHARS:
+        return answer
+    text = normalize(answer)
+    bare = _UNIT.sub("", text).strip(" *.")
     text = bare if any(char.isdigit() for char in bare) else text
     if text.count("=") == 1 and "," not in text:
         text = text.partition("=")[2]
-    text = text.replace("{,}", ",").replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
     value = rational(text)
     return text if value is None else value

@@ -17,21 +17,29 @@ _WORD = re.compile(r"nswer|NSWER|####")
 _FINAL = re.compile(r"(?<![A-Za-z])final\s{1,5}\Z", re.IGNORECASE)
 _HEAD = re.compile(
     r"(?P<hashes>####)[ \t]*"
-    r"|(?P<final>final\s{1,5})?answer"
+    r"|(?P<final>final\s{1,5})?answers?"
     r"(?P<says>(?:\s+(?:to|for)\s[^.:\n$\\=]{1,60}?)?\s+(?:is|are|would be|will be)\b\s{0,3}:?|[*_]{0,3}\s?[:=])?"
     r"[*_\s]{0,12}",
     re.IGNORECASE,
 )
 _FORMULA = re.compile(r"\$\$.{1,400}?\$\$|\$[^$\n]{1,400}\$|\\\[.{1,400}?\\\]|\\\([^\n]{1,400}?\\\)", re.DOTALL)
-_SENTENCE_END = re.compile(r"[.!?](?=[\s*\"'<]|$)|\n|\s(?:because|since|which)\b|,\s+(?:as|so|where)\b|<\|")
-_DELIMITERS = re.compile(r"\$+|\\[()\[\]]|\*\*|`")
+_SENTENCE_END = re.compile(
+    r"[.!?](?=[\s*\"'<]|$)|\n|\s(?:because|since|which)\b|,\s+(?:as|so|where|not|rather|which)\b|<\|"
+)
+_DELIMITERS = re.compile(r"(?<!\\)\$+|\\[()\[\]]|\*\*|`")
 _FILLER = re.compile(
     r"(?:(?:indeed|therefore|thus|simply|just|exactly|equal to|hence|given by|now|then)\b|:)\s*", re.IGNORECASE
 )
 _IS_THE_ANSWER = re.compile(
-    r",?\s+is\s+(?:the|our|my)\s+(?:final\s+|correct\s+)?(?:answer|solution|result)\Z", re.IGNORECASE
+    r",?\s*(?:\\(?:text\w*|mathrm|mbox)\s*\{)?\s*is\s+(?:the|our|my)\s+(?:final\s+|correct\s+)?(?:answer|solution|result)\.?\s*\}?\Z",
+    re.IGNORECASE,
 )
-_SAYS = re.compile(r"\b(?:is|are|equals)\b[\s:]*", re.IGNORECASE)
+_SENTENCE = re.compile(
+    r"(?:\\(?:text\w*|mathrm|mbox)\s*\{)?(?P<words>[A-Za-z][^{}\\]{0,120})(?:\b(?:is|are|equals)\b[\s:]*|(?<=answer)\s*:)"
+    r"\s*(?P<close>\}?)\s*(?P<rest>\S.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_VALUE_START = re.compile(r"-?\s*(?:\d|\\(?!text)|\$|\([^)]{1,3}\))")
 _NO_VALUE = re.compile(
     r"(?:in)?(?:correct|valid|complete)\b|right\b|wrong\b|verified|confirmed|consistent|reasonable|clear\b|as follows"
     r"|below|above|obtained|found|given|boxed|in\s|unique\b(?!\s*\w)",
@@ -39,23 +47,31 @@ _NO_VALUE = re.compile(
 )
 _WORD_IN_VALUE = re.compile(r"[^\W\d_]{3,}|\b(?:is|it|in|as|to|of|we|no|so|at|by|an|if)\b", re.IGNORECASE)
 _LATEX = re.compile(r"\\(?:text|mathrm|textbf|mbox)\{[^{}]*\}|\\[A-Za-z]+|\b(?:sin|cos|tan|log|exp|sqrt|pi|inf)\b")
+_REVERSED = re.compile(
+    r"(?<!if )(?<!whether )(?<!that )"
+    r"(?:\$([^$\n]{1,120})\$|\\\(([^\n]{1,120}?)\\\)|\*\*([^*\n]{1,60})\*\*|(?<![\w.$\\])(-?\d[\d.,/]*))"
+    r"\s+is\s+(?:the|our|my)\s+(?:final\s+|correct\s+)?a\Z",
+    re.IGNORECASE,
+)
 _NEGATION_BEFORE = re.compile(
     r"(?:\b(?:not|never|cannot be|can't be|isn't|isnt|wasn't|aren't|instead of|rather than|except|unlike)"
     r"|\\(?:ne|neq|not)|≠)\s*(?:equal\s+to\s*|simply\s*|just\s*)?(?:the\s+answer\s*(?:is)?\s*)?[$\\(\[\s:]*\Z",
     re.IGNORECASE,
 )
-_AFTER = r"[\s$.,;)\]\\!*-]*"
+_AFTER = r"[\s$.,;)\]\\!?*(–—-]*"
 _TAKEN_BACK = re.compile(
-    _AFTER + r"(?:\(?(?:(?:this|that|it|the answer|which)\s+)?(?:"
-    r"(?:is|was|seems|looks|must be|would be)\s+(?:\w+ly\s+|also\s+)?(?:wrong|incorrect|false|a guess and wrong)"
-    r"|(?:(?:is|was|seems)\s+not|(?:is|was|does)n'?t|can'?t\s+be|cannot\s+be)\s+(?:\w+ly\s+|also\s+)?"
-    r"(?:right|correct|true|possible|(?:the|our|my)\s+(?:right\s+|correct\s+|final\s+)?answer))\b"
-    r"|no,?\s*wait\b|no[,.]\s|scratch that|never ?mind|oops|just kidding)",
+    _AFTER + r"(?:no,?\s*wait\b|no[,.]\s|scratch that|never ?mind|oops|just kidding"
+    r"|(?:(?:hmm+|wait|no|but|actually|well|oh|sorry|however|and)\b[\s,.!–—-]*){0,3}"
+    r"(?:(?:this|that|it|the answer|which)(?:\s+|(?='s)))?(?:"
+    r"(?:'s|is|was|seems|looks|must be|would be)\s+(?:\w+ly\s+|also\s+)?(?:wrong|incorrect|false|a guess and wrong)"
+    r"|(?:(?:'s|is|was|seems)\s+(?:\w+ly\s+)?not|(?:is|was|does)n'?t|can'?t\s+be|cannot\s+be)\s+(?:\w+ly\s+|also\s+)?"
+    r"(?:right|correct|true|possible|(?:the|our|my)\s+(?:right\s+|correct\s+|final\s+)?answer))\b)",
     re.IGNORECASE,
 )
 _ALTERNATIVE = re.compile(
-    _AFTER + r"(?:or|and|xor)\s+(?:maybe\s+|perhaps\s+|possibly\s+)?"
-    r"(?:\$(?P<dollars>[^$\n]{1,80})\$|\\\((?P<parens>.{1,80}?)\\\)|(?P<number>-?\d[\d.,/]*))",
+    r"(?:[\s$.,;)\]\\!?*(–—-]*(?:or|and|xor)\s+|\s*\\text\w*\{\s*(?:or|and)\s*\}\s*)(?:maybe\s+|perhaps\s+|possibly\s+)?"
+    r"(?:\$([^$\n]{1,80})\$|\\\((.{1,80}?)\\\)|(-?\d[\d.,/]*|\\[dt]?frac\{\d+\}\{\d+\}))"
+    r"|\s*[,;]\s*(-?\d[\d./]*)(?=\s*(?:\$|\\[)\]]|[,;]|\Z))",
     re.IGNORECASE,
 )
 
@@ -71,7 +87,9 @@ def find_phrases(text: str, start: int = 0) -> list[Region]:
     last_line = text.rfind("\n", start, len(text.rstrip())) + 1
     found: list[Region] = []
     for word in deque(_WORD.finditer(text, min(firsts)), maxlen=MAX_PHRASES):
-        region = _region(text, _phrase_start(text, word.start(), start), last_line)
+        region = _region(text, _phrase_start(text, word.start(), start), last_line) or _reversed(
+            text, word.start(), start
+        )
         if region is None:
             continue
         if found and found[-1].end > region.start:
@@ -89,9 +107,19 @@ def _phrase_start(text: str, at: int, start: int) -> int:
     return before.start() if before else max(start, at - 1)
 
 
+def _reversed(text: str, at: int, start: int) -> Region | None:
+    """`12 is the answer`, with `nswer` at `at`."""
+    before = max(start, at - 160)
+    said = _REVERSED.search(text[before:at])
+    if said is None or text[at] == "#":
+        return None
+    answer = next(filter(None, said.groups())).strip()
+    return Region(before + said.start(), at, answer, final=False) if is_bare_value(answer) else None
+
+
 def _region(text: str, start: int, last_line: int) -> Region | None:
     head = _HEAD.match(text, start)
-    if head is None:
+    if head is None or text[start - 1 : start].isalnum() or text[start - 1 : start] == "_":
         return None
     at = head.end()
     formula = _FORMULA.match(text, at)
@@ -111,16 +139,27 @@ def _stated(rest: str) -> str:
     if "\\boxed" in rest or "\\fbox" in rest or "<answer>" in rest.lower():
         return ""
     answer = _DELIMITERS.sub("", rest).strip().rstrip(".,;:!*").strip("\"' ")
-    answer = _IS_THE_ANSWER.sub("", answer)
     while filler := _FILLER.match(answer):
         answer = answer[filler.end() :]
-    if _NO_VALUE.match(answer):
-        return ""
-    says = list(_SAYS.finditer(answer))
-    if len(says) == 1 and not is_bare_value(answer):
-        said = answer[says[0].end() :].strip()
-        answer = said if is_bare_value(said) or re.match(r"-?[\d\\]", said) else answer
-    return answer
+    return "" if _NO_VALUE.match(answer) else without_words(answer)
+
+
+def without_words(answer: str) -> str:
+    """An answer without the sentence around it; unchanged where what is left is not a value.
+
+    >>> without_words(r"\\text{The answer is } 12"), without_words("The largest n is 12"), without_words("It is not 12")
+    ('12', '12', 'It is not 12')
+    """
+    if len(answer) > LONGEST or " " not in answer:
+        return answer
+    answer = _IS_THE_ANSWER.sub("", answer)
+    sentence = _SENTENCE.match(answer)
+    if sentence is None or re.search(r"\b(?:not|never|no|or|either|whether|if)\b", sentence["words"]):
+        return answer
+    rest = sentence["rest"]
+    if not sentence["close"] and answer.startswith("\\"):  # the brace of `\text{There are 12 ways}`
+        rest = rest.replace("}", "", 1)
+    return rest if _VALUE_START.match(rest) or is_bare_value(rest) else answer
 
 
 def is_bare_value(answer: str) -> bool:
@@ -159,5 +198,5 @@ def alternative_after(text: str, end: int) -> list[Region]:
     other = _ALTERNATIVE.match(text, end, end + 200)
     if other is None:
         return []
-    value = other["dollars"] or other["parens"] or other["number"]
+    value = next(filter(None, other.groups()))
     return [Region(end, other.end(), value.strip().rstrip(".,"))] if re.fullmatch(r"[^=<>]*", value) else []

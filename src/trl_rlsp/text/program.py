@@ -2,58 +2,43 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 from trl_rlsp.text.found import Found
 
-MIN_FENCE = 3
+_FENCE = re.compile(r"^(?P<indent>[^\S\n]*)(?P<fence>`{3,}|~{3,})(?P<rest>[^\n]*)$", re.MULTILINE)
 _PYTHON_LABELS = ("", "python", "python3", "py", "py3")
 
 
-def last_program(text: str, start: int = 0) -> tuple[int, str | None]:
+def find_program(text: str, start: int) -> Found:
     """The last program of `text` from `start` on, and where its fence begins.
 
-    Blocks labelled with another language are passed over, and so is a block that was never closed: the completion
+    Blocks labeled with another language are passed over, and so is a block that was never closed: the completion
     was cut off.
 
-    Returns:
-        (index of the fence's line, source text); (length of `text`, `None`) where there is no program or it is empty.
-
-    >>> last_program("So:\\n```python\\nprint(2)\\n```")
-    (4, 'print(2)\\n')
+    >>> find_program("So:\\n```python\\nprint(2)\\n```", 0).answer
+    'print(2)\\n'
     """
-    last = (len(text), "")
-    opening, label, indented, begin, lines = "", "", False, 0, []  # type: str, str, bool, int, list[str]
-    position = start
-    for raw in text[start:].split("\n"):
-        line = raw.removesuffix("\r")
-        fence, rest = _fence(line)
-        if not opening:
-            if fence and "`" not in rest:
-                label = rest.split()[0].lower() if rest else ""
-                opening, indented, begin, lines = fence, line[0] in " \t", position, []
-        elif fence.startswith(opening) and not rest:
-            if label in _PYTHON_LABELS:
-                program = "\n".join([*lines, ""])
-                last = begin, textwrap.dedent(program) if indented else program
-            opening = ""
-        else:
-            lines.append(line)
-        position += len(raw) + 1
-    return (last[0], last[1]) if last[1].strip() else (len(text), None)
+    found = Found(None, None, "no_answer")
+    answer = text[start:]
+    opening: re.Match[str] | None = None
+    for line in _FENCE.finditer(answer):
+        rest = line["rest"].strip()
+        if opening is None:
+            opening = line if "`" not in rest else None
+        elif line["fence"].startswith(opening["fence"]) and not rest:
+            found = _program(answer, opening, line, start) or found
+            opening = None
+    return found
 
 
-def _fence(line: str) -> tuple[str, str]:
-    """The backticks or tildes a line starts with, and what follows them; empty where it is no fence."""
-    content = line.strip()
-    for mark in "`~":
-        rest = content.lstrip(mark)
-        if len(content) - len(rest) >= MIN_FENCE:
-            return mark * (len(content) - len(rest)), rest.strip()
-    return "", content
-
-
-def find_program(text: str, start: int) -> Found:
-    """The last program of `text` from `start` on as its final answer."""
-    at, program = last_program(text, start)
-    return Found(at, program, None if program else "no_answer")
+def _program(answer: str, opening: re.Match[str], closing: re.Match[str], start: int) -> Found | None:
+    """What stands between two fences, if it is Python."""
+    label = opening["rest"].split()
+    if label and label[0].lower() not in _PYTHON_LABELS:
+        return None
+    program = answer[opening.end() + 1 : closing.start()].replace("\r\n", "\n")
+    if not program.strip():
+        return Found(None, None, "no_answer")
+    return Found(start + opening.start(), textwrap.dedent(program) if opening["indent"] else program, None)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.text.completion import Completion, read
-from trl_rlsp.verification.math.equivalence import QuickLeaves, TextLeaves, Undecided, same_answer
+from trl_rlsp.text.latex import normalize, too_complex
+from trl_rlsp.verification.math.equivalence import Leaves, Undecided, same_answer
 from trl_rlsp.verification.math.gold import gold_text, gold_tolerance, unboxed
-from trl_rlsp.verification.math.normalize import normalize, too_complex
 from trl_rlsp.verification.math.restated import restates
 from trl_rlsp.verification.math.structure import shape_of
 from trl_rlsp.verification.verdict import MAX_SHOWN, Reason, Verdict
@@ -177,7 +177,7 @@ def _quick_verdict(pair: _Pair, rules: MathRules) -> Verdict | None:
         return MATCH
     if too_complex(pair.answer) or too_complex(pair.gold):
         return MISMATCH
-    leaves = QuickLeaves(pair.tolerance)
+    leaves = Leaves(pair.tolerance)
     try:
         same = same_answer(pair.gold, pair.answer, leaves, evaluated=rules.evaluated, percent=pair.percent)
     except Undecided:
@@ -186,7 +186,7 @@ def _quick_verdict(pair: _Pair, rules: MathRules) -> Verdict | None:
 
 
 def _unless_restated(pair: _Pair) -> Verdict:
-    if not pair.prompt or same_answer(pair.gold, pair.answer, TextLeaves()) or not restates(pair.prompt, pair.answer):
+    if not pair.prompt or not restates(pair.prompt, pair.answer):
         return MATCH
     return MISMATCH
 
