@@ -56,9 +56,11 @@ def run_grpo(arguments: list[str]) -> None:
     """
     from trl_rlsp.doctor import stop_on_errors
     from trl_rlsp.trainers.grpo import RLSPGRPOTrainer
+    from trl_rlsp.verification.code.sandbox import require_sandbox
 
     data, rewards, training, model = parse_grpo(arguments)
     problems = data.load()
+    require_sandbox(problems.column_names)
     tokenizer = tokenizer_of(model, padding_side="left")
     stop_on_errors(data, problems, rewards, training, model, tokenizer)
     try:
