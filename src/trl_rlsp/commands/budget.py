@@ -110,7 +110,7 @@ def run_budget(arguments: list[str]) -> None:
         RLSPError: data or settings that cannot work, before a model samples.
     """
     from trl_rlsp.evaluation.budget.curve import markdown, plot_curves, require_matplotlib, write_into
-    from trl_rlsp.stages.config import parse_stage
+    from trl_rlsp.stages.parsing import parse_stage
     from trl_rlsp.text.terminal import Terminal
 
     (settings,) = parse_stage((BudgetArguments,), arguments, "rlsp budget")

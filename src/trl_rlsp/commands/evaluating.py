@@ -70,25 +70,23 @@ def read_settings(arguments: list[str]) -> EvaluationArguments:
     Raises:
         ConfigError: a field that does not exist, or a preset that does not.
     """
-    from trl_rlsp.cli import read_yaml
     from trl_rlsp.problems.presets import EVALUATION_PRESETS
     from trl_rlsp.stages.arguments import EvaluationArguments
-    from trl_rlsp.stages.config import parse_stage
+    from trl_rlsp.stages.parsing import config_of, parse_stage
 
     (settings,) = parse_stage((EvaluationArguments,), arguments, "rlsp eval")
     if settings.preset is None:
         return settings
     if settings.preset not in EVALUATION_PRESETS:
         raise ConfigError(f"preset is one of {', '.join(EVALUATION_PRESETS)}, got {settings.preset!r}")
-    written = read_yaml(Path(arguments[arguments.index("--config") + 1])) if "--config" in arguments else {}
-    preset = [
-        text
-        for name, value in EVALUATION_PRESETS[settings.preset].items()
-        if name not in written
-        for text in (f"--{name}", str(value))
-    ]
-    (settings,) = parse_stage((EvaluationArguments,), [*preset, *arguments], "rlsp eval")
-    return settings
+    preset = dict(EVALUATION_PRESETS[settings.preset])
+    if config_of(arguments) is None:
+        given = [word for name, value in preset.items() for word in (f"--{name}", str(value))]
+        return parse_stage((EvaluationArguments,), [*given, *arguments], "rlsp eval")[0]  # type: ignore[no-any-return]
+    (settings,) = parse_stage(
+        (EvaluationArguments,), arguments, "rlsp eval", written=lambda content, folder: {**preset, **content}
+    )
+    return settings  # type: ignore[no-any-return]
 
 
 def check_eval(settings: EvaluationArguments) -> tuple[str, Sampling]:
@@ -265,7 +263,7 @@ def run_check_command(arguments: list[str]) -> int:
     from trl_rlsp.evaluation.check_gold import check_dataset, print_report
     from trl_rlsp.rewards.outcome import OutcomeVerifier
     from trl_rlsp.stages.arguments import ProblemArguments
-    from trl_rlsp.stages.config import parse_stage
+    from trl_rlsp.stages.parsing import parse_stage
     from trl_rlsp.text.terminal import Terminal
 
     (source,) = parse_stage((ProblemArguments,), arguments, "rlsp check")

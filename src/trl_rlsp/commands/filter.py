@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.stages.arguments import EvaluationArguments
+from trl_rlsp.stages.parsing import parse_stage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -109,17 +110,8 @@ def parse_filter(arguments: list[str]) -> FilterArguments:
     Raises:
         ConfigError: a field or a value that cannot work.
     """
-    from trl_rlsp.cli import read_yaml
-    from trl_rlsp.stages.config import parse_stage
-
-    given, own = list(arguments), []
-    if "--config" in given:
-        place = given.index("--config")
-        path = Path(given[place + 1])
-        del given[place : place + 2]
-        own = [f"--{name}={_text(value)}" for name, value in stage_fields(read_yaml(path), path.parent).items()]
-    (settings,) = parse_stage((FilterArguments,), [*own, *given], "rlsp filter")
-    return settings
+    (settings,) = parse_stage((FilterArguments,), arguments, "rlsp filter", written=stage_fields)
+    return settings  # type: ignore[no-any-return]
 
 
 def stage_fields(written: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -127,20 +119,12 @@ def stage_fields(written: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
     Args:
         written: the file.
-        folder: where it lies; a model in it is taken from there.
+        folder: where it lies.
     """
     # an RL stage's seed and folder are those of its training
     names = {f.name for f in dataclasses.fields(FilterArguments)} - {"output_dir", "seed", "batch_size", "num_samples"}
     fields = {AS_IN_RL.get(name, name): value for name, value in written.items() if value is not None}
-    fields = {name: value for name, value in fields.items() if name in names}
-    model = fields.get("model_name_or_path")
-    if model and not Path(model).is_dir() and (folder / model).is_dir():
-        fields["model_name_or_path"] = folder / model
-    return fields
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, Mapping) else str(value)
+    return {name: value for name, value in fields.items() if name in names}
 
 
 def show(found: Filtered, settings: FilterArguments, console: Console) -> None:

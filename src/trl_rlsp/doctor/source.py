@@ -33,7 +33,7 @@ def refused_here(stage: Stage) -> None:
     Raises:
         ConfigError: what the command refuses.
     """
-    from trl_rlsp.commands.training import parse_grpo, parse_sft
+    from trl_rlsp.stages.stage import parse_grpo, parse_sft
 
     if stage.kind == "sft":
         parse_sft(list(stage.arguments))

@@ -33,7 +33,7 @@ class Reader:
     def read(self, completions: Sequence[Any], columns: Mapping[str, Any]) -> list[Reading]:
         """One `Reading` for each of B completions.
 
-        Several answers to a problem whose gold answer is a list are one.
+        Several answers to a problem whose gold answer is a list are one, and the tags are no part of the reasoning.
 
         Args:
             completions: strings or message lists.
@@ -52,7 +52,11 @@ class Reader:
             required = required or bool(self._template_opens)
         reading = read(completion, kind, end_of_thinking=self.end_of_thinking, thinking_required=required)
         if reading.rivals and kind == "math" and is_list(gold_text(gold) or ""):
-            return replace(reading, answer=", ".join(reading.rivals), reason=None)
+            reading = replace(reading, answer=", ".join(reading.rivals), reason=None)
+        tag = self.end_of_thinking
+        if tag and tag in reading.reasoning:
+            reasoning = reading.reasoning.replace(tag, "\n").replace(tag.replace("/", "", 1), "\n")
+            reading = replace(reading, reasoning=reasoning)
         return reading
 
     def look_at(self, log_metric: Any) -> None:
