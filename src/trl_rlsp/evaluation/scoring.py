@@ -18,7 +18,6 @@ from trl_rlsp.evaluation.voting import voting_keys
 from trl_rlsp.generation import Engine, Request, Sample, Sampling, TransformersEngine, all_requests
 from trl_rlsp.problems.data import task_name
 from trl_rlsp.rewards.outcome import OutcomeVerifier
-from trl_rlsp.text.completion import parse_completion
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -150,17 +149,21 @@ def _parts(samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
 
 def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: OutcomeVerifier) -> Iterator[ScoredSample]:
     of = [rows[sample.prompt_index] for sample in samples]
-    columns = {name: [row[name] for row in of] for name in ("solution", "task", "tests") if name in rows[0]}
+    columns: dict[str, Any] = {
+        name: [row[name] for row in of] for name in ("solution", "task", "tests") if name in rows[0]
+    }
     texts = [sample.text for sample in samples]
-    verdicts = verifier.verdicts(texts, prompts=[row["prompt"] for row in of], **columns)
+    columns["prompts"] = [row["prompt"] for row in of]
+    readings = verifier.reader.read(texts, columns)
+    verdicts = verifier.verdicts(texts, readings=readings, **columns)
     tasks = {id(row): task_name(row) for row in of}
-    for sample, row, verdict in zip(samples, of, verdicts, strict=True):
+    for sample, row, reading, verdict in zip(samples, of, readings, verdicts, strict=True):
         task = tasks[id(row)]
         yield ScoredSample(
             problem=sample.prompt_index,
             text=sample.text,
             tokens=sample.tokens,
-            finished=not sample.truncated and parse_completion(sample.text).finished,
+            finished=not sample.truncated and reading.finished,
             score=verdict.score,
             reason=verdict.reason,
             sample=sample.sample_index,

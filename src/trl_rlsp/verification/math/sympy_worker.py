@@ -23,6 +23,7 @@ from trl_rlsp.verification.math.equivalence import Leaves, last_place, rounds_to
 
 DIGITS = 60  # of every value
 MANY_DIGITS = 400  # where numbers so large or small occur that they would not show in `DIGITS`
+SPARE = 40  # more digits at the points, for what cancels on the way
 CANCELED = 15  # of these digits, lost to cancellation
 HUGE = sympy.Integer(10) ** 40  # of values this large the first digits say too little: x and x + 1 agree
 _NORMALIZE = NormalizationConfig(basic_latex=True, malformed_operators=True, nits=True, boxed="none")
@@ -46,6 +47,8 @@ _WIDE = [  # where functions jump or have corners: each unit step near 0, and fa
     *([low + x for x in _drawn(0, 0.7)] for low in (sympy.Rational(3 * k, 4) for k in range(-8, 8))),
     *(_drawn(-40, 40) for _ in range(6)),
 ]
+_WHOLE_NAMES = ("n", "m", "k", "N", "M", "K")  # of variables that stand for whole numbers where something is rounded
+_WHOLE = [[sympy.Integer(low + _rng.randint(0, 3)) for _ in range(_MAX_SYMBOLS)] for low in range(1, 49, 3)]
 _NATURAL = [[sympy.Integer(_rng.randint(2, 9)) for _ in range(_MAX_SYMBOLS)] for _ in range(4)]
 
 
@@ -155,8 +158,11 @@ def _same_value(gold: Any, answer: Any, tolerance: Any) -> bool:
     if not all(isinstance(e, sympy.Expr) for e in (gold, answer)):
         return bool(math_verify.verify([gold], [answer], float_rounding=15, numeric_precision=30, timeout_seconds=None))
     symbols = gold.free_symbols | answer.free_symbols
-    counting = any(e.has(sympy.Sum, sympy.Product) for e in (gold, answer))
-    for point in _NATURAL if counting else _POSITIVE if symbols else _POSITIVE[:1]:
+    whole = all(symbol.name in _WHOLE_NAMES for symbol in symbols) and any(
+        e.has(sympy.floor, sympy.ceiling) for e in (gold, answer)
+    )
+    counting = whole or any(e.has(sympy.Sum, sympy.Product) for e in (gold, answer))
+    for point in _WHOLE if whole else _NATURAL if counting else _POSITIVE if symbols else _POSITIVE[:1]:
         pair = _values(gold, answer, point)
         if pair is None:
             return False
@@ -203,7 +209,9 @@ def _values(gold: Any, answer: Any, point: list[Any]) -> tuple[Any, Any] | None:
     symbols = sorted(gold.free_symbols | answer.free_symbols, key=str)
     if len(symbols) > len(point):
         return None
-    at, digits = dict(zip(symbols, point, strict=False)), _digits(gold, answer)
+    digits = _digits(gold, answer)  # rational numbers to rational powers would be factored: floats, but for integers
+    floats = (value if value.is_Integer else sympy.Float(value, digits + SPARE) for value in point)
+    at = dict(zip(symbols, floats, strict=False))
     right = sympy.N(gold.subs(at), digits)
     try:
         left = sympy.N(answer.subs(at), digits)
