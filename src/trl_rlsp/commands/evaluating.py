@@ -38,6 +38,7 @@ def run_eval(arguments: list[str]) -> None:
     """
     from trl_rlsp.evaluation import evaluate_samples, save_evaluation
     from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.verification.code.sandbox import require_sandbox
 
     settings = read_settings(arguments)
     console = Terminal()
@@ -46,6 +47,7 @@ def run_eval(arguments: list[str]) -> None:
         return
     name, sampling = check_eval(settings)
     problems = settings.load()
+    require_sandbox(problems.column_names)
     samples = draw_samples(settings, name, sampling, problems, console)
     with verifier_of(settings, name) as verifier:
         metrics, scored = evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)

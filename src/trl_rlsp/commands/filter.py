@@ -80,11 +80,13 @@ def run_filter(arguments: list[str]) -> None:
     from trl_rlsp.evaluation import score_samples
     from trl_rlsp.evaluation.solve_rate import check_read_back, keep_band
     from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.verification.code.sandbox import require_sandbox
 
     settings = parse_filter(arguments)
     band = settings.band()
     name, sampling = check_eval(settings)
     problems = settings.load()
+    require_sandbox(problems.column_names)
     console = Terminal()
     samples = draw_samples(settings, name, sampling, problems, console)
     with verifier_of(settings, name) as verifier:
