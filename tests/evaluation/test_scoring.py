@@ -19,6 +19,8 @@ from trl_rlsp.evaluation import (
     summarize,
 )
 from trl_rlsp.generation import Sample, Sampling, load_model
+from trl_rlsp.rewards.readings import Reader
+from trl_rlsp.verification.verdict import Verdict
 
 PROBLEMS = Dataset.from_dict(
     {
@@ -96,8 +98,21 @@ class TestScoreSamples:
         assert [s.task_metrics for s in found] == [{}] * 5  # a search that is no countdown row's means nothing
         assert [(s.text, s.tokens) for s in found] == [(s.text, s.tokens) for s in samples]
 
+    def test_a_program_is_an_answer(self):
+        class Passes:
+            reader = Reader()
 
-class TestSummarise:
+            def verdicts(self, completions, **columns):
+                return [Verdict(1.0, "match") for _ in completions]
+
+        tests = '[{"input": "", "output": "7"}]'
+        problems = Dataset.from_dict({"prompt": ["Print 7."], "solution": [""], "tests": [tests]})
+        texts = ["Easy:\n```python\nprint(7)\n```", "No idea."]
+        samples = [Sample(0, text, 9, False, number) for number, text in enumerate(texts)]
+        assert [s.finished for s in score_samples(samples, problems, Passes())] == [True, False]
+
+
+class TestSummarize:
     def test_by_hand(self):
         samples = [
             scored(0, 1.0, tokens=10, task_metrics={"search_steps": 1}),

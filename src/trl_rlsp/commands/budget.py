@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.commands.evaluating import check_engine, fingerprint, look_at_template, open_engine, verifier_of
+from trl_rlsp.commands.evaluating import check_engine, fingerprint, open_engine, verifier_of
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import atomic_write
 from trl_rlsp.stages.arguments import EvaluationArguments
@@ -121,9 +121,8 @@ def run_budget(arguments: list[str]) -> None:
     folder = Path(settings.output_dir or "runs/budget")
     curves: dict[str, Curve] = {}
     votes: dict[str, list[RuleResult]] = {}
-    with verifier_of(settings) as verifier:
-        for name, path in settings.named_models().items():
-            look_at_template(verifier, path, settings)
+    for name, path in settings.named_models().items():
+        with verifier_of(settings, path) as verifier:
             run = _Run(settings, sampling, problems, verifier, folder / name.replace("/", "_"), name, path)
             curves[name] = run.curve(console)
             votes[name] = run.votes() if settings.votes else []

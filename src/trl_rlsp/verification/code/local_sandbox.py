@@ -156,9 +156,8 @@ class LocalSandbox:
         server = ForkServer(config | {"import_path": import_path}, bare=True, prefix=prefix)
         confined_by = server.hello(_HELLO_SECONDS)
         if self._confined_by is None and self.backend != "unsandboxed":
-            missing = missing_protection([*confined_by, *(["landlock"] if prefix else [])])
-            if "threads" not in confined_by and not prefix and os.geteuid() == 0:
-                missing += " and start any number of threads (root may not take another user id)"
+            expected = ["seccomp", *([] if prefix else ["landlock"]), *(["threads"] if os.geteuid() == 0 else [])]
+            missing = missing_protection(confined_by, expected)
             if missing:
                 _logger.warning("%s", missing)
         self._confined_by = confined_by
