@@ -17,6 +17,7 @@ from trl import GRPOConfig, GRPOTrainer
 from trl_rlsp.rewards.suite import RLSPRewards
 from trl_rlsp.trainers.adapter import keep_full_precision, trainable_weights
 from trl_rlsp.trainers.balance import check_balance
+from trl_rlsp.trainers.fast_step import FastStep
 
 
 @dataclass
@@ -28,6 +29,9 @@ class RLSPGRPOConfig(GRPOConfig):
         loss_type: Dr. GRPO's, which does not favour long wrong completions.
         max_completion_length: 4096 tokens as in the paper (TRL: 256).
         log_completions: every completion is written as Parquet, with its rewards, for the report.
+        rollout: "fast" drops completions that have ended from the batch, "trl" is TRL's own (without vLLM).
+        trim_updates: log-probabilities are computed in parts of like length, without most of the padding.
+        skip_zero_advantage: rows whose advantage is 0 are left out of the update where they have no gradient.
     """
 
     scale_rewards: str = field(default="none", metadata={"help": "'none', 'batch' or 'group'."})
@@ -37,9 +41,12 @@ class RLSPGRPOConfig(GRPOConfig):
     num_completions_to_print: int | None = field(
         default=0, metadata={"help": "Completions printed at each log; None prints all."}
     )
+    rollout: str = field(default="fast", metadata={"help": "Rollouts without vLLM: 'fast' or 'trl'."})
+    trim_updates: bool = field(default=True, metadata={"help": "Compute log-probabilities without most padding."})
+    skip_zero_advantage: bool = field(default=True, metadata={"help": "Leave rows without advantage out."})
 
 
-class RLSPGRPOTrainer(GRPOTrainer):
+class RLSPGRPOTrainer(FastStep, GRPOTrainer):
     """`GRPOTrainer` whose default rewards are RLSP's.
 
     Args:
@@ -88,6 +95,7 @@ class RLSPGRPOTrainer(GRPOTrainer):
         super().__init__(model=model, reward_funcs=rewards, args=args, train_dataset=train_dataset, **kwargs)
         if not self.is_fsdp_enabled:  # which shards weights of one type only
             keep_full_precision(self.model, before)
+        self._make_fast()
 
 
 def suites_of(reward_funcs: Any) -> list[RLSPRewards]:
