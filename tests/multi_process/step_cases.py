@@ -1,6 +1,6 @@
 """The gradients of every optimizer step of some GRPO runs, by TRL's own trainer and by the fast step.
 
-    accelerate launch --config_file recipes/accelerate/cpu.yaml tests/multi_process/step_cases.py FOLDER MODEL CASES
+accelerate launch --config_file recipes/accelerate/cpu.yaml tests/multi_process/step_cases.py FOLDER MODEL CASES
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import random
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import torch
 from datasets import Dataset
@@ -24,10 +25,8 @@ from trl_rlsp.trainers import fast_step, parts
 
 LOSSES = ("dr_grpo", "grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")
 GENERATIONS, ROWS, LONGEST = 4, 8, 40
+PROBLEMS = ("1 2", "8 9 ?", "3", "1 1 5")
 COLLECTIVES = ("all_reduce", "all_gather", "all_gather_into_tensor", "all_gather_object", "broadcast", "reduce")
-
-
-fast_step.compute_in_parts = functools.partial(parts.compute_in_parts, rows=3)  # several parts in batches of 8
 
 
 class Case(NamedTuple):
@@ -70,6 +69,7 @@ def reward(prompts, completions, **_):
     return [0.0 if "1" in prompt else float(len(text) % 3) for prompt, text in zip(prompts, completions, strict=True)]
 
 
+@patch.object(fast_step, "compute_in_parts", functools.partial(parts.compute_in_parts, rows=3))  # several parts
 def trainer_of(kind, case, folder, model_folder, **settings):
     """The trainer `kind` for a case, with a callback that copies its gradients."""
     gradients = Gradients()
@@ -103,7 +103,7 @@ def trainer_of(kind, case, folder, model_folder, **settings):
                 **settings,
             },
         ),
-        train_dataset=Dataset.from_list([{"prompt": f"<user> {p} <assistant>"} for p in ("1 2", "8 9 ?", "3", "1 1 5")] * 8),
+        train_dataset=Dataset.from_list([{"prompt": f"<user> {p} <assistant>"} for p in PROBLEMS] * 8),
         processing_class=AutoTokenizer.from_pretrained(model_folder, padding_side="left"),
         rollout_func=play,
         peft_config=LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False) if case.lora else None,

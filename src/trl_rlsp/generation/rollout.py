@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from trl_rlsp.generation.cache import can_be_cut, kept
 if TYPE_CHECKING:
     import torch
     from trl import GRPOTrainer
+
+log = logging.getLogger(__name__)
 
 SEGMENT = 8
 """Tokens decoded before finished sequences leave the batch."""
@@ -50,8 +53,9 @@ def leaving_rollout(prompts: list[Any], trainer: GRPOTrainer) -> dict[str, Any]:
     if reason := why_not(trainer):
         raise ConfigError(f"leaving_rollout cannot draw these rollouts: {reason}. Leave rollout_func out")
     prompt_ids, images, fields = trainer._tokenize_prompts(prompts)
-    generations = trainer.num_generations if trainer.model.training else trainer.num_generations_eval
-    with finished_leave(trainer.accelerator.unwrap_model(trainer.model)):
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    generations = trainer.num_generations if model.training else trainer.num_generations_eval
+    with finished_leave(model):
         completion_ids, _ = trainer._generate_single_turn(prompt_ids, images, fields, generations)
     return {"prompt_ids": prompt_ids, "completion_ids": completion_ids, "logprobs": None}
 
@@ -106,7 +110,9 @@ def _decode(
     cache, mask_BT = given.pop("past_key_values", None), given.pop("attention_mask", None)
     settings = {name: value for name, value in given.items() if name in ("logits_to_keep",)}
     tensors = [name for name, value in given.items() if isinstance(value, torch.Tensor) and name not in POSITIONS]
-    if tensors or not can_be_cut(cache) or given.get("synced_gpus"):
+    others = [type(each).__name__ for each in logits_processor if not _is_row_by_row(each)]
+    if tensors or others or not can_be_cut(cache) or given.get("synced_gpus"):
+        _say_once(f"rollouts are transformers' own: sequences cannot leave {type(cache).__name__}, {tensors + others}")
         given |= {"past_key_values": cache, "attention_mask": mask_BT}
         return type(model)._sample(model, input_ids, logits_processor, stopping_criteria, generation_config, **given)
     batch = _Batch(model, input_ids, mask_BT, generation_config, settings)
@@ -114,6 +120,18 @@ def _decode(
 
 
 POSITIONS = ("position_ids", "cache_position")
+ROW_BY_ROW = {"Temperature", "TopK", "TopP", "MinP"}
+
+
+def _is_row_by_row(processor: Any) -> bool:
+    """Whether a logits processor keeps nothing of the batch: one of these, or one that says so itself."""
+    name = type(processor).__name__.removesuffix("LogitsWarper")
+    return name in ROW_BY_ROW or getattr(processor, "row_by_row", False)
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    log.warning(message)
 
 
 class _Batch:

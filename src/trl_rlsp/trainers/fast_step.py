@@ -25,6 +25,7 @@ ROW_BY_ROW = ("grpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo")
 class FastStep:
     """Mixed in before `GRPOTrainer`: overrides TRL's private steps, each with a call of TRL's own."""
 
+    _buffered_inputs: Any
     _skipped_B: torch.Tensor | None = None
     _stand_in_BT: torch.Tensor | None = None
 
@@ -44,7 +45,8 @@ class FastStep:
                 self._say(f"{name} is off, done as TRL does it: {reason}")
         if self._fast["trim_updates"]:
             models = [self.accelerator.unwrap_model(self.model), self.ref_model]
-            if not all([compute_in_parts(_causal(model)) for model in models if model is not None]):
+            made = [compute_in_parts(_causal(model)) for model in models if model is not None]
+            if not all(made):
                 self._say("log-probabilities are as wide as TRL's: the angles of rotary embeddings depend on the width")
         self._sorts = self._fast["trim_updates"] and self._exact_in_any_order()
         self._fast["skip_zero_advantage"] &= self.beta == 0 and self._exact_in_any_order()

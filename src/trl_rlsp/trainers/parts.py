@@ -81,8 +81,8 @@ def _in_parts(
         cut = slice(min(int(first_B[part].min()), end - 2), end)
         found = whole(input_ids=ids_BT[part, cut], attention_mask=mask_BT[part, cut], labels=labels_BT[part, cut])
         for name, values in parts.items():
-            if found[name] is not None:
-                values.append(pad(found[name], (cut.start, columns - end)))
+            if (numbers := getattr(found, name)) is not None:
+                values.append(pad(numbers, (cut.start, columns - end)))
     empty = parts["log_probs"][0].new_zeros(len(ids_BT), columns - 1)
     return type(found)(
         **{name: empty.index_copy(0, order_R, torch.cat(values)) for name, values in parts.items() if values}
