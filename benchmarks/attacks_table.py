@@ -35,16 +35,18 @@ OUTRO = """
 Length cannot tell new text from new *reasoning*: fresh words in the problem's own script, or fresh calculations, count
 whatever they are about. No count of words closes this. What limits the gain: the bounded form saturates; with
 alpha > 0.5 no amount of it makes a wrong completion outrank a right one of its group; `gate="adaptive"` pays it only
-as far as the group fails, and charges for every unit written where it succeeds. What one of these rewards leaves open
+as far as the group fails, and charges for every word written where it succeeds. What one of these rewards leaves open
 here, the others do not pay for, so together they pay a share; a judge reads what was written.
 
 Calculations count where they hold and start from the problem's numbers or from results of such; a chain of sums that
 leads nowhere passes. It has to be true, and each must be new, so it costs more than filler does.
 
-Diversity, where a group hardly calculates, compares pairs of words, and the problem between the lines breaks pairs up.
+Words of the problem with hyphens or signs between them are new words to a counter: three words each, at most, and the
+saturation holds. A loop that changes more than a number in each round is open in the same way.
+
 Behaviour counts cues by where they stand, so a few in a new order on lines of their own can count, up to its cap.
 
-Foreign scripts are recognised by the problem's letters; with a problem that has none (`8 1 9 : 72`) every script
+Foreign scripts are recognized by the problem's letters; with a problem that has none (`8 1 9 : 72`) every script
 counts.
 """
 

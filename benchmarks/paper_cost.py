@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from trl_rlsp.planning.architecture import Architecture, load_config
+from trl_rlsp.planning.architecture import Architecture
 from trl_rlsp.planning.cost import H100, H200, PAPER, Card, Schedule, cost
 from trl_rlsp.planning.layout import GIB, Strategy, layout
 from trl_rlsp.planning.settings import Settings
+from trl_rlsp.stages.models import load_config
 
 LORA = Settings(rank=32, targets="all-linear", autocast="bfloat16", completion=4096, prompt=512, rollouts=64)
 FULL = replace(LORA, rank=None, targets=None, reference=True, vllm="server")

@@ -25,8 +25,8 @@ import torch
 from trl import GRPOTrainer
 
 from trl_rlsp import LengthExploration, OutcomeVerifier, RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards, load_problems
-from trl_rlsp.cli import read_yaml
 from trl_rlsp.generation import load_model
+from trl_rlsp.stages.parsing import read_yaml
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "quickstart"
 

@@ -1,5 +1,5 @@
 """Our verdicts beside those of TRL's `accuracy_reward` on every case of the test corpus; writes the table in
-docs/verifier.md.
+docs/verifier.md: how often each is wrong, and the cases on which the two differ.
 
     python benchmarks/verifier_table.py            # minutes: TRL hangs on some of them
     python benchmarks/verifier_table.py --print    # to the terminal only
@@ -54,8 +54,8 @@ def all_cases() -> list[Case]:
     cases = []
     for number, row in enumerate(_lines("verifier_forms.jsonl")):
         cases.append(row | {"name": f"forms-{number:03}"})
-    for row in _lines("verifier_math.jsonl"):
-        cases.append(row | {"name": row["id"]})
+    for row in _lines("verifier_math.jsonl") + _lines("verifier_minimal.jsonl"):
+        cases.append({key: value for key, value in row.items() if value is not None} | {"name": row["id"]})
     for row in json.loads((DATA / "verifier_formats.json").read_text()):
         case = {"gold": row["gold"], "completion": row["completions"][0], "expected": row["expected"]}
         cases.append(case | {"name": row["name"], "as_it_is": True})
@@ -150,6 +150,8 @@ def render(cases: list[Case], ours: list[tuple[str, float]], theirs: list[tuple[
     """The summary and the table, in Markdown."""
     rows = []
     for case, (our, our_seconds), (their, their_seconds) in zip(cases, ours, theirs, strict=True):
+        if our.split()[0] == their:
+            continue
         expected = f"{case['expected']:g}{'*' if case.get('policy') else ''}" if "expected" in case else ""
         cells = [case["name"], _code(case["gold"]), _code(case["completion"]), expected]
         cells += [_timed(our, our_seconds), _timed(their, their_seconds)]

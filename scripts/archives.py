@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 IN_PACKAGE = {"__init__.py", "cli.py", "py.typed", "report/assets/page.html"}
 STRAY = re.compile(
-    r"(^|/)(tests?|runs|site|notebooks|experiments|benchmarks|dist|build)/|__pycache__|\.py[co]$|\.(swp|orig|log|lock)$"
+    r"(^|/)(tests?|site|notebooks|experiments|benchmarks|dist|build)/|(^|(?<!trl_rlsp)/)runs/|__pycache__|\.py[co]$|\.(swp|orig|log|lock)$"
     r"|(^|/)\.(?!gitignore$)|\.ipynb$|\.env$|(^|/)checkpoint-"
 )
 """Names that no archive holds; hatchling puts the .gitignore that it went by into the sdist."""

@@ -39,8 +39,11 @@ SIGNATURES = {
         "model, base_url, api_key, rubric, cache, concurrency, timeout, retries, deadline, max_chars, options"
     ),
     "LengthExploration": "form, C, guarded, ngram",
-    "RLSPRewards": "verifier, exploration, alpha, gate, brevity",
-    "RLSPGRPOTrainer": "model, reward_funcs, args, train_dataset, kwargs",
+    "RLSPRewards": "verifier, exploration, alpha, gate, length_penalty, end_of_thinking, thinking_required",
+    "RLSPGRPOTrainer": (
+        "model, reward_funcs, args, train_dataset, eval_dataset, processing_class, reward_processing_classes, "
+        "callbacks, optimizers, quantization_config, peft_config, tools, rollout_func, environment_factory, kwargs"
+    ),
 }
 ROOT = Path(trl_rlsp.__file__).parent
 WITH_EXAMPLES = sorted(

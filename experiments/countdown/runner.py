@@ -175,12 +175,12 @@ def problem_table(samples: Sequence[ScoredSample], difficulty: Sequence[float], 
 def _problem_row(group: Sequence[ScoredSample], canonical: Any) -> dict[str, Any]:
     from trl_rlsp.countdown.search import count_attempts
     from trl_rlsp.evaluation.pass_at_k import majority_curve, pass_at_k
-    from trl_rlsp.text.completion import parse_completion
+    from trl_rlsp.text.completion import read
 
     scores = [sample.score for sample in group]
     known = [score for score in scores if score is not None]
     right = sum(score == 1.0 for score in known)
-    answers = [parse_completion(sample.text).answer if sample.finished else None for sample in group]
+    answers = [read(sample.text).answer if sample.finished else None for sample in group]
     votes = majority_curve([None if answer is None else canonical(answer) for answer in answers], scores)
     return {
         "pass_at_1": right / len(known) if known else None,

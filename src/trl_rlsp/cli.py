@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
-import os
+import logging
 import sys
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 from trl_rlsp import __version__
 from trl_rlsp.errors import ConfigError, RLSPError
+from trl_rlsp.stages.parsing import apply_environment
 from trl_rlsp.text.visible import visible_text
 
 USAGE = """\
@@ -34,10 +35,10 @@ usage: rlsp COMMAND [ARGUMENTS]
   behaviours RUN...      backtracking, verification, alternatives in the completions of any TRL run
 
 Each takes --help. Every field of a YAML file can be overridden: rlsp grpo --config FILE --learning_rate 1e-5.
-Several processes: accelerate launch -m trl_rlsp grpo --config FILE."""
+Several processes: accelerate launch -m trl_rlsp grpo --config FILE; `rlsp run` launches them by itself."""
 
 COMMANDS = {
-    "run": "pipeline.pipeline:run_pipeline",
+    "run": "commands.run:run_pipeline",
     "sft": "commands.training:run_sft",
     "grpo": "commands.training:run_grpo",
     "eval": "commands.evaluating:run_eval",
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; default `sys.argv[1:]`.
 
     Returns:
-        The exit status: 0 done, 1 failed check, 2 an error that names what is wrong.
+        The exit status: 0 done, 1 failed check, 2 an error that names what is wrong, 130 or 143 stopped by a signal.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -78,6 +79,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RLSPError as error:
         print(visible_text(f"rlsp {arguments[0]}: {type(error).__name__}: {error}"), file=sys.stderr)
         return 2
+    except PermissionError as error:
+        print(f"rlsp {arguments[0]}: {error.filename!r} must be readable: {error.strerror}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"rlsp {arguments[0]}: stopped", file=sys.stderr)
+        return 130
 
 
 def dispatch(command: str, arguments: list[str]) -> int:
@@ -86,58 +93,19 @@ def dispatch(command: str, arguments: list[str]) -> int:
     Raises:
         RLSPError: an unknown command, or whatever the command finds wrong.
     """
-    apply_environment(arguments)
-    # TRL's own default sets the deprecated field; nobody who runs a recipe can do anything about it.
-    warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
     if command not in COMMANDS:
-        raise ConfigError(f"unknown command {command!r}; the commands are {', '.join(COMMANDS)}")
+        near = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"unknown command {command!r}{hint}; the commands are {', '.join(COMMANDS)}")
+    apply_environment(arguments)
+    quiet_libraries()
     module, function = COMMANDS[command].split(":")
     status = getattr(importlib.import_module(f"trl_rlsp.{module}"), function)(arguments)
     return 0 if status is None else int(status)
 
 
-def apply_environment(arguments: list[str]) -> None:
-    """Set the `env` of the YAML file before torch is imported, which reads its thread count only then.
-
-    Values already set in the environment win.
-
-    Raises:
-        ConfigError: no file after --config, or one that does not exist or is not a YAML mapping.
-    """
-    if "--config" not in arguments:
-        return
-    if arguments[-1] == "--config":
-        raise ConfigError("--config wants a YAML file after it")
-    for name, value in environment_of(Path(arguments[arguments.index("--config") + 1])).items():
-        os.environ.setdefault(name, value)
-
-
-def environment_of(path: Path) -> dict[str, str]:
-    """The environment variables that a YAML file asks for.
-
-    Raises:
-        ConfigError: the file does not exist or is not a YAML mapping, or its `env` is not one.
-    """
-    wanted = read_yaml(path).get("env", {})
-    if not isinstance(wanted, dict):
-        raise ConfigError(f"`env` in {path} must be a mapping of names to values, got {wanted!r}")
-    return {str(name): str(value) for name, value in wanted.items()}
-
-
-def read_yaml(path: Path) -> dict:
-    """A flat YAML file as a mapping.
-
-    Raises:
-        ConfigError: the file does not exist or is not a YAML mapping.
-    """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration {str(path)!r}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} must hold a YAML mapping of `field: value` lines, got {type(content).__name__}")
-    return content
+def quiet_libraries() -> None:
+    """Leave out what other libraries say at their import and nobody who runs a recipe can do anything about."""
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|torch|peft|accelerate)\b")
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
+    logging.getLogger("bitsandbytes").addFilter(lambda record: "from kernels-community" not in record.getMessage())

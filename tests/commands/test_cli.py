@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from trl_rlsp import __version__
-from trl_rlsp.cli import USAGE, apply_environment, environment_of, main, read_yaml
-from trl_rlsp.errors import ConfigError
+from trl_rlsp.cli import USAGE, main
+from trl_rlsp.stages.parsing import apply_environment, environment_of
 
 COMMANDS = ("run", "sft", "grpo", "eval", "check", "filter", "doctor", "plan", "merge")
 CPU = ("--bf16", "False", "--use_cpu", "--report_to", "none")
@@ -88,6 +88,12 @@ class TestBadInput:
             (["grpo", *CPU, "--dataset", "nowhere"], "SourceError: unknown source 'nowhere'"),
             (["grpo", *CPU, "--dataset", COUNTDOWN, "--exclude", COUNTDOWN, "--dataset_seed", "0"], "is excluded"),
             (["grpo", *CPU, "--no_such_field", "1"], "--no_such_field"),
+            (
+                ["grpo", *CPU, "--num_generation", "8"],
+                "unknown argument '--num_generation': did you mean 'num_generations'?",
+            ),
+            (["grpo", *CPU, "--alpha", "much"], "argument --alpha: invalid float value: 'much'"),
+            (["evla"], "unknown command 'evla'; did you mean 'eval'?"),
             (["eval", "--model_name_or_path", "m", "--dataset", "no.csv"], "there is none at 'no.csv'"),
             (["eval", "--model_name_or_path", "m", "--temperature", "-1"], "temperature is 0 or more"),
             (["eval", "--model_name_or_path", "m", "--num_samples", "0"], "n is at least 1, got 0"),
@@ -136,7 +142,11 @@ class TestBadInput:
             ("a: [", "is not valid YAML"),
             ("env:\ndataset: x\n", "must be a mapping of names to values, got None"),
             ("env: [A]\n", "must be a mapping of names to values, got ['A']"),
-            ("datset: x\n", "Unknown arguments from config file: ['--datset', 'x']"),
+            ("datset: x\n", "unknown field 'datset' in"),
+            ("datset: x\n", ": did you mean 'dataset'?"),
+            ("dataset_limit: many\n", "dataset_limit in"),
+            ("dataset_limit: many\n", "is a whole number, got 'many'"),
+            ("dataset_limit: 1.5\n", "is a whole number, got 1.5"),
         ],
     )
     def test_a_broken_yaml_file(self, capsys, tmp_path, content, message):
@@ -144,17 +154,29 @@ class TestBadInput:
         assert main(["check", "--config", str(tmp_path / "stage.yaml")]) == 2
         assert message in capsys.readouterr().err
 
-    def test_a_value_of_the_wrong_kind(self, capsys):
-        with pytest.raises(SystemExit, match=r"^2$"):
-            main(["grpo", "--alpha", "much"])
-        assert "argument --alpha: invalid float value: 'much'" in capsys.readouterr().err
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+    def test_a_file_that_must_not_be_read(self, capsys, tmp_path):
+        (tmp_path / "stage.yaml").write_text("dataset: x")
+        (tmp_path / "stage.yaml").chmod(0)
+        assert main(["check", "--config", str(tmp_path / "stage.yaml")]) == 2
+        assert "cannot read the configuration" in capsys.readouterr().err
+
+    def test_a_data_file_that_must_not_be_read(self, capsys, monkeypatch, rows):
+        def refuse(*args, **kwargs):
+            raise PermissionError(13, "Permission denied", str(rows))
+
+        monkeypatch.setattr("trl_rlsp.stages.arguments.ProblemArguments.required", refuse)
+        assert main(["check", "--dataset", str(rows)]) == 2
+        assert f"rlsp check: {str(rows)!r} must be readable: Permission denied" in capsys.readouterr().err
 
     def test_run_names_the_override_it_cannot_read(self, capsys, tmp_path):
         for name in ("grpo.yaml", "eval.yaml"):
             (tmp_path / name).write_text("model_name_or_path: x\n")
-        for wrong in (["--learning_rate", "1"], ["--rl.alpha", "1"], ["extra"], ["--grpo.alpha"]):
+        for wrong in (["--learning_rate", "1"], ["extra"]):
             assert main(["run", str(tmp_path), *wrong]) == 2
-            assert f"cannot read {wrong[0]!r}: an override is --STAGE.FIELD VALUE" in capsys.readouterr().err
+            assert f"unknown argument {wrong[0]!r}" in capsys.readouterr().err
+        assert main(["run", str(tmp_path), "--rl.alpha", "1"]) == 2
+        assert "cannot read '--rl.alpha': an override is --STAGE.FIELD VALUE" in capsys.readouterr().err
 
 
 class TestEnvironment:
@@ -193,11 +215,6 @@ class TestEnvironment:
             [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=120
         )
         assert done.stdout.splitlines()[-1] == "1"
-
-
-def test_read_yaml_of_a_folder(tmp_path):
-    with pytest.raises(ConfigError, match="cannot read the configuration"):
-        read_yaml(tmp_path)
 
 
 def test_as_a_module(run_rlsp, tmp_path):

@@ -91,8 +91,18 @@ class TestARealRun:
         harvest()
         assert {path: path.read_bytes() for path in files} == files
 
-    def test_without_the_data_set_the_log_decides(self, harvest, taught):
+    def test_a_run_says_what_it_was_trained_on(self, harvest, trained, monkeypatch):
+        monkeypatch.chdir("/")
         status, _, rows, figures = harvest(config=False)
+        assert status == 0
+        assert {row["provenance"]["verdict"] for row in rows} != {"logged"}
+        assert figures["source"] == str(trained / "train.jsonl")
+
+    def test_without_the_data_set_the_log_decides(self, harvest, taught, trained):
+        record = trained / "rlsp" / "settings.json"
+        record.rename(trained / "kept.json")
+        status, _, rows, figures = harvest(config=False)
+        (trained / "kept.json").rename(record)
         assert status == 0
         assert {row["reasoning"] for row in rows} == {taught[p][0] for p in RIGHT}
         assert {row["provenance"]["verdict"] for row in rows} == {"logged"}
@@ -164,7 +174,7 @@ class TestArguments:
         ("arguments", "message"),
         [
             (["--per_problem", "0"], "per_problem is at least 1, got 0"),
-            (["--prefer", "longest"], "prefer is 'shortest' or 'diverse', got 'longest'"),
+            (["--prefer", "longest"], "prefer: invalid choice: 'longest'"),
             (["--novelty", "2"], "novelty is a share between 0 and 1, got 2.0"),
             (["--harvested_share", "0"], "harvested_share is above 0 and at most 1, got 0.0"),
             (["--solve_rate_low", "0.95"], "a band of solve rates is 0 <= low <= high <= 1, got 0.95 to 0.9"),

@@ -53,11 +53,11 @@ def check(words):
 
 def check_rlsp(arguments):
     """`rlsp COMMAND ...` by the command's own parser."""
-    from trl_rlsp.cli import COMMANDS, apply_environment
+    from trl_rlsp.cli import COMMANDS
     from trl_rlsp.commands import behaviours, comparing, doctor, harvest, merge, plan, report
     from trl_rlsp.commands.filter import parse_filter
     from trl_rlsp.commands.training import parse_grpo, parse_sft
-    from trl_rlsp.pipeline import pipeline
+    from trl_rlsp.stages.parsing import apply_environment
 
     command, *rest = arguments
     if command.startswith("--"):
@@ -66,7 +66,7 @@ def check_rlsp(arguments):
     assert command in COMMANDS, f"rlsp has no command {command!r}"
     apply_environment(rest)
     readers = {
-        "run": lambda given: check_run(given, pipeline),
+        "run": check_run,
         "sft": lambda given: parse_sft([*given, *CPU]),
         "grpo": lambda given: parse_grpo([*given, *CPU]),
         "eval": check_eval,
@@ -86,18 +86,15 @@ def check_rlsp(arguments):
     readers[command](rest)
 
 
-def check_run(arguments, pipeline):
+def check_run(arguments):
     """A recipe, its rounds, and the overrides of each stage by the stage's own parser."""
-    from trl_rlsp.cli import read_yaml
-    from trl_rlsp.pipeline.rounds import round_settings, take_rounds
+    from trl_rlsp.pipeline import parse_run, plan, round_settings
 
-    _, rounds, rest = take_rounds(arguments)
-    recipe, output, overrides = pipeline.parse_run(rest)
-    round_settings(recipe, rounds)
-    for stage in pipeline.plan(recipe, output, overrides):
-        if stage.command in ("sft", "grpo"):
-            assert read_yaml(recipe / f"{stage.command}.yaml")
-            check_rlsp([stage.command, "--config", str(recipe / f"{stage.command}.yaml"), *overrides[stage.command]])
+    run = parse_run(arguments)
+    round_settings(run.recipe, run.overrides["rounds"])
+    for step in plan(run):
+        if step.trains:
+            check_rlsp([step.command, "--config", str(step.config), *step.arguments])
 
 
 def check_eval(arguments):
@@ -112,7 +109,7 @@ def check_budget(arguments):
     """Fields of `rlsp budget`, and whether they fit together."""
     from trl_rlsp.commands.budget import BudgetArguments
     from trl_rlsp.commands.budget import check as check_settings
-    from trl_rlsp.stages.config import parse_stage
+    from trl_rlsp.stages.parsing import parse_stage
 
     (settings,) = parse_stage((BudgetArguments,), arguments, "rlsp budget")
     check_settings(settings)
@@ -121,7 +118,7 @@ def check_budget(arguments):
 def check_data(arguments):
     """Fields of `rlsp check`."""
     from trl_rlsp.stages.arguments import ProblemArguments
-    from trl_rlsp.stages.config import parse_stage
+    from trl_rlsp.stages.parsing import parse_stage
 
     (settings,) = parse_stage((ProblemArguments,), arguments, "rlsp check")
     settings.required()

@@ -53,7 +53,7 @@ class TestCommittedGrid:
 
         from trl_rlsp import RLSPSFTConfig
         from trl_rlsp.stages.arguments import DemonstrationArguments
-        from trl_rlsp.stages.config import parse_stage
+        from trl_rlsp.stages.parsing import parse_stage
 
         monkeypatch.setattr("os.environ", dict(os.environ))  # a recipe's env goes no further
         grid = load_grid(experiments / name)

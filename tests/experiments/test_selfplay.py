@@ -8,8 +8,7 @@ import sys
 import pytest
 
 from selfplay import run as selfplay
-from trl_rlsp.pipeline.pipeline import parse_run
-from trl_rlsp.pipeline.rounds import round_settings, take_rounds
+from trl_rlsp.pipeline import parse_run, round_settings
 
 
 def write_samples(folder, scores):
@@ -33,12 +32,12 @@ class TestCommands:
     @pytest.mark.parametrize("arm", list(selfplay.ARMS))
     def test_every_arm_has_sixty_updates(self, arm, tmp_path, monkeypatch):
         monkeypatch.chdir(selfplay.ROOT)
-        rounds, overrides, rest = take_rounds(selfplay.command(arm, 3, tmp_path)[4:])
-        recipe, output, stages = parse_run(rest)
-        round_settings(recipe, overrides)
-        assert rounds * int(stages["grpo"][stages["grpo"].index("--max_steps") + 1]) == 60
-        assert stages["sft"] == ["--seed", "3"]
-        assert output == tmp_path / f"{arm}-seed3"
+        run = parse_run(selfplay.command(arm, 3, tmp_path)[4:])
+        round_settings(run.recipe, run.overrides["rounds"])
+        rl = run.overrides["grpo"]
+        assert run.rounds * int(rl[rl.index("--max_steps") + 1]) == 60
+        assert run.overrides["sft"] == ["--seed", "3"]
+        assert run.output == tmp_path / f"{arm}-seed3"
 
     def test_the_start(self, tmp_path):
         assert selfplay.command("one", 0, tmp_path)[:4] == [sys.executable, "-m", "trl_rlsp", "run"]

@@ -16,8 +16,8 @@ def rank():
 
     with WorkerPool("json:loads", workers=4, spares=0) as pool:
         assert [reply.value for reply in pool.run(["1"] * 8, limit=20)] == [1] * 8
-        nursery = [child for child in psutil.Process().children() if "nursery" in " ".join(child.cmdline())]
-        print(sum(len(process.children()) for process in nursery), flush=True)
+        server = [child for child in psutil.Process().children() if "fork_server" in " ".join(child.cmdline())]
+        print(sum(len(process.children()) for process in server), flush=True)
 
 
 if __name__ == "__main__":

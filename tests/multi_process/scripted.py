@@ -68,7 +68,7 @@ LAYOUTS = {
 }
 REWARDS = {
     "none": {"alpha": 0.8},
-    "adaptive": {"alpha": 0.8, "gate": "adaptive", "brevity": 0.5},
+    "adaptive": {"alpha": 0.8, "gate": "adaptive", "length_penalty": 0.5},
     "by solve rate": {"alpha": AlphaSchedule("solve_rate", 0.6, 0.9)},
 }
 

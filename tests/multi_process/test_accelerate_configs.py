@@ -11,7 +11,7 @@ from accelerate.utils import patch_environment
 from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
 
 ACCELERATE = Path(__file__).parent.parent.parent / "recipes" / "accelerate"
-FILES = sorted(path.stem for path in ACCELERATE.glob("*.yaml"))
+FILES = sorted(path.stem for path in ACCELERATE.glob("*.yaml") if path.stem != "recipe")
 
 
 def launched(name, *arguments):

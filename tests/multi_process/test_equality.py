@@ -77,14 +77,14 @@ class TestByHand:
     def test_the_failure_rate_is_the_whole_groups(self, runs):
         """8 9: right, right on the first rank, wrong, no answer on the second: f = 1/2 for all four.
 
-        The third, `8 + 9 = 17 no \\boxed{ 17 }`, has 6 units before its answer and 11 in all, so with C = 6
-        E = 6/12 and L = 11/17. Length has half of 0.2/0.8 beside diversity, so it earns
-        1/8 * (f * E - brevity * (1 - f) * L) = 1/8 * (1/4 - 1/4 * 11/17) = 0.0110. By its own rank's rate, 1, it
-        would be 1/8 * 1/2 = 0.0625.
+        The third, `8 + 9 = 17 no \\boxed{ 17 }`, has 6 words before its answer and 11 in all, so with C = 6
+        E = 6/12 and L = 11/17. Length has half of 0.2/0.8 beside diversity, so with a penalty of 0.5 it earns
+        1/8 * (f * E + 1/2 * (1 - f) * (1 - L)) = 1/8 * (1/4 + 1/4 * 6/17). By its own rank's rate, 1, it would be
+        1/8 * 1/2 = 0.0625.
         """
         rows = self.group(runs, "adaptive", "8 9 ?")
         assert list(rows["outcome_verifier"]) == [1, 1, 0, 0]
-        assert rows["length_exploration"].iloc[2] == pytest.approx((1 / 4 - 1 / 4 * 11 / 17) / 8, abs=1e-6)
+        assert rows["length_exploration"].iloc[2] == pytest.approx((1 / 4 + 1 / 4 * 6 / 17) / 8, abs=1e-6)
 
     def test_the_baseline_is_the_whole_groups(self, runs):
         """One of four is right, on the second rank; on the first alone the verdicts would cancel."""

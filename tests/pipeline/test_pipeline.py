@@ -11,20 +11,14 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from trl_rlsp.cli import main
+from trl_rlsp.commands.run import check_settings
 from trl_rlsp.errors import ConfigError, SourceError
-from trl_rlsp.pipeline.pipeline import (
-    Stage,
-    StageError,
-    check_settings,
-    execute,
-    parse_run,
-    plan,
-    refuse_changed,
-    remember,
-)
+from trl_rlsp.pipeline import Launcher, StageError, Step, execute, parse_run, plan, refuse_changed
+from trl_rlsp.stages.record import claimed, read_record
 
 COUNTDOWN = "reasoning_gym:countdown?min_numbers=3&max_numbers=3&min_value=1&max_value=12&min_target=10&max_target=99"
 TRAINING = """
@@ -86,108 +80,158 @@ def small(tmp_path):
     return write_recipe(tmp_path / "small", sft="model_name_or_path: m\n", grpo="a: 1\n", eval="b: 1\n")
 
 
+def run_of(recipe, *given):
+    return parse_run([str(recipe), *map(str, given)])
+
+
 class TestParseRun:
     def test_defaults(self, small):
-        recipe, output, overrides = parse_run([str(small)])
-        assert (recipe, output) == (small, Path("runs/small-seed0"))
-        assert overrides == {stage: ["--seed", "0"] for stage in ("sft", "grpo", "eval")}
+        run = run_of(small)
+        assert (run.recipe, run.output, run.start, run.seed, run.rounds) == (small, Path("runs/small-seed0"), "m", 0, 1)
+        assert {name: run.overrides[name] for name in ("sft", "grpo", "eval")} == {
+            name: ["--seed", "0"] for name in ("sft", "grpo", "eval")
+        }
 
     def test_overrides_go_to_their_stage(self, small):
-        given = [
-            "--seed",
-            "3",
-            "--grpo.alpha",
-            "0.7",
-            "--output_dir",
-            "o",
-            "--eval.num_samples",
-            "4",
-            "--grpo.beta",
-            "-1",
-        ]
-        _, output, overrides = parse_run([str(small), *given])
-        assert output == Path("o")
-        assert overrides == {
-            "sft": ["--seed", "3"],
+        given = ["--seed", 3, "--grpo.alpha", "0.7", "--output_dir", "o", "--eval.num_samples=4", "--grpo.beta", "-1"]
+        run = run_of(small, *given, "--sft.lora_target_modules", "q_proj", "v_proj")
+        assert run.output == Path("o")
+        assert run.overrides == {
+            "sft": ["--seed", "3", "--lora_target_modules", "q_proj", "v_proj"],
             "grpo": ["--seed", "3", "--alpha", "0.7", "--beta", "-1"],
             "eval": ["--seed", "3", "--num_samples", "4"],
+            "rounds": [],
         }
 
     @pytest.mark.parametrize("missing", ["grpo", "eval"])
     def test_no_recipe(self, small, missing):
         (small / f"{missing}.yaml").unlink()
         with pytest.raises(SourceError, match=rf"small' is no recipe folder: it has no {missing}\.yaml"):
-            parse_run([str(small)])
+            run_of(small)
 
-    @pytest.mark.parametrize("wrong", ["--alpha", "--run.alpha", "word", "--grpo.alpha"])
+    @pytest.mark.parametrize("wrong", ["--run.alpha", "--grpo."])
     def test_an_override_it_cannot_read(self, small, wrong):
         with pytest.raises(ConfigError, match=f"cannot read '{wrong}': an override is --STAGE.FIELD VALUE"):
-            parse_run([str(small), wrong])
+            run_of(small, wrong, "1")
+
+    @pytest.mark.parametrize("number", ["0", "-1", "two"])
+    def test_no_number_of_rounds(self, small, number):
+        with pytest.raises(ConfigError, match="--rounds"):
+            run_of(small, "--rounds", number)
+
+    @pytest.mark.parametrize("stage", ["sft", "grpo", "eval"])
+    @pytest.mark.parametrize(
+        ("name", "option"),
+        [
+            ("model_name_or_path", "--model"),
+            ("model-name-or-path", "--model"),
+            ("output_dir", "--output_dir"),
+            ("seed", "--seed"),
+        ],
+    )
+    def test_what_would_compare_different_things_is_refused(self, small, stage, name, option):
+        """Else "before" would be of one model and "after" of another, in silence."""
+        with pytest.raises(ConfigError, match=f"set it for the whole run with {option}$"):
+            run_of(small, f"--{stage}.{name}", "x")
 
 
 class TestPlan:
-    OVERRIDES = {"sft": ["--seed", "0"], "grpo": ["--seed", "0", "--alpha", "0.7"], "eval": ["--seed", "0"]}
-
     def test_with_demonstrations(self, small, tmp_path):
-        stages = plan(small, tmp_path / "run", self.OVERRIDES)
         run = tmp_path / "run"
-        assert [(s.name, s.command, s.folder, s.model) for s in stages] == [
+        steps = plan(run_of(small, "--output_dir", run))
+        assert [(s.name, s.command, s.folder, s.model) for s in steps] == [
             ("eval start", "eval", run / "eval_start", "m"),
             ("sft", "sft", run / "sft", "m"),
             ("eval SFT", "eval", run / "eval_SFT", str(run / "sft")),
             ("rlsp", "grpo", run / "rlsp", str(run / "sft")),
             ("eval RLSP", "eval", run / "eval_RLSP", str(run / "rlsp")),
         ]
+        assert [[before.name for before in s.after] for s in steps] == [[], [], ["sft"], ["sft"], ["rlsp"]]
 
     def test_without(self, small, tmp_path):
         (small / "sft.yaml").unlink()
         (small / "grpo.yaml").write_text("model_name_or_path: start\n")
-        stages = plan(small, tmp_path / "run", self.OVERRIDES)
-        assert [(s.name, s.model) for s in stages] == [
+        steps = plan(run_of(small, "--output_dir", tmp_path / "run"))
+        assert [(s.name, s.model) for s in steps] == [
             ("eval start", "start"),
             ("rlsp", "start"),
             ("eval RLSP", str(tmp_path / "run" / "rlsp")),
         ]
 
-    def test_a_model_beside_the_recipe(self, small, tmp_path):
+    def test_one_start_model_for_all(self, small):
+        steps = plan(run_of(small, "--model", "other"))
+        assert [s.model for s in steps[:2]] == ["other", "other"]
+
+    def test_a_model_beside_the_recipe(self, small):
         (small / "m").mkdir()
-        assert plan(small, tmp_path, self.OVERRIDES)[0].model == str(small / "m")
+        assert plan(run_of(small))[0].model == str(small / "m")
 
-    def test_no_model(self, small, tmp_path):
+    def test_no_model(self, small):
         (small / "sft.yaml").write_text("dataset: x\n")
-        with pytest.raises(ConfigError, match=r"sft\.yaml names no model: set model_name_or_path"):
-            plan(small, tmp_path, self.OVERRIDES)
+        with pytest.raises(
+            ConfigError, match=r"sft\.yaml names no model: set model_name_or_path there, or give --model"
+        ):
+            run_of(small)
 
-    def test_arguments(self, small, tmp_path):
-        stages = plan(small, tmp_path, self.OVERRIDES)
+    def test_words(self, small, tmp_path):
+        steps = plan(run_of(small, "--output_dir", tmp_path, "--grpo.alpha", "0.7"))
         rl = ["--model_name_or_path", str(tmp_path / "sft"), "--output_dir", str(tmp_path / "rlsp"), "--seed", "0"]
-        assert stages[3].arguments() == [
+        assert steps[3].words() == [
             *("grpo", "--config", str(small / "grpo.yaml"), *rl, "--alpha", "0.7"),
             *("--resume_from_checkpoint", "auto"),
         ]
-        assert "--resume_from_checkpoint" not in stages[0].arguments()
+        assert "--resume_from_checkpoint" not in steps[0].words()
 
 
 class TestRefuseChanged:
-    def stage(self, tmp_path, **changes):
-        config = tmp_path / "grpo.yaml"
-        config.write_text(changes.pop("text", "a: 1\n"))
-        values = {"name": "rlsp", "command": "grpo", "config": config, "folder": tmp_path / "rlsp", "model": "m"}
-        return Stage(**{**values, "overrides": ("--seed", "0"), "marker": "stage.json", **changes})
+    """Every step of a run was begun; then something of the recipe or the command changes."""
 
-    def test_the_same_settings_go_on(self, tmp_path):
-        refuse_changed(self.stage(tmp_path))
-        remember(self.stage(tmp_path))
-        refuse_changed(self.stage(tmp_path))
+    @pytest.fixture
+    def begun(self, small, tmp_path):
+        output = tmp_path / "run"
+        for step in plan(run_of(small, "--output_dir", output)):
+            step.remember()
+        return lambda *given: plan(run_of(small, "--output_dir", output, *given))
 
-    @pytest.mark.parametrize(
-        "changes", [{"text": "a: 2\n"}, {"model": "n"}, {"overrides": ("--seed", "1")}, {"command": "sft"}]
-    )
-    def test_other_settings_do_not(self, tmp_path, changes):
-        remember(self.stage(tmp_path))
-        with pytest.raises(ConfigError, match=r"rlsp was started with other settings; give another --output_dir"):
-            refuse_changed(self.stage(tmp_path, **changes))
-        refuse_changed(self.stage(tmp_path))  # and what is there is still the old work
+    def test_the_same_settings_go_on(self, begun):
+        refuse_changed(begun())
+
+    def test_a_comment_and_the_order_of_the_lines_change_nothing(self, begun, small):
+        (small / "sft.yaml").write_text("# corrected\nseed: 0\nmodel_name_or_path:   m # the same\n")
+        refuse_changed(begun())
+
+    def test_an_override_is_as_good_as_the_file(self, begun, small):
+        (small / "grpo.yaml").write_text("b: 1\n")
+        refuse_changed(begun("--grpo.a", "1", "--grpo.b", "1")[:3])
+        with pytest.raises(ConfigError, match=r"rlsp was made with other settings \(b: None -> 1\)"):
+            refuse_changed(begun("--grpo.a", "1"))
+
+    def test_what_comes_after_is_stale_too(self, begun, small):
+        with pytest.raises(
+            ConfigError, match=r"sft was made with other settings \(max_steps: None -> 9\): .* stale .*: [^ ]*/sft, "
+        ) as raised:
+            refuse_changed(begun("--sft.max_steps", "9"))
+        folders = str(raised.value).rpartition(": ")[2].split(", ")
+        assert [Path(folder).name for folder in folders] == ["sft", "eval_SFT", "rlsp", "eval_RLSP"]
+
+    def test_training_again_from_the_middle_does_not_keep_what_was_made_of_the_old_model(self, begun, tmp_path):
+        shutil.rmtree(tmp_path / "run" / "sft")
+        with pytest.raises(ConfigError, match=r"eval_SFT was made with other settings \(what comes before it\)"):
+            refuse_changed(begun("--sft.max_steps", "9"))
+
+    def test_another_start_or_seed(self, begun):
+        with pytest.raises(ConfigError, match=r"eval_start was .* \(model_name_or_path: 'm' -> 'n'\)"):
+            refuse_changed(begun("--model", "n"))
+        with pytest.raises(ConfigError, match=r"eval_start was .* \(seed: 0 -> 1\)"):
+            refuse_changed(begun("--seed", "1"))
+
+    def test_a_run_that_was_moved_goes_on(self, begun, small, tmp_path):
+        (tmp_path / "run").rename(tmp_path / "moved")
+        steps = plan(run_of(small, "--output_dir", tmp_path / "moved"))
+        refuse_changed(steps)
+        assert read_record(tmp_path / "moved" / "rlsp")["settings"]["model_name_or_path"] == str(
+            tmp_path / "moved" / "sft"
+        )
 
 
 class TestCheckSettings:
@@ -195,7 +239,7 @@ class TestCheckSettings:
         monkeypatch.delenv("RLSP_TEST_ONLY", raising=False)
         config = tmp_path / "eval.yaml"
         config.write_text("env:\n  RLSP_TEST_ONLY: 1\ndataset: some.jsonl\n")
-        check_settings(Stage("eval start", "eval", config, tmp_path / "eval", "m", (), "metrics.json"))
+        check_settings(Step("eval start", "eval", config, tmp_path / "eval", "m"))
         assert "RLSP_TEST_ONLY" not in os.environ
 
 
@@ -203,17 +247,14 @@ class TestExecute:
     def test_a_stage_that_fails(self, tmp_path, capfd):
         config = tmp_path / "eval.yaml"
         config.write_text("dataset: none.jsonl\n")
-        stage = Stage("eval start", "eval", config, tmp_path / "eval_start", "m", (), "metrics.json")
+        step = Step("eval start", "eval", config, tmp_path / "eval_start", "m")
         with pytest.raises(StageError, match="stage `eval start` ended with status 2; mend what it says above"):
-            execute(stage)
+            execute(step, Launcher())
         assert "there is none at 'none.jsonl'" in capfd.readouterr().err
 
 
-@pytest.fixture(scope="module")
-def killed_run(tmp_path_factory, model_folder):
-    """(recipe, run folder, what is in it) of `rlsp run`, killed with all its processes in the middle of SFT."""
-    pytest.importorskip("reasoning_gym")
-    place = tmp_path_factory.mktemp("pipeline")
+def begun_run(place, model_folder):
+    """(process, recipe, run folder) of `rlsp run` in the middle of SFT."""
     recipe = write_recipe(place / "recipe", sft=SFT, grpo=GRPO, eval=EVAL)
     shutil.copytree(model_folder, recipe / "base")
     with open(place / "log", "w") as log:
@@ -223,14 +264,44 @@ def killed_run(tmp_path_factory, model_folder):
             stderr=log,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 300
-        while not list((place / "run" / "sft").glob("checkpoint-*/trainer_state.json")):
-            assert process.poll() is None, (place / "log").read_text()
-            assert time.monotonic() < deadline, (place / "log").read_text()
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    return recipe, place / "run", sorted(str(path.relative_to(place / "run")) for path in (place / "run").rglob("*"))
+    deadline = time.monotonic() + 300
+    while not list((place / "run" / "sft").glob("checkpoint-*/trainer_state.json")):
+        assert process.poll() is None, (place / "log").read_text()
+        assert time.monotonic() < deadline, (place / "log").read_text()
+        time.sleep(0.02)
+    return process, recipe, place / "run"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_stage_and_says_how_to_go_on(tmp_path, model_folder, number):
+    pytest.importorskip("reasoning_gym")
+    process, recipe, run = begun_run(tmp_path, model_folder)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert family
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number
+    _, left = psutil.wait_procs(family, timeout=10)
+    assert left == []
+    shown = (tmp_path / "log").read_text()
+    assert "Traceback" not in shown
+    wanted = f"stopped by {number.name}; the same command goes on: rlsp run {recipe} --output_dir {run}"
+    assert wanted in shown.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def killed_run(tmp_path_factory, model_folder):
+    """(recipe, run folder, what is in it) of `rlsp run`, killed in the middle of SFT, which ends with it."""
+    pytest.importorskip("reasoning_gym")
+    process, recipe, run = begun_run(tmp_path_factory.mktemp("pipeline"), model_folder)
+    family = psutil.Process(process.pid).children(recursive=True)
+    with pytest.raises(ConfigError, match=f"process {process.pid} works in {run}"), claimed(run):
+        pass
+    process.kill()
+    process.wait()
+    _, left = psutil.wait_procs(family, timeout=30)
+    assert left == []
+    return recipe, run, sorted(str(path.relative_to(run)) for path in run.rglob("*"))
 
 
 @pytest.fixture(scope="module")
@@ -276,6 +347,10 @@ class TestRun:
         _, run, shown = resumed_run
         done = read_json(run / "rlsp" / "stage.json")
         assert (done["stage"], done["steps"], done["resumed_from"]) == ("RLSP", 2, None)
+        assert "sft: 1 process, 4 sequences a step" in shown
+        assert "rlsp: 1 process, 8 sequences a step, 8 completions a generation" in shown
+        assert f"model: {run / 'sft'}; next, RL from it: rlsp grpo" in shown
+        assert "kernels-community" not in shown
         for name in ("start", "SFT", "RLSP"):
             assert f"│ {name} " in shown  # the table
             assert len((run / f"eval_{name}" / "samples.jsonl").read_text(encoding="utf-8").splitlines()) == 10
@@ -302,7 +377,7 @@ class TestRun:
         assert shown.count("complete, skipped") == 5
         assert "accuracy (pass@1)" in shown
         assert {path: path.stat().st_mtime_ns for path in before} == before
-        assert sorted(path.name for path in run.iterdir()) == sorted([*STAGES, "report", "report.md"])
+        assert sorted(path.name for path in run.iterdir()) == sorted([".lock", *STAGES, "report", "report.md"])
 
     @pytest.mark.parametrize(
         ("arguments", "folder"),
@@ -311,4 +386,16 @@ class TestRun:
     def test_changed_settings_are_refused(self, resumed_run, capfd, arguments, folder):
         recipe, run, _ = resumed_run
         assert main(["run", str(recipe), "--output_dir", str(run), *arguments]) == 2
-        assert f"{run / folder} was started with other settings" in capfd.readouterr().err
+        assert f"{run / folder} was made with other settings" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_from_the_same_command(tmp_path, model_folder, run_rlsp):
+    pytest.importorskip("reasoning_gym")
+    recipe = write_recipe(tmp_path / "recipe", grpo=GRPO, eval=EVAL)
+    launch = Path(__file__).parents[2] / "recipes" / "accelerate" / "cpu.yaml"
+    given = ["--model", model_folder, "--launch", launch, "--output_dir", tmp_path / "run"]
+    done = run_rlsp("run", recipe, *given, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "rlsp: 2 processes, 16 sequences a step, 16 completions a generation; the recipe's 1 process" in done.stdout
+    assert read_json(tmp_path / "run" / "rlsp" / "stage.json")["steps"] == 2

@@ -8,7 +8,8 @@ import shutil
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.pipeline import pipeline
+from trl_rlsp.pipeline import launch, parse_run, plan
+from trl_rlsp.stages.record import read_record
 
 CPU = """
 dtype: float32
@@ -76,13 +77,13 @@ def run(recipe):
     """(run folder, the stages that ran) of two rounds."""
     executed = []
 
-    def in_this_process(stage):
-        executed.append(stage.title)
-        assert main(stage.arguments()) == 0
+    def in_this_process(step, launcher):
+        executed.append(step.title)
+        assert main(step.words()) == 0
 
     output = recipe.parent / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "execute", in_this_process)
+        patch.setattr(launch, "execute", in_this_process)
         assert main(["run", str(recipe), "--output_dir", str(output), "--rounds", "2"]) == 0
     return output, executed
 
@@ -104,8 +105,8 @@ class TestTwoRounds:
         assert original["reasoning"] == "2 - 1 = 1 no \\boxed{ 1 }"
         problems = read_rows(output / "round-2" / "harvest" / "problems.jsonl")
         assert {row["problem"][0]["content"]: row["answer"] for row in problems} == PROBLEMS
-        settings = json.loads((output / "round-2" / "rlsp" / "settings.json").read_text())["arguments"]
-        assert settings[settings.index("--config") + 1] == str(output / "round-2" / "grpo.yaml")
+        settings = read_record(output / "round-2" / "rlsp")["settings"]
+        assert settings["dataset"] == str(output / "round-2" / "harvest" / "problems.jsonl")
 
     def test_each_round_is_in_the_table(self, run):
         report = (run[0] / "report.md").read_text()
@@ -122,11 +123,11 @@ class TestTwoRounds:
         shutil.rmtree(folder)
         done = []
 
-        def in_this_process(stage):
-            done.append(stage.title)
-            assert main(stage.arguments()) == 0
+        def in_this_process(step, launcher):
+            done.append(step.title)
+            assert main(step.words()) == 0
 
-        monkeypatch.setattr(pipeline, "execute", in_this_process)
+        monkeypatch.setattr(launch, "execute", in_this_process)
         assert main(["run", str(recipe), "--output_dir", str(output), "--rounds", "2"]) == 0
         assert done == ["eval RLSP 2"]
         assert (folder / "metrics.json").is_file()
@@ -134,9 +135,8 @@ class TestTwoRounds:
     def test_changed_settings_are_refused(self, run, recipe, capsys):
         given = ["run", str(recipe), "--output_dir", str(run[0]), "--rounds", "2", "--rounds.per_problem", "2"]
         assert main(given) == 2
-        assert f"{run[0] / 'round-2' / 'harvest'} was started with other settings" in capsys.readouterr().err
+        assert f"{run[0] / 'round-2' / 'harvest'} was made with other settings" in capsys.readouterr().err
 
     def test_one_round_is_the_ordinary_run(self, recipe):
-        overrides = {name: ["--seed", "0"] for name in ("sft", "grpo", "eval")}
-        stages = pipeline.plan(recipe, recipe.parent / "one", overrides)
-        assert [stage.title for stage in stages] == ["eval start", "sft", "eval SFT", "rlsp", "eval RLSP"]
+        steps = plan(parse_run([str(recipe), "--output_dir", "one"]))
+        assert [step.title for step in steps] == ["eval start", "sft", "eval SFT", "rlsp", "eval RLSP"]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from trl_rlsp.cli import read_yaml
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.pipeline.rounds import RoundSettings, plan_rounds, round_settings, take_rounds
+from trl_rlsp.pipeline import RoundSettings, parse_run, plan_rounds, round_settings
 from trl_rlsp.selfplay.sources import NEUTRAL_TEMPLATE
+from trl_rlsp.stages.parsing import read_yaml
 
-OVERRIDES = {
-    "sft": ["--seed", "3", "--search_per_problem", "2", "--demonstrations", "search"],
-    "grpo": ["--seed", "3", "--dataset", "other.jsonl", "--beta", "-1"],
-    "eval": ["--seed", "3", "--dataset", "test.jsonl"],
-}
+OVERRIDES = [
+    *("--seed", "3", "--sft.search_per_problem", "2", "--sft.demonstrations", "search"),
+    *("--grpo.dataset", "other.jsonl", "--grpo.beta", "-1", "--eval.dataset", "test.jsonl"),
+]
 
 
 @pytest.fixture
@@ -31,19 +30,6 @@ def recipe(tmp_path):
     return folder
 
 
-class TestTake:
-    def test_without(self):
-        assert take_rounds(["recipe", "--seed", "1"]) == (1, [], ["recipe", "--seed", "1"])
-
-    def test_with_an_equals_sign(self):
-        assert take_rounds(["--rounds=3", "--rounds.start=last"]) == (3, ["--start", "last"], [])
-
-    @pytest.mark.parametrize("number", ["0", "-1", "two", ""])
-    def test_no_number(self, number):
-        with pytest.raises(ConfigError, match=f"--rounds wants a number of at least 1, got '{number}'"):
-            take_rounds(["recipe", "--rounds", number])
-
-
 class TestSettings:
     def test_defaults(self, recipe):
         assert round_settings(recipe, []) == RoundSettings()
@@ -57,7 +43,7 @@ class TestSettings:
         with pytest.raises(ConfigError, match="start is 'base' or 'last', got 'zero'"):
             round_settings(recipe, ["--start", "zero"])
         (recipe / "rounds.yaml").write_text("starts: last\n")
-        with pytest.raises(ConfigError, match="--starts"):
+        with pytest.raises(ConfigError, match="did you mean 'start'"):
             round_settings(recipe, [])
 
     def test_the_harvest_takes_them(self):
@@ -71,7 +57,9 @@ class TestSettings:
 
 class TestPlan:
     def stages(self, recipe, rounds=2, **settings):
-        return plan_rounds(recipe, recipe.parent / "run", OVERRIDES, rounds, RoundSettings(**settings))
+        given = [f"--rounds.{name}={value}" for name, value in settings.items()]
+        output = ["--output_dir", str(recipe.parent / "run"), "--rounds", str(rounds)]
+        return plan_rounds(parse_run([str(recipe), *output, *OVERRIDES, *given]))
 
     def test_stages(self, recipe):
         run = recipe.parent / "run"
@@ -92,7 +80,14 @@ class TestPlan:
     def test_the_first_round_is_the_recipe_as_it_is(self, recipe):
         for stage in self.stages(recipe)[:5]:
             assert stage.config.parent == recipe
-            assert stage.overrides == tuple(OVERRIDES[stage.command])
+        assert self.stages(recipe)[1].arguments == (
+            "--seed",
+            "3",
+            "--search_per_problem",
+            "2",
+            "--demonstrations",
+            "search",
+        )
 
     def test_from_the_last_model(self, recipe):
         assert self.stages(recipe, start="last")[6].model == str(recipe.parent / "run" / "round-1" / "rlsp")
@@ -125,23 +120,36 @@ class TestPlan:
 
     def test_an_override_of_the_data_is_for_the_first_round(self, recipe):
         stages = self.stages(recipe)
-        assert stages[6].overrides == ("--seed", "3", "--search_per_problem", "2")
-        assert stages[8].overrides == ("--seed", "3", "--beta", "-1")
-        assert stages[7].overrides == tuple(OVERRIDES["eval"])  # every round is evaluated on the same problems
+        assert stages[6].arguments == ("--seed", "3", "--search_per_problem", "2")
+        assert stages[8].arguments == ("--seed", "3", "--beta", "-1")
+        assert stages[7].arguments == (
+            "--seed",
+            "3",
+            "--dataset",
+            "test.jsonl",
+        )  # every round is evaluated on the same problems
 
     def test_the_harvest(self, recipe):
         stage = self.stages(recipe, per_problem=5)[5]
-        given = stage.arguments()
+        given = stage.words()
         run = recipe.parent / "run"
         output = str(run / "round-2" / "harvest" / "demonstrations.jsonl")
         assert given[:4] == ["harvest", str(run / "round-1" / "rlsp"), "--output", output]
         assert given[given.index("--per_problem") + 1] == "5"
         assert given[-4:] == ["--round", "2", "--seed", "3"]
 
+    def test_a_change_in_the_first_round_makes_the_second_stale(self, recipe):
+        before = [s.fingerprint for s in self.stages(recipe)]
+        (recipe / "grpo.yaml").write_text("dataset: d\nlearning_rate: 1e-4\n")
+        after = [s.fingerprint for s in self.stages(recipe)]
+        same = [title.title for title, one, two in zip(self.stages(recipe), before, after, strict=True) if one == two]
+        assert same == ["eval start 1", "sft 1", "eval SFT 1"]
+
     def test_planning_twice_changes_nothing(self, recipe):
-        assert [s.fingerprint() for s in self.stages(recipe)] == [s.fingerprint() for s in self.stages(recipe)]
+        assert [s.fingerprint for s in self.stages(recipe)] == [s.fingerprint for s in self.stages(recipe)]
 
     def test_a_recipe_without_sft(self, recipe):
         (recipe / "sft.yaml").unlink()
+        (recipe / "grpo.yaml").write_text("model_name_or_path: m\n")
         with pytest.raises(ConfigError, match=r"has no sft\.yaml: rounds need it to train on what they harvest"):
             self.stages(recipe)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 
 from trl_rlsp.errors import ConfigError, SourceError
-from trl_rlsp.pipeline.pipeline import parse_run, plan, refuse_changed, remember
+from trl_rlsp.pipeline import parse_run, plan, refuse_changed
 from trl_rlsp.pipeline.shipped import (
     companion_names,
     copy_recipe,
     find_recipe,
-    portable,
     recipe_names,
-    recipe_titles,
     recipes_folder,
+    said_of,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-SEED = {command: ["--seed", "0"] for command in ("sft", "grpo", "eval")}
 
 
 @pytest.fixture(autouse=True)
@@ -43,10 +41,21 @@ class TestNames:
         assert sorted(recipe_names() + companion_names()) == sorted(folders)
         assert companion_names() == ["ablations", "accelerate"]
 
-    def test_every_folder_has_a_title_and_no_title_is_of_nothing(self):
-        titles = recipe_titles()
-        assert set(titles) == {*recipe_names(), *companion_names()}
-        assert all(title and "](" not in title for title, _ in titles.values())
+    def test_every_folder_says_what_it_is_for_and_the_readme_says_the_same(self):
+        rows = re.findall(
+            r"^\| `([^`]+)` \| (.+?) \| (.*?) ?\|$", (ROOT / "recipes/README.md").read_text(), re.MULTILINE
+        )
+        assert [name for name, *_ in rows] == sorted(
+            [*recipe_names(), *companion_names()], key=lambda name: said_of(name).place
+        )
+        for name, title, hardware in rows:
+            assert (re.sub(r" \(\[.*\)", "", title), hardware) == (said_of(name).title, said_of(name).hardware)
+
+    def test_a_recipe_may_say_nothing(self, place):
+        assert said_of(place).processes == 1
+        (place / "recipe.yaml").write_text("titel: x\n")
+        with pytest.raises(ConfigError, match="title, hardware, processes, place, got 'titel'"):
+            said_of(place)
 
     def test_a_package_without_its_recipes(self, place, monkeypatch):
         package = place / "a" / "b" / "trl_rlsp"
@@ -83,34 +92,26 @@ class TestFindRecipe:
 
 class TestRunByName:
     def test_reads_the_package_and_writes_under_the_working_directory(self):
-        recipe, output, overrides = parse_run(["quickstart", "--seed", "2"])
-        stages = plan(recipe, output, overrides)
-        assert output == Path("runs/quickstart-seed2")
-        assert {stage.folder.parts[:2] for stage in stages} == {("runs", "quickstart-seed2")}
-        assert stages[0].model == str(ROOT / "recipes" / "quickstart" / "base")
-        assert all(stage.config.is_file() for stage in stages)
+        run = parse_run(["quickstart", "--seed", "2"])
+        steps = plan(run)
+        assert run.output == Path("runs/quickstart-seed2")
+        assert {step.folder.parts[:2] for step in steps} == {("runs", "quickstart-seed2")}
+        assert steps[0].model == str(ROOT / "recipes" / "quickstart" / "base")
+        assert all(step.config.is_file() for step in steps)
 
-    def test_goes_on_with_a_run_of_the_same_recipe_from_the_root(self, place, monkeypatch):
+    def test_goes_on_with_a_run_of_the_same_recipe_from_elsewhere(self, place, monkeypatch):
         """The model's folder has another name from there, and it is the same one."""
         monkeypatch.chdir(ROOT)
-        before = plan(Path("recipes/quickstart"), place / "run", SEED)
-        assert before[0].model == "recipes/quickstart/base"
-        remember(before[0])
+        output = ["--output_dir", str(place / "run")]
+        before = plan(parse_run(["recipes/quickstart", *output]))
+        before[0].remember()
         monkeypatch.chdir(place)
-        after = plan(find_recipe(Path("quickstart")), place / "run", SEED)
+        after = plan(parse_run(["quickstart", *output]))
         assert after[0].model != before[0].model
-        refuse_changed(after[0])
-        with pytest.raises(ConfigError, match="was started with other settings"):
-            refuse_changed(dataclasses.replace(after[0], model=str(place / "base")))
-
-
-class TestPortable:
-    def test_a_folder_of_the_recipes(self):
-        assert portable(str(recipes_folder())) == "recipes"
-
-    @pytest.mark.parametrize("text", ["Qwen/Qwen2.5-0.5B-Instruct", "runs/a/sft", "/elsewhere/recipes/quickstart/base"])
-    def test_anything_else(self, text):
-        assert portable(text) == text
+        refuse_changed(after)
+        (place / "base").mkdir()
+        with pytest.raises(ConfigError, match="was made with other settings"):
+            refuse_changed(plan(parse_run(["quickstart", *output, "--model", str(place / "base")])))
 
 
 class TestCopy:
@@ -122,9 +123,9 @@ class TestCopy:
 
     def test_to_a_folder_that_can_be_run(self):
         assert copy_recipe("quickstart", Path("mine/first")) == Path("mine/first")
-        recipe, output, overrides = parse_run(["mine/first"])
-        assert output == Path("runs/first-seed0")
-        assert plan(recipe, output, overrides)[0].model == "mine/first/base"
+        run = parse_run(["mine/first"])
+        assert run.output == Path("runs/first-seed0")
+        assert plan(run)[0].model == "mine/first/base"
 
     def test_a_folder_that_goes_with_recipes(self):
         assert (copy_recipe("accelerate") / "ddp.yaml").is_file()

@@ -7,8 +7,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from trl_rlsp.planning.activations import activations, logit_bytes
-from trl_rlsp.planning.architecture import Architecture, load_config
+from trl_rlsp.planning.architecture import Architecture
 from trl_rlsp.planning.settings import Settings
+from trl_rlsp.stages.models import load_config
 
 WITHIN = 0.2
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from trl_rlsp.planning.architecture import Architecture, load_config
+from trl_rlsp.planning.architecture import Architecture
 from trl_rlsp.planning.cost import H100, Card, Schedule, cost, flops_per_token, forward_flops
 from trl_rlsp.planning.settings import Settings
+from trl_rlsp.stages.models import load_config
 
 SCHEDULE = Schedule(generations=2, completions=8, tokens=100, prompt=50)
 

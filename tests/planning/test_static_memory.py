@@ -9,8 +9,9 @@ from transformers import BitsAndBytesConfig, DynamicCache
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.planning import static
-from trl_rlsp.planning.architecture import Architecture, load_config
+from trl_rlsp.planning.architecture import Architecture
 from trl_rlsp.planning.settings import Settings
+from trl_rlsp.stages.models import load_config
 
 WITHIN = 0.02
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.errors import ConfigError, DataError, MissingColumnError, SourceError
+from trl_rlsp.problems import columns
 from trl_rlsp.problems.data import (
     CODE_SYSTEM_PROMPT,
     DEFAULT_SYSTEM_PROMPT,
@@ -84,6 +86,22 @@ class TestRows:
         assert numbers == sorted(numbers) != list(range(10))
         assert len(load_problems(sums, limit=1000)) == 40
 
+    def test_only_the_rows_and_columns_that_are_needed_are_decoded(self, tmp_path, monkeypatch):
+        """Rows of CodeContests carry hundreds of wrong solutions; a limit of 4 must not decode 40 of them."""
+        from datasets import Dataset
+
+        rows = [{"problem": f"{n}?", "answer": str(n), "incorrect_solutions": ["x"] * 9} for n in range(40)]
+        path = tmp_path / "rows.parquet"
+        Dataset.from_list(rows).to_parquet(path)
+        expected = load_problems(path, limit=4, seed=3)
+        decoded = []
+        whole = columns._problem_row
+        monkeypatch.setattr(columns, "_problem_row", lambda raw, roles: decoded.append(raw) or whole(raw, roles))
+        assert load_problems(path, limit=4, seed=3).to_list() == expected.to_list()
+        assert [sorted(raw) for raw in decoded] == [["answer", "problem"]] * 4
+        numbers = sorted(random.Random(3).sample(range(40), 4))  # the rows that were drawn when all were decoded
+        assert expected["solution"][:] == [str(number) for number in numbers]
+
     def test_limit_below_one(self, sums):
         with pytest.raises(ConfigError, match="limit must be at least 1, got 0"):
             load_problems(sums, limit=0)
@@ -125,6 +143,14 @@ class TestExcludeAndUnique:
     def test_problem_key_of_text_ignores_blanks_and_case(self):
         messages = [{"role": "system", "content": "s"}, {"role": "user", "content": "what is 1?"}]
         assert problem_key({"prompt": "What  is\n1?"}) == problem_key({"prompt": messages})
+
+    def test_problem_key_without_a_user_message(self):
+        assert problem_key({"prompt": [{"role": "system", "content": "What is 1?"}]}) == "what is 1?"
+        parts = [{"role": "user", "content": [{"type": "text", "text": "What is 1?"}]}]
+        assert problem_key({"prompt": parts}) == "what is 1?"
+        for prompt in ([], "", [{"role": "user", "content": None}], [{"role": "user"}]):
+            with pytest.raises(DataError, match="a prompt without any text"):
+                problem_key({"prompt": prompt})
 
     def test_held_out_shares_no_problem_with_training(self):
         train = load_problems(COUNTDOWN + "&seed=1&size=150", prompt_style="compact", unique=True)

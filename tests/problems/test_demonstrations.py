@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from trl_rlsp.errors import ConfigError, DataError, MissingColumnError, SourceError
 from trl_rlsp.problems.data import DEFAULT_SYSTEM_PROMPT
 from trl_rlsp.problems.demonstrations import completion_text, demonstration_rows, load_demonstrations
-from trl_rlsp.text.completion import parse_completion
+from trl_rlsp.text.completion import read
 
 ROW = {"problem": "3 + 4?", "reasoning": "3 + 4 = 7.", "answer": "7"}
 COMPLETION = "3 + 4 = 7.\n\n\\boxed{7}"
@@ -40,7 +40,7 @@ class TestCompletionText:
     def test_a_box_inside_the_thinking_is_repeated_outside(self):
         text = completion_text("So \\boxed{7}.", "7", THINK)
         assert text == "<think>\nSo \\boxed{7}.\n</think>\n\n\\boxed{7}"
-        assert parse_completion(text).answer == "7"
+        assert read(text).answer == "7"
 
     def test_template_with_spaces_around_the_answer(self):
         assert completion_text("1 + 2 = 3 ? 3 yes", "1 + 2", "{reasoning} \\boxed{ {answer} }") == (
@@ -61,11 +61,17 @@ class TestCompletionText:
         with pytest.raises(DataError, match=message):
             completion_text(reasoning, answer)
 
+    @pytest.mark.parametrize("letter", ["e", "d", "x", "b", "o"])
+    def test_an_answer_whose_letter_is_in_the_word_boxed(self, letter):
+        assert completion_text(f"So it is $\\boxed{{{letter}}}$.", letter) == f"So it is $\\boxed{{{letter}}}$."
+        longer = f"It is \\boxed{{{letter}}}. Now the check."
+        assert completion_text(longer, letter) == f"{longer}\n\n\\boxed{{{letter}}}"
+
     @settings(deadline=None)
     @given(st.text(alphabet="ab 1+=\n.", min_size=1).filter(str.strip), st.integers(-999, 999))
     def test_what_is_put_in_the_box_is_what_the_verifier_reads(self, reasoning, answer):
         for template in (THINK, "{reasoning}\n\n\\boxed{{answer}}"):
-            assert parse_completion(completion_text(reasoning, answer, template)).answer == str(answer)
+            assert read(completion_text(reasoning, answer, template)).answer == str(answer)
 
 
 class TestStyles:
@@ -158,4 +164,4 @@ def test_written_out_search_becomes_demonstrations():
     rows = demonstration_rows(traces, style="prompt_completion", reasoning_template="{reasoning} \\boxed{ {answer} }")
     for trace, row in zip(traces, rows, strict=True):
         assert row["prompt"] == problem["prompt"]
-        assert parse_completion(row["completion"]).answer == trace["answer"]
+        assert read(row["completion"]).answer == trace["answer"]

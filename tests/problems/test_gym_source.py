@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError
-from trl_rlsp.problems.gym_source import _typed, parse_source
+from trl_rlsp.problems.gym import _typed, parse_source
 
 
 @pytest.mark.parametrize(

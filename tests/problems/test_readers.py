@@ -48,8 +48,9 @@ class TestFormats:
 
         Dataset.from_list(ROWS).to_parquet(tmp_path / "a.parquet")
         table = read_file(tmp_path / "a.parquet")
-        assert table.rows == ROWS
+        assert list(table.rows) == ROWS
         assert table.place(1) == "row 2 of a.parquet"
+        assert list(table.only(["answer", "level"]).select([1]).rows) == [{"answer": "4"}]
 
     def test_one_object_is_one_row(self, write):
         assert read_file(write("one.json", json.dumps(ROWS[0]))).rows == ROWS[:1]

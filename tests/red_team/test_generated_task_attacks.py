@@ -8,18 +8,9 @@ from trl_rlsp.rewards.outcome import OutcomeVerifier
 
 reasoning_gym = pytest.importorskip("reasoning_gym", reason="reasoning-gym is an optional dependency")
 pytestmark = pytest.mark.red_team
-EVALUATING = [
-    "string_insertion",
-    "spiral_matrix",
-    "binary_matrix",
-    "n_queens",
-    "number_sorting",
-    "countdown",
-    "puzzle24",
-    "polynomial_multiplication",
-    "simple_integration",
-    "intermediate_integration",
-]
+LITERALS = ["string_insertion", "spiral_matrix", "binary_matrix", "n_queens", "number_sorting"]
+ALGEBRA = ["polynomial_multiplication", "simple_integration", "intermediate_integration"]
+EVALUATING = [*LITERALS, *ALGEBRA, "countdown", "puzzle24"]
 # Rewrites the scorer: were it run, this and every later answer of the worker would be right.
 TAKE_OVER = (
     "import sys\nw = sys.modules['trl_rlsp.verification.gym.worker']\n"

@@ -132,8 +132,8 @@ class TestUse:
     def test_run_finds_the_recipe_and_writes_elsewhere(self, rlsp):
         code, shown, error, place = rlsp(
             "-c",
-            "from trl_rlsp.pipeline.pipeline import parse_run, plan\n"
-            "stage = plan(*parse_run(['quickstart']))[0]\n"
+            "from trl_rlsp.pipeline import parse_run, plan\n"
+            "stage = plan(parse_run(['quickstart']))[0]\n"
             "print(stage.model, stage.config, stage.folder, sep='\\n')",
         )
         assert code == 0, error

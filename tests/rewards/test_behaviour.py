@@ -179,7 +179,7 @@ class TestErrors:
             ({"cap": 0}, "cap is a number of occurrences, at least 1, got 0"),
             ({"half": 0}, "half is a number of occurrences, positive and finite, got 0"),
             ({"half": math.inf}, "got inf"),
-            ({"spacing": 0}, "spacing is a length in units of content, at least 1, got 0"),
+            ({"spacing": 0}, "spacing is a number of words of content, at least 1, got 0"),
             ({"ngram": 1}, "ngram is at least 2, got 1"),
         ],
     )

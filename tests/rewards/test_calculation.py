@@ -26,7 +26,7 @@ class TestCounted:
         [
             ("6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes", 3),
             ("6 + 3 = 9 | 9 + 2 = 12 ? 18 no | 9 * 2 = 18 ? 18 yes", 2),  # 9 + 2 is not 12
-            ("6 + 3 = 9 | 3 + 6 = 9 | ( 6 + 3 ) * 1 = 9", 2),  # once whatever the order: 3+6=9 and 1*9=9
+            ("6 + 3 = 9 | 3 + 6 = 9 | ( 6 + 3 ) * 1 = 9", 1),  # once whatever the order; times 1 is nothing
             ("6 + 3 = 8 | 8 * 2 = 17", 0),
             ("20 + 21 = 41 | 41 + 1 = 42", 0),  # from none of the problem's numbers
             ("we could try many things, and should", 0),
@@ -78,7 +78,7 @@ def test_each_true_calculation_counts_once_and_no_false_one(steps):
     for left, operator, right, off in steps:
         result = {"+": left + right, "-": left - right, "*": left * right}[operator]
         written.append(f"{left} {operator} {right} = {result + off}")
-        if off == 0:
+        if off == 0 and not (operator == "-" and left == right) and not (operator == "*" and 1 in (left, right)):
             true.add((operator, frozenset({left, right}) if operator in "+*" else (left, right)))
     assert counted(" | ".join(written) + " \\boxed{1}", "Any numbers.") == len(true)
 

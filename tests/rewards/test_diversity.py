@@ -76,15 +76,8 @@ class TestValues:
         completions = [[{"role": "assistant", "content": text}] for text in (SUM, MISS)]
         assert scores(*completions, prompt=prompt) == [0.25, 0.25]
 
-    def test_words_where_the_group_does_not_calculate(self):
-        # (double, radius) is common to both, (radius, squared) and (pi, radius) are not: 1 / (2 + 6 * 2)
-        first, second = "double radius squared \\boxed{1}", "double radius pi \\boxed{1}"
-        assert scores(first, second, prompt="radius area double squared pi area") == [1 / 14, 1 / 14]
-
-    def test_words_of_the_problem_in_its_order_are_not_paid(self):
-        # only (pi, radius) is left, which nobody shares: off topic
-        first, second = "double radius squared pi \\boxed{1}", "double radius pi \\boxed{1}"
-        assert scores(first, second, prompt="area from double radius squared pi") == [0.0, 0.0]
+    def test_a_group_that_does_not_calculate(self):
+        assert scores("double the radius \\boxed{1}", "square the radius \\boxed{1}", prompt="area") == [0.0, 0.0]
 
     def test_k_sets_the_half(self):
         one = DiversityExploration(K=2)(prompts=[ASKED] * 2, completions=[SUM, PRODUCT])[0]
@@ -97,7 +90,7 @@ class TestValues:
     def test_logs(self):
         logged = {}
         scores(SUM, MISS, PRODUCT, log_metric=logged.__setitem__)
-        assert logged == {"diversity/steps": pytest.approx(5 / 3), "diversity/by_words": 0.0}
+        assert logged == {"diversity/steps": pytest.approx(5 / 3)}
 
     def test_in_the_suite(self):
         rewards = RLSPRewards(
@@ -108,7 +101,7 @@ class TestValues:
 
 class TestEmbedding:
     def scores(self, *words, **kwargs):
-        # six units of reasoning, K = 1 is 6 units: half of the distance
+        # six words of reasoning, K = 1 is 6 words: half of the distance
         texts = [f"{word} b c d e f \\boxed{{1}}" if word else "\\boxed{1}" for word in words]
         return scores(*texts, reward=DiversityExploration(K=1, embed=embed), **kwargs)
 
@@ -171,17 +164,6 @@ class TestGaming:
     def test_attack(self, attack):
         honest = scores(SUM, MISS, PRODUCT)[0]
         assert scores(attack, MISS, PRODUCT)[0] <= honest
-
-    @given(st.integers(0, 10**6))
-    def test_gibberish_among_words_earns_less_than_an_honest_difference(self, seed):
-        base = "area of the triangle equals half of the base times the height so "
-        honest = base + "we double the base and halve the height \\boxed{6}"
-        others = [base + "we multiply and divide the base \\boxed{6}", base + "double the height, divide \\boxed{6}"]
-        letters = random.Random(seed)
-        gibberish = " ".join("".join(letters.choices("abcdefgh", k=5)) for _ in range(60)) + " \\boxed{6}"
-        asked = "A triangle has base 3 and height 4"
-        assert scores(gibberish, *others, prompt=asked)[0] == 0.0
-        assert scores(honest, *others, prompt=asked)[0] > 0.0
 
     def test_copying_the_problems_example_is_nothing_new(self):
         assert scores("1 + 2 = 3 \\boxed{3}", SUM, MISS, prompt="Example: 2 + 1 = 3. Now 6 3 2 : 18")[0] == 0.0
@@ -275,8 +257,8 @@ dist.destroy_process_group()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("texts", [[SUM, MISS, PRODUCT], ["double radius \\boxed{1}", "double radius two \\boxed{1}"]])
-def test_a_group_split_over_two_processes_is_compared_whole(tmp_path, texts):
+def test_a_group_split_over_two_processes_is_compared_whole(tmp_path):
+    texts = [SUM, MISS, PRODUCT]
     arguments = [str(tmp_path / "store"), json.dumps(texts)]
     ranks = [
         subprocess.Popen(

@@ -97,8 +97,7 @@ def test_neither_answer_nor_solution_nor_what_follows_is_sent(sent):
     request = sent(
         "so it is seven times eleven . The final answer is \\boxed{77} and more",
         solution=["77"],
-        tests=["assert f() == 77"],
-        task=["77"],
+        level=["77"],
         trainer_state=None,
     )
     assert shown(request) == {

@@ -57,18 +57,18 @@ class TestValues:
         # 2 / (2 + 2) whatever the text says
         assert reward(completions=[NONE], completion_ids=[[5, 6]]) == [0.5]
 
-    def test_unguarded_without_tokens_counts_all_units(self):
+    def test_unguarded_without_tokens_counts_all_words(self):
         reward = LengthExploration(C=4, guarded=False)
-        # \ boxed { 12 } after \boxed{12}: units \, boxed, {, 12, }: 5, and twice: 10
-        assert reward.lengths([NONE, NONE + NONE]) == [5, 10]
+        # \boxed{12} is the words \, boxed, {, 12, }: 5 / (5 + 4), and twice: 10 / (10 + 4)
+        assert reward(completions=[NONE, NONE + NONE]) == [5 / 9, 10 / 14]
 
     def test_empty_batch(self):
         assert LengthExploration()(completions=[]) == []
 
     def test_ngram_decides_what_is_repetition(self):
-        text = "a b c d e f a b c \\boxed{1}"  # 9 units, the last three repeat the first
-        assert LengthExploration(ngram=3).lengths([text]) == [6]
-        assert LengthExploration(ngram=6).lengths([text]) == [9]
+        text = "a b c d e f a b c \\boxed{1}"  # 9 words, the last three repeat the first
+        assert LengthExploration(C=6, ngram=3)(completions=[text]) == [0.5]  # 6 / (6 + 6)
+        assert LengthExploration(C=9, ngram=6)(completions=[text]) == [0.5]  # 9 / (9 + 9)
 
     def test_logs_the_mean_length(self):
         logged = {}
@@ -89,8 +89,7 @@ class TestRelativeForm:
     def test_share_of_the_others_that_are_shorter(self):
         reward = LengthExploration("relative")
         texts = [SIX, self.TWELVE, self.NOTHING, SIX]
-        assert reward.lengths(texts) == [6, 12, 0, 6]
-        # SIX: shorter than it is one of three, equal one of three (half); TWELVE: all three are shorter
+        # lengths 6, 12, 0, 6. SIX: one of three is shorter, one equal (half); TWELVE: all three are shorter
         assert reward(prompts=["p"] * 4, completions=texts) == [0.5, 1.0, 0.0, 0.5]
 
     def test_groups_do_not_see_each_other(self):
@@ -146,9 +145,9 @@ class TestProperties:
         if length > 0 and constant < length * 1e6:
             assert reward.value(length + more) > reward.value(length)
 
-    @given(WORDS, st.integers(1, 30))
+    @given(WORDS, st.integers(1, 26))
     def test_monotone_in_novel_text(self, reasoning, count):
-        new = " ".join(f"novel{i}" for i in range(count))
+        new = " ".join(f"novel{chr(97 + i)}" for i in range(count))
         shorter, longer = LengthExploration()(
             completions=[f"{reasoning} \\boxed{{12}}", f"{reasoning} {new} \\boxed{{12}}"]
         )

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trl_rlsp import AlphaSchedule, RLSPRewards
-from trl_rlsp.rewards.gates import Shaped
+from trl_rlsp.rewards.scoring import Part
 
 GATES = ["none", "correct", "incorrect", "adaptive"]
 PIECES = ["try", "6 + 3 = 9", "9 * 2 = 18", "6 - 2 = 4", "wait", ".", "\n", "no", "72", "or else", "check", "\u200b"]
@@ -23,7 +23,7 @@ COMPLETIONS = st.builds(
 )
 ROWS = st.lists(st.tuples(st.sampled_from(["6 3 2 : 18", "6 3 2 : 9", "6 2 : 4"]), COMPLETIONS), min_size=1, max_size=7)
 ALPHAS = st.floats(0.5001, 1)  # nearer to 1/2 the difference is below rounding
-BREVITIES = st.floats(0, 1)
+PENALTIES = st.floats(0, 1)
 
 
 class ByFirstWord:
@@ -54,18 +54,18 @@ few = settings(max_examples=40)
 @every_gate
 class TestAnyBatch:
     @few
-    @given(rows=ROWS, alpha=ALPHAS, brevity=BREVITIES)
-    def test_correct_outranks_incorrect_in_a_group(self, exploration, gate, rows, alpha, brevity):
-        values = rewards_of(rows, exploration, alpha=alpha, gate=gate, brevity=brevity)
+    @given(rows=ROWS, alpha=ALPHAS, length_penalty=PENALTIES)
+    def test_correct_outranks_incorrect_in_a_group(self, exploration, gate, rows, alpha, length_penalty):
+        values = rewards_of(rows, exploration, alpha=alpha, gate=gate, length_penalty=length_penalty)
         for (prompt, one), right in zip(rows, values, strict=True):
             for (other_prompt, other), wrong in zip(rows, values, strict=True):
                 if prompt == other_prompt and one.startswith("right") and other.startswith("wrong"):
                     assert right > wrong
 
     @few
-    @given(rows=ROWS, alpha=st.floats(1e-3, 1), brevity=BREVITIES)
-    def test_finite_or_none(self, exploration, gate, rows, alpha, brevity):
-        values = rewards_of(rows, exploration, alpha=alpha, gate=gate, brevity=brevity)
+    @given(rows=ROWS, alpha=st.floats(1e-3, 1), length_penalty=PENALTIES)
+    def test_finite_or_none(self, exploration, gate, rows, alpha, length_penalty):
+        values = rewards_of(rows, exploration, alpha=alpha, gate=gate, length_penalty=length_penalty)
         assert [value is None for value in values] == [completion.startswith("?") for _, completion in rows]
         assert all(math.isfinite(value) for value in values if value is not None)
 
@@ -106,14 +106,14 @@ class Extreme:
 @given(
     values=st.lists(st.floats(0, 1, exclude_max=True), min_size=2, max_size=6),
     alpha=ALPHAS,
-    brevity=BREVITIES,
+    length_penalty=PENALTIES,
     data=st.data(),
 )
-def test_correct_outranks_incorrect_for_any_bounded_values(gate, values, alpha, brevity, data):
+def test_correct_outranks_incorrect_for_any_bounded_values(gate, values, alpha, length_penalty, data):
     """The proof in numbers: within a group what a gate pays lies in an interval narrower than 1."""
     costs = data.draw(st.lists(st.floats(0, 1, exclude_max=True), min_size=len(values), max_size=len(values)))
     rows = [("p", data.draw(st.sampled_from(["right", "wrong"]))) for _ in values]
-    rewards = rewards_of(rows, [Extreme(values, costs)], alpha=alpha, gate=gate, brevity=brevity)
+    rewards = rewards_of(rows, [Extreme(values, costs)], alpha=alpha, gate=gate, length_penalty=length_penalty)
     right = [reward for (_, verdict), reward in zip(rows, rewards, strict=True) if verdict == "right"]
     wrong = [reward for (_, verdict), reward in zip(rows, rewards, strict=True) if verdict == "wrong"]
     assert not right or not wrong or min(right) > max(wrong)
@@ -124,7 +124,7 @@ def test_a_schedule_above_one_half_never_turns_the_order(start, end, step, shape
     from types import SimpleNamespace
 
     suite = RLSPRewards(ByFirstWord(), [Extreme([0.0, 0.999], [0.0, 0.0])], alpha=AlphaSchedule(shape, start, end))
-    assert isinstance(suite[1], Shaped)
+    assert isinstance(suite[1], Part)
     right, wrong = suite(
         completions=["right", "wrong"], trainer_state=SimpleNamespace(global_step=step, max_steps=100, log_history=[])
     )

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from trl_rlsp import LengthExploration, OutcomeVerifier, RLSPRewards
 from trl_rlsp.errors import ConfigError
 
-RIGHT = "3 times 4 is 12 . \\boxed{12}"  # 6 units before the answer
+RIGHT = "3 times 4 is 12 . \\boxed{12}"  # 6 words before the answer
 WRONG = "3 times 4 is 13 . \\boxed{13}"
-SHORT = "\\boxed{12}"  # 0 units before the answer
+SHORT = "\\boxed{12}"  # 0 words before the answer
 
 ALPHAS = st.floats(0.51, 1)
 LENGTHS = st.integers(0, 10**6)
@@ -110,7 +110,7 @@ class TestValues:
         suite = RLSPRewards()
         assert (suite.alpha, suite.gate) == (0.8, "none")
         assert isinstance(suite.verifier, OutcomeVerifier)
-        assert repr(suite.exploration) == "[LengthExploration('bounded', C=1000, guarded=True, ngram=6)]"
+        assert repr(suite.exploration) == "(LengthExploration('bounded', C=1000, guarded=True, ngram=6),)"
 
     def test_empty_batch(self, rewards):
         assert rewards(completions=[], solution=[]) == []
@@ -130,25 +130,28 @@ class TestLogging:
         assert RLSPRewards(Stub())(completions=["?"], log_metric=logged.__setitem__) == [None]
         assert not [name for name in logged if name.startswith("rewards/")]
 
-    def test_the_shaped_part_does_not_log_the_verdicts_again(self, rewards):
-        logged = []
-        rewards[1](completions=[RIGHT], solution=["12"], log_metric=lambda name, value: logged.append(name))
-        assert logged == ["exploration/effective_length"]
 
-    def test_another_verifier_is_asked_in_silence_the_second_time(self):
-        stub = Stub()
-        suite = RLSPRewards(stub)
-        logger = {}.__setitem__
-        suite(completions=["right"], log_metric=logger, log_extra=logger, answer=["12"])
-        assert [("log_metric" in call, "log_extra" in call) for call in stub.calls] == [(True, True), (False, False)]
-        assert all(call["answer"] == ["12"] for call in stub.calls)
+class TestReadOnly:
+    @pytest.mark.parametrize("name", ["gate", "alpha", "exploration", "length_penalty", "anything"])
+    def test_attributes_cannot_be_set(self, name):
+        suite = RLSPRewards(Stub())
+        with pytest.raises(ConfigError, match=f"a suite is read-only, .*; got {name} = 0.3: build a new one"):
+            setattr(suite, name, 0.3)
 
-    def test_no_second_verification_of_a_batch(self, rewards, monkeypatch):
-        """The shaped part reads the verdicts that the verifier has just found."""
-        completions = ["a fresh text \\boxed{12}"]
-        rewards.verifier(completions=completions, solution=["12"])
-        monkeypatch.setattr(rewards.verifier, "_verify", lambda *_: pytest.fail("verified twice"))
-        assert rewards[1](completions=completions, solution=["12"]) == [pytest.approx(0.25 * 3 / 9)]
+    def test_a_longer_suite_is_a_suite(self):
+        suite = RLSPRewards(Stub(), [Fixed("bonus", [1.0])])
+        longer = suite + [Fixed("format", [-1.0])]  # noqa: RUF005
+        assert isinstance(longer, RLSPRewards)
+        assert [part.__name__ for part in longer] == ["outcome_verifier", "bonus", "format"]
+        assert longer(completions=["right"]) == [pytest.approx(0.25)]  # 1 + 0.25 - 1
+        assert suite(completions=["right"]) == [1.25]
+        with pytest.raises(ConfigError, match="two rewards are called 'bonus'"):
+            suite + [Fixed("bonus", [1.0])]  # noqa: RUF005
+
+    def test_the_class_in_place_of_an_object(self):
+        """`trl grpo --reward_funcs trl_rlsp.RLSPRewards`."""
+        with pytest.raises(ConfigError, match=r"got the class RLSPRewards itself; write `--reward_funcs trl_rlsp.rlsp"):
+            RLSPRewards(prompts=["p"], completions=["c"], trainer_state=None)
 
 
 class TestErrors:
@@ -159,14 +162,18 @@ class TestErrors:
             ({"alpha": 1.5}, "above 0 and at most 1, got 1.5"),
             ({"alpha": math.nan}, "above 0 and at most 1, got nan"),
             ({"gate": "wrong"}, "gate is 'none', 'correct', 'incorrect' or 'adaptive', got 'wrong'"),
-            ({"brevity": -0.1}, "weight of the cost of length, from 0 to 1, got -0.1"),
-            ({"brevity": math.nan}, "weight of the cost of length, from 0 to 1, got nan"),
+            ({"length_penalty": -0.1}, "weight of the cost of length, from 0 to 1, got -0.1"),
+            ({"length_penalty": math.nan}, "weight of the cost of length, from 0 to 1, got nan"),
             (
                 {"gate": "adaptive", "exploration": [LengthExploration("paper")]},
                 r"gate='adaptive' needs exploration in \[0, 1\), got .*'paper'.*: unbounded",
             ),
             ({"verifier": "exact"}, "a reward is a callable, got 'exact'"),
             ({"exploration": [0.3]}, "a reward is a callable, got 0.3"),
+            (
+                {"verifier": OutcomeVerifier(end_of_thinking="[/R]"), "end_of_thinking": "[/S]"},
+                r"the verifier's where one is passed, got \('\[/S\]', None\) beside \('\[/R\]', None\)",
+            ),
             (
                 {"exploration": [LengthExploration(C=1), LengthExploration(C=2)]},
                 "two rewards are called 'length_exploration'",
@@ -283,7 +290,8 @@ class TestWhereTRLTakesIt:
 
     def test_pickled_parts_still_share_one_verifier(self):
         copy = pickle.loads(pickle.dumps(RLSPRewards(alpha=0.6, gate="correct")))
-        assert copy[0] is copy.verifier is copy[1].verifier
+        assert copy[0].reward is copy.verifier
+        assert copy[0].scorer is copy[1].scorer is copy.scorer
         assert (copy.alpha, copy.gate) == (0.6, "correct")
 
     def test_in_a_spawned_process(self, rewards):

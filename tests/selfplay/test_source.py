@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from trl_rlsp.errors import ConfigError, DataError, SourceError
+from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.selfplay.sources import (
     demonstration_source,
     evaluation_sources,
@@ -15,11 +15,11 @@ from trl_rlsp.selfplay.sources import (
     source_from,
 )
 from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments
+from trl_rlsp.stages.record import settings_of, write_record
 
 
-def remember(folder, *arguments):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "settings.json").write_text(json.dumps({"arguments": list(map(str, arguments))}))
+def remember(folder, command, *arguments):
+    write_record(folder, command, settings_of([str(argument) for argument in arguments]))
 
 
 @pytest.fixture
@@ -65,21 +65,28 @@ class TestProblems:
         (tmp_path / "metrics.json").write_text(json.dumps({"settings": settings}))
         assert problem_source(tmp_path) == ProblemArguments(dataset="a.jsonl", dataset_columns={"problem": "q"})
 
-    def test_a_recipe_that_has_gone(self, stage, tmp_path):
+    def test_neither_the_recipe_nor_the_current_folder_matters_later(self, stage, tmp_path, monkeypatch):
+        (tmp_path / "train.jsonl").write_text("")
+        monkeypatch.chdir(tmp_path)
+        remember(stage, "grpo", "--config", "grpo.yaml", "--exclude", "run/held_out.jsonl")
         (tmp_path / "grpo.yaml").unlink()
-        with pytest.raises(SourceError, match=r"grpo\.yaml', which is not there .* give it with --config, or the data"):
-            problem_source(stage)
-        assert problem_source(stage, ["--dataset", "a.jsonl"]).dataset == "a.jsonl"
+        (tmp_path / "run").rename(tmp_path / "moved")
+        monkeypatch.chdir("/")
+        found = problem_source(tmp_path / "moved" / "rlsp")
+        assert (found.dataset, found.exclude) == (
+            str(tmp_path / "train.jsonl"),
+            str(tmp_path / "moved" / "held_out.jsonl"),
+        )
 
-    @pytest.mark.parametrize("content", ["{", "[]", '{"arguments": 3}'])
+    @pytest.mark.parametrize("content", ["{", "[]", '{"settings": 3}'])
     def test_broken_settings(self, tmp_path, content):
         (tmp_path / "settings.json").write_text(content)
-        with pytest.raises(DataError, match=r"settings\.json cannot be read: give the data set with --dataset"):
+        with pytest.raises(DataError, match=r"settings\.json cannot be read as .*; give the data set with --dataset"):
             problem_source(tmp_path)
 
     def test_an_unknown_field(self):
         with pytest.raises(ConfigError, match="--datasets"):
-            source_from(ProblemArguments, [], ["--datasets", "x"])
+            source_from(ProblemArguments, {}, ["--datasets", "x"])
 
 
 class TestBeside:

@@ -11,7 +11,7 @@ from trl_rlsp.stages.arguments import RewardArguments
 
 def test_defaults():
     suite = RewardArguments().build()
-    assert (suite.schedule, suite.gate, suite.brevity) == (AlphaSchedule("constant", 0.8), "none", 0.25)
+    assert (suite.schedule, suite.gate, suite.length_penalty) == (AlphaSchedule("constant", 0.8), "none", 0.25)
     assert [part.__name__ for part in suite] == ["outcome_verifier", "length_exploration"]
 
 
@@ -27,10 +27,10 @@ def test_every_field_arrives():
         diversity_k=3,
         behaviour_cap=2,
         gate="adaptive",
-        brevity=0.5,
+        length_penalty=0.5,
     ).build()
     assert suite.schedule == AlphaSchedule("cosine", 0.6, 0.9)
-    assert (suite.gate, suite.brevity) == ("adaptive", 0.5)
+    assert (suite.gate, suite.length_penalty) == ("adaptive", 0.5)
     length, diversity, behaviour, calculation = suite.exploration
     assert (length.C, length.ngram, diversity.K, behaviour.cap, calculation.K) == (60, 8, 3, 2, 5)
 
@@ -49,7 +49,7 @@ def test_judge(tmp_path):
 
 
 def test_none():
-    assert RewardArguments(exploration="none").build().exploration == []
+    assert RewardArguments(exploration="none").build().exploration == ()
 
 
 @pytest.mark.parametrize(

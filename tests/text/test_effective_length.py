@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from trl_rlsp.text.effective_length import (
     MAX_CHARS,
     effective_length,
-    novel_units,
+    novel_words,
     prompt_text,
-    units,
     visible,
+    words,
 )
 
 NGRAM = 6
@@ -61,7 +61,7 @@ class TestUnits:
         ],
     )
     def test_by_hand(self, text, expected):
-        assert units(text) == expected
+        assert words(text) == expected
 
     @given(st.text(st.characters(codec="ascii"), max_size=80))
     def test_the_short_way_for_ascii_is_the_long_way(self, text):
@@ -70,10 +70,10 @@ class TestUnits:
 
     @given(TEXTS, st.lists(st.tuples(st.integers(0, 80), INVISIBLE), max_size=10))
     def test_invisible_characters_never_add_units(self, text, insertions):
-        plain = units(text)
+        plain = words(text)
         for position, character in insertions:
             text = text[:position] + character + text[position:]
-        assert len(units(text)) <= len(plain)
+        assert len(words(text)) <= len(plain)
 
     def test_only_the_first_characters_are_looked_at(self):
         assert len(visible("ab " * MAX_CHARS)) == MAX_CHARS
@@ -84,13 +84,24 @@ class TestNovelUnits:
         ("text", "ngram", "before", "expected"),
         [
             ("", 6, "", 0),
-            # 7 different units
+            # 7 different words
             ("3 + 4 = 7 , so", 6, "", 7),
             # three different sentences, and no 3-gram twice
-            ("try 2 . try 3 . try 2 !", 3, "", 9),
+            ("try two . add three . try two !", 3, "", 9),
             # the third sentence is the first: 9 - 3
-            ("try 2. try 3. try 2.", 3, "", 6),
-            # 3-grams of a b c a b c: abc bca cab abc: the last repeats the first and strikes units 3 to 5
+            ("try two. add three. try two.", 3, "", 6),
+            # a counted loop: `try # .`, `# . try` and `. try #` come twice: words 4 to 8
+            ("try 2 . try 3 . try 4 !", 3, "", 4),
+            # the second is the first but for its numbers: 14 - 7; with an operator it is another attempt
+            ("look at it 1 time now. look at it 2 time now.", 6, "", 7),
+            ("try 3 + 4 for it. try 3 + 5 for it.", 6, "", 14),
+            ("x_0 x_1 x_2 x_3 x_4 x_5 x_6 x_7 x_8 x_9", 6, "", 0),
+            # words split into letters: 25 in a row are too many, 24 are not
+            (" ".join("abcdefghijklmnopqrstuvwxy"), 6, "", 0),
+            (" ".join("abcdefghijklmnopqrstuvwx"), 6, "", 24),
+            # the same words between braces
+            ("half of the base\n" + r"\text{half} \text{of} \text{the} \text{base}", 6, "", 4),
+            # 3-grams of a b c a b c: abc bca cab abc: the last repeats the first and strikes words 3 to 5
             ("a b c a b c", 3, "", 3),
             # 4-grams: abca bcab cabc, none repeats
             ("a b c a b c", 4, "", 6),
@@ -130,48 +141,48 @@ class TestNovelUnits:
         ],
     )
     def test_by_hand(self, text, ngram, before, expected):
-        assert novel_units(text, ngram=ngram, before=before) == expected
+        assert novel_words(text, ngram=ngram, before=before) == expected
 
     @given(TEXTS, TEXTS)
     def test_between_zero_and_all(self, text, before):
-        assert 0 <= novel_units(text, ngram=NGRAM, before=before) <= len(units(text))
+        assert 0 <= novel_words(text, ngram=NGRAM, before=before) <= len(words(text))
 
     @given(TEXTS, st.integers(1, 20))
     def test_monotone_in_novel_text(self, text, count):
-        """`count` words that occur nowhere else add at least `count` units."""
-        new = " ".join(f"novel{i}" for i in range(count))
-        longer = novel_units(f"{text} {new}", ngram=NGRAM)
-        assert longer >= novel_units(text, ngram=NGRAM) + count
+        """`count` words that occur nowhere else add at least `count` words."""
+        new = " ".join(f"novel{chr(97 + i)}" for i in range(count))
+        longer = novel_words(f"{text} {new}", ngram=NGRAM)
+        assert longer >= novel_words(text, ngram=NGRAM) + count
 
     @given(TEXTS, st.integers(2, 5))
     def test_repeating_lines_earns_nothing(self, text, times):
-        assert novel_units("\n".join([text] * times), ngram=NGRAM) <= novel_units(text, ngram=NGRAM)
+        assert novel_words("\n".join([text] * times), ngram=NGRAM) <= novel_words(text, ngram=NGRAM)
 
     @given(TEXTS, st.integers(2, 5))
     def test_repeating_in_any_other_way_earns_less_than_an_ngram(self, text, times):
         """Glued together, copies can hide only units outside a whole n-gram, and only once."""
-        once = novel_units(text, ngram=NGRAM)
-        assert novel_units(" ".join([text] * times), ngram=NGRAM) <= once + 2 * NGRAM
+        once = novel_words(text, ngram=NGRAM)
+        assert novel_words(" ".join([text] * times), ngram=NGRAM) <= once + 2 * NGRAM
 
     @given(TEXTS, TEXTS)
     def test_copying_what_came_before_earns_nothing(self, text, before):
-        copied = novel_units(f"{text}\n{before}", ngram=NGRAM, before=before)
-        assert copied <= novel_units(text, ngram=NGRAM, before=before)
+        copied = novel_words(f"{text}\n{before}", ngram=NGRAM, before=before)
+        assert copied <= novel_words(text, ngram=NGRAM, before=before)
 
     @given(TEXTS, st.lists(st.tuples(st.integers(0, 80), INVISIBLE), max_size=10))
     def test_invisible_characters_do_not_make_a_copy_new(self, text, insertions):
         copy = text
         for position, character in insertions:
             copy = copy[:position] + character + copy[position:]
-        assume(units(copy) == units(text))
-        assert novel_units(f"{text}\n{copy}", ngram=NGRAM) <= novel_units(text, ngram=NGRAM)
+        assume(words(copy) == words(text))
+        assert novel_words(f"{text}\n{copy}", ngram=NGRAM) <= novel_words(text, ngram=NGRAM)
 
     def test_long_degenerate_texts_are_quick(self):
         import time
 
         start = time.perf_counter()
         for text in ("a " * 200_000, "a. " * 130_000, "\n" * 400_000, "é" * 400_000, "a\u0301" * 200_000):
-            novel_units(text, ngram=NGRAM)
+            novel_words(text, ngram=NGRAM)
         assert time.perf_counter() - start < 20  # quadratic time would take hours
 
 
@@ -215,7 +226,7 @@ class TestEffectiveLength:
     @given(TEXTS, TEXTS, TEXTS)
     def test_never_more_than_the_units_of_the_completion(self, reasoning, answer, prompt):
         completion = f"{reasoning} \\boxed{{{answer}}}"
-        assert 0 <= effective_length(completion, prompt=prompt) <= len(units(completion))
+        assert 0 <= effective_length(completion, prompt=prompt) <= len(words(completion))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trl_rlsp import RLSPGRPOConfig, RLSPGRPOTrainer
+from trl_rlsp.errors import ConfigError
 from trl_rlsp.trainers.fast_step import _sorted
 
 FAST = {"rollout": True, "trim_updates": True, "skip_zero_advantage": True}
@@ -57,6 +58,11 @@ def test_fast_without_a_setting(build, caplog):
 def test_each_piece_can_be_turned_off(build):
     trainer = build(rollout="trl", trim_updates=False, skip_zero_advantage=False)
     assert trainer._fast == dict.fromkeys(FAST, False)
+
+
+def test_a_rollout_that_does_not_exist(build):
+    with pytest.raises(ConfigError, match="rollout is 'fast' or 'trl', got 'vllm'"):
+        build(rollout="vllm")
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ import pandas
 import pytest
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig, GRPOTrainer, SFTTrainer
 
-from trl_rlsp import LengthExploration, RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
+from trl_rlsp import LengthExploration, RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards, RLSPSFTTrainer
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.text.effective_length import effective_length
+from trl_rlsp.trainers.grpo import _has_own_reward
 
 SOLUTIONS = {"8 1 9 : 72": "72", "1 2 : 3": "3"}
 NAMES = ["outcome_verifier", "length_exploration"]
@@ -252,14 +253,51 @@ class TestTrainer:
 
     def test_refuses_what_loses_the_balance(self, load, tmp_path):
         model, tokenizer = load()
-        with pytest.raises(ConfigError, match="scale_rewards='group' makes the exploration bonus the whole signal"):
-            RLSPGRPOTrainer(
-                model,
-                reward_funcs=RLSPRewards(),
-                args=config(tmp_path, scale_rewards="group"),
-                train_dataset=dataset(),
-                processing_class=tokenizer,
-            )
+        args = config(tmp_path, RLSPGRPOConfig, scale_rewards="group")
+        for rewards in (RLSPRewards(), list(RLSPRewards())):
+            with pytest.raises(ConfigError, match="scale_rewards='group' makes the exploration bonus the whole signal"):
+                RLSPGRPOTrainer(model, rewards, args, dataset(), processing_class=tokenizer)
+
+    def test_trls_default_config_takes_our_defaults(self, load, tmp_path, caplog):
+        model, tokenizer = load()
+        args = GRPOConfig(str(tmp_path), bf16=False, use_cpu=True, report_to=[], num_completions_to_print=3)
+        with caplog.at_level("WARNING", logger="trl_rlsp"):
+            made = RLSPGRPOTrainer(model, RLSPRewards(), args, dataset(), None, tokenizer)
+        made.reward_funcs.close()
+        assert (made.args.scale_rewards, made.args.loss_type) == ("none", "dr_grpo")
+        assert (made.args.max_completion_length, made.args.num_completions_to_print) == (4096, 3)
+        assert args.scale_rewards == "group"  # the user's own stays as it is
+        (line,) = caplog.messages
+        for field in ("scale_rewards='none'", "loss_type='dr_grpo'", "max_completion_length=4096"):
+            assert field in line
+        assert "num_completions_to_print" not in line
+
+    def test_what_the_user_set_stays(self, load, tmp_path):
+        model, tokenizer = load()
+        args = config(tmp_path, scale_rewards="batch", loss_type="bnpo")
+        made = RLSPGRPOTrainer(model, RLSPRewards(), args, dataset(), None, tokenizer)
+        made.reward_funcs.close()
+        assert (made.args.scale_rewards, made.args.loss_type, made.args.max_completion_length) == ("batch", "bnpo", 12)
+
+    def test_an_environment_with_its_own_reward_is_left_alone(self):
+        class Scored:
+            def reset(self, **kwargs): ...
+
+            def get_reward(self): ...
+
+        class Plain:
+            def reset(self, **kwargs): ...
+
+        assert _has_own_reward(Scored)
+        assert _has_own_reward({"one": Plain, "two": Scored})
+        assert _has_own_reward(lambda: Scored())
+        assert not _has_own_reward(Plain)
+        assert not _has_own_reward(None)
+
+    def test_without_a_suite_nothing_is_coerced(self, load, tmp_path):
+        model, tokenizer = load()
+        made = RLSPGRPOTrainer(model, len, config(tmp_path, scale_rewards="group"), dataset(), None, tokenizer)
+        assert made.args.scale_rewards == "group"
 
 
 class TestHooksOfTRL:
@@ -267,8 +305,9 @@ class TestHooksOfTRL:
 
     def test_arguments_of_the_trainer(self):
         names = list(inspect.signature(GRPOTrainer.__init__).parameters)
-        assert names[:4] == ["self", "model", "reward_funcs", "args"]
-        assert list(inspect.signature(RLSPGRPOTrainer.__init__).parameters)[:4] == names[:4]
+        assert list(inspect.signature(RLSPGRPOTrainer.__init__).parameters) == [*names, "kwargs"]
+        names = list(inspect.signature(SFTTrainer.__init__).parameters)
+        assert list(inspect.signature(RLSPSFTTrainer.__init__).parameters) == [*names, "kwargs"]
 
     def test_arguments_of_a_reward(self, load, tmp_path):
         """Exactly these arrive, by keyword; a list of rewards is kept as it is, not copied."""

@@ -165,6 +165,21 @@ class TestCutTraces:
         assert list(made.cut_traces) == [CutTraces("train", 3, 1, 17)]
         assert all(len(row["input_ids"]) <= 14 for row in made.train_dataset)
 
+    @pytest.mark.parametrize("strategy", ["bfd_split", "wrapped"])
+    def test_strategies_that_split_long_traces_cut_none(self, tokenizer, tmp_path, caplog, strategy):
+        args = config(tmp_path, max_length=14, packing=True, packing_strategy=strategy, max_cut_share=0.0)
+        made = trainer(tokenizer, messages_rows(*ANSWERS), args)
+        assert made.cut_traces == ()
+        assert "LOSE" not in caplog.text
+        assert sum(len(row["input_ids"]) for row in made.train_dataset) == sum(ROWS)
+
+    def test_without_args(self, tokenizer, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("transformers.training_args.is_torch_bf16_gpu_available", lambda: True)
+        made = trainer(tokenizer, messages_rows(*ANSWERS), None)
+        assert isinstance(made.args, RLSPSFTConfig)
+        assert (made.args.max_length, made.args.output_dir) == (8192, "model-SFT")
+
     def test_rows_already_tokenized(self, tokenizer, tmp_path):
         rows = Dataset.from_list([{"input_ids": [20] * 9, "labels": [20] * 9}, {"input_ids": [20], "labels": [20]}])
         made = trainer(tokenizer, rows, config(tmp_path, max_length=8))

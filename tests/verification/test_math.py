@@ -15,7 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trl_rlsp.verification.math.equivalence import QuickLeaves, Undecided, close, same_answer
+from trl_rlsp.verification.math.equivalence import Leaves, Undecided, close, same_answer
+from trl_rlsp.verification.math.gold import unboxed
+from trl_rlsp.verification.math.restated import restates
 from trl_rlsp.verification.math.verifier import HANDLER, MathItem, MathRules, is_list, verify_math
 from trl_rlsp.verification.verdict import Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
@@ -230,22 +232,36 @@ def test_what_the_deadline_leaves_is_not_scored(pool):
 @given(st.integers(-999, 999), st.integers(-999, 999))
 @settings(max_examples=200)
 def test_numbers_match_exactly_their_equals(gold, answer):
-    assert same_answer(str(gold), f"{answer}.0", QuickLeaves()) == (gold == answer)
+    assert same_answer(str(gold), f"{answer}.0", Leaves()) == (gold == answer)
 
 
-@given(st.text(alphabet="12x+-=,()[]{}\\ a<", max_size=25), st.text(alphabet="12x+-=,()[]{}\\ a<", max_size=25))
-@settings(max_examples=300, deadline=None)
+FRAGMENTS = st.sampled_from(
+    re.findall(
+        r"\S+|  ",
+        r"""1 , ; 7 x a_n f( ) ( [ ] { } \{ \} \text{ \frac \sqrt \pm \cup \setminus \ne \le < = : | \approx \in \infty
+        ' % ^ _ \cr \begin{pmatrix} \end{pmatrix}
+        \begin{cases} \end{cases} & \boxed{ $ \$ . - + * / ! and or AB: \overline{
+        ^\circ million 1e-5 ½ ² 3,000 1/0 A (B) feet \operatorname{ \log_ e i""",
+    )
+)
+
+
+@given(st.lists(FRAGMENTS, max_size=14), st.lists(FRAGMENTS, max_size=14))
+@settings(max_examples=600, deadline=None)
 def test_text_rules_are_total(gold, answer):
+    left, right = "".join(gold), "".join(answer)
     with contextlib.suppress(Undecided):
-        assert same_answer(gold, answer, QuickLeaves()) in (True, False)
+        assert same_answer(left, right, Leaves()) in (True, False)
+    restates(left, right)
+    assert isinstance(unboxed(left), str)
 
 
 @given(st.permutations(["1", "2", "\\pi", "x"]))
 def test_lists_have_no_order_and_tuples_have(items):
-    assert same_answer("1,2,\\pi,x", ",".join(items), QuickLeaves())
+    assert same_answer("1,2,\\pi,x", ",".join(items), Leaves())
     in_order = items == ["1", "2", "\\pi", "x"]
     try:
-        assert same_answer("(1,2,\\pi,x)", f"({','.join(items)})", QuickLeaves()) == in_order
+        assert same_answer("(1,2,\\pi,x)", f"({','.join(items)})", Leaves()) == in_order
     except Undecided:
         assert not in_order
 

@@ -162,16 +162,16 @@ def test_workers_killed_from_outside_are_replaced(pool):
     assert pool.run([1, 2, 3, 4], limit=5) == [Reply("value", n) for n in (1, 2, 3, 4)]
 
 
-def test_the_pool_survives_the_death_of_its_nursery(pool):
+def test_the_pool_survives_the_death_of_its_server(pool):
     pool.run([1], limit=5)
-    os.killpg(pool._nursery.pid, signal.SIGKILL)
+    os.killpg(pool._server.process.pid, signal.SIGKILL)
     time.sleep(0.1)
     assert pool.run([1, 2, 3], limit=5) == [Reply("value", n) for n in (1, 2, 3)]
 
 
-def test_death_of_the_nursery_during_a_batch(pool):
+def test_death_of_the_server_during_a_batch(pool):
     pool.run([1], limit=5)
-    killer = threading.Timer(0.3, os.kill, (pool._nursery.pid, signal.SIGKILL))
+    killer = threading.Timer(0.3, os.kill, (pool._server.process.pid, signal.SIGKILL))
     killer.start()
     assert outcomes(pool, ["sleep", 1, 2], limit=1.0) == ["timeout", "value", "value"]
 
@@ -264,14 +264,14 @@ def test_a_closed_pool_may_be_used_again():
 
 def test_a_collected_pool_leaves_no_process():
     pool = WorkerPool("pool_handlers:misbehave", workers=1)
-    pids = [pool.run(["pid"], limit=5)[0].value, pool._nursery.pid]
+    pids = [pool.run(["pid"], limit=5)[0].value, pool._server.process.pid]
     del pool
     assert gone_within(pids, 5) == []
 
 
 def test_a_pickled_pool_is_one_without_processes(pool):
     copy = pickle.loads(pickle.dumps(pool))
-    assert (copy.handler, copy.workers, copy._nursery) == (pool.handler, pool.workers, None)
+    assert (copy.handler, copy.workers, copy._server) == (pool.handler, pool.workers, None)
 
 
 @pytest.mark.parametrize("handler", ["no_such_module:f", "pool_handlers:no_such_function"])
@@ -305,7 +305,7 @@ def test_no_process_outlives_its_owner(how, end):
         [sys.executable, HERE / "pool_owner.py", how], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     pids = [int(word) for word in owner.stdout.readline().split()]
-    assert len(pids) >= 4  # itself, the nursery, two workers
+    assert len(pids) >= 4  # itself, the server, two workers
     if how == "close":
         assert owner.stdout.readline() == "closed\n"
         assert [pid for pid in pids[1:] if alive(pid)] == []

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError, WorkerError
-from trl_rlsp.verification.code import local_sandbox, zygote_process
+from trl_rlsp.verification.code import local_sandbox
 from trl_rlsp.verification.code import sandbox as sandbox_module
 from trl_rlsp.verification.code.bubblewrap import bubblewrap_works
 from trl_rlsp.verification.code.local_sandbox import LocalSandbox
 from trl_rlsp.verification.code.run_result import Limits, RunResult
-from trl_rlsp.verification.code.sandbox import Sandbox, find_sandbox, runner_of
+from trl_rlsp.verification.code.sandbox import Sandbox, find_sandbox, require_sandbox, runner_of
+from trl_rlsp.verification.workers import server_process
 from trl_rlsp.verification.workers.landlock import landlock_abi
 from trl_rlsp.verification.workers.seccomp import seccomp_available
 
@@ -241,6 +242,9 @@ def test_many_threads_may_call(sandbox: LocalSandbox) -> None:
 def test_without_isolation_it_refuses_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox_module, "available_backend", lambda: None)
     find_sandbox.cache_clear()
+    require_sandbox(["solution"])  # no program will run
+    with pytest.raises(MissingDependencyError, match="apt-get install bubblewrap"):
+        require_sandbox(["solution", "tests"])
     with pytest.raises(MissingDependencyError, match="apt-get install bubblewrap"):
         find_sandbox()
     with pytest.warns(RuntimeWarning, match="WITHOUT a sandbox"):
@@ -286,17 +290,17 @@ def test_unknown_backend() -> None:
 
 
 def test_a_process_that_cannot_start_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zygote_process, "_python", lambda: ["/nonexistent/python"])
+    monkeypatch.setattr(server_process, "_python", lambda bare: ["/nonexistent/python"])
     with LocalSandbox("unsandboxed") as broken, pytest.raises(WorkerError, match="cannot be started"):
         broken.run("print(1)", "", SHORT)
-    monkeypatch.setattr(zygote_process, "_python", lambda: ["/bin/sh", "-c", "echo broken >&2; exit 1"])
-    with LocalSandbox("unsandboxed") as broken, pytest.raises(WorkerError, match="did not start: broken"):
+    monkeypatch.setattr(server_process, "_python", lambda bare: ["/bin/sh", "-c", "echo broken >&2; exit 1"])
+    with LocalSandbox("unsandboxed") as broken, pytest.raises(WorkerError, match="failed to start: broken"):
         broken.run("print(1)", "", SHORT)
 
 
 def test_a_layer_that_cannot_be_applied_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zygote_process, "_binding_folders", lambda: [])
-    with LocalSandbox("landlock") as broken, pytest.raises(WorkerError, match="did not start"):
+    monkeypatch.setattr(local_sandbox, "_BINDINGS", ())
+    with LocalSandbox("landlock") as broken, pytest.raises(WorkerError, match="failed to start"):
         broken.run("print(1)", "", SHORT)
 
 

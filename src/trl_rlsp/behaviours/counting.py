@@ -15,7 +15,7 @@ from trl_rlsp.behaviours._cues import CUES
 from trl_rlsp.behaviours.kinds import KINDS, Behaviour, Cue
 from trl_rlsp.countdown.search_trace import SearchStep, SearchTrace, read_search
 from trl_rlsp.text.completion import completion_text
-from trl_rlsp.text.effective_length import MAX_CHARS, units
+from trl_rlsp.text.effective_length import MAX_CHARS, words
 
 _WORD = re.compile(r"[a-z](?:[a-z']|-(?=[a-z]))*|[✓✔]")
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
@@ -135,7 +135,7 @@ def rate_per_1000(counts: Mapping[str, int], text: str, tokens: int | None = Non
     Args:
         counts: occurrences in `text`.
         text: the completion.
-        tokens: its length in tokens; default its length in words (`trl_rlsp.text.effective_length.units`), which
+        tokens: its length in tokens; default its length in words (`trl_rlsp.text.effective_length.words`), which
             in English mathematics is about the same.
 
     Returns:
@@ -145,7 +145,7 @@ def rate_per_1000(counts: Mapping[str, int], text: str, tokens: int | None = Non
         >>> rate_per_1000({"verification": 1}, "Let me check: 3 * 4 = 12.")
         {'verification': 100.0}
     """
-    length = len(units(text)) if tokens is None else tokens
+    length = len(words(text)) if tokens is None else tokens
     return {kind: 1000 * count / length if length else 0.0 for kind, count in counts.items()}
 
 
@@ -173,7 +173,7 @@ class BehaviourMetrics:
         Args:
             completions: B completions, strings or message lists.
             log_metric: TRL's logger of scalars; nothing is done without one.
-            completion_ids: B lists of token ids; without them lengths are units of text.
+            completion_ids: B lists of token ids; without them lengths are words.
         """
         if log_metric is None or not completions:
             return
@@ -182,6 +182,6 @@ class BehaviourMetrics:
         for text in texts:
             for kind, count in count_behaviours(text).items():
                 totals[kind] += count
-        tokens = sum(map(len, completion_ids)) if completion_ids is not None else sum(len(units(t)) for t in texts)
+        tokens = sum(map(len, completion_ids)) if completion_ids is not None else sum(len(words(t)) for t in texts)
         for kind, total in totals.items():
             log_metric(f"behaviour/{kind}", 1000 * total / tokens if tokens else 0.0)

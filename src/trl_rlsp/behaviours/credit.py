@@ -2,7 +2,7 @@
 
 A cue costs a model two words, so a cue alone is worth nothing. What counts in prose:
 
-- the cue's sentence says something of its own: `SUBSTANCE` new units of content;
+- the cue's sentence says something of its own: `SUBSTANCE` new words of content;
 - `spacing` of these lie between it and the occurrence counted before it;
 - the same wording counts once, and a sentence counts for one behaviour only.
 
@@ -21,10 +21,10 @@ from trl_rlsp.behaviours._cues import CUES
 from trl_rlsp.behaviours.counting import behaviours_of_step, find_in_prose
 from trl_rlsp.behaviours.kinds import Behaviour
 from trl_rlsp.countdown.search_trace import read_search
-from trl_rlsp.text.effective_length import units, visible
+from trl_rlsp.text.effective_length import visible, words
 
 SUBSTANCE = 4
-"""New units of content that a cue's sentence must hold."""
+"""New words of content that a cue's sentence must hold."""
 
 _MARKS = frozenset(".,;:!?()[]{}\"'|$\\")
 
@@ -37,8 +37,8 @@ def credited(reasoning: str, *, prompt: str = "", spacing: int = 8, ngram: int =
     Args:
         reasoning: what stands before the final answer.
         prompt: text copied from it is not new.
-        spacing: new units of content that must lie between two occurrences that count.
-        ngram: length of the repeated n-grams that are not new, in units.
+        spacing: new words of content that must lie between two occurrences that count.
+        ngram: length of the repeated n-grams that are not new, in words.
 
     Returns:
         The occurrences, with their places in the visible part of `reasoning`.
@@ -62,8 +62,8 @@ def _credited_prose(text: str, prompt: str, spacing: int, ngram: int) -> list[Be
     if not found:
         return []
     starts = [match.start() for match in _SENTENCE.finditer(text) if match.group()]
-    sentences = [units(text[a:b]) for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
-    fresh = _fresh(sentences, units(prompt), ngram)
+    sentences = [words(text[a:b]) for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
+    fresh = _fresh(sentences, words(prompt), ngram)
     upto = [0]
     for count in fresh:
         upto.append(upto[-1] + count)
@@ -72,7 +72,7 @@ def _credited_prose(text: str, prompt: str, spacing: int, ngram: int) -> list[Be
     last = -spacing
     for behaviour in found:
         sentence = bisect_right(starts, behaviour.start) - 1
-        wording = units(text[behaviour.start : behaviour.end])
+        wording = words(text[behaviour.start : behaviour.end])
         before = upto[sentence]
         if before - last >= spacing and fresh[sentence] >= SUBSTANCE and tuple(wording) not in wordings:
             kept.append(behaviour)
@@ -82,7 +82,7 @@ def _credited_prose(text: str, prompt: str, spacing: int, ngram: int) -> list[Be
 
 
 def _fresh(sentences: list[list[str]], before: list[str], ngram: int) -> list[int]:
-    """New units of content in each sentence."""
+    """New words of content in each sentence."""
     sequence = [unit for sentence in sentences for unit in sentence]
     fresh = [unit not in _MARKS and unit not in CUES for unit in sequence]
     grams = {tuple(before[i : i + ngram]) for i in range(len(before) - ngram + 1)}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.stages.parsing import parse_stage
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CAPTION = "per 1,000 words (per completion); wording is evidence, not proof: compare with the base model"
 
 
-def run_behaviours(arguments: list[str]) -> None:
+def run_behaviours(arguments: Sequence[str]) -> None:
     """Print behaviours per step and overall, and write them as JSON where --output says.
 
     Args:
@@ -52,19 +52,26 @@ def run_behaviours(arguments: list[str]) -> None:
         rows["all"] = summarize(completions, score)
     Terminal().print(table(rows))
     if given.output:
-        Path(given.output).write_text(
+        given.output.write_text(
             json.dumps({name: asdict(summary) for name, summary in rows.items()}, indent=2) + "\n", encoding="utf-8"
         )
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
-    """The command's arguments; prints its help and leaves for --help."""
-    parser = argparse.ArgumentParser(
-        prog="rlsp behaviours", description="What the completions of a run do, step by step."
+@dataclass
+class BehavioursArguments:
+    """Which completions to count, and where to write the counts."""
+
+    sources: list[str] = field(
+        metadata={"positional": "+", "metavar": "RUN", "help": "run folder, completions_*.parquet or samples.jsonl"}
     )
-    parser.add_argument("sources", nargs="+", metavar="RUN", help="run folder, completions_*.parquet or samples.jsonl")
-    parser.add_argument("--output", metavar="FILE", help="write the figures as JSON")
-    return parser.parse_args(arguments)
+    output: Path | None = field(default=None, metadata={"help": "write the metrics to this JSON file"})
+
+
+def parse(arguments: Sequence[str]) -> BehavioursArguments:
+    """The command's arguments; prints its help and leaves for --help."""
+    described = "What the completions of a run do, step by step."
+    (given,) = parse_stage((BehavioursArguments,), arguments, "rlsp behaviours", description=described)
+    return given  # type: ignore[no-any-return]
 
 
 def table(rows: dict[str, Summary]) -> Table:

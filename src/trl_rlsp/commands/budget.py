@@ -109,21 +109,20 @@ def run_budget(arguments: list[str]) -> None:
     Raises:
         RLSPError: data or settings that cannot work, before a model samples.
     """
-    from rich.console import Console
-
     from trl_rlsp.evaluation.budget.curve import markdown, plot_curves, require_matplotlib, write_into
-    from trl_rlsp.stages.config import parse_stage
+    from trl_rlsp.stages.parsing import parse_stage
+    from trl_rlsp.text.terminal import Terminal
 
     (settings,) = parse_stage((BudgetArguments,), arguments, "rlsp budget")
     sampling = check(settings)
     require_matplotlib()
-    console = Console()
+    console = Terminal()
     problems = settings.load()
     folder = Path(settings.output_dir or "runs/budget")
     curves: dict[str, Curve] = {}
     votes: dict[str, list[RuleResult]] = {}
-    with verifier_of(settings) as verifier:
-        for name, path in settings.named_models().items():
+    for name, path in settings.named_models().items():
+        with verifier_of(settings, path) as verifier:
             run = _Run(settings, sampling, problems, verifier, folder / name.replace("/", "_"), name, path)
             curves[name] = run.curve(console)
             votes[name] = run.votes() if settings.votes else []
@@ -138,7 +137,7 @@ def run_budget(arguments: list[str]) -> None:
     atomic_write(folder / "budget.json", json.dumps(found, indent=2) + "\n")
     if settings.document:
         write_into(Path(settings.document), numbers)
-    console.print(numbers, markup=False, soft_wrap=True)
+    console.print(numbers, soft_wrap=True)
     console.print(f"{folder}: budget.json, budget.md, budget.png, and a folder a model with its evaluations")
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trl_rlsp.errors import ConfigError, DataError, MissingDependencyError
+from trl_rlsp.stages.parsing import parse_stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +22,23 @@ if TYPE_CHECKING:
 NOTE = "95 % bootstrap intervals over problems"
 
 
+@dataclass
+class CompareArguments:
+    """Two evaluations on the same problems."""
+
+    first: Path = field(metadata={"positional": 1, "help": "output_dir of an `rlsp eval`"})
+    second: Path = field(metadata={"positional": 1, "help": "output_dir of another on the same problems"})
+    output: Path | None = field(default=None, metadata={"help": "write the metrics to this JSON file"})
+
+
+@dataclass
+class EfficiencyArguments:
+    """Evaluations by name, the last of which sets the budgets."""
+
+    runs: list[str] = field(metadata={"metavar": "NAME=FOLDER", "help": "base=FOLDER rlsp=FOLDER"})
+    output_dir: Path | None = field(default=None, metadata={"help": "folder for efficiency.json and efficiency.png"})
+
+
 def run_compare(arguments: list[str]) -> None:
     """Print what differs between two evaluations on the same problems.
 
@@ -31,21 +48,17 @@ def run_compare(arguments: list[str]) -> None:
     Raises:
         RLSPError: an evaluation that is not complete, or different problems.
     """
-    from rich.console import Console
-
     from trl_rlsp.evaluation.compare import compare_folders
+    from trl_rlsp.text.terminal import Terminal
 
-    parser = argparse.ArgumentParser(prog="rlsp compare", description="Paired difference of two evaluations.")
-    parser.add_argument("first", type=Path, help="output_dir of an `rlsp eval`")
-    parser.add_argument("second", type=Path, help="output_dir of another on the same problems")
-    parser.add_argument("--output", type=Path, help="write the figures to this JSON file")
-    given = parser.parse_args(arguments)
+    described = "Paired difference of two evaluations."
+    (given,) = parse_stage((CompareArguments,), arguments, "rlsp compare", description=described)
     found = compare_folders(given.first, given.second)
     if given.output:
         figures = {name: {**asdict(difference), "clear": difference.clear} for name, difference in found.items()}
         given.output.parent.mkdir(parents=True, exist_ok=True)
         given.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    Console().print(difference_table(str(given.first), str(given.second), found))
+    Terminal().print(difference_table(str(given.first), str(given.second), found))
 
 
 def difference_table(first: str, second: str, found: Mapping[str, Difference]) -> Table:
@@ -74,13 +87,13 @@ def run_efficiency(arguments: list[str]) -> None:
         RLSPError: an evaluation that is not complete, or different problems.
         MissingDependencyError: a plot is wanted and matplotlib is not installed.
     """
-    from rich.console import Console
 
     from trl_rlsp.evaluation.token_efficiency import plot_curves
+    from trl_rlsp.text.terminal import Terminal
 
     runs, output = parse_efficiency(arguments)
     curves = load_curves(runs)
-    console = Console()
+    console = Terminal()
     console.print(curve_table(curves))
     budget = list(curves)[-1]
     for rival in list(curves)[:-1]:
@@ -100,12 +113,8 @@ def parse_efficiency(arguments: list[str]) -> tuple[dict[str, Path], Path | None
         ConfigError: a run that is not NAME=FOLDER, or a name that is given twice.
         MissingDependencyError: a plot is wanted and matplotlib is not installed.
     """
-    parser = argparse.ArgumentParser(
-        prog="rlsp efficiency", description="Accuracy of majority votes against tokens, from saved evaluations."
-    )
-    parser.add_argument("--runs", nargs="+", required=True, metavar="NAME=FOLDER", help="base=FOLDER rlsp=FOLDER")
-    parser.add_argument("--output_dir", type=Path, help="folder for efficiency.json and efficiency.png")
-    given = parser.parse_args(arguments)
+    described = "Accuracy of majority votes against tokens, from saved evaluations."
+    (given,) = parse_stage((EfficiencyArguments,), arguments, "rlsp efficiency", description=described)
     runs: dict[str, Path] = {}
     for run in given.runs:
         name, _, folder = run.partition("=")

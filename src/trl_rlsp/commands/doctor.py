@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.stages.parsing import parse_known
 
 if TYPE_CHECKING:
     from trl_rlsp.doctor.finding import Finding
@@ -18,7 +19,25 @@ if TYPE_CHECKING:
 COLOURS = {"error": "red", "warning": "yellow", "not checked": "blue"}
 
 
-def run_doctor(arguments: list[str]) -> int:
+@dataclass
+class DoctorArguments:
+    """Which stage to check, and for which machine."""
+
+    config: Path | None = field(default=None, metadata={"help": "the stage's YAML file"})
+    stage: Literal["sft", "grpo"] | None = field(
+        default=None, metadata={"help": "kind of the stage; default by its fields"}
+    )
+    processes: int | None = field(
+        default=None, metadata={"help": "ranks that the stage will run on; default $WORLD_SIZE or 1"}
+    )
+    elsewhere: bool = field(
+        default=False,
+        metadata={"flag": True, "help": "it will run on another machine: leave out hardware, disk and judge"},
+    )
+    json: bool = field(default=False, metadata={"flag": True, "help": "print the findings as JSON"})
+
+
+def run_doctor(arguments: Sequence[str]) -> int:
     """Check a stage's YAML file and print what is found.
 
     Args:
@@ -37,40 +56,32 @@ def run_doctor(arguments: list[str]) -> int:
     if given.json:
         print(json.dumps([asdict(finding) for finding in found], indent=2))
     else:
-        show(found, Path(given.config))
+        show(found, given.config or Path())
     return int(any(finding.severity == "error" for finding in found))
 
 
-def parse_doctor(arguments: list[str]) -> tuple[argparse.Namespace, Stage]:
+def parse_doctor(arguments: Sequence[str]) -> tuple[DoctorArguments, Stage]:
     """The command's own arguments, and the stage that the others describe.
 
     Raises:
         ConfigError: no file, or a field that no stage has.
     """
+    from trl_rlsp.stages.models import offline_without_network
     from trl_rlsp.stages.stage import kind_of, read_stage
 
-    parser = argparse.ArgumentParser(
-        prog="rlsp doctor",
-        description="Check the YAML file of `rlsp sft` or `rlsp grpo` without loading weights. Further arguments "
-        "override its fields. Ends with status 1 if an error is found.",
+    described = (
+        "Check the YAML file of `rlsp sft` or `rlsp grpo` without loading weights. Further arguments override its "
+        "fields. Ends with status 1 if an error is found."
     )
-    parser.add_argument("--config", metavar="FILE", help="the stage's YAML file")
-    parser.add_argument("--stage", choices=("sft", "grpo"), help="kind of the stage; default by its fields")
-    parser.add_argument("--processes", type=int, help="ranks that the stage will run on; default $WORLD_SIZE or 1")
-    parser.add_argument(
-        "--elsewhere", action="store_true", help="it will run on another machine: leave out hardware, disk and judge"
-    )
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    given, overrides = parser.parse_known_args(arguments)
+    given, overrides = parse_known((DoctorArguments,), arguments, "rlsp doctor", description=described)
     if given.config is None:
         raise ConfigError("no stage: give its YAML file with --config FILE")
     if given.processes is not None and given.processes < 1:
         raise ConfigError(f"--processes is a number of ranks, at least 1, got {given.processes}")
-    kind = given.stage or kind_of(Path(given.config))
-    stage = read_stage(
-        kind, ["--config", given.config, *overrides], processes=given.processes, elsewhere=given.elsewhere
-    )
-    return given, stage
+    offline_without_network()
+    kind = given.stage or kind_of(given.config)
+    words = ["--config", str(given.config), *overrides]
+    return given, read_stage(kind, words, processes=given.processes, elsewhere=given.elsewhere)
 
 
 def show(found: list[Finding], path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from trl_rlsp.rewards.outcome import OutcomeVerifier
     from trl_rlsp.stages.arguments import EvaluationArguments
 
+logger = logging.getLogger(__name__)
+
 ENGINES = {"transformers": "transformers", "vllm": "vllm", "server": "openai"}
 """Engine -> the module that it needs; those other than transformers are extras of the engine's name."""
 
@@ -33,19 +36,20 @@ def run_eval(arguments: list[str]) -> None:
     Raises:
         RLSPError: data or settings that cannot work, before a model is loaded.
     """
-    from rich.console import Console
-
     from trl_rlsp.evaluation import evaluate_samples, save_evaluation
+    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.verification.code.sandbox import require_sandbox
 
     settings = read_settings(arguments)
-    console = Console()
+    console = Terminal()
     if settings.rescore:
         rescore(settings, Path(settings.rescore), console)
         return
     name, sampling = check_eval(settings)
     problems = settings.load()
+    require_sandbox(problems.column_names)
     samples = draw_samples(settings, name, sampling, problems, console)
-    with verifier_of(settings) as verifier:
+    with verifier_of(settings, name) as verifier:
         metrics, scored = evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
     if settings.output_dir:
         save_evaluation(metrics, scored, Path(settings.output_dir), asdict(settings), parquet=settings.save_parquet)
@@ -69,25 +73,23 @@ def read_settings(arguments: list[str]) -> EvaluationArguments:
     Raises:
         ConfigError: a field that does not exist, or a preset that does not.
     """
-    from trl_rlsp.cli import read_yaml
     from trl_rlsp.problems.presets import EVALUATION_PRESETS
     from trl_rlsp.stages.arguments import EvaluationArguments
-    from trl_rlsp.stages.config import parse_stage
+    from trl_rlsp.stages.parsing import config_of, parse_stage
 
     (settings,) = parse_stage((EvaluationArguments,), arguments, "rlsp eval")
     if settings.preset is None:
         return settings
     if settings.preset not in EVALUATION_PRESETS:
         raise ConfigError(f"preset is one of {', '.join(EVALUATION_PRESETS)}, got {settings.preset!r}")
-    written = read_yaml(Path(arguments[arguments.index("--config") + 1])) if "--config" in arguments else {}
-    preset = [
-        text
-        for name, value in EVALUATION_PRESETS[settings.preset].items()
-        if name not in written
-        for text in (f"--{name}", str(value))
-    ]
-    (settings,) = parse_stage((EvaluationArguments,), [*preset, *arguments], "rlsp eval")
-    return settings
+    preset = dict(EVALUATION_PRESETS[settings.preset])
+    if config_of(arguments) is None:
+        given = [word for name, value in preset.items() for word in (f"--{name}", str(value))]
+        return parse_stage((EvaluationArguments,), [*given, *arguments], "rlsp eval")[0]  # type: ignore[no-any-return]
+    (settings,) = parse_stage(
+        (EvaluationArguments,), arguments, "rlsp eval", written=lambda content, folder: {**preset, **content}
+    )
+    return settings  # type: ignore[no-any-return]
 
 
 def check_eval(settings: EvaluationArguments) -> tuple[str, Sampling]:
@@ -223,21 +225,37 @@ def rescore(settings: EvaluationArguments, folder: Path, console: Console) -> No
         raise ConfigError(
             f"{folder} has {len(samples)} of {expected} samples: finish it with the command that began it"
         )
-    with verifier_of(settings) as verifier:
+    model = None if before["engine"] == "server" else before.get("model_name_or_path")
+    with verifier_of(settings, model) as verifier:
         metrics, scored = evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
     save_evaluation(metrics, scored, folder, before, parquet=settings.save_parquet)
     print_metrics(before.get("model_name_or_path") or folder.name, metrics, console)
 
 
-def verifier_of(settings: EvaluationArguments) -> OutcomeVerifier:
-    """The verifier of an evaluation."""
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+def verifier_of(settings: EvaluationArguments, model: str | None) -> OutcomeVerifier:
+    """The verifier of an evaluation, whose calls have an hour.
 
-    return OutcomeVerifier(
-        workers=settings.verifier_workers,
-        time_limit=settings.verifier_time_limit,
-        batch_seconds=3600,  # no other rank waits, as in training
-    )
+    Args:
+        settings: how answers are read and checked.
+        model: its chat template says whether completions start inside the reasoning, unless the settings do.
+    """
+    required = settings.thinking_required
+    if required is None and model and settings.engine != "server":
+        required = opens_thinking(model, settings.end_of_thinking)
+    return settings.outcome_verifier(thinking_required=required, batch_seconds=3600)
+
+
+def opens_thinking(model: str, end_of_thinking: str) -> bool:
+    """Whether a model's chat template opens the reasoning; no, with a warning, where it cannot be read."""
+    from transformers import AutoTokenizer
+
+    from trl_rlsp.text.completion import thinking_is_open
+
+    try:
+        return thinking_is_open(AutoTokenizer.from_pretrained(model), end_of_thinking)
+    except (OSError, ValueError) as error:
+        logger.warning("no tokenizer of %s says whether it thinks first (%s): give --thinking_required", model, error)
+        return False
 
 
 def print_metrics(name: str, metrics: Evaluation, console: Console) -> None:
@@ -261,17 +279,14 @@ def run_check_command(arguments: list[str]) -> int:
     Raises:
         RLSPError: the data set cannot be loaded.
     """
-    from trl_rlsp.evaluation.check_gold import run_check
-    from trl_rlsp.stages.arguments import ProblemArguments
-    from trl_rlsp.stages.config import parse_stage
+    from trl_rlsp.evaluation.check_gold import check_dataset, print_report
+    from trl_rlsp.stages.arguments import ProblemArguments, VerifierArguments
+    from trl_rlsp.stages.parsing import parse_stage
+    from trl_rlsp.text.terminal import Terminal
 
-    (source,) = parse_stage((ProblemArguments,), arguments, "rlsp check")
-    return run_check(
-        source.required(),
-        split=source.dataset_split,
-        name=source.dataset_config,
-        columns=source.columns,
-        limit=source.dataset_limit,
-        seed=source.dataset_seed,
-        prompt_style=source.prompt_style,
-    )
+    source, checking = parse_stage((ProblemArguments, VerifierArguments), arguments, "rlsp check")
+    problems = source.load()
+    with checking.outcome_verifier(batch_seconds=3600) as verifier:
+        report = check_dataset(problems, verifier)
+    print_report(report, source.required(), Terminal())
+    return 0 if report.ok else 1

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.stages.arguments import EvaluationArguments
+from trl_rlsp.stages.parsing import parse_stage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,28 +74,30 @@ def run_filter(arguments: list[str]) -> None:
     Raises:
         RLSPError: data or settings that cannot work, before a model is loaded; or no problem is left.
     """
-    from rich.console import Console
 
     from trl_rlsp.commands.evaluating import check_eval, draw_samples, verifier_of
     from trl_rlsp.commands.harvest import write_lines
     from trl_rlsp.evaluation import score_samples
     from trl_rlsp.evaluation.solve_rate import check_read_back, keep_band
+    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.verification.code.sandbox import require_sandbox
 
     settings = parse_filter(arguments)
     band = settings.band()
     name, sampling = check_eval(settings)
     problems = settings.load()
-    console = Console()
+    require_sandbox(problems.column_names)
+    console = Terminal()
     samples = draw_samples(settings, name, sampling, problems, console)
-    with verifier_of(settings) as verifier:
+    with verifier_of(settings, name) as verifier:
         scored = score_samples(samples, problems, verifier)
     rows = problems.to_list()
     found = keep_band(rows, scored, band)
     output = Path(settings.output)
     write_lines(output, found.rows)
     check_read_back(output, [rows[index] for index in found.kept])
-    figures = {**found.figures(), "settings": dataclasses.asdict(settings)}
-    output.with_suffix(".json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    written = {**found.counts(), "settings": dataclasses.asdict(settings)}
+    output.with_suffix(".json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
     show(found, settings, console)
 
 
@@ -107,17 +110,8 @@ def parse_filter(arguments: list[str]) -> FilterArguments:
     Raises:
         ConfigError: a field or a value that cannot work.
     """
-    from trl_rlsp.cli import read_yaml
-    from trl_rlsp.stages.config import parse_stage
-
-    given, own = list(arguments), []
-    if "--config" in given:
-        place = given.index("--config")
-        path = Path(given[place + 1])
-        del given[place : place + 2]
-        own = [f"--{name}={_text(value)}" for name, value in stage_fields(read_yaml(path), path.parent).items()]
-    (settings,) = parse_stage((FilterArguments,), [*own, *given], "rlsp filter")
-    return settings
+    (settings,) = parse_stage((FilterArguments,), arguments, "rlsp filter", written=stage_fields)
+    return settings  # type: ignore[no-any-return]
 
 
 def stage_fields(written: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -125,34 +119,25 @@ def stage_fields(written: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
     Args:
         written: the file.
-        folder: where it lies; a model in it is taken from there.
+        folder: where it lies.
     """
     # an RL stage's seed and folder are those of its training
     names = {f.name for f in dataclasses.fields(FilterArguments)} - {"output_dir", "seed", "batch_size", "num_samples"}
     fields = {AS_IN_RL.get(name, name): value for name, value in written.items() if value is not None}
-    fields = {name: value for name, value in fields.items() if name in names}
-    model = fields.get("model_name_or_path")
-    if model and not Path(model).is_dir() and (folder / model).is_dir():
-        fields["model_name_or_path"] = folder / model
-    return fields
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, Mapping) else str(value)
+    return {name: value for name, value in fields.items() if name in names}
 
 
 def show(found: Filtered, settings: FilterArguments, console: Console) -> None:
     """Print what became of the problems, and how the file is read."""
-    from rich.markup import escape
     from rich.table import Table
 
-    figures = found.figures()
+    counts = found.counts()
     table = Table("problems", "number", title=f"solve rates of {settings.n} samples")
     table.columns[1].justify = "right"
-    table.add_row("sampled", str(figures["problems"]))
+    table.add_row("sampled", str(counts["problems"]))
     for reason, count in found.dropped.items():
         table.add_row(f"dropped: {reason}", str(count))
-    table.add_row(f"kept, {settings.low:g} to {settings.high:g}", str(figures["kept"]))
+    table.add_row(f"kept, {settings.low:g} to {settings.high:g}", str(counts["kept"]))
     console.print(table)
     partly = sum(row["scored_samples"] < settings.n for row in found.rows)
     if partly:
@@ -160,4 +145,4 @@ def show(found: Filtered, settings: FilterArguments, console: Console) -> None:
     reading = f"--dataset {settings.output}"
     if settings.prompt_style != "task" or settings.system_prompt == "none":
         reading += " --prompt_style task --system_prompt none"
-    console.print(f"read it with: rlsp grpo {escape(reading)}", soft_wrap=True)
+    console.print(f"read it with: rlsp grpo {reading}", soft_wrap=True)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import atomic_write
+from trl_rlsp.stages.parsing import parse_known
 
 if TYPE_CHECKING:
     from trl_rlsp.selfplay.harvest import Harvest
@@ -24,7 +24,32 @@ get in. Every field of a data set can be given as well, e.g. --dataset SOURCE fo
 trained on."""
 
 
-def parse_harvest(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+@dataclass
+class HarvestArguments:
+    """Which run to harvest, and what to keep."""
+
+    run: Path = field(metadata={"positional": 1, "help": "folder of `rlsp run`, of a GRPOTrainer, or of `rlsp eval`"})
+    output: Path | None = field(
+        default=None, metadata={"help": "file to write; default RUN/harvest/demonstrations.jsonl"}
+    )
+    per_problem: int = field(default=2, metadata={"metavar": "K", "help": "demonstrations of one problem"})
+    prefer: Literal["diverse", "shortest"] = field(default="diverse", metadata={"help": "which of one problem's"})
+    novelty: float = field(default=0.2, metadata={"help": "least share of new 8-grams"})
+    exclude: list[str] = field(
+        default_factory=list,
+        metadata={"action": "extend", "metavar": "SOURCE", "help": "further evaluation set, SOURCE or SOURCE@SPLIT"},
+    )
+    config: str | None = field(
+        default=None, metadata={"help": "YAML file of the RL stage, if the run does not name it"}
+    )
+    round: int | None = field(default=None, metadata={"help": "also write mixture.jsonl and problems.jsonl for it"})
+    seed: int = field(default=0, metadata={"help": "of the draw of the mixture"})
+    harvested_share: float = field(default=0.5, metadata={"help": "least share of the harvest in the mixture"})
+    solve_rate_low: float = field(default=0.1, metadata={"help": "problems solved more rarely are not kept"})
+    solve_rate_high: float = field(default=0.9, metadata={"help": "problems solved more often are not kept"})
+
+
+def parse_harvest(arguments: Sequence[str]) -> tuple[HarvestArguments, list[str]]:
     """Settings of a harvest, and the fields of its data set that were given.
 
     Raises:
@@ -37,8 +62,8 @@ def parse_harvest(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[st
     from trl_rlsp.selfplay.sources import source_from
     from trl_rlsp.stages.arguments import ProblemArguments
 
-    given, rest = _parser().parse_known_args(list(arguments))
-    source_from(ProblemArguments, [], rest)
+    given, rest = parse_known((HarvestArguments,), arguments, "rlsp harvest", description=DESCRIPTION)
+    source_from(ProblemArguments, {}, rest)
     Demonstrated([], novelty=given.novelty)
     select([], given.per_problem, given.prefer)
     mixed([], [], given.harvested_share, given.seed)
@@ -46,30 +71,6 @@ def parse_harvest(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[st
     if given.output is not None and given.output.suffix != ".jsonl":
         raise ConfigError(f"--output is a .jsonl file, got {str(given.output)!r}")
     return given, rest
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rlsp harvest", description=DESCRIPTION, allow_abbrev=False)
-    add = parser.add_argument
-    add("run", type=Path, help="folder of `rlsp run`, of a GRPOTrainer, or of `rlsp eval`")
-    add("--output", type=Path, help="file to write; default RUN/harvest/demonstrations.jsonl")
-    add("--per_problem", type=int, default=2, metavar="K", help="demonstrations of one problem; default 2")
-    add("--prefer", default="diverse", help="'diverse' (default) or 'shortest'")
-    add("--novelty", type=float, default=0.2, help="least share of new 8-grams; default 0.2")
-    add(
-        "--exclude",
-        action="append",
-        default=[],
-        metavar="SOURCE",
-        help="further evaluation set, SOURCE or SOURCE@SPLIT",
-    )
-    add("--config", help="YAML file of the RL stage, if the run does not name it")
-    add("--round", type=int, help="also write mixture.jsonl and problems.jsonl for this round")
-    add("--seed", type=int, default=0, help="of the draw of the mixture; default 0")
-    add("--harvested_share", type=float, default=0.5, help="least share of the harvest in the mixture; default 0.5")
-    add("--solve_rate_low", type=float, default=0.1, help="problems solved more rarely are not kept; default 0.1")
-    add("--solve_rate_high", type=float, default=0.9, help="problems solved more often are not kept; default 0.9")
-    return parser
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def run_harvest(arguments: Sequence[str]) -> None:
     atomic_write(output.with_suffix(".json"), json.dumps(counts, indent=2) + "\n")
 
 
-def collect(given: argparse.Namespace, rest: Sequence[str]) -> Material:
+def collect(given: HarvestArguments, rest: Sequence[str]) -> Material:
     """Read a run, and verify its completions again.
 
     Raises:
@@ -179,7 +180,7 @@ def held_out_sources(folder: Path, source: ProblemArguments | None, names: Itera
     return found
 
 
-def prepare_round(given: argparse.Namespace, material: Material, found: Harvest, folder: Path) -> dict[str, int]:
+def prepare_round(given: HarvestArguments, material: Material, found: Harvest, folder: Path) -> dict[str, int]:
     """Write the demonstrations and the problems of a round.
 
     Args:

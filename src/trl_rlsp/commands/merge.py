@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from trl_rlsp.stages.parsing import parse_stage
 
-def run_merge(arguments: list[str]) -> None:
+
+@dataclass
+class MergeArguments:
+    """What to merge, and where to write it."""
+
+    adapter: str = field(metadata={"help": "folder or hub id of the adapter"})
+    output_dir: Path = field(metadata={"help": "empty folder for the merged model"})
+    base: str | None = field(
+        default=None, metadata={"help": "the unquantized base; default the one that the adapter names"}
+    )
+    dtype: str | None = field(
+        default=None, metadata={"help": "type of the saved weights: float32, bfloat16, float16; default the base's"}
+    )
+
+
+def run_merge(arguments: Sequence[str]) -> None:
     """Merge an adapter into its base, compare logits, and print what was found.
 
     Args:
@@ -30,15 +47,11 @@ def run_merge(arguments: list[str]) -> None:
     Console(soft_wrap=True, highlight=False).print(escape(text))
 
 
-def parse_merge(arguments: list[str]) -> argparse.Namespace:
+def parse_merge(arguments: Sequence[str]) -> MergeArguments:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="rlsp merge",
-        description="Merge a LoRA adapter into its unquantised base in float32, and compare the logits of what was "
-        "saved with those of the adapter.",
+    described = (
+        "Merge a LoRA adapter into its unquantized base in float32, and compare the logits of what was saved with "
+        "those of the adapter."
     )
-    parser.add_argument("--adapter", required=True, help="folder or hub id of the adapter")
-    parser.add_argument("--output_dir", required=True, type=Path, help="empty folder for the merged model")
-    parser.add_argument("--base", help="the unquantised base; default the one that the adapter names")
-    parser.add_argument("--dtype", help="type of the saved weights: float32, bfloat16, float16; default the base's")
-    return parser.parse_args(arguments)
+    (given,) = parse_stage((MergeArguments,), arguments, "rlsp merge", description=described)
+    return given  # type: ignore[no-any-return]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.stages.parsing import parse_known
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,7 +22,21 @@ if TYPE_CHECKING:
 COLUMNS = ("weights", "adapter", "gradients", "optimizer", "reference", "activations", "logits", "working", "cache")
 
 
-def run_plan(arguments: list[str]) -> None:
+@dataclass
+class PlanArguments:
+    """Which stage to plan, and for which GPUs."""
+
+    config: Path | None = field(default=None, metadata={"help": "YAML file of `rlsp sft` or `rlsp grpo`"})
+    stage: Literal["sft", "grpo"] | None = field(
+        default=None, metadata={"help": "kind of the stage; default by its fields"}
+    )
+    gpus: str = field(default="1,2,4,8", metadata={"help": "numbers of GPUs"})
+    memory: float = field(default=80.0, metadata={"help": "memory of a GPU in GiB"})
+    prompt: int = field(default=512, metadata={"help": "tokens of the longest prompt"})
+    json: bool = field(default=False, metadata={"flag": True, "help": "print bytes as JSON"})
+
+
+def run_plan(arguments: Sequence[str]) -> None:
     """Print the memory that a stage takes on each GPU.
 
     Args:
@@ -30,13 +45,14 @@ def run_plan(arguments: list[str]) -> None:
     Raises:
         ConfigError: no file, a field that no stage has, or settings that no plan can be made for.
     """
-    from trl_rlsp.planning.layout import STRATEGIES, layout
+    from trl_rlsp.planning.layout import layout, strategies
     from trl_rlsp.planning.remedies import remedies
 
     given, architecture, settings = parse_plan(arguments)
-    wanted = [(gpus, strategy) for gpus in given.gpus for strategy in (STRATEGIES if gpus > 1 else STRATEGIES[:1])]
+    counts = numbers(given.gpus)
+    wanted = [(gpus, strategy) for gpus in counts for strategy in strategies(settings, gpus)]
     layouts = [layout(architecture, settings, gpus, strategy) for gpus, strategy in wanted]
-    largest = [one for one in layouts if one.gpus == max(given.gpus)]
+    largest = [one for one in layouts if one.gpus == counts[-1]]
     best = min(largest, key=lambda one: one.peak)
     advice: list[Remedy] = []
     if not any(one.fits(given.memory) for one in layouts):
@@ -47,7 +63,7 @@ def run_plan(arguments: list[str]) -> None:
         show(architecture, settings, layouts, advice, given.memory)
 
 
-def parse_plan(arguments: list[str]) -> tuple[argparse.Namespace, Architecture, Settings]:
+def parse_plan(arguments: Sequence[str]) -> tuple[PlanArguments, Architecture, Settings]:
     """The command's own arguments, and the model and settings of the stage.
 
     Raises:
@@ -56,27 +72,21 @@ def parse_plan(arguments: list[str]) -> tuple[argparse.Namespace, Architecture, 
     """
     from trl_rlsp.planning.architecture import Architecture
     from trl_rlsp.planning.settings import Settings
+    from trl_rlsp.stages.models import offline_without_network
     from trl_rlsp.stages.stage import kind_of, read_stage
 
-    parser = argparse.ArgumentParser(
-        prog="rlsp plan",
-        description="Memory on each GPU by part, from the model's configuration alone. Further arguments override "
-        "fields of the file.",
+    described = (
+        "Memory on each GPU by part, from the model's configuration alone. Further arguments override fields of the "
+        "file."
     )
-    parser.add_argument("--config", metavar="FILE", help="YAML file of `rlsp sft` or `rlsp grpo`")
-    parser.add_argument("--stage", choices=("sft", "grpo"), help="kind of the stage; default by its fields")
-    parser.add_argument("--gpus", default="1,2,4,8", metavar="N,N", help="numbers of GPUs; default 1,2,4,8")
-    parser.add_argument("--memory", type=float, default=80.0, help="memory of a GPU in GiB; default 80")
-    parser.add_argument("--prompt", type=int, default=512, help="tokens of the longest prompt; default 512")
-    parser.add_argument("--json", action="store_true", help="print bytes as JSON")
-    given, overrides = parser.parse_known_args(arguments)
+    given, overrides = parse_known((PlanArguments,), arguments, "rlsp plan", description=described)
     if given.config is None:
         raise ConfigError("no stage: give its YAML file with --config FILE")
-    given.gpus = numbers(given.gpus)
     if given.memory <= 0 or given.prompt < 0:
         raise ConfigError(f"--memory is above 0 GiB and --prompt at least 0, got {given.memory:g} and {given.prompt}")
-    kind = given.stage or kind_of(Path(given.config))
-    stage = read_stage(kind, ["--config", given.config, *overrides], processes=1)
+    offline_without_network()
+    kind = given.stage or kind_of(given.config)
+    stage = read_stage(kind, ["--config", str(given.config), *overrides], processes=1)
     return given, Architecture.of(stage.config), Settings.of(stage, given.prompt)
 
 

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.stages.parsing import parse_stage
 
-def run_recipes(arguments: list[str]) -> None:
+
+@dataclass
+class RecipesArguments:
+    """Nothing, or `copy NAME`."""
+
+    words: list[str] = field(
+        default_factory=list,
+        metadata={"positional": "*", "metavar": "copy NAME", "help": "copy a recipe to where it can be changed"},
+    )
+    to: Path | None = field(default=None, metadata={"help": "the folder to make; default recipes/NAME"})
+
+
+def run_recipes(arguments: Sequence[str]) -> None:
     """List the shipped recipes, or copy one.
 
     Args:
@@ -15,11 +30,14 @@ def run_recipes(arguments: list[str]) -> None:
     Raises:
         RLSPError: a recipe that is not shipped, or a folder that cannot be written.
     """
-    given = parse_recipes(arguments)
-    if given.action == "copy":
-        print_copied(given.name, given.to)
-    else:
+    described = "List the recipes that come with the package, or copy one."
+    (given,) = parse_stage((RecipesArguments,), arguments, "rlsp recipes", description=described)
+    if not given.words:
         print_recipes()
+    elif len(given.words) == 2 and given.words[0] == "copy":
+        print_copied(given.words[1], given.to)
+    else:
+        raise ConfigError(f"rlsp recipes takes nothing, or copy NAME, got {' '.join(given.words)!r}")
 
 
 def print_recipes() -> None:
@@ -28,13 +46,13 @@ def print_recipes() -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from trl_rlsp.pipeline.shipped import companion_names, recipe_names, recipe_titles
+    from trl_rlsp.pipeline.shipped import companion_names, recipe_names, said_of
 
-    titles = recipe_titles()
     table = Table("recipe", "what it is for", "hardware", box=None, pad_edge=False)
     table.columns[0].no_wrap = True
     for name in recipe_names():
-        table.add_row(*map(escape, (name, *titles.get(name, ("", "")))))
+        said = said_of(name)
+        table.add_row(*map(escape, (name, said.title, said.hardware)))
     console = Console(highlight=False)
     console.print(table)
     console.print(
@@ -52,15 +70,3 @@ def print_copied(name: str, to: Path | None) -> None:
     print(f"{name} copied to {target}")
     if name in recipe_names():
         print(f"next: change it, then rlsp run {target}")
-
-
-def parse_recipes(arguments: list[str]) -> argparse.Namespace:
-    """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="rlsp recipes", description="List the recipes that come with the package, or copy one."
-    )
-    actions = parser.add_subparsers(dest="action", metavar="copy NAME", help="copy a recipe; copy --help says more")
-    copy = actions.add_parser("copy", description="Copy a shipped recipe to where it can be changed.")
-    copy.add_argument("name", metavar="NAME", help="a name that `rlsp recipes` lists")
-    copy.add_argument("--to", type=Path, metavar="DIR", help="the folder to make; default recipes/NAME")
-    return parser.parse_args(arguments)

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from trl_rlsp.stages.parsing import parse_stage
 
-def run_report(arguments: list[str]) -> None:
+
+@dataclass
+class ReportArguments:
+    """What to report on, and where to write it."""
+
+    runs: list[Path] = field(metadata={"positional": "+", "metavar": "RUN", "help": "run folder"})
+    output: Path | None = field(
+        default=None, metadata={"help": "folder to write; default RUN/report, for several runs report"}
+    )
+    limit: int = field(default=10_000, metadata={"help": "most completions on the page"})
+    no_plots: bool = field(default=False, metadata={"flag": True, "help": "write no PNG plots"})
+
+
+def run_report(arguments: Sequence[str]) -> None:
     """Read runs, write the report, and print its warnings and where it is.
 
     Args:
@@ -30,20 +45,14 @@ def run_report(arguments: list[str]) -> None:
     console.print(f"report: {output / PAGE_FILE}", soft_wrap=True)
 
 
-def parse_report(arguments: list[str]) -> argparse.Namespace:
+def parse_report(arguments: Sequence[str]) -> ReportArguments:
     """The command's arguments."""
-    from trl_rlsp.report.browser import LIMIT
-
-    parser = argparse.ArgumentParser(
-        prog="rlsp report",
-        description="Write one self-contained page about one or several runs: folders of `rlsp run`, or output "
-        "folders of a GRPOTrainer with log_completions=True.",
+    described = (
+        "Write one self-contained page about one or several runs: folders of `rlsp run`, or output folders of a "
+        "GRPOTrainer with log_completions=True."
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folder")
-    parser.add_argument("--output", type=Path, help="folder to write; default RUN/report, for several runs report")
-    parser.add_argument("--limit", type=int, default=LIMIT, help=f"most completions on the page; default {LIMIT}")
-    parser.add_argument("--no-plots", action="store_true", help="write no PNG plots")
-    return parser.parse_args(arguments)
+    (given,) = parse_stage((ReportArguments,), arguments, "rlsp report", description=described)
+    return given  # type: ignore[no-any-return]
 
 
 def named_runs(folders: list[Path]) -> list:

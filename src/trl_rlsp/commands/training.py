@@ -1,31 +1,46 @@
 """`rlsp sft` and `rlsp grpo`: one stage each, from a flat YAML file.
 
-Data and settings are checked before any model is loaded. A stage that is complete leaves `stage.json` in its
-output folder; a stage that was cut off continues from its last checkpoint with `--resume_from_checkpoint auto`.
+Data and settings are checked before any model is loaded. A folder belongs to one run: its settings are written there,
+another run is refused, and no second process works in it. A stage that is complete leaves `stage.json` in its output
+folder; a stage that was cut off continues from its last checkpoint with `--resume_from_checkpoint auto`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.commands.ranks import rank_watch
+from trl_rlsp.stages.models import model_name, names_adapter, tokenizer_of
+from trl_rlsp.stages.record import (
+    STAGE_FILE,
+    claimed,
+    different_runs,
+    last_complete_checkpoint,
+    read_record,
+    refuse_other_run,
+    settings_of,
+    write_record,
+)
+from trl_rlsp.stages.stage import parse_grpo, parse_sft
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase, TrainingArguments
+    from transformers import TrainingArguments
     from trl import ModelConfig
 
-    from trl_rlsp.rewards.suite import RLSPRewards
-    from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments
-    from trl_rlsp.trainers.grpo import RLSPGRPOConfig
-    from trl_rlsp.trainers.sft import RLSPSFTConfig
+NEXT = {
+    "sft": "RL from it: rlsp grpo --config FILE --model_name_or_path {folder}",
+    "grpo": "evaluate it: rlsp eval --config FILE --model_name_or_path {folder}",
+}
+"""What comes after a stage."""
 
-STAGE_FILE = "stage.json"
 
-
-def run_sft(arguments: list[str]) -> None:
+def run_sft(arguments: Sequence[str]) -> None:
     """Train on demonstrations.
 
     Args:
@@ -34,18 +49,22 @@ def run_sft(arguments: list[str]) -> None:
     Raises:
         RLSPError: data or settings that cannot work, before a model is loaded.
     """
+    from trl_rlsp.doctor import stop_on_errors
     from trl_rlsp.trainers.sft import RLSPSFTTrainer
 
     data, training, model = parse_sft(arguments)
     rows = data.load_rows(training.seed)
     tokenizer = tokenizer_of(model)
-    trainer = RLSPSFTTrainer(
-        args=training, train_dataset=rows, processing_class=tokenizer, **model_arguments(model, training)
-    )
-    train(trainer, training)
+    stop_on_errors("sft", data, training, model, rows=rows, tokenizer=tokenizer)
+    with belongs_to("sft", arguments, training):
+        trainer = RLSPSFTTrainer(
+            args=training, train_dataset=rows, processing_class=tokenizer, **model_arguments(model, training)
+        )
+        train(trainer, training)
+    closing_line("sft", training)
 
 
-def run_grpo(arguments: list[str]) -> None:
+def run_grpo(arguments: Sequence[str]) -> None:
     """Train by RL with the outcome verifier and the exploration reward.
 
     Args:
@@ -56,95 +75,42 @@ def run_grpo(arguments: list[str]) -> None:
     """
     from trl_rlsp.doctor import stop_on_errors
     from trl_rlsp.trainers.grpo import RLSPGRPOTrainer
+    from trl_rlsp.verification.code.sandbox import require_sandbox
 
     data, rewards, training, model = parse_grpo(arguments)
-    problems = data.load()
-    tokenizer = tokenizer_of(model, padding_side="left")
-    stop_on_errors(data, problems, rewards, training, model, tokenizer)
     try:
-        trainer = RLSPGRPOTrainer(
-            reward_funcs=rewards,
-            args=training,
-            train_dataset=problems,
-            processing_class=tokenizer,
-            **model_arguments(model, training),
-        )
-        train(trainer, training)
+        problems = data.load()
+        require_sandbox(problems.column_names)
+        tokenizer = tokenizer_of(model, padding_side="left")
+        stop_on_errors("grpo", data, training, model, rows=problems, rewards=rewards, tokenizer=tokenizer)
+        with belongs_to("grpo", arguments, training):
+            trainer = RLSPGRPOTrainer(
+                reward_funcs=rewards,
+                args=training,
+                train_dataset=problems,
+                processing_class=tokenizer,
+                **model_arguments(model, training),
+            )
+            train(trainer, training)
     finally:
         rewards.close()
+    closing_line("grpo", training)
 
 
-def parse_sft(arguments: list[str]) -> tuple[DemonstrationArguments, RLSPSFTConfig, ModelConfig]:
-    """Data, settings and model of an SFT stage.
-
-    Raises:
-        ConfigError: a field or a value that cannot work.
-    """
-    from trl import ModelConfig
-
-    from trl_rlsp.stages.arguments import DemonstrationArguments
-    from trl_rlsp.stages.config import parse_stage
-    from trl_rlsp.trainers.sft import RLSPSFTConfig
-
-    data, training, model = parse_stage((DemonstrationArguments, RLSPSFTConfig, ModelConfig), arguments, "rlsp sft")
-    data.required()
-    model_name(model)
-    return data, training, model
-
-
-def parse_grpo(arguments: list[str]) -> tuple[ProblemArguments, RLSPRewards, RLSPGRPOConfig, ModelConfig]:
-    """Data, rewards, settings and model of an RL stage.
+@contextlib.contextmanager
+def belongs_to(command: str, arguments: Sequence[str], training: TrainingArguments) -> Iterator[None]:
+    """Make the output folder this run's own while it trains.
 
     Raises:
-        ConfigError: a field or a value that cannot work, or settings that lose the balance of the rewards.
+        ConfigError: another process works in it, or it holds what this run must not replace.
     """
-    from trl import ModelConfig
-
-    from trl_rlsp.stages.arguments import ProblemArguments, RewardArguments
-    from trl_rlsp.stages.config import parse_stage
-    from trl_rlsp.trainers.balance import refuse_imbalance
-    from trl_rlsp.trainers.grpo import RLSPGRPOConfig
-
-    data, reward, training, model = parse_stage(
-        (ProblemArguments, RewardArguments, RLSPGRPOConfig, ModelConfig), arguments, "rlsp grpo"
-    )
-    rewards = reward.build()
-    refuse_imbalance(rewards, training)
-    data.required()
-    model_name(model)
-    return data, rewards, training, model
-
-
-def model_name(model: ModelConfig) -> str:
-    """The model to train.
-
-    Raises:
-        ConfigError: none is named.
-    """
-    from trl_rlsp.errors import ConfigError
-
-    if not model.model_name_or_path:
-        raise ConfigError("no model: set `model_name_or_path` in the YAML file or on the command line")
-    return str(model.model_name_or_path)
-
-
-def tokenizer_of(model: ModelConfig, **kwargs: Any) -> PreTrainedTokenizerBase:
-    """The model's tokenizer.
-
-    Raises:
-        SourceError: there is none at that place.
-    """
-    from transformers import AutoTokenizer
-
-    from trl_rlsp.errors import SourceError
-
-    name = model_name(model)
-    try:
-        return AutoTokenizer.from_pretrained(name, revision=model.model_revision, **kwargs)
-    except (OSError, ValueError) as error:
-        raise SourceError(
-            f"no model at {name!r}: neither a folder with a model nor a hub id that can be reached ({error})"
-        ) from error
+    folder, settings = Path(str(training.output_dir)), settings_of(arguments)
+    refuse_other_run(folder, command, settings, resume=bool(training.resume_from_checkpoint))
+    with claimed(folder) if training.process_index == 0 else contextlib.nullcontext():
+        before = read_record(folder)
+        if training.process_index == 0 and (before is None or different_runs(before, command, settings)):
+            write_record(folder, command, settings)
+        yield
 
 
 def model_arguments(model: ModelConfig, training: TrainingArguments) -> dict[str, Any]:
@@ -154,11 +120,11 @@ def model_arguments(model: ModelConfig, training: TrainingArguments) -> dict[str
     """
     from trl import get_peft_config, get_quantization_config
 
-    from trl_rlsp.trainers.adapter import is_adapter, load_trainable
+    from trl_rlsp.trainers.adapter import load_trainable
 
     name, settings = model_name(model), init_kwargs(model, training)
     quantization = get_quantization_config(model)
-    if not is_adapter(name, settings["revision"]):
+    if not names_adapter(name, settings["revision"]):
         training.model_init_kwargs = settings  # type: ignore[attr-defined]
         return {"model": name, "quantization_config": quantization, "peft_config": get_peft_config(model)}
     training.model_init_kwargs = None  # type: ignore[attr-defined]
@@ -182,7 +148,7 @@ def train(trainer: Any, training: TrainingArguments) -> None:
     if checkpoint == "auto":
         checkpoint = last_complete_checkpoint(Path(str(training.output_dir)))
     show_progress(trainer)
-    with rank_watch(lambda: way_out(training), signals=not getattr(training, "enable_jit_checkpoint", False)):
+    with rank_errors(training):
         trainer.train(resume_from_checkpoint=checkpoint)
         trainer.save_model(training.output_dir)
         trainer.save_state()
@@ -196,31 +162,40 @@ def train(trainer: Any, training: TrainingArguments) -> None:
         Path(str(training.output_dir), STAGE_FILE).write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
 
 
+def closing_line(command: str, training: TrainingArguments) -> None:
+    """Print where the model is and what comes next, on the first rank."""
+    if training.process_index == 0:
+        folder = training.output_dir
+        print(f"model: {folder}; next, {NEXT[command].format(folder=folder)}", flush=True)
+
+
+@contextlib.contextmanager
+def rank_errors(training: TrainingArguments) -> Iterator[None]:
+    """Of several ranks: say at the start how a run that is cut off goes on, and give an error to the launcher.
+
+    The launcher (`accelerate launch`, `torchrun`) ends all ranks when one ends and shows as root cause the error that
+    torch's handler wrote down. It shows no advice, and a rank that it ends has no time to give any.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+    if training.process_index == 0:
+        print(f"rlsp: if a rank is lost: {way_out(training)}", file=sys.stderr, flush=True)
+    handler = get_error_handler()
+    handler.initialize()
+    try:
+        yield
+    except Exception as error:
+        handler.record_exception(error)
+        raise
+
+
 def way_out(training: TrainingArguments) -> str:
     """How a run that was cut off goes on."""
-    folder = Path(str(training.output_dir))
-    checkpoint = last_complete_checkpoint(folder)
-    if checkpoint is None:
-        return f"Give the same command again: {folder} has no checkpoint, so it starts anew (save_steps makes them)."
     added = "" if training.resume_from_checkpoint == "auto" else " with --resume_from_checkpoint auto"
-    return f"Give the same command again{added}: it goes on from {checkpoint}."
-
-
-def last_complete_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint in `folder` that was written to its end, if any.
-
-    A stage killed while it saves leaves a checkpoint that cannot be loaded; `trainer_state.json` is written last.
-    """
-    found: dict[int, Path] = {}
-    for path in folder.glob("checkpoint-*/trainer_state.json"):
-        step = path.parent.name.removeprefix("checkpoint-")
-        try:
-            json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            continue
-        if step.isdigit():
-            found[int(step)] = path.parent
-    return str(found[max(found)]) if found else None
+    return f"the same command{added} goes on from the last checkpoint in {training.output_dir}"
 
 
 def show_progress(trainer: Any) -> None:

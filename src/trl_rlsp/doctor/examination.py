@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from trl_rlsp.doctor.batches import check_groups, check_prompts
 from trl_rlsp.doctor.context import check_context
 from trl_rlsp.doctor.finding import SEVERITIES, Finding
-from trl_rlsp.doctor.precision import check_bf16, check_four_bit
+from trl_rlsp.doctor.precision import check_bf16, check_four_bit, check_ranks
 from trl_rlsp.doctor.reward import check_exploration, check_judge
-from trl_rlsp.doctor.rollouts import check_vllm
+from trl_rlsp.doctor.rollouts import check_dropout, check_vllm
 from trl_rlsp.doctor.source import check_data, check_settings
 from trl_rlsp.doctor.storage import check_disk
 from trl_rlsp.doctor.template import check_chat_template, check_pad_token
 from trl_rlsp.errors import ConfigError, RLSPError
-from trl_rlsp.stages.stage import Stage, UnknownError
+from trl_rlsp.stages.stage import Kind, Stage, UnknownError
 
 if TYPE_CHECKING:
     from trl import ModelConfig
@@ -32,8 +32,16 @@ BOTH: tuple[Check, ...] = (
     check_chat_template,
     check_context,
     check_disk,
+    check_ranks,
 )
-ONLY_RL: tuple[Check, ...] = (check_groups, check_prompts, check_vllm, check_exploration, check_judge)
+ONLY_RL: tuple[Check, ...] = (
+    check_groups,
+    check_prompts,
+    check_vllm,
+    check_dropout,
+    check_exploration,
+    check_judge,
+)
 AT_START: tuple[Check, ...] = (
     check_four_bit,
     check_prompts,
@@ -42,9 +50,13 @@ AT_START: tuple[Check, ...] = (
     check_chat_template,
     check_context,
     check_disk,
+    check_ranks,
+    check_dropout,
     check_judge,
 )
 """The checks at the start of a run: parsing, loading and the trainer itself have made the others by then."""
+
+SFT_AT_START: tuple[Check, ...] = (check_four_bit, check_disk, check_ranks)
 
 ALSO_REFUSED = ("groups", "bf16", "exploration")
 """Checks whose errors are among those that the stage's own command refuses."""
@@ -80,25 +92,28 @@ def made(check: Check, stage: Stage) -> Iterable[Finding]:
         return [Finding(name, "not checked", name.replace("_", " "), f"it needs what is not there: {error}")]
 
 
-def stop_on_errors(data: Any, rows: Any, rewards: Any, training: Any, model: ModelConfig, tokenizer: Any) -> None:
-    """The checks at the start of `rlsp grpo`: an error ends the run, a warning is logged once.
+def stop_on_errors(
+    kind: Kind, data: Any, training: Any, model: ModelConfig, *, rows: Any, tokenizer: Any, rewards: Any = None
+) -> None:
+    """The checks at the start of `rlsp sft` and `rlsp grpo`: an error ends the run, a warning is logged once.
 
     Args:
-        data: where the problems come from.
-        rows: the problems.
-        rewards: the reward suite.
+        kind: "sft" or "grpo".
+        data: where the rows come from.
         training: the trainer's settings.
         model: the model's settings.
+        rows: the problems, or the demonstrations.
         tokenizer: the model's tokenizer.
+        rewards: the reward suite.
 
     Raises:
         ConfigError: a finding that ends the run.
     """
-    stage = Stage("grpo", data, training, model, processes=training.world_size)
-    vars(stage).update(rows=rows, rewards=rewards, tokenizer=tokenizer)
+    loaded = {"rows": rows, "tokenizer": tokenizer, "rewards": rewards}
+    stage = Stage(kind, data, training, model, processes=training.world_size, loaded=loaded)
     first = training.process_index == 0
-    checks = AT_START if first else tuple(check for check in AT_START if check is not check_judge)
-    found = examine(stage, checks)
+    checks = AT_START if kind == "grpo" else SFT_AT_START
+    found = examine(stage, checks if first else [check for check in checks if check is not check_judge])
     for finding in found if first else ():
         if finding.severity == "warning":
             logger.warning("%s: %s (%s)", finding.what, finding.why, finding.change)

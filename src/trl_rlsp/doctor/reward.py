@@ -2,55 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 
 from trl_rlsp.doctor.finding import Finding
-from trl_rlsp.errors import ConfigError, ServerError
+from trl_rlsp.errors import ServerError
 from trl_rlsp.stages.stage import Stage
-
-LINES = {
-    "scale_rewards=": "scale_rewards: none",
-    "multi_objective_aggregation=": "multi_objective_aggregation: sum_then_normalize",
-    "reward_weights=": "leave out reward_weights, and set alpha",
-    "alpha=": "alpha: 0.8",
-    "is unbounded": "length_form: bounded",
-    "pays for more length": "gate: adaptive",
-    "logging_strategy=": "logging_strategy: steps",
-}
-"""How a message of `trl_rlsp.trainers.balance` begins or what it holds -> the line that mends it."""
 
 
 def check_exploration(stage: Stage) -> Iterator[Finding]:
-    """Exploration under which a wrong completion outranks a right one; see `trl_rlsp.trainers.balance`."""
-    from trl_rlsp.trainers import balance
+    """Exploration under which a wrong completion outranks a right one; see `trl_rlsp.rewards.balance`."""
+    from trl_rlsp.rewards.balance import check_balance
 
-    rewards, messages = stage.rewards, _Messages()
-    balance.logger.addFilter(messages.keep)
-    try:
-        balance.check_balance(rewards, stage.training)
-    except ConfigError as error:
-        yield _finding("error", str(error))
-    finally:
-        balance.logger.removeFilter(messages.keep)
-    for message in messages:
-        yield _finding("warning", message)
-
-
-class _Messages(list[str]):
-    """What a logger would have said."""
-
-    def keep(self, record: logging.LogRecord) -> bool:
-        """Keep a record from the log, and its message here."""
-        self.append(record.getMessage())
-        return False
-
-
-def _finding(severity: str, message: str) -> Finding:
-    what, _, why = message.partition(":")
-    line = next((line for part, line in LINES.items() if message.startswith(part)), None)
-    line = line or next((line for part, line in LINES.items() if part in message), "see docs/rewards.md")
-    return Finding("exploration", "error" if severity == "error" else "warning", what.strip(), why.strip(), line)
+    for found in check_balance(stage.rewards, stage.training):
+        what, _, why = found.message.partition(":")
+        yield Finding("exploration", found.severity, what.strip(), why.strip(), found.advice)
 
 
 def check_judge(stage: Stage) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.verification.verdict import Verdict
 
@@ -19,24 +19,11 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from rich.console import Console
 
+    from trl_rlsp.rewards.outcome import OutcomeVerifier
+
 BATCH = 256
 NEARLY_ALL = 0.9
 _NUMBER = re.compile(r"-?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?")
-
-
-class Verifier(Protocol):
-    """What checking needs of `OutcomeVerifier`."""
-
-    def verdicts(
-        self,
-        completions: Sequence[Any],
-        *,
-        prompts: Sequence[Any] | None = None,
-        solution: Sequence[Any] | None = None,
-        task: Sequence[str | None] | None = None,
-        tests: Sequence[Any] | None = None,
-    ) -> list[Verdict]:
-        """One verdict per completion; see `OutcomeVerifier.verdicts`."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +97,7 @@ def gold_completion(row: Mapping[str, Any]) -> str | None:
     return f"\\boxed{{{gold}}}"
 
 
-def check_dataset(dataset: Dataset | Sequence[Mapping[str, Any]], verifier: Verifier) -> CheckReport:
+def check_dataset(dataset: Dataset | Sequence[Mapping[str, Any]], verifier: OutcomeVerifier) -> CheckReport:
     """Prove that the gold answers of a dataset verify as 1.0, or find those that don't.
 
     Args:
@@ -184,63 +171,21 @@ def _beginning(prompt: Any, length: int = 80) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def run_check(
-    dataset: str,
-    *,
-    split: str | None = None,
-    name: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    limit: int | None = None,
-    seed: int = 0,
-    prompt_style: str = "task",
-    show: int = 20,
-    verifier: Verifier | None = None,
-    console: Console | None = None,
-) -> int:
-    """Load a dataset, check its gold answers and print those that do not verify.
+def print_report(report: CheckReport, dataset: str, console: Console, show: int = 20) -> None:
+    """Print the rows whose answer does not verify, at most `show` of them, and what else was found.
 
     Args:
-        dataset: a source of `load_problems`.
-        split: as in `load_problems`; so are `name`, `columns`, `limit`, `seed` and `prompt_style`.
-        show: print at most this many rows.
-        verifier: default: `OutcomeVerifier(batch_seconds=3600)`.
-        console: where to print; default: the terminal.
-
-    Returns:
-        The exit status: 0 when every answer verifies, else 1.
-
-    Raises:
-        RLSPError: the dataset cannot be loaded; see `load_problems`.
+        report: from `check_dataset`.
+        dataset: its name.
+        console: where to print; texts are no markup there (`trl_rlsp.text.terminal.Terminal`).
+        show: rows printed at most.
     """
-    from rich.console import Console
-
-    from trl_rlsp.problems.data import load_problems
-
-    style: Any = prompt_style
-    problems = load_problems(
-        dataset, split=split, name=name, columns=columns, limit=limit, seed=seed, prompt_style=style
-    )
-    report = check_dataset(problems, verifier) if verifier else _check_with_default(problems)
-    _print_report(report, dataset, console or Console(), show)
-    return 0 if report.ok else 1
-
-
-def _check_with_default(problems: Dataset) -> CheckReport:
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
-
-    with OutcomeVerifier(batch_seconds=3600) as verifier:
-        return check_dataset(problems, verifier)
-
-
-def _print_report(report: CheckReport, dataset: str, console: Console, show: int) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     if report.failures:
         table = Table("row", "answer", "reason", "problem", title=f"{dataset}: answers that do not verify")
         for failure in report.failures[:show]:
-            cells = (str(failure.index), failure.gold, failure.verdict.reason, failure.problem)
-            table.add_row(*map(escape, cells))
+            table.add_row(str(failure.index), failure.gold, failure.verdict.reason, failure.problem)
         console.print(table)
         hidden = len(report.failures) - show
         counts = ", ".join(f"{reason} {count}" for reason, count in report.reasons.most_common())
@@ -248,6 +193,6 @@ def _print_report(report: CheckReport, dataset: str, console: Console, show: int
     if report.unanswered:
         console.print(f"{len(report.unanswered)} of {report.total} rows bring no answer to check")
     for answer in report.odd[:show]:
-        console.print(f"{escape(answer)}: no number, unlike the other answers; correct it or leave the row out")
+        console.print(f"{answer}: no number, unlike the other answers; correct it or leave the row out")
     verdict = "ok" if report.ok else "not ok"
-    console.print(f"{verdict}: {report.verified} of {report.total} answers verify in {escape(dataset)}")
+    console.print(f"{verdict}: {report.verified} of {report.total} answers verify in {dataset}")

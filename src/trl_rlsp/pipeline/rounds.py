@@ -8,22 +8,19 @@ problems follow the solve rates of round r - 1.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from trl_rlsp.cli import read_yaml
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.pipeline.pipeline import Stage, plan
+from trl_rlsp.pipeline.run import Run, Step, plan
 from trl_rlsp.selfplay.sources import NEUTRAL_TEMPLATE
 from trl_rlsp.stages.arguments import ProblemArguments
-from trl_rlsp.stages.config import parse_stage
+from trl_rlsp.stages.parsing import parse_stage, read_yaml
 
-HARVEST_FILE = "demonstrations.jsonl"
-COUNTS_FILE = "demonstrations.json"
 MIXTURE_FILE = "mixture.jsonl"
 PROBLEMS_FILE = "problems.jsonl"
 
@@ -68,36 +65,6 @@ class RoundSettings:
         return [text for pair in pairs for text in pair]
 
 
-def take_rounds(arguments: Sequence[str]) -> tuple[int, list[str], list[str]]:
-    """Split `--rounds N` and `--rounds.FIELD VALUE` off the arguments of `rlsp run`.
-
-    Returns:
-        The number of rounds, arguments for `RoundSettings`, and the other arguments.
-
-    Raises:
-        ConfigError: no number of rounds, or a field without a value.
-
-    Example:
-        >>> take_rounds(["recipe", "--rounds", "2", "--rounds.start", "last", "--seed", "1"])
-        (2, ['--start', 'last'], ['recipe', '--seed', '1'])
-    """
-    number, settings, rest = "1", [], []
-    left: Iterator[str] = iter(arguments)
-    for argument in left:
-        name, equals, value = argument.partition("=")
-        if name != "--rounds" and not name.startswith("--rounds."):
-            rest.append(argument)
-            continue
-        value = value if equals else next(left, "")
-        if name == "--rounds":
-            number = value
-        else:
-            settings += [f"--{name.removeprefix('--rounds.')}", value]
-    if not number.isdecimal() or int(number) < 1:
-        raise ConfigError(f"--rounds wants a number of at least 1, got {number!r}")
-    return int(number), settings, rest
-
-
 def round_settings(recipe: Path, overrides: Sequence[str]) -> RoundSettings:
     """The settings of `rounds.yaml` in the recipe, if there is one, with overrides.
 
@@ -110,47 +77,37 @@ def round_settings(recipe: Path, overrides: Sequence[str]) -> RoundSettings:
     return settings
 
 
-def plan_rounds(
-    recipe: Path, output: Path, overrides: dict[str, list[str]], rounds: int, settings: RoundSettings
-) -> list[Stage]:
-    """The stages of several rounds; writes the YAML files of the rounds after the first.
+def plan_rounds(run: Run) -> list[Step]:
+    """The steps of several rounds; writes the YAML files of the rounds after the first.
 
     Args:
-        recipe: folder with `sft.yaml`, `grpo.yaml`, `eval.yaml`.
-        output: run folder; round r goes to `round-r` in it.
-        overrides: arguments for each command.
-        rounds: how many rounds.
-        settings: what happens between two.
+        run: with its number of rounds; round r goes to `round-r` in its folder.
 
     Raises:
         ConfigError: a recipe without SFT, which has no use for a harvest.
     """
-    if not (recipe / "sft.yaml").is_file():
-        raise ConfigError(f"{recipe} has no sft.yaml: rounds need it to train on what they harvest")
-    first = plan(recipe, output / "round-1", overrides)
-    stages = [dataclasses.replace(stage, round=1) for stage in first]
-    for number in range(2, rounds + 1):
-        last = str(output / f"round-{number - 1}" / "rlsp")
-        folder = output / f"round-{number}"
-        stages.append(_harvest_stage(recipe, folder, number, last, settings, overrides))
-        start = first[0].model if settings.start == "base" else last
-        stages += _later_stages(recipe, folder, number, start, overrides)
-    return stages
+    if not (run.recipe / "sft.yaml").is_file():
+        raise ConfigError(f"{run.recipe} has no sft.yaml: rounds need it to train on what they harvest")
+    settings = round_settings(run.recipe, run.overrides["rounds"])
+    steps = [
+        dataclasses.replace(step, round=1) for step in plan(dataclasses.replace(run, output=run.output / "round-1"))
+    ]
+    start = steps[0]
+    for number in range(2, run.rounds + 1):
+        folder = run.output / f"round-{number}"
+        last = next(step for step in reversed(steps) if step.command == "grpo")
+        given = (*settings.arguments(), "--round", str(number), "--seed", str(run.seed))
+        place = folder / "harvest"
+        harvest = Step(
+            "harvest", "harvest", run.recipe / "grpo.yaml", place, str(last.folder), given, (last,), round=number
+        )
+        steps.append(harvest)
+        steps += _later_steps(run, folder, number, harvest, start if settings.start == "base" else last)
+    return steps
 
 
-def _harvest_stage(
-    recipe: Path, folder: Path, number: int, last: str, settings: RoundSettings, overrides: Mapping[str, Sequence[str]]
-) -> Stage:
-    seed = overrides["sft"][overrides["sft"].index("--seed") + 1]
-    arguments = [*settings.arguments(), "--round", str(number), "--seed", seed]
-    place = folder / "harvest"
-    return Stage("harvest", "harvest", recipe / "grpo.yaml", place, last, tuple(arguments), COUNTS_FILE, round=number)
-
-
-def _later_stages(
-    recipe: Path, folder: Path, number: int, start: str, overrides: Mapping[str, Sequence[str]]
-) -> list[Stage]:
-    """The stages of a round after its harvest."""
+def _later_steps(run: Run, folder: Path, number: int, harvest: Step, start: Step) -> list[Step]:
+    """The steps of a round after its harvest."""
     sources = {
         "sft": {
             "demonstrations": "file",
@@ -160,14 +117,21 @@ def _later_stages(
         },
         "grpo": {"dataset": str(folder / "harvest" / PROBLEMS_FILE), "system_prompt": "none"},
     }
-    configs = {command: _own_config(recipe, folder, command, source) for command, source in sources.items()}
-    given = {command: _without_source(command, values) for command, values in overrides.items()}
-    stages = []
-    for stage in plan(recipe, folder, {command: list(values) for command, values in given.items()})[1:]:
-        config = configs.get(stage.command, stage.config)
-        model = start if stage.command == "sft" else stage.model
-        stages.append(dataclasses.replace(stage, config=config, model=model, round=number))
-    return stages
+    configs = {command: _own_config(run.recipe, folder, command, source) for command, source in sources.items()}
+    made: dict[str, Step] = {}
+    for step in plan(dataclasses.replace(run, output=folder))[1:]:
+        arguments = _without_source(step.command, step.arguments)
+        new = dataclasses.replace(step, arguments=arguments, round=number)
+        if step.command in configs:
+            new = dataclasses.replace(new, config=configs[step.command])
+        if step.command == "sft":
+            model = start.model if start.command == "eval" else str(start.folder)
+            after = (harvest,) if start.command == "eval" else (harvest, start)
+            new = dataclasses.replace(new, model=model, start_name=start.start_name, after=after)
+        else:
+            new = dataclasses.replace(new, after=tuple(made[one.name] for one in step.after))
+        made[step.name] = new
+    return list(made.values())
 
 
 def _own_config(recipe: Path, folder: Path, command: str, source: Mapping[str, Any]) -> Path:
@@ -179,7 +143,13 @@ def _own_config(recipe: Path, folder: Path, command: str, source: Mapping[str, A
     return path
 
 
-def _without_source(command: str, overrides: Sequence[str]) -> tuple[str, ...]:
-    pairs = zip(overrides[::2], overrides[1::2], strict=True)
-    kept = (pair for pair in pairs if pair[0].removeprefix("--") not in REPLACED.get(command, ()))
-    return tuple(text for pair in kept for text in pair)
+def _without_source(command: str, arguments: Sequence[str]) -> tuple[str, ...]:
+    """Arguments without those that say where the data come from."""
+    kept: list[str] = []
+    keep = True
+    for word in arguments:
+        if word.startswith("--"):
+            keep = word[2:].partition("=")[0] not in REPLACED.get(command, ())
+        if keep:
+            kept.append(word)
+    return tuple(kept)

@@ -7,22 +7,18 @@ it writes goes to `runs/` under the working directory.
 from __future__ import annotations
 
 import difflib
-import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from trl_rlsp.errors import ConfigError, SourceError
+from trl_rlsp.stages.parsing import read_yaml
 
 LOCAL = Path("recipes")
 """Where `rlsp recipes copy` puts a recipe: the commands at the head of its files name it there."""
 
 NEEDED = ("grpo.yaml", "eval.yaml")
 """Files that make a folder a recipe."""
-
-ROW = re.compile(r"^\| `(?P<name>[^`]+)` \| (?P<title>.+?) \| (?P<hardware>.*?) ?\|$", re.MULTILINE)
-"""A row of the table in the recipes' README.md."""
-
-LINK = re.compile(r"\s*\(\[[^\]]*\]\([^)]*\)\)")
 
 
 def recipes_folder() -> Path:
@@ -39,15 +35,14 @@ def recipes_folder() -> Path:
 
 
 def recipe_names() -> list[str]:
-    """Names of the shipped recipes, in the order of the README's table.
+    """Names of the shipped recipes, in the order that they say.
 
     Example:
         >>> recipe_names()[0]
         'quickstart'
     """
     found = [path.parent.name for path in sorted(recipes_folder().glob(f"*/{NEEDED[0]}"))]
-    order = list(recipe_titles())
-    return sorted(found, key=lambda name: order.index(name) if name in order else len(order))
+    return sorted(found, key=lambda name: said_of(name).place)
 
 
 def companion_names() -> list[str]:
@@ -62,15 +57,44 @@ def companion_names() -> list[str]:
     return sorted(folder.name for folder in folders if folder.name not in recipes)
 
 
-def recipe_titles() -> dict[str, tuple[str, str]]:
-    """What each shipped folder is for and the hardware that it needs, by name, from the recipes' README.md.
+@dataclass(frozen=True)
+class Said:
+    """What a recipe says about itself in its `recipe.yaml`.
+
+    Attributes:
+        title: what it is for.
+        hardware: what it was written for; empty if each of its files says so.
+        processes: processes that its batch sizes are for.
+        place: in a list of recipes.
+    """
+
+    title: str = ""
+    hardware: str = ""
+    processes: int = 1
+    place: int = 100
+
+
+def said_of(recipe: str | Path) -> Said:
+    """What a recipe says about itself; nothing if it has no `recipe.yaml`.
+
+    Args:
+        recipe: name of a shipped recipe, or the folder of any.
+
+    Raises:
+        ConfigError: an entry that no recipe has.
 
     Example:
-        >>> recipe_titles()["quickstart"]
-        ("the whole pipeline on a laptop's CPU, measured", '2 CPU cores')
+        >>> said_of("quickstart").hardware
+        '2 CPU cores'
     """
-    text = (recipes_folder() / "README.md").read_text(encoding="utf-8")
-    return {row["name"]: (LINK.sub("", row["title"]), row["hardware"]) for row in ROW.finditer(text)}
+    folder = recipe if isinstance(recipe, Path) else recipes_folder() / recipe
+    if not (folder / "recipe.yaml").is_file():
+        return Said()
+    found = read_yaml(folder / "recipe.yaml")
+    known = Said.__dataclass_fields__
+    if wrong := sorted(set(found) - set(known)):
+        raise ConfigError(f"{folder / 'recipe.yaml'} has {', '.join(known)}, got {wrong[0]!r}")
+    return Said(**found)
 
 
 def find_recipe(wanted: Path) -> Path:
@@ -94,23 +118,6 @@ def find_recipe(wanted: Path) -> Path:
         f"{str(wanted)!r} is no recipe folder and no recipe of that name is shipped"
         f"{_suggestion(wanted.name, recipe_names())}; the shipped ones are {', '.join(recipe_names())}"
     )
-
-
-def portable(path: str) -> str:
-    """A path inside the shipped recipes as seen from above them (`recipes/NAME/...`); any other text as it is.
-
-    Hashes of settings use it, so that a run goes on after the package has been moved or installed again.
-
-    Example:
-        >>> portable(str(recipes_folder() / "quickstart" / "base"))
-        'recipes/quickstart/base'
-        >>> portable("Qwen/Qwen2.5-0.5B-Instruct")
-        'Qwen/Qwen2.5-0.5B-Instruct'
-    """
-    place = Path(path)
-    if not place.is_absolute() or not place.is_relative_to(recipes_folder()):
-        return path
-    return (LOCAL / place.relative_to(recipes_folder())).as_posix()
 
 
 def copy_recipe(name: str, target: Path | None = None) -> Path:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.planning.bundled import bundled_config
+from trl_rlsp.errors import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -137,35 +135,3 @@ def default_targets(model_type: str) -> tuple[str, ...]:
     if model_type not in known:
         raise ConfigError(f"peft has no default layers for {model_type!r}: set `lora_target_modules`, e.g. all-linear")
     return tuple(known[model_type])
-
-
-def load_config(name: str, revision: str | None = None) -> PreTrainedConfig:
-    """A model's configuration: from its folder (of an adapter, its base's), the bundled ones, or the hub.
-
-    Raises:
-        OSError: there is none at that place.
-        ValueError: it is broken, or of a kind that transformers does not know.
-    """
-    from transformers import AutoConfig
-
-    if Path(name, "adapter_config.json").is_file() and not Path(name, "config.json").is_file():
-        return load_config(adapter_base(name))
-    values = None if Path(name).is_dir() else bundled_config(name)
-    if values is not None:
-        return AutoConfig.for_model(**values)
-    return AutoConfig.from_pretrained(name, revision=revision)
-
-
-def adapter_base(name: str, revision: str | None = None) -> str:
-    """The model that an adapter was trained on.
-
-    Raises:
-        OSError: there is no adapter.
-        DataError: it names no base.
-    """
-    from peft import PeftConfig
-
-    base = PeftConfig.from_pretrained(name, revision=revision).base_model_name_or_path
-    if not base:
-        raise DataError(f"the adapter {name!r} must name its base in base_model_name_or_path, got none")
-    return str(base)

@@ -104,7 +104,7 @@ class Settings:
             ConfigError: a type or a combination that no plan can be made for.
         """
         training, model = stage.training, stage.model
-        rank, targets = adapter_of(stage)
+        rank, targets = stage.adapter
         grpo = stage.kind == "grpo"
         dtype = model.dtype or "float32"
         if dtype == "auto":
@@ -137,19 +137,3 @@ class Settings:
             vllm_share=training.vllm_gpu_memory_utilization if grpo else 0.0,
             gathers=training.ds3_gather_for_generation if grpo else False,
         )
-
-
-def adapter_of(stage: Stage) -> tuple[int | None, tuple[str, ...] | str | None]:
-    """Rank and layers of the adapter that a stage trains; a rank of `None` for none."""
-    if stage.is_adapter:
-        from peft import PeftConfig
-
-        found = PeftConfig.from_pretrained(str(stage.model.model_name_or_path), revision=stage.model.model_revision)
-        rank, targets = int(found.r), found.target_modules
-    elif stage.model.use_peft:
-        rank, targets = stage.model.lora_r, stage.model.lora_target_modules
-    else:
-        return None, None
-    if targets is None or isinstance(targets, str):
-        return rank, targets
-    return rank, "all-linear" if list(targets) == ["all-linear"] else tuple(sorted(targets))

@@ -13,6 +13,7 @@ from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError, MissingColumnError
 from trl_rlsp.problems.readers import Table
+from trl_rlsp.text.boxes import find_boxes
 from trl_rlsp.verification.code import columns as code_columns
 
 # Names looked for in this order, in any case, with blanks and hyphens read as underscores.
@@ -31,16 +32,21 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
         ),
         *("solution", "response", "output"),
     ),
-    "tests": ("tests", "input_output", "test_cases", "test_list"),
+    "tests": ("tests", "input_output", "test_cases", "test_list", "test"),
     "level": ("level", "difficulty"),
     "subject": ("subject", "type", "topic"),
     "id": ("id", "unique_id", "problem_id", "uid", "task_id", "name"),
 }
+WITHOUT_ROLE = (
+    *("task", "public_tests", "private_tests", "generated_tests", "solutions", "code", "starter_code"),
+    *("test", "test_list", "test_imports", "test_setup_code", "challenge_test_list"),
+    *("entry_point", "canonical_solution", "prompt"),
+)
+"""Columns that are read beside those with a role; the rest of a table is not decoded."""
 WORKED_COLUMNS = ("solution", "response", "output")
 LONGEST_BARE_ANSWER = 300
 
 _HASH_ANSWER = re.compile(r"^####[ \t]*(\S.*?)\s*$", re.MULTILINE)
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 
 
 def resolve_columns(
@@ -166,7 +172,7 @@ def _problem_row(raw: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, 
     if not problem:
         raise DataError(f"the problem (column {roles['problem']!r}) is empty")
     row: dict[str, Any] = {"problem": problem}
-    tests = code_columns.tests_json(raw, roles.get("tests"))
+    tests = code_columns.tests_json(raw, roles.get("tests"), problem if isinstance(problem, str) else "")
     if tests is not None:
         row["problem"] = code_columns.shown_problem(problem, raw, tests)
         row["solution"] = code_columns.reference_program(raw) or cell_text(raw.get(roles.get("answer", "")))
@@ -243,17 +249,5 @@ def last_boxed(text: str) -> str | None:
     >>> last_boxed(r"so \boxed{\frac{1}{2}}.")
     '\\frac{1}{2}'
     """
-    matches = list(_BOX.finditer(text))
-    if not matches:
-        return None
-    rest = text[matches[-1].end() :]
-    if not rest.startswith("{"):
-        bare = re.match(r"[^\s$.,]+", rest)
-        return bare.group() if bare else None
-    depth = 0
-    for position, character in enumerate(rest):
-        if character in "{}" and rest[position - 1 : position] != "\\":
-            depth += 1 if character == "{" else -1
-            if depth == 0:
-                return rest[1:position].strip() or None
-    return None
+    boxes, _ = find_boxes(text)
+    return (boxes[-1].answer or None) if boxes else None

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError, DataError, SourceError
-from trl_rlsp.problems import gym, gym_source
-from trl_rlsp.problems.columns import problem_rows, resolve_columns
+from trl_rlsp.problems import gym
+from trl_rlsp.problems.columns import WITHOUT_ROLE, problem_rows, resolve_columns
 from trl_rlsp.problems.presets import PRESETS, find_preset
 from trl_rlsp.problems.readers import FILE_EXTENSIONS, Table, read_file, read_hub
+from trl_rlsp.text.completion import completion_text
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -56,9 +57,9 @@ def load_problems(
     r"""Load problems from the Hub, a local file or a generator.
 
     Args:
-        source: a preset (`math`, `math-500`, `aime`, `aime-2024`, `gsm8k`, `code_contests`, `apps`) or any
-            hub id `owner/name`; a `.jsonl`, `.json`, `.csv` or `.parquet` file, or a folder `datasets` can
-            load; or `reasoning_gym:TASK?param=value&seed=1&size=500`.
+        source: a preset (`math`, `math-500`, `aime`, `aime-2024`, `gsm8k`, `code_contests`, `apps`, `mbpp`,
+            `humaneval`) or any hub id `owner/name`; a `.jsonl`, `.json`, `.csv` or `.parquet` file, or a folder
+            `datasets` can load; or `reasoning_gym:TASK?param=value&seed=1&size=500`.
         split: the split of a hub dataset or folder.
         name: the configuration of a hub dataset.
         columns: role (`problem`, `answer`, `tests`, `level`, `subject`, `id`) -> column, where they are not
@@ -84,11 +85,12 @@ def load_problems(
     """
     _check_arguments(limit, exclude, prompt_style)
     source, filtered = str(source), unique or exclude is not None
-    if source.startswith(gym_source.PREFIX):
+    if source.startswith(gym.PREFIX):
         _refuse_for_generators(split=split, name=name, columns=columns)
         rows = gym.gym_rows(source, seed=seed, prompt_style=prompt_style, at_most=None if filtered else limit)
     elif prompt_style == "task":
-        rows = _stored_rows(source, split, name, columns, drop_invalid)
+        sampled = None if filtered or drop_invalid else limit
+        rows = _stored_rows(source, split, name, columns, drop_invalid, sampled, seed)
     else:
         raise ConfigError(f"prompt_style={prompt_style!r} needs a reasoning_gym: source, got {source!r}")
     rows = [_with_prompt(row, None if prompt_style == "compact" else system_prompt) for row in rows]
@@ -96,7 +98,7 @@ def load_problems(
         rows = _without(rows, exclude, unique, source)
     if limit is not None and limit < len(rows):
         indices = sorted(random.Random(seed).sample(range(len(rows)), limit))
-        rows = rows[:limit] if source.startswith(gym_source.PREFIX) else [rows[index] for index in indices]
+        rows = rows[:limit] if source.startswith(gym.PREFIX) else [rows[index] for index in indices]
     return _to_dataset(rows)
 
 
@@ -116,14 +118,22 @@ def _refuse_for_generators(**arguments: Any) -> None:
 
 
 def _stored_rows(
-    source: str, split: str | None, name: str | None, columns: Mapping[str, str] | None, drop_invalid: bool
+    source: str,
+    split: str | None,
+    name: str | None,
+    columns: Mapping[str, str] | None,
+    drop_invalid: bool,
+    limit: int | None,
+    seed: int,
 ) -> list[dict[str, Any]]:
+    """Rows of a file or of the Hub; of at most `limit` of them only the columns that are needed are decoded."""
     preset = find_preset(source)
     table = read_table(source, split=split, name=name)
+    roles = resolve_columns(table, columns, preset.columns if preset else None)
+    table = table.only([*roles.values(), *WITHOUT_ROLE, *(preset.columns.values() if preset else ())])
     if preset and preset.keep:
         table = table.select([index for index, row in enumerate(table.rows) if preset.keep(row)])
-    roles = resolve_columns(table, columns, preset.columns if preset else None)
-    return problem_rows(table, roles, drop_invalid=drop_invalid)
+    return problem_rows(table.sample(limit, seed), roles, drop_invalid=drop_invalid)
 
 
 def read_table(source: str | Path, *, split: str | None = None, name: str | None = None) -> Table:
@@ -194,6 +204,9 @@ def problem_key(row: Mapping[str, Any]) -> str:
     Returns:
         For tasks in `gym.PROBLEM_KEYS` what defines the problem (countdown: sorted numbers and target), else
         the last user message (without one the last message) without differences in blanks and case.
+
+    Raises:
+        DataError: a prompt without any text.
     """
     if row.get("task"):
         task = json.loads(row["task"])
@@ -201,9 +214,15 @@ def problem_key(row: Mapping[str, Any]) -> str:
             return f"{task['name']}: {gym.PROBLEM_KEYS[task['name']](task['entry']['metadata'])}"
     prompt = row["prompt"]
     if not isinstance(prompt, str):
-        asked = [message for message in prompt if message["role"] == "user"] or prompt
-        prompt = asked[-1]["content"] if asked else ""
-    return " ".join(str(prompt).split()).casefold()
+        asked = [message for message in prompt if message.get("role") == "user"] or prompt
+        prompt = asked[-1].get("content") if asked else None
+    key = completion_text({"content": prompt}) if prompt else ""
+    if not key.strip():
+        raise DataError(
+            f"a prompt without any text poses no problem: got {row['prompt']!r}; drop such rows, or give their "
+            "text in a message of the role user"
+        )
+    return " ".join(key.split()).casefold()
 
 
 def task_name(row: Mapping[str, Any]) -> str | None:

@@ -6,7 +6,6 @@ a model trained on anything else would learn to earn nothing. Knows nothing of w
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,7 +15,8 @@ from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.problems.columns import CANDIDATES, cell_text, final_answer, last_boxed, match_columns, require_roles
 from trl_rlsp.problems.data import DEFAULT_SYSTEM_PROMPT, prompt_messages, read_table
 from trl_rlsp.problems.readers import Table
-from trl_rlsp.text.completion import parse_completion
+from trl_rlsp.text.boxes import find_boxes
+from trl_rlsp.text.completion import read
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -115,7 +115,7 @@ def completion_text(reasoning: Any, answer: Any = None, template: str = DEFAULT_
         template = template.partition("{reasoning}")[0] + "{reasoning}"
     fields = {"reasoning": text, "answer": bare}
     completion = _FIELD.sub(lambda match: fields[match.group(1)], template)
-    parsed = parse_completion(completion)
+    parsed = read(completion)
     if not parsed.finished:
         raise DataError(f"the completion gives no single answer ({parsed.reason}): ...{completion[-80:]!r}")
     return completion
@@ -126,10 +126,8 @@ def _squeezed(answer: str) -> str:
 
 
 def _ends_in_box(text: str) -> bool:
-    tail = text[text.rfind("\\boxed") :]
-    content = last_boxed(tail)
-    end = tail.find(content) + len(content) if content else 0
-    return bool(content) and bool(_AFTER_BOX.fullmatch(tail[end:].lstrip(" ").removeprefix("}")))
+    boxes, _ = find_boxes(text)
+    return bool(boxes) and bool(_AFTER_BOX.fullmatch(text, boxes[-1].end))
 
 
 def _prompt(row: Mapping[str, Any], system_prompt: str | None) -> Any:
@@ -186,10 +184,8 @@ def load_demonstrations(
     table = read_table(source, split=split, name=name)
     roles = match_columns(table, REASONING_CANDIDATES, columns)
     require_roles(table, roles, REASONING_CANDIDATES, ("problem", "reasoning"))
-    if limit is not None and limit < len(table.rows):
-        table = table.select(sorted(random.Random(seed).sample(range(len(table.rows)), limit)))
     rows = demonstration_rows(
-        _picked(table, roles),
+        _picked(table.only(roles.values()).sample(limit, seed), roles),
         style=style,
         system_prompt=system_prompt,
         reasoning_template=reasoning_template,

@@ -1,7 +1,7 @@
-"""Rows kept on disk, for generators that take minutes.
+"""JSON values kept on disk between runs: what generators make in minutes, and what judges were asked.
 
-Promises that a hit equals what was stored, that an unreadable entry is made anew, and that several processes
-may ask for one entry at once. Knows nothing of what the rows mean.
+Promises: several processes may use one file at once; a file that cannot be read or written costs a warning, not the
+run. Knows nothing of what the values mean: keys are hashes.
 """
 
 from __future__ import annotations
@@ -10,58 +10,94 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
+import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 logger = logging.getLogger(__name__)
 
 WORTH_STORING_S = 1.0
+_BUSY_S = 30.0
+_AT_ONCE = 500
 
 
 def cache_folder() -> Path:
-    """Where rows are kept: `$TRL_RLSP_CACHE`, else `trl_rlsp` in the user's cache folder.
-
-    Returns:
-        The folder, which need not exist.
-    """
+    """Where caches are: `$TRL_RLSP_CACHE`, else `trl_rlsp` in the user's cache folder, which need not exist."""
     own = os.environ.get("TRL_RLSP_CACHE")
     return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trl_rlsp"
 
 
-def cached_rows(key: dict[str, Any], make: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+class DiskCache:
+    """JSON values by key in one SQLite file.
+
+    Args:
+        path: the file, made on first use with its folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"DiskCache({str(self.path)!r})"
+
+    def get(self, keys: Iterable[str]) -> dict[str, Any]:
+        """What is stored for these keys; keys without an entry, and entries that are not JSON, are left out."""
+        wanted = list(keys)
+        found: dict[str, Any] = {}
+        try:
+            with self._opened() as connection:
+                for start in range(0, len(wanted), _AT_ONCE):
+                    part = wanted[start : start + _AT_ONCE]
+                    marks = ",".join("?" * len(part))
+                    found |= dict(connection.execute(f"SELECT key, value FROM entries WHERE key IN ({marks})", part))
+        except (sqlite3.Error, OSError) as error:
+            logger.warning("the cache %s cannot be read: %s", self.path, error)
+        return {key: value for key, text in found.items() if (value := _parsed(text)) is not None}
+
+    def put(self, entries: Mapping[str, Any]) -> None:
+        """Store JSON values, all or none."""
+        if not entries:
+            return
+        rows = [(key, json.dumps(value, ensure_ascii=False)) for key, value in entries.items()]
+        try:
+            with self._opened() as connection:
+                connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?)", rows)
+        except (sqlite3.Error, OSError) as error:
+            logger.warning("the cache %s cannot be written: %s", self.path, error)
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """A connection of its own each time: none is carried over a fork or into another thread."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(self.path, timeout=_BUSY_S)) as connection, connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+            yield connection
+
+
+def cached_rows(key: Mapping[str, Any], make: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Rows from the cache, or made and kept if making them took long.
 
     Args:
         key: everything the rows depend on, versions included.
         make: makes the rows; each must survive JSON unchanged.
-
-    Returns:
-        The rows.
     """
-    text = json.dumps(key, sort_keys=True, default=str)
-    path = cache_folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored["key"] == json.loads(text):
-            return list(stored["rows"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
+    name = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
+    cache = DiskCache(cache_folder() / "problems.sqlite")
+    stored = cache.get([name]).get(name) if cache.path.is_file() else None
+    if isinstance(stored, list):
+        return stored
     start = time.perf_counter()
     rows = make()
     if time.perf_counter() - start > WORTH_STORING_S:
-        _store(path, {"key": json.loads(text), "rows": rows})
+        cache.put({name: rows})
     return rows
 
 
-def _store(path: Path, content: dict[str, Any]) -> None:
-    """Write a whole file or none: under another name first, then renamed."""
+def _parsed(text: Any) -> Any:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as handle:
-            json.dump(content, handle, ensure_ascii=False)
-        os.replace(handle.name, path)
-    except OSError as error:
-        logger.info("generated rows could not be kept in %s: %s", path.parent, error)
+        return json.loads(text)
+    except (ValueError, TypeError):
+        return None

@@ -1,14 +1,17 @@
 """Raw rows from a local file, a local folder or the Hub.
 
-Promises rows as plain dictionaries, the names of their columns and, for each row, where it came from, so that
-a later complaint can name the place. Knows nothing about problems, answers or prompts.
+Promises rows as plain dictionaries, the names of their columns and, for each row, where it came from, so that a later
+complaint can name the place. CSV and JSON are read here and not by `datasets`, which would turn an answer `007` into 7,
+refuse tests whose arguments differ in type, and not say which line is broken. Knows nothing about problems, answers or
+prompts.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+import random
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +27,13 @@ class Table:
 
     Attributes:
         name: the file or the hub id, for messages.
-        rows: one dictionary per row; a `Dataset` of the Hub stays on disk and is read row by row.
+        rows: one dictionary per row; a `Dataset` (of the Hub, or of a Parquet file) is decoded row by row.
         unit: what a row is called in messages, `"line"` in a file read by lines, else `"row"`.
         numbers: the line or row number of each row, counted from 1.
     """
 
     name: str
-    rows: Sequence[dict[str, Any]]
+    rows: Any
     unit: str
     numbers: Sequence[int]
 
@@ -44,6 +47,20 @@ class Table:
     def place(self, index: int) -> str:
         """Where row `index` (from 0) stands, such as `line 3 of math.jsonl`."""
         return f"{self.unit} {self.numbers[index]} of {self.name}"
+
+    def only(self, columns: Iterable[str]) -> Table:
+        """The table without its other columns, where they would cost something: a row in memory stays whole."""
+        if not hasattr(self.rows, "select_columns"):
+            return self
+        wanted = set(columns)
+        rows = self.rows.select_columns([name for name in self.columns if name in wanted])
+        return Table(self.name, rows, self.unit, self.numbers)
+
+    def sample(self, limit: int | None, seed: int) -> Table:
+        """At most `limit` rows, drawn with a seed, in order."""
+        if limit is None or limit >= len(self.rows):
+            return self
+        return self.select(sorted(random.Random(seed).sample(range(len(self.rows)), limit)))
 
     def select(self, indices: list[int]) -> Table:
         """The table cut down to `indices`; each row keeps its number."""
@@ -80,7 +97,7 @@ def read_file(path: str | Path) -> Table:
         table = readers[path.suffix.lower()](path)
     except UnicodeDecodeError as error:
         raise DataError(f"{path.name} must be UTF-8 text: {error}; convert it with iconv -t UTF-8") from error
-    if not table.rows:
+    if not len(table.rows):
         raise DataError(f"a data file must hold at least one row, {path.name} is empty")
     return table
 
@@ -159,15 +176,16 @@ def _read_csv(path: Path) -> Table:
 
 def _read_parquet(path: Path) -> Table:
     import pyarrow
-    import pyarrow.parquet
+    from datasets import Dataset
+    from pyarrow.parquet import read_table
 
     try:
-        return _numbered(path.name, pyarrow.parquet.read_table(path).to_pylist())
+        return _numbered(path.name, Dataset(read_table(path)))
     except pyarrow.ArrowException as error:
         raise DataError(f"{path.name} is not a readable Parquet file: {error}") from error
 
 
-def _numbered(name: str, rows: Sequence[dict[str, Any]]) -> Table:
+def _numbered(name: str, rows: Any) -> Table:
     return Table(name, rows, "row", range(1, len(rows) + 1))
 
 

@@ -10,7 +10,7 @@ from trl_rlsp.evaluation.bootstrap import Estimate, bootstrap_mean
 from trl_rlsp.report.charts import Chart, Line
 from trl_rlsp.runs.completion import Completion, accuracy, by_problem
 from trl_rlsp.runs.run import Run
-from trl_rlsp.text.effective_length import units
+from trl_rlsp.text.effective_length import words
 
 Source = tuple[str, Sequence[Completion]]
 SOLVED = ("never", "under half", "half or more", "always")
@@ -153,7 +153,7 @@ def _lengths(found: Sequence[Source]) -> tuple[list[list[int]], str]:
     """Lengths of every completion: in tokens where all of them were recorded, else in words."""
     if all(c.tokens is not None for _, completions in found for c in completions):
         return [[c.tokens or 0 for c in completions] for _, completions in found], "tokens"
-    return [[len(units(c.text)) for c in completions] for _, completions in found], "words"
+    return [[len(words(c.text)) for c in completions] for _, completions in found], "words"
 
 
 def _bin_names(edges: Sequence[int], least: int, most: int) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from trl_rlsp.behaviours import KINDS, count_behaviours
 from trl_rlsp.runs.completion import Completion, mean
-from trl_rlsp.text.effective_length import novel_units, units
+from trl_rlsp.text.effective_length import novel_words, words
 
 PER_STEP = 64
 AT_MOST = 4000
@@ -23,7 +23,7 @@ class StepMetrics:
         looked_at: completions that the text figures are of.
         finished: share with exactly one final answer, of all completions.
         repetition: share of the text that repeats what stood before it; `None` if there is no text.
-        behaviours: kind -> occurrences per 1,000 units of text.
+        behaviours: kind -> occurrences per 1,000 words.
     """
 
     step: int
@@ -47,7 +47,7 @@ def _of_step(step: int, group: Sequence[Completion], sampled: Sequence[Completio
     counts: dict[str, int] = dict.fromkeys(KINDS, 0)
     length = 0
     for completion in sampled:
-        length += len(units(completion.text))
+        length += len(words(completion.text))
         for kind, count in count_behaviours(completion.text).items():
             counts[kind] += count
     repetitions = [r for completion in sampled if (r := repetition(completion.text)) is not None]
@@ -61,14 +61,14 @@ def _of_step(step: int, group: Sequence[Completion], sampled: Sequence[Completio
 
 
 def repetition(text: str) -> float | None:
-    """Share of a text's units inside an n-gram of 8 units, or a sentence, that it already contained; `None` if empty.
+    """Share of a text's words inside an n-gram of 8 words, or a sentence, that it already contained; `None` if empty.
 
     Example:
         >>> repetition("one two three. one two three.")
         0.5
     """
-    total = len(units(text))
-    return 1 - novel_units(text, ngram=NGRAM) / total if total else None
+    total = len(words(text))
+    return 1 - novel_words(text, ngram=NGRAM) / total if total else None
 
 
 def evenly(items: Sequence[Completion], count: int) -> list[Completion]:

@@ -11,17 +11,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from trl_rlsp.text.calculations import check_half, kept_calculations
-from trl_rlsp.text.completion import parse_completion
+from trl_rlsp.rewards.readings import readings_of
+from trl_rlsp.text.calculations import calculations, check_half
+from trl_rlsp.text.completion import Reading, read
 from trl_rlsp.text.effective_length import prompt_text, visible
 
 
 class CalculationExploration:
     r"""Pays `n / (n + K)` for `n` distinct calculations that hold, in [0, 1).
 
-    Counted is the reasoning before exactly one final answer; without one, `n` is 0. In a problem without numbers any
-    calculation that holds counts. Words earn nothing, so this is for arithmetic: proofs and programs are not measured.
-    What can be had without exploring is true but pointless calculation from the problem's numbers on.
+    Counted is the reasoning before a final answer; without one, `n` is 0. In a problem without numbers any calculation
+    that holds counts. Words earn nothing, so this is for arithmetic: of a proof or a program only the sums in the
+    reasoning are measured. Known exploit: true but pointless calculations from the problem's numbers on.
 
     Args:
         K: calculations at which half of the bonus is earned.
@@ -37,7 +38,8 @@ class CalculationExploration:
     """
 
     __name__ = "calculation_exploration"
-    bounded = True
+    bounded = takes_readings = True
+    can_fail = False
 
     def __init__(self, *, K: float = 8.0) -> None:
         self.K = check_half(K)
@@ -50,6 +52,7 @@ class CalculationExploration:
         prompts: Sequence[Any] | None = None,
         completions: Sequence[Any] = (),
         log_metric: Any = None,
+        readings: Sequence[Reading] | None = None,
         **kwargs: Any,
     ) -> list[float]:
         """Score a batch.
@@ -58,25 +61,25 @@ class CalculationExploration:
             prompts: B prompts; without them calculations from any numbers count.
             completions: B completions, strings or message lists.
             log_metric: TRL's logger of scalars, if any; receives `exploration/calculations`, the mean of `n`.
+            readings: the completions as the suite has read them.
 
         Returns:
             B floats in [0, 1).
         """
         asked = prompts if prompts is not None else [None] * len(completions)
-        counts = [counted(completion, prompt) for completion, prompt in zip(completions, asked, strict=True)]
+        readings = readings_of(readings, completions, prompts=prompts, log_metric=log_metric, **kwargs)
+        counts = [counted(reading, prompt) for reading, prompt in zip(readings, asked, strict=True)]
         if log_metric is not None and counts:
             log_metric("exploration/calculations", sum(counts) / len(counts))
         return [count / (count + self.K) for count in counts]
 
 
 def counted(completion: Any, prompt: Any = None) -> int:
-    """Distinct calculations of a completion that hold; 0 without exactly one final answer.
+    """Distinct calculations of a completion that hold; 0 without a final answer.
 
     Args:
-        completion: text or message list, as TRL passes it.
+        completion: a `Reading`, or the text or message list of a completion to a mathematical problem.
         prompt: text or message list with the problem.
     """
-    parsed = parse_completion(completion)
-    if not parsed.finished:
-        return 0
-    return len(kept_calculations(visible(parsed.reasoning).strip(), prompt_text(prompt)))
+    reading = completion if isinstance(completion, Reading) else read(completion)
+    return len(calculations(visible(reading.reasoning), given=prompt_text(prompt))) if reading.finished else 0

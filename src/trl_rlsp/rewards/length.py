@@ -11,8 +11,9 @@ from typing import Any, Literal, get_args
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.groups import Member, gather_members, group_keys
-from trl_rlsp.text.completion import completion_text
-from trl_rlsp.text.effective_length import effective_length, units
+from trl_rlsp.rewards.readings import readings_of
+from trl_rlsp.text.completion import Reading, completion_text
+from trl_rlsp.text.effective_length import effective_length, words
 
 LengthForm = Literal["bounded", "paper", "relative"]
 
@@ -28,18 +29,18 @@ class LengthExploration:
       unbounded below: a long wrong completion can outrank a short correct one.
     - `form="relative"`: the share of the other completions of the group whose `|o|` is smaller, equal ones counting
       half, in [0, 1]; 0 where `|o|` is 0 and in a group of one. It has no scale to choose and does not flatten: what
-      one more step of reasoning earns is the same at any length. That also means that it never has enough, so it is
-      for `gate="adaptive"`. Groups split over ranks are compared whole.
+      one more step of reasoning earns is the same at any length. Because it never saturates, use it only with
+      `gate="adaptive"`. Groups split over ranks are compared whole.
 
     The first two have the same shape for long completions: `|o| / (|o| + C) = 1 - C / (|o| + C)`.
 
     Args:
         form: which of the three.
-        C: length at which half of the bounded bonus is earned, in units of text (about tokens). The paper's is 1000.
+        C: length at which half of the bounded bonus is earned, in words (about tokens). The paper's is 1000.
             With `form="relative"` it is of use to `costs` alone.
-        guarded: count only novel reasoning before exactly one final answer. `False` counts `completion_ids` as the
-            paper does, or units of text where these are not given.
-        ngram: repeated n-grams of this many units do not count.
+        guarded: count only novel reasoning before a final answer. `False` counts `completion_ids` as the
+            paper does, or words where these are not given.
+        ngram: repeated n-grams of this many words do not count.
 
     Raises:
         ConfigError: an unknown form, C not positive and finite, or ngram below 2.
@@ -51,7 +52,8 @@ class LengthExploration:
     """
 
     __name__ = "length_exploration"
-    measures_length = True
+    measures_length = takes_readings = True
+    can_fail = False
 
     def __init__(
         self, form: LengthForm = "bounded", *, C: float = 1000.0, guarded: bool = True, ngram: int = 6
@@ -59,7 +61,7 @@ class LengthExploration:
         if form not in get_args(LengthForm):
             raise ConfigError(f"form is 'bounded', 'paper' or 'relative', got {form!r}")
         if not (math.isfinite(C) and C > 0):
-            raise ConfigError(f"C is a length in units of text, positive and finite, got {C!r}")
+            raise ConfigError(f"C is a number of words, positive and finite, got {C!r}")
         if ngram < 2:
             raise ConfigError(f"ngram is at least 2, got {ngram!r}; use guarded=False to count repetition")
         self.form, self.C, self.guarded, self.ngram = form, float(C), guarded, ngram
@@ -78,6 +80,7 @@ class LengthExploration:
         completions: Sequence[Any] = (),
         completion_ids: Sequence[Sequence[int]] | None = None,
         log_metric: Any = None,
+        readings: Sequence[Reading] | None = None,
         **kwargs: Any,
     ) -> list[float]:
         """Score a batch; with `form="relative"` collective where ranks share the batch.
@@ -88,6 +91,7 @@ class LengthExploration:
             completions: B completions, strings or message lists.
             completion_ids: B lists of token ids, only used with `guarded=False`.
             log_metric: TRL's logger of scalars, if any; receives `exploration/effective_length`.
+            readings: the completions as the suite has read them.
 
         Returns:
             B finite floats.
@@ -95,7 +99,15 @@ class LengthExploration:
         Raises:
             ConfigError: `form="relative"` without prompts.
         """
-        lengths = self.lengths(completions, prompts=prompts, completion_ids=completion_ids)
+        if self.guarded:
+            readings = readings_of(readings, completions, prompts=prompts, log_metric=log_metric, **kwargs)
+            given = prompts if prompts is not None else [None] * len(completions)
+            lengths = [
+                effective_length(reading, prompt=prompt, ngram=self.ngram)
+                for reading, prompt in zip(readings, given, strict=True)
+            ]
+        else:
+            lengths = self._written(completions, completion_ids)
         if log_metric is not None and lengths:
             log_metric("exploration/effective_length", sum(lengths) / len(lengths))
         if self.form == "relative":
@@ -103,23 +115,11 @@ class LengthExploration:
             return [relative_rank(member) for member in members]
         return [self.value(length) for length in lengths]
 
-    def lengths(
-        self,
-        completions: Sequence[Any],
-        *,
-        prompts: Sequence[Any] | None = None,
-        completion_ids: Sequence[Sequence[int]] | None = None,
-    ) -> list[int]:
-        """The B lengths `|o|` that are paid for."""
+    def _written(self, completions: Sequence[Any], completion_ids: Sequence[Sequence[int]] | None) -> list[int]:
+        """Lengths of everything: in tokens with `guarded=False`, else in words."""
         if not self.guarded and completion_ids is not None:
             return [len(ids) for ids in completion_ids]
-        if not self.guarded:
-            return [len(units(completion_text(completion))) for completion in completions]
-        given = prompts if prompts is not None else [None] * len(completions)
-        return [
-            effective_length(completion, prompt=prompt, ngram=self.ngram)
-            for completion, prompt in zip(completions, given, strict=True)
-        ]
+        return [len(words(completion_text(completion))) for completion in completions]
 
     def costs(
         self, completions: Sequence[Any], *, completion_ids: Sequence[Sequence[int]] | None = None, **kwargs: Any
@@ -130,14 +130,10 @@ class LengthExploration:
         no place to hide from the cost. With `guarded=False` it is the bounded reward.
 
         Example:
-            >>> LengthExploration(C=6).costs(["12 , 12 , 12 , 12"])  # 7 units
+            >>> LengthExploration(C=6).costs(["12 , 12 , 12 , 12"])  # 7 words
             [0.5384615384615384]
         """
-        if not self.guarded and completion_ids is not None:
-            lengths = [len(ids) for ids in completion_ids]
-        else:
-            lengths = [len(units(completion_text(completion))) for completion in completions]
-        return [length / (length + self.C) for length in lengths]
+        return [length / (length + self.C) for length in self._written(completions, completion_ids)]
 
     def value(self, length: int) -> float:
         """The reward of one effective length, in the forms that do not look at the group."""

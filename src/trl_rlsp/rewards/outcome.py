@@ -7,12 +7,15 @@ the program, `task` by a reasoning-gym scorer, `solution` by mathematical equali
 from __future__ import annotations
 
 import importlib.util
+import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError
-from trl_rlsp.text.completion import completion_text
+from trl_rlsp.rewards.readings import Reader
+from trl_rlsp.text.completion import Reading, completion_text, is_task, kinds_of
 from trl_rlsp.verification.cache import VerdictCache
 from trl_rlsp.verification.gym import verifier as gym_verification
 from trl_rlsp.verification.gym.verifier import GymItem, verify_gym
@@ -21,12 +24,14 @@ from trl_rlsp.verification.math.verifier import MathItem, MathRules, verify_math
 from trl_rlsp.verification.verdict import Reason, Verdict
 from trl_rlsp.verification.workers.pool import WorkerPool
 
-KINDS = ("code", "gym", "math")
 COLUMNS = {"code": "tests", "gym": "task", "math": "solution"}
+"""Kind of a row -> the data set's column that says what is right."""
 
 _PLAIN_MESSAGE = {"role", "content"}
 
-CustomVerifier = Callable[[Sequence["Row"]], Sequence[Verdict]]
+UNFINISHED = Verdict(0.0, "no_answer")
+
+CustomVerifier = Callable[[Sequence["Row"]], Sequence[Verdict | float | bool | None]]
 
 
 class Row(NamedTuple):
@@ -37,12 +42,14 @@ class Row(NamedTuple):
         completion: as TRL gives it, string or messages.
         truth: the row's `tests`, `task` or `solution`.
         prompt: the user's text, `""` if unknown.
+        reading: where its reasoning ends and what its answer is (`trl_rlsp.text.completion.Reading`), if it was read.
     """
 
     kind: str
     completion: Any
     truth: Any
     prompt: str
+    reading: Any = None
 
 
 class OutcomeVerifier:
@@ -56,10 +63,13 @@ class OutcomeVerifier:
         batch_seconds: wall-clock seconds for one call; what it leaves unchecked scores `None`.
         memory_mb: address space a worker may add to what it has after its imports, in MiB.
         cache_size: verdicts kept, so that the next reward of the same batch costs nothing.
-        delimiter: closes the reasoning (`</think>`); `None` if completions have no such mark.
+        end_of_thinking: closes the reasoning (`</think>`); `None` if completions have no such mark.
+        thinking_required: whether a completion that does not close its reasoning is without an answer; `None`: where
+            the prompt opens the reasoning (see `trl_rlsp.rewards.readings.Reader`).
         rules: how strict mathematical equality is.
         custom: verifiers that replace the built-in one of a kind, `{"code": callable}`; each takes the `Row`s and
-            returns a `Verdict` for each. Must be picklable where the reward is pickled.
+            returns for each a `Verdict`, a score from 0 to 1, a boolean, or `None` for not scorable. Must be picklable
+            where the reward is pickled.
         code_options: passed on to `trl_rlsp.verification.code.verifier.verify_code`, before the options above.
         watch: called once a batch with `completions`, `completion_ids` and `log_metric`, where there is such a logger;
             for metrics that do not touch the reward, such as `trl_rlsp.behaviours.BehaviourMetrics()`.
@@ -76,6 +86,7 @@ class OutcomeVerifier:
     """
 
     __name__ = "outcome_verifier"
+    takes_readings = True
 
     def __init__(
         self,
@@ -85,7 +96,8 @@ class OutcomeVerifier:
         batch_seconds: float = 60.0,
         memory_mb: int = 1024,
         cache_size: int = 20_000,
-        delimiter: str | None = "</think>",
+        end_of_thinking: str | None = "</think>",
+        thinking_required: bool | None = None,
         rules: MathRules | None = None,
         custom: Mapping[str, CustomVerifier] | None = None,
         code_options: Mapping[str, Any] | None = None,
@@ -94,7 +106,7 @@ class OutcomeVerifier:
         _check_arguments(workers, time_limit, batch_seconds, cache_size, custom)
         self.time_limit = time_limit
         self.batch_seconds = batch_seconds
-        self.delimiter = delimiter
+        self.reader = Reader(end_of_thinking, thinking_required)
         self.rules = rules or MathRules()
         self.custom = dict(custom or {})
         self.code_options = dict(code_options or {})
@@ -115,6 +127,7 @@ class OutcomeVerifier:
         tests: Sequence[Any] | None = None,
         log_metric: Callable[[str, float], None] | None = None,
         log_extra: Callable[[str, list[Any]], None] | None = None,
+        readings: Sequence[Reading] | None = None,
         **kwargs: Any,
     ) -> list[float | None]:
         """Scores of a batch, one per completion.
@@ -126,22 +139,34 @@ class OutcomeVerifier:
             task: likewise.
             tests: likewise.
             log_metric: TRL's logger of scalars, if any; receives the share of each reason.
-            log_extra: TRL's logger of columns, if any; receives the reason beside each completion.
+            log_extra: TRL's logger of columns, if any; receives `verdict` (the reason), `parsed_gold` and
+                `parsed_answer` (what was compared) beside each completion.
+            readings: the completions as the suite has read them.
 
         Raises:
             ConfigError: none of the three columns was passed.
         """
         _require_column(solution, task, tests, kwargs)
-        found = self.verdicts(completions, prompts=prompts, solution=solution, task=task, tests=tests)
+        self.reader.look_at(log_metric)
+        found = self.verdicts(
+            completions, prompts=prompts, solution=solution, task=task, tests=tests, readings=readings
+        )
+        self._log(found, completions, kwargs.get("completion_ids"), log_metric, log_extra)
+        return [verdict.score for verdict in found]
+
+    def _log(
+        self, found: Sequence[Verdict], completions: Any, completion_ids: Any, log_metric: Any, log_extra: Any
+    ) -> None:
         if log_metric is not None and found:
             counts = Counter(verdict.reason for verdict in found)
             for reason in get_args(Reason):  # the zeros too: TRL averages over the ranks and steps that log a metric
                 log_metric(f"verifier/{reason}", counts[reason] / len(found))
             for metrics in self.watch:
-                metrics(completions=completions, completion_ids=kwargs.get("completion_ids"), log_metric=log_metric)
+                metrics(completions=completions, completion_ids=completion_ids, log_metric=log_metric)
         if log_extra is not None:
             log_extra("verdict", [verdict.reason for verdict in found])
-        return [verdict.score for verdict in found]
+            log_extra("parsed_gold", [verdict.gold for verdict in found])
+            log_extra("parsed_answer", [verdict.answer for verdict in found])
 
     def verdicts(
         self,
@@ -151,47 +176,52 @@ class OutcomeVerifier:
         solution: Sequence[Any] | None = None,
         task: Sequence[str | None] | None = None,
         tests: Sequence[Any] | None = None,
+        readings: Sequence[Any] | None = None,
     ) -> list[Verdict]:
-        """Score and reason for each completion; the second call for the same batch answers from the cache."""
+        """Score and reason for each completion; a completion judged before is answered from the cache."""
         _require_column(solution, task, tests, {})
-        rows = _rows(completions, prompts, solution, task, tests)
+        columns = {"tests": tests, "task": task, "solution": solution}
+        rows = _rows(completions, prompts, columns)
         keys = [_key(row) for row in rows]
         found = [self.cache.get(key) for key in keys]
+        if readings is None and None in found:
+            readings = self.reader.read(completions, {"prompts": prompts, **columns})
+        for i, reading in enumerate(readings or ()):
+            if reading.reason == "unfinished":
+                found[i] = UNFINISHED
         missing = [i for i, verdict in enumerate(found) if verdict is None]
-        for kind in KINDS:
+        for kind in COLUMNS:
             indices = [i for i in missing if rows[i].kind == kind]
             if not indices:
                 continue
-            for i, verdict in zip(indices, self._verify(kind, [rows[i] for i in indices]), strict=True):
-                found[i] = verdict
+            given = [rows[i]._replace(reading=readings[i]) if readings else rows[i] for i in indices]
+            for i, value in zip(indices, self._verify(kind, given), strict=True):
+                found[i] = verdict = as_verdict(value)
                 if verdict.reason not in ("scorer_error", "worker_crash"):  # worth another try
                     self.cache.put(keys[i], verdict)
         return [verdict for verdict in found if verdict is not None]
 
-    def _verify(self, kind: str, rows: Sequence[Row]) -> Sequence[Verdict]:
+    def _verify(self, kind: str, rows: Sequence[Row]) -> Sequence[Verdict | float | None]:
         limits: dict[str, Any] = {"limit": self.time_limit, "deadline": self.batch_seconds}
+        tag = self.reader.end_of_thinking
         if kind in self.custom:
             return self.custom[kind](rows)
         if kind == "math":
-            items = [MathItem(row.truth, row.completion, row.prompt) for row in rows]
-            return verify_math(items, self.pools["math"], rules=self.rules, end_of_thinking=self.delimiter, **limits)
+            items = [MathItem(row.truth, row.reading or row.completion, row.prompt) for row in rows]
+            return verify_math(items, self.pools["math"], rules=self.rules, end_of_thinking=tag, **limits)
         if kind == "gym":
             if importlib.util.find_spec("reasoning_gym") is None:
                 raise MissingDependencyError("rows with `task` need reasoning-gym: pip install 'trl-rlsp[gym]'")
             tasks = [GymItem(row.truth, row.completion) for row in rows]
-            return verify_gym(tasks, self.pools["gym"], end_of_thinking=self.delimiter, **limits)
+            return verify_gym(tasks, self.pools["gym"], end_of_thinking=tag, **limits)
         return self._verify_code(rows)
 
     def _verify_code(self, rows: Sequence[Row]) -> Sequence[Verdict]:
-        try:
-            from trl_rlsp.verification.code.verifier import verify_code
-        except ImportError as error:
-            raise ConfigError(
-                f"rows with `tests` need trl_rlsp.verification.code.verifier, which cannot be imported: {error}"
-            ) from error
+        from trl_rlsp.verification.code.verifier import verify_code
+
         items = [(row.completion, row.truth) for row in rows]
         limits = {"time_limit": self.time_limit, "batch_seconds": self.batch_seconds, "workers": self.workers}
-        options = {**limits, "end_of_thinking": self.delimiter, **self.code_options}
+        options = {**limits, "end_of_thinking": self.reader.end_of_thinking, **self.code_options}
         return verify_code(items, prompts=[row.prompt for row in rows], **options)
 
     def start(self, kinds: Sequence[str] = ("math",)) -> None:
@@ -201,9 +231,12 @@ class OutcomeVerifier:
                 self.pools[kind].start()
 
     def close(self) -> None:
-        """End all worker processes. The verifier may be used again."""
+        """End all worker processes and the sandbox's helpers. The verifier may be used again."""
         for pool in self.pools.values():
             pool.close()
+        sandbox = sys.modules.get("trl_rlsp.verification.code.sandbox")  # not imported: no program was run
+        if sandbox is not None and sandbox.find_sandbox.cache_info().currsize:
+            sandbox.find_sandbox(self.code_options.get("allow_unsandboxed", False)).close()
 
     def __enter__(self) -> OutcomeVerifier:
         self.start()
@@ -224,9 +257,23 @@ def _check_arguments(
         )
     if cache_size < 1:
         raise ConfigError(f"cache_size must be at least 1, got {cache_size}")
-    unknown = sorted(set(custom or {}) - set(KINDS))
+    unknown = sorted(set(custom or {}) - set(COLUMNS))
     if unknown:
-        raise ConfigError(f"custom verifiers are registered for {', '.join(KINDS)}; got {', '.join(unknown)}")
+        raise ConfigError(f"custom verifiers are registered for {', '.join(COLUMNS)}; got {', '.join(unknown)}")
+
+
+def as_verdict(value: Verdict | float | bool | None) -> Verdict:
+    """What a verifier of one's own returns, as a verdict.
+
+    Example:
+        >>> as_verdict(True).reason, as_verdict(0.5).reason, as_verdict(None).reason
+        ('match', 'mismatch', 'scorer_error')
+    """
+    if isinstance(value, Verdict):
+        return value
+    if value is None or not math.isfinite(value):
+        return Verdict(None, "scorer_error")
+    return Verdict(float(value), "match" if value >= 1 else "mismatch")
 
 
 def _require_column(solution: Any, task: Any, tests: Any, others: Mapping[str, Any]) -> None:
@@ -236,32 +283,23 @@ def _require_column(solution: Any, task: Any, tests: Any, others: Mapping[str, A
             "the outcome verifier needs one of the columns solution, task, tests; other columns received: "
             f"{received}. Rename the data set's answer column, e.g. dataset.rename_column('answer', 'solution')"
         )
+    labels = [value for value in task or () if value is not None]
+    if solution is None and tests is None and labels and not any(map(is_task, labels)):
+        raise ConfigError(
+            f"the column task holds generated tasks as JSON, got {labels[0]!r} and no other column to verify by; add a "
+            "column solution, or rename task if it is something else"
+        )
 
 
-def _rows(
-    completions: Sequence[Any],
-    prompts: Sequence[Any] | None,
-    solution: Sequence[Any] | None,
-    task: Sequence[Any] | None,
-    tests: Sequence[Any] | None,
-) -> list[Row]:
+def _rows(completions: Sequence[Any], prompts: Sequence[Any] | None, columns: Mapping[str, Any]) -> list[Row]:
     count = len(completions)
-    for name, column in (("prompts", prompts), ("solution", solution), ("task", task), ("tests", tests)):
+    for name, column in {"prompts": prompts, **columns}.items():
         if column is not None and len(column) != count:
             raise ConfigError(f"{count} completions need {count} {name}, got {len(column)}")
-    nothing = [None] * count
-    columns = zip(completions, prompts or nothing, tests or nothing, task or nothing, solution or nothing, strict=True)
-    return [_row(*values) for values in columns]
-
-
-def _row(completion: Any, prompt: Any, tests: Any, task: Any, solution: Any) -> Row:
-    """The first of tests, task, solution that a row has decides how it is verified."""
-    text = _user_text(prompt) if prompt is not None else ""
-    if tests is not None:
-        return Row("code", completion, tests, text)
-    if task is not None:
-        return Row("gym", completion, task, text)
-    return Row("math", completion, solution, text)
+    kinds = kinds_of(columns, count)
+    truths = [(columns.get(COLUMNS[kind]) or [None] * count)[i] for i, kind in enumerate(kinds)]
+    texts = ["" if prompt is None else _user_text(prompt) for prompt in prompts or [None] * count]
+    return [Row(*values) for values in zip(kinds, completions, truths, texts, strict=True)]
 
 
 def _user_text(prompt: Any) -> str:

@@ -7,37 +7,66 @@ alpha is. TRL ignores weights set on reward functions; the scale is in the value
 
 from __future__ import annotations
 
+import copy
+import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.alpha_schedule import AlphaSchedule
-from trl_rlsp.rewards.batch import BatchOutcomes, Reward
-from trl_rlsp.rewards.gates import Gate, Shaped, check_gate
 from trl_rlsp.rewards.length import LengthExploration
 from trl_rlsp.rewards.outcome import OutcomeVerifier
+from trl_rlsp.rewards.readings import Reader
+from trl_rlsp.rewards.scoring import Gate, Reward, Scorer, name_of, parts_of
+
+_DEFAULT = Reader().settings
 
 
-class RLSPRewards(list):
+class _SuiteType(type):
+    """Answers a host that takes the class for a reward function, as `trl grpo --reward_funcs` does."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if "completions" in kwargs:
+            raise ConfigError(
+                f"a reward function is an object, got the class {cls.__name__} itself; write "
+                "`--reward_funcs trl_rlsp.rlsp_rewards`, or pass RLSPRewards() with its arguments"
+            )
+        return super().__call__(*args, **kwargs)
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+class RLSPRewards(list, metaclass=_SuiteType):
     """The RLSP reward for `GRPOTrainer(reward_funcs=...)`: a list of reward functions that can also be called.
 
+    `suite + [other_reward]` is a suite, too. Attributes cannot be set after construction: build a new suite.
+
     Args:
-        verifier: the outcome verifier; default `OutcomeVerifier()`.
+        verifier: the outcome verifier; default `OutcomeVerifier()`. Any callable like a TRL reward function whose
+            values are scores from 0 to 1, booleans, `Verdict`s, or `None` for not scorable.
         exploration: exploration rewards, averaged; default one `LengthExploration()`. An empty list trains on the
             outcome alone.
         alpha: weight of the outcome, 0 < alpha <= 1 (the paper's 0.8), or an `AlphaSchedule` of it. Above 0.5, with
             bounded exploration, a correct completion outranks every wrong one of its group.
         gate: which completions exploration pays: all (`"none"`, the paper), the `"correct"`, the `"incorrect"`, or
             `"adaptive"`: all, times the group's failure rate, and length costs where the group succeeds (see
-            `trl_rlsp.rewards.gates` for the formula).
-        brevity: weight of the cost of length under `gate="adaptive"`, in [0, 1].
+            `trl_rlsp.rewards.scoring` for the formula).
+        length_penalty: weight of the cost of length under `gate="adaptive"`, in [0, 1].
+        end_of_thinking: closes the reasoning (`</think>`); `None` if completions have no such mark. Of an
+            `OutcomeVerifier` that is passed it is the verifier's.
+        thinking_required: whether a completion that does not close its reasoning is unfinished; `None`: where the
+            prompt opens the reasoning, as seen from the trainer's chat template. Likewise the verifier's.
 
     Attributes:
         schedule: alpha over training; `alpha` is its start.
 
     Raises:
-        ConfigError: alpha or brevity out of range, an unknown gate, unbounded exploration under `gate="adaptive"`,
-            something that is not callable, or two parts of one name (TRL would merge them in its logs).
+        ConfigError: alpha or length_penalty out of range, an unknown gate, unbounded exploration under
+            `gate="adaptive"`, something that is not callable, two parts of one name (TRL would merge them in its
+            logs), or reading settings that differ from the verifier's.
 
     Example:
         >>> rewards = RLSPRewards(exploration=[LengthExploration(C=6)], alpha=0.8)
@@ -49,6 +78,14 @@ class RLSPRewards(list):
 
     __name__ = "rlsp_rewards"
 
+    verifier: Reward
+    exploration: tuple[Reward, ...]
+    schedule: AlphaSchedule
+    alpha: float
+    gate: Gate
+    length_penalty: float
+    scorer: Scorer
+
     def __init__(
         self,
         verifier: Reward | None = None,
@@ -56,27 +93,45 @@ class RLSPRewards(list):
         *,
         alpha: float | AlphaSchedule = 0.8,
         gate: Gate = "none",
-        brevity: float = 0.25,
+        length_penalty: float = 0.25,
+        end_of_thinking: str | None = "</think>",
+        thinking_required: bool | None = None,
     ) -> None:
-        self.schedule = alpha if isinstance(alpha, AlphaSchedule) else AlphaSchedule("constant", alpha)
-        self.alpha, self.gate, self.brevity = self.schedule.start, gate, brevity
-        self.verifier: Reward = verifier if verifier is not None else OutcomeVerifier()
-        self.exploration: list[Reward] = [LengthExploration()] if exploration is None else list(exploration)
-        for part in (self.verifier, *self.exploration):
+        if verifier is None:
+            verifier = OutcomeVerifier(end_of_thinking=end_of_thinking, thinking_required=thinking_required)
+        reader = _reader(verifier, end_of_thinking, thinking_required)
+        parts = [LengthExploration()] if exploration is None else list(exploration)
+        for part in (verifier, *parts):
             if not callable(part):
                 raise ConfigError(f"a reward is a callable, got {part!r}")
-        check_gate(gate, brevity, self.exploration)
-        outcomes = BatchOutcomes(self.verifier, by_group=gate == "adaptive")
-        share = 1 / max(len(self.exploration), 1)
-        shaped = [
-            Shaped(part, outcomes, alpha=self.schedule, share=share, gate=gate, brevity=brevity)
-            for part in self.exploration
-        ]
-        super().__init__([self.verifier, *shaped])
+        schedule = alpha if isinstance(alpha, AlphaSchedule) else AlphaSchedule("constant", alpha)
+        scorer = Scorer(verifier, parts, schedule=schedule, gate=gate, length_penalty=length_penalty, reader=reader)
+        vars(self).update(
+            scorer=scorer,
+            verifier=verifier,
+            exploration=scorer.exploration,
+            schedule=schedule,
+            alpha=schedule.start,
+            gate=gate,
+            length_penalty=length_penalty,
+        )
+        super().__init__(parts_of(scorer))
         self._refuse_equal_names()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise ConfigError(
+            f"a suite is read-only, its parts are built from its arguments; got {name} = {value!r}: build a new one "
+            f"with RLSPRewards({name}=...)"
+        )
+
+    def __add__(self, others: Iterable[Reward]) -> RLSPRewards:  # type: ignore[override]
+        suite = copy.copy(self)
+        suite.extend(others)
+        suite._refuse_equal_names()
+        return suite
+
     def _refuse_equal_names(self) -> None:
-        names = [part.__name__ for part in self]
+        names = [name_of(part) for part in self]
         for name in set(names):
             if names.count(name) > 1:
                 raise ConfigError(f"two rewards are called {name!r}; TRL merges them in its logs: set `__name__`")
@@ -103,7 +158,7 @@ class RLSPRewards(list):
             for part, column in zip(self, columns, strict=True):
                 scored = [value for value in column if value is not None]
                 if scored:
-                    log_metric(f"rewards/{part.__name__}/mean", sum(scored) / len(scored))
+                    log_metric(f"rewards/{name_of(part)}/mean", sum(scored) / len(scored))
         return [
             None if row[0] is None else sum(value for value in row if value is not None)
             for row in zip(*columns, strict=True)
@@ -118,3 +173,16 @@ class RLSPRewards(list):
         """Stop the verifier's workers, if it has any; a later call starts them again."""
         if isinstance(self.verifier, OutcomeVerifier):
             self.verifier.close()
+
+
+def _reader(verifier: Any, end_of_thinking: str | None, thinking_required: bool | None) -> Reader:
+    """The verifier's reader, if it has one."""
+    asked = Reader(end_of_thinking, thinking_required)
+    if not isinstance(verifier, OutcomeVerifier):
+        return asked
+    if asked.settings not in (_DEFAULT, verifier.reader.settings):
+        raise ConfigError(
+            "end_of_thinking and thinking_required are the verifier's where one is passed, got "
+            f"{asked.settings} beside {verifier.reader.settings}; set them in OutcomeVerifier(...)"
+        )
+    return verifier.reader

@@ -9,7 +9,7 @@ from typing import Any
 from trl_rlsp.behaviours import KINDS, candidate_answers, changes_of, count_behaviours
 from trl_rlsp.countdown import read_search
 from trl_rlsp.runs.completion import Completion
-from trl_rlsp.text.effective_length import units
+from trl_rlsp.text.effective_length import words
 
 Scorer = Callable[[list[Completion]], Sequence[float | None]]
 """Scores of completions by the outcome verifier."""
@@ -48,7 +48,7 @@ def summarize(completions: Sequence[Completion], score: Scorer | None = None) ->
     for completion in completions:
         for kind, count in count_behaviours(completion.text).items():
             totals[kind] += count
-    words = sum(len(units(c.text)) for c in completions)
+    words = sum(len(words(c.text)) for c in completions)
     return Summary(
         completions=len(completions),
         words=words / len(completions),

@@ -1,8 +1,7 @@
 """Where the problems and the demonstrations of a run came from, as the run wrote it down.
 
-`rlsp run` leaves `settings.json` in the folder of each stage: the arguments of its command, the YAML file among them;
-`rlsp eval` leaves its settings in `metrics.json`. Both are read back here as the dataclasses of
-`trl_rlsp.stages.arguments`.
+Every stage leaves `settings.json` in its folder, with paths that do not depend on the current folder; `rlsp eval`
+leaves its settings in `metrics.json`. Both are read back here as the dataclasses of `trl_rlsp.stages.arguments`.
 """
 
 from __future__ import annotations
@@ -10,14 +9,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trl_rlsp.cli import read_yaml
-from trl_rlsp.errors import ConfigError, DataError, SourceError
+from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments
-from trl_rlsp.stages.config import parse_stage
+from trl_rlsp.stages.parsing import parse_stage
+from trl_rlsp.stages.record import read_record, settings_of
 from trl_rlsp.text.completion import read
 
 NEUTRAL_TEMPLATE = "{reasoning}\n\n\\boxed{{answer}}"
@@ -26,54 +24,38 @@ NEUTRAL_TEMPLATE = "{reasoning}\n\n\\boxed{{answer}}"
 Source = TypeVar("Source", bound=ProblemArguments)
 
 
-def source_from(kind: type[Source], arguments: Sequence[str], given: Sequence[str] = ()) -> Source:
-    """The data fields among the arguments of a stage.
+def source_from(kind: type[Source], settings: Mapping[str, Any], given: Sequence[str] = ()) -> Source:
+    """The data fields among the settings of a stage.
 
     Args:
         kind: `ProblemArguments` or `DemonstrationArguments`.
-        arguments: of a stage's command, `--config FILE` among them; fields of other dataclasses are passed over.
-        given: further arguments, which win; all of them must be fields of `kind`.
+        settings: of a stage; fields of other dataclasses are passed over.
+        given: arguments, which win; all of them must be fields of `kind`.
 
     Raises:
         ConfigError: a field that does not exist, or a value of the wrong kind.
-        SourceError: the YAML file is not there any more.
     """
-    pairs = dict(_flags(arguments))
-    config = pairs.pop("config", None)
-    if config is not None and not Path(config).is_file():
-        raise SourceError(
-            f"the run was made with {config!r}, which is not there (looked from {Path.cwd()}): give it with --config, "
-            "or the data set with --dataset"
-        )
-    values = {**(read_yaml(Path(config)) if config else {}), **pairs}
     names = {field.name for field in dataclasses.fields(kind)}
-    own = [_argument(name, value) for name, value in values.items() if name in names and value is not None]
+    own = [_argument(name, value) for name, value in settings.items() if name in names and value is not None]
     parsed: Source = parse_stage((kind,), [*own, *given], "rlsp harvest")[0]
     return parsed
-
-
-def _flags(arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """(name, value) of each `--name value`."""
-    return [(a[2:], b) for a, b in pairwise(arguments) if a.startswith("--")]
 
 
 def _argument(name: str, value: Any) -> str:
     return f"--{name}={json.dumps(value) if isinstance(value, Mapping) else value}"
 
 
-def recorded(folder: Path) -> list[str] | None:
-    """The arguments that a stage was started with, `None` if it left none.
+def recorded(folder: Path) -> dict[str, Any] | None:
+    """The settings that a stage was started with, `None` if it left none.
 
     Raises:
         DataError: a `settings.json` that cannot be read.
     """
-    path = folder / "settings.json"
-    if not path.is_file():
-        return None
     try:
-        return [str(argument) for argument in json.loads(path.read_text(encoding="utf-8"))["arguments"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} cannot be read: give the data set with --dataset ({error!r})") from error
+        record = read_record(folder)
+    except DataError as error:
+        raise DataError(f"{error}; give the data set with --dataset") from error
+    return record["settings"] if record else None
 
 
 def problem_source(folder: Path, given: Sequence[str] = (), config: str | None = None) -> ProblemArguments | None:
@@ -90,42 +72,38 @@ def problem_source(folder: Path, given: Sequence[str] = (), config: str | None =
     Raises:
         ConfigError: a field or a value that cannot work.
         DataError: settings that cannot be read.
-        SourceError: a YAML file that is not there.
     """
     if any(argument.partition("=")[0] == "--dataset" for argument in given):
-        return source_from(ProblemArguments, [], given)
-    arguments = ["--config", config] if config else recorded(folder) or _evaluated(folder) or []
-    source = source_from(ProblemArguments, arguments, given)
+        return source_from(ProblemArguments, {}, given)
+    settings = settings_of(["--config", config]) if config else recorded(folder) or _evaluated(folder) or {}
+    source = source_from(ProblemArguments, settings, given)
     return source if source.dataset else None
 
 
-def _evaluated(folder: Path) -> list[str] | None:
+def _evaluated(folder: Path) -> dict[str, Any] | None:
     path = folder / "metrics.json"
     if not path.is_file():
         return None
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
-        values = {name: value for name, value in settings.items() if value is not None}
+        return {name: value for name, value in settings.items() if value is not None}
     except (ValueError, KeyError, AttributeError) as error:
         raise DataError(f"{path} cannot be read: give the data set with --dataset ({error!r})") from error
-    flags = ([f"--{n}", json.dumps(v) if isinstance(v, dict) else str(v)] for n, v in values.items())
-    return [argument for flag in flags for argument in flag]
 
 
 def demonstration_source(stage: Path) -> tuple[DemonstrationArguments, int] | None:
     """What the SFT stage beside an RL stage was trained on, and its seed; `None` if there is none."""
-    arguments = recorded(stage.parent / "sft")
-    if arguments is None:
+    settings = recorded(stage.parent / "sft")
+    if settings is None:
         return None
-    seed = dict(_flags(arguments)).get("seed", "0")
-    return source_from(DemonstrationArguments, arguments), int(seed)
+    return source_from(DemonstrationArguments, settings), int(settings.get("seed", 0))
 
 
 def evaluation_sources(stage: Path) -> list[ProblemArguments]:
     """The data sets that the evaluations beside an RL stage used, each once."""
     # metrics.json first: it has what a preset stands for
     found = [_evaluated(folder) or recorded(folder) for folder in sorted(stage.parent.glob("eval_*"))]
-    sources = [source_from(ProblemArguments, arguments) for arguments in found if arguments is not None]
+    sources = [source_from(ProblemArguments, settings) for settings in found if settings is not None]
     return [source for index, source in enumerate(sources) if source not in sources[:index]]
 
 

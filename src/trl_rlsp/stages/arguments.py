@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from trl_rlsp.generation import Sampling
-    from trl_rlsp.rewards.batch import Reward
+    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards.scoring import Reward
     from trl_rlsp.rewards.suite import RLSPRewards
 
 
@@ -172,17 +173,63 @@ class DemonstrationArguments(ProblemArguments):
 
 
 @dataclass
-class RewardArguments:
+class VerifierArguments:
+    """How answers are read and checked; see `trl_rlsp.OutcomeVerifier`.
+
+    Args:
+        end_of_thinking: closes the reasoning, or "none".
+        thinking_required: whether a completion that does not close its reasoning is without an answer; default: where
+            the chat template opens the reasoning.
+        verifier: "default", or `module.name` of a reward function of your own that gives the outcome.
+        verifier_time_limit: seconds for one answer.
+        verifier_workers: processes that check answers, on each rank; among several, at most its share of the cores.
+    """
+
+    end_of_thinking: str = field(default="</think>", metadata={"help": "closes the reasoning, or 'none'"})
+    thinking_required: bool | None = field(
+        default=None, metadata={"help": "no answer before the reasoning is closed; default by the chat template"}
+    )
+    verifier: str = field(default="default", metadata={"help": "'default', or module.name of your own"})
+    verifier_time_limit: float = field(default=2.0, metadata={"help": "seconds for one answer"})
+    verifier_workers: int = field(default=2, metadata={"help": "processes that check answers"})
+
+    def outcome_verifier(self, **options: Any) -> OutcomeVerifier:
+        """The verifier.
+
+        Args:
+            options: for `OutcomeVerifier`, in the place of these fields.
+
+        Raises:
+            ConfigError: a value that cannot work.
+        """
+        from trl_rlsp.rewards.outcome import OutcomeVerifier
+        from trl_rlsp.rewards.own import OwnVerifier, load_object
+
+        given = {
+            "end_of_thinking": None if self.end_of_thinking == "none" else self.end_of_thinking,
+            "thinking_required": self.thinking_required,
+            "time_limit": self.verifier_time_limit,
+            "workers": self.verifier_workers,
+            **options,
+        }
+        if self.verifier != "default":
+            return OwnVerifier(load_object(self.verifier), **given)
+        return OutcomeVerifier(**given)
+
+
+@dataclass
+class RewardArguments(VerifierArguments):
     """The RLSP reward; see `trl_rlsp.RLSPRewards` and docs/rewards.md.
 
     Args:
         alpha: weight of the outcome, at the start if it moves.
         alpha_schedule: "constant", "linear", "cosine" or "solve_rate".
         alpha_end: weight of the outcome at the end, or at solve rate 1.
-        exploration: of "length", "calculation", "diversity", "behaviour", "judge", with commas; or "none".
+        exploration: of "length", "calculation", "diversity", "behaviour", "judge" and `module.name` of reward
+            functions or classes of your own, with commas; or "none".
         length_form: "bounded", "relative" or "paper".
-        length_c: length at which half of the bounded bonus is earned, in units of text.
-        length_ngram: repeated n-grams of this many units do not count.
+        length_c: length at which half of the bounded bonus is earned, in words.
+        length_ngram: repeated n-grams of this many words do not count.
         calculation_k: calculations that hold at which half of the calculation bonus is earned.
         diversity_k: calculations at which half of the diversity bonus is earned.
         behaviour_cap: occurrences of each behaviour that count.
@@ -190,9 +237,7 @@ class RewardArguments:
         judge_base_url: address of an OpenAI-compatible server; default as the `openai` client's.
         judge_cache: folder or file that keeps grades.
         gate: completions that exploration pays: "none" (all), "correct", "incorrect", or "adaptive" (by failure rate).
-        brevity: weight of the cost of length where a group succeeds, under gate "adaptive", 0 to 1.
-        verifier_time_limit: seconds for one answer.
-        verifier_workers: processes that check answers, on each rank; among several, at most its share of the cores.
+        length_penalty: weight of the cost of length where a group succeeds, under gate "adaptive", 0 to 1.
         log_behaviours: log `behaviour/...`, occurrences of each search behaviour per 1,000 tokens.
     """
 
@@ -213,9 +258,7 @@ class RewardArguments:
     judge_base_url: str | None = field(default=None, metadata={"help": "address of an OpenAI-compatible server"})
     judge_cache: str | None = field(default=None, metadata={"help": "where grades are kept"})
     gate: str = field(default="none", metadata={"help": "'none', 'correct', 'incorrect' or 'adaptive'"})
-    brevity: float = field(default=0.25, metadata={"help": "weight of the cost of length, gate 'adaptive' only"})
-    verifier_time_limit: float = field(default=2.0, metadata={"help": "seconds for one answer"})
-    verifier_workers: int = field(default=2, metadata={"help": "processes that check answers"})
+    length_penalty: float = field(default=0.25, metadata={"help": "weight of the cost of length, gate 'adaptive' only"})
     log_behaviours: bool = field(default=True, metadata={"help": "log behaviours per 1,000 tokens"})
 
     def build(self) -> RLSPRewards:
@@ -224,18 +267,19 @@ class RewardArguments:
         Raises:
             ConfigError: a value that cannot work.
         """
-        from trl_rlsp.behaviours import BehaviourMetrics
         from trl_rlsp.rewards.alpha_schedule import AlphaSchedule
-        from trl_rlsp.rewards.outcome import OutcomeVerifier
         from trl_rlsp.rewards.suite import RLSPRewards
 
         shape: Any = self.alpha_schedule
         gate: Any = self.gate
         parts = [self._part(name) for name in self.exploration_names()]
         alpha = AlphaSchedule(shape, self.alpha, self.alpha_end)
-        watch = [BehaviourMetrics()] if self.log_behaviours else []
-        verifier = OutcomeVerifier(time_limit=self.verifier_time_limit, workers=self.verifier_workers, watch=watch)
-        return RLSPRewards(verifier, parts, alpha=alpha, gate=gate, brevity=self.brevity)
+        return RLSPRewards(self._verifier(), parts, alpha=alpha, gate=gate, length_penalty=self.length_penalty)
+
+    def _verifier(self) -> OutcomeVerifier:
+        from trl_rlsp.behaviours import BehaviourMetrics
+
+        return self.outcome_verifier(watch=[BehaviourMetrics()] if self.log_behaviours else [])
 
     def exploration_names(self) -> list[str]:
         """`exploration` as a list; empty for "none".
@@ -247,13 +291,16 @@ class RewardArguments:
         if names == ["none"]:
             return []
         known = ("length", "calculation", "diversity", "behaviour", "judge")
-        if not set(names) <= set(known):
+        if not all(name in known or "." in name for name in names):
             raise ConfigError(
-                f"exploration is 'none', or of {', '.join(known)} with commas between, got {self.exploration!r}"
+                f"exploration is 'none', or of {', '.join(known)} and module.name with commas between, got "
+                f"{self.exploration!r}"
             )
         return names
 
     def _part(self, name: str) -> Reward:
+        from trl_rlsp.rewards.own import load_object
+
         if name == "length":
             from trl_rlsp.rewards.length import LengthExploration
 
@@ -271,7 +318,7 @@ class RewardArguments:
             from trl_rlsp.rewards.behaviour import BehaviourExploration
 
             return BehaviourExploration(cap=self.behaviour_cap)
-        return self._judge()
+        return self._judge() if name == "judge" else load_object(name)
 
     def _judge(self) -> Reward:
         from trl_rlsp.rewards.judge.reward import JudgeExploration
@@ -284,7 +331,7 @@ class RewardArguments:
 
 
 @dataclass
-class EvaluationArguments(ProblemArguments):
+class EvaluationArguments(VerifierArguments, ProblemArguments):
     """What to evaluate and how to sample; the paper's settings by default (2502.06773, section 3).
 
     Args:
@@ -305,8 +352,6 @@ class EvaluationArguments(ProblemArguments):
         seed: seed of the sampling.
         ks: values of k for pass@k and maj@k; default powers of two up to `num_samples`.
         save_parquet: write samples.parquet beside samples.jsonl.
-        verifier_time_limit: seconds for one answer.
-        verifier_workers: processes that check answers, on each rank; among several, at most its share of the cores.
     """
 
     preset: str | None = field(default=None, metadata={"help": "'math-500' or 'aime-2024', as in the paper"})
@@ -326,8 +371,6 @@ class EvaluationArguments(ProblemArguments):
     seed: int = field(default=0, metadata={"help": "seed of the sampling"})
     ks: list[int] | None = field(default=None, metadata={"help": "values of k for pass@k and maj@k"})
     save_parquet: bool = field(default=False, metadata={"help": "write samples.parquet beside samples.jsonl"})
-    verifier_time_limit: float = field(default=2.0, metadata={"help": "seconds for one answer"})
-    verifier_workers: int = field(default=2, metadata={"help": "processes that check answers"})
 
     def sampling(self) -> Sampling:
         """How completions are drawn.

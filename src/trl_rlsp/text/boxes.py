@@ -6,16 +6,13 @@ import re
 from collections import deque
 
 from trl_rlsp.text.found import Region
-from trl_rlsp.text.phrases import is_bare_value
+from trl_rlsp.text.phrases import without_words
 
 MAX_BOXES = 1024
 """Only so many boxes of a text, the last ones, are read."""
 
 MAX_IN_CONTEXT = 64
 """What stands around a box is looked at for so many boxes, the last ones of a text."""
-
-MAX_SENTENCE = 300
-"""Characters of a box's content that may be a sentence with the answer in it."""
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
 _BARE_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z]|\s*\{)\s*")
@@ -34,17 +31,10 @@ _CUT_BEFORE = re.compile(
     r"\\begin\{\w+\*?\}(?:\{[^{}]*\})?|\\\\|\n|&|[,;:]\s|\\(?:text\w*|mathrm)\s*\{[^{}]*\}|\\item\b|\\(?:boxed|fbox)\b.*\}"
 )
 _CUT_AFTER = re.compile(
-    r"[.,;]?\s*\\end\b|\\(?:boxed|fbox)\b|\\\\|\n|&|[.,;](?=\s|$)|\\(?:mod|bmod|tag|label|checkmark|blacksquare|square|Box|qed)\b|[✓✔✅∎□]"
+    r"[.,;]?\s*\\(?:end|boxed|fbox|mod|bmod|tag|label|checkmark|blacksquare|square|Box|qed)\b|\\\\|\n|&"
+    r"|[.,;](?=\s|$)|[✓✔✅∎□]"
     r"|\(\s*(?:\\(?:text|mathrm|operatorname)\s*\{)?\s*mod\b"
     r"|\\(?:text\w*|mathrm)\s*\{\s*(?:or|and|if|when|where|for|is|as|since|because|so|which|with|by|from|but|mod)\b"
-)
-_WORDS_BEFORE = re.compile(
-    r"(?:\\(?:text\w*|mathrm|mbox)\s*\{)?(?P<words>[A-Za-z][A-Za-z ,']{2,100}?)\s*"
-    r"(?:\b(?:is|are|equals)\b[\s:]*|(?<=answer)[\s:]*:|(?<=solution)[\s:]*:)\s*\}?\s*(?P<rest>\S.*)",
-    re.IGNORECASE | re.DOTALL,
-)
-_IS_THE_ANSWER = re.compile(
-    r"\s*(?:\\(?:text\w*|mathrm|mbox)\s*\{)?\s*is (?:the|our|my) (?:final |correct )?(?:answer|solution)\.?\s*\}?\s*\Z"
 )
 _PADDING = re.compile(
     r"\\(?:displaystyle|textstyle|quad|qquad|left|right|bf|large|Large|huge|Huge)(?![A-Za-z])|\\[,;:! ]"
@@ -66,14 +56,15 @@ def find_boxes(text: str, start: int = 0) -> tuple[list[Region], bool]:
     firsts = [at for command in ("\\boxed", "\\fbox") if (at := text.find(command, start)) >= 0]
     if not firsts:
         return [], False
-    spans, bare, still_open = _box_spans(text, min(firsts))
+    spans, still_open = _box_spans(text, min(firsts))
     regions = [Region(begin, end + 1, text[inside:end].strip()) for begin, inside, end in spans[:-MAX_IN_CONTEXT]]
     regions += [_in_context(text, *span) for span in spans[-MAX_IN_CONTEXT:]]
-    return sorted(regions + bare, key=lambda region: region.start), still_open
+    regions += [_bare_box(text, box) for box in deque(_BARE_BOX.finditer(text, min(firsts)), maxlen=MAX_BOXES)]
+    return sorted(regions, key=lambda region: region.start), still_open
 
 
-def _box_spans(text: str, start: int) -> tuple[list[tuple[int, int, int]], list[Region], bool]:
-    """(box start, content start, content end) of braced boxes, the unbraced ones, and whether one is open."""
+def _box_spans(text: str, start: int) -> tuple[list[tuple[int, int, int]], bool]:
+    """(box start, content start, content end) of braced boxes, and whether one is open."""
     spans: deque[tuple[int, int, int]] = deque(maxlen=MAX_BOXES)
     stack: list[tuple[int, int] | None] = []  # None: a plain brace
     boxes_open = 0
@@ -90,17 +81,14 @@ def _box_spans(text: str, start: int) -> tuple[list[tuple[int, int, int]], list[
         elif piece.endswith("{") and len(piece) > 2:
             stack.append((token.start(), token.end()))
             boxes_open += 1
-    return list(spans), _bare_boxes(text, start), boxes_open > 0
+    return list(spans), boxes_open > 0
 
 
-def _bare_boxes(text: str, start: int) -> list[Region]:
-    """Boxes without braces, as in `\\boxed 7`: up to the next space."""
-    regions = []
-    for box in deque(_BARE_BOX.finditer(text, start), maxlen=MAX_BOXES):
-        token = _BARE.match(text, box.end())
-        content = token.group().rstrip(_PUNCTUATION) if token else ""
-        regions.append(Region(box.start(), box.end() + len(content), content))
-    return regions
+def _bare_box(text: str, box: re.Match[str]) -> Region:
+    """A box without braces, as in `\\boxed 7`: up to the next space."""
+    token = _BARE.match(text, box.end())
+    content = token.group().rstrip(_PUNCTUATION) if token else ""
+    return Region(box.start(), box.end() + len(content), content)
 
 
 def _in_context(text: str, start: int, content_start: int, content_end: int) -> Region:
@@ -130,26 +118,6 @@ def _innermost(content: str) -> str:
             break
         content = content[inner.end() + 1 : -1].strip()
     return content
-
-
-def without_words(answer: str) -> str:
-    """An answer without the sentence around it; unchanged where what is left is not a value.
-
-    >>> without_words(r"\\text{The answer is } 12"), without_words(r"\\text{The answer is not } 12")
-    ('12', '\\\\text{The answer is not } 12')
-    """
-    if len(answer) > MAX_SENTENCE or " " not in answer:
-        return answer
-    bare = _IS_THE_ANSWER.sub("", answer)
-    sentence = _WORDS_BEFORE.match(bare)
-    if sentence and not re.search(r"\b(?:not|never|no|or)\b", sentence["words"]):
-        rest = (
-            sentence["rest"].removesuffix("}")
-            if sentence["rest"].count("}") > sentence["rest"].count("{")
-            else sentence["rest"]
-        )
-        bare = rest if re.match(r"-?\s*[\d\\$(]|-?[A-Za-z]\b", rest) else bare
-    return bare if is_bare_value(bare) or bare != answer else answer
 
 
 def _needs_group(before: str, after: str) -> bool:
@@ -195,6 +163,6 @@ def find_tags(text: str, start: int = 0) -> tuple[list[Region], bool]:
         if not tag.group(1):
             opened = (tag.start(), tag.end())
         elif opened is not None:
-            regions.append(Region(opened[0], tag.end(), text[opened[1] : tag.start()].strip()))
+            regions.append(Region(opened[0], tag.end(), without_words(text[opened[1] : tag.start()].strip())))
             opened = None
     return list(regions), opened is not None

@@ -3,22 +3,27 @@ r"""The calculations a text goes through: `( 6 + 3 ) * 2 = 18` is `3 + 6 = 9` an
 A calculation is one operation on two numbers with its result, the operands of `+` and `*` in order of size, so that
 one approach is the same set however it is written: step by step, as one expression, in LaTeX, in another language.
 Promises: only equations that hold are counted (rounded results as far as they are written out), time linear in the
-text. Knows nothing of completions; does not read words ("three times four"), variables or units of measurement.
+text. Operations that change nothing (`3 * 1 = 3`, `3 - 3 = 0`) are no calculations. Knows nothing of completions; does
+not read words ("three times four"), variables or units of measurement.
 """
 
 from __future__ import annotations
 
+import ast
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from trl_rlsp.errors import ConfigError
 
 LONGEST = 120
 """Characters of one side of an equation that are read."""
+
+MOST_EQUATIONS = 10_000
+"""Equals signs of a text that are looked at."""
 
 LARGEST_BITS = 128
 """Size of numerators and denominators; beyond it an expression is not read, so that no tower of powers is computed."""
@@ -39,7 +44,7 @@ _REVERSED_RUN = re.compile(r"[\d \t.+\-*/^()]*")
 _RESULT = re.compile(
     r"[ \t]*(-?[ \t]?\d{1,15}(?:\.\d{1,15})?)(?![ \t]*(?:[+*/^]|-[ \t]*[\d(])|\d|[ \t]*[a-zA-Z](?![a-zA-Z]))"
 )
-_RANK = {"+": 1, "-": 1, "*": 2, "/": 2, "^": 3}
+_OPERATORS: dict[type[ast.AST], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "^"}
 
 
 def calculations(text: str, *, given: str | None = None) -> frozenset[str]:
@@ -69,17 +74,6 @@ def calculations(text: str, *, given: str | None = None) -> frozenset[str]:
     return frozenset(found - calculations(given) if given else found)
 
 
-@lru_cache(maxsize=4096)
-def kept_calculations(text: str, given: str) -> frozenset[str]:
-    """`calculations` of a text, computed once however many rewards ask for them.
-
-    Args:
-        text: reasoning.
-        given: the problem, or nothing.
-    """
-    return calculations(text, given=given)
-
-
 def check_half(K: float) -> float:
     """K as a float.
 
@@ -105,7 +99,7 @@ def _plain(text: str) -> str:
 
 def _equations(text: str) -> Iterable[Equation]:
     sides = text.split("=")
-    for left, right in pairwise(sides):
+    for left, right in islice(pairwise(sides), MOST_EQUATIONS):
         result = _RESULT.match(right)
         if result is None:
             continue
@@ -122,11 +116,11 @@ def _equations(text: str) -> Iterable[Equation]:
 def _equation(left: str, after_name: bool, right: str) -> Equation | None:
     """The equation `left = right`, `None` if it is not arithmetic or does not hold."""
     tokens = _tokens(left)
-    if len(tokens) < 3 or (after_name and tokens[0] in _RANK):
+    if len(tokens) < 3 or (after_name and tokens[0] in _OPERATORS.values()):
         return None
     value, made, results = _evaluate(tokens)
     decimals = len(right.partition(".")[2])
-    if value is None or not made or abs(Fraction(value) - _read(right)) * 2 * 10**decimals > (decimals > 0):
+    if value is None or not results or abs(Fraction(value) - _read(right)) * 2 * 10**decimals > (decimals > 0):
         return None
     return tuple(made), frozenset(_read(token) for token in tokens if token[0].isdigit()), tuple(results)
 
@@ -163,44 +157,50 @@ def _after_open_parenthesis(tokens: list[str]) -> list[str]:
     return tokens[opened[-1] + 1 :] if opened else tokens
 
 
-def _evaluate(tokens: list[str]) -> tuple[Number | None, list[str], list[Number]]:
-    """(value or `None`, calculations, their results), by Dijkstra's shunting yard."""
-    numbers: list[Number] = []
-    waiting: list[str] = []
-    made: list[str] = []
-    results: list[Number] = []
-
-    def apply_last() -> None:
-        right, left, op = numbers.pop(), numbers.pop(), waiting.pop()
-        numbers.append(_apply(left, op, right))
-        if left or op != "-":  # 0 - x is how a sign is read
-            results.append(numbers[-1])
-            made.append(_written(left, op, right, numbers[-1]))
-
+def _evaluate(tokens: Sequence[str]) -> tuple[Number | None, list[str], list[Number]]:
+    """(value or `None`, calculations, their results)."""
+    numbers = [_read(token) for token in tokens if token[0].isdigit()]
+    names = iter(range(len(numbers)))
+    written = " ".join(f"n{next(names)}" if token[0].isdigit() else token for token in tokens).replace("^", "**")
+    walk = _Walk(numbers)
     try:
-        before = "("
-        for token in tokens:
-            if token[0].isdigit():
-                numbers.append(_read(token))
-            elif token == "(":
-                waiting.append(token)
-            elif token == ")":
-                while waiting[-1] != "(":
-                    apply_last()
-                waiting.pop()
-            elif token == "-" and before == "(":
-                numbers.append(0)
-                waiting.append("-")
-            else:
-                while waiting and waiting[-1] != "(" and _RANK[waiting[-1]] + (token != "^") > _RANK[token]:
-                    apply_last()
-                waiting.append(token)
-            before = token
-        while waiting:
-            apply_last()
-    except (IndexError, ValueError, ZeroDivisionError):
+        value = walk.value(ast.parse(written, mode="eval").body)
+    except (SyntaxError, ValueError, ZeroDivisionError):
         return None, [], []
-    return (numbers[0] if len(numbers) == 1 else None), made, results
+    return value, walk.made, walk.results
+
+
+class _Walk:
+    """The value of a parsed expression in which `n0`, `n1`, ... stand for numbers, and every operation on the way."""
+
+    def __init__(self, numbers: Sequence[Number]) -> None:
+        self.numbers = numbers
+        self.made: list[str] = []
+        self.results: list[Number] = []
+
+    def value(self, node: ast.AST) -> Number:
+        """Raises ValueError for anything but arithmetic, and where a number would be too large."""
+        if isinstance(node, ast.Name):
+            return self.numbers[int(node.id[1:])]
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            return -self.value(node.operand)
+        if not isinstance(node, ast.BinOp) or type(node.op) not in _OPERATORS:
+            raise ValueError
+        left, right, op = self.value(node.left), self.value(node.right), _OPERATORS[type(node.op)]
+        result = _apply(left, op, right)
+        self.results.append(result)
+        if not _changes_nothing(left, op, right):
+            self.made.append(_written(left, op, right, result))
+        return result
+
+
+def _changes_nothing(left: Number, op: str, right: Number) -> bool:
+    """Whether an operation has a neutral operand, or takes a number from or into itself."""
+    if op in "+-":
+        return not left or not right or (op == "-" and left == right)
+    if op == "/":
+        return not left or right == 1 or left == right
+    return left in (0, 1) or right in (0, 1)
 
 
 def _apply(left: Number, op: str, right: Number) -> Number:

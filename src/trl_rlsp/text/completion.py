@@ -29,21 +29,28 @@ Kind = str
 _REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
 
 
+def is_task(value: Any) -> bool:
+    """Whether a value of the column `task` is the JSON of a generated task, and not a label of the user's own."""
+    return isinstance(value, str) and value.lstrip().startswith("{")
+
+
 class AnswerKind(NamedTuple):
     """A kind of answer.
 
     Attributes:
         column: the data set's column with the truth; a row that has it is of this kind.
         find: looks for the final answer in a text from an offset on.
+        holds: whether a value of the column is a truth of this kind; `None` never is.
     """
 
     column: str
     find: Callable[[str, int], Found]
+    holds: Callable[[Any], bool] = lambda value: True
 
 
 KINDS: dict[Kind, AnswerKind] = {
     "code": AnswerKind("tests", find_program),
-    "gym": AnswerKind("task", find_marked),
+    "gym": AnswerKind("task", find_marked, is_task),
     "math": AnswerKind("solution", find_marked),
 }
 """The kinds of answers, by name. The first whose column a row has is the row's; a further kind is one entry."""
@@ -127,8 +134,11 @@ def kinds_of(columns: Mapping[str, Any], count: int) -> list[Kind]:
     >>> kinds_of({"tests": [None, "[]"], "solution": ["1", None]}, 2)
     ['math', 'code']
     """
-    given = [(name, columns[kind.column]) for name, kind in KINDS.items() if columns.get(kind.column) is not None]
-    return [next((name for name, values in given if values[i] is not None), "math") for i in range(count)]
+    given = [(name, kind, columns[kind.column]) for name, kind in KINDS.items() if columns.get(kind.column) is not None]
+    return [
+        next((name for name, kind, values in given if values[i] is not None and kind.holds(values[i])), "math")
+        for i in range(count)
+    ]
 
 
 def thinking_is_open(prompt: Any, end_of_thinking: str | None = "</think>", **template_options: Any) -> bool:
@@ -163,16 +173,6 @@ def completion_text(completion: Completion | None) -> str:
     'hi'
     """
     return _parts(completion)[1]
-
-
-def parse_completion(
-    completion: Completion | None, *, delimiter: str | None = "</think>", allow_list: bool = False
-) -> Reading:
-    """The old entry, for call sites that are not converted yet: `read` for mathematics."""
-    reading = read(completion, "math", end_of_thinking=delimiter)
-    if allow_list and reading.rivals:
-        return Reading(reading.text, reading.reasoning, ", ".join(reading.rivals), None)
-    return reading
 
 
 def _parts(completion: Completion | None) -> tuple[str, str, bool]:

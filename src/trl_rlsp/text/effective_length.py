@@ -1,47 +1,72 @@
 """Which part of a completion counts as exploration: the known ways to fake effort, priced at zero.
 
-Length is counted in *units* of text (a word, a number, a punctuation mark, one CJK character), not in tokens: a unit
-count cannot be raised by invisible characters, odd spellings or digits glued together, and old completions can be
-scored without their tokenizer. In English mathematics a unit is about one token. What does not count:
+Length is counted in *words* of text (a word, a number, a punctuation mark, one CJK character each count as one), not in
+tokens: a word count cannot be raised by invisible characters, odd spellings or digits glued together, and old
+completions can be scored without their tokenizer. In English mathematics a word is about one token. What does not
+count:
 
-- everything from the final answer on, and the whole of a completion without exactly one final answer;
-- units inside an n-gram that the completion, or its prompt, already contained (2502.03373, section 4.2, uses
-  n-grams of 40 tokens; here 6, because whole sentences said twice would pass under 40);
+- everything from the final answer on, and the whole of a completion without a final answer;
+- words inside an n-gram that the completion, or its prompt, already contained (2502.03373, section 4.2, uses n-grams
+  of 40 tokens; here 6, because whole sentences repeated once would pass under 40);
 - sentences and lines that the completion, or its prompt, already contained, however short; the order of their words
   does not make one without digits new;
-- the first saying, too, of what is said three times: that is a loop;
-- more numbers in a row than a list of six or so (`1, 2, 3, ...`);
+- n-grams without an operator in which only a number changes (`Look at it 7 times.`): counted loops;
+- the first occurrence, too, of what occurs three times: that is a loop;
+- more numbers in a row than a list of six or so (`1, 2, 3, ...`), and twice as many with single letters among them;
 - words in a script that the prompt does not use, pictures, and words of more than 24 letters (blanks left out);
-- invisible characters and combining marks.
+- invisible characters, combining marks, and `\\text{}` around words.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence, Set
-from functools import lru_cache
+from collections.abc import Iterable, Sequence, Set
+from itertools import chain
 from typing import Any
 
-from trl_rlsp.text.completion import completion_text, parse_completion
+from trl_rlsp.text.completion import Reading, completion_text, read
 from trl_rlsp.text.scripts import LOOKALIKES, is_foreign, scripts_of
 
 MAX_CHARS = 400_000
 """Characters of a completion that are looked at; far beyond any context in use, it bounds the work."""
 
+MAX_WORDS = 50_000
+"""Words of a completion that are looked at for novelty."""
+
 LONGEST_WORD = 24
 """Letters of the longest word that counts."""
 
 LOOP = 3
-"""Sayings from which on not even the first one counts."""
+"""Number of occurrences at which even the first stops counting."""
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
-_UNIT = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]")
-_SEPARATORS = frozenset(",;.:|")
+_IS_CJK = re.compile(f"[{_CJK}]")
+_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]")
+_SEPARATORS = frozenset(",;:.|-")
+_OPERATORS = frozenset("=+-*/^<>\\×·÷−≤≥≠≈∗⋅")
 _SEGMENT = re.compile(r"(?<=[.!?;])\s+|\n+")
+_WRAPPED = re.compile(r"\\(?:text|textbf|textit|mathrm|mbox)\{([^{}\\]*)\}")
+_DIGITS = re.compile(r"\d+")
 _ASCII_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]+")
 _BLANKS = "\u115f\u1160\u3164\uffa0\u2800"
 _HIDDEN = ("Cf", "Cc", "Co", "Cn", "Mn", "Mc", "Me")
+
+
+class _Visible(dict[int, str | None]):
+    """For `str.translate`: what each character looks like, found at its first use."""
+
+    def __missing__(self, code: int) -> str | None:
+        character = chr(code)
+        hidden = character in _BLANKS or unicodedata.category(character) in _HIDDEN
+        shown = None if hidden and not character.isspace() else character
+        return self.setdefault(code, shown)
+
+
+_VISIBLE = _Visible()
+
+
+_EARLIER_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{[^{}]*\}")
 
 
 def visible(text: str) -> str:
@@ -53,125 +78,166 @@ def visible(text: str) -> str:
     text = text[:MAX_CHARS]
     if text.isascii():
         return _ASCII_CONTROL.sub("", text)
-    composed = unicodedata.normalize("NFC", text)
-    return "".join(c for c in composed if c.isspace() or not (c in _BLANKS or unicodedata.category(c) in _HIDDEN))
+    return unicodedata.normalize("NFC", text).translate(_VISIBLE)
 
 
-def units(text: str) -> list[str]:
+def words(text: str) -> list[str]:
     """Words, numbers, punctuation marks and CJK characters of `text`, in lower case.
 
     Example:
-        >>> units("So x = 3.5, right?")
+        >>> words("So x = 3.5, right?")
         ['so', 'x', '=', '3', '.', '5', ',', 'right', '?']
     """
-    return _UNIT.findall(visible(text).lower())
+    return _WORD.findall(visible(text).lower())
 
 
-def novel_units(text: str, *, ngram: int, before: str = "") -> int:
-    """Units of `text` that stand neither in a repeated n-gram nor in a repeated sentence or line.
+def novel_words(text: str, *, ngram: int, before: str = "") -> int:
+    """Words among the first `MAX_WORDS` of `text` that are new, see the list at the top of this module.
 
     Args:
         text: the reasoning.
-        ngram: length of the n-grams in units, at least 2.
+        ngram: length of the n-grams in words, at least 2.
         before: text that came before (the prompt); copying it is repetition.
 
     Example:
-        >>> novel_units("try 2 . try 3 . try 2 .", ngram=3)
+        >>> novel_words("try two . add three . try two .", ngram=3)
         6
     """
-    sequence = units(text)
-    fresh = [len(unit) <= LONGEST_WORD for unit in sequence]
-    _strike_repeated_segments(text, fresh, before)
-    _strike_repeated_grams(_keys(sequence), fresh, ngram, _keys(units(before)))
-    _strike_enumerations(sequence, fresh, 2 * ngram)
+    segments, known = _segments(text), _segments(before)
+    sequence = list(chain.from_iterable(segments))
+    alike = _alike({*sequence, *chain.from_iterable(known)})
+    fresh = [len(word) <= LONGEST_WORD for word in sequence]
+    _strike_repeated_segments(segments, known, alike, fresh)
+    keys, earlier = [alike[word] for word in sequence], [alike[word] for word in chain.from_iterable(known)]
+    _strike_repeated_grams(keys, earlier, fresh, ngram)
+    _strike_counted_loops(keys, fresh, ngram)
+    numbers = {word for word in alike if word in _SEPARATORS or word.isdecimal()}
+    letters = {word for word in alike if len(word) == 1 and word.isalpha() and not _IS_CJK.match(word)}
+    _strike_runs(sequence, fresh, numbers, 2 * ngram)
+    _strike_runs(sequence, fresh, numbers | letters, 4 * ngram)
     _strike_foreign(sequence, fresh, before)
     return sum(fresh)
 
 
-def _strike_repeated_grams(keys: list[str], fresh: list[bool], size: int, earlier: list[str]) -> None:
-    known = {tuple(earlier[i : i + size]) for i in range(len(earlier) - size + 1)}
-    spans = [slice(i, i + size) for i in range(len(keys) - size + 1)]
-    _strike([tuple(keys[span]) for span in spans], spans, fresh, known)
+def _segments(text: str) -> list[list[str]]:
+    """The words of each sentence or line, `MAX_WORDS` in all."""
+    shown = visible(text).lower()
+    if "\\" in shown:
+        shown = _WRAPPED.sub(r" \1 ", shown)
+    found: list[list[str]] = []
+    room = MAX_WORDS
+    for segment in _SEGMENT.split(shown):
+        if room <= 0:
+            break
+        found.append(_WORD.findall(segment)[:room])
+        room -= len(found[-1])
+    return found
 
 
-def _strike_repeated_segments(text: str, fresh: list[bool], before: str) -> None:
-    known = {_content(segment) for segment in _segments(before)} if before else set()
-    segments, spans, position = _segments(text), [], 0
+def _alike(distinct: Iterable[str]) -> dict[str, str]:
+    """Words as they are compared: full-width, bold and lookalike letters are the letters they look like."""
+    return {
+        word: word if word.isascii() else unicodedata.normalize("NFKC", word).lower().translate(LOOKALIKES)
+        for word in distinct
+    }
+
+
+def _grams(keys: Sequence[str], size: int) -> list[tuple[str, ...]]:
+    return list(zip(*(keys[i:] for i in range(size)), strict=False))
+
+
+def _strike_repeated_grams(keys: list[str], earlier: list[str], fresh: list[bool], size: int) -> None:
+    grams = _grams(keys, size)
+    _strike(grams, [slice(i, i + size) for i in range(len(grams))], fresh, set(_grams(earlier, size)))
+
+
+def _strike_counted_loops(keys: list[str], fresh: list[bool], size: int) -> None:
+    """Strike what repeats but for its numbers, among n-grams of words and numbers without an operator."""
+    masks = {key: _DIGITS.sub("#", key) for key in set(keys)}
+    signs = {key: (key in _OPERATORS, "#" in mask, any(map(str.isalpha, mask))) for key, mask in masks.items()}
+    last = [-1, -1, -1]  # where an operator, a number and a letter stood last
+    grams, spans = [], []
+    for i, key in enumerate(keys):
+        last = [i if found else before for found, before in zip(signs[key], last, strict=True)]
+        if i >= size - 1 and last[0] <= i - size < min(last[1:]):
+            spans.append(slice(i - size + 1, i + 1))
+            grams.append(tuple(masks[key] for key in keys[spans[-1]]))
+    _strike(grams, spans, fresh, frozenset())
+
+
+def _strike_repeated_segments(
+    segments: list[list[str]], known: list[list[str]], alike: dict[str, str], fresh: list[bool]
+) -> None:
+    spans, position = [], 0
     for segment in segments:
         spans.append(slice(position, position + len(segment)))
         position += len(segment)
-    _strike([_content(segment) for segment in segments], spans, fresh, known)
+    contents = [_content(segment, alike) for segment in segments]
+    _strike(contents, spans, fresh, {_content(segment, alike) for segment in known if segment})
+
+
+def _content(segment: list[str], alike: dict[str, str]) -> tuple[str, ...]:
+    """What makes a sentence the same: its words, in any order where there is no number among them."""
+    keys = [alike[word] for word in segment]
+    return tuple(keys if any(key[0].isdigit() for key in keys) else sorted(keys))
 
 
 def _strike(
     pieces: Sequence[tuple[str, ...]], spans: Sequence[slice], fresh: list[bool], known: Set[tuple[str, ...]]
 ) -> None:
-    """Strike every repetition, everything `known`, and the first saying of what is said `LOOP` times."""
-    said: dict[tuple[str, ...], list[slice]] = {}
-    for piece, span in zip(pieces, spans, strict=True):
-        sayings = said.setdefault(piece, [])
-        if len(sayings) < LOOP:
-            sayings.append(span)
-        repeated = piece in known or len(sayings) > 1
-        for where in ([span] if repeated else []) + (sayings[:1] if len(sayings) == LOOP else []):
-            fresh[where] = [False] * (where.stop - where.start)
+    """Strike every repetition, everything `known`, and the first occurrence of what occurs `LOOP` times."""
+    first: dict[tuple[str, ...], int] = {}
+    counts: dict[tuple[str, ...], int] = {}
+    for i, piece in enumerate(pieces):
+        count = counts[piece] = counts.get(piece, 0) + 1
+        if count == 1:
+            first[piece] = i
+        if count > 1 or piece in known:
+            _clear(fresh, spans[i])
+        if count == LOOP:
+            _clear(fresh, spans[first[piece]])
 
 
-def _strike_enumerations(sequence: list[str], fresh: list[bool], most: int) -> None:
-    """Strike runs of more than `most` numbers and separators, whatever the numbers are."""
+def _clear(fresh: list[bool], span: slice) -> None:
+    fresh[span] = [False] * (span.stop - span.start)
+
+
+def _strike_runs(sequence: list[str], fresh: list[bool], listed: Set[str], most: int) -> None:
+    """Strike runs of more than `most` of the `listed` words, whatever they are."""
     start = 0
     for i in range(len(sequence) + 1):
-        if i < len(sequence) and (sequence[i] in _SEPARATORS or sequence[i].isdecimal()):
+        if i < len(sequence) and sequence[i] in listed:
             continue
         if i - start > most:
-            fresh[start:i] = [False] * (i - start)
+            _clear(fresh, slice(start, i))
         start = i + 1
 
 
 def _strike_foreign(sequence: list[str], fresh: list[bool], before: str) -> None:
     """Strike foreign words and pictures, and the signs that follow them; nothing where the prompt has no letters."""
     known = scripts_of(before)
+    if not known:
+        return
+    foreign = {word: is_foreign(word, known) for word in set(sequence)}
     strange = False
-    for i, unit in enumerate(sequence if known else ()):
-        strange = is_foreign(unit, known) or (strange and not unit[0].isalnum())
+    for i, word in enumerate(sequence):
+        strange = foreign[word] or (strange and not word[0].isalnum())
         fresh[i] = fresh[i] and not strange
 
 
-def _content(segment: tuple[str, ...]) -> tuple[str, ...]:
-    """What makes a sentence the same: its units, in any order where there is no number among them."""
-    return segment if any(unit[0].isdigit() for unit in segment) else tuple(sorted(segment))
-
-
-def _segments(text: str) -> list[tuple[str, ...]]:
-    """Sentences and lines of `text`, in keys of units."""
-    return [tuple(_keys(_UNIT.findall(segment))) for segment in _SEGMENT.split(visible(text).lower())]
-
-
-def _keys(sequence: list[str]) -> list[str]:
-    """Units as they are compared: full-width, bold and lookalike letters are the letters they look like."""
-    return [
-        unit if unit.isascii() else unicodedata.normalize("NFKC", unit).lower().translate(LOOKALIKES)
-        for unit in sequence
-    ]
-
-
 def effective_length(completion: Any, *, prompt: Any = None, ngram: int = 6) -> int:
-    """Units of reasoning that count as exploration; 0 without exactly one final answer.
+    """Words of reasoning that count as exploration; 0 without a final answer.
 
     Args:
-        completion: text or message list, as TRL passes it.
+        completion: a `Reading`, or the text or message list of a completion to a mathematical problem.
         prompt: text or message list; text copied from it does not count.
-        ngram: length of the repeated n-grams that do not count, in units.
+        ngram: length of the repeated n-grams that do not count, in words.
     """
-    parsed = parse_completion(completion)
-    if not parsed.finished:
+    reading = completion if isinstance(completion, Reading) else read(completion)
+    if not reading.finished:
         return 0
-    return _cached_novel_units(parsed.reasoning, ngram, prompt_text(prompt))
-
-
-@lru_cache(maxsize=4096)
-def _cached_novel_units(reasoning: str, ngram: int, before: str) -> int:
-    return novel_units(reasoning, ngram=ngram, before=before)
+    reasoning = _EARLIER_BOX.sub(" ", reading.reasoning)  # an answer on the way is no exploration
+    return novel_words(reasoning, ngram=ngram, before=prompt_text(prompt))
 
 
 def prompt_text(prompt: Any) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Sequence
 
 from trl_rlsp.text.boxes import find_boxes, find_tags
 from trl_rlsp.text.found import Found, Region
+from trl_rlsp.text.latex import MAX_CHARS, normalize
 from trl_rlsp.text.phrases import alternative_after, denied, find_phrases, is_bare_value, taken_back
 from trl_rlsp.text.rational import rational
 
@@ -22,9 +23,7 @@ MAX_RIVALS = 64
 MAX_GAP = 200
 """Answers further apart than this, in characters, do not stand side by side."""
 
-_SPACING = re.compile(r"\\[,;:! ]|\\q?quad\b|\\displaystyle\b|\\left\b|\\right\b|[\s$~*]+")
 _UNIT = re.compile(r"\\(?:text|mathrm|textbf|mbox)\{[^{}]*\}|\\%|\^\{?\\circ\}?")
-_FRACTION = re.compile(r"\\frac(\d)(\d)")
 _INSTRUCTION = re.compile(r"(?:\b(?:in|within|inside|into|using|with|a|an|the)|[`'\"])[\s$(:`'\"]*\Z", re.IGNORECASE)
 _PLACEHOLDER = re.compile(
     r"(?:[\s.…_?]|\\(?:ldots|cdots|dots|text)|[{}])*|(?:\\text\{)?(?:your|the|final|\s)*answer(?:\s+here)?\}?",
@@ -33,13 +32,13 @@ _PLACEHOLDER = re.compile(
 _TURN = re.compile(
     r"\b(?:no|wait|hmm+|actually|wrong|incorrect|correct(?:ed|ion|ly)?|sorry|mistake|error|oops|instead|rather|check"
     r"|verify|re-?\w*(?:check|consider|calculat|comput|examin)\w*|final(?:ly)?|answer|so|thus|hence|therefore|then"
-    r"|implies|gives|because|since|summary|conclusion)\b|\\(?:implies|Rightarrow|therefore|Longrightarrow)(?![A-Za-z])|⇒|∴",
+    r"|implies|gives|step|because|since|summary|conclusion)\b|\\(?:implies|Rightarrow|therefore|Longrightarrow)(?![A-Za-z])|⇒|∴",
     re.IGNORECASE,
 )
 _ALTERNATIVE = re.compile(r"[\s$.,;:)\]\\*!?-]*(?:or|and|alternatively|either|otherwise|also|&)\b", re.IGNORECASE)
 _BREAK = re.compile(r"[.!?][\"')\]*$]*\s|\n")
 _COMMAND = re.compile(r"\\(?:begin|end)\{\w*\*?\}|\\[A-Za-z]+")
-_WORDS_OF_A_LABEL = 3
+_WORDS_OF_A_LABEL = 2
 
 
 def find_marked(text: str, start: int) -> Found:
@@ -146,11 +145,12 @@ def _side_by_side(text: str, one: Region, other: Region) -> bool:
 
 def _key(answer: str) -> Hashable:
     """Equal for two answers that are obviously the same."""
-    text = _SPACING.sub("", answer).rstrip(".")
-    bare = _UNIT.sub("", text)
+    if len(answer) > MAX_CHARS:
+        return answer
+    text = normalize(answer)
+    bare = _UNIT.sub("", text).strip(" *.")
     text = bare if any(char.isdigit() for char in bare) else text
     if text.count("=") == 1 and "," not in text:
         text = text.partition("=")[2]
-    text = _FRACTION.sub(r"\\frac{\1}{\2}", text.replace("{,}", ",").replace("dfrac", "frac").replace("tfrac", "frac"))
     value = rational(text)
     return text if value is None else value

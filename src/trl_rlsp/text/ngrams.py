@@ -1,27 +1,27 @@
-"""Texts as sequences of units, and how much two of them share."""
+"""Texts as sequences of words, and how much two of them share."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence, Set
 
-from trl_rlsp.text.effective_length import units
+from trl_rlsp.text import effective_length
 
 Gram = tuple[str, ...]
 
 
 def words(text: str) -> Gram:
-    """Units of a text as they are compared: without case, blanks and invisible characters.
+    """Words of a text as they are compared: without case, blanks and invisible characters.
 
     Example:
         >>> words("So  X = 3.5")
         ('so', 'x', '=', '3', '.', '5')
     """
-    return tuple(units(unicodedata.normalize("NFKC", text)))
+    return tuple(effective_length.words(unicodedata.normalize("NFKC", text)))
 
 
 def ngrams(sequence: Sequence[str], size: int) -> frozenset[Gram]:
-    """The runs of `size` units; the whole sequence where it is shorter, nothing of nothing.
+    """The runs of `size` words; the whole sequence where it is shorter, nothing of nothing.
 
     Example:
         >>> sorted(ngrams(("a", "b", "c"), 2))

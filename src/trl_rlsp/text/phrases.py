@@ -18,8 +18,8 @@ _FINAL = re.compile(r"(?<![A-Za-z])final\s{1,5}\Z", re.IGNORECASE)
 _HEAD = re.compile(
     r"(?P<hashes>####)[ \t]*"
     r"|(?P<final>final\s{1,5})?answers?"
-    r"(?P<says>(?:\s+(?:to|for)\s[^.:\n$\\=]{1,60}?)?\s+(?:is|are|would be|will be)\b\s{0,3}:?|[*_]{0,3}\s?[:=])?"
-    r"[*_\s]{0,12}",
+    r"(?P<says>(?:\s+(?:to|for)\s[^.:\n$\\=]{1,60}?)?\s+(?:is|are|equals|will be|must be|should be)\b\s{0,3}:?"
+    r"|[*_]{0,3}\s?[:=])?(?:\s+(?:of|as)\s)?[*_\s]{0,12}",
     re.IGNORECASE,
 )
 _FORMULA = re.compile(r"\$\$.{1,400}?\$\$|\$[^$\n]{1,400}\$|\\\[.{1,400}?\\\]|\\\([^\n]{1,400}?\\\)", re.DOTALL)
@@ -31,9 +31,15 @@ _FILLER = re.compile(
     r"(?:(?:indeed|therefore|thus|simply|just|exactly|equal to|hence|given by|now|then)\b|:)\s*", re.IGNORECASE
 )
 _IS_THE_ANSWER = re.compile(
-    r",?\s+is\s+(?:the|our|my)\s+(?:final\s+|correct\s+)?(?:answer|solution|result)\Z", re.IGNORECASE
+    r",?\s*(?:\\(?:text\w*|mathrm|mbox)\s*\{)?\s*is\s+(?:the|our|my)\s+(?:final\s+|correct\s+)?(?:answer|solution|result)\.?\s*\}?\Z",
+    re.IGNORECASE,
 )
-_SAYS = re.compile(r"\b(?:is|are|equals)\b[\s:]*", re.IGNORECASE)
+_SENTENCE = re.compile(
+    r"(?:\\(?:text\w*|mathrm|mbox)\s*\{)?(?P<words>[A-Za-z][^{}\\]{0,120})(?:\b(?:is|are|equals)\b[\s:]*|(?<=answer)\s*:)"
+    r"\s*(?P<close>\}?)\s*(?P<rest>\S.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_VALUE_START = re.compile(r"-?\s*(?:\d|\\(?!text)|\$|\([^)]{1,3}\))")
 _NO_VALUE = re.compile(
     r"(?:in)?(?:correct|valid|complete)\b|right\b|wrong\b|verified|confirmed|consistent|reasonable|clear\b|as follows"
     r"|below|above|obtained|found|given|boxed|in\s|unique\b(?!\s*\w)",
@@ -63,8 +69,9 @@ _TAKEN_BACK = re.compile(
     re.IGNORECASE,
 )
 _ALTERNATIVE = re.compile(
-    _AFTER + r"(?:or|and|xor)\s+(?:maybe\s+|perhaps\s+|possibly\s+)?"
-    r"(?:\$(?P<dollars>[^$\n]{1,80})\$|\\\((?P<parens>.{1,80}?)\\\)|(?P<number>-?\d[\d.,/]*))",
+    r"(?:[\s$.,;)\]\\!?*(–—-]*(?:or|and|xor)\s+|\s*\\text\w*\{\s*(?:or|and)\s*\}\s*)(?:maybe\s+|perhaps\s+|possibly\s+)?"
+    r"(?:\$([^$\n]{1,80})\$|\\\((.{1,80}?)\\\)|(-?\d[\d.,/]*(?:\\?%)?|\\[dt]?frac\{\d+\}\{\d+\}))"
+    r"|\s*[,;]\s*(-?\d[\d./]*)(?=\s*(?:\$|\\[)\]]|[,;]|\Z))",
     re.IGNORECASE,
 )
 
@@ -122,7 +129,7 @@ def _region(text: str, start: int, last_line: int) -> Region | None:
     if head["hashes"]:
         heading = text[text.rfind("\n", 0, start) + 1 : start].strip() != "" or not is_bare_value(answer)
         answer = "" if heading and start < last_line else answer
-    elif not head["says"] and not (is_bare_value(answer) and (formula or "\n" in head.group())):
+    elif not head["says"] and not (is_bare_value(answer) and (formula or "\n" in head.group() or head["final"])):
         return None
     return Region(start, end, answer, final=bool(head["final"] or head["hashes"]))
 
@@ -132,16 +139,27 @@ def _stated(rest: str) -> str:
     if "\\boxed" in rest or "\\fbox" in rest or "<answer>" in rest.lower():
         return ""
     answer = _DELIMITERS.sub("", rest).strip().rstrip(".,;:!*").strip("\"' ")
-    answer = _IS_THE_ANSWER.sub("", answer)
     while filler := _FILLER.match(answer):
         answer = answer[filler.end() :]
-    if _NO_VALUE.match(answer):
-        return ""
-    says = list(_SAYS.finditer(answer))
-    if len(says) == 1 and not is_bare_value(answer):
-        said = answer[says[0].end() :].strip()
-        answer = said if is_bare_value(said) or re.match(r"-?[\d\\]", said) else answer
-    return answer
+    return "" if _NO_VALUE.match(answer) else without_words(answer)
+
+
+def without_words(answer: str) -> str:
+    """An answer without the sentence around it; unchanged where what is left is not a value.
+
+    >>> without_words(r"\\text{The answer is } 12"), without_words("The largest n is 12"), without_words("It is not 12")
+    ('12', '12', 'It is not 12')
+    """
+    if len(answer) > LONGEST or " " not in answer:
+        return answer
+    answer = _IS_THE_ANSWER.sub("", answer)
+    sentence = _SENTENCE.match(answer)
+    if sentence is None or re.search(r"\b(?:not|never|no|or|either|whether|if)\b", sentence["words"]):
+        return answer
+    rest = sentence["rest"]
+    if not sentence["close"] and answer.startswith("\\"):  # the brace of `\text{There are 12 ways}`
+        rest = rest.replace("}", "", 1)
+    return rest if _VALUE_START.match(rest) or is_bare_value(rest) else answer
 
 
 def is_bare_value(answer: str) -> bool:
@@ -178,7 +196,7 @@ def alternative_after(text: str, end: int) -> list[Region]:
     ['8']
     """
     other = _ALTERNATIVE.match(text, end, end + 200)
-    if other is None:
+    if other is None or (" and " in other.group() and text[other.end() : other.end() + 3].lstrip()[:1].isalpha()):
         return []
-    value = other["dollars"] or other["parens"] or other["number"]
+    value = next(filter(None, other.groups()))
     return [Region(end, other.end(), value.strip().rstrip(".,"))] if re.fullmatch(r"[^=<>]*", value) else []

@@ -39,18 +39,18 @@ def scripts_of(text: str) -> frozenset[str]:
     return frozenset(script for script in map(script_of, set(text)) if script is not None)
 
 
-def is_foreign(unit: str, known: Set[str]) -> bool:
-    """Whether a unit of text is a word with letters of a script outside `known`, or a picture.
+def is_foreign(word: str, known: Set[str]) -> bool:
+    """Whether a word has letters of a script outside `known`, or is a picture.
 
     Latin, the script of mathematics, is never foreign; nor is a Greek letter standing alone, or a mathematical sign.
 
     Example:
-        >>> [is_foreign(unit, {"LATIN"}) for unit in ("wait", "w\u0430it", "\u03b1", "\u4e09", "\u2264", "\u2606")]
+        >>> [is_foreign(word, {"LATIN"}) for word in ("wait", "w\u0430it", "\u03b1", "\u4e09", "\u2264", "\u2606")]
         [False, True, False, True, False, True]
     """
-    if unit.isascii():
+    if word.isascii():
         return False
-    if unicodedata.category(unit[0]) in ("So", "Sk"):
+    if unicodedata.category(word[0]) in ("So", "Sk"):
         return True
-    scripts = scripts_of(unit) - known - {"LATIN"}
-    return bool(scripts) and not (len(unit) == 1 and scripts == {"GREEK"})
+    scripts = scripts_of(word) - known - {"LATIN"}
+    return bool(scripts) and not (len(word) == 1 and scripts == {"GREEK"})

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from trl_rlsp.errors import ConfigError
 from trl_rlsp.generation.rollout import finished_leave, why_not
 from trl_rlsp.trainers.parts import compute_in_parts
 
@@ -32,8 +33,11 @@ class FastStep:
     def _make_fast(self: Any) -> None:
         """Decide once, after TRL's `__init__`, what is done fast."""
         own = self.use_vllm or self.use_transformers_continuous_batching or self.rollout_func is not None
+        rollout = getattr(self.args, "rollout", "fast")
+        if rollout not in ("fast", "trl"):
+            raise ConfigError(f"rollout is 'fast' or 'trl', got {rollout!r}")
         self._fast = {
-            "rollout": getattr(self.args, "rollout", "fast") == "fast" and not own,
+            "rollout": rollout == "fast" and not own,
             "trim_updates": getattr(self.args, "trim_updates", True),
             "skip_zero_advantage": getattr(self.args, "skip_zero_advantage", True),
         }

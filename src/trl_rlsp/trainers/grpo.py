@@ -3,21 +3,26 @@
 GRPO's usual division by the group's standard deviation would undo the weights of the RLSP reward: in a group whose
 verdicts are all equal, the exploration term would become the whole signal at unit size, whatever alpha says
 (Dr. GRPO, 2503.20783, section 3.1). The defaults here leave rewards as they are; settings that lose the balance are
-warned about or refused, with the reason (see `trl_rlsp.trainers.balance`).
+warned about or refused, with the reason (see `trl_rlsp.rewards.balance`).
 """
 
 from __future__ import annotations
 
+import copy
+import logging
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from trl import GRPOConfig, GRPOTrainer
 
+from trl_rlsp.rewards.balance import refuse_imbalance, scorers_of
+from trl_rlsp.rewards.outcome import OutcomeVerifier
 from trl_rlsp.rewards.suite import RLSPRewards
 from trl_rlsp.trainers.adapter import keep_full_precision, trainable_weights
-from trl_rlsp.trainers.balance import check_balance
 from trl_rlsp.trainers.fast_step import FastStep
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -27,7 +32,7 @@ class RLSPGRPOConfig(GRPOConfig):
     Args:
         scale_rewards: advantages are not divided by a standard deviation (TRL: by the group's).
         loss_type: Dr. GRPO's, which does not favour long wrong completions.
-        max_completion_length: 4096 tokens as in the paper (TRL: 256).
+        max_completion_length: 4096 tokens as in the paper (TRL: 512).
         log_completions: every completion is written as Parquet, with its rewards, for the report.
         rollout: "fast" drops completions that have ended from the batch, "trl" is TRL's own (without vLLM).
         trim_updates: log-probabilities are computed in parts of like length, without most of the padding.
@@ -49,12 +54,12 @@ class RLSPGRPOConfig(GRPOConfig):
 class RLSPGRPOTrainer(FastStep, GRPOTrainer):
     """`GRPOTrainer` whose default rewards are RLSP's.
 
+    Takes what `GRPOTrainer` takes, with two defaults of its own.
+
     Args:
-        model: as for `GRPOTrainer`.
-        reward_funcs: as for `GRPOTrainer`; default `RLSPRewards()`.
-        args: a `GRPOConfig`; default `RLSPGRPOConfig`.
-        train_dataset: as for `GRPOTrainer`.
-        kwargs: as for `GRPOTrainer`.
+        reward_funcs: default `RLSPRewards()`, unless an environment has a reward of its own (`get_reward`).
+        args: default `RLSPGRPOConfig`. Beside a suite with exploration, fields of a plain `GRPOConfig` that are at
+            TRL's defaults take those of `RLSPGRPOConfig`, with a line in the log.
 
     Raises:
         ConfigError: settings under which the exploration bonus replaces the outcome as the goal.
@@ -81,25 +86,79 @@ class RLSPGRPOTrainer(FastStep, GRPOTrainer):
         reward_funcs: Any = None,
         args: GRPOConfig | None = None,
         train_dataset: Any = None,
+        eval_dataset: Any = None,
+        processing_class: Any = None,
+        reward_processing_classes: Any = None,
+        callbacks: Any = None,
+        optimizers: tuple[Any, Any] = (None, None),
+        quantization_config: Any = None,
+        peft_config: Any = None,
+        tools: Any = None,
+        rollout_func: Any = None,
+        environment_factory: Any = None,
         **kwargs: Any,
     ) -> None:
-        rewards = RLSPRewards() if reward_funcs is None else reward_funcs
+        if reward_funcs is None and not _has_own_reward(environment_factory):
+            reward_funcs = RLSPRewards()
         if args is None:
             name = model if isinstance(model, str) else model.config._name_or_path
             args = RLSPGRPOConfig(f"{name.split('/')[-1] or 'model'}-RLSP")
-        columns = getattr(train_dataset, "column_names", None) or []
-        for suite in suites_of(rewards):
-            check_balance(suite, args)
-            suite.start(["gym"] if "task" in columns else ["math"])  # hidden behind the loading of the model
+        args = _prepared(reward_funcs, args, getattr(train_dataset, "column_names", None) or [])
         before = trainable_weights(model)
-        super().__init__(model=model, reward_funcs=rewards, args=args, train_dataset=train_dataset, **kwargs)
+        super().__init__(
+            model=model,
+            reward_funcs=reward_funcs,
+            args=args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            reward_processing_classes=reward_processing_classes,
+            callbacks=callbacks,
+            optimizers=optimizers,
+            quantization_config=quantization_config,
+            peft_config=peft_config,
+            tools=tools,
+            rollout_func=rollout_func,
+            environment_factory=environment_factory,
+            **kwargs,
+        )
         if not self.is_fsdp_enabled:  # which shards weights of one type only
             keep_full_precision(self.model, before)
         self._make_fast()
 
 
-def suites_of(reward_funcs: Any) -> list[RLSPRewards]:
-    """The RLSP suites in what a trainer is given: itself, or those in a list."""
-    if isinstance(reward_funcs, RLSPRewards):
-        return [reward_funcs]
-    return [part for part in reward_funcs if isinstance(part, RLSPRewards)] if isinstance(reward_funcs, list) else []
+def _has_own_reward(environment_factory: Any) -> bool:
+    """Whether an environment can score itself; a factory that is not a class is not called to find out."""
+    factories = environment_factory.values() if isinstance(environment_factory, dict) else [environment_factory]
+    return any(
+        factory is not None and (not isinstance(factory, type) or hasattr(factory, "get_reward"))
+        for factory in factories
+    )
+
+
+def _prepared(reward_funcs: Any, args: GRPOConfig, columns: Any) -> GRPOConfig:
+    """The arguments to train with, after the balance has been checked; workers start behind the model's loading."""
+    scorers = scorers_of(reward_funcs)
+    if any(scorer.exploration for scorer in scorers) and type(args) is GRPOConfig:
+        args = _with_own_defaults(args)
+    for finding in refuse_imbalance(reward_funcs, args):
+        logger.warning(finding.message)
+    for scorer in scorers:
+        scorer.checked = True
+        if isinstance(scorer.verifier, OutcomeVerifier):
+            scorer.verifier.start(["gym"] if "task" in columns else ["math"])
+    return args
+
+
+def _with_own_defaults(args: GRPOConfig) -> GRPOConfig:
+    """A copy of TRL's arguments in which what is at TRL's default is at ours."""
+    args = copy.copy(args)
+    theirs, changed = {f.name: f.default for f in fields(GRPOConfig)}, {}
+    for own in fields(RLSPGRPOConfig):
+        if own.name in vars(RLSPGRPOConfig)["__annotations__"] and getattr(args, own.name) == theirs.get(own.name):
+            changed[own.name] = own.default
+            setattr(args, own.name, own.default)
+    if changed:
+        shown = ", ".join(f"{name}={value!r}" for name, value in changed.items())
+        logger.warning("fields of GRPOConfig at TRL's defaults are set to RLSP's: %s; RLSPGRPOConfig has them", shown)
+    return args

@@ -67,8 +67,9 @@ class CutTraces:
 class RLSPSFTTrainer(SFTTrainer):
     """`SFTTrainer` that counts the traces cut by `max_length` and says so.
 
-    Takes what `SFTTrainer` takes. `trainer.cut_traces` holds one `CutTraces` per prepared data set; none
-    without `max_length`, for streams, and where preparation is skipped.
+    Takes what `SFTTrainer` takes; `args` defaults to `RLSPSFTConfig`. `trainer.cut_traces` holds one `CutTraces` per
+    prepared data set; none without `max_length`, for streams, where packing splits long traces instead of cutting
+    them, and where preparation is skipped.
 
     Raises:
         ConfigError: more than `max_cut_share` of the training traces would be cut.
@@ -78,9 +79,47 @@ class RLSPSFTTrainer(SFTTrainer):
     _name = "RLSP SFT"
     cut_traces: tuple[CutTraces, ...] = ()
 
-    def __init__(self, model: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        model: Any,
+        args: Any = None,
+        data_collator: Any = None,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        processing_class: Any = None,
+        compute_loss_func: Any = None,
+        compute_metrics: Any = None,
+        callbacks: Any = None,
+        optimizers: tuple[Any, Any] = (None, None),
+        optimizer_cls_and_kwargs: Any = None,
+        preprocess_logits_for_metrics: Any = None,
+        quantization_config: Any = None,
+        peft_config: Any = None,
+        formatting_func: Callable[[dict], str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if args is None:
+            name = model if isinstance(model, str) else model.config._name_or_path
+            args = RLSPSFTConfig(f"{name.split('/')[-1] or 'model'}-SFT")
         before = trainable_weights(model)
-        super().__init__(model, *args, **kwargs)
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=data_collator,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            compute_loss_func=compute_loss_func,
+            compute_metrics=compute_metrics,
+            callbacks=callbacks,
+            optimizers=optimizers,
+            optimizer_cls_and_kwargs=optimizer_cls_and_kwargs,
+            preprocess_logits_for_metrics=preprocess_logits_for_metrics,
+            quantization_config=quantization_config,
+            peft_config=peft_config,
+            formatting_func=formatting_func,
+            **kwargs,
+        )
         if not self.is_fsdp_enabled:  # which shards weights of one type only
             keep_full_precision(self.model, before)
 
@@ -93,7 +132,8 @@ class RLSPSFTTrainer(SFTTrainer):
         formatting_func: Callable[[dict], str] | None,
         dataset_name: str,
     ) -> Any:
-        if args.max_length is None or not hasattr(dataset, "__len__"):
+        keeps_all = packing and args.packing_strategy in ("wrapped", "bfd_split")  # split, not cut
+        if args.max_length is None or keeps_all or not hasattr(dataset, "__len__"):
             return super()._prepare_dataset(dataset, processing_class, args, packing, formatting_func, dataset_name)
         whole = copy.copy(args)
         whole.max_length, whole.shuffle_dataset = None, False

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import pytest
+from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trl_rlsp.errors import ConfigError, DataError
+from trl_rlsp import OutcomeVerifier
+from trl_rlsp.errors import DataError
+from trl_rlsp.evaluation import Estimate, SampleStore
 from trl_rlsp.evaluation.budget import (
     AdaptiveConsistency,
     LastAgree,
     Unbeatable,
     draw_until_agreement,
-    replayed,
     try_rule,
 )
 from trl_rlsp.evaluation.metrics import ScoredSample, group_majority
+from trl_rlsp.generation import Sample, Sampling
 
 SCORES = {"a": 1.0, "b": 0.0, "c": 0.5, "d": None, None: 0.0}
+
+
+@pytest.fixture(scope="module")
+def verifier():
+    with OutcomeVerifier(workers=1) as running:
+        yield running
 
 
 def samples(answers, tokens=10):
@@ -34,37 +43,63 @@ def problems_of(letters):
     )
 
 
+class Scripted:
+    """An engine whose samples of a problem give these answers in turn."""
+
+    def __init__(self, answers):
+        self.answers, self.asked = answers, []
+
+    def sample(self, prompts, requests, sampling):
+        self.asked.append([tuple(request) for request in requests])
+        for problem, number in requests:
+            answer = self.answers[problem][number]
+            text = "no idea" if answer is None else f"\\boxed{{{answer}}}"
+            yield [Sample(problem, text, 10, False, number)]
+
+
 class TestDrawing:
-    def test_only_open_problems_are_drawn(self):
-        asked = []
-        recorded = [samples("aaaaa"), samples("ababb"), samples([None] * 5)]
-        draw = replayed(recorded)
+    PROBLEMS = Dataset.from_dict({"prompt": ["a?", "b?", "c?"], "solution": ["1", "2", "3"]})
+    # right and wrong answers in other words are the same votes
+    ANSWERS = (["1", "1.0", "\\frac{2}{2}", "1", "1"], ["2", "5", "2", "10/2", "5"], [None] * 5)
 
-        def listening(problems):
-            asked.append(list(problems))
-            return draw(problems)
+    def drawn(self, engine, verifier, store=None):
+        sampling = Sampling(n=5, temperature=1.0)
+        return draw_until_agreement(engine, self.PROBLEMS, sampling, Unbeatable(), verifier, store=store)
 
-        drawn = draw_until_agreement(listening, 3, 5, Unbeatable())
+    def test_only_open_problems_are_drawn(self, verifier):
+        engine = Scripted(self.ANSWERS)
+        drawn = self.drawn(engine, verifier)
         # the first has 3 votes to 0 with 2 to come; the others stay open
-        assert asked == [[0, 1, 2]] * 3 + [[1, 2]] * 2
-        assert [len(d) for d in drawn] == [3, 5, 5]
-        assert drawn[1] == recorded[1]
+        assert engine.asked == [[(p, r) for p in (0, 1, 2)] for r in (0, 1, 2)] + [[(1, r), (2, r)] for r in (3, 4)]
+        assert [len(group) for group in drawn] == [3, 5, 5]
+        assert [len({s.answer for s in group}) for group in drawn] == [1, 2, 1]
+        assert [s.score for s in drawn[1]] == [1.0, 0.0, 1.0, 0.0, 0.0]
 
-    def test_nothing_is_asked_for_when_all_have_stopped(self):
-        drawn = draw_until_agreement(replayed([samples("aa")]), 1, 40, LastAgree(2, 2))
-        assert [s.answer for s in drawn[0]] == ["a", "a"]
+    def test_goes_on_with_what_is_stored(self, verifier, tmp_path):
+        with SampleStore(tmp_path, {}, self.PROBLEMS) as store:
+            whole = self.drawn(Scripted(self.ANSWERS), verifier, store)
+        lines = (tmp_path / "samples.jsonl").read_text().splitlines(keepends=True)
+        (tmp_path / "samples.jsonl").write_text("".join(lines[:4]))
+        engine = Scripted(self.ANSWERS)
+        with SampleStore(tmp_path, {}, self.PROBLEMS) as store:
+            assert self.drawn(engine, verifier, store) == whole
+        assert engine.asked[0] == [(1, 1), (2, 1)]  # three of the first round and one of the second are there
+        assert sum(map(len, engine.asked)) == 13 - 4
 
-    def test_bad_n(self):
-        with pytest.raises(ConfigError, match="n, the samples that may be drawn of a problem, is at least 1, got 0"):
-            draw_until_agreement(replayed([]), 0, 0, Unbeatable())
+    def test_no_problems(self, verifier):
+        with pytest.raises(DataError, match="there are no problems"):
+            draw_until_agreement(Scripted([]), self.PROBLEMS.select([]), Sampling(), Unbeatable(), verifier)
 
 
 class TestUnbeatableIsPlainVoting:
+    @settings(max_examples=40)
     @given(problems_of(["a", "b", "c", None]))
     def test_same_vote(self, problems):
         recorded = [samples(answers) for answers in problems]
-        drawn = draw_until_agreement(replayed(recorded), len(recorded), len(problems[0]), Unbeatable())
-        assert [vote_score(few) for few in drawn] == [vote_score(all_n) for all_n in recorded]
+        found = try_rule(recorded, Unbeatable())
+        assert found.difference == Estimate(0.0, 0.0, 0.0)
+        votes = [vote_score(group) for group in recorded]
+        assert found.accuracy.mean == found.plain_accuracy.mean == pytest.approx(sum(votes) / len(votes))
 
     @settings(max_examples=12)
     @given(problems_of(["a", "b", "d"]))

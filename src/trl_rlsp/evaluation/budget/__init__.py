@@ -12,7 +12,6 @@ from trl_rlsp.evaluation.budget.agreement import (
     RuleResult,
     Unbeatable,
     draw_until_agreement,
-    replayed,
     try_rule,
 )
 from trl_rlsp.evaluation.budget.thinking import ThinkingBudget, Thought, draw_within
@@ -27,6 +26,5 @@ __all__ = [
     "Unbeatable",
     "draw_until_agreement",
     "draw_within",
-    "replayed",
     "try_rule",
 ]

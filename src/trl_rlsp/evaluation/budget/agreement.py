@@ -7,25 +7,29 @@ A rule is asked after each sample and knows nothing of texts: answers are keys t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import comb
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation.bootstrap import Estimate, bootstrap_mean
-from trl_rlsp.evaluation.metrics import Group, ScoredSample, group_majority
+from trl_rlsp.evaluation.metrics import Group, by_problem, group_majority
+from trl_rlsp.evaluation.scoring import draw, score_samples
+from trl_rlsp.generation import Engine, Request, Sample, Sampling
 
-Draw = Callable[[Sequence[int]], Sequence[ScoredSample]]
-"""One new sample for each of the problems whose numbers are given."""
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from trl_rlsp.evaluation.store import SampleStore
+    from trl_rlsp.rewards.outcome import OutcomeVerifier
 
 
 class Rule(Protocol):
-    """Whether the samples drawn so far are enough."""
+    """Whether the samples drawn so far are enough; tables call it `name`."""
 
     @property
-    def name(self) -> str:
-        """How tables call it."""
+    def name(self) -> str: ...
 
     def enough(self, answers: Sequence[Hashable | None], n: int) -> bool:
         """Whether to stop after these answers of n samples that may be drawn in all."""
@@ -168,38 +172,46 @@ class RuleResult:
     not_scorable: int
 
 
-def draw_until_agreement(draw: Draw, problems: int, n: int, rule: Rule) -> list[Group]:
-    """Draw samples of each problem until the rule has seen enough, or n are drawn.
+def draw_until_agreement(
+    engine: Engine,
+    dataset: Dataset,
+    sampling: Sampling,
+    rule: Rule,
+    verifier: OutcomeVerifier,
+    *,
+    store: SampleStore | None = None,
+) -> list[Group]:
+    """Draw samples of each problem until the rule has seen enough, or `sampling.n` are drawn.
 
-    Each round asks for one sample of every problem that is still open, so that they can be decoded as one batch.
+    Each round asks for one sample of every problem that is still open, so that they are decoded together.
 
     Args:
-        draw: one new sample for each of the given problems.
-        problems: number of problems P.
-        n: samples a problem at most.
+        engine: draws.
+        dataset: P rows as `load_problems` gives them.
+        sampling: how to draw; at most `n` samples a problem.
         rule: when to stop.
+        verifier: says which answers are equal.
+        store: keeps what is drawn; a run that was killed goes on with it.
 
     Returns:
-        P lists of at most n samples, in the order drawn.
+        P lists of scored samples, in the order drawn.
 
     Raises:
-        ConfigError: n below 1.
+        DataError: no problems.
     """
-    if n < 1:
-        raise ConfigError(f"n, the samples that may be drawn of a problem, is at least 1, got {n}")
-    drawn: list[Group] = [[] for _ in range(problems)]
-    still_open = list(range(problems))
-    for _ in range(n):
-        for problem, sample in zip(still_open, draw(still_open) if still_open else [], strict=True):
-            drawn[problem].append(sample)
-        still_open = [p for p in still_open if not rule.enough([sample.answer for sample in drawn[p]], n)]
-    return drawn
-
-
-def replayed(recorded: Sequence[Group]) -> Draw:
-    """A `Draw` that gives samples drawn earlier, each once, in their order."""
-    remaining = [iter(group) for group in recorded]
-    return lambda problems: [next(remaining[problem]) for problem in problems]
+    samples: list[list[Sample]] = [[] for _ in range(len(dataset))]
+    drawn: dict[int, Group] = {}
+    still_open = list(range(len(dataset)))
+    for number in range(sampling.n):
+        asked = [Request(problem, number) for problem in still_open]
+        for sample in draw(engine, dataset, sampling, store=store, requests=asked):
+            samples[sample.prompt_index].append(sample)
+        votes = score_samples([s for problem in still_open for s in samples[problem]], dataset, verifier)
+        drawn |= by_problem(votes)  # which answers are equal is known anew with each sample
+        still_open = [p for p in still_open if not rule.enough([s.answer for s in drawn[p]], sampling.n)]
+        if not still_open:
+            break
+    return [drawn[problem] for problem in range(len(dataset))]
 
 
 def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
@@ -216,7 +228,7 @@ def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
     if len(sizes) != 1 or sizes == {0}:
         raise DataError(f"every problem has the same number of samples, at least one, got {sorted(sizes) or 'none'}")
     (n,) = sizes
-    drawn = draw_until_agreement(replayed(recorded), len(recorded), n, rule)
+    drawn = [group[: _needed([sample.answer for sample in group], rule)] for group in recorded]
     votes = [
         (group_majority(few, len(few)), group_majority(all_n, n)) for few, all_n in zip(drawn, recorded, strict=True)
     ]
@@ -236,3 +248,9 @@ def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
         stopped=sum(len(few) < n for few in drawn) / len(drawn),
         not_scorable=len(votes) - len(known),
     )
+
+
+def _needed(answers: Sequence[Hashable | None], rule: Rule) -> int:
+    """After how many of the answers the rule stops."""
+    n = len(answers)
+    return next((k for k in range(1, n) if rule.enough(answers[:k], n)), n)

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trl_rlsp.errors import ConfigError, ServerError
-from trl_rlsp.problems.disk_cache import cache_folder
-from trl_rlsp.rewards.judge.cache import GradeCache
+from trl_rlsp.problems.disk_cache import DiskCache, cache_folder
 from trl_rlsp.rewards.judge.client import JudgeClient, Reply
 from trl_rlsp.rewards.judge.rubric import HIGHEST, Rubric, UnreadableGradesError
-from trl_rlsp.text.completion import parse_completion
+from trl_rlsp.rewards.readings import readings_of
+from trl_rlsp.text.completion import Reading
 from trl_rlsp.text.effective_length import effective_length, prompt_text, visible
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class JudgeExploration:
     r"""Pays for exploration as an LLM grades it: strategies, depth, creativity, persistence.
 
     The value is `0.99 * mean grade / 10`, grades being integers from 0 to 10. The judge sees neither the final answer
-    nor the solution. A completion without effective reasoning (`trl_rlsp.text.effective_length`: one final answer,
+    nor the solution. A completion without effective reasoning (`trl_rlsp.text.effective_length`: a final answer,
     something new before it) is worth 0.0 and is not sent. Equal work on an equal problem is asked about once, and its
     grades are kept on disk.
 
@@ -68,7 +68,7 @@ class JudgeExploration:
     """
 
     __name__ = "judge_exploration"
-    bounded = True
+    bounded = takes_readings = True
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class JudgeExploration:
             options=options,
         )
         self.rubric, self.max_chars = rubric or Rubric(), max_chars
-        self.cache = None if cache is False else GradeCache(_cache_path(cache))
+        self.cache = None if cache is False else DiskCache(_cache_path(cache))
 
     def __repr__(self) -> str:
         return f"JudgeExploration({self.client.model!r}, base_url={self.client.base_url!r})"
@@ -112,6 +112,7 @@ class JudgeExploration:
         prompts: Sequence[Any] | None = None,
         completions: Sequence[Any] = (),
         log_metric: Any = None,
+        readings: Sequence[Reading] | None = None,
         **kwargs: Any,
     ) -> list[float | None]:
         """Score a batch.
@@ -121,12 +122,14 @@ class JudgeExploration:
             completions: B completions, strings or message lists.
             log_metric: TRL's logger of scalars, if any; receives `judge/failed` and `judge/cached`, shares of the
                 completions with reasoning, and `judge/latency`, mean seconds of the requests made.
+            readings: the completions as the suite has read them.
 
         Returns:
             B floats in [0, 1), `None` where no valid grades could be had.
         """
         given = prompts if prompts is not None else [None] * len(completions)
-        works = [self._work(completion, prompt) for completion, prompt in zip(completions, given, strict=True)]
+        readings = readings_of(readings, completions, prompts=prompts, log_metric=log_metric, **kwargs)
+        works = [self._work(reading, prompt) for reading, prompt in zip(readings, given, strict=True)]
         distinct = list(dict.fromkeys(work for work in works if work is not None))
         known = self._remembered(distinct)
         asked = [work for work in distinct if work not in known]
@@ -155,11 +158,11 @@ class JudgeExploration:
         except UnreadableGradesError as error:
             raise ServerError(f"{where} must answer with grades as JSON, got {error}; choose another model") from error
 
-    def _work(self, completion: Any, prompt: Any) -> Work | None:
+    def _work(self, reading: Reading, prompt: Any) -> Work | None:
         """What is sent of a completion; `None` where there is no effective reasoning."""
-        if effective_length(completion, prompt=prompt) == 0:
+        if effective_length(reading, prompt=prompt) == 0:
             return None
-        reasoning = visible(parse_completion(completion).reasoning).strip()
+        reasoning = visible(reading.reasoning).strip()
         return Work(self._shortened(visible(prompt_text(prompt))), self._shortened(reasoning))
 
     def _shortened(self, text: str) -> str:

@@ -11,8 +11,9 @@ import sys
 import threading
 import traceback
 import types
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from trl_rlsp.verification.workers.confine import (
     MEGABYTE,
@@ -26,80 +27,80 @@ from trl_rlsp.verification.workers.confine import (
 from trl_rlsp.verification.workers.landlock import read_only_ruleset, standard_library
 
 # Loaded once so that programs, and the harness that calls a function, find them loaded.
-PRELOADED = "ast bisect collections functools heapq io itertools json math re string"
+PRELOADED = "ast bisect collections copy datetime functools heapq io itertools json math operator random re typing"
 
 MAIN_STACK_BYTES = 64 * MEGABYTE  # deep recursion is common in programs for contests
-MAX_PROCESSES = 64  # of the user, threads and the zygote included
+MAX_PROCESSES = 64  # of the user, threads and the server included
 _NAME = "main.py"
 
 
-class ProgramConfinement:
-    """The layers that apply, prepared once in the zygote so that each child only has to put them on.
+class Program:
+    """Work of a fork server: a program that nobody trusts, in a process of its own.
 
-    Attributes:
-        no_new_processes: whether a child can start processes.
-        counted: whether the limit on threads is the zygote's own, so that nobody else's threads count.
+    The server never sees a program or its input: only the fork reads the open files that hold them, so that none
+    inherits what another was given, and it gives up its rights before it compiles the program.
+
+    Args:
+        layers: of `"namespaces"`, `"landlock"`, `"seccomp"`; the last two are applied here.
+        packages: folders programs may read besides the standard library.
+
+    Raises:
+        OSError: the kernel refused a layer that was promised.
     """
 
-    def __init__(self, layers: list[str], readable: list[str]) -> None:
-        self.no_new_processes = "seccomp" in layers
-        self._own_namespace = "namespaces" in layers
-        self._packages = readable
+    waits = True
+
+    def __init__(self, layers: list[str], packages: list[str]) -> None:
         for name in PRELOADED.split():
             importlib.import_module(name)
         importlib.util.find_spec("no_such_module")  # every folder of sys.path has been listed once
-        paths = [*standard_library(), *readable] if "landlock" in layers else []
-        self._confinement = Confinement(layers, paths, threads=True)
-        self._paths = paths
+        paths = [*standard_library(), *packages] if "landlock" in layers else []
+        self.confinement = Confinement(layers, paths, threads=True)
+        self.leaves_processes = "seccomp" not in layers
+        self._confine_server(packages, read_only_ruleset(paths) if paths else None)
 
-    def confine_zygote(self) -> list[str]:
-        """Apply to the zygote what its children need not undo.
-
-        Returns:
-            Names of the layers that each child will have; `"threads"` if their number is limited by themselves.
-
-        Raises:
-            OSError: the kernel refused a layer that was promised.
-        """
-        _volunteer_for_the_oom_killer()
+    def _confine_server(self, packages: list[str], ruleset: Any) -> None:
+        """Apply to the server what its forks need not undo."""
+        with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")
         set_subreaper()
         os.chdir("/")
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        own = read_only_ruleset(self._paths) if self._paths else None  # the children's is a second, equal one
-        self.counted = own_user([os.__file__, *self._packages])
+        counted = own_user([os.__file__, *packages])
         hide_from_others()
         set_no_new_privs()
-        if own is not None:
-            own.restrict()
-        return ["limits", *self._confinement.layers, *(["threads"] if self.counted else [])]
+        if ruleset is not None:  # the forks' is a second, equal one
+            ruleset.restrict()
+        self.layers = ["limits", *self.confinement.layers, *(["threads"] if counted else [])]
 
-    def run_program(self, files: Sequence[int], started_fd: int, limits: Mapping[str, Any]) -> None:
-        """Become the program; never returns.
+    def prepare(self, value: str) -> None:
+        """Nothing to prepare."""
+
+    def run(self, request: dict[str, Any], files: Sequence[int]) -> NoReturn:
+        """Become the program.
 
         Args:
-            files: open files: the source text (UTF-8), the input, for the output, for error messages.
-            started_fd: pipe told when all layers are on, so that a failure before is not the program's.
-            limits: the fields of `Limits`, and `threads`, the number of others' threads that count.
+            request: the fields of `Limits`, and `threads`, the number of others' threads that count.
+            files: the source text (UTF-8), the input, for the output, for messages; and a pipe to be told when all
+                layers are on, so that a failure before is not the program's.
         """
         os.setsid()
         with os.fdopen(files[0], "rb") as file:
             source = file.read()
-        for standard, file_fd in enumerate(files[1:]):
+        for standard, file_fd in enumerate(files[1:4]):
             os.dup2(file_fd, standard)
         set_limit("RLIMIT_STACK", MAIN_STACK_BYTES)
-        self._confinement.put_on(
-            limits["memory_mb"],
-            output_bytes=limits["output_bytes"],
-            processes=MAX_PROCESSES + limits.get("threads", 0),
-            seconds=limits["seconds"],
+        self.confinement.put_on(
+            request["memory_mb"],
+            output_bytes=request["output_bytes"],
+            processes=MAX_PROCESSES + request.get("threads", 0),
+            seconds=request["seconds"],
         )
-        os.write(started_fd, b"1")
+        os.write(files[4], b"1")
         os.closerange(3, 1 << 16)
         execute(source)
 
 
-def execute(source: bytes) -> None:
+def execute(source: bytes) -> NoReturn:
     """Run source text as `__main__` with fresh standard streams, and end as an interpreter would.
 
     Taking the interpreter down tidily would cost most of the time of a short run, so its visible parts only
@@ -143,11 +144,3 @@ def _exit_code(run: Callable[[], object]) -> int:
         traceback.print_exc()
         return 1
     return 0
-
-
-def _volunteer_for_the_oom_killer() -> None:
-    try:
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("1000")
-    except OSError:
-        pass  # no /proc here; the limits still hold

@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
+from trl_rlsp.text.latex import normalize
 from trl_rlsp.text.rational import rational
-from trl_rlsp.verification.math.normalize import normalize
 from trl_rlsp.verification.math.structure import MAX_ITEMS, Shape, has_variable, shape_of
 
 _UNEVALUATED = re.compile(
@@ -45,38 +45,8 @@ class Undecided(Exception):
     """Text and rational numbers do not settle whether two leaves are equal."""
 
 
-class Leaves(Protocol):
-    """How two leaf expressions are compared."""
-
-    tolerance: Fraction
-
-    def equal(self, gold: str, answer: str) -> bool:
-        """Whether two expressions have the same value."""
-
-    def rounded(self, exact: str, decimal: str) -> bool:
-        """Whether a decimal is an expression's value, rounded."""
-
-    def same_equation(self, gold: tuple[str, str], answer: tuple[str, str]) -> bool:
-        """Whether two equations, as (left, right), differ by a constant factor only."""
-
-
-class TextLeaves:
-    """Leaves compared letter by letter."""
-
-    tolerance = Fraction(0)
-
-    def equal(self, gold: str, answer: str) -> bool:
-        return gold == answer
-
-    def rounded(self, exact: str, decimal: str) -> bool:
-        return exact == decimal
-
-    def same_equation(self, gold: tuple[str, str], answer: tuple[str, str]) -> bool:
-        return gold == answer
-
-
-class QuickLeaves(TextLeaves):
-    """Leaves compared letter by letter, then as exact rational numbers.
+class Leaves:
+    """How leaf expressions are compared: letter by letter, then as exact rational numbers; `Undecided` otherwise.
 
     Args:
         tolerance: relative; two numbers a, b are equal if |a - b| <= tolerance * max(|a|, |b|). 0 near 0 is only 0.
@@ -86,6 +56,7 @@ class QuickLeaves(TextLeaves):
         self.tolerance = Fraction(tolerance)
 
     def equal(self, gold: str, answer: str) -> bool:
+        """Whether two expressions have the same value."""
         if gold == answer:
             return True
         gold_value, value = rational(gold), rational(answer)
@@ -94,6 +65,7 @@ class QuickLeaves(TextLeaves):
         return close(gold_value, value, self.tolerance)
 
     def rounded(self, exact: str, decimal: str) -> bool:
+        """Whether a decimal is an expression's value, rounded."""
         value, about = rational(exact), rational(decimal)
         if about is None:
             return False
@@ -102,6 +74,7 @@ class QuickLeaves(TextLeaves):
         return rounds_to(value, about, last_place(decimal))
 
     def same_equation(self, gold: tuple[str, str], answer: tuple[str, str]) -> bool:
+        """Whether two equations, as (left, right), differ by a constant factor only."""
         if gold == answer:
             return True
         raise Undecided

@@ -12,7 +12,7 @@ from numbers import Integral, Real
 
 from trl_rlsp.text.boxes import find_boxes
 from trl_rlsp.text.completion import read
-from trl_rlsp.verification.math.normalize import MAX_CHARS, normalize
+from trl_rlsp.text.latex import MAX_CHARS, balanced, normalize
 
 FLOAT_TOLERANCE = 1e-9
 """Relative tolerance where the gold answer itself is a float: its last digits are not the data set's."""
@@ -63,7 +63,7 @@ def _from_text(gold: str) -> str | None:
     else:
         text = gold
     text = text.strip()
-    return text if text and normalize(text) and _balanced(text) else None
+    return text if text and normalize(text) and balanced(text) else None
 
 
 def unboxed(answer: str) -> str:
@@ -73,14 +73,4 @@ def unboxed(answer: str) -> str:
     ('7', '\\\\text{not }\\\\boxed{7}')
     """
     inner = _ENDS_IN_BOX.fullmatch(answer) if "boxed" in answer and len(answer) <= MAX_CHARS else None
-    return inner.group(1).strip() if inner and _balanced(inner.group(1)) else answer
-
-
-def _balanced(text: str) -> bool:
-    """Braces match: a gold cut off in the middle is compared with nothing."""
-    depth = 0
-    for piece in re.findall(r"\\.|[{}]", text, re.DOTALL):
-        depth += (piece == "{") - (piece == "}")
-        if depth < 0:
-            return False
-    return depth == 0
+    return inner.group(1).strip() if inner and balanced(inner.group(1)) else answer

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from trl_rlsp.text.latex import normalize
 from trl_rlsp.text.rational import rational
-from trl_rlsp.verification.math.normalize import normalize
 from trl_rlsp.verification.math.structure import shape_of
 
 MAX_PROMPT = 20_000

@@ -11,8 +11,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
+from trl_rlsp.text.latex import closing, normalize, split_top
 from trl_rlsp.text.rational import rational
-from trl_rlsp.verification.math.normalize import closing, normalize
+from trl_rlsp.text.units import split_unit
 
 Kind = Literal["scalar", "text", "list", "set", "tuple", "union", "matrix", "ratio", "chain", "equation"]
 
@@ -41,21 +42,6 @@ _INEQUALITY = re.compile(r"(<|>|\\le(?![a-z]) ?|\\ge(?![a-z]) ?)")
 _THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(?:,\d{3})+(?![,\d])[^,;]*")
 _BASED = re.compile(r"(-?[\dA-Za-z]+)_(?:\{?(\d{1,2})\}?|\{\\text\{(\w+)\}\}|\\text\{(\w+)\})\Z")
 _BASE_WORDS = re.findall(r"\w+", "zero one two three four five six seven eight nine ten eleven twelve")
-_DEGREES = r"\^\\circ ?(?:\\text\{)?[CF]?\}?"
-_UNIT = re.compile(
-    r"(?P<value>.*?[\d}).a-z!])"
-    rf"(?P<unit>(?:(?:\\cdot ?|/)?\\text\{{[^{{}}]*\}}(?:\^\{{?-?\d\}}?)?)+(?:/\\text\{{[^{{}}]*\}})?|{_DEGREES})\Z",
-    re.DOTALL,
-)
-_LENGTHS = "cm|mm|km|ft|feet|foot|in|inch(?:es)?|m|met(?:er|re)s?|miles?|mi|yards?"
-_BARE_UNIT = re.compile(
-    r"(?P<value>-?[\d.,]*\d|.*[\d})]|.*\\pi) ?(?P<unit>(?:sq(?:uare)?\.? |cubic )?"
-    r"(?:cm|mm|km|ft|feet|foot|inch(?:es)?|met(?:er|re)s?|miles?|yards?|hours?|hrs?|minutes?|mins?|seconds?|secs?|days?|weeks?"
-    r"|months?|years?|kg|grams?|pounds?|lbs?|lit(?:er|re)s?|ml|gallons?|dollars?|cents?|degrees?|units?|mph|people"
-    r"|students?|ways|[ap]\.?m\.?|"
-    rf"(?:{_LENGTHS})(?:/| per )(?:h|hr|hour|s|sec|second|min|minute|day)(?![a-z]))(?: per \w+)?(?:\^\{{?\d\}}?)?)\Z"
-)
-_NO_VALUE = re.compile(r"\\text|\\\Z")
 _MATRIX = re.compile(r"\\begin\{pmatrix\}(.*)\\end\{pmatrix\}\Z", re.DOTALL)
 _CASES = re.compile(r"\\begin\{cases\}([^&]*)\\end\{cases\}\Z", re.DOTALL)
 _RATIO = re.compile(r"(?:[^:=<>,]|\\[<>])+(?::[^:=<>,]+)+")
@@ -118,7 +104,7 @@ _GREEK = {f"\\{name}" for name in ("alpha", "beta", "gamma", "theta", "lambda", 
 
 
 def _parse(text: str) -> Shape:
-    text = text.removeprefix("\\approx").lstrip() if text.startswith("\\approx") else text
+    text = text.removeprefix("=").removeprefix("\\approx").lstrip()
     cases = _CASES.match(text)
     if cases:
         text = ";".join(row.strip(" ,;") for row in re.split(r"\\cr ?", cases.group(1)))
@@ -129,9 +115,7 @@ def _parse(text: str) -> Shape:
     if len(groups) > 1 and all(len(group) > 1 for group in groups):  # p=5,q=2;p=7,q=2
         return Shape("list", text, tuple(Shape("tuple", ",".join(g), _singles(g), "()") for g in groups[:MAX_ITEMS]))
     parts = [part for group in groups for part in group if part]
-    return (
-        _list_of(text, parts) if len(parts) > 1 or "," in text[:1] + text[-1:] else _single(parts[0] if parts else text)
-    )
+    return _list_of(text, parts) if len(parts) > 1 else _single(parts[0] if parts else text)
 
 
 def _list_of(text: str, parts: list[str]) -> Shape:
@@ -139,9 +123,7 @@ def _list_of(text: str, parts: list[str]) -> Shape:
     names = {item.name for item in items if item.name}
     if len(names) == 1:  # x=1,2 and x=1,x=2 say the same
         items = tuple(replace(item, name="") for item in items)
-    if all(
-        item.kind in ("tuple", "union") and _INEQUALITY.search(part) for item, part in zip(items, parts, strict=False)
-    ):
+    if all(_interval(part) for part in parts[:MAX_ITEMS]):
         return Shape("union", text, items)
     return Shape("list", text, items, name=names.pop() if len(names) == 1 else "")
 
@@ -184,7 +166,7 @@ def _value(text: str) -> Shape:
     pieces = split_top(text.replace("\\approx ", "\\approx"), "\\approx")
     sides = [(side, i > 0 and j == 0) for i, piece in enumerate(pieces) for j, side in enumerate(split_top(piece, "="))]
     while len(sides) > 2 and _VARIABLE.fullmatch(sides[0][0]):
-        sides = sides[1:]
+        sides = [(sides[1][0], False), *sides[2:]]
     if len(sides) < 2:
         return _bracketed(sides[0][0])
     items = tuple(replace(_bracketed(side.strip()), approximate=about) for side, about in sides[: MAX_ITEMS + 1])
@@ -220,13 +202,8 @@ def _ray(text: str, variable: str, relation: str, bound: str) -> Shape:
         high = _bracketed(bound)
     elif relation in (">", "\\ge"):
         low = _bracketed(bound)
-    return Shape(
-        "tuple",
-        text,
-        (low, high),
-        ("[" if relation == "\\ge" else "(") + ("]" if relation == "\\le" else ")"),
-        variable,
-    )
+    brackets = {"\\le": "(]", "\\ge": "[)"}.get(relation, "()")
+    return Shape("tuple", text, (low, high), brackets, variable)
 
 
 def _without(whole: Shape, points: Sequence[str]) -> Shape | None:
@@ -305,9 +282,9 @@ def _scalar(text: str) -> Shape:
         word = based.group(3) or based.group(4)
         base = based.group(2) or (str(_BASE_WORDS.index(word)) if word in _BASE_WORDS else word)
         return Shape("scalar", based.group(1), base="" if base == "10" else base)
-    unit = _UNIT.match(text) or _BARE_UNIT.match(text)
-    if unit and not _NO_VALUE.search(unit.group("value")) and not _function_of_degrees(unit):
-        return replace(_ratio(unit.group("value")), unit=_unit_name(unit.group("unit")))
+    value, unit = split_unit(text)
+    if unit:
+        return replace(_ratio(value), unit=unit)
     stripped = re.sub(r"\\text\{([^{}]*)\}", r"\1", text)
     if (stripped != text and "\\" not in stripped) or (_WORDS.match(text) and len(text) > 2):
         return Shape("text", stripped.strip())
@@ -320,66 +297,3 @@ def _ratio(text: str) -> Shape:
     if ":" not in text or not _RATIO.fullmatch(text) or len(parts := split_top(text, ":")) < 2:
         return Shape("scalar", text)
     return Shape("ratio", text, tuple(Shape("scalar", part) for part in parts[:MAX_ITEMS]))
-
-
-def _function_of_degrees(unit: re.Match[str]) -> bool:
-    """`\\cos 60^\\circ` is no angle."""
-    return "circ" in unit.group("unit") and re.search(r"\\(?!frac|sqrt|pi|cdot)", unit.group("value")) is not None
-
-
-def _unit_name(text: str) -> str:
-    """One spelling for a unit: `\\text{ inches}^2`, `square inch` and `in^2` are the same."""
-    words = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text.replace("\\cdot", " ")).lower()
-    words = words.replace("^\\circ", " degree ")
-    square = re.search(r"\bsq(?:uare)?\b|\^\{?2", words)
-    cube = re.search(r"\bcubic\b|\bcu\b|\^\{?3", words)
-    words = re.sub(r"\b(?:square|sq|cubic|cu)\b\.?|\^\{?-?\d\}?", " ", words.replace("/", " per "))
-    words = re.sub(r"\b([ap])\.?m\b\.?", r"\1m", words)
-    names = [_UNIT_SYNONYMS.get(_singular(word), _singular(word)) for word in re.findall(r"[^\W\d_]+|\S", words)]
-    return " ".join(names) + ("^2" if square else "^3" if cube else "")
-
-
-def _singular(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
-
-
-_UNITS_OF = (
-    "cm centimeter centimetre, m meter metre, km kilometer kilometre, mm millimeter millimetre, in inch inche,"
-    "ft foot feet, yard yd, mile mi, second s sec secs, minute min mins, hour h hr hrs, year yr yrs, g gram,"
-    "kg kilogram, lb lbs pound, l liter litre, ml milliliter, degree deg, % percent"
-)
-_UNIT_SYNONYMS = {name: names.split()[0] for names in _UNITS_OF.split(",") for name in names.split()[1:]} | {
-    "mph": "mile per hour",
-    "kph": "km per hour",
-    "kmh": "km per hour",
-}
-
-
-def split_top(text: str, separators: str) -> list[str]:
-    """Split at separators outside all brackets. `separators`: single characters, or one command such as `\\cup`."""
-    command = separators if separators.startswith("\\") else ""
-    if (command and command not in text) or (not command and not any(char in text for char in separators)):
-        return [text]
-    parts, depth, start, i = [], 0, 0, 0
-    while i < len(text):
-        char = text[i]
-        if command and depth == 0 and text.startswith(command, i):
-            parts.append(text[start:i])
-            i = start = i + len(command)
-            continue
-        if char == "\\":
-            if text.startswith("\\begin", i) or text.startswith("\\{", i):
-                depth += 1
-            elif text.startswith("\\end", i) or text.startswith("\\}", i):
-                depth -= 1
-            i += 2
-            continue
-        if char in "({[":
-            depth += 1
-        elif char in ")}]":
-            depth -= 1
-        elif not command and char in separators and depth == 0:
-            parts.append(text[start:i])
-            start = i + 1
-        i += 1
-    return [*parts, text[start:]]

@@ -17,11 +17,13 @@ import sympy
 from latex2sympy2_extended import NormalizationConfig
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
 
+from trl_rlsp.text.latex import balanced
 from trl_rlsp.text.rational import rational, without_thousands
-from trl_rlsp.verification.math.equivalence import last_place, rounds_to, same_answer
+from trl_rlsp.verification.math.equivalence import Leaves, last_place, rounds_to, same_answer
 
 DIGITS = 60  # of every value
 MANY_DIGITS = 400  # where numbers so large or small occur that they would not show in `DIGITS`
+SPARE = 40  # more digits at the points, for what cancels on the way
 CANCELED = 15  # of these digits, lost to cancellation
 HUGE = sympy.Integer(10) ** 40  # of values this large the first digits say too little: x and x + 1 agree
 _NORMALIZE = NormalizationConfig(basic_latex=True, malformed_operators=True, nits=True, boxed="none")
@@ -45,6 +47,8 @@ _WIDE = [  # where functions jump or have corners: each unit step near 0, and fa
     *([low + x for x in _drawn(0, 0.7)] for low in (sympy.Rational(3 * k, 4) for k in range(-8, 8))),
     *(_drawn(-40, 40) for _ in range(6)),
 ]
+_WHOLE_NAMES = ("n", "m", "k", "N", "M", "K")  # of variables that stand for whole numbers where something is rounded
+_WHOLE = [[sympy.Integer(low + _rng.randint(0, 3)) for _ in range(_MAX_SYMBOLS)] for low in range(1, 49, 3)]
 _NATURAL = [[sympy.Integer(_rng.randint(2, 9)) for _ in range(_MAX_SYMBOLS)] for _ in range(4)]
 
 
@@ -52,21 +56,20 @@ class GoldUnparseable(Exception):
     """The gold answer is not an expression that can be compared."""
 
 
-class SymbolicLeaves:
+class AnswerUnreadable(Exception):
+    """The answer cannot be parsed or has no value that can be calculated."""
+
+
+class SymbolicLeaves(Leaves):
     """Leaves compared as mathematical expressions."""
 
-    def __init__(self, tolerance: float) -> None:
-        self.tolerance = sympy.Rational(tolerance)
-
     def equal(self, gold: str, answer: str) -> bool:
-        """Whether two expressions have the same value wherever both have one."""
         if gold == answer:
             return True
         right, left = _gold(gold), _expression(answer)
-        return left is not None and _same_value(right, left, self.tolerance)
+        return left is not None and _same_value(right, left, sympy.Rational(self.tolerance))
 
     def rounded(self, exact: str, decimal: str) -> bool:
-        """Whether a decimal is an expression's value, rounded."""
         value, about, place = _expression(exact), rational(decimal), last_place(decimal)
         if value is None or about is None or value.free_symbols:
             return False
@@ -76,7 +79,6 @@ class SymbolicLeaves:
         )
 
     def same_equation(self, gold: tuple[str, str], answer: tuple[str, str]) -> bool:
-        """Whether left - right of the two equations are proportional."""
         right, left = _gold(f"({gold[0]})-({gold[1]})"), _expression(f"({answer[0]})-({answer[1]})")
         return left is not None and _proportional(right, left)
 
@@ -84,7 +86,7 @@ class SymbolicLeaves:
 def compare(item: dict[str, Any]) -> str:
     """The pool's handler: `match`, `mismatch` or `gold_unparseable` for {gold, answer, tolerance, evaluated, percent}.
 
-    What cannot be parsed on the answer's side is a mismatch; any other failure is this side's and is raised.
+    An answer that cannot be parsed or evaluated is a mismatch; any other failure is this side's and is raised.
     """
     leaves = SymbolicLeaves(item["tolerance"])
     options = {name: item[name] for name in ("evaluated", "percent")}
@@ -92,6 +94,8 @@ def compare(item: dict[str, Any]) -> str:
         same = same_answer(item["gold"], item["answer"], leaves, **options)
     except GoldUnparseable:
         return "gold_unparseable"
+    except AnswerUnreadable:
+        return "mismatch"
     return "match" if same else "mismatch"
 
 
@@ -121,7 +125,7 @@ def _expression(text: str) -> Any:
     value = rational(text)
     if value is not None:
         return sympy.Rational(value.numerator, value.denominator)
-    if not _balanced(text):
+    if not balanced(text) or "{}" in text:
         return None
     text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", without_thousands(text))
     text = _GAMMA.sub(lambda m: f"{m.group().strip()[1].upper()}_{{greek}} ", _PRIMES.sub(_primed, text))
@@ -146,11 +150,6 @@ def _canonical(expression: Any) -> Any:
     return expression.xreplace(exact | symbols)
 
 
-def _balanced(text: str) -> bool:
-    bare = re.sub(r"\\[{}]", "", text)
-    return bare.count("{") == bare.count("}") and "{}" not in bare
-
-
 def _same_value(gold: Any, answer: Any, tolerance: Any) -> bool:
     if _undefined(gold) or _undefined(answer):
         return False
@@ -158,16 +157,22 @@ def _same_value(gold: Any, answer: Any, tolerance: Any) -> bool:
         return True
     if not all(isinstance(e, sympy.Expr) for e in (gold, answer)):
         return bool(math_verify.verify([gold], [answer], float_rounding=15, numeric_precision=30, timeout_seconds=None))
-    counting = any(e.has(sympy.Sum, sympy.Product) for e in (gold, answer))
-    points = _NATURAL if counting else _POSITIVE
-    pairs = [pair for point in points if (pair := _values(gold, answer, point)) is not None]
-    if len(pairs) < len(points):
-        return False
-    if not all(_agree(*pair, _margin(gold, answer, tolerance)) for pair in pairs):
-        return _both_vanish(gold, answer, pairs[0])
-    if any(abs(value) > HUGE for pair in pairs for value in pair):
-        return sympy.simplify(gold - answer) == 0
-    return counting or all(_agree_where_real(gold, answer, point, tolerance) for point in _further_points(gold, answer))
+    symbols = gold.free_symbols | answer.free_symbols
+    whole = all(symbol.name in _WHOLE_NAMES for symbol in symbols) and any(
+        e.has(sympy.floor, sympy.ceiling) for e in (gold, answer)
+    )
+    counting = whole or any(e.has(sympy.Sum, sympy.Product) for e in (gold, answer))
+    for point in _WHOLE if whole else _NATURAL if counting else _POSITIVE if symbols else _POSITIVE[:1]:
+        pair = _values(gold, answer, point)
+        if pair is None:
+            return False
+        if not _agree(*pair, _margin(gold, answer, tolerance)):
+            return _both_vanish(gold, answer, pair)
+        if any(abs(value) > HUGE for value in pair):
+            return sympy.simplify(gold - answer) == 0
+    if counting or not symbols:
+        return True
+    return all(_agree_where_real(gold, answer, point, tolerance) for point in _further_points(gold, answer))
 
 
 def _undefined(expression: Any) -> bool:
@@ -176,8 +181,6 @@ def _undefined(expression: Any) -> bool:
 
 def _further_points(gold: Any, answer: Any) -> list[list[Any]]:
     """Points where one of the two may have no real value; many where functions jump or have corners."""
-    if not gold.free_symbols | answer.free_symbols:
-        return []
     corners = any(e.has(*_STEPS) or any(not p.exp.is_integer for p in e.atoms(sympy.Pow)) for e in (gold, answer))
     return [_MIXED, *_WIDE, *_NATURAL] if corners else [_MIXED]
 
@@ -206,11 +209,15 @@ def _values(gold: Any, answer: Any, point: list[Any]) -> tuple[Any, Any] | None:
     symbols = sorted(gold.free_symbols | answer.free_symbols, key=str)
     if len(symbols) > len(point):
         return None
-    at = dict(zip(symbols, point, strict=False))
-    pair = tuple(sympy.N(e.subs(at).doit(), _digits(gold, answer)) for e in (gold, answer))
-    if any(not value.is_number or not value.is_finite for value in pair):
-        return None
-    return pair[0], pair[1]
+    digits = _digits(gold, answer)  # rational numbers to rational powers would be factored: floats, but for integers
+    floats = (value if value.is_Integer else sympy.Float(value, digits + SPARE) for value in point)
+    at = dict(zip(symbols, floats, strict=False))
+    right = sympy.N(gold.subs(at), digits)
+    try:
+        left = sympy.N(answer.subs(at), digits)
+    except (ArithmeticError, TypeError, ValueError, AttributeError, NotImplementedError) as error:
+        raise AnswerUnreadable from error
+    return (right, left) if all(v.is_number and v.is_finite for v in (right, left)) else None
 
 
 def _agree(a: Any, b: Any, margin: Any) -> bool:

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.text.completion import Completion, read
-from trl_rlsp.verification.math.equivalence import QuickLeaves, TextLeaves, Undecided, same_answer
+from trl_rlsp.text.completion import Completion, Reading, read
+from trl_rlsp.text.latex import normalize, too_complex
+from trl_rlsp.verification.math.equivalence import Leaves, Undecided, same_answer
 from trl_rlsp.verification.math.gold import gold_text, gold_tolerance, unboxed
-from trl_rlsp.verification.math.normalize import normalize, too_complex
 from trl_rlsp.verification.math.restated import restates
 from trl_rlsp.verification.math.structure import shape_of
 from trl_rlsp.verification.verdict import MAX_SHOWN, Reason, Verdict
@@ -67,12 +67,12 @@ class MathItem:
 
     Attributes:
         gold: the row's answer, in any form.
-        completion: what the model wrote.
+        completion: what the model wrote, or a reading of it.
         prompt: the user's text, `""` if unknown.
     """
 
     gold: object
-    completion: Completion | None
+    completion: Completion | Reading | None
     prompt: str = ""
 
 
@@ -149,7 +149,9 @@ def _pairs_or_verdict(
     gold = gold_text(item.gold)
     if gold is None:
         return GOLD_UNPARSEABLE
-    reading = read(item.completion, end_of_thinking=end_of_thinking, thinking_required=thinking_required)
+    reading = item.completion
+    if not isinstance(reading, Reading):
+        reading = read(reading, end_of_thinking=end_of_thinking, thinking_required=thinking_required)
     answers = reading.rivals if reading.answer is None else (reading.answer,)
     if not 0 < len(answers) <= MAX_RIVALS:
         reason: Reason = "several_answers" if reading.reason == "several_answers" else "no_answer"
@@ -177,7 +179,7 @@ def _quick_verdict(pair: _Pair, rules: MathRules) -> Verdict | None:
         return MATCH
     if too_complex(pair.answer) or too_complex(pair.gold):
         return MISMATCH
-    leaves = QuickLeaves(pair.tolerance)
+    leaves = Leaves(pair.tolerance)
     try:
         same = same_answer(pair.gold, pair.answer, leaves, evaluated=rules.evaluated, percent=pair.percent)
     except Undecided:
@@ -186,7 +188,7 @@ def _quick_verdict(pair: _Pair, rules: MathRules) -> Verdict | None:
 
 
 def _unless_restated(pair: _Pair) -> Verdict:
-    if not pair.prompt or same_answer(pair.gold, pair.answer, TextLeaves()) or not restates(pair.prompt, pair.answer):
+    if not pair.prompt or not restates(pair.prompt, pair.answer):
         return MATCH
     return MISMATCH
 

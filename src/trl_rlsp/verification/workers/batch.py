@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from trl_rlsp.errors import ConfigError, WorkerError
-from trl_rlsp.verification.workers.nursery import MAX_LINE
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.verification.workers.fork_server import MAX_LINE
+from trl_rlsp.verification.workers.server_process import ServerGone
 
 _logger = logging.getLogger(__name__)
 
@@ -71,15 +72,11 @@ class Workers(Protocol):
         """End a worker at once."""
 
     def check(self) -> None:
-        """Raise `NurseryGone` if no worker can be alive."""
-
-
-class NurseryGone(WorkerError):
-    """The process that forks workers has ended."""
+        """Raise `ServerGone` if no worker can be alive."""
 
 
 class Batch:
-    """The state of one `WorkerPool.run`; after `NurseryGone` it may be run again for what is left.
+    """The state of one `WorkerPool.run`; after `ServerGone` it may be run again for what is left.
 
     Slow items cannot take the time of others. While the time left would not let every item have its whole limit,
     each first gets a slice of it, the short ones first; those that were not done share what is left then.
@@ -108,9 +105,9 @@ class Batch:
             for worker in list(self.busy):  # cut short by the batch, not by its own limit
                 self._finish(worker, Reply("not_run"), healthy=False)
         finally:
-            for worker in self.busy:  # an interrupt, or the nursery's end
+            for worker in self.busy:  # an interrupt, or the server's end
                 self.waiting.append(worker.item)
-                with contextlib.suppress(NurseryGone):
+                with contextlib.suppress(ServerGone):
                     self.pool.kill(worker)
             self.busy.clear()
             self.selector.close()

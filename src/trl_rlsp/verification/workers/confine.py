@@ -29,7 +29,7 @@ BARE_INTERPRETER_BYTES = 64 * MEGABYTE
 MAX_OPEN_FILES = 64  # also bounds what a process holds in pipes and socket pairs: about 0.5 MB each
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 8, 36, 38
 _CAPABILITY_VERSION_3 = 0x20080522
-_CAP_DAC_READ_SEARCH = 1 << 2
+_READING_CAPABILITIES = (1 << 2, 1 << 1)  # CAP_DAC_READ_SEARCH; CAP_DAC_OVERRIDE is all that containers have
 _CLONE_NEWUSER = 0x10000000
 
 
@@ -104,10 +104,14 @@ def available_layers() -> list[str]:
     return [name for name, there in (("landlock", landlock_abi() > 0), ("seccomp", seccomp_available())) if there]
 
 
-def missing_protection(layers: Sequence[str]) -> str:
+def missing_protection(layers: Sequence[str], expected: Sequence[str] = ("landlock", "seccomp")) -> str:
     """A sentence on what untrusted text could do without the layers that are not there, `""` if all are."""
-    risks = {"landlock": "read and write this user's files", "seccomp": "use the network and start processes"}
-    missing = [f"{risk} (no {layer})" for layer, risk in risks.items() if layer not in layers]
+    risks = {
+        "landlock": "read and write this user's files (no Landlock)",
+        "seccomp": "use the network and start processes (no seccomp)",
+        "threads": "start any number of threads (root may not take another user id)",
+    }
+    missing = [risks[layer] for layer in expected if layer not in layers]
     install = "" if importlib.util.find_spec("landlockpy") else "; pip install landlockpy seccompy"
     return f"text that took over a worker could {' and '.join(missing)}{install}" if missing else ""
 
@@ -130,18 +134,20 @@ def own_user(paths: Sequence[str]) -> bool:
         alone = ctypes.CDLL(None).unshare(_CLONE_NEWUSER) == 0
         drop_capabilities()
         return alone
-    reading = any(map(_needs_rights, paths))
-    set_process_option(_PR_SET_KEEPCAPS, int(reading))
+    keep, alone = 0, True
+    if any(map(_needs_rights, paths)):
+        keep = next((right for right in _READING_CAPABILITIES if right & _capabilities()), 0)
+        alone = keep > 0 and set_process_option(_PR_SET_KEEPCAPS, 1)
     user = _unused_user()
     try:
-        os.setgroups([])
-        os.setresgid(user, user, user)
-        os.setresuid(user, user, user)
+        if alone:
+            os.setgroups([])
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
     except OSError:
-        drop_capabilities()
-        return False
-    drop_capabilities(keep=_CAP_DAC_READ_SEARCH if reading else 0)
-    return True
+        alone = False
+    drop_capabilities(keep if alone else 0)
+    return alone
 
 
 def _needs_rights(path: str) -> bool:
@@ -228,6 +234,12 @@ def set_subreaper() -> bool:
 def set_no_new_privs() -> bool:
     """No program started from here gains rights from its file; whether the kernel took it."""
     return set_process_option(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _capabilities() -> int:
+    """Bit mask of the first 32 capabilities that this process may use."""
+    header, sets = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
+    return sets[1] if ctypes.CDLL(None).capget(header, sets) == 0 else 0
 
 
 def drop_capabilities(keep: int = 0) -> bool:

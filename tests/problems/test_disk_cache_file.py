@@ -1,4 +1,4 @@
-r"""Grades on disk: several processes, damaged files."""
+"""Values on disk: several processes, damaged files."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import sqlite3
 import subprocess
 import sys
 
-from trl_rlsp.rewards.judge.cache import GradeCache
+from trl_rlsp.problems.disk_cache import DiskCache
 
 WRITER = """
 import sys
 from pathlib import Path
-from trl_rlsp.rewards.judge.cache import GradeCache
+from trl_rlsp.problems.disk_cache import DiskCache
 
-cache = GradeCache(Path(sys.argv[1]))
+cache = DiskCache(Path(sys.argv[1]))
 for number in range(40):
     cache.put({f"{sys.argv[2]}-{number}": {"depth": number}, "common": {"depth": 1}})
 """
@@ -24,25 +24,25 @@ for number in range(40):
 
 class TestStored:
     def test_only_what_is_there(self, tmp_path):
-        cache = GradeCache(tmp_path / "new" / "grades.sqlite3")
+        cache = DiskCache(tmp_path / "new" / "grades.sqlite3")
         assert cache.get(["a"]) == {}
         cache.put({"a": {"depth": 3}, "b": {"depth": 4}})
         assert cache.get(["a", "c"]) == {"a": {"depth": 3}}
 
     def test_newer_replaces_older(self, tmp_path):
-        cache = GradeCache(tmp_path / "grades.sqlite3")
+        cache = DiskCache(tmp_path / "grades.sqlite3")
         cache.put({"a": 1})
         cache.put({"a": 2})
         assert cache.get(["a"]) == {"a": 2}
 
     def test_more_keys_than_one_query_takes(self, tmp_path):
-        cache = GradeCache(tmp_path / "grades.sqlite3")
+        cache = DiskCache(tmp_path / "grades.sqlite3")
         entries = {str(number): number for number in range(2100)}
         cache.put(entries)
         assert cache.get(entries) == entries
 
     def test_a_copy_reads_the_same_file(self, tmp_path):
-        cache = GradeCache(tmp_path / "grades.sqlite3")
+        cache = DiskCache(tmp_path / "grades.sqlite3")
         cache.put({"a": 1})
         assert pickle.loads(pickle.dumps(cache)).get(["a"]) == {"a": 1}
 
@@ -52,7 +52,7 @@ class TestStored:
             subprocess.Popen([sys.executable, "-c", WRITER, str(path), name], env=dict(os.environ)) for name in "abc"
         ]
         assert [writer.wait(timeout=120) for writer in writers] == [0, 0, 0]
-        found = GradeCache(path).get([f"{name}-{number}" for name in "abc" for number in range(40)])
+        found = DiskCache(path).get([f"{name}-{number}" for name in "abc" for number in range(40)])
         assert len(found) == 120
         assert found["b-7"] == {"depth": 7}
 
@@ -62,22 +62,22 @@ class TestDamage:
         path = tmp_path / "grades.sqlite3"
         path.write_text("not a database, and long enough to be read as one" * 100)
         with caplog.at_level(logging.WARNING):
-            GradeCache(path).put({"a": 1})
-            assert GradeCache(path).get(["a"]) == {}
+            DiskCache(path).put({"a": 1})
+            assert DiskCache(path).get(["a"]) == {}
         assert "cannot be written" in caplog.text
         assert "cannot be read" in caplog.text
 
     def test_a_folder_that_cannot_be_made(self, tmp_path, caplog):
         (tmp_path / "file").write_text("")
         with caplog.at_level(logging.WARNING):
-            assert GradeCache(tmp_path / "file" / "grades.sqlite3").get(["a"]) == {}
+            assert DiskCache(tmp_path / "file" / "grades.sqlite3").get(["a"]) == {}
         assert "cannot be read" in caplog.text
 
     def test_an_entry_that_is_no_json(self, tmp_path):
         path = tmp_path / "grades.sqlite3"
-        cache = GradeCache(path)
+        cache = DiskCache(path)
         cache.put({"a": 1, "b": 2})
         with sqlite3.connect(path) as connection:
-            connection.execute("UPDATE grades SET grades = '{' WHERE key = 'a'")
+            connection.execute("UPDATE entries SET value = '{' WHERE key = 'a'")
         connection.close()
         assert cache.get(["a", "b"]) == {"b": 2}

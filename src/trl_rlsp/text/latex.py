@@ -1,7 +1,7 @@
-"""One spelling for each LaTeX answer, by text alone: Unicode, spacing, synonyms of commands, arguments in braces.
+"""LaTeX as text: one spelling for each answer, brackets, splitting. Linear time; it knows nothing of values.
 
-`normalize` never changes what an expression says; two answers with the same normal form are the same answer. Its time
-grows with the length of the text alone, and texts of more than `2 * MAX_CHARS` characters only lose their spaces.
+`normalize` never changes what an expression says; two answers with the same normal form are the same answer. Texts of
+more than `2 * MAX_CHARS` characters only lose their spaces.
 """
 
 from __future__ import annotations
@@ -14,60 +14,18 @@ MAX_CHARS = 2000
 """Answers longer than this are compared as strings only."""
 MAX_DEPTH = 40
 """Brackets nested deeper than this are compared as strings only."""
-_MAX_COMMANDS = 150  # so many \frac and \sqrt get their arguments put into braces
 
-_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
-_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-_UNICODE_OF = {
-    "-": "−–﹣",
-    "\\cdot ": "×·⋅∙",
-    "/": "÷∕⁄",
-    "^\\circ ": "°º",
-    "\\le ": "≤⩽",
-    "\\ge ": "≥⩾",
-    "'": "′",
-    "\\mathbb{R}": "ℝ",
-    " ": "€£¥",
-    ",": "،，",
-}
-_NAMED_CHARS = (
-    "π pi, ∞ infty, ≠ ne, ± pm, ∓ mp, ≈ approx, ∪ cup, ∩ cap, ∅ emptyset, ∈ in, √ sqrt, ∑ sum, ∫ int, … dots, α alpha,"
-    "β beta, γ gamma, δ delta, ε epsilon, θ theta, λ lambda, μ mu, ρ rho, σ sigma, τ tau, φ phi, ω omega, Δ Delta,"
-    "∖ setminus, ∠ angle, △ triangle"
+_SYNONYMS_OF = r"""
+\frac dfrac tfrac cfrac; \binom dbinom tbinom; \le leq leqslant; \ge geq geqslant; \ne neq; < lt; > gt; \cdot times ast;
+/ div; \{ lbrace; \} rbrace; [ lbrack; ] rbrack; | lvert rvert vert mid; \emptyset varnothing; \infty infin infinity;
+\setminus smallsetminus backslash; \dots ldots cdots dotsc; ^\circ degree; \approx cong simeq;
+\text textrm mathrm textbf mbox textit textnormal textsf hbox"""
+_DROPPED = (
+    "textdollar left right big Big bigl bigr Bigl Bigr bigg Bigg displaystyle textstyle limits hfill thinspace nobreak"
+    " mathbf boldsymbol mathit mathsf bf bold rm it mathop nolimits"
 )
-_UNICODE = {char: latex for latex, chars in _UNICODE_OF.items() for char in chars}
-_UNICODE |= {char: f"\\{name} " for char, name in (pair.split() for pair in _NAMED_CHARS.split(","))}
-_VULGAR = re.compile("[¼½¾⅐-⅞]")
-_SUPER_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
-_SUB_RUN = re.compile("[₀-₉]+")
-
-_COMMANDS_OF = {  # what stands for each group of commands; "" drops them
-    "\\frac": "dfrac tfrac cfrac",
-    "\\binom": "dbinom tbinom",
-    "\\le": "leq leqslant",
-    "\\ge": "geq geqslant",
-    "\\ne": "neq",
-    "<": "lt",
-    ">": "gt",
-    "\\cdot": "times ast",
-    "/": "div",
-    "\\{": "lbrace",
-    "\\}": "rbrace",
-    "[": "lbrack",
-    "]": "rbrack",
-    "|": "lvert rvert vert mid",
-    "\\emptyset": "varnothing",
-    "\\infty": "infin infinity",
-    "\\setminus": "smallsetminus backslash",
-    "\\dots": "ldots cdots dotsc",
-    "^\\circ": "degree",
-    "\\approx": "cong simeq",
-    "\\text": "textrm mathrm textbf mbox textit textnormal textsf hbox",
-    " ": "quad qquad",
-    "": "textdollar left right big Big bigl bigr Bigl Bigr bigg Bigg displaystyle textstyle limits hfill thinspace "
-    "nobreak mathbf boldsymbol mathit mathsf bf bold rm it mathop nolimits",
-}
-_SYNONYMS = {name: latex for latex, names in _COMMANDS_OF.items() for name in names.split()}
+_SYNONYMS = {name: group.split()[0] for group in _SYNONYMS_OF.split(";") for name in group.split()[1:]}
+_SYNONYMS |= dict.fromkeys(_DROPPED.split(), "") | {"quad": " ", "qquad": " "}
 _FUNCTIONS = re.findall(
     r"\w+", "arcsin arccos arctan sinh cosh tanh sin cos tan cot sec csc log ln exp gcd lcm max min det deg cis"
 )
@@ -89,6 +47,7 @@ _PLAIN_THOUSANDS = re.compile(r"(?<![\d.,(\[])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)"
 _THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:(?:\{,\}|\\!,|,\\! ?|\\[,:;]| )\d{3})+(?!\d)")
 _MIXED = re.compile(r"(?<![\w.}])(\d{1,9}) +(\d{1,9})/(\d{1,9})(?![\w.])")
 _SCIENTIFIC = re.compile(r"(?<![\w.\\}])(\d{1,30}(?:\.\d{1,30})?)[eE]([-+]?)0{0,3}([1-9]\d{0,2})(?![\w.^{(])")
+_OVER = re.compile(r"\{([^{}]*)\\over(?![a-z])([^{}]*)\}|^([^{}]*)\\over(?![a-z])([^{}]*)$")
 _COLOR = re.compile(r"\\(?:text)?color\s*\{\w+\}")
 _CONSTANT = re.compile(r"\\(?:mathrm|rm|text)\s*\{([eid])\}")
 _PERCENT = re.compile(r"(?<=[\d}]) *(?:\\text\s*\{\s*(?:per ?cent|pct)\.?\s*\}|(?:per ?cent|pct)\b)")
@@ -99,33 +58,42 @@ _ASCII_WORDS = re.compile(
 )
 _PRODUCT_STAR = re.compile(r"(?<=[\w)}])\s*\*\s*(?=[\w\\({])")
 _ARRAY = re.compile(r"[\[(]\s*\\begin\s*\{(array|matrix)\}(?:\s*\{[lcr|\s]*\})?(.*?)\\end\s*\{\1\}\s*[\])]", re.DOTALL)
-_SPELLINGS = (
-    ("{bmatrix}", "{pmatrix}"),
-    ("{Bmatrix}", "{pmatrix}"),
-    ("\\cr \\end", "\\end"),
-    ("^{\\circ}", "^\\circ"),
-    ("^{\\prime}", "'"),
-    ("^\\prime", "'"),
-    ("\\{\\}", "\\emptyset "),
-    ("\\log_e", "\\ln"),
-    ("<=", "\\le "),
-    (">=", "\\ge "),
-    ("!=", "\\ne "),
-    ("**", "^"),
-    ("+-", "-"),
-    ("--", "+"),
-)
+_SPELLINGS = {
+    "{bmatrix}": "{pmatrix}", "{Bmatrix}": "{pmatrix}", "\\cr \\end": "\\end", "^{\\circ}": "^\\circ",
+    "^{\\prime}": "'", "^\\prime": "'", "\\{\\}": "\\emptyset ", "\\log_e": "\\ln", "<=": "\\le ", ">=": "\\ge ",
+    "!=": "\\ne ", "**": "^", "+-": "-", "--": "+",
+}  # fmt: skip
 _SPACES = re.compile(
     r"(?<![A-Za-z\d]) (?!(?<=\d, )\d{3}(?!\d))| (?![A-Za-z\d])|(?<=\d) (?=[A-Za-z])|(?<=[A-Za-z]) (?=\d)"
 )
 _ARG = re.compile(r"([\^_])\{(\w)\}")
 _POWER_FIRST = re.compile(r"(\^(?:\w|\{[^{}]*\}))(_(?:\w|\{[^{}]*\}))")
 _LEADING_POINT = re.compile(r"(?<![\w.)])\.(\d)")
-_TRAILING = re.compile(r"(?:[;,:\s]|(?<![.])\.(?!\.))+$")
+_TRAILING = re.compile(r"(?:[;,:\s]|\\cr|(?<![.])\.(?!\.))+$")
+_COMMAND_OF = {  # what Unicode characters stand for
+    **dict.fromkeys("−–﹣", "-"),
+    **dict.fromkeys("×·⋅∙", "\\cdot "),
+    **dict.fromkeys("÷∕⁄", "/"),
+    **dict.fromkeys("°º", "^\\circ "),
+    **dict.fromkeys("≤⩽", "\\le "),
+    **dict.fromkeys("≥⩾", "\\ge "),
+    **dict.fromkeys("€£¥", " "),
+    **{"′": "'", "ℝ": "\\mathbb{R}"},
+}
+_NAMES = (
+    "π pi ∞ infty ≠ ne ± pm ∓ mp ≈ approx ∪ cup ∩ cap ∅ emptyset ∈ in √ sqrt ∑ sum ∫ int … dots α alpha β beta γ gamma"
+    " δ delta ε epsilon θ theta λ lambda μ mu ρ rho σ sigma τ tau φ phi ω omega Δ Delta ∖ setminus ∠ angle △ triangle"
+)
+_COMMAND_OF |= {char: f"\\{name} " for char, name in re.findall(r"(\S) (\w+)", _NAMES)}
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
+_MAX_COMMANDS = 150  # so many \frac and \sqrt get braces around their arguments
 _WITH_ARGUMENTS = re.compile(r"\\(frac|binom|sqrt)(?![A-Za-z])")
 _ARGUMENT = re.compile(
     r"\s*(?:(?P<open>\{)|(?P<command>\\[A-Za-z]+)|(?P<digits>\d+)|(?P<letter>[A-Za-z])|(?P<paren>\([^()]*\)))"
 )
+_VULGAR = re.compile("[¼½¾⅐-⅞]")
+_SUPER_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
+_SUB_RUN = re.compile("[₀-₉]+")
 
 
 @lru_cache(maxsize=8192)
@@ -145,23 +113,12 @@ def normalize(text: str) -> str:
     text = _PERCENT.sub("%", _BRACED_MARK.sub(r"\1", _SPACE_COMMAND.sub(" ", text)))
     text = _strip_spaces(_TEXT.sub(_plain_text, text))
     if "\\frac" in text or "\\sqrt" in text or "\\binom" in text:
-        text = _arguments(text)
+        text = arguments_in_braces(text)
     text = _ARG.sub(r"\1\2", text)
-    for spelling, usual in _SPELLINGS:
+    for spelling, usual in _SPELLINGS.items():
         text = text.replace(spelling, usual)
     text = _POWER_FIRST.sub(r"\2\1", text)
     return _unwrap(_TRAILING.sub("", _LEADING_POINT.sub(r"0.\1", text))).removeprefix("+")
-
-
-def to_latex(text: str) -> str:
-    """Replace Unicode mathematics by LaTeX, drop invisible characters, fold full-width forms."""
-    if text.isascii():
-        return text
-    text = _SUPER_RUN.sub(lambda m: "^{" + m.group().translate(_SUPERSCRIPTS) + "}", text)
-    text = _SUB_RUN.sub(lambda m: "_{" + m.group().translate(_SUBSCRIPTS) + "}", text)
-    text = _VULGAR.sub(_vulgar_fraction, text)
-    text = "".join(_UNICODE.get(c, c) for c in text if unicodedata.category(c) not in ("Cf", "Cc") or c in "\n\t")
-    return unicodedata.normalize("NFKC", text)
 
 
 def too_complex(text: str) -> bool:
@@ -183,25 +140,6 @@ def too_complex(text: str) -> bool:
     return deepest > MAX_DEPTH or longest > MAX_DEPTH
 
 
-def closing(text: str, start: int) -> int:
-    """Where the bracket that opens at `start` closes, whatever its kind (intervals mix them); -1 if nowhere."""
-    depth, i = 0, start
-    while i < len(text):
-        if text[i] == "\\":
-            i += 2
-            continue
-        depth += (text[i] in "([{") - (text[i] in ")]}")
-        if depth == 0:
-            return i
-        i += 1
-    return -1
-
-
-def _vulgar_fraction(match: re.Match[str]) -> str:
-    top, _, bottom = unicodedata.normalize("NFKC", match.group()).partition("⁄")
-    return f"\\frac{{{top}}}{{{bottom}}}"
-
-
 def _numbers(text: str) -> str:
     """Mixed numbers, scientific notation, thousands. A comma before a space separates: `81, 256` are two numbers."""
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
@@ -215,6 +153,8 @@ def _commands(text: str) -> str:
     if _TWICE_ESCAPED.search(text):
         text = text.replace("\\\\", "\\")
     text = _BOX.sub("", _ROW_END.sub(r"\\cr ", text.replace("\\\\%", "%")))
+    if "\\over" in text:
+        text = _OVER.sub(lambda m: f"\\frac{{{m[1] or m[3]}}}{{{m[2] or m[4]}}}", text)
     text = text.replace("\\!", "").replace("\\%", "%").replace("\\#", "#")
     text = _CONSTANT.sub(r"\1", _COLOR.sub("", _OPERATOR_NAME.sub(_operator_name, text)))
     return _ARRAY.sub(r"\\begin{pmatrix}\2\\end{pmatrix}", _COMMAND.sub(_synonym, text))
@@ -253,7 +193,72 @@ def _strip_spaces(text: str) -> str:
     return "".join(pieces)
 
 
-def _arguments(text: str) -> str:
+def _unwrap(text: str) -> str:
+    """Remove braces and parentheses around the whole answer that group nothing."""
+    while len(text) > 2 and (text[0], text[-1]) in (("{", "}"), ("(", ")")) and closing(text, 0) == len(text) - 1:
+        inner = text[1:-1]
+        if text[0] == "(" and ("," in inner or ";" in inner or re.fullmatch(r"(?:\\text\{)?[A-Z]\}?", inner)):
+            return text
+        text = inner.strip()
+    return text
+
+
+def to_latex(text: str) -> str:
+    """Replace Unicode mathematics by LaTeX, drop invisible characters, fold full-width forms."""
+    if text.isascii():
+        return text
+    text = _SUPER_RUN.sub(lambda m: "^{" + m.group().translate(_SUPERSCRIPTS) + "}", text)
+    text = _SUB_RUN.sub(lambda m: "_{" + unicodedata.normalize("NFKC", m.group()) + "}", text)
+    text = _VULGAR.sub(_vulgar_fraction, text)
+    text = "".join(_COMMAND_OF.get(c, c) for c in text if unicodedata.category(c) not in ("Cf", "Cc") or c in "\n\t")
+    return unicodedata.normalize("NFKC", text)
+
+
+def closing(text: str, start: int) -> int:
+    """Where the bracket that opens at `start` closes, whatever its kind (intervals mix them); -1 if nowhere."""
+    depth, i = 0, start
+    while i < len(text):
+        if text[i] == "\\":
+            i += 2
+            continue
+        depth += (text[i] in "([{") - (text[i] in ")]}")
+        if depth == 0:
+            return i
+        i += 1
+    return -1
+
+
+def split_top(text: str, separators: str) -> list[str]:
+    """Split at separators outside all brackets. `separators`: single characters, or one command such as `\\cup`."""
+    command = separators if separators.startswith("\\") else ""
+    if (command and command not in text) or (not command and not any(char in text for char in separators)):
+        return [text]
+    parts, depth, start, i = [], 0, 0, 0
+    while i < len(text):
+        char = text[i]
+        if command and depth == 0 and text.startswith(command, i):
+            parts.append(text[start:i])
+            i = start = i + len(command)
+            continue
+        if char == "\\":
+            if text.startswith("\\begin", i) or text.startswith("\\{", i):
+                depth += 1
+            elif text.startswith("\\end", i) or text.startswith("\\}", i):
+                depth -= 1
+            i += 2
+            continue
+        if char in "({[":
+            depth += 1
+        elif char in ")}]":
+            depth -= 1
+        elif not command and char in separators and depth == 0:
+            parts.append(text[start:i])
+            start = i + 1
+        i += 1
+    return [*parts, text[start:]]
+
+
+def arguments_in_braces(text: str) -> str:
     """`\\frac12`, `\\frac\\pi2`, `\\sqrt3` with braces around their arguments; from the right, inner ones first."""
     for match in list(_WITH_ARGUMENTS.finditer(text))[: -_MAX_COMMANDS - 1 : -1]:
         at = match.end()
@@ -288,11 +293,16 @@ def _argument(text: str, at: int, *, whole_number: bool) -> tuple[int, str]:
     return end, text[match.start() : end].strip()
 
 
-def _unwrap(text: str) -> str:
-    """Remove braces and parentheses around the whole answer that group nothing."""
-    while len(text) > 2 and (text[0], text[-1]) in (("{", "}"), ("(", ")")) and closing(text, 0) == len(text) - 1:
-        inner = text[1:-1]
-        if text[0] == "(" and ("," in inner or ";" in inner or re.fullmatch(r"(?:\\text\{)?[A-Z]\}?", inner)):
-            return text
-        text = inner.strip()
-    return text
+def _vulgar_fraction(match: re.Match[str]) -> str:
+    top, _, bottom = unicodedata.normalize("NFKC", match.group()).partition("⁄")
+    return f"\\frac{{{top}}}{{{bottom}}}"
+
+
+def balanced(text: str) -> bool:
+    """Whether braces match."""
+    depth = 0
+    for piece in re.findall(r"\\.|[{}]", text, re.DOTALL):
+        depth += (piece == "{") - (piece == "}")
+        if depth < 0:
+            return False
+    return depth == 0

@@ -1,0 +1,130 @@
+"""The one grammar of every command: YAML, overrides, lists, and what it says about a field that does not exist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.stages.parsing import config_of, parse_known, parse_stage, read_yaml
+
+
+@dataclass
+class Fields:
+    runs: list[Path] = field(metadata={"positional": "+"})
+    quick: bool = field(default=False, metadata={"flag": True})
+    rate: float = 0.5
+    count: int | None = None
+    ks: list[int] | None = None
+    names: list[str] = field(default_factory=list)
+    extra: dict | str | None = None
+    model_name_or_path: str | None = None
+
+
+def parse(*arguments, **options):
+    return parse_stage((Fields,), arguments, "rlsp test", **options)[0]
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text):
+        (tmp_path / "stage.yaml").write_text(text)
+        return str(tmp_path / "stage.yaml")
+
+    return write
+
+
+class TestValues:
+    def test_the_command_line_wins_over_the_file_over_the_default(self, file):
+        path = file("rate: 1e-3\ncount: 4\n")
+        assert parse("r", "--config", path).rate == 0.001  # text in YAML 1.1
+        assert parse("r", "--config", path, "--rate", "2").rate == 2.0
+        assert parse("r", f"--config={path}", "--rate=-1").rate == -1.0
+        assert parse("r").count is None
+
+    def test_lists_in_the_file_and_on_the_command_line(self, file):
+        path = file("ks: [1, 2]\nnames: one\n")
+        assert (parse("r", "--config", path).ks, parse("r", "--config", path).names) == ([1, 2], ["one"])
+        assert parse("r", "--ks", "1", "2").ks == [1, 2]
+        assert parse("r", "--config", path, "--names", "a", "b").names == ["a", "b"]
+
+    def test_a_mapping_and_null(self, file):
+        found = parse("r", "--config", file("extra: {a: 1}\ncount: null\n"))
+        assert (found.extra, found.count) == ({"a": 1}, None)
+
+    def test_a_flag_takes_no_value(self):
+        assert parse("--quick", "one", "two").runs == [Path("one"), Path("two")]
+
+    def test_a_model_beside_the_file(self, file, tmp_path):
+        (tmp_path / "base").mkdir()
+        assert parse("r", "--config", file("model_name_or_path: base\n")).model_name_or_path == str(tmp_path / "base")
+
+    def test_what_of_the_file_counts(self, file):
+        def renamed(content, folder):
+            assert folder.is_dir()
+            return {"rate": content["speed"]}
+
+        assert parse("r", "--config", file("speed: 3\nenv: {A: 1}\n"), written=renamed).rate == 3.0
+
+    def test_what_is_left_over(self):
+        found, rest = parse_known((Fields,), ["r", "--rate", "1", "--other", "2"], "rlsp test")
+        assert (found.rate, rest) == (1.0, ["--other", "2"])
+
+    def test_settings_as_written_are_not_judged(self, file):
+        @dataclass
+        class Judged:
+            rate: float = 1.0
+
+            def __post_init__(self):
+                raise ConfigError("judged")
+
+        with pytest.raises(ConfigError, match="judged"):
+            parse_stage((Judged,), ["--config", file("rate: 2\n")], "rlsp test")
+        (found,) = parse_stage((Judged,), ["--config", file("rate: 2\n")], "rlsp test", as_written=Judged)
+        assert found.rate == 2.0
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("rates: 1\n", r"unknown field 'rates' in .*stage.yaml: did you mean 'rate'\?"),
+            ("zzzzzz: 1\n", r"unknown field 'zzzzzz' in .*stage.yaml \(`rlsp test --help` lists every field\)"),
+            ("rate: fast\n", "rate in .*stage.yaml is a number, got 'fast'"),
+            ("rate: [1]\n", r"rate in .*stage.yaml is a number, got \[1\]"),
+            ("count: true\n", "count in .*stage.yaml is a whole number, got True"),
+            ("count: 1.5\n", "count in .*stage.yaml is a whole number, got 1.5"),
+            ("ks: [1, x]\n", "ks in .*stage.yaml is a whole number, got 'x'"),
+        ],
+    )
+    def test_in_the_file(self, file, text, message):
+        with pytest.raises(ConfigError, match=message):
+            parse("r", "--config", file(text))
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["r", "--rat", "1"], r"unknown argument '--rat': did you mean 'rate'\?"),
+            (["r", "--rate", "fast"], "argument --rate: invalid float value: 'fast'"),
+            ([], "the following arguments are required: runs"),
+            (["r", "--config"], "--config wants a YAML file after it"),
+        ],
+    )
+    def test_on_the_command_line(self, arguments, message):
+        with pytest.raises(ConfigError, match=message):
+            parse(*arguments)
+
+    def test_a_file_that_is_no_text(self, tmp_path):
+        (tmp_path / "stage.yaml").write_bytes(b"\xff\xfe\x00")
+        with pytest.raises(ConfigError, match="must be text in UTF-8"):
+            read_yaml(tmp_path / "stage.yaml")
+
+    def test_a_folder(self, tmp_path):
+        with pytest.raises(ConfigError, match="cannot read the configuration"):
+            read_yaml(tmp_path)
+
+
+def test_no_file():
+    assert config_of(["--alpha", "1"]) is None
