@@ -155,7 +155,8 @@ def _with_own_defaults(args: GRPOConfig) -> GRPOConfig:
     args = copy.copy(args)
     theirs, changed = {f.name: f.default for f in fields(GRPOConfig)}, {}
     for own in fields(RLSPGRPOConfig):
-        if own.name in vars(RLSPGRPOConfig)["__annotations__"] and getattr(args, own.name) == theirs.get(own.name):
+        ours = own.name in vars(RLSPGRPOConfig)["__annotations__"] and own.name in theirs
+        if ours and getattr(args, own.name) == theirs[own.name]:
             changed[own.name] = own.default
             setattr(args, own.name, own.default)
     if changed:
