@@ -25,6 +25,9 @@ class Lines:
 def named(completions, answer, **columns):
     return [gold in text for text, gold in zip(completions, answer)]
 
+def digits(completions, solution, **columns):
+    return [gold.isdigit() for gold in solution]
+
 def shout(completions, **columns):
     return [0.5] * len(completions)
 
@@ -80,10 +83,10 @@ ROWS = [{"prompt": "p", "solution": "1", "answer": "one"}, {"prompt": "q", "solu
 
 
 def test_in_rlsp_check(tmp_path, capsys):
-    """The first row's own answer, `1`, is not the word that this verifier wants; it gets the data's other columns."""
+    """The first row's answer, `one`, is not what this verifier wants."""
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
-    assert main(["check", "--dataset_name", str(tmp_path / "rows.jsonl"), "--verifier", "own_parts.named"]) == 1
-    assert "1 of 2" in capsys.readouterr().out
+    assert main(["check", "--dataset", str(tmp_path / "rows.jsonl"), "--verifier", "own_parts.digits"]) == 1
+    assert "one" in capsys.readouterr().out
 
 
 def test_in_rlsp_eval():

@@ -20,13 +20,13 @@ def test_alone_only_equal_text_is_one_answer():
     assert LengthExploration(C=7)(completions=[BY_VALUE, BY_TEXT, DIFFERENT]) == [0.0, EXPLORED, 0.0]
 
 
-@pytest.mark.parametrize(("solution", "score"), [(r"2\sqrt{2}", 1.0), ("7", 0.0)])
-def test_in_a_suite_the_verdict_says(solution, score):
-    """Right or wrong: what counts is whether the verifier found several answers."""
+@pytest.mark.parametrize(("solution", "by_value"), [(r"2\sqrt{2}", EXPLORED + 1), ("7", 0.0)])
+def test_in_a_suite_the_verdict_says(solution, by_value):
+    """To a wrong value the verifier says several answers where it does not compare them with each other."""
     with OutcomeVerifier() as verifier:
         suite = RLSPRewards(verifier, [LengthExploration(C=7)], alpha=0.5)
-        values = suite(completions=[BY_VALUE, BY_TEXT, DIFFERENT], solution=[solution] * 3)
-    assert values == [score + EXPLORED, score + EXPLORED, 0.0]
+        values = suite(completions=[BY_VALUE, DIFFERENT], solution=[solution] * 2)
+    assert values == [by_value, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def as_explored(reading: Reading, verdict: Any = None) -> Reading:
 
     Example:
         >>> from trl_rlsp.text.completion import read
-        >>> as_explored(read(r"\boxed{\frac12} or \boxed{\dfrac{1}{2}}")).finished
+        >>> as_explored(read("\\boxed{2\\sqrt2} or \\boxed{2\\sqrt{2}}")).finished
         True
     """
     if reading.finished or not reading.rivals:
