@@ -124,12 +124,11 @@ def show(
     architecture: Architecture, settings: Settings, layouts: list[Layout], advice: list[Remedy], memory: float
 ) -> None:
     """Print the plan in GiB, and what would make it fit."""
-    from rich.console import Console
-
     from trl_rlsp.planning.layout import GIB
     from trl_rlsp.planning.tokens import tokens_per_step
+    from trl_rlsp.text.terminal import Terminal
 
-    console = Console(highlight=False)
+    console = Terminal()
     kind = "all weights" if settings.rank is None else f"LoRA of rank {settings.rank}"
     bits = f"{settings.bits}-bit base" if settings.bits else settings.dtype
     console.print(f"{architecture.total / 1e9:.3g} billion parameters, {bits}, {kind}; GiB on each GPU, computed")
