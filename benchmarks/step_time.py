@@ -20,6 +20,7 @@ import resource
 import statistics
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, Qwen2Config, Qwen
 from trl import GRPOTrainer
 
 from trl_rlsp import LengthExploration, OutcomeVerifier, RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards, load_problems
-from trl_rlsp.cli import read_yaml
+from trl_rlsp.stages.parsing import read_yaml
 from trl_rlsp.generation import load_model
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "quickstart"
@@ -180,8 +181,8 @@ def measure(lengths: str, options: argparse.Namespace, start: tuple[Any, Any], d
         processor, wall, rollouts, tokens = (statistics.median(values) for values in zip(*costs, strict=True))
         faster = statistics.median(each["TRL"].processor / each[name].processor for each in rounds)
         sooner = statistics.median(each["TRL"].wall / each[name].wall for each in rounds)
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            memory = pool.apply(memory_of, (name, lengths, options))
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            memory = pool.submit(memory_of, name, lengths, options).result()
         print(
             f"{name:26}{processor:7.2f} s  {faster:8.2f}     {wall:7.2f} s {sooner:8.2f}     "
             f"{rollouts:6.2f} s  {processor - rollouts:6.2f} s {tokens:6.1f}  {memory:5.2f} GiB",
