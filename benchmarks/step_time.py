@@ -186,13 +186,14 @@ def measure(lengths: str, options: argparse.Namespace, start: tuple[Any, Any], d
         processor, wall, rollouts, tokens = (statistics.median(values) for values in zip(*costs, strict=True))
         faster = statistics.median(each["TRL"].processor / each[name].processor for each in rounds)
         sooner = statistics.median(each["TRL"].wall / each[name].wall for each in rounds)
-        memory = float("nan")
+        memory: float | None = None
         if options.memory:
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
                 memory = pool.submit(memory_of, name, lengths, options).result()
+        held = "" if memory is None else f"{memory:5.2f} GiB"
         print(
             f"{name:26}{processor:7.2f} s  {faster:8.2f}     {wall:7.2f} s {sooner:8.2f}     "
-            f"{rollouts:6.2f} s  {processor - rollouts:6.2f} s {tokens:6.1f}  {memory:5.2f} GiB",
+            f"{rollouts:6.2f} s  {processor - rollouts:6.2f} s {tokens:6.1f}  {held}",
             flush=True,
         )
         found[name] = {
