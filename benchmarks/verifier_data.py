@@ -23,6 +23,9 @@ from typing import Any, NamedTuple
 NAMES = ("math", "minimal", "real_outputs", "real_hard", "peer_math", "gold_rewritten")
 DATA = Path(os.environ.get("TRL_RLSP_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
+THINKING_IN_PROMPT = "ATTS"
+"""Source of rows whose prompts, which the files do not have in their rendered form, ended in an open `<think>`."""
+
 
 class Checked(NamedTuple):
     """A row and what the verifier says about it."""
@@ -76,13 +79,16 @@ def main() -> None:
 
 def check(path: Path, verifier: Any, only: str = "") -> Iterator[Checked]:
     """The rows of a file with the verifier's score and reason."""
+    from trl_rlsp.text.completion import read
+
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if only in f"{row['id']} {row.get('source')} {row.get('kind')} {row.get('note')}"]
-    verdicts = verifier.verdicts(
-        [row["completion"] for row in rows],
-        prompts=[row.get("prompt") or "" for row in rows],
-        solution=[row["gold"] for row in rows],
-    )
+    columns = {"prompts": [row.get("prompt") or "" for row in rows], "solution": [row["gold"] for row in rows]}
+    completions = [row["completion"] for row in rows]
+    readings = verifier.reader.read(completions, columns)
+    for i in (i for i, row in enumerate(rows) if row.get("source", "").startswith(THINKING_IN_PROMPT)):
+        readings[i] = read(completions[i], thinking_required=True)
+    verdicts = verifier.verdicts(completions, **columns, readings=readings)
     for row, verdict in zip(rows, verdicts, strict=True):
         yield Checked(row, verdict.score, verdict.reason)
 

@@ -77,16 +77,16 @@ def build_trainer(
 
     import trl_rlsp
     from countdown.budget import optimizers
-    from countdown.trimming import without_padding
     from trl_rlsp.generation import leaving_rollout
+    from trl_rlsp.trainers.parts import compute_in_parts
 
     fixed = {"logging_steps": 1, "save_strategy": "no", "report_to": "none", "log_completions": False}
     settings = {**grid.training, **(arm.training or {}), **fixed}
     config = trl_rlsp.RLSPGRPOConfig(output_dir=str(folder), seed=seed, learning_rate=rate, **settings)
     rewards = build_rewards(arm)
-    model = without_padding(AutoModelForCausalLM.from_pretrained(start, dtype="float32"))
-    trainer_class = getattr(trl_rlsp if arm.trainer == "RLSPGRPOTrainer" else trl, arm.trainer)
-    return trainer_class(
+    model = AutoModelForCausalLM.from_pretrained(start, dtype="float32")
+    fast = arm.trainer == "RLSPGRPOTrainer"
+    trainer = getattr(trl_rlsp if fast else trl, arm.trainer)(
         model=model,
         reward_funcs=rewards,
         args=config,
@@ -94,5 +94,8 @@ def build_trainer(
         processing_class=AutoTokenizer.from_pretrained(start, padding_side="left"),
         callbacks=[counter],
         optimizers=optimizers(model, rate, counter),
-        rollout_func=leaving_rollout,
+        rollout_func=None if fast else leaving_rollout,
     )
+    if not fast:  # TRL's own trainer, as fast as the other
+        compute_in_parts(trainer.model)
+    return trainer

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands.evaluating import parse_eval, read_settings
+from trl_rlsp.commands.evaluating import opens_thinking, parse_eval, read_settings, verifier_of
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.evaluation import load_evaluation, load_scored
 
@@ -197,6 +197,43 @@ class TestRescore:
     def test_nothing_there(self, tmp_path, capsys):
         assert main(["eval", "--rescore", str(tmp_path)]) == 2
         assert "holds no samples.jsonl" in capsys.readouterr().err
+
+
+class TestVerifierSettings:
+    def test_a_template_that_opens_the_reasoning(self, taught_folder, tmp_path):
+        """Completions of R1 distillations only close their reasoning; one that does not is cut off while thinking."""
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(taught_folder)
+        assert not opens_thinking(str(taught_folder), "</think>")
+        tokenizer.chat_template += "{% if add_generation_prompt %}<think>{% endif %}"
+        tokenizer.save_pretrained(tmp_path)
+        assert opens_thinking(str(tmp_path), "</think>")
+        assert not opens_thinking(str(tmp_path), "</reasoning>")
+        settings = read_settings(["--model_name_or_path", str(tmp_path), "--dataset", "x"])
+        with verifier_of(settings, str(tmp_path)) as verifier:
+            texts = ["so \\boxed{7}", "so</think> \\boxed{7}"]
+            assert [v.score for v in verifier.verdicts(texts, solution=["7", "7"])] == [0.0, 1.0]
+
+    def test_a_model_without_a_tokenizer_costs_a_warning(self, tmp_path, caplog):
+        assert not opens_thinking(str(tmp_path), "</think>")
+        assert "give --thinking_required" in caplog.text
+
+    def test_an_outcome_of_ones_own(self, copied, tmp_path, monkeypatch):
+        (tmp_path / "own_outcome.py").write_text(
+            "def boxed(completions, **_):\n    return ['boxed' in text for text in completions]\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        assert main(["eval", "--rescore", str(copied), "--verifier", "own_outcome.boxed"]) == 0
+        assert {("boxed" in s.text, s.score) for s in load_scored(copied)} == {(True, 1.0), (False, 0.0)}
+
+    def test_answers_after_another_end_of_thinking(self, copied, evaluated):
+        lines = read_samples(copied)
+        for line in lines:
+            line["text"] = "maybe \\boxed{9} [end] " + line["text"]
+        (copied / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        assert main(["eval", "--rescore", str(copied), "--end_of_thinking", "[end]"]) == 0
+        assert [s.score for s in load_scored(copied)] == [s.score for s in load_scored(evaluated)]
 
 
 class TestPreset:

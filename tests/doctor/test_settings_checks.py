@@ -6,9 +6,9 @@ import pytest
 
 from trl_rlsp.doctor import read_stage, storage
 from trl_rlsp.doctor.batches import check_groups
-from trl_rlsp.doctor.precision import check_bf16, check_four_bit
+from trl_rlsp.doctor.precision import check_bf16, check_four_bit, check_ranks
 from trl_rlsp.doctor.reward import check_exploration, check_judge
-from trl_rlsp.doctor.rollouts import check_vllm
+from trl_rlsp.doctor.rollouts import check_dropout, check_vllm
 from trl_rlsp.doctor.source import check_settings
 from trl_rlsp.doctor.storage import check_disk
 
@@ -112,18 +112,20 @@ class TestVllm:
         ("settings", "severity", "part"),
         [
             ({"vllm_mode": "server", **LORA}, "error", "server mode with a 4-bit base"),
-            ({"vllm_mode": "colocate", **LORA}, "warning", "colocate mode with a 4-bit base"),
+            ({"vllm_mode": "colocate", **LORA}, "error", "colocate mode with a 4-bit base"),
             ({"load_in_8bit": True, "use_peft": True}, "error", "8-bit base"),
         ],
     )
     def test_known_to_be_broken(self, findings, settings, severity, part):
-        (found,) = findings("grpo", checks=[check_vllm], elsewhere=True, use_vllm=True, **settings)
+        safe = {"vllm_importance_sampling_mode": "token_truncate", **settings}
+        (found,) = findings("grpo", checks=[check_vllm], elsewhere=True, use_vllm=True, **safe)
         assert found.severity == severity
         assert part in found.what
         assert found.change == "use_vllm: false"
 
     def test_lora_on_bf16_is_fine(self, findings):
-        assert findings("grpo", checks=[check_vllm], elsewhere=True, use_vllm=True, use_peft=True) == []
+        (found,) = findings("grpo", checks=[check_vllm], elsewhere=True, use_vllm=True, use_peft=True)
+        assert (found.check, found.change) == ("importance_sampling", "vllm_importance_sampling_mode: token_truncate")
         assert findings("grpo", checks=[check_vllm], **LORA) == []
 
     def test_not_installed(self, findings):
@@ -132,7 +134,42 @@ class TestVllm:
 
         if find_spec("vllm"):
             pytest.skip("vLLM is installed")
-        assert brief(findings("grpo", checks=[check_vllm], use_vllm=True)) == [("error", "use_vllm: false")]
+        assert brief(findings("grpo", checks=[check_vllm], use_vllm=True))[0] == ("error", "use_vllm: false")
+
+
+class TestRanks:
+    def test_dropout_of_a_new_adapter(self, findings):
+        (found,) = findings("grpo", checks=[check_dropout], use_peft=True)
+        assert (found.severity, found.change) == ("warning", "lora_dropout: 0.0")
+        assert findings("grpo", checks=[check_dropout], use_peft=True, lora_dropout=0.0) == []
+        assert findings("grpo", checks=[check_dropout]) == []
+
+    def test_parameters_that_are_looked_for_in_vain(self, findings):
+        changes = {"use_peft": True, "lora_target_modules": "q_proj"}
+        (found,) = findings("grpo", checks=[check_ranks], processes=2, **changes)
+        assert found.change == "ddp_find_unused_parameters: false"
+        assert findings("grpo", checks=[check_ranks], processes=2, ddp_find_unused_parameters=False, **changes) == []
+        assert findings("grpo", checks=[check_ranks], processes=2) == []
+
+    def test_one_process_on_several_gpus(self, findings, monkeypatch):
+        monkeypatch.setattr("trl_rlsp.doctor.precision.visible_gpus", lambda: 8)
+        (found,) = findings("grpo", checks=[check_ranks], use_cpu=False)
+        assert found.what == "one process and 8 visible GPUs"
+        assert findings("grpo", checks=[check_ranks]) == []
+
+    @pytest.mark.parametrize(
+        ("environment", "name"),
+        [
+            ({"ACCELERATE_USE_FSDP": "true"}, "FSDP"),
+            ({"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}, "ZeRO-3"),
+        ],
+    )
+    def test_packed_weights_cannot_be_sharded(self, findings, monkeypatch, environment, name):
+        for key, value in environment.items():
+            monkeypatch.setenv(key, value)
+        (found,) = findings("sft", checks=[check_four_bit], **LORA, use_cpu=True)
+        assert (found.severity, found.change) == ("error", "load_in_4bit: false")
+        assert f"{name} shards weights" in found.what
 
 
 class TestExploration:

@@ -12,12 +12,15 @@ from trl_rlsp.errors import DataError
 from trl_rlsp.evaluation import (
     ScoredSample,
     evaluate,
+    evaluate_samples,
     load_evaluation,
     save_evaluation,
     score_samples,
     summarize,
 )
 from trl_rlsp.generation import Sample, Sampling, load_model
+from trl_rlsp.rewards.readings import Reader
+from trl_rlsp.verification.verdict import Verdict
 
 PROBLEMS = Dataset.from_dict(
     {
@@ -46,6 +49,31 @@ def problems():
 
 
 class TestScoreSamples:
+    def test_a_completion_that_never_closes_the_thinking_of_its_prompt_has_no_answer(self):
+        class Tokenizer:
+            chat_template = "..."
+
+            def apply_chat_template(self, turns, **options):
+                return f"<user>{turns[0]['content']}<assistant><think>\n"
+
+        texts = ["Maybe \\boxed{2}. Let me see", "Maybe \\boxed{1}. No.</think> \\boxed{2}"]
+        samples = [Sample(0, text, 9, truncated=False) for text in texts]
+        for tokenizer, scores in ((None, [1.0, 1.0]), (Tokenizer(), [0.0, 1.0])):
+            _, found = evaluate_samples(samples, PROBLEMS, tokenizer=tokenizer)
+            assert [s.score for s in found] == scores
+            assert [s.finished for s in found] == [score == 1.0 for score in scores]
+            assert [s.answer for s in found] == ["2" if score else None for score in scores]
+        with OutcomeVerifier(workers=1, thinking_required=False) as verifier:
+            _, found = evaluate_samples(samples, PROBLEMS, tokenizer=Tokenizer(), verifier=verifier)
+        assert [s.score for s in found] == [1.0, 1.0]
+
+    def test_programs_and_tasks_are_finished_and_vote(self, verifier):
+        rows = Dataset.from_dict({"prompt": [[{"role": "user", "content": "?"}]], "tests": ['["assert f() == 1"]']})
+        texts = ["```python\ndef f(): return 1\n```", "```python\ndef f(): return 1", r"\boxed{1}"]
+        found = score_samples([Sample(0, text, 9, truncated=False) for text in texts], rows, verifier)
+        assert [s.finished for s in found] == [True, False, False]
+        assert [s.answer for s in found] == ["def f(): return 1", None, None]
+
     def test_by_hand(self, verifier):
         samples = [
             Sample(0, "1 + 1 = 2 ? 2 yes \\boxed{2}", 9, truncated=False),
@@ -70,8 +98,21 @@ class TestScoreSamples:
         assert [s.task_metrics for s in found] == [{}] * 5  # a search that is no countdown row's means nothing
         assert [(s.text, s.tokens) for s in found] == [(s.text, s.tokens) for s in samples]
 
+    def test_a_program_is_an_answer(self):
+        class Passes:
+            reader = Reader()
 
-class TestSummarise:
+            def verdicts(self, completions, **columns):
+                return [Verdict(1.0, "match") for _ in completions]
+
+        tests = '[{"input": "", "output": "7"}]'
+        problems = Dataset.from_dict({"prompt": ["Print 7."], "solution": [""], "tests": [tests]})
+        texts = ["Easy:\n```python\nprint(7)\n```", "No idea."]
+        samples = [Sample(0, text, 9, False, number) for number, text in enumerate(texts)]
+        assert [s.finished for s in score_samples(samples, problems, Passes())] == [True, False]
+
+
+class TestSummarize:
     def test_by_hand(self):
         samples = [
             scored(0, 1.0, tokens=10, task_metrics={"search_steps": 1}),

@@ -77,7 +77,7 @@ class TestBand:
         assert found.kept == [1]
         assert [(r["answer"], r["solve_rate"], r["scored_samples"]) for r in found.rows] == [("1", 0.5, 2)]
         assert found.dropped == {"solved too rarely": 2, "solved too often": 1, "not scorable": 1}
-        figures = found.figures()
+        figures = found.counts()
         assert (figures["problems"], figures["kept"]) == (5, 1)
         assert figures["mean_solve_rate"] == 0.375  # (0 + 0.5 + 1 + 0) / 4, the unscorable one left out
         assert figures["solve_rates"] == {"0.000": 2, "0.500": 1, "1.000": 1}

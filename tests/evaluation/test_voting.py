@@ -21,7 +21,12 @@ def boxed(*answers):
 
 
 def keys(verifier, row, texts, scores=None):
-    return voting_keys([row], [0] * len(texts), texts, scores or [0.0] * len(texts), verifier)
+    answers = [final_answer(row, reading) for reading in read_all(verifier, row, texts)]
+    return voting_keys([row], [0] * len(texts), answers, scores or [0.0] * len(texts), verifier)
+
+
+def read_all(verifier, row, texts):
+    return verifier.reader.read(texts, {name: [value] * len(texts) for name, value in row.items()})
 
 
 class TestFinalAnswer:
@@ -40,8 +45,8 @@ class TestFinalAnswer:
             ({"tests": "[]", "solution": ""}, "\\boxed{1}", None),
         ],
     )
-    def test_by_hand(self, row, text, answer):
-        assert final_answer(row, text) == answer
+    def test_by_hand(self, verifier, row, text, answer):
+        assert final_answer(row, read_all(verifier, row, [text])[0]) == answer
 
 
 class TestVotingKeys:
@@ -75,8 +80,7 @@ class TestVotingKeys:
 
         monkeypatch.setattr(verifier, "verdicts", count)
         rows = [{"solution": "7"}, {"solution": "8"}]
-        texts = boxed("1", "2", "3", "2", "1", "2")
-        voting_keys(rows, [0, 0, 0, 0, 1, 1], texts, [0.0] * 6, verifier)
+        voting_keys(rows, [0, 0, 0, 0, 1, 1], ["1", "2", "3", "2", "1", "2"], [0.0] * 6, verifier)
         # most frequent first: problem 0 has 2, 1, 3 and so three pairs, problem 1 one
         assert asked == [("2", "\\boxed{1}"), ("2", "\\boxed{3}"), ("1", "\\boxed{3}"), ("1", "\\boxed{2}")]
 

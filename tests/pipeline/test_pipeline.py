@@ -387,3 +387,15 @@ class TestRun:
         recipe, run, _ = resumed_run
         assert main(["run", str(recipe), "--output_dir", str(run), *arguments]) == 2
         assert f"{run / folder} was made with other settings" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_from_the_same_command(tmp_path, model_folder, run_rlsp):
+    pytest.importorskip("reasoning_gym")
+    recipe = write_recipe(tmp_path / "recipe", grpo=GRPO, eval=EVAL)
+    launch = Path(__file__).parents[2] / "recipes" / "accelerate" / "cpu.yaml"
+    given = ["--model", model_folder, "--launch", launch, "--output_dir", tmp_path / "run"]
+    done = run_rlsp("run", recipe, *given, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "rlsp: 2 processes, 16 sequences a step, 16 completions a generation; the recipe's 1 process" in done.stdout
+    assert read_json(tmp_path / "run" / "rlsp" / "stage.json")["steps"] == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -58,8 +59,17 @@ class TestLayout:
         found = layout(small, replace(LORA, vllm="colocate", vllm_share=0.5), 1, "ddp")
         assert found.cache == 0
         # half of the card is vLLM's, a tenth is left free
+        assert found.vllm_needs < found.peak
         assert found.fits(found.peak / GIB / 0.39)
         assert not found.fits(found.peak / GIB / 0.41)
+
+    def test_a_share_that_cannot_hold_vllms_own_weights(self):
+        # 8.03 billion weights in two bytes are 15 GiB; 0.35 of 24 GiB are 8.4, of 80 are 28
+        llama = Architecture.of(load_config("Llama-3.1-8B"))
+        found = layout(llama, replace(LORA, vllm="colocate", vllm_share=0.35), 4, "ddp")
+        assert found.vllm_needs > 8_030_261_248 * 2
+        assert replace(found, weights=0, rollout_weights=0, activations=0).fits(24) is False
+        assert found.fits(80)
 
 
 class TestRemedies:
@@ -128,14 +138,8 @@ class TestCommand:
         assert "7.62 billion parameters, 4-bit base, LoRA of rank 16" in shown
         # 2 x 4 completions of 2,048 tokens
         assert "1 GPUs: at most 16,384 tokens sampled, 16,384 learned from in a step" in shown
-        assert [shown.count(name) for name in ("GPUs: 1 ", "GPUs: 2 ", "ddp", "zero2", "zero3", "fsdp")] == [
-            1,
-            1,
-            2,
-            1,
-            1,
-            1,
-        ]
+        counts = [shown.count(name) for name in ("GPUs: 1 ", "GPUs: 2 ", "ddp", "zero2", "zero3", "fsdp")]
+        assert counts == [1, 1, 2, 1, 0, 0]  # packed weights cannot be sharded
         assert "…" not in shown  # nothing is cut off in 80 columns
         assert "fits with" not in shown
 
@@ -168,6 +172,15 @@ class TestCommand:
     def test_refused(self, stage, capsys, arguments, message):
         assert main(["plan", *[stage if word == "FILE" else word for word in arguments]]) == 2
         assert message in capsys.readouterr().err
+
+    def test_a_recipe_whose_start_is_not_trained_yet(self, capsys, monkeypatch, tmp_path):
+        """RL starts from the adapter that SFT will write: rank 64, and its frozen copy."""
+        recipe = Path(__file__).parents[2] / "recipes" / "llama-3.1-8b-math" / "grpo.yaml"
+        monkeypatch.chdir(tmp_path)
+        assert main(["plan", "--config", str(recipe), "--gpus", "8", "--json"]) == 0
+        plan = json.loads(capsys.readouterr().out)
+        assert (plan["settings"]["rank"], plan["settings"]["reference"]) == (64, True)
+        assert {row["strategy"]: row["fits"] for row in plan["layouts"]}["ddp"]
 
     def test_a_model_that_cannot_be_reached(self, stage, capsys):
         assert main(["plan", "--config", stage, "--model_name_or_path", "no/model"]) == 2

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from trl_rlsp.errors import ConfigError, DataError, MissingColumnError
 from trl_rlsp.problems.columns import cell_text, final_answer, last_boxed, problem_rows, resolve_columns
 from trl_rlsp.problems.readers import Table
+from trl_rlsp.verification.code.tests import read_tests
 
 
 def table(*rows: dict) -> Table:
@@ -141,7 +142,7 @@ class TestProblemRows:
         (row,) = problem_rows(table(raw), resolve_columns(table(raw)))
         assert row["problem"] == "Add one.\n\nStart from this code:\n```python\ndef inc(n):\n```"
         assert row["solution"].startswith("def inc")
-        assert json.loads(row["tests"]) == [{"function": "inc", "arguments": [1], "output": 2}]
+        assert read_tests(row["tests"]) == read_tests([{"function": "inc", "arguments": [1], "output": 2}])
 
 
 @settings(deadline=None)

@@ -48,6 +48,25 @@ HUB_ROWS = {
             "starter_code": "",
         }
     ],
+    "mbpp": [
+        {
+            "task_id": 1,
+            "text": "p",
+            "code": "def p(x):\n    return x",
+            "test_list": ["assert p(1) == 1"],
+            "test_setup_code": "",
+            "challenge_test_list": ["assert p(2) == 2"],
+        }
+    ],
+    "humaneval": [
+        {
+            "task_id": "HumanEval/0",
+            "prompt": "p",
+            "canonical_solution": "    return x",
+            "test": "def check(candidate):\n    assert candidate(1) == 1\n",
+            "entry_point": "p",
+        }
+    ],
 }
 EXPECTED = {
     "math": {"solution": "x^{2}", "level": "Level 3", "subject": "Algebra"},
@@ -66,6 +85,16 @@ EXPECTED = {
         "tests": '[{"input": "1\\n", "output": "1\\n"}]',
         "level": "interview",
         "id": "0",
+    },
+    "mbpp": {
+        "solution": "def p(x):\n    return x",
+        "tests": '{"tests": ["assert p(1) == 1"], "challenge_test_list": ["assert p(2) == 2"]}',
+        "id": "1",
+    },
+    "humaneval": {
+        "solution": "p    return x",
+        "tests": '{"tests": "def check(candidate):\\n    assert candidate(1) == 1\\n", "entry_point": "p"}',
+        "id": "HumanEval/0",
     },
 }
 

@@ -20,7 +20,7 @@ from trl_rlsp.stages.parsing import read_yaml
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDERS = sorted({path.parent for path in (ROOT / "recipes").glob("*/grpo.yaml")} - {ROOT / "recipes" / "quickstart"})
-STAGES = sorted(path for folder in FOLDERS for path in folder.glob("*.yaml"))
+STAGES = sorted(path for folder in FOLDERS for path in folder.glob("*.yaml") if path.stem != "recipe")
 TRAINING = [path for path in STAGES if path.stem in ("sft", "grpo")]
 CPU = ["--bf16", "False", "--use_cpu", "True"]
 COMMAND = re.compile(r"^(?:(?:accelerate launch .*|sbatch \S+ ?)-m trl_)?rlsp (sft|grpo|eval|filter) (.*)$")
@@ -119,7 +119,9 @@ class TestSettings:
             assert given["vllm_max_model_length"] >= given["max_completion_length"] + 2048
 
     @pytest.mark.parametrize(
-        "path", sorted((ROOT / "recipes" / "accelerate").glob("*.yaml")), ids=lambda path: path.stem
+        "path",
+        sorted(path for path in (ROOT / "recipes" / "accelerate").glob("*.yaml") if path.stem != "recipe"),
+        ids=lambda path: path.stem,
     )
     def test_accelerate_reads_its_files(self, path):
         from accelerate.commands.config.config_args import load_config_from_file

@@ -82,7 +82,9 @@ class TestSpans:
 
 class TestData:
     def test_an_item(self, make_run):
-        completion = Completion("Alternatively, factor it.", "7", "why ?", None, "timeout", 5, False, 3, 2, "hard")
+        completion = Completion(
+            "Alternatively, factor it.", "7", "why ?", None, "timeout", 5, False, 3, 2, "hard", gold="8", answer="7"
+        )
         data = browser_data([make_run(completions=[completion])])
         (source,) = data["sources"]
         assert (source["run"], source["name"], source["of"]) == ("run", "training", 1)
@@ -93,6 +95,7 @@ class TestData:
         assert item[5:11] == [5, False, 3, 2, "hard", []]
         assert item[11][2] == KINDS.index("alternatives")
         assert item[12] == 0
+        assert names[item[13]] == "compared 7 with 8"
 
     def test_long_texts_lose_their_middle(self, make_run):
         long = "a" * 3000 + "b" * 3000

@@ -113,6 +113,15 @@ class TestTrainerFolder:
         assert [c.rewards["style"] for c in read_run(tmp_path).completions] == [0.3, 0.4]
         assert [c.score for c in read_run(tmp_path).completions] == [1.0, 0.0]  # outcome_verifier before accuracy
 
+    def test_a_program_is_finished_where_its_verdict_says_so(self, tmp_path, write_training):
+        program = "Add them.\n```python\nprint(3)\n```"
+        columns = {"parsed_gold": ["2", None], "parsed_answer": ["3", None]}
+        batch = [("1 + 2 ?", program, 1.0, "match"), ("1 + 2 ?", "no", 0.0, "no_answer")]
+        write_training(tmp_path, {1: batch}, columns=columns)
+        first, second = read_run(tmp_path).completions
+        assert (first.finished, second.finished) == (True, False)
+        assert (first.gold, first.answer, second.gold) == ("2", "3", None)
+
 
 class TestErrors:
     def test_no_folder(self, tmp_path):

@@ -75,7 +75,7 @@ def test_tests_shown_in_the_prompt_do_not_count() -> None:
     prompt = "Add two numbers.\nExample input:\n1 2\nExample output:\n3\n"
     program = completion("print(3)")
     assert verify_code([(program, SUM_TESTS)], prompts=[prompt]) == [Verdict(0.0, "mismatch")]
-    assert verify_code([(program, SUM_TESTS[:1])], prompts=[prompt]) == [Verdict(None, "gold_unparseable")]
+    assert verify_code([(program, SUM_TESTS[:1])], prompts=[prompt]) == [Verdict(1.0, "match")]  # but there is no other
 
 
 @needs_sandbox
@@ -139,6 +139,135 @@ def test_method_of_a_solution_class() -> None:
     program = "class Solution:\n    def twice(self, x):\n        return 2 * x"
     tests = json.dumps({"fn_name": "twice", "inputs": [[2], [3]], "outputs": [[4], [6]]})
     assert verify_code([(completion(program), tests)]) == [Verdict(1.0, "match")]
+
+
+HALF = {
+    "tolerance": "assert abs(half(1) - 0.5) < 1e-6",
+    "isclose": "assert math.isclose(half(3), 1.5)",
+    "reduced": "assert sorted([half(3), half(1)])[0] == 0.5",
+    "nested": "assert half(half(4)) == 1",
+    "loop": "import random\nfor _ in range(50):\n    x = random.randint(2, 9)\n    assert half(2 * x) == x",
+    "check": "def check(candidate):\n    for x in range(3):\n        assert candidate(2 * x) == x\ncheck(half)",
+    "truth": "assert half(1) and not half(0)",
+    "several": "for x in range(9):\n    assert half(x) + half(x) == x",
+}
+
+
+@needs_sandbox
+@pytest.mark.parametrize("name", HALF)
+def test_statements_hold_as_they_are_written(name: str) -> None:
+    right, wrong = "def half(x):\n    return x / 2", "def half(x):\n    return x // 2 + 1"
+    items = [(completion(program), HALF[name]) for program in (right, wrong)]
+    assert verify_code(items) == [Verdict(1.0, "match"), Verdict(0.0, "mismatch")]
+
+
+_LIAR = """
+class Liar(float):
+    def _true(self, *others): return True
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __contains__ = _true
+    def __abs__(self): return 0.0
+    __sub__ = __rsub__ = __add__ = __radd__ = __mul__ = __abs__
+    def __float__(self): return 0.5
+    def __hash__(self): return 0
+"""
+_FRAME = """
+import os, sys
+def half(x):
+    frame = sys._getframe(1)
+    while "frame_fd" not in frame.f_locals: frame = frame.f_back
+    start = "\\n" + frame.f_locals["request"]["marker"]
+    os.write(frame.f_locals["frame_fd"], (start + '%s\\n').encode())
+    os._exit(0)
+"""
+CHEATS = {
+    "a number that lies": _LIAR + "def half(x): return Liar(7)",
+    "an object that lies": _LIAR.replace("(float)", "") + "def half(x): return Liar()",
+    "a list that lies": "class L(list):\n    def __iter__(self): return iter([1])\n    __len__ = lambda s: 1\n"
+    "def half(x): return L()",
+    "patched builtins": "import builtins, math, random\nbuiltins.abs = builtins.sorted = lambda *a: 0\n"
+    "math.isclose = lambda *a: True\nrandom.randint = lambda *a: 0\ndef half(x): return 7.25",
+    "the judge's frame": _FRAME % '{"passed": true}',
+    "a list of nothing": _FRAME % "[]",
+    "no data": _FRAME % '[{"set":[[1]]}]',
+    "no data either": _FRAME % '[{"what":[],"else":[]}]',
+    "an exception of the judge": "def half(x): raise NameError",
+    "no exception": _FRAME % '[{"raise":["SystemExit"]}]',
+    "an assertion": "def half(x): assert False",
+    "leaving": "import os\ndef half(x): os._exit(0)",
+    "leaving at the start": "import sys\nsys.exit(0)",
+    "nothing to call": "print('ok')",
+    "nan": "def half(x): return float('nan')",
+    "endless": "import itertools\ndef half(x): return itertools.count()",
+}
+
+
+@needs_sandbox
+@pytest.mark.parametrize("name", CHEATS)
+def test_no_program_passes_statements_without_the_answer(name: str) -> None:
+    items = [(completion(CHEATS[name]), test) for test in HALF.values()]
+    found = {key: verdict.score for key, verdict in zip(HALF, verify_code(items, time_limit=2.0), strict=True)}
+    assert found == dict.fromkeys(HALF, 0.0)
+
+
+@needs_sandbox
+def test_an_equal_value_of_another_type_is_what_python_says() -> None:
+    program = "def f(x):\n    return [1, 2]"
+    tests = [
+        "assert f(0) == [1, 2]",
+        "assert f(0) == (1, 2)",
+        "assert f(0)",
+        "assert f(0) == [1.0, True + 1]",
+        "assert f(0) is True",
+    ]
+    items = [(completion(program), [test]) for test in tests]
+    assert [verdict.score for verdict in verify_code(items)] == [1.0, 0.0, 1.0, 1.0, 0.0]
+
+
+@needs_sandbox
+def test_truth_of_any_value() -> None:
+    items = []
+    for value in (
+        "1",
+        "'x'",
+        "[0]",
+        "(0,)",
+        "{0}",
+        "{0: 0}",
+        "iter(())",
+        "1j",
+        "0",
+        "''",
+        "[]",
+        "()",
+        "set()",
+        "{}",
+        "0j",
+        "None",
+    ):
+        items += [(completion(f"def f():\n    return {value}"), [test]) for test in ("assert f()", "assert not f()")]
+    assert [verdict.score for verdict in verify_code(items)] == [1.0, 0.0] * 8 + [0.0, 1.0] * 8
+
+
+@needs_sandbox
+def test_what_cannot_be_called_or_judged_has_no_score() -> None:
+    check = "def check(candidate):\n    assert candidate(1) == 2\n"
+    lines = [check, "import no_such_module\nfor i in range(2):\n    assert f(i) == i", "assert f(lambda x: x) == 1"]
+    items = [(completion("def f(x):\n    return x"), tests) for tests in lines]
+    assert verify_code(items) == [Verdict(None, "gold_unparseable")] * 3
+    assert verify_code([(completion("def f(x):\n    return 2"), check)], prompts=["def f(x):"]) == [
+        Verdict(1.0, "match")
+    ]
+
+
+@needs_sandbox
+def test_a_class_solution_finds_what_leetcode_imports() -> None:
+    program = "class Solution:\n    def f(self, xs: List[int]) -> int:\n        q = deque(xs)\n"
+    program += "        return pow(q.popleft(), 2, 5) + gcd(4, 6) + Counter(xs)[4] + len(list(accumulate(xs)))"
+    tests = "def check(candidate):\n    assert candidate(xs = [4]) == 5\n\ncheck(Solution().f)"  # 16 % 5 + 2 + 1 + 1
+    assert verify_code([(completion(program), tests)]) == [Verdict(1.0, "match")]
+    # Benchmarks of plain functions put no imports before them.
+    plain = completion("def f(xs: List[int]):\n    return 1")
+    assert verify_code([(plain, "assert f([4]) == 1")]) == [Verdict(0.0, "mismatch")]
 
 
 @needs_sandbox

@@ -7,33 +7,20 @@ import json
 import pytest
 
 from trl_rlsp.errors import DataError
-from trl_rlsp.verification.code.columns import MAX_TESTS, assert_test, reference_program, shown_problem, tests_json
+from trl_rlsp.verification.code.columns import MAX_TESTS, reference_program, shown_problem, tests_json
+from trl_rlsp.verification.code.tests import read_tests
 
 tests_json.__test__ = False  # not a test, whatever its name says
 
 
 def converted(value):
-    return json.loads(tests_json({"t": value}, "t"))
+    return json.loads(tests_json({"t": value}, "t", ""))
 
 
 class TestForms:
-    def test_ready_tests_pass_through_and_nulls_of_parquet_are_dropped(self):
-        stdin = {"input": "1", "output": "2", "function": None, "arguments": None}
-        call = {"input": None, "function": "f", "arguments": [1], "output": None}
-        assert converted([stdin, call]) == [
-            {"input": "1", "output": "2"},
-            {"function": "f", "arguments": [1], "output": None},
-        ]
-
     def test_apps_stdin_given_as_lines(self):
         value = json.dumps({"inputs": [["2", "1 2"]], "outputs": [["3"]]})
         assert converted(value) == [{"input": "2\n1 2", "output": "3"}]
-
-    def test_apps_calls_unwrap_only_where_every_value_is_wrapped(self):
-        wrapped = {"fn_name": "f", "inputs": [[1], [2]], "outputs": [[3], [4]]}
-        bare = {"fn_name": "f", "inputs": [[1], [2]], "outputs": [[3], [4, 5]]}
-        assert [test["output"] for test in converted(json.dumps(wrapped))] == [3, 4]
-        assert [test["output"] for test in converted(json.dumps(bare))] == [[3], [4, 5]]
 
     def test_code_contests_groups_in_order_and_capped(self):
         many = {"input": [str(n) for n in range(100)], "output": [str(n) for n in range(100)]}
@@ -42,18 +29,37 @@ class TestForms:
             "private_tests": None,
             "generated_tests": many,
         }
-        tests = json.loads(tests_json(row, None))
+        tests = json.loads(tests_json(row, None, ""))
         assert tests[:2] == [{"input": "p", "output": "q"}, {"input": "0", "output": "0"}]
         assert len(tests) == MAX_TESTS
 
-    def test_assert_statements(self):
-        assert converted(["assert f([1, (2, 3)], 'x') == {'a': -1}", "assert f() == None"]) == [
-            {"function": "f", "arguments": [[1, [2, 3]], "x"], "output": {"a": -1}},
-            {"function": "f", "arguments": [], "output": None},
-        ]
+    @pytest.mark.parametrize(
+        "value",
+        [
+            [{"input": None, "output": None, "function": "f", "arguments": [1]}],
+            {"fn_name": "f", "inputs": [[1], [2]], "outputs": [[3], [4, 5]]},
+            ["assert f([1, (2, 3)], 'x') == {'a': -1}", "assert not f()"],
+            "def check(candidate):\n    assert candidate(1)\ncheck(f)",
+        ],
+    )
+    def test_calls_and_statements_are_kept_for_the_verifier(self, value):
+        assert read_tests(tests_json({"t": value}, "t", "")) == read_tests(value)
+
+    def test_what_stands_beside_the_tests(self):
+        source = "def check(candidate):\n    assert candidate(1) == 2\n"
+        (test,) = read_tests(tests_json({"test": source, "entry_point": "f"}, "test", ""))
+        assert test.function == "f"
+        row = {
+            "test_list": ["assert f(1) == 2"],
+            "challenge_test_list": ["assert f(x) == 2"],
+            "test_setup_code": "x = 1",
+        }
+        first, second = read_tests(tests_json(row, "test_list", ""))
+        assert first.function == "f"
+        assert second.statements == "x = 1\nassert f(x) == 2"
 
     def test_no_test_columns(self):
-        assert tests_json({"answer": "1"}, None) is None
+        assert tests_json({"answer": "1"}, None, "") is None
 
 
 class TestErrors:
@@ -62,34 +68,16 @@ class TestErrors:
         [
             ([], "the row has no tests"),
             (None, "the row has no tests"),
-            ("{", "are text but not JSON"),
+            ("{", "cannot be read"),
             ({"inputs": ["1"], "outputs": []}, "one output for each input, got 1 and 0"),
-            ([{"input": "1"}], "a test .column 't'. must be"),
-            ([3], "a test .column 't'. must be .*got '3'"),
+            ([{"input": "1"}], "a test needs"),
+            ([3], "cannot be read"),
+            ("def check(candidate):\n    assert candidate(1)", "which function is tested"),
         ],
     )
     def test_message(self, value, message):
         with pytest.raises(DataError, match=message):
-            tests_json({"t": value}, "t")
-
-    @pytest.mark.parametrize(
-        "statement",
-        [
-            "assert f(1)",
-            "assert f(1) != 2",
-            "assert f(x) == 2",
-            "assert a.f(1) == 2",
-            "assert f(n=1) == 2",
-            "assert f(1) == {1, 2}",
-            "assert 1 == 1",
-            "print(1)",
-            "assert f(",
-            "",
-        ],
-    )
-    def test_asserts_that_cannot_be_converted(self, statement):
-        with pytest.raises(DataError, match="cannot be converted"):
-            assert_test(statement)
+            tests_json({"t": value}, "t", "")
 
 
 class TestReferenceAndPrompt:
@@ -101,6 +89,10 @@ class TestReferenceAndPrompt:
             ({"solutions": '["one", "two"]'}, "one"),
             ({"solutions": ""}, ""),
             ({"code": "mbpp"}, "mbpp"),
+            (
+                {"entry_point": "f", "prompt": "def f():\n", "canonical_solution": "    return 1"},
+                "def f():\n    return 1",
+            ),
             ({}, ""),
         ],
     )

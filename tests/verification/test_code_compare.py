@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.text.completion import read
-from trl_rlsp.verification.code.call_harness import to_json
-from trl_rlsp.verification.code.compare import as_set, json_value, same_output, same_value
+from trl_rlsp.verification.code.call_harness import to_data
+from trl_rlsp.verification.code.compare import is_true, same_output, same_value
 
 OUTPUTS = [
     (b"6\n2\n", "6\n2", True),
@@ -46,52 +46,68 @@ def test_outputs(stdout: bytes, expected: str, same: bool) -> None:
     assert same_output(stdout, expected) is same
 
 
-VALUES = [
-    (6.0, 6, True),
-    (6.0000001, 6, False),  # tolerance only where a decimal point is expected
-    (0.30000000000000004, 0.3, True),
-    (1e-12, 0.0, False),
-    (True, 1, True),
-    ("6", 6, False),
-    (None, 0, False),
-    ([1, [2]], [1, [2]], True),
-    ([1], [1, 2], False),
-    ({"a": 1.0}, {"a": 1}, True),
-    ({"a": 1}, {"a": 1, "b": 2}, False),
-    (10**400, 1.5, False),
-    ({"__set__": [2, 1]}, {"__set__": [1, 2]}, True),
-    ([1, 2], {"__set__": [1, 2]}, False),
+VALUES = [  # (returned, expected, equal as JSON values, equal in Python)
+    (6.0, 6, True, True),
+    (6.0000001, 6, False, False),  # tolerance only where a decimal point is expected
+    (0.30000000000000004, 0.3, True, False),
+    (1e-12, 0.0, False, False),
+    (float("nan"), 0.5, False, False),
+    (True, 1, True, True),
+    ("6", 6, False, False),
+    (None, 0, False, False),
+    ([1, [2]], [1, [2]], True, True),
+    ([1], [1, 2], False, False),
+    ((1, 2), [1, 2], True, False),
+    ([1, 2], (1, 2), True, False),
+    ((1, (2,)), (1, (2,)), True, True),
+    ({"a": 1.0}, {"a": 1}, True, True),
+    ({"b": 2, "a": 1}, {"a": 1, "b": 2}, True, True),
+    ({"a": 1}, {"a": 1, "b": 2}, False, False),
+    ({1: "x"}, {"1": "x"}, True, False),
+    ({(1, 2): 3}, {(1, 2): 3}, True, True),
+    ({1.0: 2}, {True: 2}, False, True),
+    (10**400, 1.5, False, False),
+    ({2, 1}, {1, 2}, True, True),
+    ({1, 2, 3}, {1, 2}, False, False),
+    (frozenset([1.0]), {1}, True, True),
+    ({(1, 2)}, {(1, 2)}, True, True),
+    ([1, 2], {1, 2}, False, False),
+    (iter([1]), [1], False, False),
+    (b"a", b"a", True, True),
 ]
 
 
-@pytest.mark.parametrize(("actual", "expected", "same"), VALUES)
-def test_values(actual: Any, expected: Any, same: bool) -> None:
+@pytest.mark.parametrize(("actual", "expected", "same", "equal"), VALUES)
+def test_values(actual: Any, expected: Any, same: bool, equal: bool) -> None:
+    actual, expected = json.loads(to_data(actual)), json.loads(to_data(expected))
     assert same_value(actual, expected) is same
+    assert same_value(actual, expected, exact=True) is equal
 
 
-def test_sets_and_tolerances_of_a_test() -> None:
-    assert same_value(as_set([2, 1, 1]), json_value({1, 2}))
-    assert not same_value(as_set([2, 1, 3]), json_value({1, 2}))
-    assert same_value(2.0005, 2.0, rel_tol=0.0, abs_tol=1e-3)
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(st.text(), inner, max_size=4)
+    ),
     max_leaves=10,
 )
 
 
-@given(JSON)
-def test_plain_data_survives_the_frame(value: Any) -> None:
-    assert json.loads(to_json(value)) == value
-    assert same_value(json.loads(to_json(value)), value)
+@given(PLAIN, PLAIN)
+def test_values_are_compared_as_python_does(one: Any, other: Any) -> None:
+    data, others = json.loads(to_data(one)), json.loads(to_data(other))
+    assert same_value(data, data, exact=True)
+    assert same_value(data, data)
+    assert same_value(data, others, exact=True) is (one == other)
+    assert is_true(data) is bool(one)
 
 
-def test_other_python_values() -> None:
-    assert json_value((1, {2: (3,)}, {4})) == [1, {"2": [3]}, {"__set__": [4]}]
-    with pytest.raises(TypeError, match="no JSON form"):
-        to_json(object())
+@given(st.sets(st.integers(0, 3) | st.booleans() | st.sampled_from([1.0, 0.5, (1, 2), (1.0, 2)])))
+def test_sets_are_compared_as_python_does(one: set[Any]) -> None:
+    other = {1, (1, 2), 0.5}
+    assert same_value(json.loads(to_data(one)), json.loads(to_data(other)), exact=True) is (one == other)
 
 
 COMPLETIONS = [

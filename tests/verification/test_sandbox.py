@@ -16,7 +16,7 @@ from trl_rlsp.verification.code import sandbox as sandbox_module
 from trl_rlsp.verification.code.bubblewrap import bubblewrap_works
 from trl_rlsp.verification.code.local_sandbox import LocalSandbox
 from trl_rlsp.verification.code.run_result import Limits, RunResult
-from trl_rlsp.verification.code.sandbox import Sandbox, find_sandbox, runner_of
+from trl_rlsp.verification.code.sandbox import Sandbox, find_sandbox, require_sandbox, runner_of
 from trl_rlsp.verification.workers import server_process
 from trl_rlsp.verification.workers.landlock import landlock_abi
 from trl_rlsp.verification.workers.seccomp import seccomp_available
@@ -242,6 +242,9 @@ def test_many_threads_may_call(sandbox: LocalSandbox) -> None:
 def test_without_isolation_it_refuses_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox_module, "available_backend", lambda: None)
     find_sandbox.cache_clear()
+    require_sandbox(["solution"])  # no program will run
+    with pytest.raises(MissingDependencyError, match="apt-get install bubblewrap"):
+        require_sandbox(["solution", "tests"])
     with pytest.raises(MissingDependencyError, match="apt-get install bubblewrap"):
         find_sandbox()
     with pytest.warns(RuntimeWarning, match="WITHOUT a sandbox"):

@@ -121,8 +121,8 @@ def run_budget(arguments: list[str]) -> None:
     folder = Path(settings.output_dir or "runs/budget")
     curves: dict[str, Curve] = {}
     votes: dict[str, list[RuleResult]] = {}
-    with verifier_of(settings) as verifier:
-        for name, path in settings.named_models().items():
+    for name, path in settings.named_models().items():
+        with verifier_of(settings, path) as verifier:
             run = _Run(settings, sampling, problems, verifier, folder / name.replace("/", "_"), name, path)
             curves[name] = run.curve(console)
             votes[name] = run.votes() if settings.votes else []

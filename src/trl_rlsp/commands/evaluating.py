@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from trl_rlsp.rewards.outcome import OutcomeVerifier
     from trl_rlsp.stages.arguments import EvaluationArguments
 
+logger = logging.getLogger(__name__)
+
 ENGINES = {"transformers": "transformers", "vllm": "vllm", "server": "openai"}
 """Engine -> the module that it needs; those other than transformers are extras of the engine's name."""
 
@@ -35,6 +38,7 @@ def run_eval(arguments: list[str]) -> None:
     """
     from trl_rlsp.evaluation import evaluate_samples, save_evaluation
     from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.verification.code.sandbox import require_sandbox
 
     settings = read_settings(arguments)
     console = Terminal()
@@ -43,8 +47,9 @@ def run_eval(arguments: list[str]) -> None:
         return
     name, sampling = check_eval(settings)
     problems = settings.load()
+    require_sandbox(problems.column_names)
     samples = draw_samples(settings, name, sampling, problems, console)
-    with verifier_of(settings) as verifier:
+    with verifier_of(settings, name) as verifier:
         metrics, scored = evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
     if settings.output_dir:
         save_evaluation(metrics, scored, Path(settings.output_dir), asdict(settings), parquet=settings.save_parquet)
@@ -220,21 +225,37 @@ def rescore(settings: EvaluationArguments, folder: Path, console: Console) -> No
         raise ConfigError(
             f"{folder} has {len(samples)} of {expected} samples: finish it with the command that began it"
         )
-    with verifier_of(settings) as verifier:
+    model = None if before["engine"] == "server" else before.get("model_name_or_path")
+    with verifier_of(settings, model) as verifier:
         metrics, scored = evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
     save_evaluation(metrics, scored, folder, before, parquet=settings.save_parquet)
     print_metrics(before.get("model_name_or_path") or folder.name, metrics, console)
 
 
-def verifier_of(settings: EvaluationArguments) -> OutcomeVerifier:
-    """The verifier of an evaluation."""
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+def verifier_of(settings: EvaluationArguments, model: str | None) -> OutcomeVerifier:
+    """The verifier of an evaluation, whose calls have an hour.
 
-    return OutcomeVerifier(
-        workers=settings.verifier_workers,
-        time_limit=settings.verifier_time_limit,
-        batch_seconds=3600,  # no other rank waits, as in training
-    )
+    Args:
+        settings: how answers are read and checked.
+        model: its chat template says whether completions start inside the reasoning, unless the settings do.
+    """
+    required = settings.thinking_required
+    if required is None and model and settings.engine != "server":
+        required = opens_thinking(model, settings.end_of_thinking)
+    return settings.outcome_verifier(thinking_required=required, batch_seconds=3600)
+
+
+def opens_thinking(model: str, end_of_thinking: str) -> bool:
+    """Whether a model's chat template opens the reasoning; no, with a warning, where it cannot be read."""
+    from transformers import AutoTokenizer
+
+    from trl_rlsp.text.completion import thinking_is_open
+
+    try:
+        return thinking_is_open(AutoTokenizer.from_pretrained(model), end_of_thinking)
+    except (OSError, ValueError) as error:
+        logger.warning("no tokenizer of %s says whether it thinks first (%s): give --thinking_required", model, error)
+        return False
 
 
 def print_metrics(name: str, metrics: Evaluation, console: Console) -> None:
@@ -259,14 +280,13 @@ def run_check_command(arguments: list[str]) -> int:
         RLSPError: the data set cannot be loaded.
     """
     from trl_rlsp.evaluation.check_gold import check_dataset, print_report
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
-    from trl_rlsp.stages.arguments import ProblemArguments
+    from trl_rlsp.stages.arguments import ProblemArguments, VerifierArguments
     from trl_rlsp.stages.parsing import parse_stage
     from trl_rlsp.text.terminal import Terminal
 
-    (source,) = parse_stage((ProblemArguments,), arguments, "rlsp check")
+    source, checking = parse_stage((ProblemArguments, VerifierArguments), arguments, "rlsp check")
     problems = source.load()
-    with OutcomeVerifier(batch_seconds=3600) as verifier:
+    with checking.outcome_verifier(batch_seconds=3600) as verifier:
         report = check_dataset(problems, verifier)
     print_report(report, source.required(), Terminal())
     return 0 if report.ok else 1

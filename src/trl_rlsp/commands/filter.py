@@ -80,22 +80,24 @@ def run_filter(arguments: list[str]) -> None:
     from trl_rlsp.evaluation import score_samples
     from trl_rlsp.evaluation.solve_rate import check_read_back, keep_band
     from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.verification.code.sandbox import require_sandbox
 
     settings = parse_filter(arguments)
     band = settings.band()
     name, sampling = check_eval(settings)
     problems = settings.load()
+    require_sandbox(problems.column_names)
     console = Terminal()
     samples = draw_samples(settings, name, sampling, problems, console)
-    with verifier_of(settings) as verifier:
+    with verifier_of(settings, name) as verifier:
         scored = score_samples(samples, problems, verifier)
     rows = problems.to_list()
     found = keep_band(rows, scored, band)
     output = Path(settings.output)
     write_lines(output, found.rows)
     check_read_back(output, [rows[index] for index in found.kept])
-    figures = {**found.figures(), "settings": dataclasses.asdict(settings)}
-    output.with_suffix(".json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    written = {**found.counts(), "settings": dataclasses.asdict(settings)}
+    output.with_suffix(".json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
     show(found, settings, console)
 
 
@@ -129,13 +131,13 @@ def show(found: Filtered, settings: FilterArguments, console: Console) -> None:
     """Print what became of the problems, and how the file is read."""
     from rich.table import Table
 
-    figures = found.figures()
+    counts = found.counts()
     table = Table("problems", "number", title=f"solve rates of {settings.n} samples")
     table.columns[1].justify = "right"
-    table.add_row("sampled", str(figures["problems"]))
+    table.add_row("sampled", str(counts["problems"]))
     for reason, count in found.dropped.items():
         table.add_row(f"dropped: {reason}", str(count))
-    table.add_row(f"kept, {settings.low:g} to {settings.high:g}", str(figures["kept"]))
+    table.add_row(f"kept, {settings.low:g} to {settings.high:g}", str(counts["kept"]))
     console.print(table)
     partly = sum(row["scored_samples"] < settings.n for row in found.rows)
     if partly:

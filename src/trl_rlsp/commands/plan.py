@@ -45,12 +45,12 @@ def run_plan(arguments: Sequence[str]) -> None:
     Raises:
         ConfigError: no file, a field that no stage has, or settings that no plan can be made for.
     """
-    from trl_rlsp.planning.layout import STRATEGIES, layout
+    from trl_rlsp.planning.layout import layout, strategies
     from trl_rlsp.planning.remedies import remedies
 
     given, architecture, settings = parse_plan(arguments)
     counts = numbers(given.gpus)
-    wanted = [(gpus, strategy) for gpus in counts for strategy in (STRATEGIES if gpus > 1 else STRATEGIES[:1])]
+    wanted = [(gpus, strategy) for gpus in counts for strategy in strategies(settings, gpus)]
     layouts = [layout(architecture, settings, gpus, strategy) for gpus, strategy in wanted]
     largest = [one for one in layouts if one.gpus == counts[-1]]
     best = min(largest, key=lambda one: one.peak)

@@ -75,10 +75,12 @@ def run_grpo(arguments: Sequence[str]) -> None:
     """
     from trl_rlsp.doctor import stop_on_errors
     from trl_rlsp.trainers.grpo import RLSPGRPOTrainer
+    from trl_rlsp.verification.code.sandbox import require_sandbox
 
     data, rewards, training, model = parse_grpo(arguments)
     try:
         problems = data.load()
+        require_sandbox(problems.column_names)
         tokenizer = tokenizer_of(model, padding_side="left")
         stop_on_errors("grpo", data, training, model, rows=problems, rewards=rewards, tokenizer=tokenizer)
         with belongs_to("grpo", arguments, training):

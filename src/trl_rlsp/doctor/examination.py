@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from trl_rlsp.doctor.batches import check_groups, check_prompts
 from trl_rlsp.doctor.context import check_context
 from trl_rlsp.doctor.finding import SEVERITIES, Finding
-from trl_rlsp.doctor.precision import check_bf16, check_four_bit
+from trl_rlsp.doctor.precision import check_bf16, check_four_bit, check_ranks
 from trl_rlsp.doctor.reward import check_exploration, check_judge
-from trl_rlsp.doctor.rollouts import check_vllm
+from trl_rlsp.doctor.rollouts import check_dropout, check_vllm
 from trl_rlsp.doctor.source import check_data, check_settings
 from trl_rlsp.doctor.storage import check_disk
 from trl_rlsp.doctor.template import check_chat_template, check_pad_token
@@ -32,8 +32,16 @@ BOTH: tuple[Check, ...] = (
     check_chat_template,
     check_context,
     check_disk,
+    check_ranks,
 )
-ONLY_RL: tuple[Check, ...] = (check_groups, check_prompts, check_vllm, check_exploration, check_judge)
+ONLY_RL: tuple[Check, ...] = (
+    check_groups,
+    check_prompts,
+    check_vllm,
+    check_dropout,
+    check_exploration,
+    check_judge,
+)
 AT_START: tuple[Check, ...] = (
     check_four_bit,
     check_prompts,
@@ -42,11 +50,13 @@ AT_START: tuple[Check, ...] = (
     check_chat_template,
     check_context,
     check_disk,
+    check_ranks,
+    check_dropout,
     check_judge,
 )
 """The checks at the start of a run: parsing, loading and the trainer itself have made the others by then."""
 
-SFT_AT_START: tuple[Check, ...] = (check_four_bit, check_disk)
+SFT_AT_START: tuple[Check, ...] = (check_four_bit, check_disk, check_ranks)
 
 ALSO_REFUSED = ("groups", "bf16", "exploration")
 """Checks whose errors are among those that the stage's own command refuses."""

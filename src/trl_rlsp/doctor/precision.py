@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from typing import Any
 
 from trl_rlsp.doctor.finding import Finding
 from trl_rlsp.stages.stage import Stage
@@ -22,6 +24,14 @@ def check_four_bit(stage: Stage) -> Iterator[Finding]:
             "the base model is quantised and there is no adapter",
             "quantised weights cannot be trained; the trainer refuses them",
             "use_peft: true",
+        )
+    if sharding := shards_weights(stage.training):
+        yield Finding(
+            name,
+            "error",
+            f"the base model is quantized and {sharding} shards weights",
+            "packed weights cannot be gathered for generation or synchronization; one copy on each GPU works",
+            "load_in_4bit: false" if model.load_in_4bit else "load_in_8bit: false",
         )
     if not model.load_in_4bit:
         return
@@ -43,6 +53,41 @@ def check_four_bit(stage: Stage) -> Iterator[Finding]:
             "cores' bf16 path, and embeddings and head take twice the memory",
             "dtype: bfloat16",
         )
+
+
+def shards_weights(training: Any) -> str:
+    """What shards the weights over the ranks, as the launcher or the settings say; empty if nothing does."""
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true" or getattr(training, "fsdp", None):
+        return "FSDP"
+    stage = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") if os.environ.get("ACCELERATE_USE_DEEPSPEED") else None
+    return "ZeRO-3" if stage == "3" else ""
+
+
+def check_ranks(stage: Stage) -> Iterator[Finding]:
+    """What slows several ranks down, or one process on several GPUs."""
+    if stage.processes > 1 and stage.adapter[0] is not None and stage.training.ddp_find_unused_parameters is None:
+        yield Finding(
+            "ranks",
+            "warning",
+            "ddp_find_unused_parameters is on for an adapter by default",
+            "each step walks the whole graph once more to find parameters that got no gradient; an adapter has none",
+            "ddp_find_unused_parameters: false",
+        )
+    if stage.processes == 1 and not stage.elsewhere and not stage.training.use_cpu and (count := visible_gpus()) > 1:
+        yield Finding(
+            "ranks",
+            "warning",
+            f"one process and {count} visible GPUs",
+            "TRL spreads one model over all of them, at the batch of one: use rlsp run, or accelerate launch",
+            "CUDA_VISIBLE_DEVICES=0, for one GPU on purpose",
+        )
+
+
+def visible_gpus() -> int:
+    """GPUs that this process may use."""
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def check_bf16(stage: Stage) -> Iterator[Finding]:

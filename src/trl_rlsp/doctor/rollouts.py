@@ -1,4 +1,4 @@
-"""Rollouts with vLLM: what is known to be broken with quantised bases."""
+"""Rollouts: what is known to be broken with vLLM, and what makes them differ from the trained model."""
 
 from __future__ import annotations
 
@@ -36,10 +36,33 @@ def check_vllm(stage: Stage) -> Iterator[Finding]:
     elif stage.model.load_in_4bit:
         yield Finding(
             name,
-            "warning",
+            "error",
             "vLLM in colocate mode with a 4-bit base",
-            "the adapter is merged into the 4-bit weights, which are quantised again: rollouts come from a model that "
-            "differs from the trained one by the rounding (huggingface/trl#3466). Safe on one node: transformers "
-            "generation with one 4-bit copy on each GPU, or a bf16 base with LoRA and vLLM (load_in_4bit: false)",
+            "packed weights are sent without their quantization state, and each merge of the adapter rounds them again "
+            "(huggingface/trl#3466): rollouts come from another model than the one that is trained. Safe on one node: "
+            "transformers generation with one 4-bit copy on each GPU, or a bf16 base with vLLM (load_in_4bit: false)",
             SAFE,
+        )
+    training = stage.training
+    if training.vllm_importance_sampling_correction and training.vllm_importance_sampling_mode == "sequence_mask":
+        yield Finding(
+            "importance_sampling",
+            "warning",
+            "vllm_importance_sampling_mode is sequence_mask (TRL's default)",
+            "its bound is on the product over all tokens, so long completions are left out of the loss first, just "
+            "those that exploration wants",
+            "vllm_importance_sampling_mode: token_truncate",
+        )
+
+
+def check_dropout(stage: Stage) -> Iterator[Finding]:
+    """Dropout of a new adapter, under which TRL samples and scores."""
+    if stage.model.use_peft and not stage.is_adapter and stage.model.lora_dropout > 0:
+        yield Finding(
+            "dropout",
+            "warning",
+            f"lora_dropout is {stage.model.lora_dropout:g} (TRL's default is 0.05)",
+            "TRL samples and scores completions in training mode: another model answers each time, and "
+            "the KL to the reference is not 0 at the first step",
+            "lora_dropout: 0.0",
         )

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trl_rlsp.doctor.finding import Finding
-from trl_rlsp.errors import ConfigError, MissingColumnError, RLSPError, SourceError
+from trl_rlsp.errors import ConfigError, MissingColumnError, MissingDependencyError, RLSPError, SourceError
 from trl_rlsp.stages.stage import Stage
+from trl_rlsp.verification.code.sandbox import require_sandbox
 
 COLUMNS = {"grpo": ("prompt", "solution"), "sft": ()}
 
@@ -64,6 +65,10 @@ def check_data(stage: Stage) -> Iterator[Finding]:
         yield Finding(
             name, "error", f"no column {missing[0]!r}", "the verifier needs it", "dataset_columns: {answer: COLUMN}"
         )
+    try:
+        require_sandbox(rows.column_names)
+    except MissingDependencyError as error:
+        yield Finding(name, "error", "no sandbox for programs", str(error), "apt-get install bubblewrap")
 
 
 def on_the_hub(source: str) -> bool:

@@ -1,7 +1,7 @@
 """Two evaluations on the same problems: what differs, and how sure that is.
 
 The difference is taken problem by problem and the problems are resampled, so that what makes a problem hard for both
-cancels: the interval is narrower than that of two separate figures.
+cancels: the interval is narrower than that of two separate metrics.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from trl_rlsp.evaluation.store import load_evaluation, load_scored
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of two evaluations.
+    """One metric of two evaluations.
 
     Attributes:
         first: the first one's, over the shared problems.
         second: the second one's.
         difference: second less first, paired by problem, with a 95 % bootstrap interval over problems.
         problems: problems that it is over.
-        left_out: problems for which one of the two does not know the figure.
+        left_out: problems for which one of the two does not know the metric.
     """
 
     first: Estimate
@@ -48,7 +48,7 @@ def compare_folders(first: Path, second: Path) -> dict[str, Difference]:
         second: folder of the other one.
 
     Returns:
-        Figure -> difference, see `compare`.
+        Metric -> difference, see `compare`.
 
     Raises:
         DataError: different problems, or an evaluation that is not complete.
@@ -73,10 +73,10 @@ def compare(first: Sequence[ScoredSample], second: Sequence[ScoredSample]) -> di
         second: samples of the other on the same problems; not necessarily as many a problem.
 
     Returns:
-        Figure -> difference; `pass@k` and `maj@k` for the largest k that both have samples for, if it is above 1.
+        Metric -> difference; `pass@k` and `maj@k` for the largest k that both have samples for, if it is above 1.
 
     Raises:
-        DataError: the problems are not the same, or a figure is known for none of them.
+        DataError: the problems are not the same, or a metric is known for none of them.
     """
     groups = by_problem(first), by_problem(second)
     if groups[0].keys() != groups[1].keys():
@@ -86,13 +86,13 @@ def compare(first: Sequence[ScoredSample], second: Sequence[ScoredSample]) -> di
             f"{len(groups[1].keys() - groups[0].keys())} only in the second"
         )
     k = min(len(group) for side in groups for group in side.values())
-    figures: dict[str, Callable[[Group], float | None]] = {"pass@1": lambda g: group_mean(g, lambda s: s.score)}
+    metrics: dict[str, Callable[[Group], float | None]] = {"pass@1": lambda g: group_mean(g, lambda s: s.score)}
     if k > 1:
-        figures[f"pass@{k}"] = lambda g: group_pass(g, k)
-        figures[f"maj@{k}"] = lambda g: group_majority(g, k)
-    figures["tokens"] = lambda g: group_mean(g, lambda s: float(s.tokens))
-    figures["finished"] = lambda g: group_mean(g, lambda s: float(s.finished))
-    found = {name: _difference(groups[0], groups[1], figure) for name, figure in figures.items()}
+        metrics[f"pass@{k}"] = lambda g: group_pass(g, k)
+        metrics[f"maj@{k}"] = lambda g: group_majority(g, k)
+    metrics["tokens"] = lambda g: group_mean(g, lambda s: float(s.tokens))
+    metrics["finished"] = lambda g: group_mean(g, lambda s: float(s.finished))
+    found = {name: _difference(groups[0], groups[1], metric) for name, metric in metrics.items()}
     known = {name: difference for name, difference in found.items() if difference is not None}
     if "pass@1" not in known:
         raise DataError("no problem is scorable in both evaluations: check the gold answers with `rlsp check`")
@@ -100,9 +100,9 @@ def compare(first: Sequence[ScoredSample], second: Sequence[ScoredSample]) -> di
 
 
 def _difference(
-    first: Mapping[int, Group], second: Mapping[int, Group], figure: Callable[[Group], float | None]
+    first: Mapping[int, Group], second: Mapping[int, Group], metric: Callable[[Group], float | None]
 ) -> Difference | None:
-    pairs = [(figure(group), figure(second[problem])) for problem, group in first.items()]
+    pairs = [(metric(group), metric(second[problem])) for problem, group in first.items()]
     known = [(one, other) for one, other in pairs if one is not None and other is not None]
     if not known:
         return None

@@ -7,6 +7,7 @@ scored again without generating again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,10 @@ from trl_rlsp.countdown.search import count_attempts
 from trl_rlsp.errors import DataError
 from trl_rlsp.evaluation.fingerprint import problems_hash
 from trl_rlsp.evaluation.metrics import Evaluation, ScoredSample, summarize
-from trl_rlsp.evaluation.voting import voting_keys
+from trl_rlsp.evaluation.voting import final_answer, voting_keys
 from trl_rlsp.generation import Engine, Request, Sample, Sampling, TransformersEngine, all_requests
 from trl_rlsp.problems.data import task_name
 from trl_rlsp.rewards.outcome import OutcomeVerifier
-from trl_rlsp.text.completion import parse_completion
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -59,7 +59,7 @@ def evaluate(
         DataError: no problems.
     """
     samples = draw(TransformersEngine(model, tokenizer), dataset, sampling, on_batch=on_batch)
-    return evaluate_samples(samples, dataset, verifier=verifier)
+    return evaluate_samples(samples, dataset, verifier=verifier, tokenizer=tokenizer)
 
 
 def draw(
@@ -108,6 +108,7 @@ def evaluate_samples(
     *,
     verifier: OutcomeVerifier | None = None,
     ks: Sequence[int] | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> tuple[Evaluation, list[ScoredSample]]:
     """Score completions, however they came about, and sum them up.
 
@@ -116,15 +117,16 @@ def evaluate_samples(
         dataset: the problems.
         verifier: default `OutcomeVerifier(batch_seconds=3600)`, closed at the end.
         ks: values of k for pass@k and maj@k; see `summarize`.
+        tokenizer: that of the model, whose chat template says whether prompts open the thinking (see
+            `trl_rlsp.text.completion.thinking_is_open`): then a completion that never closes it has no answer.
 
     Returns:
         The metrics and the scored samples.
     """
-    if verifier is not None:
-        scored = score_samples(samples, dataset, verifier)
-    else:
-        with OutcomeVerifier(batch_seconds=3600) as own:
-            scored = score_samples(samples, dataset, own)
+    with nullcontext(verifier) if verifier is not None else OutcomeVerifier() as judge:
+        if tokenizer is not None:
+            judge.reader.look_at_template(tokenizer)
+        scored = score_samples(samples, dataset, judge)
     return replace(summarize(scored, ks), problems_hash=problems_hash(dataset)), scored
 
 
@@ -139,7 +141,7 @@ def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: Outcome
     if beyond is not None:
         raise DataError(f"the samples have a problem {beyond}, but there are only {len(rows)} problems")
     found = [scored for part in _parts(samples) for scored in _score(part, rows, verifier)]
-    keys = voting_keys(rows, [s.problem for s in found], [s.text for s in found], [s.score for s in found], verifier)
+    keys = voting_keys(rows, [s.problem for s in found], [s.answer for s in found], [s.score for s in found], verifier)
     return [replace(scored, answer=key) for scored, key in zip(found, keys, strict=True)]
 
 
@@ -150,17 +152,22 @@ def _parts(samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
 
 def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: OutcomeVerifier) -> Iterator[ScoredSample]:
     of = [rows[sample.prompt_index] for sample in samples]
-    columns = {name: [row[name] for row in of] for name in ("solution", "task", "tests") if name in rows[0]}
+    columns: dict[str, Any] = {
+        name: [row[name] for row in of] for name in ("solution", "task", "tests") if name in rows[0]
+    }
     texts = [sample.text for sample in samples]
-    verdicts = verifier.verdicts(texts, prompts=[row["prompt"] for row in of], **columns)
+    columns["prompts"] = [row["prompt"] for row in of]
+    readings = verifier.reader.read(texts, columns)
+    verdicts = verifier.verdicts(texts, **columns, readings=readings)
     tasks = {id(row): task_name(row) for row in of}
-    for sample, row, verdict in zip(samples, of, verdicts, strict=True):
+    for sample, row, reading, verdict in zip(samples, of, readings, verdicts, strict=True):
         task = tasks[id(row)]
         yield ScoredSample(
             problem=sample.prompt_index,
             text=sample.text,
             tokens=sample.tokens,
-            finished=not sample.truncated and parse_completion(sample.text).finished,
+            finished=not sample.truncated and reading.finished,
+            answer=final_answer(row, reading),
             score=verdict.score,
             reason=verdict.reason,
             sample=sample.sample_index,

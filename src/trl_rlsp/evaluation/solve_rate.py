@@ -114,7 +114,7 @@ class Filtered:
     unscorable: Mapping[int, Sequence[str]]
     rates: Sequence[float]
 
-    def figures(self) -> dict[str, Any]:
+    def counts(self) -> dict[str, Any]:
         """The counts, for a file; the mean is `None` where nothing was scorable."""
         return {
             "problems": len(self.rows) + sum(self.dropped.values()),

@@ -11,10 +11,8 @@ from itertools import combinations
 from typing import Any
 
 from trl_rlsp.rewards.outcome import OutcomeVerifier
-from trl_rlsp.text.completion import parse_completion, read
+from trl_rlsp.text.completion import Reading
 from trl_rlsp.text.latex import normalize
-from trl_rlsp.verification.math.gold import gold_text
-from trl_rlsp.verification.math.verifier import is_list
 
 MAX_DISTINCT = 16
 """Wrong answers of one problem that are compared with each other, the most frequent first: 120 pairs at most."""
@@ -25,31 +23,28 @@ PAIRS_AT_ONCE = 256
 Key = str | None
 
 
-def final_answer(row: Mapping[str, Any], text: str, delimiter: str | None = "</think>") -> Key:
+def final_answer(row: Mapping[str, Any], reading: Reading) -> Key:
     """The answer of a completion as normalized text, `None` where there is none.
 
     Args:
-        row: its problem; `tests`, `task` or `solution` decides what an answer is.
-        text: the completion.
-        delimiter: closes the reasoning.
+        row: its problem.
+        reading: the completion as `OutcomeVerifier.reader` reads it.
 
-    >>> final_answer({"solution": "1"}, r"So $x = \\boxed{ 1{,}000 }$."), final_answer({"solution": "1"}, "No idea.")
+    >>> from trl_rlsp.text.completion import read
+    >>> final_answer({"solution": "1"}, read(r"So $x = \\boxed{ 1{,}000 }$.")), final_answer({}, read("No idea."))
     ('1000', None)
     """
-    if row.get("tests") is not None:
-        program = read(text, "code", end_of_thinking=delimiter).answer
-        return None if program is None else "\n".join(line.rstrip() for line in program.strip().splitlines())
-    gold = gold_text(row.get("solution")) if row.get("task") is None else None
-    answer = parse_completion(text, delimiter=delimiter, allow_list=gold is not None and is_list(gold)).answer
-    if answer is None:
+    if reading.answer is None:
         return None
-    return " ".join(answer.split()) if row.get("task") is not None else normalize(answer)
+    if row.get("tests") is not None:
+        return "\n".join(line.rstrip() for line in reading.answer.strip().splitlines())
+    return normalize(reading.answer) if _is_math(row) else " ".join(reading.answer.split())
 
 
 def voting_keys(
     rows: Sequence[Mapping[str, Any]],
     problems: Sequence[int],
-    texts: Sequence[str],
+    answers: Sequence[Key],
     scores: Sequence[float | None],
     verifier: OutcomeVerifier,
 ) -> list[Key]:
@@ -61,16 +56,13 @@ def voting_keys(
     Args:
         rows: P problems.
         problems: index of the problem of each of S completions.
-        texts: S completions.
+        answers: the `final_answer` of each.
         scores: their S scores.
         verifier: says which answers are equal.
 
     Returns:
         S keys; `None` where there is no answer. A key is the most frequent text of its answer.
     """
-    answers = [
-        final_answer(rows[p], text, verifier.reader.end_of_thinking) for p, text in zip(problems, texts, strict=True)
-    ]
     votes: dict[int, Counter[str]] = {}
     right: dict[int, set[str]] = {}
     for problem, answer, score in zip(problems, answers, scores, strict=True):

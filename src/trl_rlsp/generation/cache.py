@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 if TYPE_CHECKING:
     import torch
@@ -60,10 +60,19 @@ def kept(cache: Any, keep: torch.Tensor, room: int) -> Any:
     if cache is None or not hasattr(cache, "batch_select_indices"):
         return None
     if all(map(_can_have_room, getattr(cache, "layers", None) or [None])):
-        cache.layers = [RoomyLayer(layer, keep, room) for layer in cache.layers]
+        for index, layer in enumerate(cache.layers):  # one by one, so that two copies of a single layer exist at most
+            cache.layers[index] = RoomyLayer(layer, keep, room)
     else:
         cache.batch_select_indices(keep)
     return cache
+
+
+def can_be_cut(cache: Any) -> bool:
+    """Whether `kept` can drop and repeat sequences of a cache as `generate` makes it, before it is filled."""
+    layers = getattr(cache, "layers", None)
+    lazily = getattr(cache, "layer_class_to_replicate", None)  # layers are made when they are first used
+    kinds = {type(layer) for layer in layers or []} | ({lazily} if lazily else set())
+    return bool(kinds) and kinds <= {DynamicLayer, DynamicSlidingWindowLayer}
 
 
 def _can_have_room(layer: Any) -> bool:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 NEUTRAL = {"top_k": 0, "min_p": None, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0}
-"""What a checkpoint's own generation_config must not change, or the figures would not be of `Sampling`."""
+"""What a checkpoint's own generation_config must not change, or the samples would not be of `Sampling`."""
 
 SEGMENT = 16
 """Tokens decoded before finished sequences leave the batch (`benchmarks/decoding.py` compares 16, 32 and 64)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from trl_rlsp.planning.activations import activations, logit_bytes
@@ -44,6 +44,7 @@ class Layout:
         cache: keys and values of the rollouts, and the logits of one position.
         rollout_weights: base model and adapter while rollouts are made.
         vllm: what a colocated vLLM takes for itself, as a share of the card.
+        vllm_needs: least that its share must hold: all weights, and one sequence's keys and values.
     """
 
     strategy: Strategy
@@ -59,6 +60,7 @@ class Layout:
     cache: int
     rollout_weights: int
     vllm: float
+    vllm_needs: int = 0
 
     @property
     def training(self) -> int:
@@ -82,6 +84,8 @@ class Layout:
         Args:
             memory: of the card in GiB.
         """
+        if self.vllm_needs > memory * GIB * self.vllm:
+            return False
         return self.peak <= memory * GIB * (1 - RESERVE - self.vllm)
 
 
@@ -123,7 +127,21 @@ def layout(architecture: Architecture, settings: Settings, gpus: int, strategy: 
         cache=cache_bytes(architecture, settings),
         rollout_weights=whole if gathers_all else math.ceil(whole / weights_share),
         vllm=settings.vllm_share if settings.vllm == "colocate" else 0.0,
+        vllm_needs=vllm_bytes(architecture, settings) if settings.vllm == "colocate" else 0,
     )
+
+
+def strategies(settings: Settings, gpus: int) -> tuple[Strategy, ...]:
+    """The layouts that a stage can take: packed weights cannot be sharded, and one GPU divides nothing."""
+    if gpus == 1:
+        return STRATEGIES[:1]
+    return STRATEGIES[:2] if settings.bits else STRATEGIES
+
+
+def vllm_bytes(architecture: Architecture, settings: Settings) -> int:
+    """What vLLM cannot start without: its own copy of the weights, and the cache of one sequence."""
+    one = replace(settings, rollouts=1)
+    return weight_bytes(architecture, settings) + adapter_bytes(architecture, settings) + kv_bytes(architecture, one)
 
 
 def _in_deepspeed(architecture: Architecture, settings: Settings, states: int) -> tuple[int, int]:

@@ -32,14 +32,15 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
         ),
         *("solution", "response", "output"),
     ),
-    "tests": ("tests", "input_output", "test_cases", "test_list"),
+    "tests": ("tests", "input_output", "test_cases", "test_list", "test"),
     "level": ("level", "difficulty"),
     "subject": ("subject", "type", "topic"),
     "id": ("id", "unique_id", "problem_id", "uid", "task_id", "name"),
 }
 WITHOUT_ROLE = (
     *("task", "public_tests", "private_tests", "generated_tests", "solutions", "code", "starter_code"),
-    *("test", "test_list", "test_imports", "test_setup_code", "entry_point", "canonical_solution"),
+    *("test", "test_list", "test_imports", "test_setup_code", "challenge_test_list"),
+    *("entry_point", "canonical_solution", "prompt"),
 )
 """Columns that are read beside those with a role; the rest of a table is not decoded."""
 WORKED_COLUMNS = ("solution", "response", "output")
@@ -171,7 +172,7 @@ def _problem_row(raw: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, 
     if not problem:
         raise DataError(f"the problem (column {roles['problem']!r}) is empty")
     row: dict[str, Any] = {"problem": problem}
-    tests = code_columns.tests_json(raw, roles.get("tests"))
+    tests = code_columns.tests_json(raw, roles.get("tests"), problem if isinstance(problem, str) else "")
     if tests is not None:
         row["problem"] = code_columns.shown_problem(problem, raw, tests)
         row["solution"] = code_columns.reference_program(raw) or cell_text(raw.get(roles.get("answer", "")))

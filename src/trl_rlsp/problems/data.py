@@ -57,9 +57,9 @@ def load_problems(
     r"""Load problems from the Hub, a local file or a generator.
 
     Args:
-        source: a preset (`math`, `math-500`, `aime`, `aime-2024`, `gsm8k`, `code_contests`, `apps`) or any
-            hub id `owner/name`; a `.jsonl`, `.json`, `.csv` or `.parquet` file, or a folder `datasets` can
-            load; or `reasoning_gym:TASK?param=value&seed=1&size=500`.
+        source: a preset (`math`, `math-500`, `aime`, `aime-2024`, `gsm8k`, `code_contests`, `apps`, `mbpp`,
+            `humaneval`) or any hub id `owner/name`; a `.jsonl`, `.json`, `.csv` or `.parquet` file, or a folder
+            `datasets` can load; or `reasoning_gym:TASK?param=value&seed=1&size=500`.
         split: the split of a hub dataset or folder.
         name: the configuration of a hub dataset.
         columns: role (`problem`, `answer`, `tests`, `level`, `subject`, `id`) -> column, where they are not

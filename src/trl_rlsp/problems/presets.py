@@ -54,6 +54,8 @@ _MATH_500 = {
 }
 _CODE_CONTESTS = {"problem": "description", "id": "name", "level": "difficulty"}
 _APPS = {"problem": "question", "tests": "input_output", "id": "problem_id", "level": "difficulty"}
+_MBPP = {"problem": "text", "tests": "test_list", "id": "task_id"}
+_HUMANEVAL = {"problem": "prompt", "tests": "test", "id": "task_id"}
 
 PRESETS: dict[str, Preset] = {
     "math": Preset("DigitalLearningGmbH/MATH-lighteval", _MATH),
@@ -64,6 +66,8 @@ PRESETS: dict[str, Preset] = {
     "code_contests": Preset("deepmind/code_contests", _CODE_CONTESTS),
     # The default branch of APPS is a loading script, which `datasets` no longer runs.
     "apps": Preset("codeparrot/apps", _APPS, revision="refs/convert/parquet"),
+    "mbpp": Preset("google-research-datasets/mbpp", _MBPP, name="full"),
+    "humaneval": Preset("openai/openai_humaneval", _HUMANEVAL, split="test"),
 }
 
 

@@ -133,7 +133,7 @@ def text_limit(lengths: Sequence[int], characters: int) -> int | None:
 
 
 def _item(completion: Completion, strings: dict[str, int], longest: int | None) -> list[Any]:
-    """problem, prompt, text, score, reason, tokens, finished, step, sample, level, rewards, behaviours, left out.
+    """problem, prompt, text, score, reason, tokens, finished, step, sample, level, rewards, behaviors, cut, compared.
 
     A list and not an object, and prompts and reasons by number: a third less to load.
     """
@@ -156,7 +156,15 @@ def _item(completion: Completion, strings: dict[str, int], longest: int | None) 
         [[number(name), value] for name, value in completion.rewards.items()],
         [value for found in spans(text) for value in found],
         left_out,
+        number(_compared(completion)),
     ]
+
+
+def _compared(completion: Completion) -> str:
+    """What the verifier compared, as text; empty if that was not recorded."""
+    if completion.gold is None:
+        return ""
+    return f"compared {completion.answer or 'nothing'} with {completion.gold}"
 
 
 def shortened(text: str, longest: int | None) -> tuple[str, int]:

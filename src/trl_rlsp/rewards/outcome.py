@@ -42,12 +42,14 @@ class Row(NamedTuple):
         completion: as TRL gives it, string or messages.
         truth: the row's `tests`, `task` or `solution`.
         prompt: the user's text, `""` if unknown.
+        reading: where its reasoning ends and what its answer is (`trl_rlsp.text.completion.Reading`), if it was read.
     """
 
     kind: str
     completion: Any
     truth: Any
     prompt: str
+    reading: Any = None
 
 
 class OutcomeVerifier:
@@ -192,7 +194,8 @@ class OutcomeVerifier:
             indices = [i for i in missing if rows[i].kind == kind]
             if not indices:
                 continue
-            for i, value in zip(indices, self._verify(kind, [rows[i] for i in indices]), strict=True):
+            given = [rows[i]._replace(reading=readings[i]) if readings else rows[i] for i in indices]
+            for i, value in zip(indices, self._verify(kind, given), strict=True):
                 found[i] = verdict = as_verdict(value)
                 if verdict.reason not in ("scorer_error", "worker_crash"):  # worth another try
                     self.cache.put(keys[i], verdict)
@@ -204,7 +207,7 @@ class OutcomeVerifier:
         if kind in self.custom:
             return self.custom[kind](rows)
         if kind == "math":
-            items = [MathItem(row.truth, row.completion, row.prompt) for row in rows]
+            items = [MathItem(row.truth, row.reading or row.completion, row.prompt) for row in rows]
             return verify_math(items, self.pools["math"], rules=self.rules, end_of_thinking=tag, **limits)
         if kind == "gym":
             if importlib.util.find_spec("reasoning_gym") is None:

@@ -18,7 +18,8 @@ class Reader:
         end_of_thinking: closes the reasoning (`</think>`); `None` if completions have no such mark.
         thinking_required: whether a completion without `end_of_thinking` is unfinished. `None`: where the prompt ends
             in an open thinking block, as the chat templates of R1 distillations write it. The template is that of the
-            trainer that calls the reward; without one only prompts that are strings are looked at.
+            trainer that calls the reward, or of `look_at_template`; without one only prompts that are strings are
+            looked at.
     """
 
     def __init__(self, end_of_thinking: str | None = "</think>", thinking_required: bool | None = None) -> None:
@@ -64,8 +65,11 @@ class Reader:
         trainer = getattr(log_metric, "__self__", None)
         tokenizer = getattr(trainer, "processing_class", None)
         if self._template_opens is None and tokenizer is not None:
-            options = getattr(trainer, "chat_template_kwargs", None) or {}
-            self._template_opens = thinking_is_open(tokenizer, self.end_of_thinking, **options)
+            self.look_at_template(tokenizer, **(getattr(trainer, "chat_template_kwargs", None) or {}))
+
+    def look_at_template(self, tokenizer: Any, **options: Any) -> None:
+        """Find out whether a tokenizer's chat template, rendered with `options`, opens a thinking block."""
+        self._template_opens = thinking_is_open(tokenizer, self.end_of_thinking, **options)
 
 
 def readings_of(readings: Sequence[Reading] | None, completions: Sequence[Any], **columns: Any) -> Sequence[Reading]:

@@ -48,12 +48,12 @@ def summarize(completions: Sequence[Completion], score: Scorer | None = None) ->
     for completion in completions:
         for kind, count in count_behaviours(completion.text).items():
             totals[kind] += count
-    words = sum(len(words(c.text)) for c in completions)
+    length = sum(len(words(c.text)) for c in completions)
     return Summary(
         completions=len(completions),
-        words=words / len(completions),
+        words=length / len(completions),
         per_completion={kind: total / len(completions) for kind, total in totals.items()},
-        per_1000_words={kind: 1000 * total / words if words else 0.0 for kind, total in totals.items()},
+        per_1000_words={kind: 1000 * total / length if length else 0.0 for kind, total in totals.items()},
         search=_search_totals(completions),
         changes=_change_totals(completions, score) if score is not None else None,
     )

@@ -22,6 +22,8 @@ class Completion:
         prompt: text or messages as logged; `None` if not recorded.
         score: 1.0, 0.0, a share, or `None` where it is not scorable.
         reason: the verdict's reason, `""` if none was recorded.
+        gold: the gold answer as the verifier compared it, `None` if not recorded.
+        answer: the completion's answer, likewise.
         tokens: length in tokens, `None` if not recorded.
         finished: it ends with a final answer within the limit; `None` if not recorded.
         step: training step, `None` in an evaluation.
@@ -49,6 +51,8 @@ class Completion:
     extra: Mapping[str, float] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
     messages: int = 1
+    gold: str | None = None
+    answer: str | None = None
     file: str = ""
     sha256: str = ""
 

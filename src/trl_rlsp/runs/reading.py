@@ -18,7 +18,7 @@ from typing import Any
 from trl_rlsp.errors import DataError, SourceError
 from trl_rlsp.evaluation.store import read_problems
 from trl_rlsp.runs.completion import Completion, accuracy_part, question
-from trl_rlsp.text.completion import completion_text, kinds_of, read
+from trl_rlsp.text.completion import Kind, completion_text, kinds_of, read
 
 VERIFIED = ("solution", "task", "tests")
 """Columns that the outcome verifier scores by."""
@@ -126,7 +126,7 @@ def _completion(row: Mapping[str, Any], problem: str, number: int, file: str, di
     logged = _finite(row.get("score")) if sampled else rewards[part] if part else _RIGHT.get(reason)
     columns = {name: row[name] for name in VERIFIED if row.get(name) is not None}
     kind = kinds_of({name: [value] for name, value in columns.items()}, 1)[0]
-    finished = row.get("finished") if sampled else read(written, kind).finished
+    finished = row.get("finished") if sampled else _finished(written, kind, reason)
     level = row.get("level")
     return Completion(
         text=_all_text(written),
@@ -143,9 +143,22 @@ def _completion(row: Mapping[str, Any], problem: str, number: int, file: str, di
         extra={name: value for name, value in (row.get("task_metrics") or {}).items() if value is not None},
         columns=columns,
         messages=1 if isinstance(written, str) else len(written or ()),
+        gold=_text(row.get("compared_gold") or row.get("parsed_gold")),
+        answer=_text(row.get("compared_answer") or row.get("parsed_answer")),
         file=file,
         sha256=digest,
     )
+
+
+def _finished(written: Any, kind: Kind, reason: str) -> bool | None:
+    """Whether a logged completion gives a final answer: as its verdict says, else as it reads."""
+    if reason in ("gold_unparseable", "scorer_error"):
+        return None
+    return reason not in ("no_answer", "several_answers") if reason in _RIGHT else read(written, kind).finished
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _all_text(completion: Any) -> str:

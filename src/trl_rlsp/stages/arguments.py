@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from trl_rlsp.generation import Sampling
+    from trl_rlsp.rewards.outcome import OutcomeVerifier
     from trl_rlsp.rewards.scoring import Reward
     from trl_rlsp.rewards.suite import RLSPRewards
 
@@ -172,7 +173,52 @@ class DemonstrationArguments(ProblemArguments):
 
 
 @dataclass
-class RewardArguments:
+class VerifierArguments:
+    """How answers are read and checked; see `trl_rlsp.OutcomeVerifier`.
+
+    Args:
+        end_of_thinking: closes the reasoning, or "none".
+        thinking_required: whether a completion that does not close its reasoning is without an answer; default: where
+            the chat template opens the reasoning.
+        verifier: "default", or `module.name` of a reward function of your own that gives the outcome.
+        verifier_time_limit: seconds for one answer.
+        verifier_workers: processes that check answers, on each rank; among several, at most its share of the cores.
+    """
+
+    end_of_thinking: str = field(default="</think>", metadata={"help": "closes the reasoning, or 'none'"})
+    thinking_required: bool | None = field(
+        default=None, metadata={"help": "no answer before the reasoning is closed; default by the chat template"}
+    )
+    verifier: str = field(default="default", metadata={"help": "'default', or module.name of your own"})
+    verifier_time_limit: float = field(default=2.0, metadata={"help": "seconds for one answer"})
+    verifier_workers: int = field(default=2, metadata={"help": "processes that check answers"})
+
+    def outcome_verifier(self, **options: Any) -> OutcomeVerifier:
+        """The verifier.
+
+        Args:
+            options: for `OutcomeVerifier`, in the place of these fields.
+
+        Raises:
+            ConfigError: a value that cannot work.
+        """
+        from trl_rlsp.rewards.outcome import OutcomeVerifier
+        from trl_rlsp.rewards.own import OwnVerifier, load_object
+
+        given = {
+            "end_of_thinking": None if self.end_of_thinking == "none" else self.end_of_thinking,
+            "thinking_required": self.thinking_required,
+            "time_limit": self.verifier_time_limit,
+            "workers": self.verifier_workers,
+            **options,
+        }
+        if self.verifier != "default":
+            return OwnVerifier(load_object(self.verifier), **given)
+        return OutcomeVerifier(**given)
+
+
+@dataclass
+class RewardArguments(VerifierArguments):
     """The RLSP reward; see `trl_rlsp.RLSPRewards` and docs/rewards.md.
 
     Args:
@@ -192,12 +238,6 @@ class RewardArguments:
         judge_cache: folder or file that keeps grades.
         gate: completions that exploration pays: "none" (all), "correct", "incorrect", or "adaptive" (by failure rate).
         length_penalty: weight of the cost of length where a group succeeds, under gate "adaptive", 0 to 1.
-        end_of_thinking: closes the reasoning, or "none".
-        thinking_required: whether a completion that does not close its reasoning is without an answer; default: where
-            the chat template opens the reasoning.
-        verifier: "default", or `module.name` of a reward function of your own that gives the outcome.
-        verifier_time_limit: seconds for one answer.
-        verifier_workers: processes that check answers, on each rank; among several, at most its share of the cores.
         log_behaviours: log `behaviour/...`, occurrences of each search behaviour per 1,000 tokens.
     """
 
@@ -219,13 +259,6 @@ class RewardArguments:
     judge_cache: str | None = field(default=None, metadata={"help": "where grades are kept"})
     gate: str = field(default="none", metadata={"help": "'none', 'correct', 'incorrect' or 'adaptive'"})
     length_penalty: float = field(default=0.25, metadata={"help": "weight of the cost of length, gate 'adaptive' only"})
-    end_of_thinking: str = field(default="</think>", metadata={"help": "closes the reasoning, or 'none'"})
-    thinking_required: bool | None = field(
-        default=None, metadata={"help": "no answer before the reasoning is closed; default by the chat template"}
-    )
-    verifier: str = field(default="default", metadata={"help": "'default', or module.name of your own"})
-    verifier_time_limit: float = field(default=2.0, metadata={"help": "seconds for one answer"})
-    verifier_workers: int = field(default=2, metadata={"help": "processes that check answers"})
     log_behaviours: bool = field(default=True, metadata={"help": "log behaviours per 1,000 tokens"})
 
     def build(self) -> RLSPRewards:
@@ -243,22 +276,10 @@ class RewardArguments:
         alpha = AlphaSchedule(shape, self.alpha, self.alpha_end)
         return RLSPRewards(self._verifier(), parts, alpha=alpha, gate=gate, length_penalty=self.length_penalty)
 
-    def _verifier(self) -> Any:
+    def _verifier(self) -> OutcomeVerifier:
         from trl_rlsp.behaviours import BehaviourMetrics
-        from trl_rlsp.rewards.outcome import OutcomeVerifier
-        from trl_rlsp.rewards.own import OwnVerifier, load_object
 
-        tag = None if self.end_of_thinking == "none" else self.end_of_thinking
-        watch = [BehaviourMetrics()] if self.log_behaviours else []
-        if self.verifier != "default":
-            return OwnVerifier(load_object(self.verifier), end_of_thinking=tag, watch=watch)
-        return OutcomeVerifier(
-            time_limit=self.verifier_time_limit,
-            workers=self.verifier_workers,
-            end_of_thinking=tag,
-            thinking_required=self.thinking_required,
-            watch=watch,
-        )
+        return self.outcome_verifier(watch=[BehaviourMetrics()] if self.log_behaviours else [])
 
     def exploration_names(self) -> list[str]:
         """`exploration` as a list; empty for "none".
@@ -310,7 +331,7 @@ class RewardArguments:
 
 
 @dataclass
-class EvaluationArguments(ProblemArguments):
+class EvaluationArguments(VerifierArguments, ProblemArguments):
     """What to evaluate and how to sample; the paper's settings by default (2502.06773, section 3).
 
     Args:
@@ -331,8 +352,6 @@ class EvaluationArguments(ProblemArguments):
         seed: seed of the sampling.
         ks: values of k for pass@k and maj@k; default powers of two up to `num_samples`.
         save_parquet: write samples.parquet beside samples.jsonl.
-        verifier_time_limit: seconds for one answer.
-        verifier_workers: processes that check answers, on each rank; among several, at most its share of the cores.
     """
 
     preset: str | None = field(default=None, metadata={"help": "'math-500' or 'aime-2024', as in the paper"})
@@ -352,8 +371,6 @@ class EvaluationArguments(ProblemArguments):
     seed: int = field(default=0, metadata={"help": "seed of the sampling"})
     ks: list[int] | None = field(default=None, metadata={"help": "values of k for pass@k and maj@k"})
     save_parquet: bool = field(default=False, metadata={"help": "write samples.parquet beside samples.jsonl"})
-    verifier_time_limit: float = field(default=2.0, metadata={"help": "seconds for one answer"})
-    verifier_workers: int = field(default=2, metadata={"help": "processes that check answers"})
 
     def sampling(self) -> Sampling:
         """How completions are drawn.

@@ -163,6 +163,6 @@ def find_tags(text: str, start: int = 0) -> tuple[list[Region], bool]:
         if not tag.group(1):
             opened = (tag.start(), tag.end())
         elif opened is not None:
-            regions.append(Region(opened[0], tag.end(), text[opened[1] : tag.start()].strip()))
+            regions.append(Region(opened[0], tag.end(), without_words(text[opened[1] : tag.start()].strip())))
             opened = None
     return list(regions), opened is not None

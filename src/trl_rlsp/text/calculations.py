@@ -15,12 +15,15 @@ import re
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from trl_rlsp.errors import ConfigError
 
 LONGEST = 120
 """Characters of one side of an equation that are read."""
+
+MOST_EQUATIONS = 10_000
+"""Equals signs of a text that are looked at."""
 
 LARGEST_BITS = 128
 """Size of numerators and denominators; beyond it an expression is not read, so that no tower of powers is computed."""
@@ -96,7 +99,7 @@ def _plain(text: str) -> str:
 
 def _equations(text: str) -> Iterable[Equation]:
     sides = text.split("=")
-    for left, right in pairwise(sides):
+    for left, right in islice(pairwise(sides), MOST_EQUATIONS):
         result = _RESULT.match(right)
         if result is None:
             continue

@@ -175,16 +175,6 @@ def completion_text(completion: Completion | None) -> str:
     return _parts(completion)[1]
 
 
-def parse_completion(
-    completion: Completion | None, *, delimiter: str | None = "</think>", allow_list: bool = False
-) -> Reading:
-    """The old entry, for call sites that are not converted yet: `read` for mathematics."""
-    reading = read(completion, "math", end_of_thinking=delimiter)
-    if allow_list and reading.rivals:
-        return Reading(reading.text, reading.reasoning, ", ".join(reading.rivals), None)
-    return reading
-
-
 def _parts(completion: Completion | None) -> tuple[str, str, bool]:
     """(what was written before the last message, that message's text, whether its reasoning has a field of its own)."""
     if isinstance(completion, str):

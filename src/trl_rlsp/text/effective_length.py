@@ -66,6 +66,9 @@ class _Visible(dict[int, str | None]):
 _VISIBLE = _Visible()
 
 
+_EARLIER_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{[^{}]*\}")
+
+
 def visible(text: str) -> str:
     """The first `MAX_CHARS` of `text` without what adds nothing to read.
 
@@ -231,7 +234,10 @@ def effective_length(completion: Any, *, prompt: Any = None, ngram: int = 6) -> 
         ngram: length of the repeated n-grams that do not count, in words.
     """
     reading = completion if isinstance(completion, Reading) else read(completion)
-    return novel_words(reading.reasoning, ngram=ngram, before=prompt_text(prompt)) if reading.finished else 0
+    if not reading.finished:
+        return 0
+    reasoning = _EARLIER_BOX.sub(" ", reading.reasoning)  # an answer on the way is no exploration
+    return novel_words(reasoning, ngram=ngram, before=prompt_text(prompt))
 
 
 def prompt_text(prompt: Any) -> str:

@@ -32,13 +32,13 @@ _PLACEHOLDER = re.compile(
 _TURN = re.compile(
     r"\b(?:no|wait|hmm+|actually|wrong|incorrect|correct(?:ed|ion|ly)?|sorry|mistake|error|oops|instead|rather|check"
     r"|verify|re-?\w*(?:check|consider|calculat|comput|examin)\w*|final(?:ly)?|answer|so|thus|hence|therefore|then"
-    r"|implies|gives|because|since|summary|conclusion)\b|\\(?:implies|Rightarrow|therefore|Longrightarrow)(?![A-Za-z])|⇒|∴",
+    r"|implies|gives|step|because|since|summary|conclusion)\b|\\(?:implies|Rightarrow|therefore|Longrightarrow)(?![A-Za-z])|⇒|∴",
     re.IGNORECASE,
 )
 _ALTERNATIVE = re.compile(r"[\s$.,;:)\]\\*!?-]*(?:or|and|alternatively|either|otherwise|also|&)\b", re.IGNORECASE)
 _BREAK = re.compile(r"[.!?][\"')\]*$]*\s|\n")
 _COMMAND = re.compile(r"\\(?:begin|end)\{\w*\*?\}|\\[A-Za-z]+")
-_WORDS_OF_A_LABEL = 3
+_WORDS_OF_A_LABEL = 2
 
 
 def find_marked(text: str, start: int) -> Found:

@@ -18,8 +18,8 @@ _FINAL = re.compile(r"(?<![A-Za-z])final\s{1,5}\Z", re.IGNORECASE)
 _HEAD = re.compile(
     r"(?P<hashes>####)[ \t]*"
     r"|(?P<final>final\s{1,5})?answers?"
-    r"(?P<says>(?:\s+(?:to|for)\s[^.:\n$\\=]{1,60}?)?\s+(?:is|are|would be|will be)\b\s{0,3}:?|[*_]{0,3}\s?[:=])?"
-    r"[*_\s]{0,12}",
+    r"(?P<says>(?:\s+(?:to|for)\s[^.:\n$\\=]{1,60}?)?\s+(?:is|are|equals|will be|must be|should be)\b\s{0,3}:?"
+    r"|[*_]{0,3}\s?[:=])?(?:\s+(?:of|as)\s)?[*_\s]{0,12}",
     re.IGNORECASE,
 )
 _FORMULA = re.compile(r"\$\$.{1,400}?\$\$|\$[^$\n]{1,400}\$|\\\[.{1,400}?\\\]|\\\([^\n]{1,400}?\\\)", re.DOTALL)
@@ -70,7 +70,7 @@ _TAKEN_BACK = re.compile(
 )
 _ALTERNATIVE = re.compile(
     r"(?:[\s$.,;)\]\\!?*(–—-]*(?:or|and|xor)\s+|\s*\\text\w*\{\s*(?:or|and)\s*\}\s*)(?:maybe\s+|perhaps\s+|possibly\s+)?"
-    r"(?:\$([^$\n]{1,80})\$|\\\((.{1,80}?)\\\)|(-?\d[\d.,/]*|\\[dt]?frac\{\d+\}\{\d+\}))"
+    r"(?:\$([^$\n]{1,80})\$|\\\((.{1,80}?)\\\)|(-?\d[\d.,/]*(?:\\?%)?|\\[dt]?frac\{\d+\}\{\d+\}))"
     r"|\s*[,;]\s*(-?\d[\d./]*)(?=\s*(?:\$|\\[)\]]|[,;]|\Z))",
     re.IGNORECASE,
 )
@@ -129,7 +129,7 @@ def _region(text: str, start: int, last_line: int) -> Region | None:
     if head["hashes"]:
         heading = text[text.rfind("\n", 0, start) + 1 : start].strip() != "" or not is_bare_value(answer)
         answer = "" if heading and start < last_line else answer
-    elif not head["says"] and not (is_bare_value(answer) and (formula or "\n" in head.group())):
+    elif not head["says"] and not (is_bare_value(answer) and (formula or "\n" in head.group() or head["final"])):
         return None
     return Region(start, end, answer, final=bool(head["final"] or head["hashes"]))
 
@@ -196,7 +196,7 @@ def alternative_after(text: str, end: int) -> list[Region]:
     ['8']
     """
     other = _ALTERNATIVE.match(text, end, end + 200)
-    if other is None:
+    if other is None or (" and " in other.group() and text[other.end() : other.end() + 3].lstrip()[:1].isalpha()):
         return []
     value = next(filter(None, other.groups()))
     return [Region(end, other.end(), value.strip().rstrip(".,"))] if re.fullmatch(r"[^=<>]*", value) else []

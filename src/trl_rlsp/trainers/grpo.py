@@ -20,6 +20,7 @@ from trl_rlsp.rewards.balance import refuse_imbalance, scorers_of
 from trl_rlsp.rewards.outcome import OutcomeVerifier
 from trl_rlsp.rewards.suite import RLSPRewards
 from trl_rlsp.trainers.adapter import keep_full_precision, trainable_weights
+from trl_rlsp.trainers.fast_step import FastStep
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,9 @@ class RLSPGRPOConfig(GRPOConfig):
         loss_type: Dr. GRPO's, which does not favour long wrong completions.
         max_completion_length: 4096 tokens as in the paper (TRL: 512).
         log_completions: every completion is written as Parquet, with its rewards, for the report.
+        rollout: "fast" drops completions that have ended from the batch, "trl" is TRL's own (without vLLM).
+        trim_updates: log-probabilities are computed in parts of like length, without most of the padding.
+        skip_zero_advantage: rows whose advantage is 0 are left out of the update where they have no gradient.
     """
 
     scale_rewards: str = field(default="none", metadata={"help": "'none', 'batch' or 'group'."})
@@ -42,9 +46,12 @@ class RLSPGRPOConfig(GRPOConfig):
     num_completions_to_print: int | None = field(
         default=0, metadata={"help": "Completions printed at each log; None prints all."}
     )
+    rollout: str = field(default="fast", metadata={"help": "Rollouts without vLLM: 'fast' or 'trl'."})
+    trim_updates: bool = field(default=True, metadata={"help": "Compute log-probabilities without most padding."})
+    skip_zero_advantage: bool = field(default=True, metadata={"help": "Leave rows without advantage out."})
 
 
-class RLSPGRPOTrainer(GRPOTrainer):
+class RLSPGRPOTrainer(FastStep, GRPOTrainer):
     """`GRPOTrainer` whose default rewards are RLSP's.
 
     Takes what `GRPOTrainer` takes, with two defaults of its own.
@@ -117,6 +124,7 @@ class RLSPGRPOTrainer(GRPOTrainer):
         )
         if not self.is_fsdp_enabled:  # which shards weights of one type only
             keep_full_precision(self.model, before)
+        self._make_fast()
 
 
 def _has_own_reward(environment_factory: Any) -> bool:
@@ -147,7 +155,8 @@ def _with_own_defaults(args: GRPOConfig) -> GRPOConfig:
     args = copy.copy(args)
     theirs, changed = {f.name: f.default for f in fields(GRPOConfig)}, {}
     for own in fields(RLSPGRPOConfig):
-        if own.name in vars(RLSPGRPOConfig)["__annotations__"] and getattr(args, own.name) == theirs.get(own.name):
+        ours = own.name in vars(RLSPGRPOConfig)["__annotations__"] and own.name in theirs
+        if ours and getattr(args, own.name) == theirs[own.name]:
             changed[own.name] = own.default
             setattr(args, own.name, own.default)
     if changed:

@@ -3,7 +3,7 @@
 (() => {
   const PAGE = 20;
   const HIDDEN = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\ud800-\udfff\u{e0000}-\u{e0fff}]|\r(?!\n)/gu;
-  const FIELDS = ["problem", "prompt", "text", "score", "reason", "tokens", "finished", "step", "sample", "level", "rewards", "spans", "cut"];
+  const FIELDS = ["problem", "prompt", "text", "score", "reason", "tokens", "finished", "step", "sample", "level", "rewards", "spans", "cut", "compared"];
   const ORDERS = { file: "as recorded", longest: "longest first", shortest: "shortest first", growth: "grown most first", step: "latest step first" };
   const $ = (id) => document.getElementById(id);
   let sources, strings, kinds, rows = [], shown = [], page = 0;
@@ -40,7 +40,7 @@
     for (const source of sources) {
       source.items = source.items.map((values) => {
         const item = Object.fromEntries(FIELDS.map((name, i) => [name, values[i]]));
-        for (const name of ["problem", "prompt", "reason"]) item[name] = strings[item[name]];
+        for (const name of ["problem", "prompt", "reason", "compared"]) item[name] = strings[item[name]];
         return item;
       });
     }
@@ -191,6 +191,7 @@
     facts.append(element("span", `verdict ${found}`, { right: "✓ right", wrong: "✗ wrong", unknown: "? not scorable" }[found]));
     const more = [
       item.reason && `(${item.reason})`,
+      item.compared,
       item.score !== null && item.score !== 0 && item.score !== 1 ? `score ${+item.score.toFixed(3)}` : "",
       item.step === null ? "" : `step ${item.step}`,
       item.tokens === null ? "" : `${number(item.tokens)} tokens`,

@@ -1,145 +1,170 @@
-"""Assert statements read as a call and its expected value; nothing is run.
+"""Tests that are Python source, read as calls of a program's functions and what is asserted about the answers.
 
-Read are `assert f(1) == 2`, the same the other way round, with `is`, `assert f(1)`, `assert not f(1)`,
-`assert math.isclose(f(1), 2.0, ...)`, `assert abs(f(1) - 2.0) < 1e-6` and `assert set(f(1)) == set(...)`.
+`assert f(1) == 2`, `assert f(1) is None`, `assert f(1)` and `assert not f(1)` with literals are read outright; any
+other statement is kept and run in the sandbox, apart from the program, once the answers are known. Nothing runs here.
 """
 
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, replace
-from typing import Any
+import builtins
+import json
+import re
+from collections.abc import Iterator, Sequence
 
-_ISCLOSE_REL_TOL = 1e-9  # the default of `math.isclose`
+from trl_rlsp.verification.code.call_harness import MODULES, TEST_NAMES, to_data
+from trl_rlsp.verification.code.code_test import CodeTest
 
-
-@dataclass(frozen=True)
-class AssertedCall:
-    """What an assert statement says.
-
-    Attributes:
-        function: name of the function.
-        arguments: list of arguments, or dict of keyword arguments.
-        expected: the value it must return.
-        rel_tol: relative tolerance, where the statement gives one.
-        abs_tol: absolute tolerance, where the statement gives one.
-        unordered: whether sets are compared.
-    """
-
-    function: str
-    arguments: list[Any] | dict[str, Any]
-    expected: Any
-    rel_tol: float | None = None
-    abs_tol: float = 0.0
-    unordered: bool = False
+_KNOWN = {*dir(builtins), *MODULES, *TEST_NAMES, "__name__"}
+_DEFINITIONS = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
 
 
-def split_asserts(text: str) -> list[str]:
-    """The assert statements of a test program.
+def read_source(source: str, entry_point: str = "", prompt: str = "") -> Iterator[CodeTest]:
+    """The tests in Python source: assert statements, `check(candidate)`, `test_...()`.
 
     Args:
-        text: statements, or a function `check(candidate)` made of them.
+        source: the statements.
+        entry_point: the function that `candidate` stands for, `name` or `Class().name`; by default what the source's
+            own `check(...)` says, else the last function that `prompt` starts to define.
+        prompt: the problem; functions that it defines and the tests use, such as HumanEval's `poly`, are taken from it.
 
-    Returns:
-        Their source, in order.
-
-    Raises:
-        ValueError: the text has other statements that could matter, or is no Python.
-    """
-    body = ast.parse(text).body
-    statements: list[str] = []
-    for node in body:
-        inside = node.body if isinstance(node, ast.FunctionDef) else [node]
-        for statement in inside:
-            if isinstance(statement, ast.Assert):
-                statements.append(ast.unparse(statement))
-            elif not _without_effect(statement):
-                raise ValueError(f"only assert statements can be converted, got {ast.unparse(statement)[:60]!r}")
-    return statements
-
-
-def read_assert(statement: str) -> AssertedCall:
-    """Read one assert statement.
-
-    Args:
-        statement: its source.
-
-    Returns:
-        The call and what it must return.
+    Yields:
+        A test for each assert statement, or one for a body with loops and the like.
 
     Raises:
-        ValueError: a form that is not known, or values that are no literals.
+        ValueError: it is not known which function is tested, or which of several.
         SyntaxError: no Python.
     """
-    body = ast.parse(statement.strip()).body
-    if len(body) != 1 or not isinstance(body[0], ast.Assert):
-        raise ValueError(f"not one assert statement: {statement[:80]!r}")
-    test = body[0].test
-    if isinstance(test, ast.Compare) and len(test.ops) == 1:
-        return _comparison(test.left, test.ops[0], test.comparators[0])
-    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        return _call(test.operand, False)
-    if isinstance(test, ast.Call) and ast.unparse(test.func) in ("math.isclose", "isclose"):
-        return _isclose(test)
-    return _call(test, True)
+    module = ast.parse(source).body
+    module = [node for node in module if not (isinstance(node, ast.ImportFrom) and node.module == "solution")]
+    setup: list[ast.stmt] = [node for node in module if isinstance(node, _DEFINITIONS) and not _is_test(node)]
+    calls = [node.value for node in module if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    for call in calls:
+        if isinstance(call.func, ast.Name) and call.func.id == "check" and len(call.args) == 1:
+            entry_point = entry_point or ast.unparse(call.args[0])
+    tested = entry_point or _defined_last(prompt)
+    named = {tested: tested} if tested.isidentifier() else {}
+    loose = [node for node in module if node not in setup and not _is_test(node) and not _is_main(node)]
+    setup += _prompt_functions(prompt, {name for node in module for name in _names(node)})
+    for function in filter(_is_test, module):
+        assert isinstance(function, ast.FunctionDef)
+        candidate = [argument.arg for argument in function.args.args][:1]
+        yield from _body(function.body, setup, named | dict.fromkeys(candidate, tested))
+    yield from _body([node for node in loose if getattr(node, "value", None) not in calls], setup, named)
 
 
-def _without_effect(node: ast.stmt) -> bool:
-    """Imports, documentation, metadata, `pass`, and the call `check(f)` at the end."""
-    if isinstance(node, ast.Import | ast.ImportFrom | ast.Pass):
-        return True
-    if isinstance(node, ast.Assign):
-        return all(isinstance(target, ast.Name) and target.id == "METADATA" for target in node.targets)
-    return isinstance(node, ast.Expr) and (
-        isinstance(node.value, ast.Constant)
-        or (isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "check")
-    )
+def _is_test(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef) and (node.name == "check" or node.name.startswith("test"))
 
 
-def _comparison(left: ast.expr, operator: ast.cmpop, right: ast.expr) -> AssertedCall:
-    if isinstance(operator, ast.Lt | ast.LtE):
-        return _absolute_error(left, right)
-    if not isinstance(operator, ast.Eq | ast.Is):
-        raise ValueError(f"the comparison {type(operator).__name__} cannot be converted")
-    inner, wanted = _inside_set(left), _inside_set(right)
-    if inner is not None and wanted is not None:
-        return replace(_call(inner, set(ast.literal_eval(wanted))), unordered=True)
-    for call, value in ((left, right), (right, left)):
+def _is_main(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
+
+
+def _body(body: Sequence[ast.stmt], setup: list[ast.stmt], tested: dict[str, str]) -> Iterator[CodeTest]:
+    """The tests of one body, in which `tested` says what the parameter stands for."""
+    local = [*setup, *(node for node in body if isinstance(node, _DEFINITIONS))]
+    asserts = [node for node in body if isinstance(node, ast.Assert)]
+    others = [node for node in body if not isinstance(node, ast.Assert | ast.Pass | _DEFINITIONS)]
+    if any(not isinstance(node, ast.Expr) or isinstance(node.value, ast.Call) for node in others):
+        yield _kept([*setup, *body], body, tested)
+        return
+    for node in asserts:
+        test = _outright(node.test, tested) if not _bound(local) & set(_names(node)) else None
+        if test is None and set(_names(node.test)) <= _KNOWN - tested.keys():
+            continue  # `assert True` tests nothing
+        yield test or _kept([*local, ast.Assert(node.test)], [node], tested)
+
+
+def _outright(test: ast.expr, tested: dict[str, str]) -> CodeTest | None:
+    """The test that an assert of literals is."""
+    call, relation, expected = test, "true", "null"
+    try:
+        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            call, relation = test.operand, "false"
+        elif isinstance(test, ast.Compare) and len(test.ops) == 1:
+            sides = [test.left, test.comparators[0]]
+            call, value = sides if isinstance(test.left, ast.Call) else reversed(sides)
+            relation = {ast.Eq: "==", ast.Is: "is"}[type(test.ops[0])]  # type: ignore[index]
+            expected = to_data(ast.literal_eval(value))
+            if relation == "is" and expected not in ("null", "true", "false"):
+                return None
+        if not isinstance(call, ast.Call):
+            return None
+        name = ast.unparse(call.func)
+        function = tested[name] if name in tested else _function_path(name)
+        if not function:
+            return None
+        positional = [ast.literal_eval(argument) for argument in call.args]
+        keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+        return CodeTest(expected, None, function, to_data([positional, keywords]), exact=True, relation=relation)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _function_path(path: str) -> str:
+    if not re.fullmatch(r"\w+|\w+(\(\))?\.\w+", path) or path.partition(".")[0] in MODULES:
+        raise ValueError(f"{path} is no function of a program")
+    return path
+
+
+def _kept(statements: list[ast.stmt], asked: Sequence[ast.stmt], tested: dict[str, str]) -> CodeTest:
+    """The test whose statements are run as they are, with the functions they call."""
+    text = ast.unparse(ast.fix_missing_locations(ast.Module(statements, [])))
+    used = {name for statement in statements for name in _names(statement)}
+    functions = {name: path for name, path in tested.items() if path and name in used}
+    for path in sorted(set(re.findall(r"\b\w+\(\)\.\w+(?=\()", text))):  # `Solution().f` becomes a name
+        if path.partition("(")[0] not in _KNOWN:
+            name = re.sub(r"\W+", "_", path)
+            functions[name], text = path, text.replace(path, name)
+    tree = ast.parse(text)
+    unknown = {name for node in tree.body for name in _names(node)} - _bound(tree.body) - _KNOWN - functions.keys()
+    if not functions and len(unknown) == 1 and not unknown & tested.keys():
+        functions = {name: name for name in unknown}
+    elif unknown or not functions:
+        shown = ", ".join(sorted(unknown)) or ast.unparse(asked[0])[:80]
+        raise ValueError(f"it is not known which function is tested, or how to get it: {shown}")
+    return CodeTest("null", None, statements=text, functions=json.dumps(functions))
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    return (name.id for name in ast.walk(node) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Load))
+
+
+def _bound(statements: Sequence[ast.stmt]) -> set[str]:
+    found: set[str] = set()
+    for node in (inner for statement in statements for inner in ast.walk(statement)):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            found.add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.alias):
+            found.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            found.add(node.name)
+    return found
+
+
+def _prompt_functions(prompt: str, used: set[str]) -> list[ast.stmt]:
+    """Functions that the prompt defines whole and that are used: the last one, the program's own task, is not."""
+    for text in [*re.findall(r"```(?:python)?\n(.*?)```", prompt, re.DOTALL), prompt]:
         try:
-            expected = ast.literal_eval(value)
-        except ValueError:
+            body = ast.parse(text).body
+        except (SyntaxError, ValueError):
             continue
-        return _call(call, expected)
-    raise ValueError(f"neither side of {ast.unparse(left)} == {ast.unparse(right)} is a literal")
+        functions = [node for node in body if isinstance(node, ast.FunctionDef)][:-1]
+        if helpers := [node for node in functions if node.name in used]:
+            return [*(node for node in body if isinstance(node, ast.Import | ast.ImportFrom)), *helpers]
+    return []
 
 
-def _inside_set(node: ast.expr) -> ast.expr | None:
-    is_set = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "set"
-    return node.args[0] if is_set and len(node.args) == 1 else None  # type: ignore[attr-defined]
-
-
-def _absolute_error(left: ast.expr, right: ast.expr) -> AssertedCall:
-    """`abs(f(1) - 2.0) < 1e-6`"""
-    if not (isinstance(left, ast.Call) and ast.unparse(left.func) in ("abs", "math.fabs") and len(left.args) == 1):
-        raise ValueError("only abs(f(...) - value) < tolerance can be converted")
-    difference = left.args[0]
-    if not (isinstance(difference, ast.BinOp) and isinstance(difference.op, ast.Sub)):
-        raise ValueError("only abs(f(...) - value) < tolerance can be converted")
-    expected = float(ast.literal_eval(difference.right))
-    return replace(_call(difference.left, expected), rel_tol=0.0, abs_tol=float(ast.literal_eval(right)))
-
-
-def _isclose(test: ast.Call) -> AssertedCall:
-    options = {keyword.arg: float(ast.literal_eval(keyword.value)) for keyword in test.keywords}
-    call = _call(test.args[0], float(ast.literal_eval(test.args[1])))
-    return replace(call, rel_tol=options.get("rel_tol", _ISCLOSE_REL_TOL), abs_tol=options.get("abs_tol", 0.0))
-
-
-def _call(node: ast.expr, expected: Any) -> AssertedCall:
-    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-        raise ValueError(f"not a plain call: {ast.unparse(node)[:80]}")
-    positional = [ast.literal_eval(argument) for argument in node.args]
-    keywords = {keyword.arg: ast.literal_eval(keyword.value) for keyword in node.keywords if keyword.arg}
-    if node.keywords and (positional or len(keywords) < len(node.keywords)):
-        raise ValueError("positional and keyword arguments together cannot be converted")
-    return AssertedCall(node.func.id, keywords or positional, expected)
+def _defined_last(prompt: str) -> str:
+    """The function that a prompt starts to define: `name`, or `Class().name`; empty where there is none."""
+    found = re.findall(r"^([ \t]*)(?:async )?def (\w+)\((self\b)?", prompt, re.MULTILINE)
+    if not found:
+        return ""
+    _, name, is_method = found[-1]
+    owners = re.findall(r"^\s*class (\w+)", prompt, re.MULTILINE)
+    return f"{owners[-1]}().{name}" if is_method and owners else name

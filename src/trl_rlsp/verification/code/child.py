@@ -27,7 +27,7 @@ from trl_rlsp.verification.workers.confine import (
 from trl_rlsp.verification.workers.landlock import read_only_ruleset, standard_library
 
 # Loaded once so that programs, and the harness that calls a function, find them loaded.
-PRELOADED = "ast bisect collections functools heapq io itertools json math re string"
+PRELOADED = "ast bisect collections copy datetime functools heapq io itertools json math operator random re typing"
 
 MAIN_STACK_BYTES = 64 * MEGABYTE  # deep recursion is common in programs for contests
 MAX_PROCESSES = 64  # of the user, threads and the server included

@@ -2,8 +2,8 @@
 
 Output is compared word by word, as contest judges do: how words are spread over lines does not count, unless the
 expected text itself is drawn with spaces. Where the expected word is a decimal number the two are compared as
-numbers. Values are compared as JSON values with Python's equality of numbers (6 == 6.0). Tolerance is relative,
-never absolute: 1e-9 is not 0.
+numbers. Values are compared without building them: a program's sets and dicts may be made to collide. Tolerance is
+relative, never absolute: 1e-9 is not 0.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ import math
 import re
 from typing import Any
 
-from trl_rlsp.verification.code.call_harness import SET_KEY, to_json
-
 RELATIVE_TOLERANCE = 1e-6
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][+-]?\d+)?")
+_SETS = ("set", "frozenset")
 _MAX_WORD = 400  # longer words are not read as numbers
 
 
@@ -72,78 +71,76 @@ def _same_word(written: str, wanted: str) -> bool:
     return math.isclose(float(written), float(wanted), rel_tol=RELATIVE_TOLERANCE)
 
 
-def json_value(value: Any) -> Any:
-    """The JSON value of an expected value: tuples become lists, sets are marked, keys become strings.
-
-    Args:
-        value: plain Python data.
-
-    Returns:
-        Data as `json.loads` gives it.
-
-    Raises:
-        TypeError, ValueError, RecursionError: no JSON form.
-    """
-    return json.loads(to_json(value))
-
-
-def same_value(actual: Any, expected: Any, *, rel_tol: float = RELATIVE_TOLERANCE, abs_tol: float = 0.0) -> bool:
-    """Compare two JSON values.
+def same_value(actual: Any, expected: Any, *, exact: bool = False) -> bool:
+    """Compare two values given as data (see `call_harness.to_data`).
 
     Args:
         actual: what the function returned.
-        expected: what it should have returned; tolerance applies where this is a number with a decimal point.
-        rel_tol: relative tolerance.
-        abs_tol: absolute tolerance, only where a test states one.
+        expected: what it should have returned.
+        exact: as Python's `==` does. Otherwise as JSON would hold them: tuples are lists, keys of dicts are text,
+            and a number with a decimal point has a relative tolerance.
 
     Returns:
         Whether they agree.
     """
-    if isinstance(expected, list):
-        return (
-            isinstance(actual, list)
-            and len(actual) == len(expected)
-            and all(same_value(a, e, rel_tol=rel_tol, abs_tol=abs_tol) for a, e in zip(actual, expected, strict=True))
-        )
-    if isinstance(expected, dict) and expected.keys() == {SET_KEY}:
-        return isinstance(actual, dict) and actual.keys() == {SET_KEY} and _texts(actual) == _texts(expected)
     if isinstance(expected, dict):
+        return _same_tagged(actual, expected, exact)
+    if isinstance(expected, list):
+        items = actual.get("tuple") if isinstance(actual, dict) and not exact else actual
         return (
-            isinstance(actual, dict)
-            and actual.keys() == expected.keys()
-            and all(same_value(actual[key], expected[key], rel_tol=rel_tol, abs_tol=abs_tol) for key in expected)
+            isinstance(items, list)
+            and len(items) == len(expected)
+            and all(same_value(a, e, exact=exact) for a, e in zip(items, expected, strict=True))
         )
-    if isinstance(expected, float) and isinstance(actual, int | float):
-        return _close(actual, expected, rel_tol, abs_tol)
-    return bool(actual == expected) if _comparable(actual, expected) else False
+    if isinstance(expected, float) and not exact and isinstance(actual, int | float):
+        return _close(actual, expected)
+    numbers = isinstance(actual, int | float) and isinstance(expected, int | float)
+    return bool(actual == expected) if numbers or type(actual) is type(expected) else False
 
 
-def as_set(value: Any) -> Any:
-    """The JSON value of `set(value)`, for tests that compare sets of what was returned.
-
-    Args:
-        value: a JSON value.
-
-    Returns:
-        The marked set; other values as they are.
-    """
-    if not isinstance(value, list):
-        return value
-    return {SET_KEY: [json.loads(text) for text in {json.dumps(item) for item in value}]}
+def is_true(value: Any) -> bool:
+    """Python's truth of a value given as data."""
+    if isinstance(value, dict):
+        [(kind, items)] = value.items()
+        return kind == "iter" or any(items if kind == "complex" else [True] * len(items))
+    return bool(value)
 
 
-def _texts(marked: Any) -> list[str]:
-    members = marked[SET_KEY]
-    return sorted(map(json.dumps, members)) if isinstance(members, list) else []
+def _same_tagged(actual: Any, expected: dict[str, Any], exact: bool) -> bool:
+    [(kind, items)] = expected.items()
+    if kind == "tuple" and not exact:
+        return same_value(actual, items)
+    if not isinstance(actual, dict) or len(actual) != 1:
+        return False
+    [(actual_kind, actual_items)] = actual.items()
+    if kind in _SETS:
+        return actual_kind in _SETS and sorted(map(_text, actual_items)) == sorted(map(_text, items))
+    if kind == "dict" and actual_kind == "dict":
+        key = _text if exact else _json_key
+        found, wanted = ({key(k): v for k, v in pairs} for pairs in (actual_items, items))
+        return found.keys() == wanted.keys() and all(same_value(found[k], wanted[k], exact=exact) for k in wanted)
+    return actual_kind == kind and kind != "iter" and same_value(actual_items, items, exact=exact)
 
 
-def _close(actual: float, expected: float, rel_tol: float, abs_tol: float) -> bool:
+def _text(value: Any) -> str:
+    """Text that equal values share: sets in order, whole numbers without a point."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_text, value))}]"
+    if isinstance(value, dict):
+        [(kind, items)] = value.items()
+        texts = list(map(_text, items))
+        return f"{'set' if kind in _SETS else kind}:[{','.join(sorted(texts) if kind in (*_SETS, 'dict') else texts)}]"
+    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
+        value = int(value)
+    return json.dumps(value)
+
+
+def _json_key(key: Any) -> str:
+    return key if isinstance(key, str) else json.dumps(key)
+
+
+def _close(actual: float, expected: float) -> bool:
     try:
-        return math.isclose(actual, expected, rel_tol=rel_tol, abs_tol=abs_tol)
+        return math.isclose(actual, expected, rel_tol=RELATIVE_TOLERANCE)
     except OverflowError:  # an integer too large for a float
         return False
-
-
-def _comparable(actual: Any, expected: Any) -> bool:
-    numbers = isinstance(actual, int | float) and isinstance(expected, int | float)
-    return numbers or type(actual) is type(expected)

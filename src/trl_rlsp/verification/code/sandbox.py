@@ -8,7 +8,7 @@ whoever asked compares. `find_sandbox` picks the strongest local one this machin
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Literal, Protocol, runtime_checkable
 
@@ -27,6 +27,7 @@ __all__ = [
     "Sandbox",
     "available_backend",
     "find_sandbox",
+    "require_sandbox",
     "runner_of",
 ]
 
@@ -79,6 +80,19 @@ def available_backend() -> Backend | None:
     return "landlock" if landlock_abi() and seccomp_available() else None
 
 
+def require_sandbox(columns: Iterable[str]) -> None:
+    """Refuse problems whose programs could not be run here, before a model is loaded for them.
+
+    Args:
+        columns: the columns of the problems; those with `tests` need a sandbox.
+
+    Raises:
+        MissingDependencyError: this machine has none; the message says how to get one.
+    """
+    if "tests" in columns and available_backend() is None:
+        raise MissingDependencyError(_no_sandbox())
+
+
 @cache
 def find_sandbox(allow_unsandboxed: bool = False) -> LocalSandbox:
     """The local sandbox shared by this process; it closes itself at exit.
@@ -96,16 +110,20 @@ def find_sandbox(allow_unsandboxed: bool = False) -> LocalSandbox:
     if backend is not None:
         return LocalSandbox(backend)
     if not allow_unsandboxed:
-        raise MissingDependencyError(
-            "programs of completions run only inside a sandbox, and this machine offers none "
-            f"(Landlock version {landlock_abi()}, seccomp {seccomp_available()}, bubblewrap not usable). "
-            "Install one: `apt-get install bubblewrap`, or `pip install landlockpy seccompy` on a kernel "
-            ">= 5.13 with Landlock enabled; or pass a remote sandbox; or, for programs you trust, "
-            "allow_unsandboxed=True"
-        )
+        raise MissingDependencyError(_no_sandbox())
     warnings.warn(
         "programs of completions run WITHOUT a sandbox: they can read and delete your files",
         RuntimeWarning,
         stacklevel=2,
     )
     return LocalSandbox("unsandboxed")
+
+
+def _no_sandbox() -> str:
+    return (
+        "programs of completions run only inside a sandbox, and this machine offers none "
+        f"(Landlock version {landlock_abi()}, seccomp {seccomp_available()}, bubblewrap not usable). "
+        "Install one: `apt-get install bubblewrap`, or `pip install landlockpy seccompy` on a kernel "
+        ">= 5.13 with Landlock enabled; or pass a remote sandbox; or, for programs you trust, "
+        "allow_unsandboxed=True"
+    )

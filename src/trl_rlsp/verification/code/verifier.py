@@ -10,24 +10,27 @@ import json
 import logging
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.text.completion import Completion, read
-from trl_rlsp.verification.code.compare import as_set, same_output, same_value
+from trl_rlsp.verification.code.compare import is_true, same_output, same_value
 from trl_rlsp.verification.code.run_result import Limits, RunResult
 from trl_rlsp.verification.code.sandbox import Runner, Sandbox, find_sandbox, runner_of
 from trl_rlsp.verification.code.schedule import Job, Schedule
-from trl_rlsp.verification.code.tests import CodeTest, read_tests, without_visible
+from trl_rlsp.verification.code.tests import CodeTest, hidden_tests, read_tests
 from trl_rlsp.verification.verdict import Reason, Verdict
 from trl_rlsp.verification.workers.cores import fitting_workers, share_of_cores
 
 MAX_WORKERS = 16
 _SPARE_OUTPUT = 64 * 1024
 _OUTPUT_FACTOR = 4
+_JUDGED_OUTPUT = 256 * 1024
+_JUDGE_SECONDS = 5.0
+_ROUNDS = 4  # of calls that need the answers of others, such as `f(f(1))`
 
 __all__ = ["verify_code"]
 
@@ -107,6 +110,8 @@ class _Program(Job):
 
     def verdict(self, all_or_nothing: bool) -> Verdict:
         """The verdict on the whole."""
+        if "gold_unparseable" in self.reasons:
+            return Verdict(None, "gold_unparseable")
         if "scorer_error" in self.reasons or (None in self.reasons and not self.gave_up):
             return Verdict(None, "scorer_error")
         passed = self.reasons.count("match")
@@ -116,65 +121,108 @@ class _Program(Job):
         return Verdict(0.0 if all_or_nothing else passed / len(self.tests), reason or "mismatch")
 
 
-@dataclass(frozen=True)
 class _TestRunner:
     """Runs one test of one program."""
 
-    runner: Runner
-    memory_mb: int
+    def __init__(self, runner: Runner, memory_mb: int) -> None:
+        self.runner = runner
+        self.memory_mb = memory_mb
+        self._first_calls: dict[CodeTest, Any] = {}
 
     def __call__(self, program: Job, index: int, seconds: float) -> Reason:
+        """`match`, or why not; whatever the sandbox raises is its own failure."""
         assert isinstance(program, _Program)
         test = program.tests[index]
         room = _OUTPUT_FACTOR * len(test.expected.encode("utf-8", "surrogatepass")) + _SPARE_OUTPUT
         limits = Limits(seconds, self.memory_mb, room)
-        marker = secrets.token_hex(16)
         try:
-            if test.stdin is not None:
-                result = self.runner(program.text, test.stdin, limits)
-            else:
-                result = self.runner(_harness(), _request(program.text, test, marker), limits)
+            if test.statements:
+                return self._judge(program.text, test, limits)
+            if test.stdin is None:
+                found = self._ask({"program": program.text, "calls": [[test.function, test.arguments]]}, limits)
+                return "match" if _returned_right(found[0], test) else "mismatch"
+            result = self.runner(program.text, test.stdin, limits)
+            _require_finished(result)
+            return "match" if same_output(result.stdout, test.expected) else "mismatch"
+        except _NotPassedError as error:
+            return error.reason
         except Exception as error:  # another process or a remote service failed, in whatever way
             _log.debug("the sandbox failed: %r", error)
             return "scorer_error"
-        if result.status == "timeout":
-            return "timeout"
-        if result.status == "killed":
-            return "worker_crash"
-        passed = result.status == "finished" and _passes(result, test, marker)
-        return "match" if passed else "mismatch"
+
+    def _judge(self, program: str, test: CodeTest, limits: Limits) -> Reason:
+        """Run the test's statements without the program, and the program for the calls that lack an answer."""
+        limits = replace(limits, output_bytes=_JUDGED_OUTPUT)
+        judging = replace(limits, seconds=max(limits.seconds, _JUDGE_SECONDS))
+        request = {"statements": test.statements, "functions": json.loads(test.functions)}
+        answers: list[tuple[Any, Any]] = []
+        for _ in range(_ROUNDS):
+            if not answers and test in self._first_calls:
+                said = self._first_calls[test]
+            else:
+                said = self._ask({**request, "answers": answers}, judging)
+            if not answers:
+                self._first_calls[test] = said
+            if "calls" not in said:
+                verdicts: dict[bool | None, Reason] = {True: "match", False: "mismatch", None: "gold_unparseable"}
+                return verdicts[said["passed"]] if answers else "gold_unparseable"
+            calls = [call for call, _ in answers] + said["calls"]
+            found = self._ask({"program": program, "calls": calls}, limits)
+            if len(found) != len(calls):
+                return "mismatch"
+            answers = list(zip(calls, found, strict=True))
+        return "gold_unparseable"
+
+    def _ask(self, request: dict[str, Any], limits: Limits) -> Any:
+        """The harness's answer.
+
+        Raises:
+            _NotPassedError: it did not end well, or did not give one.
+        """
+        marker = secrets.token_hex(16)
+        result = self.runner(_harness(), json.dumps({**request, "marker": marker}) + "\n", limits)
+        _require_finished(result)
+        _, framed, rest = result.stdout.rpartition(marker.encode())
+        try:
+            answer = json.loads(rest) if framed else None
+        except (ValueError, RecursionError):  # not JSON, or nested without end
+            answer = None
+        if not answer:
+            raise _NotPassedError("mismatch")
+        return answer
+
+
+class _NotPassedError(Exception):
+    def __init__(self, reason: Reason) -> None:
+        self.reason = reason
+
+
+def _require_finished(result: RunResult) -> None:
+    reasons: dict[str, Reason] = {"timeout": "timeout", "killed": "worker_crash", "failed": "mismatch"}
+    if result.status in reasons:
+        raise _NotPassedError(reasons[result.status])
+
+
+def _returned_right(value: Any, test: CodeTest) -> bool:
+    """Whether data that a program returned, or wrote in the place of it, is what the test asks for."""
+    expected = json.loads(test.expected)
+    try:
+        if test.relation in ("true", "false"):
+            return is_true(value) == (test.relation == "true")
+        if test.relation == "is":
+            return type(value) is type(expected) and value == expected
+        return same_value(value, expected, exact=test.exact)
+    except (ValueError, TypeError, AttributeError, RecursionError):  # no data that the harness would have written
+        return False
 
 
 def _prepare(program: str | None, tests: Any, prompt: str | None) -> Verdict | _Program:
     try:
-        counted = read_tests(tests)
-    except DataError:
-        return Verdict(None, "gold_unparseable")
-    if prompt is not None:
-        counted = without_visible(counted, prompt)
-    if not counted:
+        counted = hidden_tests(read_tests(tests, prompt or ""), prompt or "")
+    except DataError as error:
+        _log.debug("%s", error)
         return Verdict(None, "gold_unparseable")
     return Verdict(0.0, "no_answer") if program is None else _Program(program, counted)
-
-
-def _passes(result: RunResult, test: CodeTest, marker: str) -> bool:
-    if test.stdin is not None:
-        return same_output(result.stdout, test.expected)
-    _, framed, rest = result.stdout.rpartition(marker.encode())
-    if not framed:
-        return False
-    try:
-        value, expected = json.loads(rest), json.loads(test.expected)
-        if test.unordered:
-            value = as_set(value)
-        return same_value(value, expected, rel_tol=test.rel_tol, abs_tol=test.abs_tol)
-    except (ValueError, RecursionError):  # not JSON, or nested without end
-        return False
-
-
-def _request(program: str, test: CodeTest, marker: str) -> str:
-    request = {"program": program, "function": test.function, "arguments": test.arguments, "marker": marker}
-    return json.dumps(request) + "\n"
 
 
 @cache

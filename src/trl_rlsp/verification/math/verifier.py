@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.text.completion import Completion, read
+from trl_rlsp.text.completion import Completion, Reading, read
 from trl_rlsp.text.latex import normalize, too_complex
 from trl_rlsp.verification.math.equivalence import Leaves, Undecided, same_answer
 from trl_rlsp.verification.math.gold import gold_text, gold_tolerance, unboxed
@@ -67,12 +67,12 @@ class MathItem:
 
     Attributes:
         gold: the row's answer, in any form.
-        completion: what the model wrote.
+        completion: what the model wrote, or a reading of it.
         prompt: the user's text, `""` if unknown.
     """
 
     gold: object
-    completion: Completion | None
+    completion: Completion | Reading | None
     prompt: str = ""
 
 
@@ -149,7 +149,9 @@ def _pairs_or_verdict(
     gold = gold_text(item.gold)
     if gold is None:
         return GOLD_UNPARSEABLE
-    reading = read(item.completion, end_of_thinking=end_of_thinking, thinking_required=thinking_required)
+    reading = item.completion
+    if not isinstance(reading, Reading):
+        reading = read(reading, end_of_thinking=end_of_thinking, thinking_required=thinking_required)
     answers = reading.rivals if reading.answer is None else (reading.answer,)
     if not 0 < len(answers) <= MAX_RIVALS:
         reason: Reason = "several_answers" if reading.reason == "several_answers" else "no_answer"

@@ -1,0 +1,153 @@
+"""What the trainer does fast, what it leaves to TRL, and what it says then."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from trl_rlsp import RLSPGRPOConfig, RLSPGRPOTrainer
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.trainers.fast_step import _sorted
+
+FAST = {"rollout": True, "trim_updates": True, "skip_zero_advantage": True}
+
+
+def by_length(prompts, completions, **_):
+    """No advantage for completions of the second prompt."""
+    return [float(len(text)) * ("8 1" in prompt) for prompt, text in zip(prompts, completions, strict=True)]
+
+
+@pytest.fixture
+def build(taught_folder, tmp_path):
+    def build(rewards=by_length, rollout_func=None, **settings):
+        given = {"per_device_train_batch_size": 8, "num_generations": 4, "max_completion_length": 16, **settings}
+        args = RLSPGRPOConfig(
+            str(tmp_path),
+            max_steps=2,
+            bf16=False,
+            use_cpu=True,
+            report_to="none",
+            gradient_checkpointing=False,
+            save_strategy="no",
+            logging_steps=1,
+            **given,
+        )
+        prompts = [f"<user> {problem} <assistant>" for problem in ("8 1 9 : 72", "1 2 : 3")]
+        return RLSPGRPOTrainer(
+            AutoModelForCausalLM.from_pretrained(taught_folder, dtype="float32"),
+            rewards,
+            args,
+            Dataset.from_dict({"prompt": prompts * 8}),
+            processing_class=AutoTokenizer.from_pretrained(taught_folder, padding_side="left"),
+            rollout_func=rollout_func,
+        )
+
+    return build
+
+
+def test_fast_without_a_setting(build, caplog):
+    trainer = build()
+    assert trainer._fast == FAST
+    trainer.train()
+    assert "off" not in caplog.text
+    assert trainer.state.log_history[0]["reward_std"] > 0
+
+
+def test_each_piece_can_be_turned_off(build):
+    trainer = build(rollout="trl", trim_updates=False, skip_zero_advantage=False)
+    assert trainer._fast == dict.fromkeys(FAST, False)
+
+
+def test_a_rollout_that_does_not_exist(build):
+    with pytest.raises(ConfigError, match="rollout is 'fast' or 'trl', got 'vllm'"):
+        build(rollout="vllm")
+
+
+@pytest.mark.parametrize(
+    ("settings", "off", "message"),
+    [
+        ({"generation_kwargs": {"top_k": 3}}, {"rollout"}, "rollout is off, done as TRL does it: generation_kwargs"),
+        ({"pad_to_multiple_of": 8}, {"trim_updates", "skip_zero_advantage"}, "pad_to_multiple_of is set"),
+        ({"beta": 0.1}, {"skip_zero_advantage"}, ""),
+        ({"entropy_coef": 0.1}, {"skip_zero_advantage"}, ""),
+        ({"top_entropy_quantile": 0.2}, {"skip_zero_advantage"}, ""),
+        ({"loss_type": "bnpo"}, {"skip_zero_advantage"}, ""),
+        ({"loss_type": "vespo"}, {"skip_zero_advantage"}, ""),
+    ],
+    ids=str,
+)
+def test_what_is_left_to_trl(build, caplog, settings, off, message):
+    trainer = build(**settings)
+    assert {name for name, on in trainer._fast.items() if not on} == off
+    assert message in caplog.text
+    trainer.train()
+
+
+def test_sharded_weights_and_experts_turn_it_off(build):
+    trainer = build()
+    assert trainer._why_whole() is None
+    trainer.aux_loss_enabled = True
+    assert "mixture of experts" in trainer._why_whole()
+    trainer.is_fsdp_enabled = True
+    assert "FSDP" in trainer._why_whole()
+
+
+def test_an_own_rollout_function_is_used(build, caplog):
+    def play(prompts, trainer):
+        ids = trainer.processing_class(prompts)["input_ids"]
+        return {"prompt_ids": ids, "completion_ids": [[5, 6, 2]] * len(prompts), "logprobs": None}
+
+    trainer = build(rollout_func=play)
+    assert trainer._fast["rollout"] is False
+    trainer.train()
+    assert trainer.state.log_history[0]["completions/mean_length"] == 3
+    assert "off" not in caplog.text
+
+
+def test_rows_without_advantage_are_not_computed(build):
+    """Four of eight rows; a batch without any advantage still makes one row's pass, with a gradient of 0."""
+    rows = []
+
+    def count(module, args, given):
+        if given.get("use_cache") is False and torch.is_grad_enabled():
+            rows.append(len(given["input_ids"]))
+
+    trainer = build(skip_zero_advantage=True)
+    trainer.model.base_model.register_forward_pre_hook(count, with_kwargs=True)
+    trainer.train()
+    assert rows == [4, 4]
+    rows.clear()
+    trainer = build(lambda completions, **_: [1.0] * len(completions))
+    trainer.model.base_model.register_forward_pre_hook(count, with_kwargs=True)
+    trainer.train()
+    assert rows == [1, 1]
+    assert trainer.state.log_history[0]["grad_norm"] == 0.0
+    assert trainer.state.log_history[0]["entropy"] > 0
+
+
+def test_rows_are_dealt_out_by_length():
+    """Two micro-batches of two; the row without advantage counts as of no length where it is skipped."""
+
+    def batch(lengths, advantages):
+        mask = torch.tensor([[1] * length + [0] * (5 - length) for length in lengths])
+        return {"completion_mask": mask, "advantages": torch.tensor(advantages), "num_items_in_batch": torch.tensor(13)}
+
+    batches = [batch([5, 1], [0.0, 1.0]), batch([3, 4], [2.0, 3.0])]
+
+    def dealt(skips):
+        found = _sorted(batches, skips)
+        assert all(int(each["num_items_in_batch"]) == 13 for each in found)
+        return [each["completion_mask"].sum(dim=1).tolist() for each in found]
+
+    assert dealt(False) == [[1, 3], [4, 5]]
+    assert dealt(True) == [[5, 1], [3, 4]]
+    assert [each["advantages"].tolist() for each in _sorted(batches, True)] == [[0.0, 1.0], [2.0, 3.0]]
+    assert _sorted(batches[:1], True) == batches[:1]
+
+
+def test_generate_is_as_before_after_training(build):
+    trainer = build()
+    trainer.train()
+    assert "generate" not in vars(trainer.model)
