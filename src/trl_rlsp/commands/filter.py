@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.files import atomic_write
 from trl_rlsp.stages.arguments import EvaluationArguments
 from trl_rlsp.stages.parsing import parse_stage
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from trl_rlsp.evaluation.solve_rate import Band, Filtered
+    from trl_rlsp.text.terminal import Terminal
 
 AS_IN_RL = {"max_completion_length": "max_new_tokens"}
 """Field of an RL stage -> field of the sampling that means the same."""
@@ -97,7 +97,7 @@ def run_filter(arguments: list[str]) -> None:
     write_lines(output, found.rows)
     check_read_back(output, [rows[index] for index in found.kept])
     written = {**found.counts(), "settings": dataclasses.asdict(settings)}
-    output.with_suffix(".json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+    atomic_write(output.with_suffix(".json"), json.dumps(written, indent=2) + "\n")
     show(found, settings, console)
 
 
@@ -127,7 +127,7 @@ def stage_fields(written: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name in names}
 
 
-def show(found: Filtered, settings: FilterArguments, console: Console) -> None:
+def show(found: Filtered, settings: FilterArguments, console: Terminal) -> None:
     """Print what became of the problems, and how the file is read."""
     from rich.table import Table
 

@@ -40,9 +40,7 @@ def checkpoint_bytes(stage: Stage) -> int:
     Raises:
         UnknownError: the model's configuration cannot be had here.
     """
-    from trl_rlsp.planning.architecture import Architecture
-    from trl_rlsp.planning.settings import Settings
-    from trl_rlsp.planning.static import optimizer_bytes, trained_bytes
+    from trl_rlsp.planning import Architecture, Settings, optimizer_bytes, trained_bytes
 
     stage_settings = Settings.of(stage)
     architecture = Architecture.of(stage.config)

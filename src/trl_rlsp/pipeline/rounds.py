@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.files import atomic_write
 from trl_rlsp.pipeline.run import Run, Step, plan
 from trl_rlsp.selfplay.sources import NEUTRAL_TEMPLATE
 from trl_rlsp.stages.arguments import ProblemArguments
@@ -138,8 +139,7 @@ def _own_config(recipe: Path, folder: Path, command: str, source: Mapping[str, A
     """The recipe's YAML file with other data, written into the round's folder."""
     content = {n: v for n, v in read_yaml(recipe / f"{command}.yaml").items() if n not in REPLACED[command]}
     path = folder / f"{command}.yaml"
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump({**content, **source}, sort_keys=False), encoding="utf-8")
+    atomic_write(path, yaml.safe_dump({**content, **source}, sort_keys=False))
     return path
 
 
