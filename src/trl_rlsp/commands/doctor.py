@@ -13,7 +13,7 @@ from trl_rlsp.errors import ConfigError
 from trl_rlsp.stages.parsing import parse_known
 
 if TYPE_CHECKING:
-    from trl_rlsp.doctor.finding import Finding
+    from trl_rlsp.doctor import Finding
     from trl_rlsp.stages.stage import Stage
 
 COLORS = {"error": "red", "warning": "yellow", "not checked": "blue"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +36,12 @@ class FilterArguments(EvaluationArguments):
         max_new_tokens: as `max_completion_length` of the RL stage.
     """
 
-    n: int = field(default=8, metadata={"help": "samples of each problem"})
-    low: float = field(default=0.1, metadata={"help": "problems solved more rarely are left out"})
-    high: float = field(default=0.9, metadata={"help": "problems solved more often are left out"})
-    output: str = field(default="problems.jsonl", metadata={"help": "the .jsonl file to write"})
-    temperature: float = field(default=1.0, metadata={"help": "as in the RL stage"})
-    max_new_tokens: int = field(default=4096, metadata={"help": "as max_completion_length of the RL stage"})
+    n: int = 8
+    low: float = 0.1
+    high: float = 0.9
+    output: str = "problems.jsonl"
+    temperature: float = 1.0
+    max_new_tokens: int = 4096
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -81,8 +81,7 @@ def show_batches(launcher: launch.Launcher, steps: Sequence[Step], written_for: 
     Raises:
         ConfigError: groups that do not fit the processes, or a stage that was begun on another number of them.
     """
-    from trl_rlsp.doctor import examine, read_stage
-    from trl_rlsp.doctor.batches import check_groups
+    from trl_rlsp.doctor import check_groups, examine, read_stage
     from trl_rlsp.stages.record import last_complete_checkpoint, read_record
 
     for step in steps:

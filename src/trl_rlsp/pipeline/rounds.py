@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +48,13 @@ class RoundSettings:
         solve_rate_high: problems solved more often are not kept.
     """
 
-    start: str = field(default="base", metadata={"help": "'base' or 'last'"})
-    harvested_share: float = field(default=0.5, metadata={"help": "share of harvested demonstrations, above 0"})
-    per_problem: int = field(default=2, metadata={"help": "demonstrations of one problem"})
-    prefer: str = field(default="diverse", metadata={"help": "'diverse' or 'shortest'"})
-    novelty: float = field(default=0.2, metadata={"help": "least share of new n-grams"})
-    solve_rate_low: float = field(default=0.1, metadata={"help": "problems solved more rarely are not kept"})
-    solve_rate_high: float = field(default=0.9, metadata={"help": "problems solved more often are not kept"})
+    start: str = "base"
+    harvested_share: float = 0.5
+    per_problem: int = 2
+    prefer: str = "diverse"
+    novelty: float = 0.2
+    solve_rate_low: float = 0.1
+    solve_rate_high: float = 0.9
 
     def __post_init__(self) -> None:
         if self.start not in ("base", "last"):
