@@ -81,9 +81,17 @@ def check_rlsp(arguments):
         "merge": merge.parse_merge,
         "report": report.parse_report,
         "behaviours": behaviours.parse,
+        "recipes": check_recipes,
     }
     assert command in readers, f"say here how `rlsp {command}` is read"
     readers[command](rest)
+
+
+def check_recipes(arguments):
+    """Nothing, or `copy` of a recipe that is shipped."""
+    from trl_rlsp.pipeline.shipped import recipe_names
+
+    assert not arguments or (arguments[0] == "copy" and arguments[1] in recipe_names()), arguments
 
 
 def check_run(arguments):

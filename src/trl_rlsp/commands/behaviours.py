@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.files import atomic_write
 from trl_rlsp.stages.parsing import parse_stage
 
 if TYPE_CHECKING:
@@ -52,9 +53,8 @@ def run_behaviours(arguments: Sequence[str]) -> None:
         rows["all"] = summarize(completions, score)
     Terminal().print(table(rows))
     if given.output:
-        given.output.write_text(
-            json.dumps({name: asdict(summary) for name, summary in rows.items()}, indent=2) + "\n", encoding="utf-8"
-        )
+        metrics = {name: asdict(summary) for name, summary in rows.items()}
+        atomic_write(given.output, json.dumps(metrics, indent=2) + "\n")
 
 
 @dataclass

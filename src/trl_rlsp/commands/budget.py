@@ -44,17 +44,17 @@ class BudgetArguments(EvaluationArguments):
         document: Markdown file whose numbers are replaced.
     """
 
-    models: list[str] = field(default_factory=list, metadata={"help": "NAME=PATH of each model"})
-    budgets: str = field(default="", metadata={"help": "reasoning tokens, separated by commas: 32,64,128"})
-    at_least: bool = field(default=False, metadata={"help": "also with each budget as floor and ceiling"})
-    continuation: str = field(default="Wait", metadata={"help": "written where a model would stop too early"})
-    answer: str = field(default="\\boxed{", metadata={"help": "begins a forced answer"})
-    ends: list[str] = field(default_factory=list, metadata={"help": "what ends the reasoning; default a box"})
-    settled: list[str] = field(default_factory=list, metadata={"help": "what a model may stop after at any time"})
-    answer_tokens: int = field(default=32, metadata={"help": "tokens for the answer"})
-    votes: int = field(default=0, metadata={"help": "samples a problem for voting; 0 for no votes"})
-    confidence: float = field(default=0.95, metadata={"help": "of adaptive consistency"})
-    document: str | None = field(default=None, metadata={"help": "Markdown file whose numbers are replaced"})
+    models: list[str] = field(default_factory=list)
+    budgets: str = ""
+    at_least: bool = False
+    continuation: str = "Wait"
+    answer: str = "\\boxed{"
+    ends: list[str] = field(default_factory=list)
+    settled: list[str] = field(default_factory=list)
+    answer_tokens: int = 32
+    votes: int = 0
+    confidence: float = 0.95
+    document: str | None = None
 
     def named_models(self) -> dict[str, str]:
         """Name -> path of each model.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trl_rlsp.errors import ConfigError, DataError, MissingDependencyError
+from trl_rlsp.files import atomic_write
 from trl_rlsp.stages.parsing import parse_stage
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def run_compare(arguments: list[str]) -> None:
     """Print what differs between two evaluations on the same problems.
 
     Args:
-        arguments: two folders and, with `--output FILE`, where to write the figures as JSON.
+        arguments: two folders and, with `--output FILE`, where to write the metrics as JSON.
 
     Raises:
         RLSPError: an evaluation that is not complete, or different problems.
@@ -55,9 +56,8 @@ def run_compare(arguments: list[str]) -> None:
     (given,) = parse_stage((CompareArguments,), arguments, "rlsp compare", description=described)
     found = compare_folders(given.first, given.second)
     if given.output:
-        figures = {name: {**asdict(difference), "clear": difference.clear} for name, difference in found.items()}
-        given.output.parent.mkdir(parents=True, exist_ok=True)
-        given.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        metrics = {name: {**asdict(difference), "clear": difference.clear} for name, difference in found.items()}
+        atomic_write(given.output, json.dumps(metrics, indent=2) + "\n")
     Terminal().print(difference_table(str(given.first), str(given.second), found))
 
 
@@ -99,9 +99,8 @@ def run_efficiency(arguments: list[str]) -> None:
     for rival in list(curves)[:-1]:
         console.print(equal_table(budget, curves[budget], rival, curves[rival]))
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        figures = {name: [asdict(point) for point in points] for name, points in curves.items()}
-        (output / "efficiency.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        metrics = {name: [asdict(point) for point in points] for name, points in curves.items()}
+        atomic_write(output / "efficiency.json", json.dumps(metrics, indent=2) + "\n")
         plot_curves(curves, output / "efficiency.png")
         console.print(f"{output / 'efficiency.json'}, {output / 'efficiency.png'}")
 

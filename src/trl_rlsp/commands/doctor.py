@@ -13,10 +13,10 @@ from trl_rlsp.errors import ConfigError
 from trl_rlsp.stages.parsing import parse_known
 
 if TYPE_CHECKING:
-    from trl_rlsp.doctor.finding import Finding
+    from trl_rlsp.doctor import Finding
     from trl_rlsp.stages.stage import Stage
 
-COLOURS = {"error": "red", "warning": "yellow", "not checked": "blue"}
+COLORS = {"error": "red", "warning": "yellow", "not checked": "blue"}
 
 
 @dataclass
@@ -86,21 +86,19 @@ def parse_doctor(arguments: Sequence[str]) -> tuple[DoctorArguments, Stage]:
 
 def show(found: list[Finding], path: Path) -> None:
     """Print findings, each with the line of the file to change."""
-    from rich.console import Console
-    from rich.markup import escape
+    from trl_rlsp.text.terminal import Terminal
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = Terminal(soft_wrap=True)
     text = path.read_text(encoding="utf-8")
     for finding in found:
-        console.print(
-            f"[{COLOURS[finding.severity]}]{finding.severity}[/] {escape(f'{finding.check}: {finding.what}')}"
-        )
-        console.print(escape(f"    {finding.why}"))
+        console.print(finding.severity, style=COLORS[finding.severity], end=" ")
+        console.print(f"{finding.check}: {finding.what}")
+        console.print(f"    {finding.why}")
         if finding.change:
-            console.print(escape(f"    change {where(finding, path, text)}"))
-    counts = {name: sum(finding.severity == name for finding in found) for name in COLOURS}
+            console.print(f"    change {where(finding, path, text)}")
+    counts = {name: sum(finding.severity == name for finding in found) for name in COLORS}
     summary = f"{counts['error']} errors, {counts['warning']} warnings, {counts['not checked']} not checked"
-    console.print(escape(f"{path}: {summary}"))
+    console.print(f"{path}: {summary}")
 
 
 def where(finding: Finding, path: Path, text: str) -> str:

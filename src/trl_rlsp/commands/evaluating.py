@@ -14,12 +14,12 @@ from trl_rlsp.errors import ConfigError, MissingDependencyError, SourceError
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from rich.console import Console
 
     from trl_rlsp.evaluation import Evaluation
     from trl_rlsp.generation import Engine, Sample, Sampling
     from trl_rlsp.rewards.outcome import OutcomeVerifier
     from trl_rlsp.stages.arguments import EvaluationArguments
+    from trl_rlsp.text.terminal import Terminal
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ def open_engine(settings: EvaluationArguments, name: str, problems: Dataset, new
 
 
 def draw_samples(
-    settings: EvaluationArguments, name: str, sampling: Sampling, problems: Dataset, console: Console
+    settings: EvaluationArguments, name: str, sampling: Sampling, problems: Dataset, console: Terminal
 ) -> list[Sample]:
     """The samples of an evaluation: those that the output folder has, and the others drawn now."""
     from trl_rlsp.evaluation import SampleStore, draw
@@ -179,7 +179,7 @@ def draw_samples(
 
 
 @contextmanager
-def progress_bar(console: Console, total: int, done: int) -> Iterator[Callable[[int], None]]:
+def progress_bar(console: Terminal, total: int, done: int) -> Iterator[Callable[[int], None]]:
     """A bar with the count and the time left; yields what sets it to a number of completions."""
     from rich.progress import (
         BarColumn,
@@ -206,7 +206,7 @@ def fingerprint(settings: EvaluationArguments, name: str, problems: Dataset) -> 
     return {"model": name if settings.engine == "server" else model_hash(name), **hashes, **chosen}
 
 
-def rescore(settings: EvaluationArguments, folder: Path, console: Console) -> None:
+def rescore(settings: EvaluationArguments, folder: Path, console: Terminal) -> None:
     """Score the samples of a folder again and replace its metrics.
 
     Raises:
@@ -258,7 +258,7 @@ def opens_thinking(model: str, end_of_thinking: str) -> bool:
         return False
 
 
-def print_metrics(name: str, metrics: Evaluation, console: Console) -> None:
+def print_metrics(name: str, metrics: Evaluation, console: Terminal) -> None:
     """The table of an evaluation, and one for levels and subjects where there are any."""
     from trl_rlsp.evaluation.tables import evaluation_table, slice_tables
 

@@ -32,9 +32,7 @@ def run_merge(arguments: Sequence[str]) -> None:
     Raises:
         RLSPError: an adapter or a base that cannot be merged, or a merged model that differs.
     """
-    from rich.console import Console
-    from rich.markup import escape
-
+    from trl_rlsp.text.terminal import Terminal
     from trl_rlsp.trainers.merging import merge_adapter
 
     given = parse_merge(arguments)
@@ -44,7 +42,7 @@ def run_merge(arguments: Sequence[str]) -> None:
         f"adapter's by {found.difference:.2g} of the largest ({found.tolerance:g} is allowed, the adapter changes "
         f"them by {found.effect:.2g})\nmodel: {given.output_dir}"
     )
-    Console(soft_wrap=True, highlight=False).print(escape(text))
+    Terminal(soft_wrap=True).print(text)
 
 
 def parse_merge(arguments: Sequence[str]) -> MergeArguments:

@@ -14,10 +14,7 @@ from trl_rlsp.stages.parsing import parse_known
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from trl_rlsp.planning.architecture import Architecture
-    from trl_rlsp.planning.layout import Layout
-    from trl_rlsp.planning.remedies import Remedy
-    from trl_rlsp.planning.settings import Settings
+    from trl_rlsp.planning import Architecture, Layout, Remedy, Settings
 
 COLUMNS = ("weights", "adapter", "gradients", "optimizer", "reference", "activations", "logits", "working", "cache")
 
@@ -45,8 +42,7 @@ def run_plan(arguments: Sequence[str]) -> None:
     Raises:
         ConfigError: no file, a field that no stage has, or settings that no plan can be made for.
     """
-    from trl_rlsp.planning.layout import layout, strategies
-    from trl_rlsp.planning.remedies import remedies
+    from trl_rlsp.planning import layout, remedies, strategies
 
     given, architecture, settings = parse_plan(arguments)
     counts = numbers(given.gpus)
@@ -70,8 +66,7 @@ def parse_plan(arguments: Sequence[str]) -> tuple[PlanArguments, Architecture, S
         ConfigError: no file, or a field that no stage has.
         RLSPError: the model's configuration cannot be had.
     """
-    from trl_rlsp.planning.architecture import Architecture
-    from trl_rlsp.planning.settings import Settings
+    from trl_rlsp.planning import Architecture, Settings
     from trl_rlsp.stages.models import offline_without_network
     from trl_rlsp.stages.stage import kind_of, read_stage
 
@@ -108,7 +103,7 @@ def numbers(text: str) -> list[int]:
 
 def as_json(settings: Settings, layouts: list[Layout], advice: list[Remedy], memory: float) -> dict[str, Any]:
     """The plan as plain values, in bytes."""
-    from trl_rlsp.planning.tokens import tokens_per_step
+    from trl_rlsp.planning import tokens_per_step
 
     rows = [
         asdict(one)
@@ -124,12 +119,10 @@ def show(
     architecture: Architecture, settings: Settings, layouts: list[Layout], advice: list[Remedy], memory: float
 ) -> None:
     """Print the plan in GiB, and what would make it fit."""
-    from rich.console import Console
+    from trl_rlsp.planning import GIB, tokens_per_step
+    from trl_rlsp.text.terminal import Terminal
 
-    from trl_rlsp.planning.layout import GIB
-    from trl_rlsp.planning.tokens import tokens_per_step
-
-    console = Console(highlight=False)
+    console = Terminal()
     kind = "all weights" if settings.rank is None else f"LoRA of rank {settings.rank}"
     bits = f"{settings.bits}-bit base" if settings.bits else settings.dtype
     console.print(f"{architecture.total / 1e9:.3g} billion parameters, {bits}, {kind}; GiB on each GPU, computed")
@@ -149,7 +142,7 @@ def _table(layouts: list[Layout], memory: float) -> Table:
     """The parts as rows, the strategies of one number of GPUs as columns: narrow enough for any terminal."""
     from rich.table import Table
 
-    from trl_rlsp.planning.layout import GIB
+    from trl_rlsp.planning import GIB
 
     table = Table(f"GPUs: {layouts[0].gpus}", *(one.strategy for one in layouts))
     for column in table.columns[1:]:

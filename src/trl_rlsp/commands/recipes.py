@@ -42,22 +42,21 @@ def run_recipes(arguments: Sequence[str]) -> None:
 
 def print_recipes() -> None:
     """Print name, purpose and hardware of each shipped recipe."""
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     from trl_rlsp.pipeline.shipped import companion_names, recipe_names, said_of
+    from trl_rlsp.text.terminal import Terminal
 
     table = Table("recipe", "what it is for", "hardware", box=None, pad_edge=False)
     table.columns[0].no_wrap = True
     for name in recipe_names():
         said = said_of(name)
-        table.add_row(*map(escape, (name, said.title, said.hardware)))
-    console = Console(highlight=False)
+        table.add_row(name, said.title, said.hardware)
+    console = Terminal()
     console.print(table)
     console.print(
         f"\nrlsp run NAME runs one; rlsp recipes copy NAME makes a copy to change, also of "
-        f"{escape(' and '.join(companion_names()))}.",
+        f"{' and '.join(companion_names())}.",
         soft_wrap=True,
     )
 

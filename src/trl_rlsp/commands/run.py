@@ -21,7 +21,7 @@ from trl_rlsp.pipeline.shipped import said_of
 from trl_rlsp.stages.record import claimed
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from trl_rlsp.text.terminal import Terminal
 
 
 def run_pipeline(arguments: Sequence[str]) -> int:
@@ -56,9 +56,9 @@ def run_pipeline(arguments: Sequence[str]) -> int:
 
 def execute_all(run: Run, steps: Sequence[Step]) -> None:
     """Execute what is not complete, and show the results."""
-    from rich.console import Console
+    from trl_rlsp.text.terminal import Terminal
 
-    console, started = Console(), time.monotonic()
+    console, started = Terminal(), time.monotonic()
     launcher = launch.Launcher(launch.visible_gpus(), run.launch)
     waiting = [step for step in steps if not step.complete]
     show_batches(launcher, waiting, said_of(run.recipe).processes, console)
@@ -75,14 +75,13 @@ def execute_all(run: Run, steps: Sequence[Step]) -> None:
     console.print(f"{(time.monotonic() - started) / 60:.1f} minutes")
 
 
-def show_batches(launcher: launch.Launcher, steps: Sequence[Step], written_for: int, console: Console) -> None:
+def show_batches(launcher: launch.Launcher, steps: Sequence[Step], written_for: int, console: Terminal) -> None:
     """Print the batch of each training stage beside what the recipe says.
 
     Raises:
         ConfigError: groups that do not fit the processes, or a stage that was begun on another number of them.
     """
-    from trl_rlsp.doctor import examine, read_stage
-    from trl_rlsp.doctor.batches import check_groups
+    from trl_rlsp.doctor import check_groups, examine, read_stage
     from trl_rlsp.stages.record import last_complete_checkpoint, read_record
 
     for step in steps:
@@ -101,7 +100,7 @@ def show_batches(launcher: launch.Launcher, steps: Sequence[Step], written_for: 
         console.print(launcher.batch(step, written_for), soft_wrap=True)
 
 
-def show_results(run: Run, steps: Sequence[Step], console: Console) -> None:
+def show_results(run: Run, steps: Sequence[Step], console: Terminal) -> None:
     """Print the table of the evaluations, and write the report."""
     from trl_rlsp.commands.report import run_report
     from trl_rlsp.evaluation import load_evaluation

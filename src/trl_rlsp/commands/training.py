@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trl_rlsp.files import atomic_write
 from trl_rlsp.stages.models import model_name, names_adapter, tokenizer_of
 from trl_rlsp.stages.record import (
     STAGE_FILE,
@@ -159,7 +160,7 @@ def train(trainer: Any, training: TrainingArguments) -> None:
             "resumed_from": checkpoint and Path(str(checkpoint)).name,
             "seconds": round(time.monotonic() - start, 1),
         }
-        Path(str(training.output_dir), STAGE_FILE).write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
+        atomic_write(Path(str(training.output_dir), STAGE_FILE), json.dumps(done, indent=2) + "\n")
 
 
 def closing_line(command: str, training: TrainingArguments) -> None:

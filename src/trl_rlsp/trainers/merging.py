@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError, SourceError
+from trl_rlsp.files import atomic_write
 
 if TYPE_CHECKING:
     import torch
@@ -102,7 +103,7 @@ def merge_adapter(
         tolerance=TOLERANCES[dtype],
     )
     refuse_different(found, output)
-    (output / REPORT_FILE).write_text(json.dumps(asdict(found), indent=2) + "\n", encoding="utf-8")
+    atomic_write(output / REPORT_FILE, json.dumps(asdict(found), indent=2) + "\n")
     return found
 
 
