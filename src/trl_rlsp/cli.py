@@ -108,4 +108,5 @@ def quiet_libraries() -> None:
     """Leave out what other libraries say at their import and nobody who runs a recipe can do anything about."""
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|torch|peft|accelerate)\b")
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
-    logging.getLogger("bitsandbytes").addFilter(lambda record: "from kernels-community" not in record.getMessage())
+    noisy = logging.getLogger("bitsandbytes.backends.cpu.ops")  # it warns that a kernel cannot be downloaded
+    noisy.addFilter(lambda record: "from kernels-community" not in record.getMessage())
