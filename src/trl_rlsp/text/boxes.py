@@ -79,8 +79,8 @@ def find_boxes(text: str, start: int = 0) -> tuple[list[Region], bool]:
 def without_boxes(text: str) -> str:
     r"""`text` without its boxes and what they hold.
 
-    >>> without_boxes(r"Maybe \\boxed{\\frac{1}{2}}, or \\boxed 3?")
-    'Maybe  , or  ?'
+    >>> without_boxes(r"Maybe \boxed{\frac{1}{2}}, or \boxed 3 ?")
+    'Maybe  , or   ?'
     """
     first = min((at for command in ("\\boxed", "\\fbox") if (at := text.find(command)) >= 0), default=-1)
     if first < 0:
