@@ -200,6 +200,10 @@ class TestEffectiveLength:
             ("3 times 4 is \\boxed{12", 0),  # cut off
             ("", 0),
             ("3 times 4 \\boxed{12} and much more said later", 3),
+            (
+                "no \\boxed{\\frac{1}{2}} but \\fbox{a {b {c}} \\boxed{d}} yes \\boxed 3 so \\boxed{12}",
+                4,
+            ),  # no but yes so
             ("<think>3 times 4</think> \\boxed{12}", 10),  # < think > 3 times 4 < / think >
         ],
     )

@@ -230,14 +230,14 @@ class OutcomeVerifier:
         if kind == "gym":
             if importlib.util.find_spec("reasoning_gym") is None:
                 raise MissingDependencyError("rows with `task` need reasoning-gym: pip install 'trl-rlsp[gym]'")
-            tasks = [GymItem(row.truth, row.completion) for row in rows]
+            tasks = [GymItem(row.truth, row.reading or row.completion) for row in rows]
             return verify_gym(tasks, self.pools["gym"], end_of_thinking=tag, **limits)
         return self._verify_code(rows)
 
     def _verify_code(self, rows: Sequence[Row]) -> Sequence[Verdict]:
         from trl_rlsp.verification.code.verifier import verify_code
 
-        items = [(row.completion, row.truth) for row in rows]
+        items = [(row.reading or row.completion, row.truth) for row in rows]
         limits = {"time_limit": self.time_limit, "batch_seconds": self.batch_seconds, "workers": self.workers}
         options = {**limits, "end_of_thinking": self.reader.end_of_thinking, **self.code_options}
         return verify_code(items, prompts=[row.prompt for row in rows], **options)

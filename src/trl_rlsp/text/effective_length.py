@@ -67,9 +67,6 @@ class _Visible(dict[int, str | None]):
 _VISIBLE = _Visible()
 
 
-_EARLIER_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{[^{}]*\}")
-
-
 def visible(text: str) -> str:
     """The first `MAX_CHARS` of `text` without what adds nothing to read.
 
@@ -247,8 +244,7 @@ def effective_length(completion: Any, *, prompt: Any = None, ngram: int = 6) -> 
     reading = completion if isinstance(completion, Reading) else read(completion)
     if not reading.finished:
         return 0
-    reasoning = _EARLIER_BOX.sub(" ", reading.reasoning)  # an answer on the way is no exploration
-    return novel_words(reasoning, ngram=ngram, before=prompt_text(prompt))
+    return novel_words(reading.exploration, ngram=ngram, before=prompt_text(prompt))
 
 
 def prompt_text(prompt: Any) -> str:
