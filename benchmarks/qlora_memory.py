@@ -20,9 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from trl_rlsp.planning.architecture import Architecture
-from trl_rlsp.planning.layout import GIB, layout
-from trl_rlsp.planning.settings import Settings
+from trl_rlsp.planning import GIB, Architecture, Settings, layout
 from trl_rlsp.stages.models import load_config
 
 DEVICE = "cuda"

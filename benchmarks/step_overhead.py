@@ -79,6 +79,9 @@ def step_seconds(kind: str, steps: int, dataset: Any, model: Any, tokenizer: Any
         args = RLSPGRPOConfig(
             output_dir=folder,
             max_steps=steps,
+            rollout="trl",  # what both trainers do alike; `step_time.py` measures what this package does faster
+            trim_updates=False,
+            skip_zero_advantage=False,
             per_device_train_batch_size=settings["per_device_train_batch_size"],
             steps_per_generation=settings["steps_per_generation"],
             num_generations=settings["num_generations"],

@@ -6,7 +6,7 @@
 Every run starts from the same weights and seed with the same rewards; sizes and problems are the quickstart's, and the
 order of the trainers turns from round to round. `own` completions are as long as the model makes them; `lognormal` ones
 have forced lengths, the longest five times the mean. Times are of the training process, without the workers of the
-verifier; peak memory is measured in a process of its own for each trainer. Prints a table a distribution, then one JSON
+verifier. Prints a table a distribution, then one JSON
 object.
 """
 
@@ -18,8 +18,10 @@ import json
 import multiprocessing
 import resource
 import statistics
+import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,8 +30,8 @@ from transformers import LogitsProcessor, LogitsProcessorList, Qwen2Config, Qwen
 from trl import GRPOTrainer
 
 from trl_rlsp import LengthExploration, OutcomeVerifier, RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards, load_problems
-from trl_rlsp.cli import read_yaml
 from trl_rlsp.generation import load_model
+from trl_rlsp.stages.parsing import read_yaml
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "quickstart"
 OFF = {"rollout": "trl", "trim_updates": False, "skip_zero_advantage": False}
@@ -124,6 +126,7 @@ def cost_of(name: str, lengths: str, options: argparse.Namespace, start: tuple[A
             save_strategy="no",
             report_to=[],
             disable_tqdm=True,
+            log_completions=False,
             seed=0,
             **settings,
         )
@@ -171,7 +174,10 @@ def measure(lengths: str, options: argparse.Namespace, start: tuple[Any, Any], d
     rounds: list[dict[str, Cost]] = []
     for number in range(options.rounds):
         order = names[number % len(names) :] + names[: number % len(names)]
-        rounds.append({name: cost_of(name, lengths, options, start, dataset) for name in order})
+        rounds.append({})
+        for name in order:
+            rounds[-1][name] = cost_of(name, lengths, options, start, dataset)
+            print(f"round {number}, {name}: {rounds[-1][name]}", file=sys.stderr, flush=True)
     found: dict[str, Any] = {}
     print(f"\n{lengths}, {options.device}, {options.steps} steps:")
     print(f"{'':26}processor  TRL's times  wall      TRL's times  rollouts  rest     tokens  memory")
@@ -180,11 +186,14 @@ def measure(lengths: str, options: argparse.Namespace, start: tuple[Any, Any], d
         processor, wall, rollouts, tokens = (statistics.median(values) for values in zip(*costs, strict=True))
         faster = statistics.median(each["TRL"].processor / each[name].processor for each in rounds)
         sooner = statistics.median(each["TRL"].wall / each[name].wall for each in rounds)
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            memory = pool.apply(memory_of, (name, lengths, options))
+        memory: float | None = None
+        if options.memory:
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+                memory = pool.submit(memory_of, name, lengths, options).result()
+        held = "" if memory is None else f"{memory:5.2f} GiB"
         print(
             f"{name:26}{processor:7.2f} s  {faster:8.2f}     {wall:7.2f} s {sooner:8.2f}     "
-            f"{rollouts:6.2f} s  {processor - rollouts:6.2f} s {tokens:6.1f}  {memory:5.2f} GiB",
+            f"{rollouts:6.2f} s  {processor - rollouts:6.2f} s {tokens:6.1f}  {held}",
             flush=True,
         )
         found[name] = {
@@ -210,10 +219,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="rows of a micro-batch; default: the quickstart's")
     parser.add_argument("--longest", type=int, help="longest completion in tokens; default: the quickstart's")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--memory", action="store_true", help="measure memory too, in a process for each trainer")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     start, dataset = start_of(options), problems()
-    cost_of("TRL", options.lengths[0], argparse.Namespace(**{**vars(options), "steps": 1}), start, dataset)
+    cost_of("RLSPGRPOTrainer", options.lengths[0], options, start, dataset)  # warm
     print(json.dumps({lengths: measure(lengths, options, start, dataset) for lengths in options.lengths}))
 
 

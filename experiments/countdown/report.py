@@ -181,7 +181,7 @@ def _bar(found: dict[str, Any]) -> list[str]:
     apart = "apart" if gain["intervals_apart"] else "not apart"
     return [
         f"**The bar: {'met' if bar['met'] else 'not met'}** by {bar['best']}, the best exploration arm by pass@1 on",
-        "the test problems (a choice that favours it a little), among those with as many seeds as verifier_only.\n",
+        "the test problems (a choice that favors it a little), among those with as many seeds as verifier_only.\n",
         f"- at least 5 points over verifier_only, intervals apart: {word('beats_verifier_only')} "
         f"({shown(gain['difference'], share=True, signed=True)}, intervals {apart})",
         f"- over majority voting of the SFT model at an equal token budget (k = {votes['k']}): "

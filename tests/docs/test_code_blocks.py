@@ -22,7 +22,7 @@ from shell_lines import check, commands_in, help_of
 from trl_rlsp.verification.code.sandbox import available_backend
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "AGENTS.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
 BLOCKS = [block for page in PAGES for block in blocks_in(page, page.read_text(encoding="utf-8"))]
 LANGUAGES = {"python", "bash", "yaml", "json", "math", "text", "console"}
@@ -76,9 +76,18 @@ class TestPython:
 
 @pytest.mark.parametrize("block", of("bash"), ids=lambda block: f"{block.page.stem}:{block.line}")
 def test_shell(block, place, hub, folders_of_evaluations):
+    write_recipe_of(block.page, place)
     for words in commands_in(block.text):
         folders_of_evaluations(words)
         check(words)
+
+
+def write_recipe_of(page, place):
+    """The files of a recipe that a page shows: `yaml` blocks that begin with `# FOLDER/STAGE.yaml`."""
+    for block in of("yaml", page):
+        if named := re.match(r"# (\w+/\w+\.yaml)\n", block.text):
+            (place / named[1]).parent.mkdir(exist_ok=True)
+            (place / named[1]).write_text(block.text)
 
 
 @pytest.fixture

@@ -9,10 +9,7 @@ import pytest
 
 from trl_rlsp.cli import main
 from trl_rlsp.countdown.tiny import CHAT_TEMPLATE
-from trl_rlsp.doctor.batches import check_prompts
-from trl_rlsp.doctor.context import check_context
-from trl_rlsp.doctor.source import check_data
-from trl_rlsp.doctor.template import check_chat_template, check_pad_token
+from trl_rlsp.doctor.data_checks import check_chat_template, check_context, check_data, check_pad_token, check_prompts
 
 DROPPING = CHAT_TEMPLATE.replace("message['content'] }} <eos>", "message['content'].split('</think>')[-1] }} <eos>")
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from trl_rlsp.doctor import read_stage, storage
-from trl_rlsp.doctor.batches import check_groups
-from trl_rlsp.doctor.precision import check_bf16, check_four_bit, check_ranks
-from trl_rlsp.doctor.reward import check_exploration, check_judge
-from trl_rlsp.doctor.rollouts import check_dropout, check_vllm
-from trl_rlsp.doctor.source import check_settings
-from trl_rlsp.doctor.storage import check_disk
+from trl_rlsp.doctor import read_stage, settings_checks
+from trl_rlsp.doctor.settings_checks import (
+    check_bf16,
+    check_disk,
+    check_dropout,
+    check_exploration,
+    check_four_bit,
+    check_groups,
+    check_importance_sampling,
+    check_judge,
+    check_ranks,
+    check_settings,
+    check_vllm,
+)
 
 LORA = {"use_peft": True, "lora_target_modules": "q_proj", "load_in_4bit": True}
 
@@ -89,17 +96,17 @@ class TestPrecision:
         assert brief(findings("sft", checks=[check_four_bit], **{bits: True})) == [("error", "use_peft: true")]
 
     def test_bf16_without_a_gpu(self, findings, monkeypatch):
-        monkeypatch.setattr("trl_rlsp.doctor.precision.gpu_has_bf16", lambda: False)
+        monkeypatch.setattr("trl_rlsp.doctor.settings_checks.gpu_has_bf16", lambda: False)
         assert brief(findings("grpo", checks=[check_bf16], bf16=None, use_cpu=False)) == [("error", "bf16: false")]
         assert findings("grpo", checks=[check_bf16], use_cpu=False) == []
-        monkeypatch.setattr("trl_rlsp.doctor.precision.gpu_has_bf16", lambda: True)
+        monkeypatch.setattr("trl_rlsp.doctor.settings_checks.gpu_has_bf16", lambda: True)
         assert findings("grpo", checks=[check_bf16], bf16=True, use_cpu=False) == []
 
     def test_bf16_on_a_cpu(self, findings, monkeypatch):
-        monkeypatch.setattr("trl_rlsp.doctor.precision.cpu_has_bf16", lambda: False)
+        monkeypatch.setattr("trl_rlsp.doctor.settings_checks.cpu_has_bf16", lambda: False)
         assert brief(findings("grpo", checks=[check_bf16], bf16=True)) == [("warning", "bf16: false")]
         assert brief(findings("grpo", checks=[check_bf16], dtype="bfloat16")) == [("warning", "dtype: float32")]
-        monkeypatch.setattr("trl_rlsp.doctor.precision.cpu_has_bf16", lambda: True)
+        monkeypatch.setattr("trl_rlsp.doctor.settings_checks.cpu_has_bf16", lambda: True)
         assert findings("grpo", checks=[check_bf16], bf16=True) == []
 
     def test_of_another_machine_nothing_is_said(self, findings):
@@ -124,7 +131,8 @@ class TestVllm:
         assert found.change == "use_vllm: false"
 
     def test_lora_on_bf16_is_fine(self, findings):
-        (found,) = findings("grpo", checks=[check_vllm], elsewhere=True, use_vllm=True, use_peft=True)
+        checks = [check_vllm, check_importance_sampling]
+        (found,) = findings("grpo", checks=checks, elsewhere=True, use_vllm=True, use_peft=True)
         assert (found.check, found.change) == ("importance_sampling", "vllm_importance_sampling_mode: token_truncate")
         assert findings("grpo", checks=[check_vllm], **LORA) == []
 
@@ -152,7 +160,7 @@ class TestRanks:
         assert findings("grpo", checks=[check_ranks], processes=2) == []
 
     def test_one_process_on_several_gpus(self, findings, monkeypatch):
-        monkeypatch.setattr("trl_rlsp.doctor.precision.visible_gpus", lambda: 8)
+        monkeypatch.setattr("trl_rlsp.doctor.settings_checks.visible_gpus", lambda: 8)
         (found,) = findings("grpo", checks=[check_ranks], use_cpu=False)
         assert found.what == "one process and 8 visible GPUs"
         assert findings("grpo", checks=[check_ranks]) == []
@@ -219,13 +227,13 @@ class TestJudge:
 class TestDisk:
     def test_checkpoints_that_do_not_fit(self, findings, monkeypatch):
         # 10 steps, one checkpoint each 5: 2. Model: 2 layers of width 32.
-        usage = storage.shutil.disk_usage("/")
-        monkeypatch.setattr(storage.shutil, "disk_usage", lambda folder: usage._replace(free=300_000))
+        usage = settings_checks.shutil.disk_usage("/")
+        monkeypatch.setattr(settings_checks.shutil, "disk_usage", lambda folder: usage._replace(free=300_000))
         (found,) = findings("sft", checks=[check_disk])
         assert found.severity == "error"
         assert found.what.startswith("2 checkpoints of ")
         assert found.change == "save_total_limit: 1"
-        monkeypatch.setattr(storage.shutil, "disk_usage", lambda folder: usage._replace(free=3_000_000))
+        monkeypatch.setattr(settings_checks.shutil, "disk_usage", lambda folder: usage._replace(free=3_000_000))
         assert findings("sft", checks=[check_disk]) == []
 
     def test_the_estimate_is_what_is_written(self, write_stage, tmp_path, model_folder):
@@ -237,7 +245,7 @@ class TestDisk:
         written = sum((folder / name).stat().st_size for name in ("model.safetensors", "optimizer.pt"))
         stage = read_stage("sft", ["--config", path])
         # headers of the two files beside the numbers
-        assert storage.checkpoint_bytes(stage) == pytest.approx(written, rel=0.05)
+        assert settings_checks.checkpoint_bytes(stage) == pytest.approx(written, rel=0.05)
 
     @pytest.mark.parametrize(
         ("settings", "count"),
@@ -249,7 +257,9 @@ class TestDisk:
         ],
     )
     def test_how_many_stand_at_once(self, write_stage, settings, count):
-        assert storage.kept_checkpoints(read_stage("sft", ["--config", write_stage("sft", **settings)])) == count
+        assert (
+            settings_checks.kept_checkpoints(read_stage("sft", ["--config", write_stage("sft", **settings)])) == count
+        )
 
 
 class TestSettings:

@@ -152,6 +152,12 @@ class TestPrinted:
 
 
 class TestWithTheRealVerifier:
+    def test_a_reference_program_may_come_in_a_fence(self, verifier):
+        program = "def double(x):\n    return 2 * x\n"
+        tests = json.dumps(["assert double(4) == 8"])
+        rows = [row(program, tests=tests), row(f"Doubling:\n```python\n{program}```", tests=tests)]
+        assert check_dataset(rows, verifier).verified == 2
+
     def test_gold_answers_of_many_shapes(self, verifier):
         golds = [
             "7",

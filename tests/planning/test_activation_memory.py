@@ -6,8 +6,8 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from trl_rlsp.planning.activations import activations, logit_bytes
 from trl_rlsp.planning.architecture import Architecture
+from trl_rlsp.planning.memory import activations, logit_bytes
 from trl_rlsp.planning.settings import Settings
 from trl_rlsp.stages.models import load_config
 

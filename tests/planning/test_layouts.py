@@ -11,10 +11,8 @@ import yaml
 
 from trl_rlsp.cli import main
 from trl_rlsp.planning.architecture import Architecture
-from trl_rlsp.planning.layout import GIB, layout
-from trl_rlsp.planning.remedies import changes, remedies
-from trl_rlsp.planning.settings import Settings
-from trl_rlsp.planning.tokens import tokens_per_step
+from trl_rlsp.planning.layouts import GIB, changes, layout, remedies
+from trl_rlsp.planning.settings import Settings, tokens_per_step
 from trl_rlsp.stages.models import load_config
 
 FULL = Settings(dtype="bfloat16", completion=256, prompt=64, rollouts=4, micro_batch=2)

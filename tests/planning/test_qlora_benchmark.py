@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from trl_rlsp.planning.architecture import Architecture
+from trl_rlsp.planning.memory import weight_bytes
 from trl_rlsp.planning.settings import Settings
-from trl_rlsp.planning.static import weight_bytes
 
 
 @pytest.fixture(scope="module")

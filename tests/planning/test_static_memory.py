@@ -8,7 +8,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import BitsAndBytesConfig, DynamicCache
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.planning import static
+from trl_rlsp.planning import memory
 from trl_rlsp.planning.architecture import Architecture
 from trl_rlsp.planning.settings import Settings
 from trl_rlsp.stages.models import load_config
@@ -50,7 +50,7 @@ class TestKnownModels:
     def test_four_bit_of_32_billion(self):
         # 64 x (5120 x (2 x 5120 + 2 x 1024) + 3 x 5120 x 27648) = 31,205,621,760 weights in half a byte and 4/64;
         # the other 1,558,254,592 in two bytes: 20.67 GB
-        found = static.weight_bytes(Architecture.of(load_config("Qwen2.5-32B")), Settings(bits=4, rank=8))
+        found = memory.weight_bytes(Architecture.of(load_config("Qwen2.5-32B")), Settings(bits=4, rank=8))
         assert found == pytest.approx(31_205_621_760 * (0.5 + 4 / 64) + 1_558_254_592 * 2, rel=1e-4)
 
 
@@ -59,7 +59,7 @@ class TestWeights:
     def test_in_a_type(self, tiny, dtype):
         kind, config = tiny
         model = kind(config).to(getattr(torch, dtype))
-        planned = static.weight_bytes(Architecture.of(config), Settings(dtype=dtype))
+        planned = memory.weight_bytes(Architecture.of(config), Settings(dtype=dtype))
         assert planned == pytest.approx(size(model.parameters()), rel=WITHIN)
 
     @pytest.mark.parametrize("nested", [False, True])
@@ -77,7 +77,7 @@ class TestWeights:
         assert sum(state is not None for state in states) == 3 * 7
         real = size([*model.parameters(), *(t for state in states for t in tensors_of(state))])
         settings = Settings(dtype="bfloat16", bits=4, nested=nested, rank=4)
-        assert static.weight_bytes(Architecture.of(config), settings) == pytest.approx(real, rel=WITHIN)
+        assert memory.weight_bytes(Architecture.of(config), settings) == pytest.approx(real, rel=WITHIN)
 
 
 class TestTrained:
@@ -88,15 +88,15 @@ class TestTrained:
         model = get_peft_model(kind(config), LoraConfig(r=6, target_modules=given, task_type="CAUSAL_LM"))
         trained = [p for p in model.parameters() if p.requires_grad]
         architecture, settings = Architecture.of(config), Settings(rank=6, targets=targets, dtype="float32")
-        assert static.adapter_bytes(architecture, settings) == pytest.approx(size(trained), rel=WITHIN)
+        assert memory.adapter_bytes(architecture, settings) == pytest.approx(size(trained), rel=WITHIN)
         optimizer = torch.optim.AdamW(trained)
         model(
             input_ids=torch.zeros((1, 4), dtype=torch.long), labels=torch.zeros((1, 4), dtype=torch.long)
         ).loss.backward()
         optimizer.step()
-        assert static.gradient_bytes(architecture, settings) == pytest.approx(size(p.grad for p in trained), rel=WITHIN)
+        assert memory.gradient_bytes(architecture, settings) == pytest.approx(size(p.grad for p in trained), rel=WITHIN)
         moments = size(value for state in optimizer.state.values() for value in state.values())
-        assert static.optimizer_bytes(architecture, settings) == pytest.approx(moments, rel=WITHIN)
+        assert memory.optimizer_bytes(architecture, settings) == pytest.approx(moments, rel=WITHIN)
 
     @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
     def test_all_weights(self, tiny, dtype):
@@ -108,30 +108,30 @@ class TestTrained:
         ).loss.backward()
         optimizer.step()
         moments = size(value for state in optimizer.state.values() for value in state.values())
-        planned = static.optimizer_bytes(Architecture.of(config), Settings(dtype=dtype))
+        planned = memory.optimizer_bytes(Architecture.of(config), Settings(dtype=dtype))
         assert planned == pytest.approx(moments, rel=WITHIN)
 
     def test_eight_bit_moments(self, tiny):
         # LoRA of rank 8 on q_proj, 64 x 64: A and B of 512 weights each in 3 blocks, all below 4,096: float32
         architecture = Architecture.of(tiny[1])
         small = Settings(rank=8, targets=("q_proj",), optimizer="paged_adamw_8bit")
-        assert static.optimizer_bytes(architecture, small) == 2 * 4 * 512 * 2 * 3
+        assert memory.optimizer_bytes(architecture, small) == 2 * 4 * 512 * 2 * 3
         # rank 64: 4,096 weights each: a byte each and a float32 for each 256
         large = Settings(rank=64, targets=("q_proj",), optimizer="adamw_bnb_8bit")
-        assert static.optimizer_bytes(architecture, large) == 2 * (4096 + 4 * 16) * 2 * 3
+        assert memory.optimizer_bytes(architecture, large) == 2 * (4096 + 4 * 16) * 2 * 3
 
     def test_other_optimizers(self, tiny):
         architecture = Architecture.of(tiny[1])
-        assert static.optimizer_bytes(architecture, Settings(optimizer="sgd")) == 0
+        assert memory.optimizer_bytes(architecture, Settings(optimizer="sgd")) == 0
         with pytest.raises(ConfigError, match="got optim='adafactor'"):
-            static.optimizer_bytes(architecture, Settings(optimizer="adafactor"))
+            memory.optimizer_bytes(architecture, Settings(optimizer="adafactor"))
 
     def test_reference(self, tiny):
         architecture = Architecture.of(tiny[1])
-        assert static.reference_bytes(architecture, Settings()) == 0
+        assert memory.reference_bytes(architecture, Settings()) == 0
         whole, adapter = Settings(reference=True), Settings(reference=True, rank=4)
-        assert static.reference_bytes(architecture, whole) == architecture.total * 2
-        assert static.reference_bytes(architecture, adapter) == static.adapter_bytes(architecture, adapter)
+        assert memory.reference_bytes(architecture, whole) == architecture.total * 2
+        assert memory.reference_bytes(architecture, adapter) == memory.adapter_bytes(architecture, adapter)
 
 
 class TestLayers:
@@ -156,4 +156,4 @@ class TestCache:
             model(input_ids=ids, past_key_values=cache, use_cache=True)
         real = size(tensor for layer in cache.layers for tensor in (layer.keys, layer.values))
         settings = Settings(dtype=dtype, rollouts=5, prompt=8, completion=12)
-        assert static.kv_bytes(Architecture.of(config), settings) == pytest.approx(real, rel=WITHIN)
+        assert memory.kv_bytes(Architecture.of(config), settings) == pytest.approx(real, rel=WITHIN)

@@ -36,6 +36,29 @@ def file(tmp_path):
     return write
 
 
+@dataclass
+class Documented(Fields):
+    """Fields that say what they are.
+
+    Args:
+        runs: folders, of
+            which there may be many.
+        rate: share, 50 % by default.
+
+    Nothing else: of this.
+    """
+
+
+class TestHelp:
+    def test_a_field_is_described_by_its_docstring(self, capsys):
+        with pytest.raises(SystemExit):
+            parse_stage((Documented,), ["--help"], "rlsp test")
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "runs folders, of which there may be many." in shown
+        assert "--rate RATE share, 50 % by default. (default: 0.5)" in shown
+        assert "of this" not in shown
+
+
 class TestValues:
     def test_the_command_line_wins_over_the_file_over_the_default(self, file):
         path = file("rate: 1e-3\ncount: 4\n")

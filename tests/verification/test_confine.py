@@ -47,8 +47,8 @@ def test_says_what_there_is_and_what_is_missing() -> None:
     assert ("landlock" in available_layers()) == (landlock_abi() > 0)
     assert ("seccomp" in available_layers()) == seccomp_available()
     assert missing_protection(["landlock", "seccomp"]) == ""
-    assert "read and write this user's files (no landlock)" in missing_protection(["seccomp"])
-    assert missing_protection([]).count("no ") == 2
+    assert "read and write this user's files (no Landlock)" in missing_protection(["seccomp"])
+    assert missing_protection([]).count("(no ") == 2
 
 
 @needs_seccomp

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.commands.evaluating import check_engine, fingerprint, open_engine, verifier_of
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.files import atomic_write
+from trl_rlsp.files import atomic_write, write_json
 from trl_rlsp.stages.arguments import EvaluationArguments
 
 if TYPE_CHECKING:
@@ -44,17 +44,17 @@ class BudgetArguments(EvaluationArguments):
         document: Markdown file whose numbers are replaced.
     """
 
-    models: list[str] = field(default_factory=list, metadata={"help": "NAME=PATH of each model"})
-    budgets: str = field(default="", metadata={"help": "reasoning tokens, separated by commas: 32,64,128"})
-    at_least: bool = field(default=False, metadata={"help": "also with each budget as floor and ceiling"})
-    continuation: str = field(default="Wait", metadata={"help": "written where a model would stop too early"})
-    answer: str = field(default="\\boxed{", metadata={"help": "begins a forced answer"})
-    ends: list[str] = field(default_factory=list, metadata={"help": "what ends the reasoning; default a box"})
-    settled: list[str] = field(default_factory=list, metadata={"help": "what a model may stop after at any time"})
-    answer_tokens: int = field(default=32, metadata={"help": "tokens for the answer"})
-    votes: int = field(default=0, metadata={"help": "samples a problem for voting; 0 for no votes"})
-    confidence: float = field(default=0.95, metadata={"help": "of adaptive consistency"})
-    document: str | None = field(default=None, metadata={"help": "Markdown file whose numbers are replaced"})
+    models: list[str] = field(default_factory=list)
+    budgets: str = ""
+    at_least: bool = False
+    continuation: str = "Wait"
+    answer: str = "\\boxed{"
+    ends: list[str] = field(default_factory=list)
+    settled: list[str] = field(default_factory=list)
+    answer_tokens: int = 32
+    votes: int = 0
+    confidence: float = 0.95
+    document: str | None = None
 
     def named_models(self) -> dict[str, str]:
         """Name -> path of each model.
@@ -110,10 +110,10 @@ def run_budget(arguments: list[str]) -> None:
         RLSPError: data or settings that cannot work, before a model samples.
     """
     from trl_rlsp.evaluation.budget.curve import markdown, plot_curves, require_matplotlib, write_into
-    from trl_rlsp.stages.parsing import parse_stage
+    from trl_rlsp.stages.parsing import parse_fields
     from trl_rlsp.text.terminal import Terminal
 
-    (settings,) = parse_stage((BudgetArguments,), arguments, "rlsp budget")
+    settings = parse_fields(BudgetArguments, arguments, "rlsp budget")
     sampling = check(settings)
     require_matplotlib()
     console = Terminal()
@@ -134,7 +134,7 @@ def run_budget(arguments: list[str]) -> None:
     }
     atomic_write(folder / "budget.md", numbers)
     plot_curves(curves, folder / "budget.png")
-    atomic_write(folder / "budget.json", json.dumps(found, indent=2) + "\n")
+    write_json(folder / "budget.json", found)
     if settings.document:
         write_into(Path(settings.document), numbers)
     console.print(numbers, soft_wrap=True)

@@ -14,12 +14,12 @@ from trl_rlsp.errors import ConfigError, MissingDependencyError, SourceError
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from rich.console import Console
 
     from trl_rlsp.evaluation import Evaluation
     from trl_rlsp.generation import Engine, Sample, Sampling
     from trl_rlsp.rewards.outcome import OutcomeVerifier
     from trl_rlsp.stages.arguments import EvaluationArguments
+    from trl_rlsp.text.terminal import Terminal
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +75,9 @@ def read_settings(arguments: list[str]) -> EvaluationArguments:
     """
     from trl_rlsp.problems.presets import EVALUATION_PRESETS
     from trl_rlsp.stages.arguments import EvaluationArguments
-    from trl_rlsp.stages.parsing import config_of, parse_stage
+    from trl_rlsp.stages.parsing import config_of, parse_fields
 
-    (settings,) = parse_stage((EvaluationArguments,), arguments, "rlsp eval")
+    settings = parse_fields(EvaluationArguments, arguments, "rlsp eval")
     if settings.preset is None:
         return settings
     if settings.preset not in EVALUATION_PRESETS:
@@ -85,11 +85,10 @@ def read_settings(arguments: list[str]) -> EvaluationArguments:
     preset = dict(EVALUATION_PRESETS[settings.preset])
     if config_of(arguments) is None:
         given = [word for name, value in preset.items() for word in (f"--{name}", str(value))]
-        return parse_stage((EvaluationArguments,), [*given, *arguments], "rlsp eval")[0]  # type: ignore[no-any-return]
-    (settings,) = parse_stage(
-        (EvaluationArguments,), arguments, "rlsp eval", written=lambda content, folder: {**preset, **content}
+        return parse_fields(EvaluationArguments, [*given, *arguments], "rlsp eval")
+    return parse_fields(
+        EvaluationArguments, arguments, "rlsp eval", written=lambda content, folder: {**preset, **content}
     )
-    return settings  # type: ignore[no-any-return]
 
 
 def check_eval(settings: EvaluationArguments) -> tuple[str, Sampling]:
@@ -161,7 +160,7 @@ def open_engine(settings: EvaluationArguments, name: str, problems: Dataset, new
 
 
 def draw_samples(
-    settings: EvaluationArguments, name: str, sampling: Sampling, problems: Dataset, console: Console
+    settings: EvaluationArguments, name: str, sampling: Sampling, problems: Dataset, console: Terminal
 ) -> list[Sample]:
     """The samples of an evaluation: those that the output folder has, and the others drawn now."""
     from trl_rlsp.evaluation import SampleStore, draw
@@ -179,7 +178,7 @@ def draw_samples(
 
 
 @contextmanager
-def progress_bar(console: Console, total: int, done: int) -> Iterator[Callable[[int], None]]:
+def progress_bar(console: Terminal, total: int, done: int) -> Iterator[Callable[[int], None]]:
     """A bar with the count and the time left; yields what sets it to a number of completions."""
     from rich.progress import (
         BarColumn,
@@ -206,7 +205,7 @@ def fingerprint(settings: EvaluationArguments, name: str, problems: Dataset) -> 
     return {"model": name if settings.engine == "server" else model_hash(name), **hashes, **chosen}
 
 
-def rescore(settings: EvaluationArguments, folder: Path, console: Console) -> None:
+def rescore(settings: EvaluationArguments, folder: Path, console: Terminal) -> None:
     """Score the samples of a folder again and replace its metrics.
 
     Raises:
@@ -258,7 +257,7 @@ def opens_thinking(model: str, end_of_thinking: str) -> bool:
         return False
 
 
-def print_metrics(name: str, metrics: Evaluation, console: Console) -> None:
+def print_metrics(name: str, metrics: Evaluation, console: Terminal) -> None:
     """The table of an evaluation, and one for levels and subjects where there are any."""
     from trl_rlsp.evaluation.tables import evaluation_table, slice_tables
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.files import write_json, write_lines
 from trl_rlsp.stages.arguments import EvaluationArguments
-from trl_rlsp.stages.parsing import parse_stage
+from trl_rlsp.stages.parsing import parse_fields
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from trl_rlsp.evaluation.solve_rate import Band, Filtered
+    from trl_rlsp.text.terminal import Terminal
 
 AS_IN_RL = {"max_completion_length": "max_new_tokens"}
 """Field of an RL stage -> field of the sampling that means the same."""
@@ -36,12 +35,12 @@ class FilterArguments(EvaluationArguments):
         max_new_tokens: as `max_completion_length` of the RL stage.
     """
 
-    n: int = field(default=8, metadata={"help": "samples of each problem"})
-    low: float = field(default=0.1, metadata={"help": "problems solved more rarely are left out"})
-    high: float = field(default=0.9, metadata={"help": "problems solved more often are left out"})
-    output: str = field(default="problems.jsonl", metadata={"help": "the .jsonl file to write"})
-    temperature: float = field(default=1.0, metadata={"help": "as in the RL stage"})
-    max_new_tokens: int = field(default=4096, metadata={"help": "as max_completion_length of the RL stage"})
+    n: int = 8
+    low: float = 0.1
+    high: float = 0.9
+    output: str = "problems.jsonl"
+    temperature: float = 1.0
+    max_new_tokens: int = 4096
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,7 +75,6 @@ def run_filter(arguments: list[str]) -> None:
     """
 
     from trl_rlsp.commands.evaluating import check_eval, draw_samples, verifier_of
-    from trl_rlsp.commands.harvest import write_lines
     from trl_rlsp.evaluation import score_samples
     from trl_rlsp.evaluation.solve_rate import check_read_back, keep_band
     from trl_rlsp.text.terminal import Terminal
@@ -97,7 +95,7 @@ def run_filter(arguments: list[str]) -> None:
     write_lines(output, found.rows)
     check_read_back(output, [rows[index] for index in found.kept])
     written = {**found.counts(), "settings": dataclasses.asdict(settings)}
-    output.with_suffix(".json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+    write_json(output.with_suffix(".json"), written)
     show(found, settings, console)
 
 
@@ -110,8 +108,7 @@ def parse_filter(arguments: list[str]) -> FilterArguments:
     Raises:
         ConfigError: a field or a value that cannot work.
     """
-    (settings,) = parse_stage((FilterArguments,), arguments, "rlsp filter", written=stage_fields)
-    return settings  # type: ignore[no-any-return]
+    return parse_fields(FilterArguments, arguments, "rlsp filter", written=stage_fields)
 
 
 def stage_fields(written: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -127,7 +124,7 @@ def stage_fields(written: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name in names}
 
 
-def show(found: Filtered, settings: FilterArguments, console: Console) -> None:
+def show(found: Filtered, settings: FilterArguments, console: Terminal) -> None:
     """Print what became of the problems, and how the file is read."""
     from rich.table import Table
 

@@ -38,3 +38,18 @@ class Finding:
         """
         name, colon, _ = self.change.partition(":")
         return name if colon and name.isidentifier() else None
+
+
+def error(what: str, why: str, change: str) -> Finding:
+    """What cannot work or trains nothing; `examine` writes down whose finding it is."""
+    return Finding("", "error", what, why, change)
+
+
+def warning(what: str, why: str, change: str) -> Finding:
+    """What works but costs."""
+    return Finding("", "warning", what, why, change)
+
+
+def unchecked(what: str, why: str) -> Finding:
+    """What could not be told."""
+    return Finding("", "not checked", what, why)

@@ -13,13 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from trl_rlsp.text.program import find_program
 from trl_rlsp.verification.verdict import Verdict
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from rich.console import Console
 
     from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.text.terminal import Terminal
 
 BATCH = 256
 NEARLY_ALL = 0.9
@@ -84,7 +85,7 @@ def gold_completion(row: Mapping[str, Any]) -> str | None:
         row: a row of `load_problems`.
 
     Returns:
-        `\boxed{answer}`, or the reference program as a code block; `None` where the row has no answer.
+        `\boxed{answer}`, or the reference program in a code block; `None` where the row has no answer.
 
     >>> gold_completion({"solution": "7"})
     '\\boxed{7}'
@@ -93,7 +94,7 @@ def gold_completion(row: Mapping[str, Any]) -> str | None:
     if not gold.strip():
         return None
     if row.get("tests") is not None:
-        return f"```python\n{gold}\n```"
+        return gold if find_program(gold, 0).answer else f"```python\n{gold}\n```"
     return f"\\boxed{{{gold}}}"
 
 
@@ -171,7 +172,7 @@ def _beginning(prompt: Any, length: int = 80) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def print_report(report: CheckReport, dataset: str, console: Console, show: int = 20) -> None:
+def print_report(report: CheckReport, dataset: str, console: Terminal, show: int = 20) -> None:
     """Print the rows whose answer does not verify, at most `show` of them, and what else was found.
 
     Args:

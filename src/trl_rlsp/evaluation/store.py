@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from trl_rlsp.errors import ConfigError, DataError, SourceError
 from trl_rlsp.evaluation.bootstrap import Estimate
 from trl_rlsp.evaluation.metrics import Evaluation, ScoredSample, Slice
-from trl_rlsp.files import atomic_write
+from trl_rlsp.files import atomic_write, read_json, write_json
 from trl_rlsp.generation import Request, Sample
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class SampleStore:
             raise
         if not started:
             write_problems(folder, problems)
-        atomic_write(folder / GENERATION, json.dumps(fingerprint, indent=2) + "\n")
+        write_json(folder / GENERATION, fingerprint)
 
     def missing(self, requests: Iterable[Request]) -> list[Request]:
         """Those of the requests that are still to be drawn."""
@@ -169,7 +169,7 @@ def read_generation(folder: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{folder} holds samples, but no {GENERATION} that says how they were drawn: give another output_dir"
         )
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    return read_json(path)
 
 
 def _locked(path: Path) -> BinaryIO:
@@ -221,7 +221,7 @@ def save_evaluation(
             table = table.drop_columns("task_metrics")
         write_table(table, folder / "samples.parquet")
     metrics = {**asdict(evaluation), "intervals": INTERVALS, "settings": settings}
-    atomic_write(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
+    write_json(folder / METRICS, metrics)
 
 
 def load_evaluation(folder: Path) -> Evaluation:
@@ -277,7 +277,7 @@ def load_settings(folder: Path) -> dict[str, Any]:
 
 
 def _read_metrics(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / METRICS).read_text(encoding="utf-8")))
+    return read_json(folder / METRICS)
 
 
 def _slice(values: dict[str, Any]) -> Slice:

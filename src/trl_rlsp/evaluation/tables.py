@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.evaluation.metrics import Evaluation, Slice
 from trl_rlsp.evaluation.store import load_evaluation
-from trl_rlsp.files import atomic_write
+from trl_rlsp.files import atomic_write, read_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -154,7 +154,7 @@ def training_curve(trainer_state: Path) -> str:
     Args:
         trainer_state: the `trainer_state.json` of the stage.
     """
-    history = json.loads(trainer_state.read_text(encoding="utf-8"))["log_history"]
+    history = read_json(trainer_state)["log_history"]
     logged = [entry for entry in history if "completions/mean_length" in entry]
     if not logged:
         return ""

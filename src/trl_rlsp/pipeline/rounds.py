@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.files import atomic_write
 from trl_rlsp.pipeline.run import Run, Step, plan
 from trl_rlsp.selfplay.sources import NEUTRAL_TEMPLATE
 from trl_rlsp.stages.arguments import ProblemArguments
@@ -47,13 +48,13 @@ class RoundSettings:
         solve_rate_high: problems solved more often are not kept.
     """
 
-    start: str = field(default="base", metadata={"help": "'base' or 'last'"})
-    harvested_share: float = field(default=0.5, metadata={"help": "share of harvested demonstrations, above 0"})
-    per_problem: int = field(default=2, metadata={"help": "demonstrations of one problem"})
-    prefer: str = field(default="diverse", metadata={"help": "'diverse' or 'shortest'"})
-    novelty: float = field(default=0.2, metadata={"help": "least share of new n-grams"})
-    solve_rate_low: float = field(default=0.1, metadata={"help": "problems solved more rarely are not kept"})
-    solve_rate_high: float = field(default=0.9, metadata={"help": "problems solved more often are not kept"})
+    start: str = "base"
+    harvested_share: float = 0.5
+    per_problem: int = 2
+    prefer: str = "diverse"
+    novelty: float = 0.2
+    solve_rate_low: float = 0.1
+    solve_rate_high: float = 0.9
 
     def __post_init__(self) -> None:
         if self.start not in ("base", "last"):
@@ -138,8 +139,7 @@ def _own_config(recipe: Path, folder: Path, command: str, source: Mapping[str, A
     """The recipe's YAML file with other data, written into the round's folder."""
     content = {n: v for n, v in read_yaml(recipe / f"{command}.yaml").items() if n not in REPLACED[command]}
     path = folder / f"{command}.yaml"
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump({**content, **source}, sort_keys=False), encoding="utf-8")
+    atomic_write(path, yaml.safe_dump({**content, **source}, sort_keys=False))
     return path
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from trl_rlsp.errors import ConfigError, DataError
+from trl_rlsp.files import read_json
 from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments
 from trl_rlsp.stages.parsing import parse_stage
 from trl_rlsp.stages.record import read_record, settings_of
@@ -85,7 +86,7 @@ def _evaluated(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        settings = read_json(path)["settings"]
         return {name: value for name, value in settings.items() if value is not None}
     except (ValueError, KeyError, AttributeError) as error:
         raise DataError(f"{path} cannot be read: give the data set with --dataset ({error!r})") from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
+import re
 from argparse import Action, ArgumentParser
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,18 +15,29 @@ from transformers.hf_argparser import HfArgumentParser
 
 from trl_rlsp.errors import ConfigError
 
+ENTRY = re.compile(r"^ {4}(\w+): ((?:.*\n?)(?: {5,}.*\n?)*)", re.MULTILINE)
+"""A field of a docstring's "Args:", its text on one or several lines."""
+
 
 class Parser(HfArgumentParser):
     """Options from the fields of dataclasses.
 
-    The metadata of a field are arguments of `add_argument`. `positional` makes a field positional, with the number of
-    values that it takes (argparse's `nargs`, or 1); `flag` makes a boolean one that takes no value.
+    The metadata of a field are arguments of `add_argument`; without a `help` among them, it is the field's text in the
+    class's docstring. `positional` makes a field positional, with the number of values that it takes (argparse's
+    `nargs`, or 1); `flag` makes a boolean one that takes no value.
     """
 
     def __init__(self, kinds: Iterable[Any], prog: str, description: str | None) -> None:
         super().__init__(tuple(kinds), prog=prog, description=description, allow_abbrev=False)
         if "config" not in self.names:
             self.add_argument("--config", metavar="FILE", help="YAML file of `field: value` lines")
+
+    def _add_dataclass_arguments(self, dtype: Any) -> None:
+        super()._add_dataclass_arguments(dtype)
+        texts = described_fields(dtype)
+        for action in self._actions:
+            if action.help is None and action.dest in texts:
+                action.help = texts[action.dest].replace("%", "%%")
 
     @staticmethod
     def _parse_dataclass_field(parser: ArgumentParser, field: dataclasses.Field[Any]) -> None:
@@ -72,6 +85,16 @@ class Parser(HfArgumentParser):
             name = word.partition("=")[0]
             near = self.nearest(name) if name.startswith("--") else ""
             self.error(f"unknown argument {name!r}{near}")
+
+
+def described_fields(kind: type) -> dict[str, str]:
+    """Field -> its text under "Args:" in the docstrings of a class and its bases."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        _, _, section = (inspect.getdoc(base) or "").partition("Args:\n")
+        section = section.split("\n\n")[0]
+        found |= {name: " ".join(text.split()) for name, text in re.findall(ENTRY, section)}
+    return found
 
 
 def typed(action: Action, value: Any, source: str) -> Any:

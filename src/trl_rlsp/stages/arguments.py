@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError
@@ -35,19 +36,17 @@ class ProblemArguments:
         prompt_style: "task", or "compact" for generated problems in their shortest form.
     """
 
-    dataset: str | None = field(
-        default=None, metadata={"help": "preset, hub id, file, or reasoning_gym:TASK?param=value"}
-    )
-    dataset_split: str | None = field(default=None, metadata={"help": "split of a hub data set"})
-    dataset_config: str | None = field(default=None, metadata={"help": "configuration of a hub data set"})
-    dataset_columns: dict | str | None = field(default=None, metadata={"help": "role -> column, as JSON"})
-    dataset_limit: int | None = field(default=None, metadata={"help": "at most this many problems"})
-    dataset_seed: int = field(default=0, metadata={"help": "seed of the draw, and of a generator"})
-    unique_problems: bool = field(default=False, metadata={"help": "keep one row of each problem"})
-    exclude: str | None = field(default=None, metadata={"help": "source of problems that must not occur"})
-    exclude_split: str | None = field(default=None, metadata={"help": "split of `exclude`"})
-    system_prompt: str = field(default="default", metadata={"help": "'default', 'none', or the text"})
-    prompt_style: str = field(default="task", metadata={"help": "'task', or 'compact' for generated problems"})
+    dataset: str | None = None
+    dataset_split: str | None = None
+    dataset_config: str | None = None
+    dataset_columns: dict | str | None = None
+    dataset_limit: int | None = None
+    dataset_seed: int = 0
+    unique_problems: bool = False
+    exclude: str | None = None
+    exclude_split: str | None = None
+    system_prompt: str = "default"
+    prompt_style: str = "task"
 
     def __post_init__(self) -> None:
         if isinstance(self.dataset_columns, str):
@@ -115,19 +114,15 @@ class DemonstrationArguments(ProblemArguments):
         search_order: "search" only: order of the branches, "random" or "systematic".
     """
 
-    demonstrations: str = field(default="file", metadata={"help": "'file' or 'search'"})
-    demonstration_style: str = field(
-        default="messages", metadata={"help": "'messages', 'prompt_completion' or 'plain'"}
-    )
-    demonstration_template: str | None = field(
-        default=None, metadata={"help": "the completion, with {reasoning} and {answer}"}
-    )
-    drop_invalid: bool = field(default=False, metadata={"help": "leave out rows without exactly one answer"})
-    search_per_problem: int = field(default=1, metadata={"help": "demonstrations written for each problem"})
-    search_mean_attempts: float = field(default=8.0, metadata={"help": "mean search budget in attempts"})
-    search_longest: int = field(default=40, metadata={"help": "largest search budget in attempts"})
-    search_hit_share: float = field(default=0.5, metadata={"help": "share redrawn until they end in a hit"})
-    search_order: str = field(default="random", metadata={"help": "order of branches, 'random' or 'systematic'"})
+    demonstrations: str = "file"
+    demonstration_style: str = "messages"
+    demonstration_template: str | None = None
+    drop_invalid: bool = False
+    search_per_problem: int = 1
+    search_mean_attempts: float = 8.0
+    search_longest: int = 40
+    search_hit_share: float = 0.5
+    search_order: str = "random"
 
     def load_rows(self, seed: int) -> Dataset:
         """Training rows for SFT."""
@@ -185,13 +180,11 @@ class VerifierArguments:
         verifier_workers: processes that check answers, on each rank; among several, at most its share of the cores.
     """
 
-    end_of_thinking: str = field(default="</think>", metadata={"help": "closes the reasoning, or 'none'"})
-    thinking_required: bool | None = field(
-        default=None, metadata={"help": "no answer before the reasoning is closed; default by the chat template"}
-    )
-    verifier: str = field(default="default", metadata={"help": "'default', or module.name of your own"})
-    verifier_time_limit: float = field(default=2.0, metadata={"help": "seconds for one answer"})
-    verifier_workers: int = field(default=2, metadata={"help": "processes that check answers"})
+    end_of_thinking: str = "</think>"
+    thinking_required: bool | None = None
+    verifier: str = "default"
+    verifier_time_limit: float = 2.0
+    verifier_workers: int = 2
 
     def outcome_verifier(self, **options: Any) -> OutcomeVerifier:
         """The verifier.
@@ -241,25 +234,22 @@ class RewardArguments(VerifierArguments):
         log_behaviours: log `behaviour/...`, occurrences of each search behaviour per 1,000 tokens.
     """
 
-    alpha: float = field(default=0.8, metadata={"help": "weight of the outcome, above 0, at most 1"})
-    alpha_schedule: str = field(default="constant", metadata={"help": "constant, linear, cosine or solve_rate"})
-    alpha_end: float | None = field(default=None, metadata={"help": "alpha at the end, or at solve rate 1"})
-    exploration: str = field(
-        default="length",
-        metadata={"help": "of length, calculation, diversity, behaviour, judge, with commas; or 'none'"},
-    )
-    length_form: str = field(default="bounded", metadata={"help": "'bounded', 'relative' or 'paper'"})
-    length_c: float = field(default=1000.0, metadata={"help": "length that earns half of the bounded bonus"})
-    length_ngram: int = field(default=6, metadata={"help": "repeated n-grams of this length do not count"})
-    calculation_k: float = field(default=8.0, metadata={"help": "calculations that earn half of their bonus"})
-    diversity_k: float = field(default=8.0, metadata={"help": "calculations that earn half of the diversity bonus"})
-    behaviour_cap: int = field(default=4, metadata={"help": "occurrences of each behaviour that count"})
-    judge_model: str | None = field(default=None, metadata={"help": "name of the judge at its server"})
-    judge_base_url: str | None = field(default=None, metadata={"help": "address of an OpenAI-compatible server"})
-    judge_cache: str | None = field(default=None, metadata={"help": "where grades are kept"})
-    gate: str = field(default="none", metadata={"help": "'none', 'correct', 'incorrect' or 'adaptive'"})
-    length_penalty: float = field(default=0.25, metadata={"help": "weight of the cost of length, gate 'adaptive' only"})
-    log_behaviours: bool = field(default=True, metadata={"help": "log behaviours per 1,000 tokens"})
+    alpha: float = 0.8
+    alpha_schedule: str = "constant"
+    alpha_end: float | None = None
+    exploration: str = "length"
+    length_form: str = "bounded"
+    length_c: float = 1000.0
+    length_ngram: int = 6
+    calculation_k: float = 8.0
+    diversity_k: float = 8.0
+    behaviour_cap: int = 4
+    judge_model: str | None = None
+    judge_base_url: str | None = None
+    judge_cache: str | None = None
+    gate: str = "none"
+    length_penalty: float = 0.25
+    log_behaviours: bool = True
 
     def build(self) -> RLSPRewards:
         """The reward suite.
@@ -267,6 +257,7 @@ class RewardArguments(VerifierArguments):
         Raises:
             ConfigError: a value that cannot work.
         """
+        from trl_rlsp.behaviours import BehaviourMetrics
         from trl_rlsp.rewards.alpha_schedule import AlphaSchedule
         from trl_rlsp.rewards.suite import RLSPRewards
 
@@ -274,12 +265,8 @@ class RewardArguments(VerifierArguments):
         gate: Any = self.gate
         parts = [self._part(name) for name in self.exploration_names()]
         alpha = AlphaSchedule(shape, self.alpha, self.alpha_end)
-        return RLSPRewards(self._verifier(), parts, alpha=alpha, gate=gate, length_penalty=self.length_penalty)
-
-    def _verifier(self) -> OutcomeVerifier:
-        from trl_rlsp.behaviours import BehaviourMetrics
-
-        return self.outcome_verifier(watch=[BehaviourMetrics()] if self.log_behaviours else [])
+        verifier = self.outcome_verifier(watch=[BehaviourMetrics()] if self.log_behaviours else [])
+        return RLSPRewards(verifier, parts, alpha=alpha, gate=gate, length_penalty=self.length_penalty)
 
     def exploration_names(self) -> list[str]:
         """`exploration` as a list; empty for "none".
@@ -299,26 +286,21 @@ class RewardArguments(VerifierArguments):
         return names
 
     def _part(self, name: str) -> Reward:
+        from trl_rlsp.rewards.behaviour import BehaviourExploration
+        from trl_rlsp.rewards.calculation import CalculationExploration
+        from trl_rlsp.rewards.diversity import DiversityExploration
+        from trl_rlsp.rewards.length import LengthExploration
         from trl_rlsp.rewards.own import load_object
 
-        if name == "length":
-            from trl_rlsp.rewards.length import LengthExploration
-
-            form: Any = self.length_form
-            return LengthExploration(form, C=self.length_c, ngram=self.length_ngram)
-        if name == "calculation":
-            from trl_rlsp.rewards.calculation import CalculationExploration
-
-            return CalculationExploration(K=self.calculation_k)
-        if name == "diversity":
-            from trl_rlsp.rewards.diversity import DiversityExploration
-
-            return DiversityExploration(K=self.diversity_k)
-        if name == "behaviour":
-            from trl_rlsp.rewards.behaviour import BehaviourExploration
-
-            return BehaviourExploration(cap=self.behaviour_cap)
-        return self._judge() if name == "judge" else load_object(name)
+        form: Any = self.length_form
+        parts: dict[str, Callable[[], Reward]] = {
+            "length": lambda: LengthExploration(form, C=self.length_c, ngram=self.length_ngram),
+            "calculation": lambda: CalculationExploration(K=self.calculation_k),
+            "diversity": lambda: DiversityExploration(K=self.diversity_k),
+            "behaviour": lambda: BehaviourExploration(cap=self.behaviour_cap),
+            "judge": self._judge,
+        }
+        return parts[name]() if name in parts else load_object(name)
 
     def _judge(self) -> Reward:
         from trl_rlsp.rewards.judge.reward import JudgeExploration
@@ -354,23 +336,23 @@ class EvaluationArguments(VerifierArguments, ProblemArguments):
         save_parquet: write samples.parquet beside samples.jsonl.
     """
 
-    preset: str | None = field(default=None, metadata={"help": "'math-500' or 'aime-2024', as in the paper"})
-    model_name_or_path: str | None = field(default=None, metadata={"help": "hub id or folder of a model"})
-    output_dir: str | None = field(default=None, metadata={"help": "folder for metrics.json and samples.jsonl"})
-    rescore: str | None = field(default=None, metadata={"help": "folder whose samples are scored again"})
-    engine: str = field(default="transformers", metadata={"help": "'transformers', 'vllm' or 'server'"})
-    server_url: str | None = field(default=None, metadata={"help": "address of an OpenAI-compatible server"})
-    dtype: str = field(default="auto", metadata={"help": "type of the weights: auto, bfloat16, float32, ..."})
-    tensor_parallel_size: int = field(default=1, metadata={"help": "cards over which vllm splits the model"})
-    gpu_memory_utilization: float = field(default=0.9, metadata={"help": "share of a card's memory that vllm takes"})
-    num_samples: int = field(default=1, metadata={"help": "completions a problem"})
-    temperature: float = field(default=0.7, metadata={"help": "0 is greedy"})
-    top_p: float = field(default=1.0, metadata={"help": "nucleus mass"})
-    max_new_tokens: int = field(default=8192, metadata={"help": "longest completion in tokens"})
-    batch_size: int = field(default=64, metadata={"help": "sequences decoded at once"})
-    seed: int = field(default=0, metadata={"help": "seed of the sampling"})
-    ks: list[int] | None = field(default=None, metadata={"help": "values of k for pass@k and maj@k"})
-    save_parquet: bool = field(default=False, metadata={"help": "write samples.parquet beside samples.jsonl"})
+    preset: str | None = None
+    model_name_or_path: str | None = None
+    output_dir: str | None = None
+    rescore: str | None = None
+    engine: str = "transformers"
+    server_url: str | None = None
+    dtype: str = "auto"
+    tensor_parallel_size: int = 1
+    gpu_memory_utilization: float = 0.9
+    num_samples: int = 1
+    temperature: float = 0.7
+    top_p: float = 1.0
+    max_new_tokens: int = 8192
+    batch_size: int = 64
+    seed: int = 0
+    ks: list[int] | None = None
+    save_parquet: bool = False
 
     def sampling(self) -> Sampling:
         """How completions are drawn.

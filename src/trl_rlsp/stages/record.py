@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError
+from trl_rlsp.files import read_json, write_json
 from trl_rlsp.stages.parsing import config_of, read_yaml
 
 SETTINGS_FILE = "settings.json"
@@ -70,12 +70,11 @@ def write_record(folder: Path, command: str, settings: Mapping[str, Any], finger
         fingerprint: of these and of what comes before the stage.
         more: further entries.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     root = folder.parent.resolve()
     root = root.parent if root.name.startswith("round-") else root
     kept = {name: _relative(value, folder, root) if name in PATHS else value for name, value in settings.items()}
     content = {"command": command, "fingerprint": fingerprint, "settings": kept, **more}
-    (folder / SETTINGS_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / SETTINGS_FILE, content)
 
 
 def _relative(value: Any, folder: Path, root: Path) -> Any:
@@ -98,9 +97,9 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         settings: dict[str, Any] = dict(content["settings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} cannot be read as the settings of a stage: {error!r}") from error
     for name in PATHS:
         value = settings.get(name)
@@ -195,8 +194,8 @@ def last_complete_checkpoint(folder: Path) -> str | None:
     for path in folder.glob("checkpoint-*/trainer_state.json"):
         step = path.parent.name.removeprefix("checkpoint-")
         try:
-            json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
+            read_json(path)
+        except DataError:
             continue
         if step.isdigit():
             found[int(step)] = path.parent

@@ -6,7 +6,6 @@ quantise them again. What was written is read back, and its logits are compared 
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError, SourceError
+from trl_rlsp.files import write_json
 
 if TYPE_CHECKING:
     import torch
@@ -102,7 +102,7 @@ def merge_adapter(
         tolerance=TOLERANCES[dtype],
     )
     refuse_different(found, output)
-    (output / REPORT_FILE).write_text(json.dumps(asdict(found), indent=2) + "\n", encoding="utf-8")
+    write_json(output / REPORT_FILE, asdict(found))
     return found
 
 

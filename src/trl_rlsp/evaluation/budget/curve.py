@@ -14,6 +14,7 @@ from trl_rlsp.evaluation.budget.thinking import ThinkingBudget, draw_within
 from trl_rlsp.evaluation.compare import compare
 from trl_rlsp.evaluation.metrics import Evaluation, ScoredSample
 from trl_rlsp.evaluation.scoring import draw, evaluate_samples
+from trl_rlsp.files import atomic_write
 from trl_rlsp.generation import Engine, Sampling
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def write_into(document: Path, numbers: str) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise DataError(f"{document} must have a line {BEGIN!r} and after it a line {END!r}, for the numbers between")
-    document.write_text(f"{before}{BEGIN}\n\n{numbers}\n{END}{after}", encoding="utf-8")
+    atomic_write(document, f"{before}{BEGIN}\n\n{numbers}\n{END}{after}")
 
 
 def _points(gain: Estimate) -> str:

@@ -1,15 +1,22 @@
-"""Costs against arithmetic by hand."""
+"""The costs of benchmarks/paper_cost.py against arithmetic by hand."""
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from trl_rlsp.planning.architecture import Architecture
-from trl_rlsp.planning.cost import H100, Card, Schedule, cost, flops_per_token, forward_flops
-from trl_rlsp.planning.settings import Settings
+from trl_rlsp.planning import Architecture, Settings
 from trl_rlsp.stages.models import load_config
+
+SPEC = importlib.util.spec_from_file_location("paper_cost", Path(__file__).parents[2] / "benchmarks" / "paper_cost.py")
+paper_cost = sys.modules["paper_cost"] = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(paper_cost)
+H100, Card, Schedule, cost = paper_cost.H100, paper_cost.Card, paper_cost.Schedule, paper_cost.cost
+flops_per_token, forward_flops = paper_cost.flops_per_token, paper_cost.forward_flops
 
 SCHEDULE = Schedule(generations=2, completions=8, tokens=100, prompt=50)
 
