@@ -43,14 +43,14 @@ COMMANDS = {
     "grpo": "commands.training:run_grpo",
     "eval": "commands.evaluating:run_eval",
     "harvest": "commands.harvest:run_harvest",
-    "recipes": "commands.recipes:run_recipes",
+    "recipes": "commands.run:run_recipes",
     "check": "commands.evaluating:run_check_command",
     "filter": "commands.filter:run_filter",
-    "doctor": "commands.doctor:run_doctor",
-    "plan": "commands.plan:run_plan",
-    "merge": "commands.merge:run_merge",
-    "report": "commands.report:run_report",
-    "behaviours": "commands.behaviours:run_behaviours",
+    "doctor": "commands.stages:run_doctor",
+    "plan": "commands.stages:run_plan",
+    "merge": "commands.training:run_merge",
+    "report": "commands.reporting:run_report",
+    "behaviours": "commands.reporting:run_behaviours",
     "budget": "commands.budget:run_budget",
     "compare": "commands.comparing:run_compare",
     "efficiency": "commands.comparing:run_efficiency",
@@ -108,4 +108,5 @@ def quiet_libraries() -> None:
     """Leave out what other libraries say at their import and nobody who runs a recipe can do anything about."""
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|torch|peft|accelerate)\b")
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
-    logging.getLogger("bitsandbytes").addFilter(lambda record: "from kernels-community" not in record.getMessage())
+    noisy = logging.getLogger("bitsandbytes.backends.cpu.ops")  # it warns that a kernel cannot be downloaded
+    noisy.addFilter(lambda record: "from kernels-community" not in record.getMessage())

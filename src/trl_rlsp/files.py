@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,16 @@ def atomic_write(path: Path, text: str | Iterable[str]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write plain values as one indented JSON document."""
+    atomic_write(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as JSON lines, ASCII only, so that no completion can break the file's encoding."""
+    atomic_write(path, (json.dumps(row) + "\n" for row in rows))
 
 
 def read_json(path: Path) -> dict[str, Any]:

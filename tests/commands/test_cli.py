@@ -222,3 +222,15 @@ def test_as_a_module(run_rlsp, tmp_path):
     assert done.returncode == 2
     assert "rlsp check: SourceError: a data file must exist: there is none at 'no.jsonl'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_noise_of_other_libraries_is_left_out():
+    code = (
+        "from trl_rlsp.cli import quiet_libraries; quiet_libraries(); import logging\n"
+        "logger = logging.getLogger('bitsandbytes.backends.cpu.ops')\n"
+        "logger.warning('Failed to load CPU gemm_4bit_forward from kernels-community: %s', 'x')\n"
+        "logger.warning('something else')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "something else" in done.stderr
+    assert "kernels-community" not in done.stderr

@@ -54,10 +54,10 @@ def check(words):
 def check_rlsp(arguments):
     """`rlsp COMMAND ...` by the command's own parser."""
     from trl_rlsp.cli import COMMANDS
-    from trl_rlsp.commands import behaviours, comparing, doctor, harvest, merge, plan, report
+    from trl_rlsp.commands import comparing, harvest, reporting, stages, training
     from trl_rlsp.commands.filter import parse_filter
     from trl_rlsp.commands.training import parse_grpo, parse_sft
-    from trl_rlsp.stages.parsing import apply_environment
+    from trl_rlsp.stages.parsing import apply_environment, parse_fields
 
     command, *rest = arguments
     if command.startswith("--"):
@@ -76,11 +76,11 @@ def check_rlsp(arguments):
         "harvest": harvest.parse_harvest,
         "check": check_data,
         "filter": parse_filter,
-        "doctor": doctor.parse_doctor,
-        "plan": plan.parse_plan,
-        "merge": merge.parse_merge,
-        "report": report.parse_report,
-        "behaviours": behaviours.parse,
+        "doctor": stages.parse_doctor,
+        "plan": stages.parse_plan,
+        "merge": lambda given: parse_fields(training.MergeArguments, given, "rlsp merge"),
+        "report": lambda given: parse_fields(reporting.ReportArguments, given, "rlsp report"),
+        "behaviours": lambda given: parse_fields(reporting.BehavioursArguments, given, "rlsp behaviours"),
         "recipes": check_recipes,
     }
     assert command in readers, f"say here how `rlsp {command}` is read"

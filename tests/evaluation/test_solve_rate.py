@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trl_rlsp.commands.harvest import write_lines
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation.metrics import ScoredSample
 from trl_rlsp.evaluation.solve_rate import (
@@ -20,6 +19,7 @@ from trl_rlsp.evaluation.solve_rate import (
     stored_row,
     verdict_on,
 )
+from trl_rlsp.files import write_lines
 from trl_rlsp.problems.data import load_problems
 
 BAND = Band(0.1, 0.9)

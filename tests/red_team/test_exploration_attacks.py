@@ -56,6 +56,9 @@ TEXTS = {
         for unit in ("…", "中", "−.", "a.b,", "!\n", "й ", "x_1 ", "1+", "(", "=1+1")
     },
     "equations": " | ".join(f"{n} + {n + 1} = {2 * n + 1}" for n in range(20_000))[:400_000],
+    "sums": " | ".join(f"( {n} + {n + 1} ) * 2 - {n % 7} = {4 * n + 2 - n % 7}" for n in range(20_000))[:400_000],
+    "numbered": " ".join(f"Wait, let me check {n} again with a{n} b{n} c{n} d{n}." for n in range(20_000))[:400_000],
+    "search": ("6 + 3 = 9 ? 18 no | " * 20_000)[:400_000],
     "cues": ("Wait, let me check that again. " * 15_000)[:400_000],
 }
 
@@ -66,7 +69,7 @@ TEXTS = {
     "reward", [LengthExploration(), CalculationExploration(), DiversityExploration(), BehaviourExploration()], ids=str
 )
 def test_no_text_holds_up_the_trainer(reward, text):
-    """Measured on an idle core: 0.5 s at most; the rest is for a busy machine."""
+    """Measured on one core: under 0.5 s each; the rest is for a busy machine."""
     start = time.process_time()
     reward(prompts=[PROMPT], completions=[f"{text}\n\\boxed{{25}}"])
     assert time.process_time() - start < 5

@@ -93,6 +93,46 @@ def test_no_wrong_answer_is_paid(pool):
     assert [(case, v) for case, v in zip(cases, found, strict=True) if v.score != 0.0] == []
 
 
+AROUND = r"""
+    {}e3 {}␣e3 {}.5 {}0 {},000 {}␣million ${}$␣million ${}$␣thousand {}␣dozen {}␣percent ${}$␣percent {}^2 {}\over␣2
+    {}\choose␣2 ${}$0 ${}$.5 1{} 1${}$ 0.{} $0.{}$ 1.{} 2^{{{}}} $2^{{{}}}$ -{} $-${} \(-\){} minus␣{} minus␣${}$
+    negative␣{} half␣of␣{} twice␣{} twice␣${}$ \log␣{} \sin{} \sqrt{} x␣>␣{} n\geq␣{} x≠{} !{}
+    Wrong:␣{} One␣wrong␣answer␣is␣{} 8␣is␣wrong,␣so␣is␣{} The␣answer␣is␣anything␣but␣{}
+    {}␣Actually␣no:␣8. {}␣Correction:␣8 {}.␣I␣changed␣my␣mind:␣8 {}␣Hmm,␣rather␣8. {}␣would␣be␣a␣guess
+    {}␣is␣one␣candidate,␣8␣another {}␣if␣n␣is␣odd,␣8␣otherwise
+"""
+"""Texts around a box that holds the right value, which make something else of it."""
+
+KEPT = r"""
+    -␣{} >␣{} |␣{}␣| That␣was␣wrong:␣{} {}! 1.␣{} Step␣2:␣{} $x␣\to␣{}$ x␣=>␣{} The␣sum␣is␣negative.␣{} <b>{}</b>
+    so␣n␣=␣{} {}␣apples {}␣km. I␣was␣wrong.␣The␣answer␣is␣{} ${}$,␣as␣claimed. Answer.{} {}.
+"""
+"""Texts around a box that leave its value as it is."""
+
+
+def test_text_around_a_box_that_changes_it_is_part_of_the_answer(pool):
+    texts = [text.replace("␣", " ").format(r"\boxed{7}") for text in AROUND.split()]
+    found = verify_math([MathItem("7", text) for text in texts], pool)
+    assert [(text, v) for text, v in zip(texts, found, strict=True) if v.score != 0.0] == []
+
+
+def test_other_text_around_a_box_does_not_change_it(pool):
+    texts = [text.replace("␣", " ").format(r"\boxed{7}") for text in KEPT.split()]
+    found = verify_math([MathItem("7", text) for text in texts], pool)
+    assert [(text, v) for text, v in zip(texts, found, strict=True) if v.score != 1.0] == []
+
+
+def test_a_unit_beside_the_box_counts_as_one_within_it(pool):
+    items = [
+        MathItem("7", r"\boxed{7} percent", "What percent of the marbles are red?"),
+        MathItem(r"7\%", r"\boxed{7} percent"),
+        MathItem(r"7\text{ million}", r"\boxed{7} million"),
+        MathItem("-7", r"minus \boxed{7}"),
+        MathItem("17", r"1\boxed{7}"),
+    ]
+    assert [verdict.score for verdict in verify_math(items, pool)] == [1.0] * 5
+
+
 def compare(module, gold, answer):
     return module.compare({"gold": gold, "answer": answer, "tolerance": 0.0, "evaluated": True, "percent": False})
 

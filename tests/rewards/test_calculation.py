@@ -30,6 +30,7 @@ class TestCounted:
             ("6 + 3 = 8 | 8 * 2 = 17", 0),
             ("20 + 21 = 41 | 41 + 1 = 42", 0),  # from none of the problem's numbers
             ("we could try many things, and should", 0),
+            ("\\boxed{ { 6 + 3 } = 9 }", 0),  # what a box on the way holds is an answer
             ("", 0),
         ],
     )

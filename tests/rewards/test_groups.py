@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.groups import gather_groups, gather_members, gather_ranks, group_keys, own_positions
+from trl_rlsp.rewards.groups import gather_members, gather_ranks, group_keys
 
 KEYS = st.lists(st.sampled_from("abc"), max_size=10)
 
@@ -85,37 +85,35 @@ class TestKeys:
 class TestOneProcess:
     def test_by_hand(self):
         keys, values = ["a", "b", "a", "c"], [1, 2, 3, 4]
-        assert gather_groups(keys, values) == [[1, 3], [2], [1, 3], [4]]
-        assert own_positions(keys) == [0, 0, 1, 0]
+        assert gather_members(keys, values) == [([1, 3], 0), ([2], 0), ([1, 3], 1), ([4], 0)]
         assert gather_ranks(values) == (0, [values])
 
     @given(KEYS)
     def test_each_finds_itself_at_its_position(self, keys):
         members = gather_members(keys, list(range(len(keys))))
         assert [member.values[member.position] for member in members] == list(range(len(keys)))
-        assert [member.position for member in members] == own_positions(keys)
         assert [len(member.values) for member in members] == [keys.count(key) for key in keys]
 
     @given(KEYS, KEYS)
     def test_neighbours_change_nothing(self, keys, others):
         beside = [key.upper() for key in others]
-        alone = gather_groups(keys, list(range(len(keys))))
-        assert gather_groups(keys + beside, list(range(len(keys) + len(beside))))[: len(keys)] == alone
+        alone = gather_members(keys, list(range(len(keys))))
+        assert gather_members(keys + beside, list(range(len(keys) + len(beside))))[: len(keys)] == alone
 
     def test_values_of_another_number(self):
         with pytest.raises(ValueError, match="zip"):
-            gather_groups(["a", "b"], [1])
+            gather_members(["a", "b"], [1])
 
 
 TWO_RANKS = """
 import json, sys
 import torch.distributed as dist
-from trl_rlsp.rewards.groups import gather_groups, own_positions
+from trl_rlsp.rewards.groups import gather_members
 
 rank, store = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
 keys, values = [["a", "a", "b"], ["b", "c", "b", "a"]][rank], [[1, 2, 3], [4, 5, 6, 7]][rank]
-print(json.dumps([gather_groups(keys, values), own_positions(keys), gather_groups(keys[rank:rank], [])]))
+print(json.dumps([*zip(*gather_members(keys, values)), gather_members(keys[rank:rank], [])]))
 dist.destroy_process_group()
 """
 

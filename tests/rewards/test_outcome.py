@@ -13,6 +13,7 @@ import pytest
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.outcome import OutcomeVerifier
+from trl_rlsp.text import completion
 from trl_rlsp.verification.code.run_result import RunResult
 from trl_rlsp.verification.math.verifier import MathRules
 from trl_rlsp.verification.verdict import Verdict
@@ -24,6 +25,7 @@ TASK = json.dumps(
         "entry": {"question": "Make 63.", "answer": "(8-1)*9", "metadata": {"numbers": [8, 1, 9], "target": 63}},
     }
 )
+TESTS = '[{"input": "", "output": "7"}]'
 HANG = r"\boxed{\frac{5^{(5^{5^{5^5}}-4)}-5}{16}}"
 
 
@@ -82,6 +84,17 @@ def test_programs_are_run(verifier):
     tests = [[{"input": "1\n", "output": "2\n"}]] * 2
     scores = OutcomeVerifier(code_options={"allow_unsandboxed": True})(completions=completions, tests=tests)
     assert scores == [1.0, 0.0]
+
+
+def test_a_completion_of_any_kind_is_read_once(verifier, monkeypatch):
+    pytest.importorskip("reasoning_gym")
+    completions = [r"so \boxed{7}", r"so \boxed{(8-1)*9}", "```python\nprint(7)\n```"]
+    columns = {"solution": ["7", None, None], "task": [None, TASK, None], "tests": [None, None, TESTS]}
+    split, seen = completion._parts, []
+    monkeypatch.setattr(completion, "_parts", lambda value: (seen.append(value), split(value))[1])
+    verifier.cache.clear()
+    assert verifier(completions=completions, **columns) == [1.0, 1.0, 1.0]
+    assert sorted(value for value in seen if value in completions) == sorted(completions)
 
 
 def test_limits_and_reading_hold_for_programs():

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
+from datasets import Dataset
 
+from trl_rlsp.cli import main
+from trl_rlsp.commands.evaluating import verifier_of
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.evaluation import evaluate_samples
+from trl_rlsp.generation import Sample
 from trl_rlsp.rewards.own import OwnVerifier, load_object
-from trl_rlsp.stages.arguments import RewardArguments
+from trl_rlsp.stages.arguments import EvaluationArguments, RewardArguments
 from trl_rlsp.verification.verdict import Verdict
 
 MODULE = """
 class Lines:
     def __call__(self, completions, **columns):
         return [min(text.count("\\n") / 10, 1) for text in completions]
+
+def named(completions, answer, **columns):
+    return [gold in text for text, gold in zip(completions, answer)]
+
+def digits(completions, solution, **columns):
+    return [gold.isdigit() for gold in solution]
 
 def shout(completions, **columns):
     return [0.5] * len(completions)
@@ -65,6 +77,25 @@ def test_what_a_verifier_may_return(values, scores, reasons):
 def test_too_few_values():
     with pytest.raises(ConfigError, match="one value a completion, got 1 for 2"):
         OwnVerifier(lambda completions, **columns: [1.0])(completions=["a", "b"])
+
+
+ROWS = [{"prompt": "p", "solution": "1", "answer": "one"}, {"prompt": "q", "solution": "2", "answer": "2"}]
+
+
+def test_in_rlsp_check(tmp_path, capsys):
+    """The first row's answer, `one`, is not what this verifier wants."""
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
+    assert main(["check", "--dataset", str(tmp_path / "rows.jsonl"), "--verifier", "own_parts.digits"]) == 1
+    assert "one" in capsys.readouterr().out
+
+
+def test_in_rlsp_eval():
+    texts = ["one \\boxed{1}", "\\boxed{1}", "\\boxed{3}", "\\boxed{4}"]
+    samples = [Sample(i // 2, text, 3, False, i % 2) for i, text in enumerate(texts)]
+    settings = EvaluationArguments(verifier="own_parts.named")
+    with verifier_of(settings, None) as verifier:
+        _, scored = evaluate_samples(samples, Dataset.from_list(ROWS), verifier=verifier)
+    assert [sample.score for sample in scored] == [1.0, 0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("name", ["own_parts.nothing", "no_such_module.reward", "own_parts.number", ".x"])

@@ -95,6 +95,9 @@ class TestNovelUnits:
             # the second is the first but for its numbers: 14 - 7; with an operator it is another attempt
             ("look at it 1 time now. look at it 2 time now.", 6, "", 7),
             ("try 3 + 4 for it. try 3 + 5 for it.", 6, "", 14),
+            # the second changes the numbers in its names alone: 6 - 6, with the point 14 - 7
+            ("x_1 + y_1 = z_1 . x_2 + y_2 = z_2 .", 6, "", 6),
+            ("x_1 + 3 = z_1 . x_2 + 4 = z_2 .", 6, "", 12),
             ("x_0 x_1 x_2 x_3 x_4 x_5 x_6 x_7 x_8 x_9", 6, "", 0),
             # words split into letters: 25 in a row are too many, 24 are not
             (" ".join("abcdefghijklmnopqrstuvwxy"), 6, "", 0),
@@ -197,6 +200,10 @@ class TestEffectiveLength:
             ("3 times 4 is \\boxed{12", 0),  # cut off
             ("", 0),
             ("3 times 4 \\boxed{12} and much more said later", 3),
+            (
+                "no \\boxed{\\frac{1}{2}} but \\fbox{a {b {c}} \\boxed{d}} yes \\boxed 3 so \\boxed{12}",
+                4,
+            ),  # no but yes so
             ("<think>3 times 4</think> \\boxed{12}", 10),  # < think > 3 times 4 < / think >
         ],
     )

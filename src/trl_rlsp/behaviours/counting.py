@@ -36,17 +36,15 @@ def find_in_prose(text: str) -> list[Behaviour]:
     found = []
     for word in _WORD.finditer(plain):
         for cue in CUES.get(word.group(), ()):
-            behaviour = _behaviour(cue, plain, word.start(), word.end())
+            match = cue.rest.match(plain, word.end())
+            behaviour = match and _behaviour(cue, plain, word.start(), match.end())
             if behaviour is not None:
                 found.append(behaviour)
     return _one_a_sentence(sorted(found), plain) if found else []
 
 
 def _behaviour(cue: Cue, plain: str, start: int, end: int) -> Behaviour | None:
-    """The behaviour if `cue` stands at its first word, from `start` to `end`."""
-    match = cue.rest.match(plain, end)
-    if match is None:
-        return None
+    """The behaviour if what `cue` matched from `start` to `end` stands where the cue may."""
     begins = start
     if cue.where != "any":
         announcement = announced(plain, start) if cue.where != "clause" else None
@@ -56,7 +54,7 @@ def _behaviour(cue: Cue, plain: str, start: int, end: int) -> Behaviour | None:
             return None
     if cue.deniable and negated(plain, begins):
         return None
-    return Behaviour(begins, match.end(), cue.kind)
+    return Behaviour(begins, end, cue.kind)
 
 
 def _one_a_sentence(found: list[Behaviour], plain: str) -> list[Behaviour]:

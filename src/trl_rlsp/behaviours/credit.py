@@ -72,11 +72,13 @@ def _credited_prose(text: str, prompt: str, spacing: int, ngram: int) -> list[Be
     last = -spacing
     for behaviour in found:
         sentence = bisect_right(starts, behaviour.start) - 1
-        wording = words(text[behaviour.start : behaviour.end])
         before = upto[sentence]
-        if before - last >= spacing and fresh[sentence] >= SUBSTANCE and tuple(wording) not in wordings:
+        if before - last < spacing or fresh[sentence] < SUBSTANCE:
+            continue
+        wording = tuple(words(text[behaviour.start : behaviour.end]))
+        if wording not in wordings:
             kept.append(behaviour)
-            wordings.add(tuple(wording))
+            wordings.add(wording)
             last = before
     return kept
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.commands.evaluating import check_engine, fingerprint, open_engine, verifier_of
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.files import atomic_write
+from trl_rlsp.files import atomic_write, write_json
 from trl_rlsp.stages.arguments import EvaluationArguments
 
 if TYPE_CHECKING:
@@ -110,10 +110,10 @@ def run_budget(arguments: list[str]) -> None:
         RLSPError: data or settings that cannot work, before a model samples.
     """
     from trl_rlsp.evaluation.budget.curve import markdown, plot_curves, require_matplotlib, write_into
-    from trl_rlsp.stages.parsing import parse_stage
+    from trl_rlsp.stages.parsing import parse_fields
     from trl_rlsp.text.terminal import Terminal
 
-    (settings,) = parse_stage((BudgetArguments,), arguments, "rlsp budget")
+    settings = parse_fields(BudgetArguments, arguments, "rlsp budget")
     sampling = check(settings)
     require_matplotlib()
     console = Terminal()
@@ -134,7 +134,7 @@ def run_budget(arguments: list[str]) -> None:
     }
     atomic_write(folder / "budget.md", numbers)
     plot_curves(curves, folder / "budget.png")
-    atomic_write(folder / "budget.json", json.dumps(found, indent=2) + "\n")
+    write_json(folder / "budget.json", found)
     if settings.document:
         write_into(Path(settings.document), numbers)
     console.print(numbers, soft_wrap=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trl_rlsp.errors import ConfigError, DataError, MissingDependencyError
-from trl_rlsp.files import atomic_write
-from trl_rlsp.stages.parsing import parse_stage
+from trl_rlsp.files import write_json
+from trl_rlsp.stages.parsing import parse_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ NOTE = "95 % bootstrap intervals over problems"
 
 @dataclass
 class CompareArguments:
-    """Two evaluations on the same problems."""
+    """Paired difference of two evaluations on the same problems."""
 
     first: Path = field(metadata={"positional": 1, "help": "output_dir of an `rlsp eval`"})
     second: Path = field(metadata={"positional": 1, "help": "output_dir of another on the same problems"})
@@ -34,7 +33,7 @@ class CompareArguments:
 
 @dataclass
 class EfficiencyArguments:
-    """Evaluations by name, the last of which sets the budgets."""
+    """Accuracy of majority votes against tokens, from saved evaluations, the last of which sets the budgets."""
 
     runs: list[str] = field(metadata={"metavar": "NAME=FOLDER", "help": "base=FOLDER rlsp=FOLDER"})
     output_dir: Path | None = field(default=None, metadata={"help": "folder for efficiency.json and efficiency.png"})
@@ -52,12 +51,11 @@ def run_compare(arguments: list[str]) -> None:
     from trl_rlsp.evaluation.compare import compare_folders
     from trl_rlsp.text.terminal import Terminal
 
-    described = "Paired difference of two evaluations."
-    (given,) = parse_stage((CompareArguments,), arguments, "rlsp compare", description=described)
+    given = parse_fields(CompareArguments, arguments, "rlsp compare")
     found = compare_folders(given.first, given.second)
     if given.output:
         metrics = {name: {**asdict(difference), "clear": difference.clear} for name, difference in found.items()}
-        atomic_write(given.output, json.dumps(metrics, indent=2) + "\n")
+        write_json(given.output, metrics)
     Terminal().print(difference_table(str(given.first), str(given.second), found))
 
 
@@ -100,7 +98,7 @@ def run_efficiency(arguments: list[str]) -> None:
         console.print(equal_table(budget, curves[budget], rival, curves[rival]))
     if output is not None:
         metrics = {name: [asdict(point) for point in points] for name, points in curves.items()}
-        atomic_write(output / "efficiency.json", json.dumps(metrics, indent=2) + "\n")
+        write_json(output / "efficiency.json", metrics)
         plot_curves(curves, output / "efficiency.png")
         console.print(f"{output / 'efficiency.json'}, {output / 'efficiency.png'}")
 
@@ -112,8 +110,7 @@ def parse_efficiency(arguments: list[str]) -> tuple[dict[str, Path], Path | None
         ConfigError: a run that is not NAME=FOLDER, or a name that is given twice.
         MissingDependencyError: a plot is wanted and matplotlib is not installed.
     """
-    described = "Accuracy of majority votes against tokens, from saved evaluations."
-    (given,) = parse_stage((EfficiencyArguments,), arguments, "rlsp efficiency", description=described)
+    given = parse_fields(EfficiencyArguments, arguments, "rlsp efficiency")
     runs: dict[str, Path] = {}
     for run in given.runs:
         name, _, folder = run.partition("=")

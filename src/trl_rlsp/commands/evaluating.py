@@ -75,9 +75,9 @@ def read_settings(arguments: list[str]) -> EvaluationArguments:
     """
     from trl_rlsp.problems.presets import EVALUATION_PRESETS
     from trl_rlsp.stages.arguments import EvaluationArguments
-    from trl_rlsp.stages.parsing import config_of, parse_stage
+    from trl_rlsp.stages.parsing import config_of, parse_fields
 
-    (settings,) = parse_stage((EvaluationArguments,), arguments, "rlsp eval")
+    settings = parse_fields(EvaluationArguments, arguments, "rlsp eval")
     if settings.preset is None:
         return settings
     if settings.preset not in EVALUATION_PRESETS:
@@ -85,11 +85,10 @@ def read_settings(arguments: list[str]) -> EvaluationArguments:
     preset = dict(EVALUATION_PRESETS[settings.preset])
     if config_of(arguments) is None:
         given = [word for name, value in preset.items() for word in (f"--{name}", str(value))]
-        return parse_stage((EvaluationArguments,), [*given, *arguments], "rlsp eval")[0]  # type: ignore[no-any-return]
-    (settings,) = parse_stage(
-        (EvaluationArguments,), arguments, "rlsp eval", written=lambda content, folder: {**preset, **content}
+        return parse_fields(EvaluationArguments, [*given, *arguments], "rlsp eval")
+    return parse_fields(
+        EvaluationArguments, arguments, "rlsp eval", written=lambda content, folder: {**preset, **content}
     )
-    return settings  # type: ignore[no-any-return]
 
 
 def check_eval(settings: EvaluationArguments) -> tuple[str, Sampling]:

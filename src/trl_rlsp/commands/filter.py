@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.files import atomic_write
+from trl_rlsp.files import write_json, write_lines
 from trl_rlsp.stages.arguments import EvaluationArguments
-from trl_rlsp.stages.parsing import parse_stage
+from trl_rlsp.stages.parsing import parse_fields
 
 if TYPE_CHECKING:
     from trl_rlsp.evaluation.solve_rate import Band, Filtered
@@ -76,7 +75,6 @@ def run_filter(arguments: list[str]) -> None:
     """
 
     from trl_rlsp.commands.evaluating import check_eval, draw_samples, verifier_of
-    from trl_rlsp.commands.harvest import write_lines
     from trl_rlsp.evaluation import score_samples
     from trl_rlsp.evaluation.solve_rate import check_read_back, keep_band
     from trl_rlsp.text.terminal import Terminal
@@ -97,7 +95,7 @@ def run_filter(arguments: list[str]) -> None:
     write_lines(output, found.rows)
     check_read_back(output, [rows[index] for index in found.kept])
     written = {**found.counts(), "settings": dataclasses.asdict(settings)}
-    atomic_write(output.with_suffix(".json"), json.dumps(written, indent=2) + "\n")
+    write_json(output.with_suffix(".json"), written)
     show(found, settings, console)
 
 
@@ -110,8 +108,7 @@ def parse_filter(arguments: list[str]) -> FilterArguments:
     Raises:
         ConfigError: a field or a value that cannot work.
     """
-    (settings,) = parse_stage((FilterArguments,), arguments, "rlsp filter", written=stage_fields)
-    return settings  # type: ignore[no-any-return]
+    return parse_fields(FilterArguments, arguments, "rlsp filter", written=stage_fields)
 
 
 def stage_fields(written: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.files import atomic_write
+from trl_rlsp.files import write_json, write_lines
 from trl_rlsp.stages.parsing import parse_known
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ def run_harvest(arguments: Sequence[str]) -> None:
         counts["round"] = prepare_round(given, material, found, output.parent)
     show(found, counts, output)
     # written last: its presence says that all is there
-    atomic_write(output.with_suffix(".json"), json.dumps(counts, indent=2) + "\n")
+    write_json(output.with_suffix(".json"), counts)
 
 
 def collect(given: HarvestArguments, rest: Sequence[str]) -> Material:
@@ -217,11 +216,6 @@ def prepare_round(given: HarvestArguments, material: Material, found: Harvest, f
 def stage_folder(file: Path) -> Path:
     """The folder of the stage that logged a file of completions."""
     return file.parent.parent if file.parent.name == "completions" else file.parent
-
-
-def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows as JSON lines, ASCII only, so that no completion can break the file's encoding."""
-    atomic_write(path, (json.dumps(row) + "\n" for row in rows))
 
 
 def show(found: Harvest, counts: Mapping[str, Any], output: Path) -> None:

@@ -1,4 +1,4 @@
-"""`rlsp run RECIPE`: the steps of a recipe in order, each in its own process, and the table.
+"""`rlsp run RECIPE`: the steps of a recipe in order, each in its own process, and the table; `rlsp recipes`.
 
 A complete step is skipped, a stage that was cut off goes on from its last checkpoint, and a step whose settings, or
 whose predecessors' settings, have changed since is refused rather than mixed. The folder belongs to one run, and is
@@ -12,12 +12,15 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.pipeline import launch
 from trl_rlsp.pipeline.run import Run, Step, parse_run, plan, refuse_changed
-from trl_rlsp.pipeline.shipped import said_of
+from trl_rlsp.pipeline.shipped import companion_names, copy_recipe, recipe_names, said_of
+from trl_rlsp.stages.parsing import parse_fields
 from trl_rlsp.stages.record import claimed
 
 if TYPE_CHECKING:
@@ -102,7 +105,7 @@ def show_batches(launcher: launch.Launcher, steps: Sequence[Step], written_for: 
 
 def show_results(run: Run, steps: Sequence[Step], console: Terminal) -> None:
     """Print the table of the evaluations, and write the report."""
-    from trl_rlsp.commands.report import run_report
+    from trl_rlsp.commands.reporting import run_report
     from trl_rlsp.evaluation import load_evaluation
     from trl_rlsp.evaluation.tables import evaluation_table, write_report
 
@@ -136,3 +139,60 @@ def check_settings(step: Step) -> None:
     finally:  # accelerate's state is told to the environment, which is the stages' own
         os.environ.clear()
         os.environ.update(environment)
+
+
+@dataclass
+class RecipesArguments:
+    """List the recipes that come with the package, or copy one."""
+
+    words: list[str] = field(
+        default_factory=list,
+        metadata={"positional": "*", "metavar": "copy NAME", "help": "copy a recipe to where it can be changed"},
+    )
+    to: Path | None = field(default=None, metadata={"help": "the folder to make; default recipes/NAME"})
+
+
+def run_recipes(arguments: Sequence[str]) -> None:
+    """List the shipped recipes, or copy one.
+
+    Args:
+        arguments: nothing, or `copy NAME` and options.
+
+    Raises:
+        RLSPError: a recipe that is not shipped, or a folder that cannot be written.
+    """
+    given = parse_fields(RecipesArguments, arguments, "rlsp recipes")
+    if not given.words:
+        print_recipes()
+    elif len(given.words) == 2 and given.words[0] == "copy":
+        print_copied(given.words[1], given.to)
+    else:
+        raise ConfigError(f"rlsp recipes takes nothing, or copy NAME, got {' '.join(given.words)!r}")
+
+
+def print_recipes() -> None:
+    """Print name, purpose and hardware of each shipped recipe."""
+    from rich.table import Table
+
+    from trl_rlsp.text.terminal import Terminal
+
+    table = Table("recipe", "what it is for", "hardware", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
+    for name in recipe_names():
+        said = said_of(name)
+        table.add_row(name, said.title, said.hardware)
+    console = Terminal()
+    console.print(table)
+    console.print(
+        f"\nrlsp run NAME runs one; rlsp recipes copy NAME makes a copy to change, also of "
+        f"{' and '.join(companion_names())}.",
+        soft_wrap=True,
+    )
+
+
+def print_copied(name: str, to: Path | None) -> None:
+    """Copy a recipe and print where it is and what comes next."""
+    target = copy_recipe(name, to)
+    print(f"{name} copied to {target}")
+    if name in recipe_names():
+        print(f"next: change it, then rlsp run {target}")

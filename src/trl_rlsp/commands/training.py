@@ -1,4 +1,4 @@
-"""`rlsp sft` and `rlsp grpo`: one stage each, from a flat YAML file.
+"""`rlsp sft` and `rlsp grpo`: one stage each, from a flat YAML file; `rlsp merge`: an adapter into its base.
 
 Data and settings are checked before any model is loaded. A folder belongs to one run: its settings are written there,
 another run is refused, and no second process works in it. A stage that is complete leaves `stage.json` in its output
@@ -8,16 +8,17 @@ folder; a stage that was cut off continues from its last checkpoint with `--resu
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.files import atomic_write
+from trl_rlsp.files import write_json
 from trl_rlsp.stages.models import model_name, names_adapter, tokenizer_of
+from trl_rlsp.stages.parsing import parse_fields
 from trl_rlsp.stages.record import (
     STAGE_FILE,
     claimed,
@@ -160,7 +161,7 @@ def train(trainer: Any, training: TrainingArguments) -> None:
             "resumed_from": checkpoint and Path(str(checkpoint)).name,
             "seconds": round(time.monotonic() - start, 1),
         }
-        atomic_write(Path(str(training.output_dir), STAGE_FILE), json.dumps(done, indent=2) + "\n")
+        write_json(Path(str(training.output_dir), STAGE_FILE), done)
 
 
 def closing_line(command: str, training: TrainingArguments) -> None:
@@ -236,3 +237,40 @@ def progress_line(step: int, logs: dict[str, Any]) -> str:
     shown = {name: SHOWN[name] for name in ("loss", "accuracy")} | exploration_columns([logs]) | SHOWN
     found = [f"{name} {float(logs[key]):.3g}" for name, key in shown.items() if logs.get(key) is not None]
     return f"step {step}: {', '.join(found)}" if found else ""
+
+
+@dataclass
+class MergeArguments:
+    """Merge a LoRA adapter into its unquantized base in float32, and compare the logits of what was saved with
+    those of the adapter."""
+
+    adapter: str = field(metadata={"help": "folder or hub id of the adapter"})
+    output_dir: Path = field(metadata={"help": "empty folder for the merged model"})
+    base: str | None = field(
+        default=None, metadata={"help": "the unquantized base; default the one that the adapter names"}
+    )
+    dtype: str | None = field(
+        default=None, metadata={"help": "type of the saved weights: float32, bfloat16, float16; default the base's"}
+    )
+
+
+def run_merge(arguments: Sequence[str]) -> None:
+    """Merge an adapter into its base, compare logits, and print what was found.
+
+    Args:
+        arguments: options of the command.
+
+    Raises:
+        RLSPError: an adapter or a base that cannot be merged, or a merged model that differs.
+    """
+    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.trainers.merging import merge_adapter
+
+    given = parse_fields(MergeArguments, arguments, "rlsp merge")
+    found = merge_adapter(given.adapter, given.output_dir, base=given.base, dtype=given.dtype)
+    text = (
+        f"{found.layers} layers merged into {found.base} in float32, saved as {found.dtype}: logits differ from the "
+        f"adapter's by {found.difference:.2g} of the largest ({found.tolerance:g} is allowed, the adapter changes "
+        f"them by {found.effect:.2g})\nmodel: {given.output_dir}"
+    )
+    Terminal(soft_wrap=True).print(text)

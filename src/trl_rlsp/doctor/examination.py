@@ -96,8 +96,8 @@ def stop_on_errors(
     Raises:
         ConfigError: a finding that ends the run.
     """
-    loaded = {"rows": rows, "tokenizer": tokenizer, "rewards": rewards}
-    stage = Stage(kind, data, training, model, processes=training.world_size, loaded=loaded)
+    stage = Stage(kind, data, training, model, processes=training.world_size)
+    stage.rows, stage.tokenizer, stage.rewards = rows, tokenizer, rewards
     first = training.process_index == 0
     checks = [check for check, _, starts in CHECKS if kind in starts and (first or check is not settings.check_judge)]
     found = examine(stage, checks)

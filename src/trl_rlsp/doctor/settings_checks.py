@@ -26,23 +26,13 @@ def check_settings(stage: Stage) -> Iterator[Finding]:
             stage.data.required()
             if stage.kind == "grpo":
                 stage.rewards.close()
+        elif stage.kind == "sft":
+            parse_sft(list(stage.arguments))
         else:
-            refused_here(stage)
+            parse_grpo(list(stage.arguments))[1].close()
     except RLSPError as failure:
         what = f"`rlsp {stage.kind}` refuses the settings"
         yield error(what, str(failure), "as the message says")
-
-
-def refused_here(stage: Stage) -> None:
-    """Parse the stage as its command does.
-
-    Raises:
-        ConfigError: what the command refuses.
-    """
-    if stage.kind == "sft":
-        parse_sft(list(stage.arguments))
-    else:
-        parse_grpo(list(stage.arguments))[1].close()
 
 
 def check_groups(stage: Stage) -> Iterator[Finding]:

@@ -114,9 +114,7 @@ def check_dataset(dataset: Dataset | Sequence[Mapping[str, Any]], verifier: Outc
         verdicts = verifier.verdicts(
             [_as_prompted(gold_completion(row), row["prompt"]) for row in rows],
             prompts=[row["prompt"] for row in rows],
-            solution=[row["solution"] for row in rows],
-            task=_column(rows, "task"),
-            tests=_column(rows, "tests"),
+            **{name: _column(rows, name) for name in {*rows[0], "task", "tests"} - {"prompt"}},
         )
         for (index, row), verdict in zip(batch, verdicts, strict=True):
             if verdict.score == 1.0:

@@ -152,9 +152,7 @@ def _parts(samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
 
 def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: OutcomeVerifier) -> Iterator[ScoredSample]:
     of = [rows[sample.prompt_index] for sample in samples]
-    columns: dict[str, Any] = {
-        name: [row[name] for row in of] for name in ("solution", "task", "tests") if name in rows[0]
-    }
+    columns: dict[str, Any] = {name: [row[name] for row in of] for name in rows[0] if name != "prompt"}
     texts = [sample.text for sample in samples]
     columns["prompts"] = [row["prompt"] for row in of]
     readings = verifier.reader.read(texts, columns)

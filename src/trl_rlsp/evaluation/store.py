@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from trl_rlsp.errors import ConfigError, DataError, SourceError
 from trl_rlsp.evaluation.bootstrap import Estimate
 from trl_rlsp.evaluation.metrics import Evaluation, ScoredSample, Slice
-from trl_rlsp.files import atomic_write, read_json
+from trl_rlsp.files import atomic_write, read_json, write_json
 from trl_rlsp.generation import Request, Sample
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class SampleStore:
             raise
         if not started:
             write_problems(folder, problems)
-        atomic_write(folder / GENERATION, json.dumps(fingerprint, indent=2) + "\n")
+        write_json(folder / GENERATION, fingerprint)
 
     def missing(self, requests: Iterable[Request]) -> list[Request]:
         """Those of the requests that are still to be drawn."""
@@ -221,7 +221,7 @@ def save_evaluation(
             table = table.drop_columns("task_metrics")
         write_table(table, folder / "samples.parquet")
     metrics = {**asdict(evaluation), "intervals": INTERVALS, "settings": settings}
-    atomic_write(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
+    write_json(folder / METRICS, metrics)
 
 
 def load_evaluation(folder: Path) -> Evaluation:

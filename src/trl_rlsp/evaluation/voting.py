@@ -1,6 +1,7 @@
 """Which final answers of one problem count as the same in a majority vote: as keys, equal where the answers are.
 
-Mathematical answers are the same where the verifier says so; answers of other kinds where their text is.
+Mathematical answers are the same where the verifier says so; answers of other kinds, and all with a verifier of one's
+own, where their text is.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def _equal_pairs(
     pairs = [
         (problem, one, other)
         for problem, found in answers.items()
-        if _is_math(rows[problem])
+        if _is_math(rows[problem]) and verifier.compares_answers
         for one, other in combinations(found[:MAX_DISTINCT], 2)
     ]
     equal = []

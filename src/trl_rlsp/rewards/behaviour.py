@@ -105,7 +105,7 @@ class BehaviourExploration:
         if not reading.finished:
             return found
         before = prompt_text(prompt)
-        for behaviour in credited(reading.reasoning, prompt=before, spacing=self.spacing, ngram=self.ngram):
+        for behaviour in credited(reading.exploration, prompt=before, spacing=self.spacing, ngram=self.ngram):
             if behaviour.kind in found:
                 found[behaviour.kind] += 1
         return found

@@ -82,4 +82,4 @@ def counted(completion: Any, prompt: Any = None) -> int:
         prompt: text or message list with the problem.
     """
     reading = completion if isinstance(completion, Reading) else read(completion)
-    return len(calculations(visible(reading.reasoning), given=prompt_text(prompt))) if reading.finished else 0
+    return len(calculations(visible(reading.exploration), given=prompt_text(prompt))) if reading.finished else 0

@@ -122,7 +122,7 @@ class DiversityExploration:
         self, keys: Sequence[str], readings: Sequence[Reading], asked: Sequence[str], log_metric: Any
     ) -> list[float | None]:
         steps = [
-            calculations(visible(reading.reasoning), given=prompt)
+            calculations(visible(reading.exploration), given=prompt)
             for reading, prompt in zip(readings, asked, strict=True)
         ]
         if log_metric is not None and steps:
@@ -137,7 +137,7 @@ class DiversityExploration:
         return values
 
     def _vectors(self, readings: Sequence[Reading]) -> list[_Vector]:
-        texts = [visible(reading.reasoning).strip() for reading in readings]
+        texts = [visible(reading.exploration).strip() for reading in readings]
         distinct = sorted({text for text in texts if text})
         found = dict(zip(distinct, map(_unit_vector, self.embed(distinct) if distinct else ()), strict=True))  # type: ignore[misc]
         return [_Vector(found.get(text), bool(text)) for text in texts]

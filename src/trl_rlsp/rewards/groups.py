@@ -103,33 +103,6 @@ def gather_members(keys: Sequence[str], values: Sequence[T]) -> list[Member[T]]:
     return [Member(groups[key], position) for key, position in zip(keys, positions, strict=True)]
 
 
-def gather_groups(keys: Sequence[str], values: Sequence[T]) -> list[list[T]]:
-    """For each local completion the values of its whole group over all ranks, in rank order.
-
-    Args:
-        keys: B keys from `group_keys`.
-        values: B values that can be pickled.
-
-    Returns:
-        B lists; completions of one group share theirs.
-
-    Example:
-        >>> gather_groups(["a", "b", "a"], [1, 2, 3])
-        [[1, 3], [2], [1, 3]]
-    """
-    return [member.values for member in gather_members(keys, values)]
-
-
-def own_positions(keys: Sequence[str]) -> list[int]:
-    """For each local completion its index in the lists of `gather_groups`; an exchange of its own.
-
-    Example:
-        >>> own_positions(["a", "b", "a"])
-        [0, 0, 1]
-    """
-    return [member.position for member in gather_members(keys, [None] * len(keys))]
-
-
 def gather_ranks(items: list[T]) -> tuple[int, list[list[T]]]:
     """This process's rank and the items of all ranks, in rank order; (0, [items]) where there is one process."""
     distributed: Any = sys.modules.get("torch.distributed")  # not imported: then there is nothing to gather over

@@ -87,6 +87,8 @@ class OutcomeVerifier:
 
     __name__ = "outcome_verifier"
     takes_readings = True
+    compares_answers = True
+    """Whether it can say of any two mathematical answers if they are equal."""
 
     def __init__(
         self,
@@ -130,7 +132,7 @@ class OutcomeVerifier:
         readings: Sequence[Reading] | None = None,
         **kwargs: Any,
     ) -> list[float | None]:
-        """Scores of a batch, one per completion.
+        """Scores of a batch, one per completion; `None` where it is not scorable.
 
         Args:
             prompts: B prompts as TRL passes them, strings or message lists.
@@ -146,13 +148,25 @@ class OutcomeVerifier:
         Raises:
             ConfigError: none of the three columns was passed.
         """
-        _require_column(solution, task, tests, kwargs)
-        self.reader.look_at(log_metric)
-        found = self.verdicts(
-            completions, prompts=prompts, solution=solution, task=task, tests=tests, readings=readings
-        )
-        self._log(found, completions, kwargs.get("completion_ids"), log_metric, log_extra)
+        columns = {
+            "prompts": prompts,
+            "solution": solution,
+            "task": task,
+            "tests": tests,
+            "readings": readings,
+            **kwargs,
+        }
+        found = self.judged(completions, log_metric=log_metric, log_extra=log_extra, **columns)
         return [verdict.score for verdict in found]
+
+    def judged(
+        self, completions: Sequence[Any], *, log_metric: Any = None, log_extra: Any = None, **columns: Any
+    ) -> list[Verdict]:
+        """The verdicts of a batch, logged; the arguments are those of a call."""
+        self.reader.look_at(log_metric)
+        found = self.verdicts(completions, **columns)
+        self._log(found, completions, columns.get("completion_ids"), log_metric, log_extra)
+        return found
 
     def _log(
         self, found: Sequence[Verdict], completions: Any, completion_ids: Any, log_metric: Any, log_extra: Any
@@ -177,9 +191,13 @@ class OutcomeVerifier:
         task: Sequence[str | None] | None = None,
         tests: Sequence[Any] | None = None,
         readings: Sequence[Any] | None = None,
+        **others: Any,
     ) -> list[Verdict]:
-        """Score and reason for each completion; a completion judged before is answered from the cache."""
-        _require_column(solution, task, tests, {})
+        """Score and reason for each completion; a completion judged before is answered from the cache.
+
+        The arguments are those of a call; `others` are columns that only a verifier of one's own reads.
+        """
+        _require_column(solution, task, tests, others)
         columns = {"tests": tests, "task": task, "solution": solution}
         rows = _rows(completions, prompts, columns)
         keys = [_key(row) for row in rows]
@@ -212,14 +230,14 @@ class OutcomeVerifier:
         if kind == "gym":
             if importlib.util.find_spec("reasoning_gym") is None:
                 raise MissingDependencyError("rows with `task` need reasoning-gym: pip install 'trl-rlsp[gym]'")
-            tasks = [GymItem(row.truth, row.completion) for row in rows]
+            tasks = [GymItem(row.truth, row.reading or row.completion) for row in rows]
             return verify_gym(tasks, self.pools["gym"], end_of_thinking=tag, **limits)
         return self._verify_code(rows)
 
     def _verify_code(self, rows: Sequence[Row]) -> Sequence[Verdict]:
         from trl_rlsp.verification.code.verifier import verify_code
 
-        items = [(row.completion, row.truth) for row in rows]
+        items = [(row.reading or row.completion, row.truth) for row in rows]
         limits = {"time_limit": self.time_limit, "batch_seconds": self.batch_seconds, "workers": self.workers}
         options = {**limits, "end_of_thinking": self.reader.end_of_thinking, **self.code_options}
         return verify_code(items, prompts=[row.prompt for row in rows], **options)

@@ -52,17 +52,15 @@ class OwnVerifier(OutcomeVerifier):
         [0.0, 1.0]
     """
 
+    compares_answers = False
+
     def __init__(self, function: Callable[..., Sequence[Any]], **options: Any) -> None:
         super().__init__(**options)
         self.function = function
 
-    def __call__(  # type: ignore[override]
-        self, completions: Sequence[Any] = (), log_metric: Any = None, log_extra: Any = None, **columns: Any
-    ) -> list[float | None]:
+    def __call__(self, completions: Sequence[Any] = (), **columns: Any) -> list[float | None]:  # type: ignore[override]
         """Scores of a batch, one per completion; logs like `OutcomeVerifier`."""
-        found = self.verdicts(completions, **columns)
-        self._log(found, completions, columns.get("completion_ids"), log_metric, log_extra)
-        return [verdict.score for verdict in found]
+        return [verdict.score for verdict in self.judged(completions, **columns)]
 
     def verdicts(self, completions: Sequence[Any], **columns: Any) -> list[Verdict]:  # type: ignore[override]
         """Score and reason for each completion."""

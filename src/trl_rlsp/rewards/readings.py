@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from trl_rlsp.text.completion import Reading, kinds_of, read, thinking_is_open
+from trl_rlsp.text.latex import normalize
 from trl_rlsp.verification.math.gold import gold_text
 from trl_rlsp.verification.math.verifier import is_list
+from trl_rlsp.verification.verdict import Verdict
 
 
 class Reader:
@@ -74,4 +76,29 @@ class Reader:
 
 def readings_of(readings: Sequence[Reading] | None, completions: Sequence[Any], **columns: Any) -> Sequence[Reading]:
     """`readings` as the suite passes them, else the completions read with the default settings."""
-    return Reader().read(completions, columns) if readings is None else readings
+    if readings is not None:
+        return readings
+    return [as_explored(reading) for reading in Reader().read(completions, columns)]
+
+
+def as_explored(reading: Reading, verdict: Any = None) -> Reading:
+    r"""The reading as exploration sees it: answers side by side that are one answer finish it.
+
+    Args:
+        reading: how a completion was read.
+        verdict: the verifier's `Verdict`, or its score. Where it does not say whether the answers are one, they are if
+            they are equal as text (`trl_rlsp.text.latex.normalize`).
+
+    Example:
+        >>> from trl_rlsp.text.completion import read
+        >>> as_explored(read("\\boxed{2\\sqrt2} or \\boxed{2\\sqrt{2}}")).finished
+        True
+    """
+    if reading.finished or not reading.rivals:
+        return reading
+    if isinstance(verdict, Verdict) and verdict.score is not None:
+        one = verdict.reason != "several_answers"
+    else:
+        one = bool(verdict) and not isinstance(verdict, Verdict)
+        one = one or len(set(map(normalize, reading.rivals))) == 1
+    return replace(reading, answer=reading.rivals[0], reason=None) if one else reading

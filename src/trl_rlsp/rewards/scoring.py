@@ -40,7 +40,7 @@ from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.alpha_schedule import AlphaSchedule
 from trl_rlsp.rewards.balance import ASYNC_ADVICE, check_balance
 from trl_rlsp.rewards.groups import gather_ranks, group_keys
-from trl_rlsp.rewards.readings import Reader
+from trl_rlsp.rewards.readings import Reader, as_explored
 from trl_rlsp.verification.verdict import Verdict
 
 logger = logging.getLogger(__name__)
@@ -135,9 +135,12 @@ class Scorer:
         Collective where ranks share the batch, if the gate is adaptive or a reward may fail.
         """
         self._look_at_trainer(kwargs)
-        given = {**kwargs, "readings": self.reader.read(completions, kwargs)}
-        verdicts = self._called(self.verifier, completions, given)
-        values = [self._called(part, completions, given) for part in self.exploration]
+        read = self.reader.read(completions, kwargs)
+        judge = getattr(self.verifier, "judged", self.verifier)  # with the reasons, where it can give them
+        judged = self._called(judge, completions, {**kwargs, "readings": read}, of=self.verifier)
+        verdicts = list(map(_number, judged))
+        given = {**kwargs, "readings": list(map(as_explored, read, judged))}
+        values = [list(map(_number, self._called(part, completions, given))) for part in self.exploration]
         for part, column in zip(self.exploration, values, strict=True):
             self._check_bounds(part, column)
         rates, values = self._over_groups(verdicts, values, kwargs)
@@ -148,11 +151,14 @@ class Scorer:
             paid.append([None if v is None or e is None else scale * self._gated(v, f, e, x) for v, f, e, x in rows])
         return paid
 
-    def _called(self, part: Reward, completions: Sequence[Any], given: Mapping[str, Any]) -> Column:
-        """A part's values as finite floats or `None`."""
+    def _called(
+        self, function: Reward, completions: Sequence[Any], given: Mapping[str, Any], *, of: Reward | None = None
+    ) -> list[Any]:
+        """One value a completion, as `function`, a method of the part `of`, gives them."""
+        part = of or function
         takes_readings = getattr(part, "takes_readings", False)
         wanted = {name: value for name, value in given.items() if takes_readings or name != "readings"}
-        found = [_number(value) for value in part(completions=completions, **wanted)]
+        found = list(function(completions=completions, **wanted))
         if len(found) != len(completions):
             raise ConfigError(
                 f"{name_of(part)} must give {len(completions)} values, one a completion, got {len(found)}"

@@ -4,7 +4,7 @@ It reads settings and what they name (data, tokenizer, a model's configuration),
 stage is run nor whether its settings are wise: that is for `commands`, `pipeline` and `doctor`.
 """
 
-from trl_rlsp.stages.parsing import apply_environment, environment_of, parse_stage, read_yaml
+from trl_rlsp.stages.parsing import apply_environment, environment_of, parse_fields, parse_stage, read_yaml
 from trl_rlsp.stages.stage import Kind, Stage, UnknownError, kind_of, parse_grpo, parse_sft, read_stage
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "apply_environment",
     "environment_of",
     "kind_of",
+    "parse_fields",
     "parse_grpo",
     "parse_sft",
     "parse_stage",

@@ -10,10 +10,11 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 from trl_rlsp.errors import ConfigError
 
+T = TypeVar("T")
 Written = Callable[[dict[str, Any], Path], dict[str, Any]]
 
 
@@ -46,6 +47,13 @@ def parse_stage(
         dataclasses, arguments, prog, description=description, written=written, as_written=as_written, leave=False
     )
     return tuple(found)
+
+
+def parse_fields(kind: type[T], arguments: Sequence[str], prog: str, *, written: Written | None = None) -> T:
+    """As `parse_stage` for one dataclass; --help says its docstring's first paragraph."""
+    described = (kind.__doc__ or "").split("\n\n")[0]
+    found: T = parse_stage((kind,), arguments, prog, description=described, written=written)[0]
+    return found
 
 
 def parse_known(

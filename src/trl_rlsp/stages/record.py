@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.files import atomic_write, read_json
+from trl_rlsp.files import read_json, write_json
 from trl_rlsp.stages.parsing import config_of, read_yaml
 
 SETTINGS_FILE = "settings.json"
@@ -75,7 +74,7 @@ def write_record(folder: Path, command: str, settings: Mapping[str, Any], finger
     root = root.parent if root.name.startswith("round-") else root
     kept = {name: _relative(value, folder, root) if name in PATHS else value for name, value in settings.items()}
     content = {"command": command, "fingerprint": fingerprint, "settings": kept, **more}
-    atomic_write(folder / SETTINGS_FILE, json.dumps(content, indent=2) + "\n")
+    write_json(folder / SETTINGS_FILE, content)
 
 
 def _relative(value: Any, folder: Path, root: Path) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -43,6 +43,8 @@ class UnknownError(RLSPError):
 class Stage:
     """One stage's settings, and lazily what they name: data, tokenizer, the model's configuration. Never weights.
 
+    What has been loaded already is assigned to `rows`, `rewards` and `tokenizer`.
+
     Attributes:
         kind: "sft" or "grpo".
         data: where the rows come from.
@@ -53,7 +55,6 @@ class Stage:
         elsewhere: the stage will run on another machine: hardware, disk and judge of this one say nothing.
         arguments: the command line that the settings were read from.
         before: the SFT stage whose model this one starts from, where that model has not been trained yet.
-        loaded: what has been loaded already, of `rows`, `rewards` and `tokenizer`.
     """
 
     kind: Kind
@@ -65,7 +66,6 @@ class Stage:
     elsewhere: bool = False
     arguments: tuple[str, ...] = ()
     before: Stage | None = None
-    loaded: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> Any:
@@ -74,8 +74,6 @@ class Stage:
         Raises:
             RLSPError: whatever is wrong with the source.
         """
-        if "rows" in self.loaded:
-            return self.loaded["rows"]
         if self.kind == "grpo":
             return self.data.load()
         return self.data.load_rows(self.training.seed)  # type: ignore[union-attr]
@@ -87,8 +85,6 @@ class Stage:
         Raises:
             ConfigError: a value that cannot work.
         """
-        if "rewards" in self.loaded:
-            return self.loaded["rewards"]  # type: ignore[no-any-return]
         if self.reward is None:
             raise ConfigError("an SFT stage has no rewards")
         return self.reward.build()
@@ -100,8 +96,6 @@ class Stage:
         Raises:
             UnknownError: it cannot be had here.
         """
-        if "tokenizer" in self.loaded:
-            return self.loaded["tokenizer"]
         if self.before is not None:
             return self.before.tokenizer
         tokenizer = _had(lambda: models.tokenizer_of(self.model), "the tokenizer")

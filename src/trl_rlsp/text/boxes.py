@@ -41,9 +41,22 @@ _PADDING = re.compile(
     r"|\\color\{\w+\}|\*\*|[\s~&]|\\\\"
 )
 _PUNCTUATION = ".,;:!?"
+_WORD_BEFORE = re.compile(
+    r"(?:\b(?P<factor>half(?:\s+of)?|twice|double|triple)|\b(?P<minus>minus|negative))\s+(?:\$\$?|\\[(\[])?\s*\Z"
+    r"|(?P<digits>\d)(?:\$|\\\()\Z",
+    re.IGNORECASE,
+)
+_WORD_AFTER = re.compile(
+    r"\s*(?:\$\$?|\\[)\]])?\s*(?:(?P<percent>percent|per\s+cent)|(?P<many>hundred|thousand|million|billion|trillion|dozen))\b"
+    r"|(?:\$|\\\))(?P<digits>\.?\d+)",
+    re.IGNORECASE,
+)
+_RELATED = re.compile(r"(?:[≤≥≠]|\\(?:lt|gt|leq?|geq?|neq?)(?![A-Za-z])|(?<=[\w)}]\s)[<>]=?)\s*\Z")
+_FUNCTION = re.compile(r"\\(?:log|ln|exp|sqrt|(?:arc)?(?:sin|cos|tan)h?)(?:[_^]\S{1,8})?\s*\Z")
+_DIGIT_BEFORE = re.compile(r"(?:(?<!\d)1|\d[.,])\Z")  # any other is a factor: 2\boxed{7} is 14
 _SIGN = re.compile(r"[-+−±]|\\(?:pm|mp)(?![A-Za-z])")
 _SUFFIX = re.compile(
-    r"(?:\\?%|\^\s*\{?\s*\\(?:circ|degree)\s*\}?|°|\\(?:text|mathrm|textbf|mbox)\s*\{[^{}]*\}(?:\^\{?\d\}?)?"
+    r"(?:\.?\d+|\s?[eE][-+]?\d+\b|\s*\\(?:over|choose|atop)(?![A-Za-z])\s*\S+|\\?%|\^\s*\{?\s*\\(?:circ|degree)\s*\}?|°|\\(?:text|mathrm|textbf|mbox)\s*\{[^{}]*\}(?:\^\{?\d\}?)?"
     r"|\^\{?[\w-]{1,8}\}?|_\{?\w{1,8}\}?)"
 )
 _OPERATION = re.compile(
@@ -58,14 +71,30 @@ def find_boxes(text: str, start: int = 0) -> tuple[list[Region], bool]:
         return [], False
     spans, still_open = _box_spans(text, min(firsts))
     regions = [Region(begin, end + 1, text[inside:end].strip()) for begin, inside, end in spans[:-MAX_IN_CONTEXT]]
-    regions += [_in_context(text, *span) for span in spans[-MAX_IN_CONTEXT:]]
+    regions += [_with_words(text, _in_context(text, *span)) for span in spans[-MAX_IN_CONTEXT:]]
     regions += [_bare_box(text, box) for box in deque(_BARE_BOX.finditer(text, min(firsts)), maxlen=MAX_BOXES)]
     return sorted(regions, key=lambda region: region.start), still_open
 
 
-def _box_spans(text: str, start: int) -> tuple[list[tuple[int, int, int]], bool]:
-    """(box start, content start, content end) of braced boxes, and whether one is open."""
-    spans: deque[tuple[int, int, int]] = deque(maxlen=MAX_BOXES)
+def without_boxes(text: str) -> str:
+    r"""`text` without its boxes and what they hold.
+
+    >>> without_boxes(r"Maybe \boxed{\frac{1}{2}}, or \boxed 3 ?")
+    'Maybe  , or   ?'
+    """
+    first = min((at for command in ("\\boxed", "\\fbox") if (at := text.find(command)) >= 0), default=-1)
+    if first < 0:
+        return text
+    kept, at = [], 0
+    for begin, _, end in _box_spans(text, first, None)[0]:
+        kept.append(text[at:begin])
+        at = end + 1
+    return re.sub(_BARE_BOX.pattern + _BARE.pattern, " ", " ".join([*kept, text[at:]]))
+
+
+def _box_spans(text: str, start: int, most: int | None = MAX_BOXES) -> tuple[list[tuple[int, int, int]], bool]:
+    """(box start, content start, content end) of the last braced boxes, and whether one is open."""
+    spans: deque[tuple[int, int, int]] = deque(maxlen=most)
     stack: list[tuple[int, int] | None] = []  # None: a plain brace
     boxes_open = 0
     for token in _TOKEN.finditer(text, start):
@@ -91,6 +120,21 @@ def _bare_box(text: str, box: re.Match[str]) -> Region:
     return Region(box.start(), box.end() + len(content), content)
 
 
+def _with_words(text: str, box: Region) -> Region:
+    """A box together with a word beside it that makes another number of it: `minus`, `half of`, `million`."""
+    before = _WORD_BEFORE.search(text[max(0, box.start - 24) : box.start])
+    after = _WORD_AFTER.match(text, box.end, box.end + 24)
+    answer = box.answer
+    if not answer or (before is None and after is None):
+        return box
+    if after:
+        answer += after["digits"] or ("\\%" if after["percent"] else rf"\text{{ {after['many']}}}")
+    if before:
+        factor = before["digits"] or rf"\text{{{before['factor']} }}"
+        answer = f"-({answer})" if before["minus"] else factor + answer
+    return Region(box.start, after.end() if after else box.end, answer)
+
+
 def _in_context(text: str, start: int, content_start: int, content_end: int) -> Region:
     """The box's content together with the signs, factors and units that stand around it."""
     content = without_words(_innermost(text[content_start:content_end].strip()))
@@ -106,7 +150,9 @@ def _in_context(text: str, start: int, content_start: int, content_end: int) -> 
     before, after = before.strip(), after.strip().rstrip(".,;:?" if in_math else _PUNCTUATION)
     if (not before and not after) or not content:
         return Region(start, end, content)
-    body = content if re.fullmatch(r"[\w.]+", content) and not _needs_group(before, after) else f"({content})"
+    joined = content[:1].isdigit() and _DIGIT_BEFORE.search(before)  # 1\boxed{7} is 17
+    plain = joined or (re.fullmatch(r"[\w.]+", content) and not _needs_group(before, after))
+    body = content if plain else f"({content})"
     return Region(start, end, f"{before}{body}{after}")
 
 
@@ -140,8 +186,15 @@ def _surroundings(text: str, start: int, end: int) -> tuple[str, str, bool]:
 
 def _adjacent_before(before: str) -> str:
     """Outside a formula only a sign, a factor or an open group that touches the box is part of the answer."""
+    for pattern in (_RELATED, _FUNCTION):
+        if match := pattern.search(before):
+            return match.group()
     run = before[max(before.rfind(" "), before.rfind("\n")) + 1 :]
-    if run.endswith("{") and "\\" in run:
+    if run.endswith("{") and ("\\" in run or run[-2:-1] in ("^", "_")):
+        return run
+    if run in ("!", "$-$", "$−$", r"\(-\)"):
+        return run.strip("$\\()")
+    if _DIGIT_BEFORE.search(run):
         return run
     if re.search(r"[A-Za-z]{3,}[).]?$", run) and "\\" not in run:
         return ""

@@ -9,7 +9,6 @@ not read words ("three times four"), variables or units of measurement.
 
 from __future__ import annotations
 
-import ast
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -18,6 +17,7 @@ from functools import lru_cache
 from itertools import islice, pairwise
 
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.text.rational import NotArithmeticError, Number, Parser, number, operate
 
 LONGEST = 120
 """Characters of one side of an equation that are read."""
@@ -44,7 +44,6 @@ _REVERSED_RUN = re.compile(r"[\d \t.+\-*/^()]*")
 _RESULT = re.compile(
     r"[ \t]*(-?[ \t]?\d{1,15}(?:\.\d{1,15})?)(?![ \t]*(?:[+*/^]|-[ \t]*[\d(])|\d|[ \t]*[a-zA-Z](?![a-zA-Z]))"
 )
-_OPERATORS: dict[type[ast.AST], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "^"}
 
 
 def calculations(text: str, *, given: str | None = None) -> frozenset[str]:
@@ -64,7 +63,7 @@ def calculations(text: str, *, given: str | None = None) -> frozenset[str]:
         >>> sorted(calculations(r"$(6 + 3) \times 2 = 18$", given="6 3 2 : 18"))
         ['2*9=18', '3+6=9']
     """
-    known = {_read(number) for number in _NUMBER.findall(_plain(given))} if given else set()
+    known = set(map(number, _NUMBER.findall(_plain(given)))) if given else set()
     grounded = bool(known)
     found: set[str] = set()
     for made, starts, results in _equations(_plain(text)):
@@ -85,7 +84,6 @@ def check_half(K: float) -> float:
     return float(K)
 
 
-Number = int | Fraction
 Equation = tuple[tuple[str, ...], frozenset[Number], tuple[Number, ...]]
 """Its calculations, the numbers it starts from, the results on the way."""
 
@@ -116,17 +114,17 @@ def _equations(text: str) -> Iterable[Equation]:
 def _equation(left: str, after_name: bool, right: str) -> Equation | None:
     """The equation `left = right`, `None` if it is not arithmetic or does not hold."""
     tokens = _tokens(left)
-    if len(tokens) < 3 or (after_name and tokens[0] in _OPERATORS.values()):
+    if len(tokens) < 3 or (after_name and tokens[0] in ("+", "-", "*", "/", "^")):
         return None
-    value, made, results = _evaluate(tokens)
+    walk = _Walk(tokens)
+    try:
+        value: Number = walk.value()
+    except (NotArithmeticError, ZeroDivisionError):
+        return None
     decimals = len(right.partition(".")[2])
-    if value is None or not results or abs(Fraction(value) - _read(right)) * 2 * 10**decimals > (decimals > 0):
+    if not walk.results or abs(Fraction(value) - number(right)) * 2 * 10**decimals > (decimals > 0):
         return None
-    return tuple(made), frozenset(_read(token) for token in tokens if token[0].isdigit()), tuple(results)
-
-
-def _read(number: str) -> Number:
-    return Fraction(number) if "." in number else int(number)
+    return tuple(walk.made), frozenset(number(token) for token in tokens if token[0].isdigit()), tuple(walk.results)
 
 
 def _tokens(left: str) -> list[str]:
@@ -157,37 +155,16 @@ def _after_open_parenthesis(tokens: list[str]) -> list[str]:
     return tokens[opened[-1] + 1 :] if opened else tokens
 
 
-def _evaluate(tokens: Sequence[str]) -> tuple[Number | None, list[str], list[Number]]:
-    """(value or `None`, calculations, their results)."""
-    numbers = [_read(token) for token in tokens if token[0].isdigit()]
-    names = iter(range(len(numbers)))
-    written = " ".join(f"n{next(names)}" if token[0].isdigit() else token for token in tokens).replace("^", "**")
-    walk = _Walk(numbers)
-    try:
-        value = walk.value(ast.parse(written, mode="eval").body)
-    except (SyntaxError, ValueError, ZeroDivisionError):
-        return None, [], []
-    return value, walk.made, walk.results
+class _Walk(Parser):
+    """Parses an expression and keeps every operation on the way."""
 
-
-class _Walk:
-    """The value of a parsed expression in which `n0`, `n1`, ... stand for numbers, and every operation on the way."""
-
-    def __init__(self, numbers: Sequence[Number]) -> None:
-        self.numbers = numbers
+    def __init__(self, tokens: Sequence[str]) -> None:
+        super().__init__(tokens)
         self.made: list[str] = []
         self.results: list[Number] = []
 
-    def value(self, node: ast.AST) -> Number:
-        """Raises ValueError for anything but arithmetic, and where a number would be too large."""
-        if isinstance(node, ast.Name):
-            return self.numbers[int(node.id[1:])]
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            return -self.value(node.operand)
-        if not isinstance(node, ast.BinOp) or type(node.op) not in _OPERATORS:
-            raise ValueError
-        left, right, op = self.value(node.left), self.value(node.right), _OPERATORS[type(node.op)]
-        result = _apply(left, op, right)
+    def apply(self, left: Number, op: str, right: Number) -> Number:
+        result = operate(left, op, right, most_bits=LARGEST_BITS)
         self.results.append(result)
         if not _changes_nothing(left, op, right):
             self.made.append(_written(left, op, right, result))
@@ -195,34 +172,24 @@ class _Walk:
 
 
 def _changes_nothing(left: Number, op: str, right: Number) -> bool:
-    """Whether an operation has a neutral operand, or takes a number from or into itself."""
+    """Whether an operation has a neutral operand, or takes a number from or into itself, whatever the signs."""
     if op in "+-":
-        return not left or not right or (op == "-" and left == right)
+        return not left or not right or left == (right if op == "-" else -right)
     if op == "/":
-        return not left or right == 1 or left == right
-    return left in (0, 1) or right in (0, 1)
-
-
-def _apply(left: Number, op: str, right: Number) -> Number:
-    """Raises ValueError where the result would be too large, ZeroDivisionError as usual."""
-    if op == "^":
-        if right.denominator != 1 or abs(int(right)) * _bits(left) > LARGEST_BITS:
-            raise ValueError
-        return Fraction(left) ** int(right)
-    if _bits(left) + _bits(right) > LARGEST_BITS:
-        raise ValueError
-    if op == "+":
-        return left + right
-    if op == "-":
-        return left - right
-    return left * right if op == "*" else Fraction(left) / right
-
-
-def _bits(number: Number) -> int:
-    return max(number.numerator.bit_length(), number.denominator.bit_length())
+        return not left or abs(right) == 1 or abs(left) == abs(right)
+    return abs(left) in (0, 1) or right in (0, 1) or (op == "*" and right == -1)
 
 
 def _written(left: Number, op: str, right: Number, result: Number) -> str:
-    if op in "+*" and right < left:
+    """One way of writing for all placings of the signs: `3 - (-4)` is `3 + 4`, `-3 + 7` is `7 - 3`."""
+    if op in "+-":
+        other = right if op == "+" else -right
+        low, high = min(left, other), max(left, other)
+        if high < 0:
+            return _written(-high, "+", -low, -result)
+        return f"{high}-{-low}={result}" if low < 0 else f"{low}+{high}={result}"
+    left, result = max(left, -left), max(result, -result)
+    right = right if op == "^" else max(right, -right)
+    if op == "*" and right < left:
         left, right = right, left
     return f"{left}{op}{right}={result}"

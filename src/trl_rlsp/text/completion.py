@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.text.boxes import without_boxes
 from trl_rlsp.text.found import Found
 from trl_rlsp.text.marked import find_marked
 from trl_rlsp.text.program import find_program
@@ -63,7 +65,7 @@ class Reading:
     Attributes:
         text: the last assistant message.
         reasoning: everything the model wrote before it states its final answer for the first time (all of it if there
-            is none); the part that exploration rewards may count.
+            is none).
         answer: the final answer as written, without box or delimiters; `None` if there is none.
         reason: why there is no answer; `None` if there is one.
         rivals: with `several_answers`, the different answers of the closing statement as written, in their order. They
@@ -81,6 +83,11 @@ class Reading:
     def finished(self) -> bool:
         """Whether the completion gives exactly one final answer."""
         return self.answer is not None
+
+    @cached_property
+    def exploration(self) -> str:
+        """The reasoning without the boxes on the way: what they hold is an answer, not a step."""
+        return without_boxes(self.reasoning)
 
 
 def read(

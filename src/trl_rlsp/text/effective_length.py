@@ -10,7 +10,7 @@ count:
   of 40 tokens; here 6, because whole sentences repeated once would pass under 40);
 - sentences and lines that the completion, or its prompt, already contained, however short; the order of their words
   does not make one without digits new;
-- n-grams without an operator in which only a number changes (`Look at it 7 times.`): counted loops;
+- n-grams that do not calculate in which only a number changes (`Look at it 7 times.`, `x_7 = y_7`): counted loops;
 - the first occurrence, too, of what occurs three times: that is a loop;
 - more numbers in a row than a list of six or so (`1, 2, 3, ...`), and twice as many with single letters among them;
 - words in a script that the prompt does not use, pictures, and words of more than 24 letters (blanks left out);
@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence, Set
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any
 
 from trl_rlsp.text.completion import Reading, completion_text, read
@@ -64,9 +65,6 @@ class _Visible(dict[int, str | None]):
 
 
 _VISIBLE = _Visible()
-
-
-_EARLIER_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{[^{}]*\}")
 
 
 def visible(text: str) -> str:
@@ -148,32 +146,38 @@ def _grams(keys: Sequence[str], size: int) -> list[tuple[str, ...]]:
 
 def _strike_repeated_grams(keys: list[str], earlier: list[str], fresh: list[bool], size: int) -> None:
     grams = _grams(keys, size)
-    _strike(grams, [slice(i, i + size) for i in range(len(grams))], fresh, set(_grams(earlier, size)))
+    _strike(grams, range(len(grams)), range(size, len(grams) + size), fresh, set(_grams(earlier, size)))
 
 
 def _strike_counted_loops(keys: list[str], fresh: list[bool], size: int) -> None:
-    """Strike what repeats but for its numbers, among n-grams of words and numbers without an operator."""
+    """Strike what repeats but for its numbers, among n-grams that do not calculate.
+
+    These have a letter, a digit, and no operator, or no number outside a name (`x_1 + y_1 = z_1`).
+    """
     masks = {key: _DIGITS.sub("#", key) for key in set(keys)}
-    signs = {key: (key in _OPERATORS, "#" in mask, any(map(str.isalpha, mask))) for key, mask in masks.items()}
-    last = [-1, -1, -1]  # where an operator, a number and a letter stood last
-    grams, spans = [], []
-    for i, key in enumerate(keys):
-        last = [i if found else before for found, before in zip(signs[key], last, strict=True)]
-        if i >= size - 1 and last[0] <= i - size < min(last[1:]):
-            spans.append(slice(i - size + 1, i + 1))
-            grams.append(tuple(masks[key] for key in keys[spans[-1]]))
-    _strike(grams, spans, fresh, frozenset())
+    masked = [masks[key] for key in keys]
+    signs = {mask: (mask in _OPERATORS, mask == "#", "#" in mask, any(map(str.isalpha, mask))) for mask in set(masked)}
+    operator = number = digit = letter = -1  # where each stood last
+    grams, starts = [], []
+    for i, mask in enumerate(masked):
+        is_operator, is_number, has_digit, has_letter = signs[mask]
+        operator = i if is_operator else operator
+        number = i if is_number else number
+        digit = i if has_digit else digit
+        letter = i if has_letter else letter
+        begin = i - size + 1
+        if 0 <= begin <= digit and begin <= letter and (operator < begin or number < begin):
+            starts.append(begin)
+            grams.append(tuple(masked[begin : i + 1]))
+    _strike(grams, starts, [start + size for start in starts], fresh, frozenset())
 
 
 def _strike_repeated_segments(
     segments: list[list[str]], known: list[list[str]], alike: dict[str, str], fresh: list[bool]
 ) -> None:
-    spans, position = [], 0
-    for segment in segments:
-        spans.append(slice(position, position + len(segment)))
-        position += len(segment)
+    ends = list(accumulate(map(len, segments)))
     contents = [_content(segment, alike) for segment in segments]
-    _strike(contents, spans, fresh, {_content(segment, alike) for segment in known if segment})
+    _strike(contents, [0, *ends], ends, fresh, {_content(segment, alike) for segment in known if segment})
 
 
 def _content(segment: list[str], alike: dict[str, str]) -> tuple[str, ...]:
@@ -183,23 +187,27 @@ def _content(segment: list[str], alike: dict[str, str]) -> tuple[str, ...]:
 
 
 def _strike(
-    pieces: Sequence[tuple[str, ...]], spans: Sequence[slice], fresh: list[bool], known: Set[tuple[str, ...]]
+    pieces: Sequence[tuple[str, ...]],
+    starts: Sequence[int],
+    ends: Sequence[int],
+    fresh: list[bool],
+    known: Set[tuple[str, ...]],
 ) -> None:
     """Strike every repetition, everything `known`, and the first occurrence of what occurs `LOOP` times."""
     first: dict[tuple[str, ...], int] = {}
-    counts: dict[tuple[str, ...], int] = {}
+    again: Counter[tuple[str, ...]] = Counter()
     for i, piece in enumerate(pieces):
-        count = counts[piece] = counts.get(piece, 0) + 1
-        if count == 1:
-            first[piece] = i
-        if count > 1 or piece in known:
-            _clear(fresh, spans[i])
-        if count == LOOP:
-            _clear(fresh, spans[first[piece]])
+        before = first.setdefault(piece, i)
+        if before < i:
+            again[piece] += 1
+            if again[piece] == LOOP - 1:
+                _clear(fresh, starts[before], ends[before])
+        if before < i or piece in known:
+            _clear(fresh, starts[i], ends[i])
 
 
-def _clear(fresh: list[bool], span: slice) -> None:
-    fresh[span] = [False] * (span.stop - span.start)
+def _clear(fresh: list[bool], start: int, end: int) -> None:
+    fresh[start:end] = [False] * (end - start)
 
 
 def _strike_runs(sequence: list[str], fresh: list[bool], listed: Set[str], most: int) -> None:
@@ -209,7 +217,7 @@ def _strike_runs(sequence: list[str], fresh: list[bool], listed: Set[str], most:
         if i < len(sequence) and sequence[i] in listed:
             continue
         if i - start > most:
-            _clear(fresh, slice(start, i))
+            _clear(fresh, start, i)
         start = i + 1
 
 
@@ -236,8 +244,7 @@ def effective_length(completion: Any, *, prompt: Any = None, ngram: int = 6) -> 
     reading = completion if isinstance(completion, Reading) else read(completion)
     if not reading.finished:
         return 0
-    reasoning = _EARLIER_BOX.sub(" ", reading.reasoning)  # an answer on the way is no exploration
-    return novel_words(reasoning, ngram=ngram, before=prompt_text(prompt))
+    return novel_words(reading.exploration, ngram=ngram, before=prompt_text(prompt))
 
 
 def prompt_text(prompt: Any) -> str:

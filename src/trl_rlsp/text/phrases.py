@@ -55,12 +55,16 @@ _REVERSED = re.compile(
 )
 _NEGATION_BEFORE = re.compile(
     r"(?:\b(?:not|never|cannot be|can't be|isn't|isnt|wasn't|aren't|instead of|rather than|except|unlike)"
+    r"|\banything\s+but|\bwrong,?\s+(?:and\s+)?so\s+is|(?:\A|[.!?\n]\s*)(?:wrong|incorrect|false)\s*:"
+    r"|\b(?:wrong|incorrect|false)\s+(?:answer|guess|result|solution|value)\s+(?:is|was|would\s+be)\b\s*:?"
     r"|\\(?:ne|neq|not)|≠)\s*(?:equal\s+to\s*|simply\s*|just\s*)?(?:the\s+answer\s*(?:is)?\s*)?[$\\(\[\s:]*\Z",
     re.IGNORECASE,
 )
 _AFTER = r"[\s$.,;)\]\\!?*(–—-]*"
 _TAKEN_BACK = re.compile(
     _AFTER + r"(?:no,?\s*wait\b|no[,.]\s|scratch that|never ?mind|oops|just kidding"
+    r"|actually,?\s+no\b|correction\s*:|i(?:'ve|\s+have)?\s+changed\s+my\s+mind|hmm+,?\s+rather\b"
+    r"|is\s+(?:one|a)\s+(?:wrong\s+)?(?:candidate|guess)\b|would\s+be\s+a\s+guess|if\b[^.\n$]{1,40}\botherwise\b"
     r"|(?:(?:hmm+|wait|no|but|actually|well|oh|sorry|however|and)\b[\s,.!–—-]*){0,3}"
     r"(?:(?:this|that|it|the answer|which)(?:\s+|(?='s)))?(?:"
     r"(?:'s|is|was|seems|looks|must be|would be)\s+(?:\w+ly\s+|also\s+)?(?:wrong|incorrect|false|a guess and wrong)"

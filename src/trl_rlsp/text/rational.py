@@ -7,17 +7,22 @@ of nesting and the size of every intermediate number are capped.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
 MAX_BITS = 8192  # of any numerator or denominator on the way
 MAX_TEXT = 600
+MAX_DEPTH = 30  # of parentheses, braces and exponents
+
+Number = int | Fraction
+
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|\\frac|\\cdot|[-+*/^(){}%!]|\s+|(?P<bad>.)", re.DOTALL)
 _REPEATING = re.compile(r"(\d{0,9})\.(\d{0,9})\\(?:overline|bar)(?: ?(\d)|\{(\d{1,9})\})")
 _THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
 
 
-class _NotArithmetic(Exception):
+class NotArithmeticError(Exception):
     """The text is not plain arithmetic, or its value is too large."""
 
 
@@ -34,8 +39,8 @@ def rational(text: str) -> Fraction | None:
         return None
     text = _REPEATING.sub(_repeating, without_thousands(text))
     try:
-        return _Parser(_tokens(text)).value()
-    except (_NotArithmetic, ZeroDivisionError):
+        return Fraction(Parser(_tokens(text)).value())
+    except (NotArithmeticError, ZeroDivisionError):
         return None
 
 
@@ -52,7 +57,7 @@ def _tokens(text: str) -> list[str]:
     tokens = []
     for match in _TOKEN.finditer(text):
         if match.group("bad"):
-            raise _NotArithmetic
+            raise NotArithmeticError
         if not match.group().isspace():
             tokens.append(match.group())
     return tokens
@@ -66,121 +71,127 @@ def _repeating(match: re.Match[str]) -> str:
     return f"(\\frac{{{top}}}{{{'9' * len(period)}{'0' * len(fixed)}}})"
 
 
-class _Parser:
-    """Recursive descent: sum > product > sign > power > atom. Depth is bounded by `_nested`."""
+class Parser:
+    """Recursive descent over tokens: sum > product > sign > power > percent > atom."""
 
-    def __init__(self, tokens: list[str]) -> None:
-        self.tokens = tokens
-        self.at = 0
-        self.depth = 0
+    def __init__(self, tokens: Sequence[str]) -> None:
+        self.tokens, self.at, self.depth = tokens, 0, 0
 
-    def value(self) -> Fraction:
+    def value(self) -> Number:
+        """Raises NotArithmeticError, ZeroDivisionError."""
         value = self._sum()
         if self.at != len(self.tokens):
-            raise _NotArithmetic
+            raise NotArithmeticError
         return value
+
+    def apply(self, left: Number, op: str, right: Number) -> Number:
+        """One operation, `+-*/^`, on the way; raises NotArithmeticError where the result would be too large."""
+        return operate(left, op, right, most_bits=MAX_BITS)
 
     def _peek(self) -> str:
         return self.tokens[self.at] if self.at < len(self.tokens) else ""
 
-    def _take(self, expected: str | None = None) -> str:
-        token = self._peek()
-        if not token or (expected is not None and token != expected):
-            raise _NotArithmetic
+    def _take(self, expected: str) -> None:
+        if self._peek() != expected:
+            raise NotArithmeticError
         self.at += 1
-        return token
 
-    def _sum(self) -> Fraction:
+    def _sum(self) -> Number:
         value = self._product()
-        while self._peek() in ("+", "-"):
-            sign = self._take()
-            term = self._product()
-            value = _bounded(value + term if sign == "+" else value - term)
+        while (sign := self._peek()) in ("+", "-"):
+            self.at += 1
+            value = self.apply(value, sign, self._product())
         return value
 
-    def _product(self) -> Fraction:
+    def _product(self) -> Number:
         value = self._signed()
-        while True:
-            token = self._peek()
-            if token in ("*", "\\cdot", "/"):
-                self._take()
-                factor = self._signed()
-                value = _bounded(value / factor if token == "/" else value * factor)
-            elif token in ("(", "{"):
-                value = _bounded(value * self._power())
+        while (token := self._peek()) in ("*", "\\cdot", "/", "(", "{"):
+            if token in "({":
+                value = self.apply(value, "*", self._power())
             else:
-                return value
+                self.at += 1
+                value = self.apply(value, "/" if token == "/" else "*", self._signed())
+        return value
 
-    def _signed(self) -> Fraction:
+    def _signed(self) -> Number:
         negative = False
-        while self._peek() in ("+", "-"):
-            negative ^= self._take() == "-"
+        while (sign := self._peek()) in ("+", "-"):
+            self.at += 1
+            negative ^= sign == "-"
         value = self._power()
         return -value if negative else value
 
-    def _power(self) -> Fraction:
-        base = self._postfix()
+    def _power(self) -> Number:
+        base = self._atom()
+        while self._peek() == "%":
+            self.at += 1
+            base = Fraction(base, 100)
         if self._peek() != "^":
             return base
-        self._take()
-        return _power(base, self._exponent())
+        self.at += 1
+        return self.apply(base, "^", self._nested(self._exponent))
 
-    def _exponent(self) -> Fraction:
+    def _exponent(self) -> Number:
         if self._peek() == "-":
-            self._take()
-            return -self._exponent()
-        if self._peek() == "{":
-            return self._group("{", "}")
+            self.at += 1
+            return -self._nested(self._exponent)
         return self._power()
 
-    def _postfix(self) -> Fraction:
-        value = self._atom()
-        while self._peek() == "%":
-            self._take()
-            value /= 100
-        return value
-
-    def _atom(self) -> Fraction:
+    def _atom(self) -> Number:
         token = self._peek()
-        if token == "(":
-            return self._group("(", ")")
-        if token == "{":
-            return self._group("{", "}")
+        if token in ("(", "{"):
+            return self._group(token)
         if token == "\\frac":
             return self._fraction()
         if not token[:1].isdigit():
-            raise _NotArithmetic
-        value = Fraction(self._take())
+            raise NotArithmeticError
+        self.at += 1
+        value = number(token)
         if self._peek() == "\\frac" and value.denominator == 1:
             return value + self._fraction()  # a mixed number
         return value
 
-    def _fraction(self) -> Fraction:
+    def _fraction(self) -> Number:
         self._take("\\frac")
-        top = self._group("{", "}")
-        return _bounded(top / self._group("{", "}"))
+        return self.apply(self._group("{"), "/", self._group("{"))
 
-    def _group(self, opening: str, closing: str) -> Fraction:
+    def _group(self, opening: str) -> Number:
         self._take(opening)
+        value = self._nested(self._sum)
+        self._take(")" if opening == "(" else "}")
+        return value
+
+    def _nested(self, part: Callable[[], Number]) -> Number:
         self.depth += 1
-        if self.depth > 30:
-            raise _NotArithmetic
-        value = self._sum()
-        self._take(closing)
+        if self.depth > MAX_DEPTH:
+            raise NotArithmeticError
+        value = part()
         self.depth -= 1
         return value
 
 
-def _bounded(value: Fraction) -> Fraction:
-    if max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
-        raise _NotArithmetic
+def number(written: str) -> Number:
+    """The value of digits with or without a decimal point."""
+    return Fraction(written) if "." in written else int(written)
+
+
+def operate(left: Number, op: str, right: Number, *, most_bits: int) -> Number:
+    """`left op right`; raises NotArithmeticError beyond `most_bits` of a numerator or denominator."""
+    if op == "^":
+        if right.denominator != 1 or abs(right.numerator) * _bits(left) > most_bits:
+            raise NotArithmeticError
+        return Fraction(left) ** int(right)
+    value: Number
+    if op == "/":
+        value = Fraction(left) / right
+    elif op == "*":
+        value = left * right
+    else:
+        value = left + (right if op == "+" else -right)
+    if _bits(value) > most_bits:
+        raise NotArithmeticError
     return value
 
 
-def _power(base: Fraction, exponent: Fraction) -> Fraction:
-    if exponent.denominator != 1:
-        raise _NotArithmetic
-    size = max(base.numerator.bit_length(), base.denominator.bit_length())
-    if abs(exponent.numerator) * size > MAX_BITS:
-        raise _NotArithmetic
-    return base ** int(exponent)
+def _bits(value: Number) -> int:
+    return max(value.numerator.bit_length(), value.denominator.bit_length())

@@ -6,7 +6,6 @@ quantise them again. What was written is read back, and its logits are compared 
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError, SourceError
-from trl_rlsp.files import atomic_write
+from trl_rlsp.files import write_json
 
 if TYPE_CHECKING:
     import torch
@@ -103,7 +102,7 @@ def merge_adapter(
         tolerance=TOLERANCES[dtype],
     )
     refuse_different(found, output)
-    atomic_write(output / REPORT_FILE, json.dumps(asdict(found), indent=2) + "\n")
+    write_json(output / REPORT_FILE, asdict(found))
     return found
 
 

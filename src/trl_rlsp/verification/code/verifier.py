@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.text.completion import Completion, read
+from trl_rlsp.text.completion import Completion, Reading, read
 from trl_rlsp.verification.code.compare import is_true, same_output, same_value
 from trl_rlsp.verification.code.run_result import Limits, RunResult
 from trl_rlsp.verification.code.sandbox import Runner, Sandbox, find_sandbox, runner_of
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 def verify_code(
-    items: Sequence[tuple[Completion | None, list[Any] | dict[str, Any] | str]],
+    items: Sequence[tuple[Completion | Reading | None, list[Any] | dict[str, Any] | str]],
     *,
     prompts: Sequence[str] | None = None,
     all_or_nothing: bool = False,
@@ -54,7 +54,7 @@ def verify_code(
     """Run the programs of completions against tests.
 
     Args:
-        items: completions as TRL gives them, each with the tests of its row in any form `read_tests` knows.
+        items: completions as TRL gives them, or their readings, each with its row's tests in a form `read_tests` knows.
         prompts: text of each prompt; tests whose input it shows are not counted.
         all_or_nothing: 1.0 only if all tests pass, else 0.0, instead of the share passed.
         time_limit: wall-clock seconds for each test.
@@ -84,7 +84,9 @@ def verify_code(
     answers: list[Verdict | _Program] = []
     for index, (completion, tests) in enumerate(items):
         prompt = prompts[index] if prompts is not None else None
-        reading = read(completion, "code", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
+        reading = completion
+        if not isinstance(reading, Reading):
+            reading = read(reading, "code", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
         answer = _prepare(reading.answer, tests, prompt)
         if isinstance(answer, _Program):
             answer = programs.setdefault((answer.text, *answer.tests), answer)  # one run for equal programs

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from trl_rlsp.text.completion import Completion, read
+from trl_rlsp.text.completion import Completion, Reading, read
 from trl_rlsp.verification.gym.answers import spellings
 from trl_rlsp.verification.verdict import Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
@@ -35,11 +35,11 @@ class GymItem:
 
     Attributes:
         task: the row's `task` column, a JSON string `{"name": ..., "entry": {...}}`.
-        completion: what the model wrote.
+        completion: what the model wrote, or a reading of it.
     """
 
     task: str
-    completion: Completion | None
+    completion: Completion | Reading | None
 
 
 def verify_gym(
@@ -70,7 +70,9 @@ def verify_gym(
     verdicts: list[Verdict] = [Verdict(None, "scorer_error")] * len(items)
     pairs: dict[tuple[str, str], list[int]] = {}
     for i, item in enumerate(items):
-        reading = read(item.completion, "gym", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
+        reading = item.completion
+        if not isinstance(reading, Reading):
+            reading = read(reading, "gym", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
         if reading.answer is None:
             verdicts[i] = Verdict(0.0, "several_answers" if reading.reason == "several_answers" else "no_answer")
         else:

@@ -1,20 +1,20 @@
-"""`rlsp behaviours`: what the completions of a run do, step by step."""
+"""`rlsp behaviours` and `rlsp report`: what the completions of a run do, and one page about what the model learned."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.files import atomic_write
-from trl_rlsp.stages.parsing import parse_stage
+from trl_rlsp.files import write_json
+from trl_rlsp.stages.parsing import parse_fields
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from trl_rlsp.runs import Run
     from trl_rlsp.runs.behaviour_summary import Summary
     from trl_rlsp.runs.completion import Completion
 
@@ -35,7 +35,7 @@ def run_behaviours(arguments: Sequence[str]) -> None:
     from trl_rlsp.runs.reading import VERIFIED, read_completions
     from trl_rlsp.text.terminal import Terminal
 
-    given = parse(arguments)
+    given = parse_fields(BehavioursArguments, arguments, "rlsp behaviours")
     completions = read_completions(given.sources)
     if not completions:
         raise ConfigError(f"no completions in {', '.join(given.sources)}")
@@ -54,24 +54,17 @@ def run_behaviours(arguments: Sequence[str]) -> None:
     Terminal().print(table(rows))
     if given.output:
         metrics = {name: asdict(summary) for name, summary in rows.items()}
-        atomic_write(given.output, json.dumps(metrics, indent=2) + "\n")
+        write_json(given.output, metrics)
 
 
 @dataclass
 class BehavioursArguments:
-    """Which completions to count, and where to write the counts."""
+    """What the completions of a run do, step by step."""
 
     sources: list[str] = field(
         metadata={"positional": "+", "metavar": "RUN", "help": "run folder, completions_*.parquet or samples.jsonl"}
     )
     output: Path | None = field(default=None, metadata={"help": "write the metrics to this JSON file"})
-
-
-def parse(arguments: Sequence[str]) -> BehavioursArguments:
-    """The command's arguments; prints its help and leaves for --help."""
-    described = "What the completions of a run do, step by step."
-    (given,) = parse_stage((BehavioursArguments,), arguments, "rlsp behaviours", description=described)
-    return given  # type: ignore[no-any-return]
 
 
 def table(rows: dict[str, Summary]) -> Table:
@@ -94,3 +87,58 @@ def table(rows: dict[str, Summary]) -> Table:
             cells.append("" if changes is None else f"{changes['wrong_to_right']} / {changes['right_to_wrong']}")
         shown.add_row(*cells)
     return shown
+
+
+@dataclass
+class ReportArguments:
+    """Write one self-contained page about one or several runs: folders of `rlsp run`, or of a GRPOTrainer with
+    log_completions=True.
+    """
+
+    runs: list[Path] = field(metadata={"positional": "+", "metavar": "RUN", "help": "run folder"})
+    output: Path | None = field(
+        default=None, metadata={"help": "folder to write; default RUN/report, for several runs report"}
+    )
+    limit: int = field(default=10_000, metadata={"help": "most completions on the page"})
+    no_plots: bool = field(default=False, metadata={"flag": True, "help": "write no PNG plots"})
+
+
+def run_report(arguments: Sequence[str]) -> None:
+    """Read runs, write the report, and print its warnings and where it is.
+
+    Args:
+        arguments: run folders and options.
+
+    Raises:
+        RLSPError: a folder that holds no run, or files that cannot be read.
+    """
+    from trl_rlsp.report import PAGE_FILE, can_draw, write
+    from trl_rlsp.text.terminal import Terminal
+
+    given = parse_fields(ReportArguments, arguments, "rlsp report")
+    output = given.output or (given.runs[0] / "report" if len(given.runs) == 1 else Path("report"))
+    contents = write(named_runs(given.runs), output, limit=given.limit, plots=False if given.no_plots else None)
+    console = Terminal()
+    for warning in contents.warnings:
+        console.print("warning", style="yellow", end=" ")
+        console.print(f"{warning.run}: {warning.what} {warning.evidence}")
+    if not given.no_plots and not can_draw():
+        console.print("no charts: they need matplotlib, pip install 'trl-rlsp[report]'")
+    console.print(f"report: {output / PAGE_FILE}", soft_wrap=True)
+
+
+def named_runs(folders: list[Path]) -> list[Run]:
+    """The runs, named by as many folders of their path as it takes to tell them apart.
+
+    Raises:
+        RLSPError: a folder that holds no run, or one given twice.
+    """
+    from trl_rlsp.runs import read_run
+
+    paths = [folder.resolve() for folder in folders]
+    if len(set(paths)) < len(paths):
+        raise ConfigError(f"a run is given twice: {', '.join(map(str, folders))}")
+    depth = 1
+    while len({path.parts[-depth:] for path in paths}) < len(paths):
+        depth += 1
+    return [read_run(folder, "/".join(path.parts[-depth:])) for folder, path in zip(folders, paths, strict=True)]
