@@ -4,6 +4,7 @@
 # make red-team     the attacks on verifier, sandbox, rewards and report, all of which must fail, and a short search
 # make docs         the documentation as a site, in site/
 # make test-lowest  trainers, rewards and public names under the lowest supported TRL
+# make test-trl     TRL's own tests with our trainers in place of TRL's, TRL=/path/to/a/source/tree/of/TRL
 # make notebooks    the notebooks at tiny size, their outputs written back
 # make dist         wheel and sdist in dist/, the wheel tried in an environment of its own (ARGS="--tag v0.1.0")
 
@@ -12,7 +13,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test test-slow red-team test-lowest lint docs notebooks dist clean
+.PHONY: quickstart test test-slow red-team test-lowest test-trl lint docs notebooks dist clean
 
 LOWEST_TRL := 1.14.2
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
@@ -55,6 +56,9 @@ test-lowest:
 	$(VENV)-lowest/bin/pip install --quiet --constraint $(VENV)-lowest/constraints.txt torch
 	$(VENV)-lowest/bin/pip install --quiet --constraint $(VENV)-lowest/constraints.txt --editable ".[gym,judge,report]" --group dev
 	$(TEST_ENV) $(VENV)-lowest/bin/pytest tests/trainers tests/rewards tests/test_public_api.py $(ARGS)
+
+test-trl: $(INSTALLED)
+	$(TEST_ENV) $(BIN)/python scripts/test_trl/run.py $(TRL) $(ARGS)
 
 dist:
 	$(PYTHON) -m venv $(VENV)-release
