@@ -58,6 +58,7 @@ test-lowest:
 	$(TEST_ENV) $(VENV)-lowest/bin/pytest tests/trainers tests/rewards tests/test_public_api.py $(ARGS)
 
 test-trl: $(INSTALLED)
+	$(if $(INSTALL_TRL),$(BIN)/pip install --quiet $(TRL))
 	$(TEST_ENV) $(BIN)/python scripts/test_trl/run.py $(TRL) $(ARGS)
 
 dist:
