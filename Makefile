@@ -1,7 +1,7 @@
 # make quickstart   the whole pipeline on two CPU cores, from nothing to the report
 # make test         environment, installation, checks and tests
 # make test-slow    the tests that take minutes
-# make red-team     the attacks on verifier, sandbox, rewards and report, all of which must fail
+# make red-team     the attacks on verifier, sandbox, rewards and report, all of which must fail, and a short search
 # make docs         the documentation as a site, in site/
 # make test-lowest  trainers, rewards and public names under the lowest supported TRL
 # make test-trl     TRL's own tests with our trainers in place of TRL's, TRL=/path/to/a/source/tree/of/TRL
@@ -47,6 +47,7 @@ test-slow: $(INSTALLED)
 
 red-team: $(INSTALLED)
 	$(TEST_ENV) $(BIN)/pytest tests/red_team -m "red_team or slow or not slow" $(ARGS)
+	$(TEST_ENV) $(BIN)/python benchmarks/attack_by_training.py --updates 3 --tasks puzzle24 coin_flip --calls 400
 
 test-lowest:
 	$(PYTHON) -m venv $(VENV)-lowest
@@ -57,6 +58,7 @@ test-lowest:
 	$(TEST_ENV) $(VENV)-lowest/bin/pytest tests/trainers tests/rewards tests/test_public_api.py $(ARGS)
 
 test-trl: $(INSTALLED)
+	$(if $(INSTALL_TRL),$(BIN)/pip install --quiet $(TRL))
 	$(TEST_ENV) $(BIN)/python scripts/test_trl/run.py $(TRL) $(ARGS)
 
 dist:

@@ -69,3 +69,22 @@ def test_a_constant_is_not_paid(verifier, name, answer):
     entries = [dataset[i] for i in range(20)]
     tasks = [json.dumps({"name": name, "entry": entry}, default=str) for entry in entries if entry["answer"] != answer]
     assert 1.0 not in scores(verifier, tasks, [answer] * len(tasks))
+
+
+@pytest.mark.parametrize(
+    ("answer", "paid"),
+    [("['-1.5', '2.0', '10.25']", 1.0), ("[-1.50, 2, 10.25]", 1.0), ("['-1.5', '2.0', '10.2']", 0.0),
+     ("['-1.', '2.0', '10.25']", 0.0), ("['-1.5', '2.0', '1025e-2']", 0.0)],
+)  # fmt: skip
+def test_sorted_numbers_are_those_of_the_row(verifier, answer, paid):
+    """The scorer alone lets each be off by 1."""
+    entry = {"question": "Sort 2.0, 10.25, -1.5", "answer": "['-1.5', '2.0', '10.25']"}
+    entry["metadata"] = {"direction": "ascending", "sorted_list": ["-1.5", "2.0", "10.25"]}
+    assert scores(verifier, [json.dumps({"name": "number_sorting", "entry": entry})], [answer]) == [paid]
+
+
+@pytest.mark.parametrize(("answer", "paid"), [("0.0004", 1.0), ("4e-4", 1.0), ("0", 0.0), ("0.001", 0.0)])
+def test_a_small_decimal_is_not_met_by_zero(verifier, answer, paid):
+    """The scorer alone lets any answer be off by 0.001."""
+    entry = {"question": "0.02 * 0.02 = ?", "answer": "0.0004", "metadata": {}}
+    assert scores(verifier, [json.dumps({"name": "decimal_arithmetic", "entry": entry})], [answer]) == [paid]

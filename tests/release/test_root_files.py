@@ -74,7 +74,11 @@ class TestWorkflows:
             "dist": ["make dist"],
             "docs": ["make docs"],
             "slow": ["make test-slow"],
+            "trl": ["make test-trl TRL=./trl-source INSTALL_TRL=yes"],
         }
+        lowest = re.search(r"^LOWEST_TRL := (.+)$", MAKEFILE, re.MULTILINE)[1]
+        highest = re.search(r"^trl==(.+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)[1]
+        assert jobs["trl"]["strategy"]["matrix"]["trl"] == [f"v{lowest}", f"v{highest}", "main"]
         text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
         classified = re.findall(r"Programming Language :: Python :: (3\.\d+)", text)
         for name in ("gate", "lowest"):

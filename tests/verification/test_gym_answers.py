@@ -77,7 +77,6 @@ def test_endless_nesting_is_refused_in_bounded_time():
         ("spiral_matrix", "1 2 3 6 9 8 7 4 5", None),
         ("binary_matrix", "[[0, 1], [-1, 0]]", None),
         ("n_queens", "_ Q _ _\n_ _ _ Q", None),
-        ("number_sorting", "['-87.0', '-48.0']", None),
     ],
 )
 def test_plain_answers(task, answer, sent):
@@ -111,3 +110,11 @@ def test_plain_spelling():
     assert plain_answer(r"$\frac{1}{2}$") == "(1)/(2)"
     assert plain_answer("3 × 4") == "3 * 4"
     assert json.dumps(spellings("chain_sum", FOUR, "3 × 4")) == json.dumps(["3 × 4", "3 * 4"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "passes"), [("['-87.0', '-48.0']", True), ("[-87, -48.00]", True), ("[-87, -48.5]", False)]
+)
+def test_sorted_numbers_pass_as_those_of_the_row(answer, passes):
+    entry = {"answer": "['-87.0', '-48.0']", "metadata": {}}
+    assert spellings("number_sorting", entry, answer) == ([answer] if passes else [])

@@ -1,8 +1,9 @@
 """Which text may be handed to the scorer of a generated task.
 
 Ten scorers of reasoning-gym evaluate the answer, as Python or through sympy. For these an answer passes only if its
-syntax tree consists of listed nodes, names and functions; so it can state a value and do nothing else. Four scorers
-accept what is wrong (NaN, any four numbers, an absolute tolerance on small probabilities); that is checked here too.
+syntax tree consists of listed nodes, names and functions; so it can state a value and do nothing else. Six scorers
+accept what is wrong (NaN, any four numbers, an absolute tolerance on small values, sorted numbers that are off
+by up to 1); that is checked here too.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ _FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
 MAX_EXPONENT = 999
 _NON_FINITE = re.compile(r"(?<![^\W\d_])s?(?:nan|inf|infinity)\d*[ij]?(?![^\W\d_])", re.IGNORECASE)
 _FLOAT = re.compile(r"(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)e[+-]?\d[\d_]*", re.IGNORECASE)
-COIN_TOLERANCE = 0.01  # relative; the scorer has 0.0001 absolute, which 0 meets for small probabilities
+TOLERANCE = 0.01  # relative; the scorers' are absolute, 0.0001 and 0.001, which 0 meets where the answer is small
+
+_NUMBER = re.compile(r"-?\d*\.?\d+|-?\d+\.")
 
 _LATEX_TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _LATEX_FRAC = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
@@ -72,9 +75,11 @@ def spellings(task: str, entry: Mapping[str, Any], answer: str) -> list[str]:
     if len(answer) > MAX_ANSWER or (non_finite(answer) and not non_finite(str(entry["answer"]))):
         return []
     found = list(dict.fromkeys([answer, plain_answer(answer)]))
+    if task == "number_sorting":
+        found = [text for text in found if _numbers(text) == _numbers(str(entry["answer"]))]
     if task in EVALUATING_TASKS:
         return [text for text in found if _only_states_a_value(task, entry, text)]
-    if task == "coin_flip":
+    if task in ("coin_flip", "decimal_arithmetic"):
         return [text for text in found if _near(text, str(entry["answer"]))]
     return found
 
@@ -170,9 +175,13 @@ def _value(node: ast.expr) -> Fraction | None:
     return None
 
 
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in _NUMBER.findall(text)]
+
+
 def _near(answer: str, gold: str) -> bool:
     values = [rational(text) or _float(text) for text in (answer, gold)]
     if None in values:
         return answer == gold
     value, right = (float(value or 0) for value in values)
-    return abs(value - right) <= COIN_TOLERANCE * abs(right)
+    return abs(value - right) <= TOLERANCE * abs(right)
