@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_groups import run_ranks
 
-from trl_rlsp import LengthExploration, RLSPRewards
+from trl_rlsp import LengthExploration, OutcomeVerifier, RLSPRewards
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.scoring import failure_rate
 from trl_rlsp.verification.verdict import Verdict
@@ -275,3 +275,12 @@ def test_two_processes_give_exactly_the_values_of_one(tmp_path, cut):
     assert joined == whole
     # the halves alone would give other values
     assert suite_values(PROMPTS[:cut], COMPLETIONS[:cut])[0] != first[0]
+
+
+def test_a_verifier_with_a_call_of_its_own_is_called():
+    class Generous(OutcomeVerifier):
+        def __call__(self, completions=(), **columns):
+            return [1.0] * len(completions)
+
+    rewards = RLSPRewards(Generous(), [])
+    assert rewards(completions=[r"\boxed{8}"], solution=["7"]) == [1.0]

@@ -62,6 +62,8 @@ class OwnVerifier(OutcomeVerifier):
         """Scores of a batch, one per completion; logs like `OutcomeVerifier`."""
         return [verdict.score for verdict in self.judged(completions, **columns)]
 
+    judged = OutcomeVerifier.judged  # `__call__` above is in terms of it
+
     def verdicts(self, completions: Sequence[Any], **columns: Any) -> list[Verdict]:  # type: ignore[override]
         """Score and reason for each completion."""
         columns.pop("readings", None)

@@ -136,8 +136,7 @@ class Scorer:
         """
         self._look_at_trainer(kwargs)
         read = self.reader.read(completions, kwargs)
-        judge = getattr(self.verifier, "judged", self.verifier)  # with the reasons, where it can give them
-        judged = self._called(judge, completions, {**kwargs, "readings": read}, of=self.verifier)
+        judged = self._called(_judge(self.verifier), completions, {**kwargs, "readings": read}, of=self.verifier)
         verdicts = list(map(_number, judged))
         given = {**kwargs, "readings": list(map(as_explored, read, judged))}
         values = [list(map(_number, self._called(part, completions, given))) for part in self.exploration]
@@ -276,6 +275,16 @@ def parts_of(scorer: Scorer) -> list[Part]:
 def name_of(part: Any) -> str:
     """The name under which TRL logs a reward."""
     return str(getattr(part, "__name__", type(part).__name__))
+
+
+def _judge(verifier: Reward) -> Callable[..., Sequence[Any]]:
+    """What to ask for verdicts with their reasons: `judged`, unless a subclass has a `__call__` of its own."""
+    for kind in type(verifier).__mro__:
+        if "judged" in vars(kind):
+            return verifier.judged  # type: ignore[attr-defined, no-any-return]
+        if "__call__" in vars(kind):
+            break
+    return verifier
 
 
 def failure_rate(verdicts: Iterable[float | None]) -> float | None:
