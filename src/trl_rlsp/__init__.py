@@ -6,8 +6,9 @@ Names are imported on first use, so that `import trl_rlsp` costs nothing. `rlsp_
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
     from trl_rlsp.problems.data import load_problems
@@ -26,48 +27,27 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "AlphaSchedule": "rewards.alpha_schedule",
-    "BehaviourExploration": "rewards.behaviour",
-    "CalculationExploration": "rewards.calculation",
-    "DiversityExploration": "rewards.diversity",
-    "JudgeExploration": "rewards.judge.reward",
-    "LengthExploration": "rewards.length",
-    "OutcomeVerifier": "rewards.outcome",
-    "RLSPGRPOConfig": "trainers.grpo",
-    "RLSPGRPOTrainer": "trainers.grpo",
-    "RLSPRewards": "rewards.suite",
-    "RLSPSFTConfig": "trainers.sft",
-    "RLSPSFTTrainer": "trainers.sft",
-    "load_problems": "problems.data",
-}
-
-__all__ = [
-    "AlphaSchedule",
-    "BehaviourExploration",
-    "CalculationExploration",
-    "DiversityExploration",
-    "JudgeExploration",
-    "LengthExploration",
-    "OutcomeVerifier",
-    "RLSPGRPOConfig",
-    "RLSPGRPOTrainer",
-    "RLSPRewards",
-    "RLSPSFTConfig",
-    "RLSPSFTTrainer",
-    "load_problems",
-    "rlsp_rewards",
-]
+_load, __all__ = attach(
+    __name__,
+    {
+        "problems.data": "load_problems",
+        "rewards.alpha_schedule": "AlphaSchedule",
+        "rewards.behaviour": "BehaviourExploration",
+        "rewards.calculation": "CalculationExploration",
+        "rewards.diversity": "DiversityExploration",
+        "rewards.judge.reward": "JudgeExploration",
+        "rewards.length": "LengthExploration",
+        "rewards.outcome": "OutcomeVerifier",
+        "rewards.suite": "RLSPRewards",
+        "trainers.grpo": "RLSPGRPOConfig RLSPGRPOTrainer",
+        "trainers.sft": "RLSPSFTConfig RLSPSFTTrainer",
+    },
+)
+__all__ += ["rlsp_rewards"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "rlsp_rewards":
-        return __getattr__("RLSPRewards")()
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _load("RLSPRewards")() if name == "rlsp_rewards" else _load(name)
 
 
 def __dir__() -> list[str]:

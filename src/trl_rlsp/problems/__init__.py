@@ -6,31 +6,18 @@ read answers out of worked solutions, and nothing of models, rewards and runs.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
     from trl_rlsp.problems.data import CODE_SYSTEM_PROMPT, DEFAULT_SYSTEM_PROMPT, load_problems, problem_key, task_name
     from trl_rlsp.problems.demonstrations import demonstration_rows, load_demonstrations
 
-_HOMES = {
-    "data": ("CODE_SYSTEM_PROMPT", "DEFAULT_SYSTEM_PROMPT", "load_problems", "problem_key", "task_name"),
-    "demonstrations": ("demonstration_rows", "load_demonstrations"),
-}
-
-__all__ = [
-    "CODE_SYSTEM_PROMPT",
-    "DEFAULT_SYSTEM_PROMPT",
-    "demonstration_rows",
-    "load_demonstrations",
-    "load_problems",
-    "problem_key",
-    "task_name",
-]
-
-
-def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __all__ = attach(
+    __name__,
+    {
+        "data": "CODE_SYSTEM_PROMPT DEFAULT_SYSTEM_PROMPT load_problems problem_key task_name",
+        "demonstrations": "demonstration_rows load_demonstrations",
+    },
+)

@@ -7,8 +7,9 @@ settings; of a trainer only the arguments and the logger that TRL hands to a rew
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
     from trl_rlsp.rewards.alpha_schedule import AlphaSchedule
@@ -24,44 +25,20 @@ if TYPE_CHECKING:
     from trl_rlsp.rewards.readings import Reader
     from trl_rlsp.rewards.suite import RLSPRewards
 
-_HOMES = {
-    "AlphaSchedule": "alpha_schedule",
-    "BehaviourExploration": "behaviour",
-    "CalculationExploration": "calculation",
-    "DiversityExploration": "diversity",
-    "JudgeExploration": "judge.reward",
-    "LengthExploration": "length",
-    "OutcomeVerifier": "outcome",
-    "OwnVerifier": "own",
-    "RLSPRewards": "suite",
-    "Reader": "readings",
-    "Row": "outcome",
-    "Rubric": "judge.rubric",
-    "check_balance": "balance",
-    "load_object": "own",
-    "refuse_imbalance": "balance",
-}
-
-__all__ = [
-    "AlphaSchedule",
-    "BehaviourExploration",
-    "CalculationExploration",
-    "DiversityExploration",
-    "JudgeExploration",
-    "LengthExploration",
-    "OutcomeVerifier",
-    "OwnVerifier",
-    "RLSPRewards",
-    "Reader",
-    "Row",
-    "Rubric",
-    "check_balance",
-    "load_object",
-    "refuse_imbalance",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __all__ = attach(
+    __name__,
+    {
+        "alpha_schedule": "AlphaSchedule",
+        "balance": "check_balance refuse_imbalance",
+        "behaviour": "BehaviourExploration",
+        "calculation": "CalculationExploration",
+        "diversity": "DiversityExploration",
+        "judge.reward": "JudgeExploration",
+        "judge.rubric": "Rubric",
+        "length": "LengthExploration",
+        "outcome": "OutcomeVerifier Row",
+        "own": "OwnVerifier load_object",
+        "readings": "Reader",
+        "suite": "RLSPRewards",
+    },
+)
