@@ -263,7 +263,7 @@ def run_merge(arguments: Sequence[str]) -> None:
     Raises:
         RLSPError: an adapter or a base that cannot be merged, or a merged model that differs.
     """
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
     from trl_rlsp.trainers.merging import merge_adapter
 
     given = parse_fields(MergeArguments, arguments, "rlsp merge")
