@@ -57,7 +57,7 @@ _ASCII_WORDS = re.compile(
     rf"(?<![A-Za-z\\])(?!max|min|deg)(sqrt|pi|theta|infty|infinity|{'|'.join(_FUNCTIONS)})(?![A-Za-z])"
 )
 _PRODUCT_STAR = re.compile(r"(?<=[\w)}])\s*\*\s*(?=[\w\\({])")
-_ARRAY = re.compile(r"[\[(]\s*\\begin\s*\{(array|matrix)\}(?:\s*\{[lcr|\s]*\})?(.*?)\\end\s*\{\1\}\s*[\])]", re.DOTALL)
+_ARRAY = re.compile(r"(?s)[\[(]\s*\\begin\s*\{(array|matrix)\}(?:\s*\{[lcr|\s]*\})?(.*?)\\end\s*\{\1\}\s*[\])]")
 _SPELLINGS = {
     "{bmatrix}": "{pmatrix}", "{Bmatrix}": "{pmatrix}", "\\cr \\end": "\\end", "^{\\circ}": "^\\circ",
     "^{\\prime}": "'", "^\\prime": "'", "\\{\\}": "\\emptyset ", "\\log_e": "\\ln", "<=": "\\le ", ">=": "\\ge ",

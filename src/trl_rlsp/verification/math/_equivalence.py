@@ -33,10 +33,7 @@ _NO_UNIT = re.compile(  # words after a value that change it or take it back
 )
 _UNREADABLE = re.compile(r"\\text|\\dots|\.\.|@|\d_|\d'|(?<![\d.])-0(?![\d.])|\\pm ?-|-\\pm|[A-Za-z]'\(")
 _CHOICE = re.compile(r"\(?([A-Z])\)?[.:]?")
-_CHOICE_OF = re.compile(
-    r"(?i:option|choice|answer)? ?(?:\(([A-Z])\)[.:]?|([A-Z])(?:\)|[.:])|([A-Z])$)(.{0,80})",
-    re.DOTALL,
-)
+_CHOICE_OF = re.compile(r"(?s)(?i:option|choice|answer)? ?(?:\(([A-Z])\)[.:]?|([A-Z])(?:\)|[.:])|([A-Z])$)(.{0,80})")
 _CALL = re.compile(r"([A-Za-z]\w*'*)\(([a-z](?:,[a-z])*)\)")
 
 

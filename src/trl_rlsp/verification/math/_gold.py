@@ -16,7 +16,7 @@ from trl_rlsp.verification.math._structure import shape_of
 FLOAT_TOLERANCE = 1e-9
 """Relative tolerance where the gold answer itself is a float: its last digits are not the data set's."""
 _ENDS_IN_BOX = re.compile(
-    r"(?:.*(?:=|:|\\approx|\\in))?[\s$]*(?:\\[(\[])?\s*\\f?boxed\s*\{(.*)\}\s*\.?\s*(?:\\[)\]])?[\s$.]*", re.DOTALL
+    r"(?s)(?:.*(?:=|:|\\approx|\\in))?[\s$]*(?:\\[(\[])?\s*\\f?boxed\s*\{(.*)\}\s*\.?\s*(?:\\[)\]])?[\s$.]*"
 )
 _LONG = 300  # characters; a longer gold is prose with an answer somewhere in it
 
@@ -76,12 +76,10 @@ def unboxed(answer: str) -> str:
 
 
 MAX_PROMPT = 20_000
-_MATH = re.compile(
-    r"\$\$(.+?)\$\$|\$(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]|((?:\d|\()[\d\s+*/^().×·⋅÷−-]*[\d)])", re.DOTALL
-)
+_MATH = re.compile(r"(?s)\$\$(.+?)\$\$|\$(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]|((?:\d|\()[\d\s+*/^().×·⋅÷−-]*[\d)])")
 _RELATIONS = re.compile(r"=|<|>|\\(?:le|ge|ne|approx|equiv)(?![a-z])|,")
 _PART = re.compile(r"\\[A-Za-z]+|[A-Za-z]|\d+(?:\.\d+)?|[-/^!%]")
-_CONVERSION = re.compile(r"\b(?:decimal|fraction|mixed number)", re.IGNORECASE)
+_CONVERSION = re.compile(r"(?i)\b(?:decimal|fraction|mixed number)")
 _NEUTRAL = {"0", "1", "\\cdot"}
 _LITERAL = re.compile(r"-?(?:\d[\d,]*(?:\.\d+)?%?|\d*\\frac\{\d+\}\{\d+\}|\d+/\d+)")
 
