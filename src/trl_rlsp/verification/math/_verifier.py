@@ -18,7 +18,8 @@ from trl_rlsp.verification.verdict import MAX_SHOWN, Reason, Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
 _PERCENT_ASKED = re.compile(
-    r"(?i)(?:per ?cent|%)[^.?!]*\?|\b(?:what|how|find|express|give|compute|determine|answer|write)\b[^.?!]*(?:per ?cent|%)"
+    r"(?i)(?:per ?cent|%)[^.?!]*\?"
+    r"|\b(?:what|how|find|express|give|compute|determine|answer|write)\b[^.?!]*(?:per ?cent|%)"
 )
 _QUESTION = 2000  # characters at the end of a prompt in which it asks for percent
 HANDLER = "trl_rlsp.verification.math._sympy_worker:compare"
