@@ -14,7 +14,7 @@ from trl_rlsp.stages.arguments import EvaluationArguments
 from trl_rlsp.stages.parsing import parse_fields
 
 if TYPE_CHECKING:
-    from trl_rlsp.evaluation.solve_rate import Band, Filtered
+    from trl_rlsp.evaluation import Band, Filtered
     from trl_rlsp.text.terminal import Terminal
 
 AS_IN_RL = {"max_completion_length": "max_new_tokens"}
@@ -59,7 +59,7 @@ class FilterArguments(EvaluationArguments):
         Raises:
             ConfigError: not 0 <= low <= high <= 1.
         """
-        from trl_rlsp.evaluation.solve_rate import Band
+        from trl_rlsp.evaluation import Band
 
         return Band(self.low, self.high)
 
@@ -75,8 +75,7 @@ def run_filter(arguments: list[str]) -> None:
     """
 
     from trl_rlsp.commands.evaluating import check_eval, draw_samples, verifier_of
-    from trl_rlsp.evaluation import score_samples
-    from trl_rlsp.evaluation.solve_rate import check_read_back, keep_band
+    from trl_rlsp.evaluation import check_read_back, keep_band, score_samples
     from trl_rlsp.text.terminal import Terminal
     from trl_rlsp.verification.code.sandbox import require_sandbox
 
