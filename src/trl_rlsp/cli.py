@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from trl_rlsp import __version__
 from trl_rlsp.errors import ConfigError, RLSPError
 from trl_rlsp.stages.parsing import apply_environment
-from trl_rlsp.text.visible import visible_text
+from trl_rlsp.text import visible_text
 
 USAGE = """\
 usage: rlsp COMMAND [ARGUMENTS]

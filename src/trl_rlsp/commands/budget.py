@@ -113,7 +113,7 @@ def run_budget(arguments: list[str]) -> None:
         write_into,
     )
     from trl_rlsp.stages.parsing import parse_fields
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
     settings = parse_fields(BudgetArguments, arguments, "rlsp budget")
     sampling = check(settings)

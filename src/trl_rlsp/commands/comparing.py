@@ -38,7 +38,7 @@ def run_compare(arguments: list[str]) -> None:
         RLSPError: an evaluation that is not complete, or different problems.
     """
     from trl_rlsp.evaluation import compare_folders, difference_table
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
     given = parse_fields(CompareArguments, arguments, "rlsp compare")
     found = compare_folders(given.first, given.second)
@@ -60,7 +60,7 @@ def run_efficiency(arguments: list[str]) -> None:
     """
 
     from trl_rlsp.evaluation import efficiency_tables, load_curves, plot_efficiency
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
     runs, output = parse_efficiency(arguments)
     curves = load_curves(runs)

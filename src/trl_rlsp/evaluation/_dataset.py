@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.text.program import find_program
+from trl_rlsp.text import find_program
 from trl_rlsp.verification.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from trl_rlsp.evaluation._metrics import ScoredSample
     from trl_rlsp.rewards.outcome import OutcomeVerifier
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
 BATCH = 256
 NEARLY_ALL = 0.9
@@ -179,7 +179,7 @@ def print_report(report: CheckReport, dataset: str, console: Terminal, show: int
     Args:
         report: from `check_dataset`.
         dataset: its name.
-        console: where to print; texts are no markup there (`trl_rlsp.text.terminal.Terminal`).
+        console: where to print; texts are no markup there (`trl_rlsp.text.Terminal`).
         show: rows printed at most.
     """
     from rich.table import Table

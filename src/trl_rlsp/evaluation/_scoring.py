@@ -20,8 +20,7 @@ from trl_rlsp.evaluation._store import problems_hash
 from trl_rlsp.generation import Engine, Request, Sample, Sampling, TransformersEngine, all_requests
 from trl_rlsp.problems.data import task_name
 from trl_rlsp.rewards.outcome import OutcomeVerifier
-from trl_rlsp.text.completion import Reading
-from trl_rlsp.text.latex import normalize
+from trl_rlsp.text import Reading, normalize
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -121,7 +120,7 @@ def evaluate_samples(
         verifier: default `OutcomeVerifier(batch_seconds=3600)`, closed at the end.
         ks: values of k for pass@k and maj@k; see `summarize`.
         tokenizer: that of the model, whose chat template says whether prompts open the thinking (see
-            `trl_rlsp.text.completion.thinking_is_open`): then a completion that never closes it has no answer.
+            `trl_rlsp.text.thinking_is_open`): then a completion that never closes it has no answer.
 
     Returns:
         The metrics and the scored samples.
@@ -201,7 +200,7 @@ def final_answer(row: Mapping[str, Any], reading: Reading) -> Key:
         row: its problem.
         reading: the completion as `OutcomeVerifier.reader` reads it.
 
-    >>> from trl_rlsp.text.completion import read
+    >>> from trl_rlsp.text import read
     >>> final_answer({"solution": "1"}, read(r"So $x = \\boxed{ 1{,}000 }$.")), final_answer({}, read("No idea."))
     ('1000', None)
     """

@@ -10,7 +10,7 @@ from trl_rlsp.behaviours import KINDS
 from trl_rlsp.evaluation import Estimate, bootstrap_mean, by_problem
 from trl_rlsp.report._charts import Chart, Line
 from trl_rlsp.runs import Completion, Run, StepMetrics, accuracy, accuracy_key, reward_parts, values_of
-from trl_rlsp.text.effective_length import words
+from trl_rlsp.text import words
 
 STEP = "training step"
 StepsOfRuns = Sequence[Sequence[StepMetrics]]

@@ -29,7 +29,7 @@ from trl_rlsp.report._warnings import (
     token_value,
 )
 from trl_rlsp.runs import Evaluated, Run, natural, step_metrics
-from trl_rlsp.text.visible import json_for_script, visible_text
+from trl_rlsp.text import json_for_script, visible_text
 
 PAGE_FILE, NUMBERS_FILE, PLOTS_FOLDER = "index.html", "report.json", "plots"
 

@@ -17,7 +17,7 @@ from trl_rlsp.files import read_json
 from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments
 from trl_rlsp.stages.parsing import parse_stage
 from trl_rlsp.stages.record import read_record, settings_of
-from trl_rlsp.text.completion import read
+from trl_rlsp.text import read
 
 NEUTRAL_TEMPLATE = "{reasoning}\n\n\\boxed{{answer}}"
 """The template under which rows with a whole completion as their reasoning become that completion again."""

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from trl_rlsp.rewards.suite import RLSPRewards
     from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments, RewardArguments
-    from trl_rlsp.trainers.grpo import RLSPGRPOConfig
-    from trl_rlsp.trainers.sft import RLSPSFTConfig
+    from trl_rlsp.trainers import RLSPGRPOConfig, RLSPSFTConfig
 
 Kind = Literal["sft", "grpo"]
 T = TypeVar("T")
@@ -236,10 +235,10 @@ def _kinds(kind: Kind) -> tuple[Any, ...]:
     from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments, RewardArguments
 
     if kind == "sft":
-        from trl_rlsp.trainers.sft import RLSPSFTConfig
+        from trl_rlsp.trainers import RLSPSFTConfig
 
         return DemonstrationArguments, RLSPSFTConfig, ModelConfig
-    from trl_rlsp.trainers.grpo import RLSPGRPOConfig
+    from trl_rlsp.trainers import RLSPGRPOConfig
 
     return ProblemArguments, RewardArguments, RLSPGRPOConfig, ModelConfig
 
