@@ -10,7 +10,8 @@ from trl_rlsp.evaluation import Estimate
 from trl_rlsp.report._charts import Chart, Line, save_plots, smoothed, svg
 from trl_rlsp.report._curves import effort_charts, solve_classes, training_curves, wilson
 from trl_rlsp.report._page import columns, rows
-from trl_rlsp.runs import Completion, Evaluated, change, last_mean, repetition, step_metrics, values_of
+from trl_rlsp.runs import Completion, Evaluated, change, last_mean, step_metrics, values_of
+from trl_rlsp.runs._behaviours import repetition
 
 
 def curve(charts, key):
