@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from trl_rlsp.planning.architecture import Architecture
 from trl_rlsp.planning.memory import activations, logit_bytes
 from trl_rlsp.planning.settings import Settings
-from trl_rlsp.stages.models import load_config
+from trl_rlsp.stages import load_config
 
 WITHIN = 0.2
 

@@ -11,7 +11,7 @@ from trl_rlsp.errors import ConfigError
 from trl_rlsp.planning import memory
 from trl_rlsp.planning.architecture import Architecture
 from trl_rlsp.planning.settings import Settings
-from trl_rlsp.stages.models import load_config
+from trl_rlsp.stages import load_config
 
 WITHIN = 0.02
 

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.commands.evaluating import check_engine, fingerprint, open_engine, verifier_of
+from trl_rlsp.commands._evaluating import check_engine, fingerprint, open_engine, verifier_of
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import atomic_write, write_json
-from trl_rlsp.stages.arguments import EvaluationArguments
+from trl_rlsp.stages import EvaluationArguments
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -110,7 +110,7 @@ def run_budget(arguments: list[str]) -> None:
         RLSPError: data or settings that cannot work, before a model samples.
     """
     from trl_rlsp.evaluation.budget.curve import markdown, plot_curves, require_matplotlib, write_into
-    from trl_rlsp.stages.parsing import parse_fields
+    from trl_rlsp.stages import parse_fields
     from trl_rlsp.text.terminal import Terminal
 
     settings = parse_fields(BudgetArguments, arguments, "rlsp budget")

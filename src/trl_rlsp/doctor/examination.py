@@ -11,7 +11,7 @@ from trl_rlsp.doctor import data_checks as of_data
 from trl_rlsp.doctor import settings_checks as settings
 from trl_rlsp.doctor.finding import SEVERITIES, Finding
 from trl_rlsp.errors import ConfigError, RLSPError
-from trl_rlsp.stages.stage import Kind, Stage, UnknownError
+from trl_rlsp.stages import Kind, Stage, UnknownError
 
 if TYPE_CHECKING:
     from trl import ModelConfig
