@@ -69,7 +69,7 @@ class TestNames:
 
     def test_each_is_the_class_at_its_home(self):
         from trl_rlsp.rewards.suite import RLSPRewards
-        from trl_rlsp.trainers.sft import RLSPSFTTrainer
+        from trl_rlsp.trainers import RLSPSFTTrainer
 
         assert trl_rlsp.RLSPRewards is RLSPRewards
         assert trl_rlsp.RLSPSFTTrainer is RLSPSFTTrainer

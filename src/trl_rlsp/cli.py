@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from trl_rlsp import __version__, commands
 from trl_rlsp.errors import ConfigError, RLSPError
 from trl_rlsp.stages import apply_environment
-from trl_rlsp.text.visible import visible_text
+from trl_rlsp.text import visible_text
 
 GROUPS = {
     "prepare": {

@@ -6,9 +6,9 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from trl_rlsp.planning.architecture import Architecture
-from trl_rlsp.planning.memory import activations, logit_bytes
-from trl_rlsp.planning.settings import Settings
+from trl_rlsp.planning._architecture import Architecture
+from trl_rlsp.planning._memory import activations, logit_bytes
+from trl_rlsp.planning._settings import Settings
 from trl_rlsp.stages import load_config
 
 WITHIN = 0.2

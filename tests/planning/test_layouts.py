@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from trl_rlsp.cli import main
-from trl_rlsp.planning.architecture import Architecture
-from trl_rlsp.planning.layouts import GIB, changes, layout, remedies
-from trl_rlsp.planning.settings import Settings, tokens_per_step
+from trl_rlsp.planning._architecture import Architecture
+from trl_rlsp.planning._layouts import GIB, changes, layout, remedies
+from trl_rlsp.planning._settings import Settings, tokens_per_step
 from trl_rlsp.stages import load_config
 
 FULL = Settings(dtype="bfloat16", completion=256, prompt=64, rollouts=4, micro_batch=2)

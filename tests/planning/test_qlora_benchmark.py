@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from trl_rlsp.planning.architecture import Architecture
-from trl_rlsp.planning.memory import weight_bytes
-from trl_rlsp.planning.settings import Settings
+from trl_rlsp.planning._architecture import Architecture
+from trl_rlsp.planning._memory import weight_bytes
+from trl_rlsp.planning._settings import Settings
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from peft import LoraConfig, get_peft_model
 from transformers import BitsAndBytesConfig, DynamicCache
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.planning import memory
-from trl_rlsp.planning.architecture import Architecture
-from trl_rlsp.planning.settings import Settings
+from trl_rlsp.planning import _memory as memory
+from trl_rlsp.planning._architecture import Architecture
+from trl_rlsp.planning._settings import Settings
 from trl_rlsp.stages import load_config
 
 WITHIN = 0.02

@@ -15,7 +15,7 @@ from stand_ins import save_tiny, stand_in
 from trl_rlsp.cli import main
 from trl_rlsp.commands import model_arguments
 from trl_rlsp.stages import parse_grpo, read_yaml, tokenizer_of
-from trl_rlsp.trainers.grpo import RLSPGRPOTrainer
+from trl_rlsp.trainers import RLSPGRPOTrainer
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDERS = sorted({path.parent for path in (ROOT / "recipes").glob("*/grpo.yaml")} - {ROOT / "recipes" / "quickstart"})

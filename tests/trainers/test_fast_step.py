@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trl_rlsp import RLSPGRPOConfig, RLSPGRPOTrainer
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.trainers.fast_step import _sorted
+from trl_rlsp.trainers._fast_step import _sorted
 
 FAST = {"rollout": True, "trim_updates": True, "skip_zero_advantage": True}
 

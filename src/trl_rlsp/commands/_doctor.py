@@ -98,7 +98,7 @@ def described_stage(given: StageArguments, overrides: Sequence[str], **options: 
 
 def show_findings(found: list[Finding], path: Path) -> None:
     """Print findings, each with the line of the file to change."""
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
     console = Terminal(soft_wrap=True)
     text = path.read_text(encoding="utf-8")
@@ -217,7 +217,7 @@ def show_plan(
 ) -> None:
     """Print the plan in GiB, and what would make it fit."""
     from trl_rlsp.planning import GIB, tokens_per_step
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
     console = Terminal()
     kind = "all weights" if settings.rank is None else f"LoRA of rank {settings.rank}"

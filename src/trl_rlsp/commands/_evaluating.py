@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trl_rlsp.generation import Engine, Sample, Sampling
     from trl_rlsp.rewards.outcome import OutcomeVerifier
     from trl_rlsp.stages import EvaluationArguments
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def run_eval(arguments: list[str]) -> None:
         RLSPError: data or settings that cannot work, before a model is loaded.
     """
     from trl_rlsp.evaluation import evaluate_samples, save_evaluation
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
     from trl_rlsp.verification.code.sandbox import require_sandbox
 
     settings = read_settings(arguments)
@@ -247,7 +247,7 @@ def opens_thinking(model: str, end_of_thinking: str) -> bool:
     """Whether a model's chat template opens the reasoning; no, with a warning, where it cannot be read."""
     from transformers import AutoTokenizer
 
-    from trl_rlsp.text.completion import thinking_is_open
+    from trl_rlsp.text import thinking_is_open
 
     try:
         return thinking_is_open(AutoTokenizer.from_pretrained(model), end_of_thinking)
@@ -279,7 +279,7 @@ def run_check(arguments: list[str]) -> int:
     """
     from trl_rlsp.evaluation.check_gold import check_dataset, print_report
     from trl_rlsp.stages import ProblemArguments, VerifierArguments, parse_stage
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
     source, checking = parse_stage((ProblemArguments, VerifierArguments), arguments, "rlsp check")
     problems = source.load()

@@ -14,7 +14,7 @@ from trl_rlsp.stages import EvaluationArguments, parse_fields
 
 if TYPE_CHECKING:
     from trl_rlsp.evaluation.solve_rate import Band, Filtered
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
 AS_IN_RL = {"max_completion_length": "max_new_tokens"}
 """Field of an RL stage -> field of the sampling that means the same."""
@@ -76,7 +76,7 @@ def run_filter(arguments: list[str]) -> None:
     from trl_rlsp.commands._evaluating import check_eval, draw_samples, verifier_of
     from trl_rlsp.evaluation import score_samples
     from trl_rlsp.evaluation.solve_rate import check_read_back, keep_band
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
     from trl_rlsp.verification.code.sandbox import require_sandbox
 
     settings = parse_filter(arguments)

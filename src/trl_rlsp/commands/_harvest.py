@@ -222,7 +222,7 @@ def show(found: Harvest, counts: Mapping[str, Any], output: Path) -> None:
     """Print what became of the completions."""
     from rich.table import Table
 
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
     table = Table("completions", "number")
     table.columns[1].justify = "right"

@@ -33,7 +33,7 @@ def run_behaviours(arguments: Sequence[str]) -> None:
     from trl_rlsp.rewards.outcome import OutcomeVerifier
     from trl_rlsp.runs.behaviour_summary import shown_steps, summarize
     from trl_rlsp.runs.reading import VERIFIED, read_completions
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
     given = parse_fields(BehavioursArguments, arguments, "rlsp behaviours")
     completions = read_completions(given.sources)
@@ -113,7 +113,7 @@ def run_report(arguments: Sequence[str]) -> None:
         RLSPError: a folder that holds no run, or files that cannot be read.
     """
     from trl_rlsp.report import PAGE_FILE, can_draw, write
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
     given = parse_fields(ReportArguments, arguments, "rlsp report")
     output = given.output or (given.runs[0] / "report" if len(given.runs) == 1 else Path("report"))

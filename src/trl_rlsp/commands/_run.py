@@ -33,7 +33,7 @@ from trl_rlsp.pipeline import (
 from trl_rlsp.stages import claimed, parse_fields
 
 if TYPE_CHECKING:
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
 
 def run_run(arguments: Sequence[str]) -> int:
@@ -68,7 +68,7 @@ def run_run(arguments: Sequence[str]) -> int:
 
 def execute_all(run: Run, steps: Sequence[Step]) -> None:
     """Execute what is not complete, and show the results."""
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
     console, started = Terminal(), time.monotonic()
     launcher = pipeline.Launcher(visible_gpus(), run.launch)
@@ -183,7 +183,7 @@ def print_recipes() -> None:
     """Print name, purpose and hardware of each shipped recipe."""
     from rich.table import Table
 
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
     table = Table("recipe", "what it is for", "hardware", box=None, pad_edge=False)
     table.columns[0].no_wrap = True

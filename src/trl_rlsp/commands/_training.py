@@ -55,7 +55,7 @@ def run_sft(arguments: Sequence[str]) -> None:
         RLSPError: data or settings that cannot work, before a model is loaded.
     """
     from trl_rlsp.doctor import stop_on_errors
-    from trl_rlsp.trainers.sft import RLSPSFTTrainer
+    from trl_rlsp.trainers import RLSPSFTTrainer
 
     data, training, model = parse_sft(arguments)
     rows = data.load_rows(training.seed)
@@ -79,7 +79,7 @@ def run_grpo(arguments: Sequence[str]) -> None:
         RLSPError: data or settings that cannot work, before a model is loaded.
     """
     from trl_rlsp.doctor import stop_on_errors
-    from trl_rlsp.trainers.grpo import RLSPGRPOTrainer
+    from trl_rlsp.trainers import RLSPGRPOTrainer
     from trl_rlsp.verification.code.sandbox import require_sandbox
 
     data, rewards, training, model = parse_grpo(arguments)
@@ -125,7 +125,7 @@ def model_arguments(model: ModelConfig, training: TrainingArguments) -> dict[str
     """
     from trl import get_peft_config, get_quantization_config
 
-    from trl_rlsp.trainers.adapter import load_trainable
+    from trl_rlsp.trainers import load_trainable
 
     name, settings = model_name(model), init_kwargs(model, training)
     quantization = get_quantization_config(model)
@@ -266,8 +266,8 @@ def run_merge(arguments: Sequence[str]) -> None:
     Raises:
         RLSPError: an adapter or a base that cannot be merged, or a merged model that differs.
     """
-    from trl_rlsp.text.terminal import Terminal
-    from trl_rlsp.trainers.merging import merge_adapter
+    from trl_rlsp.text import Terminal
+    from trl_rlsp.trainers import merge_adapter
 
     given = parse_fields(MergeArguments, arguments, "rlsp merge")
     found = merge_adapter(given.adapter, given.output_dir, base=given.base, dtype=given.dtype)

@@ -111,7 +111,7 @@ def run_budget(arguments: list[str]) -> None:
     """
     from trl_rlsp.evaluation.budget.curve import markdown, plot_curves, require_matplotlib, write_into
     from trl_rlsp.stages import parse_fields
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
     settings = parse_fields(BudgetArguments, arguments, "rlsp budget")
     sampling = check(settings)

@@ -49,7 +49,7 @@ def run_compare(arguments: list[str]) -> None:
         RLSPError: an evaluation that is not complete, or different problems.
     """
     from trl_rlsp.evaluation.compare import compare_folders
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
     given = parse_fields(CompareArguments, arguments, "rlsp compare")
     found = compare_folders(given.first, given.second)
@@ -87,7 +87,7 @@ def run_efficiency(arguments: list[str]) -> None:
     """
 
     from trl_rlsp.evaluation.token_efficiency import plot_curves
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
     runs, output = parse_efficiency(arguments)
     curves = load_curves(runs)

@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.text.program import find_program
+from trl_rlsp.text import find_program
 from trl_rlsp.verification.verdict import Verdict
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
     from trl_rlsp.rewards.outcome import OutcomeVerifier
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.text import Terminal
 
 BATCH = 256
 NEARLY_ALL = 0.9
@@ -176,7 +176,7 @@ def print_report(report: CheckReport, dataset: str, console: Terminal, show: int
     Args:
         report: from `check_dataset`.
         dataset: its name.
-        console: where to print; texts are no markup there (`trl_rlsp.text.terminal.Terminal`).
+        console: where to print; texts are no markup there (`trl_rlsp.text.Terminal`).
         show: rows printed at most.
     """
     from rich.table import Table

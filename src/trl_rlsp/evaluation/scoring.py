@@ -118,7 +118,7 @@ def evaluate_samples(
         verifier: default `OutcomeVerifier(batch_seconds=3600)`, closed at the end.
         ks: values of k for pass@k and maj@k; see `summarize`.
         tokenizer: that of the model, whose chat template says whether prompts open the thinking (see
-            `trl_rlsp.text.completion.thinking_is_open`): then a completion that never closes it has no answer.
+            `trl_rlsp.text.thinking_is_open`): then a completion that never closes it has no answer.
 
     Returns:
         The metrics and the scored samples.

@@ -12,8 +12,7 @@ from itertools import combinations
 from typing import Any
 
 from trl_rlsp.rewards.outcome import OutcomeVerifier
-from trl_rlsp.text.completion import Reading
-from trl_rlsp.text.latex import normalize
+from trl_rlsp.text import Reading, normalize
 
 MAX_DISTINCT = 16
 """Wrong answers of one problem that are compared with each other, the most frequent first: 120 pairs at most."""
@@ -31,7 +30,7 @@ def final_answer(row: Mapping[str, Any], reading: Reading) -> Key:
         row: its problem.
         reading: the completion as `OutcomeVerifier.reader` reads it.
 
-    >>> from trl_rlsp.text.completion import read
+    >>> from trl_rlsp.text import read
     >>> final_answer({"solution": "1"}, read(r"So $x = \\boxed{ 1{,}000 }$.")), final_answer({}, read("No idea."))
     ('1000', None)
     """

@@ -4,9 +4,9 @@ Each part is tested against what torch, peft and bitsandbytes allocate. It knows
 takes, and it loads no weights.
 """
 
-from trl_rlsp.planning.architecture import Architecture, Linear
-from trl_rlsp.planning.layouts import GIB, STRATEGIES, Layout, Remedy, Strategy, layout, remedies, strategies
-from trl_rlsp.planning.memory import (
+from trl_rlsp.planning._architecture import Architecture, Linear
+from trl_rlsp.planning._layouts import GIB, STRATEGIES, Layout, Remedy, Strategy, layout, remedies, strategies
+from trl_rlsp.planning._memory import (
     Activations,
     activations,
     adapter_bytes,
@@ -14,7 +14,7 @@ from trl_rlsp.planning.memory import (
     trained_bytes,
     weight_bytes,
 )
-from trl_rlsp.planning.settings import BYTES, Settings, Tokens, tokens_per_step
+from trl_rlsp.planning._settings import BYTES, Settings, Tokens, tokens_per_step
 
 __all__ = [
     "BYTES",

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.text.visible import visible_text
+from trl_rlsp.text import visible_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

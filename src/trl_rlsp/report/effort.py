@@ -10,7 +10,7 @@ from trl_rlsp.evaluation.bootstrap import Estimate, bootstrap_mean
 from trl_rlsp.report.charts import Chart, Line
 from trl_rlsp.runs.completion import Completion, accuracy, by_problem
 from trl_rlsp.runs.run import Run
-from trl_rlsp.text.effective_length import words
+from trl_rlsp.text import words
 
 Source = tuple[str, Sequence[Completion]]
 SOLVED = ("never", "under half", "half or more", "always")

@@ -15,7 +15,7 @@ from trl_rlsp.report.charts import Chart, can_draw, svg
 from trl_rlsp.report.table import columns, label, rows
 from trl_rlsp.report.warnings import RunWarning
 from trl_rlsp.runs.run import Run
-from trl_rlsp.text.visible import json_for_script, visible_text
+from trl_rlsp.text import json_for_script, visible_text
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from trl_rlsp.behaviours import KINDS, count_behaviours
 from trl_rlsp.runs.completion import Completion, mean
-from trl_rlsp.text.effective_length import novel_words, words
+from trl_rlsp.text import novel_words, words
 
 PER_STEP = 64
 AT_MOST = 4000

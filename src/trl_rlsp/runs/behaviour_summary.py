@@ -9,7 +9,7 @@ from typing import Any
 from trl_rlsp.behaviours import KINDS, candidate_answers, changes_of, count_behaviours
 from trl_rlsp.countdown import read_search
 from trl_rlsp.runs.completion import Completion
-from trl_rlsp.text.effective_length import words
+from trl_rlsp.text import words
 
 Scorer = Callable[[list[Completion]], Sequence[float | None]]
 """Scores of completions by the outcome verifier."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from trl_rlsp.text.completion import completion_text
+from trl_rlsp.text import completion_text
 
 ACCURACY_PARTS = ("outcome_verifier", "accuracy")
 """Names, or parts of names, of reward functions that say whether the outcome is right, in order of preference."""

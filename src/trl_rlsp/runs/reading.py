@@ -18,7 +18,7 @@ from typing import Any
 from trl_rlsp.errors import DataError, SourceError
 from trl_rlsp.evaluation.store import read_problems
 from trl_rlsp.runs.completion import Completion, accuracy_part, question
-from trl_rlsp.text.completion import Kind, completion_text, kinds_of, read
+from trl_rlsp.text import Kind, completion_text, kinds_of, read
 
 VERIFIED = ("solution", "task", "tests")
 """Columns that the outcome verifier scores by."""

@@ -93,7 +93,7 @@ def tokenizer_of(model: ModelConfig, **kwargs: Any) -> PreTrainedTokenizerBase:
 
 def names_adapter(name: str, revision: str | None = None) -> bool:
     """Whether a name is an adapter's. The hub is asked once, and not at all about a bundled model."""
-    from trl_rlsp.trainers.adapter import is_adapter
+    from trl_rlsp.trainers import is_adapter
 
     if Path(name).is_dir():
         return is_adapter(name, revision)
@@ -102,7 +102,7 @@ def names_adapter(name: str, revision: str | None = None) -> bool:
 
 @lru_cache(maxsize=64)
 def _asked(name: str, revision: str | None) -> bool:
-    from trl_rlsp.trainers.adapter import is_adapter
+    from trl_rlsp.trainers import is_adapter
 
     return is_adapter(name, revision)
 

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from trl_rlsp.rewards.suite import RLSPRewards
     from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments, RewardArguments
-    from trl_rlsp.trainers.grpo import RLSPGRPOConfig
-    from trl_rlsp.trainers.sft import RLSPSFTConfig
+    from trl_rlsp.trainers import RLSPGRPOConfig, RLSPSFTConfig
 
 Kind = Literal["sft", "grpo"]
 T = TypeVar("T")
@@ -106,7 +105,7 @@ class Stage:
 
     @cached_property
     def config(self) -> PreTrainedConfig:
-        """The model's configuration, of an adapter that of its base; see `trl_rlsp.stages.models`.
+        """The model's configuration, of an adapter that of its base; see `load_config`.
 
         Raises:
             UnknownError: it cannot be had here.
@@ -236,10 +235,10 @@ def _kinds(kind: Kind) -> tuple[Any, ...]:
     from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments, RewardArguments
 
     if kind == "sft":
-        from trl_rlsp.trainers.sft import RLSPSFTConfig
+        from trl_rlsp.trainers import RLSPSFTConfig
 
         return DemonstrationArguments, RLSPSFTConfig, ModelConfig
-    from trl_rlsp.trainers.grpo import RLSPGRPOConfig
+    from trl_rlsp.trainers import RLSPGRPOConfig
 
     return ProblemArguments, RewardArguments, RLSPGRPOConfig, ModelConfig
 

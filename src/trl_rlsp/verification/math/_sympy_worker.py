@@ -17,9 +17,8 @@ import sympy
 from latex2sympy2_extended import NormalizationConfig
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
 
-from trl_rlsp.text.latex import balanced
-from trl_rlsp.text.rational import rational, without_thousands
-from trl_rlsp.verification.math.equivalence import Leaves, last_place, rounds_to, same_answer
+from trl_rlsp.text import balanced, rational, without_thousands
+from trl_rlsp.verification.math._equivalence import Leaves, last_place, rounds_to, same_answer
 
 DIGITS = 60  # of every value
 MANY_DIGITS = 400  # where numbers so large or small occur that they would not show in `DIGITS`

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import deque
-
-from trl_rlsp.text.found import Region
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 MAX_PHRASES = 256
 """Only so many phrases, the last ones, are looked at."""
@@ -78,6 +78,35 @@ _ALTERNATIVE = re.compile(
     r"|\s*[,;]\s*(-?\d[\d./]*)(?=\s*(?:\$|\\[)\]]|[,;]|\Z))",
     re.IGNORECASE,
 )
+
+
+@dataclass(frozen=True)
+class Region:
+    """A place where a final answer is stated.
+
+    Attributes:
+        start, end: character offsets in the text.
+        answer: what is stated there, without box and delimiters.
+        final: whether it says of itself that it is final.
+    """
+
+    start: int
+    end: int
+    answer: str
+    final: bool = True
+
+
+class Found(NamedTuple):
+    """The final answer of a text; see `trl_rlsp.text.Reading` for the last three.
+
+    Attributes:
+        start: offset where the final answer is stated for the first time; `None` if it is not.
+    """
+
+    start: int | None
+    answer: str | None
+    reason: Literal["no_answer", "several_answers", "unfinished"] | None
+    rivals: tuple[str, ...] = ()
 
 
 def find_phrases(text: str, start: int = 0) -> list[Region]:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.doctor import data_checks as of_data
-from trl_rlsp.doctor import settings_checks as settings
-from trl_rlsp.doctor.finding import SEVERITIES, Finding
+from trl_rlsp.doctor import _data_checks as of_data
+from trl_rlsp.doctor import _settings_checks as settings
+from trl_rlsp.doctor._finding import SEVERITIES, Finding
 from trl_rlsp.errors import ConfigError, RLSPError
 from trl_rlsp.stages import Kind, Stage, UnknownError
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 
-from trl_rlsp.text.found import Region
-from trl_rlsp.text.phrases import without_words
+from trl_rlsp.text._phrases import Region, without_words
 
 MAX_BOXES = 1024
 """Only so many boxes of a text, the last ones, are read."""

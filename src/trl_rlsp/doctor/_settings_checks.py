@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trl_rlsp.doctor.finding import Finding, error, unchecked, warning
+from trl_rlsp.doctor._finding import Finding, error, unchecked, warning
 from trl_rlsp.errors import RLSPError, ServerError
 from trl_rlsp.stages import Stage, parse_grpo, parse_sft
 

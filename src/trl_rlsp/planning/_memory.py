@@ -15,8 +15,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.planning.architecture import Architecture, Linear, meta_model
-from trl_rlsp.planning.settings import BYTES, Settings
+from trl_rlsp.planning._architecture import Architecture, Linear, meta_model
+from trl_rlsp.planning._settings import BYTES, Settings
 
 if TYPE_CHECKING:
     import torch

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trl_rlsp.text.latex import normalize
-from trl_rlsp.text.rational import rational
+from trl_rlsp.text import normalize, rational
 
 
 @pytest.mark.parametrize(

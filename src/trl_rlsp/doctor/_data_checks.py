@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from trl_rlsp.doctor.finding import Finding, error, unchecked, warning
+from trl_rlsp.doctor._finding import Finding, error, unchecked, warning
 from trl_rlsp.errors import ConfigError, MissingColumnError, MissingDependencyError, RLSPError, SourceError
 from trl_rlsp.stages import Stage, UnknownError
 from trl_rlsp.verification.code.sandbox import require_sandbox

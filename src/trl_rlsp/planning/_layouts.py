@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from trl_rlsp.planning.architecture import Architecture
-from trl_rlsp.planning.memory import (
+from trl_rlsp.planning._architecture import Architecture
+from trl_rlsp.planning._memory import (
     activations,
     adapter_bytes,
     gradient_bytes,
@@ -19,7 +19,7 @@ from trl_rlsp.planning.memory import (
     trained_tensors,
     weight_bytes,
 )
-from trl_rlsp.planning.settings import BYTES, Settings
+from trl_rlsp.planning._settings import BYTES, Settings
 
 Strategy = Literal["ddp", "zero2", "zero3", "fsdp"]
 STRATEGIES: tuple[Strategy, ...] = ("ddp", "zero2", "zero3", "fsdp")

@@ -17,10 +17,9 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.text.boxes import without_boxes
-from trl_rlsp.text.found import Found
-from trl_rlsp.text.marked import find_marked
-from trl_rlsp.text.program import find_program
+from trl_rlsp.text._answers import find_marked, find_program
+from trl_rlsp.text._boxes import without_boxes
+from trl_rlsp.text._phrases import Found
 
 Completion = str | Sequence[Mapping[str, Any]] | Mapping[str, Any]
 """What TRL hands to a reward: a string, or the messages the model wrote."""

@@ -23,11 +23,11 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence, Set
+from functools import lru_cache
 from itertools import accumulate, chain
 from typing import Any
 
-from trl_rlsp.text.completion import Reading, completion_text, read
-from trl_rlsp.text.scripts import LOOKALIKES, is_foreign, scripts_of
+from trl_rlsp.text._completion import Reading, completion_text, read
 
 MAX_CHARS = 400_000
 """Characters of a completion that are looked at; far beyond any context in use, it bounds the work."""
@@ -254,3 +254,99 @@ def prompt_text(prompt: Any) -> str:
     if isinstance(prompt, Sequence):
         return "\n".join(completion_text([{**message, "role": "assistant"}]) for message in prompt)
     return str(prompt)
+
+
+LOOKALIKES = str.maketrans("аеорсухіјѕοαυν", "aeopcyxijsoauv")
+"""Cyrillic and Greek letters -> the Latin ones they pass for; for `str.translate`."""
+
+_EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})
+
+
+@lru_cache(maxsize=4096)
+def script_of(character: str) -> str | None:
+    """The script of a letter or a digit by the first word of its Unicode name; `None` for everything else.
+
+    Chinese, Japanese and Korean characters share one, as they share texts. ASCII digits belong to every script.
+
+    Example:
+        >>> [script_of(character) for character in "aé\u0436\u4e09\uff11+1"]
+        ['LATIN', 'LATIN', 'CYRILLIC', 'CJK', 'FULLWIDTH', None, None]
+    """
+    is_number = unicodedata.category(character) == "Nd" and not character.isascii()
+    if not character.isalpha() and not is_number:
+        return None
+    script = unicodedata.name(character, "UNNAMED").split()[0]
+    return "CJK" if script in _EAST_ASIAN else script
+
+
+def scripts_of(text: str) -> frozenset[str]:
+    """The scripts of all letters and digits of `text`.
+
+    Example:
+        >>> sorted(scripts_of("3 \u03b1 of x"))
+        ['GREEK', 'LATIN']
+    """
+    return frozenset(script for script in map(script_of, set(text)) if script is not None)
+
+
+def is_foreign(word: str, known: Set[str]) -> bool:
+    """Whether a word has letters of a script outside `known`, or is a picture.
+
+    Latin, the script of mathematics, is never foreign; nor is a Greek letter standing alone, or a mathematical sign.
+
+    Example:
+        >>> [is_foreign(word, {"LATIN"}) for word in ("wait", "w\u0430it", "\u03b1", "\u4e09", "\u2264", "\u2606")]
+        [False, True, False, True, False, True]
+    """
+    if word.isascii():
+        return False
+    if unicodedata.category(word[0]) in ("So", "Sk"):
+        return True
+    scripts = scripts_of(word) - known - {"LATIN"}
+    return bool(scripts) and not (len(word) == 1 and scripts == {"GREEK"})
+
+
+Gram = tuple[str, ...]
+
+
+def folded_words(text: str) -> Gram:
+    """Words of a text as they are compared: without case, blanks and invisible characters.
+
+    Example:
+        >>> folded_words("So  X = 3.5")
+        ('so', 'x', '=', '3', '.', '5')
+    """
+    return tuple(words(unicodedata.normalize("NFKC", text)))
+
+
+def ngrams(sequence: Sequence[str], size: int) -> frozenset[Gram]:
+    """The runs of `size` words; the whole sequence where it is shorter, nothing of nothing.
+
+    Example:
+        >>> sorted(ngrams(("a", "b", "c"), 2))
+        [('a', 'b'), ('b', 'c')]
+    """
+    if len(sequence) <= size:
+        return frozenset([tuple(sequence)]) if sequence else frozenset()
+    return frozenset(tuple(sequence[i : i + size]) for i in range(len(sequence) - size + 1))
+
+
+def share_in(grams: Set[Gram], others: Set[Gram]) -> float:
+    """Share of `grams` that `others` has; 0 of nothing.
+
+    Example:
+        >>> share_in({("a",), ("b",)}, {("b",), ("c",)})
+        0.5
+    """
+    return len(grams & others) / len(grams) if grams else 0.0
+
+
+def distance(grams: Set[Gram], others: Set[Gram]) -> float:
+    """Jaccard distance, 0 for the same set and 1 for sets that share nothing.
+
+    Example:
+        >>> distance({("a",), ("b",)}, {("b",)})
+        0.5
+    """
+    union = len(grams | others)
+    return 1 - len(grams & others) / union if union else 0.0

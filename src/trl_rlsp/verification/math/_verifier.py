@@ -10,12 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.text.completion import Completion, Reading, read
-from trl_rlsp.text.latex import normalize, too_complex
-from trl_rlsp.verification.math.equivalence import Leaves, Undecided, same_answer
-from trl_rlsp.verification.math.gold import gold_text, gold_tolerance, unboxed
-from trl_rlsp.verification.math.restated import restates
-from trl_rlsp.verification.math.structure import shape_of
+from trl_rlsp.text import Completion, Reading, normalize, read, too_complex
+from trl_rlsp.verification.math._equivalence import Leaves, Undecided, same_answer
+from trl_rlsp.verification.math._gold import gold_text, gold_tolerance, restates, unboxed
+from trl_rlsp.verification.math._structure import shape_of
 from trl_rlsp.verification.verdict import MAX_SHOWN, Reason, Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
@@ -24,7 +22,7 @@ _PERCENT_ASKED = re.compile(
     re.IGNORECASE,
 )
 _QUESTION = 2000  # characters at the end of a prompt in which it asks for percent
-HANDLER = "trl_rlsp.verification.math.sympy_worker:compare"
+HANDLER = "trl_rlsp.verification.math._sympy_worker:compare"
 
 MAX_RIVALS = 64
 """More answers than this side by side are not compared one by one."""
@@ -103,7 +101,7 @@ def verify_math(
         items: what to check.
         pool: runs `HANDLER`; used only for pairs that text and rational numbers do not settle.
         rules: documented choices.
-        end_of_thinking: where the reasoning ends, see `trl_rlsp.text.completion.read`.
+        end_of_thinking: where the reasoning ends, see `trl_rlsp.text.read`.
         thinking_required: likewise.
         limit: wall-clock seconds for one symbolic comparison.
         deadline: wall-clock seconds for all of them together.

@@ -12,9 +12,8 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from trl_rlsp.text.latex import normalize
-from trl_rlsp.text.rational import rational
-from trl_rlsp.verification.math.structure import MAX_ITEMS, Shape, has_variable, shape_of
+from trl_rlsp.text import normalize, rational
+from trl_rlsp.verification.math._structure import MAX_ITEMS, Shape, has_variable, shape_of
 
 _UNEVALUATED = re.compile(
     r"\\(?:sum|int|iint|prod|lim|det|gcd|lcm|max|min|sup|inf|lfloor|lceil|binom|bmod|pmod|mod|sin|cos|tan|cot|sec|csc|arcsin"

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
 
 HIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
@@ -37,3 +42,27 @@ def json_for_script(value: Any) -> str:
     """
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+class Terminal(Console):
+    """A `rich` console in which strings are no markup and control characters are shown by their number.
+
+    A data set's level `[/x]` is not a closing tag, and an escape sequence in a completion does not reach the terminal.
+    Styles are given as `style=...` or `rich.text.Text`.
+
+    Example:
+        >>> Terminal(width=40).print("level [/x] \\x1b[2J")
+        level [/x] ⟨U+001B⟩[2J
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"markup": False, "highlight": False, "emoji": False, **options})
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A string with its hidden characters made visible before its width is measured."""
+        return super().render_str(visible_text(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Segments of a renderable, with hidden characters made visible."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else visible_text(text), style, control)
