@@ -15,7 +15,7 @@ from trl_rlsp.problems.demonstrations import load_demonstrations
 from trl_rlsp.selfplay.known import HeldOut
 from trl_rlsp.selfplay.mixture import mixed, next_problems, solve_rates, stored
 from trl_rlsp.selfplay.sources import NEUTRAL_TEMPLATE, demonstration_rows
-from trl_rlsp.stages.arguments import DemonstrationArguments
+from trl_rlsp.stages import DemonstrationArguments
 
 SYSTEM = [{"role": "system", "content": "Think."}]
 USER = [{"role": "user", "content": "What is 3 + 4?"}]

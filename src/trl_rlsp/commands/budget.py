@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.commands.evaluating import check_engine, fingerprint, open_engine, verifier_of
+from trl_rlsp.commands._evaluating import check_engine, fingerprint, open_engine, verifier_of
 from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.files import atomic_write, write_json
-from trl_rlsp.stages.arguments import EvaluationArguments
+from trl_rlsp.stages import EvaluationArguments
 
 if TYPE_CHECKING:
     from trl_rlsp.evaluation.budget import Rule, RuleResult, ThinkingBudget
@@ -112,7 +112,7 @@ def run_budget(arguments: list[str]) -> None:
         plot_curves,
         write_into,
     )
-    from trl_rlsp.stages.parsing import parse_fields
+    from trl_rlsp.stages import parse_fields
     from trl_rlsp.text import Terminal
 
     settings = parse_fields(BudgetArguments, arguments, "rlsp budget")

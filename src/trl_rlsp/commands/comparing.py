@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.files import write_json
-from trl_rlsp.stages.parsing import parse_fields
+from trl_rlsp.stages import parse_fields
 
 
 @dataclass

@@ -17,19 +17,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.files import write_json
-from trl_rlsp.stages.models import model_name, names_adapter, tokenizer_of
-from trl_rlsp.stages.parsing import parse_fields
-from trl_rlsp.stages.record import (
+from trl_rlsp.stages import (
     STAGE_FILE,
     claimed,
     different_runs,
     last_complete_checkpoint,
+    model_name,
+    names_adapter,
+    parse_fields,
+    parse_grpo,
+    parse_sft,
     read_record,
     refuse_other_run,
     settings_of,
+    tokenizer_of,
     write_record,
 )
-from trl_rlsp.stages.stage import parse_grpo, parse_sft
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.stages.parsing import parse_known
+from trl_rlsp.stages import parse_known
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from trl_rlsp.doctor import Finding
     from trl_rlsp.planning import Architecture, Layout, Remedy, Settings
-    from trl_rlsp.stages.stage import Stage
+    from trl_rlsp.stages import Stage
 
 PARTS = ("weights", "adapter", "gradients", "optimizer", "reference", "activations", "logits", "working", "cache")
 COLORS = {"error": "red", "warning": "yellow", "not checked": "blue"}
@@ -88,8 +88,7 @@ def parse_doctor(arguments: Sequence[str]) -> tuple[DoctorArguments, Stage]:
 
 def described_stage(given: StageArguments, overrides: Sequence[str], **options: Any) -> Stage:
     """The stage of a YAML file and its overrides; without a network, the hub is not asked."""
-    from trl_rlsp.stages.models import offline_without_network
-    from trl_rlsp.stages.stage import kind_of, read_stage
+    from trl_rlsp.stages import kind_of, offline_without_network, read_stage
 
     if given.config is None:
         raise ConfigError("no stage: give its YAML file with --config FILE")

@@ -15,7 +15,7 @@ from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.files import read_json, write_json
-from trl_rlsp.stages.parsing import config_of, read_yaml
+from trl_rlsp.stages._parsing import config_of, read_yaml
 
 SETTINGS_FILE = "settings.json"
 STAGE_FILE = "stage.json"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trl_rlsp.errors import ConfigError, SourceError
-from trl_rlsp.stages.parsing import read_yaml
+from trl_rlsp.stages import read_yaml
 
 LOCAL = Path("recipes")
 """Where `rlsp recipes copy` puts a recipe: the commands at the head of its files name it there."""

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import ConfigError, SourceError
-from trl_rlsp.pipeline.shipped import NEEDED, find_recipe
-from trl_rlsp.stages.parsing import parse_stage, read_yaml
-from trl_rlsp.stages.record import STAGE_FILE, differences, read_record, settings_of, write_record
+from trl_rlsp.pipeline._shipped import NEEDED, find_recipe
+from trl_rlsp.stages import STAGE_FILE, differences, parse_stage, read_record, read_yaml, settings_of, write_record
 
 OF_THE_RUN = {"model_name_or_path": "--model", "output_dir": "--output_dir", "seed": "--seed"}
 """Fields of a stage that are settings of the run -> the option that sets them for all stages."""

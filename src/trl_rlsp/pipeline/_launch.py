@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import ConfigError, RLSPError
-from trl_rlsp.pipeline.run import Step
-from trl_rlsp.stages.parsing import environment_of, read_yaml
-from trl_rlsp.stages.stage import Stage, read_stage
+from trl_rlsp.pipeline._steps import Step
+from trl_rlsp.stages import Stage, environment_of, read_stage, read_yaml
 
 GRACE_SECONDS = 30.0
 """How long a step may take to end after SIGTERM, before it is killed with all its processes."""
@@ -32,13 +31,6 @@ class StoppedError(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.number = number
-
-
-def visible_gpus() -> int:
-    """GPUs that this process may use."""
-    import torch
-
-    return torch.cuda.device_count()
 
 
 @dataclass(frozen=True)

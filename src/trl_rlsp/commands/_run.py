@@ -16,18 +16,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trl_rlsp import pipeline
+from trl_rlsp.doctor import visible_gpus
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.pipeline import launch
-from trl_rlsp.pipeline.run import Run, Step, parse_run, plan, refuse_changed
-from trl_rlsp.pipeline.shipped import companion_names, copy_recipe, recipe_names, said_of
-from trl_rlsp.stages.parsing import parse_fields
-from trl_rlsp.stages.record import claimed
+from trl_rlsp.pipeline import (
+    Run,
+    Step,
+    companion_names,
+    copy_recipe,
+    parse_run,
+    plan,
+    recipe_names,
+    refuse_changed,
+    said_of,
+)
+from trl_rlsp.stages import claimed, parse_fields
 
 if TYPE_CHECKING:
     from trl_rlsp.text import Terminal
 
 
-def run_pipeline(arguments: Sequence[str]) -> int:
+def run_run(arguments: Sequence[str]) -> int:
     """Run a recipe and print the table.
 
     Args:
@@ -40,7 +49,7 @@ def run_pipeline(arguments: Sequence[str]) -> int:
     Raises:
         RLSPError: a recipe that cannot work, or a stage that ended with an error.
     """
-    from trl_rlsp.pipeline.rounds import plan_rounds
+    from trl_rlsp.pipeline import plan_rounds
 
     run = parse_run(arguments)
     steps = plan_rounds(run) if run.rounds > 1 else plan(run)
@@ -48,9 +57,9 @@ def run_pipeline(arguments: Sequence[str]) -> int:
         check_settings(step)
     refuse_changed(steps)
     try:
-        with claimed(run.output), launch.stopped_by_signals():
+        with claimed(run.output), pipeline.stopped_by_signals():
             execute_all(run, steps)
-    except launch.StoppedError as stopped:
+    except pipeline.StoppedError as stopped:
         again = shlex.join(["rlsp", "run", *arguments])
         print(f"\nrlsp run: stopped by {stopped}; the same command goes on: {again}", file=sys.stderr)
         return 128 + stopped.number
@@ -62,7 +71,7 @@ def execute_all(run: Run, steps: Sequence[Step]) -> None:
     from trl_rlsp.text import Terminal
 
     console, started = Terminal(), time.monotonic()
-    launcher = launch.Launcher(launch.visible_gpus(), run.launch)
+    launcher = pipeline.Launcher(visible_gpus(), run.launch)
     waiting = [step for step in steps if not step.complete]
     show_batches(launcher, waiting, said_of(run.recipe).processes, console)
     for number, step in enumerate(steps, start=1):
@@ -73,19 +82,19 @@ def execute_all(run: Run, steps: Sequence[Step]) -> None:
         shown = step.model if step.command == "harvest" else f"--config {step.config}"
         console.rule(f"{title} (rlsp {step.command} {shown})")
         step.remember(launcher.processes(step))
-        launch.execute(step, launcher)
+        pipeline.execute(step, launcher)
     show_results(run, steps, console)
     console.print(f"{(time.monotonic() - started) / 60:.1f} minutes")
 
 
-def show_batches(launcher: launch.Launcher, steps: Sequence[Step], written_for: int, console: Terminal) -> None:
+def show_batches(launcher: pipeline.Launcher, steps: Sequence[Step], written_for: int, console: Terminal) -> None:
     """Print the batch of each training stage beside what the recipe says.
 
     Raises:
         ConfigError: groups that do not fit the processes, or a stage that was begun on another number of them.
     """
     from trl_rlsp.doctor import check_groups, examine, read_stage
-    from trl_rlsp.stages.record import last_complete_checkpoint, read_record
+    from trl_rlsp.stages import last_complete_checkpoint, read_record
 
     for step in steps:
         if not step.trains:
@@ -105,7 +114,7 @@ def show_batches(launcher: launch.Launcher, steps: Sequence[Step], written_for: 
 
 def show_results(run: Run, steps: Sequence[Step], console: Terminal) -> None:
     """Print the table of the evaluations, and write the report."""
-    from trl_rlsp.commands.reporting import run_report
+    from trl_rlsp.commands._reporting import run_report
     from trl_rlsp.evaluation import evaluation_table, load_evaluation, write_report
 
     evaluations = {step.title.partition(" ")[2]: step.folder for step in steps if step.command == "eval"}
@@ -124,9 +133,9 @@ def check_settings(step: Step) -> None:
     Raises:
         ConfigError: a field or a value that cannot work.
     """
-    from trl_rlsp.commands.evaluating import parse_eval
-    from trl_rlsp.commands.harvest import parse_harvest
-    from trl_rlsp.stages.stage import parse_grpo, parse_sft
+    from trl_rlsp.commands._evaluating import parse_eval
+    from trl_rlsp.commands._harvest import parse_harvest
+    from trl_rlsp.stages import parse_grpo, parse_sft
 
     if step.complete:
         return

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from trl_rlsp.errors import ConfigError, RLSPError
-from trl_rlsp.stages import models
-from trl_rlsp.stages.parsing import parse_stage, read_yaml
+from trl_rlsp.stages import _models as models
+from trl_rlsp.stages._parsing import parse_stage, read_yaml
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -105,7 +105,7 @@ class Stage:
 
     @cached_property
     def config(self) -> PreTrainedConfig:
-        """The model's configuration, of an adapter that of its base; see `trl_rlsp.stages.models`.
+        """The model's configuration, of an adapter that of its base; see `load_config`.
 
         Raises:
             UnknownError: it cannot be had here.
@@ -245,7 +245,7 @@ def _kinds(kind: Kind) -> tuple[Any, ...]:
 
 def _stage_before(arguments: Sequence[str], model: str) -> Stage | None:
     """The SFT stage beside an RL stage's file that will write the model which the latter starts from."""
-    from trl_rlsp.stages.parsing import config_of
+    from trl_rlsp.stages._parsing import config_of
 
     config = config_of(arguments)
     if config is None or Path(model).exists() or not (beside := config.parent / "sft.yaml").is_file():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import write_json
-from trl_rlsp.stages.parsing import parse_fields
+from trl_rlsp.stages import parse_fields
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import write_json, write_lines
-from trl_rlsp.stages.parsing import parse_known
+from trl_rlsp.stages import parse_known
 
 if TYPE_CHECKING:
     from trl_rlsp.selfplay.harvest import Harvest
     from trl_rlsp.selfplay.judging import Judged
     from trl_rlsp.selfplay.known import HeldOut
-    from trl_rlsp.stages.arguments import ProblemArguments
+    from trl_rlsp.stages import ProblemArguments
 
 DESCRIPTION = """Keep the completions of a run that are verified, finished, novel and no duplicates, at most K of a
 problem, as demonstrations for `rlsp sft --demonstrations file --dataset FILE`. Problems of the run's evaluations never
@@ -59,7 +59,7 @@ def parse_harvest(arguments: Sequence[str]) -> tuple[HarvestArguments, list[str]
     from trl_rlsp.selfplay.known import Demonstrated
     from trl_rlsp.selfplay.mixture import mixed
     from trl_rlsp.selfplay.sources import source_from
-    from trl_rlsp.stages.arguments import ProblemArguments
+    from trl_rlsp.stages import ProblemArguments
 
     given, rest = parse_known((HarvestArguments,), arguments, "rlsp harvest", description=DESCRIPTION)
     source_from(ProblemArguments, {}, rest)

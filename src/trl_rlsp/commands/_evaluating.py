@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trl_rlsp.evaluation import Evaluation
     from trl_rlsp.generation import Engine, Sample, Sampling
     from trl_rlsp.rewards.outcome import OutcomeVerifier
-    from trl_rlsp.stages.arguments import EvaluationArguments
+    from trl_rlsp.stages import EvaluationArguments
     from trl_rlsp.text import Terminal
 
 logger = logging.getLogger(__name__)
@@ -74,8 +74,7 @@ def read_settings(arguments: list[str]) -> EvaluationArguments:
         ConfigError: a field that does not exist, or a preset that does not.
     """
     from trl_rlsp.problems.presets import EVALUATION_PRESETS
-    from trl_rlsp.stages.arguments import EvaluationArguments
-    from trl_rlsp.stages.parsing import config_of, parse_fields
+    from trl_rlsp.stages import EvaluationArguments, config_of, parse_fields
 
     settings = parse_fields(EvaluationArguments, arguments, "rlsp eval")
     if settings.preset is None:
@@ -273,7 +272,7 @@ def print_metrics(name: str, metrics: Evaluation, console: Terminal) -> None:
         console.print(table)
 
 
-def run_check_command(arguments: list[str]) -> int:
+def run_check(arguments: list[str]) -> int:
     """Prove that every gold answer of a data set verifies as 1.0, and print those that don't.
 
     Args:
@@ -286,8 +285,7 @@ def run_check_command(arguments: list[str]) -> int:
         RLSPError: the data set cannot be loaded.
     """
     from trl_rlsp.evaluation import check_dataset, print_report
-    from trl_rlsp.stages.arguments import ProblemArguments, VerifierArguments
-    from trl_rlsp.stages.parsing import parse_stage
+    from trl_rlsp.stages import ProblemArguments, VerifierArguments, parse_stage
     from trl_rlsp.text import Terminal
 
     source, checking = parse_stage((ProblemArguments, VerifierArguments), arguments, "rlsp check")

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import write_json, write_lines
-from trl_rlsp.stages.arguments import EvaluationArguments
-from trl_rlsp.stages.parsing import parse_fields
+from trl_rlsp.stages import EvaluationArguments, parse_fields
 
 if TYPE_CHECKING:
     from trl_rlsp.evaluation import Band, Filtered
@@ -74,7 +73,7 @@ def run_filter(arguments: list[str]) -> None:
         RLSPError: data or settings that cannot work, before a model is loaded; or no problem is left.
     """
 
-    from trl_rlsp.commands.evaluating import check_eval, draw_samples, verifier_of
+    from trl_rlsp.commands._evaluating import check_eval, draw_samples, verifier_of
     from trl_rlsp.evaluation import check_read_back, keep_band, score_samples
     from trl_rlsp.text import Terminal
     from trl_rlsp.verification.code.sandbox import require_sandbox
