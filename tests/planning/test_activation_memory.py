@@ -10,7 +10,7 @@ from peft import LoraConfig, get_peft_model
 
 from trl_rlsp.planning import Architecture, Settings
 from trl_rlsp.planning._memory import activation_bytes, logit_bytes
-from trl_rlsp.stages.models import load_config
+from trl_rlsp.stages import load_config
 
 WITHIN = 0.2
 

@@ -10,7 +10,7 @@ from transformers import BitsAndBytesConfig, DynamicCache
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.planning import Architecture, Settings
 from trl_rlsp.planning import _memory as memory
-from trl_rlsp.stages.models import load_config
+from trl_rlsp.stages import load_config
 
 WITHIN = 0.02
 
