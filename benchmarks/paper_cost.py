@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from trl_rlsp.planning import BYTES, GIB, Architecture, Settings, Strategy, adapter_bytes, layout, weight_bytes
-from trl_rlsp.stages.models import load_config
+from trl_rlsp.stages import load_config
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from trl_rlsp.planning import GIB, Architecture, Settings, layout
-from trl_rlsp.stages.models import load_config
+from trl_rlsp.stages import load_config
 
 DEVICE = "cuda"
 

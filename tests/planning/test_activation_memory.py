@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from trl_rlsp.planning._architecture import Architecture
 from trl_rlsp.planning._memory import activations, logit_bytes
 from trl_rlsp.planning._settings import Settings
-from trl_rlsp.stages.models import load_config
+from trl_rlsp.stages import load_config
 
 WITHIN = 0.2
 

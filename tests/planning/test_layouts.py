@@ -13,7 +13,7 @@ from trl_rlsp.cli import main
 from trl_rlsp.planning._architecture import Architecture
 from trl_rlsp.planning._layouts import GIB, changes, layout, remedies
 from trl_rlsp.planning._settings import Settings, tokens_per_step
-from trl_rlsp.stages.models import load_config
+from trl_rlsp.stages import load_config
 
 FULL = Settings(dtype="bfloat16", completion=256, prompt=64, rollouts=4, micro_batch=2)
 LORA = replace(FULL, rank=8, targets="all-linear")

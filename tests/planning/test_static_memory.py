@@ -11,7 +11,7 @@ from trl_rlsp.errors import ConfigError
 from trl_rlsp.planning import _memory as memory
 from trl_rlsp.planning._architecture import Architecture
 from trl_rlsp.planning._settings import Settings
-from trl_rlsp.stages.models import load_config
+from trl_rlsp.stages import load_config
 
 WITHIN = 0.02
 

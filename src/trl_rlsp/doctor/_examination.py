@@ -11,7 +11,7 @@ from trl_rlsp.doctor import _data_checks as of_data
 from trl_rlsp.doctor import _settings_checks as settings
 from trl_rlsp.doctor._finding import SEVERITIES, Finding
 from trl_rlsp.errors import ConfigError, RLSPError
-from trl_rlsp.stages.stage import Kind, Stage, UnknownError
+from trl_rlsp.stages import Kind, Stage, UnknownError
 
 if TYPE_CHECKING:
     from trl import ModelConfig

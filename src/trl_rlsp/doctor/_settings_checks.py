@@ -12,7 +12,7 @@ from typing import Any
 
 from trl_rlsp.doctor._finding import Finding, error, unchecked, warning
 from trl_rlsp.errors import RLSPError, ServerError
-from trl_rlsp.stages.stage import Stage, parse_grpo, parse_sft
+from trl_rlsp.stages import Stage, parse_grpo, parse_sft
 
 COMPUTE_TYPES = ("bfloat16", "float16", "float32")
 SAFE = "use_vllm: false"

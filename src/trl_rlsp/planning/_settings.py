@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from trl_rlsp.errors import ConfigError
 
 if TYPE_CHECKING:
-    from trl_rlsp.stages.stage import Stage
+    from trl_rlsp.stages import Stage
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of a number, by its type."""
