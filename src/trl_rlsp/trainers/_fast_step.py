@@ -8,7 +8,7 @@ gradient. What is not supported is done TRL's way, with one line in the log.
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -78,7 +78,8 @@ class FastStep:
 
     def _generate_single_turn(self: Any, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
         model = self.accelerator.unwrap_model(self.model)
-        with finished_leave(model) if self._fast["rollout"] else nullcontext([]) as drawn:
+        nothing: AbstractContextManager[list[torch.Tensor]] = nullcontext([])
+        with finished_leave(model) if self._fast["rollout"] else nothing as drawn:
             found = super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
         if drawn and self._keeps_drawn and all(each.dtype == torch.float32 for each in model.parameters()):
             self._drawn_BT = drawn[0]
