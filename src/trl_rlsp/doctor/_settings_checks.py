@@ -185,23 +185,24 @@ def check_vllm(stage: Stage) -> Iterator[Finding]:
     if not stage.training.use_vllm:
         return
     mode = stage.training.vllm_mode
+    merges = not (stage.model.use_peft and getattr(stage.training, "vllm_adapter", False))
     if not stage.elsewhere and importlib.util.find_spec("vllm") is None:
         yield error("use_vllm is on and vLLM is not installed", "install it: pip install 'trl-rlsp[vllm]'", SAFE)
     if stage.model.load_in_8bit:
         yield error("vLLM with an 8-bit base", "vLLM does not quantise to 8 bit while it loads; TRL raises", SAFE)
-    elif stage.model.load_in_4bit and mode == "server":
+    elif merges and stage.model.load_in_4bit and mode == "server":
         yield error(
             "vLLM in server mode with a 4-bit base",
             "TRL sends merged, unpacked weights where the server holds packed ones: a shape error at the first "
             "synchronisation (huggingface/trl#4973, open)",
             SAFE,
         )
-    elif stage.model.load_in_4bit:
+    elif merges and stage.model.load_in_4bit:
         yield error(
             "vLLM in colocate mode with a 4-bit base",
             "packed weights are sent without their quantization state, and each merge of the adapter rounds them again "
             "(huggingface/trl#3466): rollouts come from another model than the one that is trained. Safe on one node: "
-            "transformers generation with one 4-bit copy on each GPU, or a bf16 base with vLLM (load_in_4bit: false)",
+            "a LoRA adapter sent alone (vllm_adapter: true), or transformers generation with a 4-bit copy on each GPU",
             SAFE,
         )
 

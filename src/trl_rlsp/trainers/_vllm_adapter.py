@@ -1,4 +1,4 @@
-"""vLLM rollouts of a LoRA adapter that is never merged: the base stays in vLLM, each generation sends the adapter alone.
+"""vLLM rollouts of a LoRA adapter that is never merged: the base stays in vLLM, and only the adapter is sent.
 
 TRL merges the adapter into the base and sends every weight before each generation. A 4-bit base cannot take such a
 merge without rounding it, and of a 32B model it moves 64 GB where the adapter has 0.5.
@@ -7,6 +7,7 @@ merge without rounding it, and of a 32B model it moves 64 GB where the adapter h
 from __future__ import annotations
 
 import functools
+import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,17 +20,19 @@ from trl.generation.vllm_generation import VLLMGeneration
 from trl.trainer import grpo_trainer
 
 from trl_rlsp.errors import ServerError
+from trl_rlsp.generation.vllm import served_rank
 
-RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""Ranks that vLLM reserves room for."""
+log = logging.getLogger(__name__)
+
+HIGHEST_RANK = 512
 
 
-def why_merged(model: Any, args: Any) -> str | None:
+def why_merged(model: Any, sharded: bool = False) -> str | None:
     """Why TRL has to merge what is trained before vLLM can draw from it, or `None` if the adapter is enough.
 
     Args:
         model: what is trained, after adapters were put around it.
-        args: the trainer's arguments.
+        sharded: whether ranks hold parts of it (FSDP, DeepSpeed).
     """
     configs = getattr(model, "peft_config", None)
     if not configs:
@@ -43,17 +46,25 @@ def why_merged(model: Any, args: Any) -> str | None:
         "modules_to_save are not part of a LoRA request": getattr(config, "modules_to_save", None),
         "vLLM does not take the biases of an adapter": getattr(config, "bias", "none") != "none",
         "target_parameters are not layers of their own": getattr(config, "target_parameters", None),
-        f"rank {getattr(config, 'r', 0)} is above vLLM's {RANKS[-1]}": getattr(config, "r", 0) > RANKS[-1],
-        "FSDP and DeepSpeed shard the adapter": args.fsdp or args.deepspeed,
+        f"rank {getattr(config, 'r', 0)} is above vLLM's {HIGHEST_RANK}": getattr(config, "r", 0) > HIGHEST_RANK,
+        "FSDP and DeepSpeed shard the adapter": sharded,
     }
     return next((reason for reason, applies in reasons.items() if applies), None)
 
 
 @contextmanager
 def adapter_alone() -> Iterator[None]:
-    """While open, a trainer of TRL that is built sends its adapter to vLLM, where it can; else it merges as always."""
-    with mock.patch.object(grpo_trainer, "VLLMGeneration", AdapterGeneration):
+    """While open, a trainer of TRL that is built sends its adapter alone to vLLM, where it can; else it merges."""
+    with mock.patch.object(grpo_trainer, "VLLMGeneration", _generation):
         yield
+
+
+def _generation(model: Any, accelerator: Any, *args: Any, **kwargs: Any) -> VLLMGeneration:
+    sharded = accelerator.distributed_type in ("FSDP", "DEEPSPEED")
+    reason = why_merged(model, sharded)
+    if reason and getattr(model, "peft_config", None):
+        log.warning("vLLM gets merged weights, as TRL sends them: %s", reason)
+    return (VLLMGeneration if reason else AdapterGeneration)(model, accelerator, *args, **kwargs)
 
 
 class AdapterGeneration(VLLMGeneration):
@@ -78,10 +89,9 @@ class AdapterGeneration(VLLMGeneration):
         """vLLM's engine with room for the adapter, in the type that the trainer computes in."""
         from vllm import LLM
 
-        rank = next(iter(self.model.peft_config.values())).r
-        room = next(each for each in RANKS if each >= rank)
+        room = served_rank(next(iter(self.model.peft_config.values())).r)
         dtype = str(self.model.get_base_model().dtype).removeprefix("torch.")
-        engine = LLM(**{"enable_lora": True, "max_lora_rank": room, "max_loras": 1, "dtype": dtype, **settings})
+        engine = LLM(enable_lora=True, max_lora_rank=room, max_loras=1, dtype=dtype, **settings)
         generate, sleep = engine.generate, engine.sleep
         engine.generate = lambda *args, **kwargs: generate(*args, lora_request=self._request, **kwargs)
         engine.sleep = functools.partial(_ignore_level, sleep)
