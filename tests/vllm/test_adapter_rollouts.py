@@ -66,7 +66,7 @@ def server(model_folder, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", model_folder, "--port", str(port)]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model_folder, "--port", str(port)]
     command += ["--enable-lora", "--max-lora-rank", "8", "--dtype", "float32", "--enforce-eager"]
     command += ["--max-model-len", "128", "--logprobs-mode", "processed_logprobs"]
     own = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1", "VLLM_SERVER_DEV_MODE": "1"}

@@ -7,8 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from trl_rlsp.generation import Request, Sampling, load_model
-from trl_rlsp.generation.local import LocalEngine
+from trl_rlsp.generation import Request, Sampling, TransformersEngine, load_model
 from trl_rlsp.generation.vllm import VLLMEngine
 
 pytestmark = pytest.mark.slow
@@ -28,13 +27,16 @@ def adapter_folder(model_folder, tmp_path):
     return str(tmp_path)
 
 
+def texts(batches):
+    return {sample.request.prompt: sample.text for batch in batches for sample in batch}
+
+
 @pytest.mark.parametrize("kind", ["model", "adapter"])
 def test_greedy_completions_are_those_of_transformers(model_folder, adapter_folder, eager, kind):
     folder = {"model": model_folder, "adapter": adapter_folder}[kind]
     sampling = Sampling(n=1, temperature=0.0, max_new_tokens=16)
     requests = [Request(prompt, 0) for prompt in range(len(PROMPTS))]
     engine = VLLMEngine(folder, prompts=PROMPTS, new_tokens=16, dtype="float32")
-    found = [sample.text for batch in engine.sample(PROMPTS, requests, sampling) for sample in batch]
-    local = LocalEngine(*load_model(folder, dtype="float32"))
-    expected = [sample.text for batch in local.sample(PROMPTS, requests, sampling) for sample in batch]
-    assert found == expected
+    found = texts(engine.sample(PROMPTS, requests, sampling))
+    local = TransformersEngine(*load_model(folder, dtype="float32"))
+    assert found == texts(local.sample(PROMPTS, requests, sampling))
