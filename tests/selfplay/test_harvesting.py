@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import DataError
-from trl_rlsp.problems.demonstrations import load_demonstrations
+from trl_rlsp.problems import load_demonstrations
 from trl_rlsp.selfplay.harvest import demonstration, harvest
 from trl_rlsp.selfplay.known import Demonstrated, HeldOut
 from trl_rlsp.selfplay.trace import read_trace

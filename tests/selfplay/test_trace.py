@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trl_rlsp.problems.demonstrations import demonstration_rows
+from trl_rlsp.problems import demonstration_rows
 from trl_rlsp.selfplay.sources import NEUTRAL_TEMPLATE
 from trl_rlsp.selfplay.trace import AFTER_ANSWER, Trace, read_trace
 

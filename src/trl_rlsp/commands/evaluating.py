@@ -73,7 +73,7 @@ def read_settings(arguments: list[str]) -> EvaluationArguments:
     Raises:
         ConfigError: a field that does not exist, or a preset that does not.
     """
-    from trl_rlsp.problems.presets import EVALUATION_PRESETS
+    from trl_rlsp.problems import EVALUATION_PRESETS
     from trl_rlsp.stages.arguments import EvaluationArguments
     from trl_rlsp.stages.parsing import config_of, parse_fields
 
@@ -137,11 +137,11 @@ def open_engine(settings: EvaluationArguments, name: str, problems: Dataset, new
         SourceError: there is no such model.
     """
     if settings.engine == "server":
-        from trl_rlsp.generation.server import ServerEngine
+        from trl_rlsp.generation import ServerEngine
 
         return ServerEngine(name, settings.server_url or "")
     if settings.engine == "vllm":
-        from trl_rlsp.generation.vllm import VLLMEngine
+        from trl_rlsp.generation import VLLMEngine
 
         return VLLMEngine(
             name,

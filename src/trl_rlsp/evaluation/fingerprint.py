@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trl_rlsp.problems.data import problem_key
+from trl_rlsp.problems import problem_key
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -11,13 +11,13 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.countdown.search import count_attempts
+from trl_rlsp.countdown import count_attempts
 from trl_rlsp.errors import DataError
 from trl_rlsp.evaluation.fingerprint import problems_hash
 from trl_rlsp.evaluation.metrics import Evaluation, ScoredSample, summarize
 from trl_rlsp.evaluation.voting import final_answer, voting_keys
 from trl_rlsp.generation import Engine, Request, Sample, Sampling, TransformersEngine, all_requests
-from trl_rlsp.problems.data import task_name
+from trl_rlsp.problems import task_name
 from trl_rlsp.rewards.outcome import OutcomeVerifier
 
 if TYPE_CHECKING:

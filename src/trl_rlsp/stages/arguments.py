@@ -64,7 +64,7 @@ class ProblemArguments:
 
     def system_message(self) -> str | None:
         """The system message that `system_prompt` stands for."""
-        from trl_rlsp.problems.data import DEFAULT_SYSTEM_PROMPT
+        from trl_rlsp.problems import DEFAULT_SYSTEM_PROMPT
 
         return {"default": DEFAULT_SYSTEM_PROMPT, "none": None}.get(self.system_prompt, self.system_prompt)
 
@@ -76,7 +76,7 @@ class ProblemArguments:
 
     def load(self) -> Dataset:
         """The problems, after whatever is wrong with the source has been reported as `RLSPError`."""
-        from trl_rlsp.problems.data import load_problems
+        from trl_rlsp.problems import load_problems
 
         style: Any = self.prompt_style
         excluded = None
@@ -126,7 +126,7 @@ class DemonstrationArguments(ProblemArguments):
 
     def load_rows(self, seed: int) -> Dataset:
         """Training rows for SFT."""
-        from trl_rlsp.problems.demonstrations import DEFAULT_TEMPLATE, load_demonstrations
+        from trl_rlsp.problems import DEFAULT_TEMPLATE, load_demonstrations
 
         style: Any = self.demonstration_style
         template = self.demonstration_template or DEFAULT_TEMPLATE
@@ -150,8 +150,8 @@ class DemonstrationArguments(ProblemArguments):
     def _searches(self, seed: int, template: str) -> Dataset:
         from datasets import Dataset
 
-        from trl_rlsp.countdown.search import search_demonstrations
-        from trl_rlsp.problems.demonstrations import demonstration_rows
+        from trl_rlsp.countdown import search_demonstrations
+        from trl_rlsp.problems import demonstration_rows
 
         style: Any = self.demonstration_style
         order: Any = self.search_order

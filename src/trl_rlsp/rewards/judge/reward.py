@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trl_rlsp.errors import ConfigError, ServerError
-from trl_rlsp.problems.disk_cache import DiskCache, cache_folder
+from trl_rlsp.problems import DiskCache, cache_folder
 from trl_rlsp.rewards.judge.client import JudgeClient, Reply
 from trl_rlsp.rewards.judge.rubric import HIGHEST, Rubric, UnreadableGradesError
 from trl_rlsp.rewards.readings import readings_of
