@@ -18,8 +18,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from trl_rlsp.countdown.search import HIT, MISS, SEPARATOR, geometric_budget
 from trl_rlsp.countdown import LARGEST_NUMBER
+from trl_rlsp.countdown.search import HIT, MISS, SEPARATOR, geometric_budget
 
 if TYPE_CHECKING:
     from datasets import Dataset

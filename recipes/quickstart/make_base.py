@@ -21,9 +21,9 @@ from transformers import LlamaForCausalLM
 from trl import SFTConfig, SFTTrainer
 
 from trl_rlsp import load_problems
+from trl_rlsp.countdown import LARGEST_NUMBER, build_model, build_tokenizer
 from trl_rlsp.countdown.search import Term, geometric_budget, written_search
 from trl_rlsp.countdown.search import steps as first_steps
-from trl_rlsp.countdown import LARGEST_NUMBER, build_model, build_tokenizer
 from trl_rlsp.problems import problem_key
 
 HELD_OUT = (

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from trl_rlsp.rewards.length import LengthExploration
     from trl_rlsp.rewards.outcome import OutcomeVerifier
     from trl_rlsp.rewards.suite import RLSPRewards
-    from trl_rlsp.trainers.grpo import RLSPGRPOConfig, RLSPGRPOTrainer
-    from trl_rlsp.trainers.sft import RLSPSFTConfig, RLSPSFTTrainer
+    from trl_rlsp.trainers import RLSPGRPOConfig, RLSPGRPOTrainer, RLSPSFTConfig, RLSPSFTTrainer
 
     rlsp_rewards: RLSPRewards
 

@@ -130,7 +130,13 @@ class TestGenerate:
     def test_settings_of_the_checkpoint_do_not_bend_the_distribution(self, left):
         """Hub models bring penalties and cut-offs in their generation_config; `Sampling` alone decides."""
         plain, bent = (build_model(hidden_size=32, layers=2).eval() for _ in range(2))
-        for name, value in {"repetition_penalty": 5.0, "top_k": 3, "min_p": 0.5, "no_repeat_ngram_size": 1, "num_beams": 2}.items():
+        for name, value in {
+            "repetition_penalty": 5.0,
+            "top_k": 3,
+            "min_p": 0.5,
+            "no_repeat_ngram_size": 1,
+            "num_beams": 2,
+        }.items():
             setattr(bent.generation_config, name, value)
         assert draw(bent, left)[0] == draw(plain, left)[0]
 

@@ -7,8 +7,7 @@ import json
 import pytest
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.problems import gym
-from trl_rlsp.problems import load_problems
+from trl_rlsp.problems import gym, load_problems
 
 COUNTDOWN = "reasoning_gym:countdown?min_numbers=3&max_numbers=3&max_value=9&min_target=1&max_target=99"
 

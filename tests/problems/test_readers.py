@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError, DataError, SourceError
-from trl_rlsp.problems.data import load_problems, read_table
 from trl_rlsp.problems._tables import read_file, read_hub
+from trl_rlsp.problems.data import load_problems, read_table
 
 ROWS = [{"problem": "1 + 1?", "answer": "2"}, {"problem": "2 + 2?", "answer": "4"}]
 

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from trl_rlsp.countdown.search import HIT, MISS
-from trl_rlsp.text.effective_length import MAX_CHARS
-from trl_rlsp.text.rational import rational
+from trl_rlsp.text import MAX_CHARS, rational
 
 COMMUTATIVE = ("+", "*")
 
@@ -230,7 +229,7 @@ class _Reader:
         )
 
     def _place(self, left: int, op: str, right: int, result: int, attempt: bool) -> tuple[_Made, bool] | None:
-        """Put a step at the deepest branch that has both numbers, and close those below; one that is no attempt opens one.
+        """Put a step at the deepest branch that has both numbers, and close those below; if no attempt, it opens one.
 
         A branch at which the same operation was tried already gives way to an earlier one. Gives the number made, and
         whether the step turned back; `None` if no open branch has both numbers.

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError, MissingColumnError, SourceError
-from trl_rlsp.text.boxes import find_boxes
+from trl_rlsp.text import find_boxes
 from trl_rlsp.verification.code import columns as code_columns
 
 FILE_EXTENSIONS = (".jsonl", ".json", ".csv", ".parquet")
@@ -226,9 +226,7 @@ def read_hub(path: str, *, name: str | None = None, split: str | None = None, re
     if isinstance(loaded, dict):
         wanted = split or ("train" if "train" in loaded else next(iter(loaded)) if len(loaded) == 1 else None)
         if wanted not in loaded:
-            raise ConfigError(
-                f"{path} has the splits {', '.join(loaded)}, got {split!r}: name one of them with split="
-            )
+            raise ConfigError(f"{path} has the splits {', '.join(loaded)}, got {split!r}: name one of them with split=")
         loaded = loaded[wanted]
     if not len(loaded):
         raise DataError(f"a split must hold at least one row, {path} (split {split!r}) is empty")

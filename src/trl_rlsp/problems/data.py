@@ -25,7 +25,7 @@ from trl_rlsp.problems._tables import (
     read_hub,
     resolve_columns,
 )
-from trl_rlsp.text.completion import completion_text
+from trl_rlsp.text import completion_text
 
 if TYPE_CHECKING:
     from datasets import Dataset

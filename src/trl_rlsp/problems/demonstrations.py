@@ -1,7 +1,7 @@
 r"""(problem, reasoning, answer) -> rows for supervised fine-tuning.
 
-Every completion that leaves gives exactly one final answer in the sense of `trl_rlsp.text.completion`: a model trained
-on anything else would learn to earn nothing.
+Every completion that leaves gives exactly one final answer in the sense of `trl_rlsp.text.read`: a model trained on
+anything else would learn to earn nothing.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from trl_rlsp.problems._tables import (
     require_roles,
 )
 from trl_rlsp.problems.data import DEFAULT_SYSTEM_PROMPT, prompt_messages, read_table
-from trl_rlsp.text.boxes import find_boxes
-from trl_rlsp.text.completion import read
+from trl_rlsp.text import find_boxes, read
 
 if TYPE_CHECKING:
     from datasets import Dataset

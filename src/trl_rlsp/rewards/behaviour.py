@@ -10,8 +10,7 @@ from trl_rlsp.behaviours.credit import credited
 from trl_rlsp.behaviours.kinds import KINDS, Kind
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.readings import readings_of
-from trl_rlsp.text.completion import Reading, read
-from trl_rlsp.text.effective_length import prompt_text
+from trl_rlsp.text import Reading, prompt_text, read
 
 
 class BehaviourExploration:

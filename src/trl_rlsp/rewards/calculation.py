@@ -12,9 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from trl_rlsp.rewards.readings import readings_of
-from trl_rlsp.text.calculations import calculations, check_half
-from trl_rlsp.text.completion import Reading, read
-from trl_rlsp.text.effective_length import prompt_text, visible
+from trl_rlsp.text import Reading, calculations, check_half, prompt_text, read, visible
 
 
 class CalculationExploration:

@@ -19,9 +19,7 @@ from typing import Any, NamedTuple
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.groups import Member, gather_members, group_keys
 from trl_rlsp.rewards.readings import readings_of
-from trl_rlsp.text.calculations import calculations, check_half
-from trl_rlsp.text.completion import Reading
-from trl_rlsp.text.effective_length import effective_length, prompt_text, visible
+from trl_rlsp.text import Reading, calculations, check_half, effective_length, prompt_text, visible
 
 WORDS_PER_STEP = 6
 """Words that weigh as much as one calculation: `3 * 4 = 12 |` has six."""

@@ -12,8 +12,7 @@ from typing import Any, Literal, get_args
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.groups import Member, gather_members, group_keys
 from trl_rlsp.rewards.readings import readings_of
-from trl_rlsp.text.completion import Reading, completion_text
-from trl_rlsp.text.effective_length import effective_length, words
+from trl_rlsp.text import Reading, completion_text, effective_length, words
 
 LengthForm = Literal["bounded", "paper", "relative"]
 

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from trl_rlsp.text.completion import Reading, kinds_of, read, thinking_is_open
-from trl_rlsp.text.latex import normalize
-from trl_rlsp.verification.math.gold import gold_text
-from trl_rlsp.verification.math.verifier import is_list
+from trl_rlsp.text import Reading, kinds_of, normalize, read, thinking_is_open
+from trl_rlsp.verification.math import gold_text, is_list
 from trl_rlsp.verification.verdict import Verdict
 
 
@@ -87,10 +85,10 @@ def as_explored(reading: Reading, verdict: Any = None) -> Reading:
     Args:
         reading: how a completion was read.
         verdict: the verifier's `Verdict`, or its score. Where it does not say whether the answers are one, they are if
-            they are equal as text (`trl_rlsp.text.latex.normalize`).
+            they are equal as text (`trl_rlsp.text.normalize`).
 
     Example:
-        >>> from trl_rlsp.text.completion import read
+        >>> from trl_rlsp.text import read
         >>> as_explored(read("\\boxed{2\\sqrt2} or \\boxed{2\\sqrt{2}}")).finished
         True
     """

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
-    from trl_rlsp.selfplay.harvest import Harvest, Judged, harvest, judge, select, solve_rates
-    from trl_rlsp.selfplay.sources import (
+    from trl_rlsp.selfplay._harvest import Harvest, Judged, harvest, judge, select, solve_rates
+    from trl_rlsp.selfplay._sources import (
         NEUTRAL_TEMPLATE,
         Demonstrated,
         HeldOut,
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
-        "harvest": "Harvest Judged harvest judge select solve_rates",
-        "sources": "NEUTRAL_TEMPLATE Demonstrated HeldOut demonstration_source evaluation_sources held_out_source mixed "
-        "next_problems problem_source source_from trained_on",
+        "_harvest": "Harvest Judged harvest judge select solve_rates",
+        "_sources": "NEUTRAL_TEMPLATE Demonstrated HeldOut demonstration_source evaluation_sources held_out_source "
+        "mixed next_problems problem_source source_from trained_on",
     },
 )

@@ -18,8 +18,7 @@ from trl_rlsp.problems import DiskCache, cache_folder
 from trl_rlsp.rewards.judge.client import JudgeClient, Reply
 from trl_rlsp.rewards.judge.rubric import HIGHEST, Rubric, UnreadableGradesError
 from trl_rlsp.rewards.readings import readings_of
-from trl_rlsp.text.completion import Reading
-from trl_rlsp.text.effective_length import effective_length, prompt_text, visible
+from trl_rlsp.text import Reading, effective_length, prompt_text, visible
 
 logger = logging.getLogger(__name__)
 
