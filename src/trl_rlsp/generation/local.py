@@ -141,16 +141,17 @@ class TransformersEngine:
 
     def _decode(self, requests: Sequence[Request], prompts: list[Any], sampling: Sampling) -> list[Sample]:
         """A sample for each request, cut after its first end token or at its limit."""
+        model: Any = self.model
         tokenizer = self.tokenizer
         asked = [token_ids(prompt, tokenizer) for prompt in prompts]
         inputs = {"input_ids": [[*prompt, *begun] for prompt, begun in asked]}
-        batch = tokenizer.pad(inputs, padding_side="left", return_tensors="pt").to(self.model.device)
+        batch = tokenizer.pad(inputs, padding_side="left", return_tensors="pt").to(model.device)
         limits = [limit_of(prompt, sampling) for prompt in prompts]
         drawn: dict[str, Any] = {"do_sample": False}
         if sampling.temperature > 0:
             drawn = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
-        with finished_leave(self.model, limits):
-            found = self.model.generate(
+        with finished_leave(model, limits):
+            found = model.generate(
                 **batch,
                 max_new_tokens=max(limits),
                 eos_token_id=self.ends,
