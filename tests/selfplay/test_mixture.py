@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.evaluation.solve_rate import Band
+from trl_rlsp.evaluation import Band
 from trl_rlsp.problems.data import load_problems
 from trl_rlsp.problems.demonstrations import load_demonstrations
 from trl_rlsp.selfplay.known import HeldOut

@@ -92,7 +92,7 @@ def check_eval(settings: EvaluationArguments) -> tuple[str, Sampling]:
         ConfigError: a value that cannot work.
         MissingDependencyError: the engine is not installed.
     """
-    from trl_rlsp.evaluation.metrics import check_ks
+    from trl_rlsp.evaluation import check_ks
 
     if not settings.model_name_or_path:
         raise ConfigError("no model: set `model_name_or_path` in the YAML file or on the command line")
@@ -191,7 +191,7 @@ def progress_bar(console: Terminal, total: int, done: int) -> Iterator[Callable[
 
 def fingerprint(settings: EvaluationArguments, name: str, problems: Dataset) -> dict[str, Any]:
     """All that the samples depend on; the batch size has no part in it, so that it may be lowered in a resumed run."""
-    from trl_rlsp.evaluation.fingerprint import model_hash, problems_hash, prompts_hash
+    from trl_rlsp.evaluation import model_hash, problems_hash, prompts_hash
 
     fields = ("engine", "dtype", "num_samples", "temperature", "top_p", "max_new_tokens", "seed")
     chosen = {field: getattr(settings, field) for field in fields}
@@ -206,8 +206,15 @@ def rescore(settings: EvaluationArguments, folder: Path, console: Terminal) -> N
         ConfigError: samples are missing.
         SourceError: the folder holds no samples, or its problems are not beside them.
     """
-    from trl_rlsp.evaluation import evaluate_samples, save_evaluation
-    from trl_rlsp.evaluation.store import METRICS, load_settings, read_generation, read_problems, read_samples
+    from trl_rlsp.evaluation import (
+        METRICS,
+        evaluate_samples,
+        load_settings,
+        read_generation,
+        read_problems,
+        read_samples,
+        save_evaluation,
+    )
 
     samples, problems = read_samples(folder), read_problems(folder)
     before = load_settings(folder) if (folder / METRICS).is_file() else read_generation(folder)
@@ -253,7 +260,7 @@ def opens_thinking(model: str, end_of_thinking: str) -> bool:
 
 def print_metrics(name: str, metrics: Evaluation, console: Terminal) -> None:
     """The table of an evaluation, and one for levels and subjects where there are any."""
-    from trl_rlsp.evaluation.tables import evaluation_table, slice_tables
+    from trl_rlsp.evaluation import evaluation_table, slice_tables
 
     console.print(evaluation_table({name: metrics}))
     for table in slice_tables(metrics):
@@ -272,7 +279,7 @@ def run_check(arguments: list[str]) -> int:
     Raises:
         RLSPError: the data set cannot be loaded.
     """
-    from trl_rlsp.evaluation.check_gold import check_dataset, print_report
+    from trl_rlsp.evaluation import check_dataset, print_report
     from trl_rlsp.stages import ProblemArguments, VerifierArguments, parse_stage
     from trl_rlsp.text import Terminal
 

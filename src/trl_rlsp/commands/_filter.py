@@ -13,7 +13,7 @@ from trl_rlsp.files import write_json, write_lines
 from trl_rlsp.stages import EvaluationArguments, parse_fields
 
 if TYPE_CHECKING:
-    from trl_rlsp.evaluation.solve_rate import Band, Filtered
+    from trl_rlsp.evaluation import Band, Filtered
     from trl_rlsp.text import Terminal
 
 AS_IN_RL = {"max_completion_length": "max_new_tokens"}
@@ -58,7 +58,7 @@ class FilterArguments(EvaluationArguments):
         Raises:
             ConfigError: not 0 <= low <= high <= 1.
         """
-        from trl_rlsp.evaluation.solve_rate import Band
+        from trl_rlsp.evaluation import Band
 
         return Band(self.low, self.high)
 
@@ -74,8 +74,7 @@ def run_filter(arguments: list[str]) -> None:
     """
 
     from trl_rlsp.commands._evaluating import check_eval, draw_samples, verifier_of
-    from trl_rlsp.evaluation import score_samples
-    from trl_rlsp.evaluation.solve_rate import check_read_back, keep_band
+    from trl_rlsp.evaluation import check_read_back, keep_band, score_samples
     from trl_rlsp.text import Terminal
     from trl_rlsp.verification.code.sandbox import require_sandbox
 

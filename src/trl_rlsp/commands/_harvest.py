@@ -52,7 +52,7 @@ def parse_harvest(arguments: Sequence[str]) -> tuple[HarvestArguments, list[str]
     Raises:
         ConfigError: a field or a value that cannot work.
     """
-    from trl_rlsp.evaluation.solve_rate import Band
+    from trl_rlsp.evaluation import Band
     from trl_rlsp.selfplay.harvest import select
     from trl_rlsp.selfplay.known import Demonstrated
     from trl_rlsp.selfplay.mixture import mixed
@@ -193,7 +193,7 @@ def prepare_round(given: HarvestArguments, material: Material, found: Harvest, f
         ConfigError: the data set is not known.
         DataError: no problem is left.
     """
-    from trl_rlsp.evaluation.solve_rate import Band
+    from trl_rlsp.evaluation import Band
     from trl_rlsp.selfplay.mixture import mixed, next_problems, solve_rates
 
     if material.source is None:

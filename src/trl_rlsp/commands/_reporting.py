@@ -14,9 +14,7 @@ from trl_rlsp.stages import parse_fields
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from trl_rlsp.runs import Run
-    from trl_rlsp.runs.behaviour_summary import Summary
-    from trl_rlsp.runs.completion import Completion
+    from trl_rlsp.runs import Completion, Run, Summary
 
 CAPTION = "per 1,000 words (per completion); wording is evidence, not proof: compare with the base model"
 
@@ -31,8 +29,7 @@ def run_behaviours(arguments: Sequence[str]) -> None:
         RLSPError: no completions, or a file that does not hold any.
     """
     from trl_rlsp.rewards.outcome import OutcomeVerifier
-    from trl_rlsp.runs.behaviour_summary import shown_steps, summarize
-    from trl_rlsp.runs.reading import VERIFIED, read_completions
+    from trl_rlsp.runs import VERIFIED, read_completions, shown_steps, summarize
     from trl_rlsp.text import Terminal
 
     given = parse_fields(BehavioursArguments, arguments, "rlsp behaviours")

@@ -115,8 +115,7 @@ def show_batches(launcher: pipeline.Launcher, steps: Sequence[Step], written_for
 def show_results(run: Run, steps: Sequence[Step], console: Terminal) -> None:
     """Print the table of the evaluations, and write the report."""
     from trl_rlsp.commands._reporting import run_report
-    from trl_rlsp.evaluation import load_evaluation
-    from trl_rlsp.evaluation.tables import evaluation_table, write_report
+    from trl_rlsp.evaluation import evaluation_table, load_evaluation, write_report
 
     evaluations = {step.title.partition(" ")[2]: step.folder for step in steps if step.command == "eval"}
     trained = [step for step in steps if step.command == "grpo"][-1]

@@ -235,7 +235,7 @@ def progress_line(step: int, logs: dict[str, Any]) -> str:
         >>> progress_line(3, {"loss": "0.5", "completions/mean_length": 61.34})
         'step 3: loss 0.5, tokens 61.3'
     """
-    from trl_rlsp.evaluation.tables import exploration_columns
+    from trl_rlsp.evaluation import exploration_columns
 
     shown = {name: SHOWN[name] for name in ("loss", "accuracy")} | exploration_columns([logs]) | SHOWN
     found = [f"{name} {float(logs[key]):.3g}" for name, key in shown.items() if logs.get(key) is not None]

@@ -13,16 +13,19 @@ from math import comb
 from typing import TYPE_CHECKING, Protocol
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.evaluation.bootstrap import Estimate, bootstrap_mean
-from trl_rlsp.evaluation.metrics import Group, by_problem, group_majority
-from trl_rlsp.evaluation.scoring import draw, score_samples
+from trl_rlsp.evaluation._compare import paired
+from trl_rlsp.evaluation._estimators import Estimate, bootstrap_mean
+from trl_rlsp.evaluation._metrics import Group, by_problem, group_majority
+from trl_rlsp.evaluation._scoring import draw, score_samples
 from trl_rlsp.generation import Engine, Request, Sample, Sampling
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from trl_rlsp.evaluation.store import SampleStore
+    from trl_rlsp.evaluation._store import SampleStore
     from trl_rlsp.rewards.outcome import OutcomeVerifier
+
+Answers = Sequence[Hashable | None]
 
 
 class Rule(Protocol):
@@ -31,7 +34,7 @@ class Rule(Protocol):
     @property
     def name(self) -> str: ...
 
-    def enough(self, answers: Sequence[Hashable | None], n: int) -> bool:
+    def enough(self, answers: Answers, n: int) -> bool:
         """Whether to stop after these answers of n samples that may be drawn in all."""
 
 
@@ -39,14 +42,13 @@ class Rule(Protocol):
 class Unbeatable:
     """Stop when the leading answer has more votes than any other can still reach: the vote is that of all n samples.
 
-    Example:
-        >>> Unbeatable().enough(["7", "7", "9", "7"], n=5), Unbeatable().enough(["7", "7", "9"], n=4)
-        (True, False)
+    >>> Unbeatable().enough(["7", "7", "9", "7"], n=5), Unbeatable().enough(["7", "7", "9"], n=4)
+    (True, False)
     """
 
     name: str = "unbeatable"
 
-    def enough(self, answers: Sequence[Hashable | None], n: int) -> bool:
+    def enough(self, answers: Answers, n: int) -> bool:
         """Whether the lead is greater than the number of samples to come."""
         first, second = top_two(answers)
         return first - second > n - len(answers)
@@ -65,9 +67,8 @@ class AdaptiveConsistency:
     Raises:
         ConfigError: a confidence out of its range.
 
-    Example:
-        >>> AdaptiveConsistency().enough(["7"] * 3, n=40), AdaptiveConsistency().enough(["7"] * 4, n=40)
-        (False, True)
+    >>> AdaptiveConsistency().enough(["7"] * 3, n=40), AdaptiveConsistency().enough(["7"] * 4, n=40)
+    (False, True)
     """
 
     confidence: float = 0.95
@@ -81,8 +82,8 @@ class AdaptiveConsistency:
         """How tables call it."""
         return f"adaptive consistency, {self.confidence:g}"
 
-    def enough(self, answers: Sequence[Hashable | None], n: int) -> bool:
-        """Whether the probability of the lead exceeds the confidence; never for no votes at all."""
+    def enough(self, answers: Answers, n: int) -> bool:
+        """Whether the probability of the lead exceeds the confidence; never without votes."""
         return lead_probability(*top_two(answers)) > self.confidence
 
 
@@ -93,16 +94,11 @@ class LastAgree:
     A run of `window` is the rule of early-stopping self-consistency (2401.10480, section 2), asked after each sample
     instead of once a window. The vote may differ from that of all n samples.
 
-    Args:
-        k: samples that agree.
-        window: last samples looked at.
-
     Raises:
         ConfigError: not 2 <= k <= window.
 
-    Example:
-        >>> LastAgree(3, 4).enough(["9", "7", "7", None, "7"], n=40)
-        True
+    >>> LastAgree(3, 4).enough(["9", "7", "7", None, "7"], n=40)
+    True
     """
 
     k: int = 4
@@ -117,15 +113,15 @@ class LastAgree:
         """How tables call it."""
         return f"{self.k} of the last {self.window} agree"
 
-    def enough(self, answers: Sequence[Hashable | None], n: int) -> bool:
+    def enough(self, answers: Answers, n: int) -> bool:
         """Whether enough of the last samples agree."""
         return top_two(answers[-self.window :])[0] >= self.k
 
 
-def top_two(answers: Sequence[Hashable | None]) -> tuple[int, int]:
+def top_two(answers: Answers) -> tuple[int, int]:
     """Votes of the leading answer and of the next one; 0 where there is none."""
-    counts = sorted(Counter(answer for answer in answers if answer is not None).values(), reverse=True)
-    first, second = [*counts, 0, 0][:2]
+    counts = Counter(answer for answer in answers if answer is not None).most_common(2)
+    first, second, *_ = [*(count for _, count in counts), 0, 0]
     return first, second
 
 
@@ -135,41 +131,11 @@ def lead_probability(first: int, second: int) -> float:
     With a uniform prior the share of the first among both is Beta(first + 1, second + 1); its mass above 1/2 is
     sum_{j <= first} C(first + second + 1, j) / 2^(first + second + 1) (2305.11860, section 3.2), in whole numbers.
 
-    Example:
-        >>> lead_probability(1, 0), lead_probability(3, 0), lead_probability(2, 2)
-        (0.75, 0.9375, 0.5)
+    >>> lead_probability(1, 0), lead_probability(3, 0), lead_probability(2, 2)
+    (0.75, 0.9375, 0.5)
     """
     total = first + second + 1
     return sum(comb(total, j) for j in range(first + 1)) / 2**total
-
-
-@dataclass(frozen=True)
-class RuleResult:
-    """A rule against plain maj@n on the same samples; every `Estimate` has a 95 % bootstrap interval over problems.
-
-    Attributes:
-        rule: its name.
-        accuracy: score of the vote.
-        plain_accuracy: score of the vote of all n samples, on the same problems.
-        difference: accuracy minus plain accuracy, paired by problem.
-        tokens: tokens drawn for a problem.
-        plain_tokens: tokens of all n samples of a problem.
-        samples: samples drawn for a problem.
-        saved: share of the tokens not drawn.
-        stopped: share of the problems stopped before n samples.
-        not_scorable: problems left out of the accuracies because a vote has no score.
-    """
-
-    rule: str
-    accuracy: Estimate
-    plain_accuracy: Estimate
-    difference: Estimate
-    tokens: Estimate
-    plain_tokens: Estimate
-    samples: Estimate
-    saved: float
-    stopped: float
-    not_scorable: int
 
 
 def draw_until_agreement(
@@ -214,6 +180,35 @@ def draw_until_agreement(
     return [drawn[problem] for problem in range(len(dataset))]
 
 
+@dataclass(frozen=True)
+class RuleResult:
+    """A rule against plain maj@n on the same samples.
+
+    Attributes:
+        rule: its name.
+        accuracy: score of the vote.
+        plain_accuracy: score of the vote of all n samples, on the same problems.
+        difference: accuracy minus plain accuracy, paired by problem.
+        tokens: tokens drawn for a problem.
+        plain_tokens: tokens of all n samples of a problem.
+        samples: samples drawn for a problem.
+        saved: share of the tokens not drawn.
+        stopped: share of the problems stopped before n samples.
+        not_scorable: problems left out of the accuracies because a vote has no score.
+    """
+
+    rule: str
+    accuracy: Estimate
+    plain_accuracy: Estimate
+    difference: Estimate
+    tokens: Estimate
+    plain_tokens: Estimate
+    samples: Estimate
+    saved: float
+    stopped: float
+    not_scorable: int
+
+
 def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
     """What stopping by a rule would have saved on samples that were all drawn.
 
@@ -229,28 +224,26 @@ def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
         raise DataError(f"every problem has the same number of samples, at least one, got {sorted(sizes) or 'none'}")
     (n,) = sizes
     drawn = [group[: _needed([sample.answer for sample in group], rule)] for group in recorded]
-    votes = [
-        (group_majority(few, len(few)), group_majority(all_n, n)) for few, all_n in zip(drawn, recorded, strict=True)
-    ]
-    known = [(few, all_n) for few, all_n in votes if few is not None and all_n is not None]
-    if not known:
+    plain, early = (dict(enumerate(group_majority(g, len(g)) for g in groups)) for groups in (recorded, drawn))
+    votes = paired(plain, early)
+    if votes is None:
         raise DataError("no vote has a score: check the gold answers with `rlsp check`")
     tokens, plain_tokens = ([sum(s.tokens for s in group) for group in groups] for groups in (drawn, recorded))
     return RuleResult(
         rule=rule.name,
-        accuracy=bootstrap_mean([few for few, _ in known]),
-        plain_accuracy=bootstrap_mean([all_n for _, all_n in known]),
-        difference=bootstrap_mean([few - all_n for few, all_n in known]),
+        accuracy=votes.second,
+        plain_accuracy=votes.first,
+        difference=votes.difference,
         tokens=bootstrap_mean(tokens),
         plain_tokens=bootstrap_mean(plain_tokens),
         samples=bootstrap_mean([len(few) for few in drawn]),
         saved=1 - sum(tokens) / sum(plain_tokens),
         stopped=sum(len(few) < n for few in drawn) / len(drawn),
-        not_scorable=len(votes) - len(known),
+        not_scorable=votes.left_out,
     )
 
 
-def _needed(answers: Sequence[Hashable | None], rule: Rule) -> int:
+def _needed(answers: Answers, rule: Rule) -> int:
     """After how many of the answers the rule stops."""
     n = len(answers)
     return next((k for k in range(1, n) if rule.enough(answers[:k], n)), n)

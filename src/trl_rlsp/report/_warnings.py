@@ -7,15 +7,23 @@ data is missing is said elsewhere on the page.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from trl_rlsp.report.pairing import Difference, difference, score_value
-from trl_rlsp.report.step_metrics import StepMetrics
-from trl_rlsp.runs.completion import Completion, mean
-from trl_rlsp.runs.history import accuracy_key, change, last_mean, reward_parts, values_of
-from trl_rlsp.runs.run import Run
+from trl_rlsp.evaluation import Estimate, bootstrap_mean, by_problem
+from trl_rlsp.runs import (
+    Completion,
+    Evaluated,
+    Run,
+    StepMetrics,
+    accuracy_key,
+    change,
+    last_mean,
+    mean,
+    reward_parts,
+    values_of,
+)
 
 
 @dataclass(frozen=True)
@@ -247,3 +255,67 @@ def _unscored(run: Run, name: str, completions: Sequence[Completion], thresholds
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
+
+
+Value = Callable[[Completion], float | None]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A metric of two models on the problems that both have.
+
+    Attributes:
+        before, after: its mean over these problems.
+        change: `after - before`, with a 95 % bootstrap interval over problems.
+        problems: how many they are.
+    """
+
+    before: float
+    after: float
+    change: Estimate
+    problems: int
+
+
+def difference(before: Evaluated, after: Evaluated, value: Value) -> Difference | None:
+    """Paired difference of a metric; `None` on different problem sets, or where no problem has the metric in both."""
+    if not before.problems_hash or before.problems_hash != after.problems_hash:
+        return None
+    first, last = _problem_means(before, value), _problem_means(after, value)
+    shared = [problem for problem in first if problem in last]
+    if not shared:
+        return None
+    return Difference(
+        before=sum(first[p] for p in shared) / len(shared),
+        after=sum(last[p] for p in shared) / len(shared),
+        change=bootstrap_mean([last[p] - first[p] for p in shared]),
+        problems=len(shared),
+    )
+
+
+def score_value(completion: Completion) -> float | None:
+    """The score."""
+    return completion.score
+
+
+def token_value(completion: Completion) -> float | None:
+    """The length in tokens."""
+    return None if completion.tokens is None else float(completion.tokens)
+
+
+def extra_value(name: str) -> Value:
+    """A metric of the task, such as the search steps of countdown."""
+    return lambda completion: completion.extra.get(name)
+
+
+def finished_value(completion: Completion) -> float | None:
+    """1.0 with a final answer, 0.0 without."""
+    return None if completion.finished is None else float(completion.finished)
+
+
+def _problem_means(evaluated: Evaluated, value: Value) -> dict[str, float]:
+    means = {}
+    for problem, completions in by_problem(evaluated.completions).items():
+        known = mean([v for v in map(value, completions) if v is not None])
+        if known is not None:
+            means[problem] = known
+    return means

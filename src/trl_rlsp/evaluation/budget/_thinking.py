@@ -18,7 +18,7 @@ from trl_rlsp.generation import Engine, Prefixed, Request, Sample, Sampling, all
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from trl_rlsp.evaluation.store import SampleStore
+    from trl_rlsp.evaluation._store import SampleStore
 
 _OPENING = re.compile(r"(?:\s|\$|\*\*|\\\(|\\\[)*\Z")
 """What a completion may have opened for the answer that is cut off after it."""
@@ -28,21 +28,18 @@ _OPENING = re.compile(r"(?:\s|\$|\*\*|\\\(|\\\[)*\Z")
 class ThinkingBudget:
     r"""How many tokens a model reasons for, and what makes it go on or stop.
 
-    Reasoning is what a completion holds before its answer begins, forced words included.
-
-    - A completion that begins its answer or ends before `at_least` tokens is cut there and goes on with `continuation`.
-    - One that has not begun its answer after `at_most` tokens goes on with `answer`, without what it has written of it
-      already. Whoever began the answer, `answer_tokens` tokens may follow.
-    - A budget that does not bind changes nothing: the completion is what the engine draws without one.
+    Reasoning is what a completion holds before its answer begins, forced words included. A budget that does not bind
+    changes nothing: the completion is what the engine draws without one.
 
     Args:
-        at_least: reasoning tokens before a completion may answer.
-        at_most: reasoning tokens after which it must answer; `None`: `Sampling.max_new_tokens` cuts it.
+        at_least: a completion that begins its answer or ends earlier is cut there and goes on with `continuation`.
+        at_most: one that has not begun its answer by then goes on with `answer`, without what it has written of it
+            already; `None`: `Sampling.max_new_tokens` cuts it.
         continuation: goes on with the reasoning.
         answer: begins the answer.
         ends: texts, each of which ends the reasoning.
         settled: texts after which a completion may answer before `at_least`: it has found what it looked for.
-        answer_tokens: tokens for the answer after `answer`.
+        answer_tokens: tokens that may follow once the answer has begun.
 
     Raises:
         ConfigError: not 0 <= at_least <= at_most; an empty text; a continuation that itself ends the reasoning.
@@ -67,13 +64,13 @@ class ThinkingBudget:
             raise ConfigError(f"ends and settled are lists of texts, got {self.ends!r} and {self.settled!r}")
         if not all((self.continuation, self.answer, *self.ends, *self.settled)) or not self.ends:
             raise ConfigError("continuation, answer and each of ends and settled is a text, got an empty one")
-        held = [end for end in self.ends if end in self.continuation]
         if self.at_least and not _OPENING.sub("", self.continuation):
             raise ConfigError(f"the continuation must hold a word or a mark of its own, got {self.continuation!r}")
+        held = next((end for end in self.ends if end in self.continuation), None)
         if self.at_least and held:
             raise ConfigError(
                 f"the continuation must not end the reasoning itself, but {self.continuation!r} holds the end "
-                f"{held[0]!r}; give another text"
+                f"{held!r}; give another text"
             )
 
     def check(self, tokenizer: Any) -> None:
@@ -82,8 +79,7 @@ class ThinkingBudget:
         Raises:
             ConfigError: there is one.
         """
-        forced = {"continuation": self.continuation if self.at_least else "", "answer": self.answer}
-        for name, text in forced.items():
+        for name, text in {"continuation": self.continuation if self.at_least else "", "answer": self.answer}.items():
             if tokenizer.unk_token_id in tokenizer(text, add_special_tokens=False)["input_ids"]:
                 raise ConfigError(
                     f"{name} must be words of the tokenizer's vocabulary, but {text!r} holds {tokenizer.unk_token!r}; "
@@ -180,23 +176,20 @@ def _round(
     }
     prompts = {name.prompt: turns[request].asked for name, request in asked.items()}
     for batch in engine.sample(prompts, list(asked), sampling) if asked else ():
-        found = [(asked[sample.request], sample) for sample in batch]
+        found = {asked[sample.request]: sample for sample in batch}
         if store is not None:
-            names = [stored[request] for request, _ in found]
-            store.append(
-                [
-                    replace(sample, prompt_index=name.prompt, sample_index=name.sample)
-                    for name, (_, sample) in zip(names, found, strict=True)
-                ]
-            )
-        drawn.update(found)
+            store.append([_named(sample, stored[request]) for request, sample in found.items()])
+        drawn |= found
     return drawn
 
 
+def _named(sample: Sample, request: Request) -> Sample:
+    return replace(sample, prompt_index=request.prompt, sample_index=request.sample)
+
+
 def _whole(request: Request, turn: _Turn, sample: Sample) -> Thought:
-    truncated = sample.truncated and not turn.answering
-    final = replace(sample, prompt_index=request.prompt, sample_index=request.sample, truncated=truncated)
-    return Thought(final, turn.continued, turn.forced)
+    whole = replace(_named(sample, request), truncated=sample.truncated and not turn.answering)
+    return Thought(whole, turn.continued, turn.forced)
 
 
 def _next(budget: ThinkingBudget, turn: _Turn, sample: Sample, most: int, count: Callable[[str], int]) -> _Turn | None:

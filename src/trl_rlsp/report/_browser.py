@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trl_rlsp.behaviours import KINDS, find_behaviours
-from trl_rlsp.runs.completion import Completion
-from trl_rlsp.runs.run import Run
+from trl_rlsp.runs import Completion, Run
 
 LIMIT = 10_000
 CHARACTERS = 60_000_000

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.evaluation.bootstrap import Estimate, bootstrap_mean
-from trl_rlsp.evaluation.pass_at_k import maj_at_k, pass_at_k
+from trl_rlsp.evaluation._estimators import Estimate, bootstrap_mean, maj_at_k, pass_at_k
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,9 @@ Group = list[ScoredSample]
 """The samples of one problem."""
 
 
-def by_problem(samples: Iterable[ScoredSample]) -> dict[int, Group]:
-    """The samples of each problem, problems in the order in which they first occur."""
-    groups: dict[int, Group] = {}
+def by_problem(samples: Iterable[Any]) -> dict[Any, list[Any]]:
+    """Whatever has a `problem`, by problem, in the order in which the problems first occur."""
+    groups: dict[Any, list[Any]] = {}
     for sample in samples:
         groups.setdefault(sample.problem, []).append(sample)
     return groups
