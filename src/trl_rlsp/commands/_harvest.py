@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class HarvestArguments:
-    """Keep the completions of a run that are verified, finished, novel and no duplicates, at most K of a
-    problem, as demonstrations for `rlsp sft --demonstrations file --dataset FILE`. Problems of the run's evaluations never
-    get in. Every field of a data set can be given as well, e.g. --dataset SOURCE for a run that does not say what it was
+    """Keep the completions of a run that are verified, finished, novel and no duplicates, at most K of a problem, as
+    demonstrations for `rlsp sft --demonstrations file --dataset FILE`. Problems of the run's evaluations never get in.
+    Every field of a data set can be given as well, e.g. --dataset SOURCE for a run that does not say what it was
     trained on."""
 
     run: Path = field(metadata={"positional": 1, "help": "folder of `rlsp run`, of a GRPOTrainer, or of `rlsp eval`"})
