@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trl_rlsp.evaluation.budget import RuleResult, ThinkingBudget
     from trl_rlsp.evaluation.budget.curve import Curve
     from trl_rlsp.generation import Engine, Sampling
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards import OutcomeVerifier
 
 Setting = tuple[str, "ThinkingBudget | None"]
 """Mode and budget of a point of the curve."""

@@ -30,7 +30,7 @@ def run_behaviours(arguments: Sequence[str]) -> None:
     Raises:
         RLSPError: no completions, or a file that does not hold any.
     """
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards import OutcomeVerifier
     from trl_rlsp.runs.behaviour_summary import shown_steps, summarize
     from trl_rlsp.runs.reading import VERIFIED, read_completions
     from trl_rlsp.text.terminal import Terminal

@@ -19,7 +19,7 @@ from trl_rlsp.verification.verdict import Verdict
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards import OutcomeVerifier
     from trl_rlsp.text.terminal import Terminal
 
 BATCH = 256

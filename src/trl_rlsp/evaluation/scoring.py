@@ -18,7 +18,7 @@ from trl_rlsp.evaluation.metrics import Evaluation, ScoredSample, summarize
 from trl_rlsp.evaluation.voting import final_answer, voting_keys
 from trl_rlsp.generation import Engine, Request, Sample, Sampling, TransformersEngine, all_requests
 from trl_rlsp.problems.data import task_name
-from trl_rlsp.rewards.outcome import OutcomeVerifier
+from trl_rlsp.rewards import OutcomeVerifier
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from trl_rlsp.generation import Sampling
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
-    from trl_rlsp.rewards.scoring import Reward
-    from trl_rlsp.rewards.suite import RLSPRewards
+    from trl_rlsp.rewards import OutcomeVerifier, Reward, RLSPRewards
 
 
 @dataclass
@@ -195,8 +193,7 @@ class VerifierArguments:
         Raises:
             ConfigError: a value that cannot work.
         """
-        from trl_rlsp.rewards.outcome import OutcomeVerifier
-        from trl_rlsp.rewards.own import OwnVerifier, load_object
+        from trl_rlsp.rewards import OutcomeVerifier, OwnVerifier, load_object
 
         given = {
             "end_of_thinking": None if self.end_of_thinking == "none" else self.end_of_thinking,
@@ -258,8 +255,7 @@ class RewardArguments(VerifierArguments):
             ConfigError: a value that cannot work.
         """
         from trl_rlsp.behaviours import BehaviourMetrics
-        from trl_rlsp.rewards.alpha_schedule import AlphaSchedule
-        from trl_rlsp.rewards.suite import RLSPRewards
+        from trl_rlsp.rewards import AlphaSchedule, RLSPRewards
 
         shape: Any = self.alpha_schedule
         gate: Any = self.gate
@@ -286,11 +282,13 @@ class RewardArguments(VerifierArguments):
         return names
 
     def _part(self, name: str) -> Reward:
-        from trl_rlsp.rewards.behaviour import BehaviourExploration
-        from trl_rlsp.rewards.calculation import CalculationExploration
-        from trl_rlsp.rewards.diversity import DiversityExploration
-        from trl_rlsp.rewards.length import LengthExploration
-        from trl_rlsp.rewards.own import load_object
+        from trl_rlsp.rewards import (
+            BehaviourExploration,
+            CalculationExploration,
+            DiversityExploration,
+            LengthExploration,
+            load_object,
+        )
 
         form: Any = self.length_form
         parts: dict[str, Callable[[], Reward]] = {
@@ -303,7 +301,7 @@ class RewardArguments(VerifierArguments):
         return parts[name]() if name in parts else load_object(name)
 
     def _judge(self) -> Reward:
-        from trl_rlsp.rewards.judge.reward import JudgeExploration
+        from trl_rlsp.rewards import JudgeExploration
 
         if not self.judge_model:
             raise ConfigError(

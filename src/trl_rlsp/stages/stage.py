@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
     from trl import ModelConfig
 
-    from trl_rlsp.rewards.suite import RLSPRewards
+    from trl_rlsp.rewards import RLSPRewards
     from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments, RewardArguments
     from trl_rlsp.trainers.grpo import RLSPGRPOConfig
     from trl_rlsp.trainers.sft import RLSPSFTConfig
@@ -202,7 +202,7 @@ def parse_grpo(arguments: Sequence[str]) -> tuple[ProblemArguments, RLSPRewards,
     Raises:
         ConfigError: a field or a value that cannot work, or settings that lose the balance of the rewards.
     """
-    from trl_rlsp.rewards.balance import refuse_imbalance
+    from trl_rlsp.rewards import refuse_imbalance
 
     data, reward, training, model = parse_stage(_kinds("grpo"), arguments, "rlsp grpo")
     rewards = reward.build()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from trl_rlsp.evaluation.store import SampleStore
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards import OutcomeVerifier
 
 
 class Rule(Protocol):
