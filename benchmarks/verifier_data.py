@@ -79,7 +79,7 @@ def main() -> None:
 
 def check(path: Path, verifier: Any, only: str = "") -> Iterator[Checked]:
     """The rows of a file with the verifier's score and reason."""
-    from trl_rlsp.text.completion import read
+    from trl_rlsp.text import read
 
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if only in f"{row['id']} {row.get('source')} {row.get('kind')} {row.get('note')}"]

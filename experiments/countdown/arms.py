@@ -72,7 +72,7 @@ def build_trainer(
     import trl_rlsp
     from countdown.budget import optimizers
     from trl_rlsp.generation import leaving_rollout
-    from trl_rlsp.trainers.parts import compute_in_parts
+    from trl_rlsp.trainers import compute_in_parts
 
     fixed = {"logging_steps": 1, "save_strategy": "no", "report_to": "none", "log_completions": False}
     settings = {**grid.training, **(arm.training or {}), **fixed}

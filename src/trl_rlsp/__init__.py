@@ -22,8 +22,7 @@ if TYPE_CHECKING:
         OutcomeVerifier,
         RLSPRewards,
     )
-    from trl_rlsp.trainers.grpo import RLSPGRPOConfig, RLSPGRPOTrainer
-    from trl_rlsp.trainers.sft import RLSPSFTConfig, RLSPSFTTrainer
+    from trl_rlsp.trainers import RLSPGRPOConfig, RLSPGRPOTrainer, RLSPSFTConfig, RLSPSFTTrainer
 
     rlsp_rewards: RLSPRewards
 

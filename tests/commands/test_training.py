@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands.training import last_complete_checkpoint, progress_line
+from trl_rlsp.commands import progress_line
+from trl_rlsp.stages import last_complete_checkpoint
 
 CPU = """
 dtype: float32

@@ -16,7 +16,7 @@ from trl_rlsp import BehaviourExploration, RLSPRewards
 from trl_rlsp.behaviours._cues import CUES
 from trl_rlsp.countdown.search import written_search
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.text.completion import read
+from trl_rlsp.text import read
 
 ATTACKS = Path(__file__).parents[1] / "data" / "attacks.jsonl"
 HONEST = (

@@ -19,7 +19,7 @@ from trl_rlsp import (
     LengthExploration,
     RLSPRewards,
 )
-from trl_rlsp.stages.arguments import RewardArguments
+from trl_rlsp.stages import RewardArguments
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*/grpo.yaml"))
 PROMPT = "Use 6, 3 and 2 to make 18."

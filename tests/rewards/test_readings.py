@@ -6,7 +6,7 @@ import pytest
 
 from trl_rlsp import LengthExploration, OutcomeVerifier, RLSPRewards
 from trl_rlsp.rewards.batch import as_explored
-from trl_rlsp.text.completion import read
+from trl_rlsp.text import read
 from trl_rlsp.verification.verdict import Verdict
 
 WORDS = "Half of it , six words . "

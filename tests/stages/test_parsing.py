@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.stages.parsing import config_of, parse_known, parse_stage, read_yaml
+from trl_rlsp.stages import config_of, parse_known, parse_stage, read_yaml
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trl_rlsp.verification.math.verifier import HANDLER, MathItem, verify_math
+from trl_rlsp.verification.math import HANDLER, MathItem, verify_math
 from trl_rlsp.verification.workers.pool import WorkerPool
 
 SENTENCES = (

@@ -15,10 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trl_rlsp.verification.math.equivalence import Leaves, Undecided, close, same_answer
-from trl_rlsp.verification.math.gold import unboxed
-from trl_rlsp.verification.math.restated import restates
-from trl_rlsp.verification.math.verifier import HANDLER, MathItem, MathRules, is_list, verify_math
+from trl_rlsp.verification.math import HANDLER, MathItem, MathRules, is_list, verify_math
+from trl_rlsp.verification.math._equivalence import Leaves, Undecided, close, same_answer
+from trl_rlsp.verification.math._gold import restates, unboxed
 from trl_rlsp.verification.verdict import Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 

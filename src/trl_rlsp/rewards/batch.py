@@ -17,11 +17,8 @@ from dataclasses import replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.text.completion import Reading, kinds_of, read, thinking_is_open
-from trl_rlsp.text.effective_length import prompt_text
-from trl_rlsp.text.latex import normalize
-from trl_rlsp.verification.math.gold import gold_text
-from trl_rlsp.verification.math.verifier import is_list
+from trl_rlsp.text import Reading, kinds_of, normalize, prompt_text, read, thinking_is_open
+from trl_rlsp.verification.math import gold_text, is_list
 from trl_rlsp.verification.verdict import Verdict
 
 T = TypeVar("T")

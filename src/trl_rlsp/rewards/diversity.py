@@ -20,8 +20,7 @@ from typing import Any, NamedTuple
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.batch import Batch, Member
 from trl_rlsp.rewards.exploration import Exploration
-from trl_rlsp.text.calculations import calculations, check_half
-from trl_rlsp.text.effective_length import effective_length, visible
+from trl_rlsp.text import calculations, check_half, effective_length, visible
 
 WORDS_PER_STEP = 6
 """Words that weigh as much as one calculation: `3 * 4 = 12 |` has six."""

@@ -15,9 +15,7 @@ from typing import Any, Literal, get_args
 from trl_rlsp.behaviours import KINDS, Kind, credited
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.batch import Batch, Member
-from trl_rlsp.text.calculations import calculations, check_half
-from trl_rlsp.text.completion import Reading, completion_text
-from trl_rlsp.text.effective_length import effective_length, visible, words
+from trl_rlsp.text import Reading, calculations, check_half, completion_text, effective_length, visible, words
 
 LengthForm = Literal["bounded", "paper", "relative"]
 

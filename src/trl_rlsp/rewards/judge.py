@@ -20,8 +20,7 @@ from trl_rlsp.problems.disk_cache import DiskCache, cache_folder
 from trl_rlsp.rewards.batch import Batch
 from trl_rlsp.rewards.exploration import Exploration
 from trl_rlsp.rewards.rubric import HIGHEST, Rubric, UnreadableGradesError
-from trl_rlsp.text.completion import Reading
-from trl_rlsp.text.effective_length import effective_length, visible
+from trl_rlsp.text import Reading, effective_length, visible
 
 logger = logging.getLogger(__name__)
 

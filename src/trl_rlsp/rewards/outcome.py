@@ -17,12 +17,12 @@ from typing import Any, NamedTuple, get_args
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.rewards.batch import Reader
-from trl_rlsp.text.completion import completion_text, is_task, kinds_of
+from trl_rlsp.text import completion_text, is_task, kinds_of
+from trl_rlsp.verification import math as math_verification
 from trl_rlsp.verification.cache import VerdictCache
 from trl_rlsp.verification.gym import verifier as gym_verification
 from trl_rlsp.verification.gym.verifier import GymItem, verify_gym
-from trl_rlsp.verification.math import verifier as math_verification
-from trl_rlsp.verification.math.verifier import MathItem, MathRules, verify_math
+from trl_rlsp.verification.math import MathItem, MathRules, verify_math
 from trl_rlsp.verification.verdict import Reason, Verdict
 from trl_rlsp.verification.workers.pool import WorkerPool
 
@@ -44,7 +44,7 @@ class Row(NamedTuple):
         completion: as TRL gives it, string or messages.
         truth: the row's `tests`, `task` or `solution`.
         prompt: the user's text, `""` if unknown.
-        reading: where its reasoning ends and what its answer is (`trl_rlsp.text.completion.Reading`), if it was read.
+        reading: where its reasoning ends and what its answer is (`trl_rlsp.text.Reading`), if it was read.
     """
 
     kind: str
