@@ -74,7 +74,7 @@ def read_settings(arguments: list[str]) -> EvaluationArguments:
         ConfigError: a field that does not exist, or a preset that does not.
     """
     from trl_rlsp.problems.presets import EVALUATION_PRESETS
-    from trl_rlsp.stages import EvaluationArguments, config_of, parse_fields
+    from trl_rlsp.stages import EvaluationArguments, parse_fields
 
     settings = parse_fields(EvaluationArguments, arguments, "rlsp eval")
     if settings.preset is None:
@@ -82,12 +82,7 @@ def read_settings(arguments: list[str]) -> EvaluationArguments:
     if settings.preset not in EVALUATION_PRESETS:
         raise ConfigError(f"preset is one of {', '.join(EVALUATION_PRESETS)}, got {settings.preset!r}")
     preset = dict(EVALUATION_PRESETS[settings.preset])
-    if config_of(arguments) is None:
-        given = [word for name, value in preset.items() for word in (f"--{name}", str(value))]
-        return parse_fields(EvaluationArguments, [*given, *arguments], "rlsp eval")
-    return parse_fields(
-        EvaluationArguments, arguments, "rlsp eval", written=lambda content, folder: {**preset, **content}
-    )
+    return parse_fields(EvaluationArguments, arguments, "rlsp eval", written=lambda content: {**preset, **content})
 
 
 def check_eval(settings: EvaluationArguments) -> tuple[str, Sampling]:

@@ -109,7 +109,7 @@ def parse_filter(arguments: list[str]) -> FilterArguments:
     return parse_fields(FilterArguments, arguments, "rlsp filter", written=stage_fields)
 
 
-def stage_fields(written: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def stage_fields(written: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a stage's YAML file that decide what is sampled.
 
     Args:

@@ -17,15 +17,13 @@ if TYPE_CHECKING:
     from trl_rlsp.selfplay.known import HeldOut
     from trl_rlsp.stages import ProblemArguments
 
-DESCRIPTION = """Keep the completions of a run that are verified, finished, novel and no duplicates, at most K of a
-problem, as demonstrations for `rlsp sft --demonstrations file --dataset FILE`. Problems of the run's evaluations never
-get in. Every field of a data set can be given as well, e.g. --dataset SOURCE for a run that does not say what it was
-trained on."""
-
 
 @dataclass
 class HarvestArguments:
-    """Which run to harvest, and what to keep."""
+    """Keep the completions of a run that are verified, finished, novel and no duplicates, at most K of a problem, as
+    demonstrations for `rlsp sft --demonstrations file --dataset FILE`. Problems of the run's evaluations never get in.
+    Every field of a data set can be given as well, e.g. --dataset SOURCE for a run that does not say what it was
+    trained on."""
 
     run: Path = field(metadata={"positional": 1, "help": "folder of `rlsp run`, of a GRPOTrainer, or of `rlsp eval`"})
     output: Path | None = field(
@@ -61,7 +59,7 @@ def parse_harvest(arguments: Sequence[str]) -> tuple[HarvestArguments, list[str]
     from trl_rlsp.selfplay.sources import source_from
     from trl_rlsp.stages import ProblemArguments
 
-    given, rest = parse_known((HarvestArguments,), arguments, "rlsp harvest", description=DESCRIPTION)
+    given, rest = parse_known(HarvestArguments, arguments, "rlsp harvest")
     source_from(ProblemArguments, {}, rest)
     Demonstrated([], novelty=given.novelty)
     select([], given.per_problem, given.prefer)
