@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from trl_rlsp.evaluation import Evaluation
     from trl_rlsp.generation import Engine, Sample, Sampling
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards import OutcomeVerifier
     from trl_rlsp.stages import EvaluationArguments
     from trl_rlsp.text import Terminal
 

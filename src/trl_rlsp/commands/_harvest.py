@@ -130,7 +130,7 @@ def collect(given: HarvestArguments, rest: Sequence[str]) -> Material:
     Raises:
         RLSPError: a run that cannot be read, or data that cannot be loaded.
     """
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards import OutcomeVerifier
     from trl_rlsp.runs import completion_files, read_completions
     from trl_rlsp.selfplay import HeldOut, demonstration_source, judge, problem_source, trained_on
 

@@ -1,7 +1,8 @@
 """Sampling completions for a list of prompts: one interface, three engines (transformers, vLLM, a server).
 
 Promises: a completion is drawn from the distribution that `Sampling` describes, whatever the checkpoint's own settings
-and whatever else is in its batch. Knows nothing of rewards, verdicts or files.
+and whatever else is in its batch. Also the one client of OpenAI-compatible servers. Knows nothing of rewards, verdicts
+or files.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
+    from trl_rlsp.generation._client import Reply, ServerClient
     from trl_rlsp.generation.local import (
         TransformersEngine,
         finished_leave,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
+        "_client": "Reply ServerClient",
         "local": "TransformersEngine finished_leave generate leaving_rollout load_model why_not",
         "sampling": "Engine Prefixed Request Sample Sampling all_requests render",
         "server": "ServerEngine",

@@ -20,7 +20,7 @@ from trl_rlsp.selfplay._sources import Demonstrated, HeldOut
 from trl_rlsp.text import Gram, distance, folded_words, ngrams, read
 
 if TYPE_CHECKING:
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards import OutcomeVerifier
 
 Preference = Literal["shortest", "diverse"]
 
