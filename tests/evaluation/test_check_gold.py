@@ -12,7 +12,7 @@ from trl_rlsp.evaluation.check_gold import check_dataset, gold_completion, odd_a
 from trl_rlsp.problems.data import load_problems
 from trl_rlsp.rewards.outcome import OutcomeVerifier
 from trl_rlsp.text.terminal import Terminal
-from trl_rlsp.verification.verdict import Verdict
+from trl_rlsp.verification import Verdict
 
 
 class BoxVerifier:

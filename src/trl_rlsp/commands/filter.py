@@ -78,7 +78,7 @@ def run_filter(arguments: list[str]) -> None:
     from trl_rlsp.evaluation import score_samples
     from trl_rlsp.evaluation.solve_rate import check_read_back, keep_band
     from trl_rlsp.text.terminal import Terminal
-    from trl_rlsp.verification.code.sandbox import require_sandbox
+    from trl_rlsp.verification import require_sandbox
 
     settings = parse_filter(arguments)
     band = settings.band()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.text.program import find_program
-from trl_rlsp.verification.verdict import Verdict
+from trl_rlsp.verification import Verdict
 
 if TYPE_CHECKING:
     from datasets import Dataset

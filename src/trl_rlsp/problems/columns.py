@@ -14,7 +14,7 @@ from typing import Any
 from trl_rlsp.errors import ConfigError, DataError, MissingColumnError
 from trl_rlsp.problems.readers import Table
 from trl_rlsp.text.boxes import find_boxes
-from trl_rlsp.verification.code import columns as code_columns
+from trl_rlsp.verification import has_test_columns, reference_program, shown_problem, tests_json
 
 # Names looked for in this order, in any case, with blanks and hyphens read as underscores.
 CANDIDATES: dict[str, tuple[str, ...]] = {
@@ -67,7 +67,7 @@ def resolve_columns(
         MissingColumnError: a mapped column is absent, or none can be found for the problem or the answer.
     """
     found = match_columns(table, CANDIDATES, columns, preset)
-    has_tests = "tests" in found or code_columns.has_test_columns(table.columns)
+    has_tests = "tests" in found or has_test_columns(table.columns)
     require_roles(table, found, CANDIDATES, ("problem",) if has_tests else ("problem", "answer"))
     return found
 
@@ -172,10 +172,10 @@ def _problem_row(raw: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, 
     if not problem:
         raise DataError(f"the problem (column {roles['problem']!r}) is empty")
     row: dict[str, Any] = {"problem": problem}
-    tests = code_columns.tests_json(raw, roles.get("tests"), problem if isinstance(problem, str) else "")
+    tests = tests_json(raw, roles.get("tests"), problem if isinstance(problem, str) else "")
     if tests is not None:
-        row["problem"] = code_columns.shown_problem(problem, raw, tests)
-        row["solution"] = code_columns.reference_program(raw) or cell_text(raw.get(roles.get("answer", "")))
+        row["problem"] = shown_problem(problem, raw, tests)
+        row["solution"] = reference_program(raw) or cell_text(raw.get(roles.get("answer", "")))
         row["tests"] = tests
     else:
         row["solution"] = final_answer(raw.get(roles.get("answer", "")), roles.get("answer", "answer"))

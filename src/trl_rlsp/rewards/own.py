@@ -10,7 +10,7 @@ from typing import Any
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.outcome import OutcomeVerifier, as_verdict
-from trl_rlsp.verification.verdict import Verdict
+from trl_rlsp.verification import Verdict
 
 
 def load_object(name: str) -> Callable[..., Any]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from trl_rlsp.text.completion import Reading, kinds_of, read, thinking_is_open
 from trl_rlsp.text.latex import normalize
+from trl_rlsp.verification import Verdict
 from trl_rlsp.verification.math.gold import gold_text
 from trl_rlsp.verification.math.verifier import is_list
-from trl_rlsp.verification.verdict import Verdict
 
 
 class Reader:

@@ -41,7 +41,7 @@ from trl_rlsp.rewards.alpha_schedule import AlphaSchedule
 from trl_rlsp.rewards.balance import ASYNC_ADVICE, check_balance
 from trl_rlsp.rewards.groups import gather_ranks, group_keys
 from trl_rlsp.rewards.readings import Reader, as_explored
-from trl_rlsp.verification.verdict import Verdict
+from trl_rlsp.verification import Verdict
 
 logger = logging.getLogger(__name__)
 
