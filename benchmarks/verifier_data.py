@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
 
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards import OutcomeVerifier
 
     head = ("file", "rows", "right", "lost", "wrong", "paid", "unscored", "policy lost/paid")
     print("{:20} {:>5} {:>5} {:>12} {:>5} {:>4} {:>8} {:>16}".format(*head))
@@ -79,7 +79,7 @@ def main() -> None:
 
 def check(path: Path, verifier: Any, only: str = "") -> Iterator[Checked]:
     """The rows of a file with the verifier's score and reason."""
-    from trl_rlsp.text.completion import read
+    from trl_rlsp.text import read
 
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if only in f"{row['id']} {row.get('source')} {row.get('kind')} {row.get('note')}"]

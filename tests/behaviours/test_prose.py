@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from trl_rlsp.behaviours import KINDS, count_behaviours, find_behaviours, rate_per_1000
 from trl_rlsp.behaviours._context import prepared
 from trl_rlsp.behaviours._cues import CUES
-from trl_rlsp.text.effective_length import MAX_CHARS
+from trl_rlsp.text import MAX_CHARS
 
 FILE = Path(__file__).parents[1] / "data" / "behaviour_snippets.jsonl"
 SNIPPETS = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands.filter import parse_filter
+from trl_rlsp.commands import parse_filter
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.problems.data import load_problems
 

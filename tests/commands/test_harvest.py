@@ -7,7 +7,7 @@ import json
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands.harvest import parse_harvest
+from trl_rlsp.commands import parse_harvest
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.problems.demonstrations import load_demonstrations
 

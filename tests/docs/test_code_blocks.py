@@ -132,9 +132,8 @@ class TestYaml:
         from trl import ModelConfig
 
         from trl_rlsp import RLSPGRPOConfig, RLSPSFTConfig
-        from trl_rlsp.pipeline.rounds import RoundSettings
-        from trl_rlsp.stages import arguments
-        from trl_rlsp.stages.parsing import parse_stage
+        from trl_rlsp.pipeline import RoundSettings
+        from trl_rlsp.stages import arguments, parse_stage
 
         given = yaml.safe_load(text)
         kinds = [

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from trl_rlsp.doctor import read_stage, settings_checks
-from trl_rlsp.doctor.settings_checks import (
+from trl_rlsp.doctor import _settings_checks as settings_checks
+from trl_rlsp.doctor import read_stage
+from trl_rlsp.doctor._settings_checks import (
     check_bf16,
     check_disk,
     check_dropout,
@@ -96,17 +97,17 @@ class TestPrecision:
         assert brief(findings("sft", checks=[check_four_bit], **{bits: True})) == [("error", "use_peft: true")]
 
     def test_bf16_without_a_gpu(self, findings, monkeypatch):
-        monkeypatch.setattr("trl_rlsp.doctor.settings_checks.gpu_has_bf16", lambda: False)
+        monkeypatch.setattr("trl_rlsp.doctor._settings_checks.gpu_has_bf16", lambda: False)
         assert brief(findings("grpo", checks=[check_bf16], bf16=None, use_cpu=False)) == [("error", "bf16: false")]
         assert findings("grpo", checks=[check_bf16], use_cpu=False) == []
-        monkeypatch.setattr("trl_rlsp.doctor.settings_checks.gpu_has_bf16", lambda: True)
+        monkeypatch.setattr("trl_rlsp.doctor._settings_checks.gpu_has_bf16", lambda: True)
         assert findings("grpo", checks=[check_bf16], bf16=True, use_cpu=False) == []
 
     def test_bf16_on_a_cpu(self, findings, monkeypatch):
-        monkeypatch.setattr("trl_rlsp.doctor.settings_checks.cpu_has_bf16", lambda: False)
+        monkeypatch.setattr("trl_rlsp.doctor._settings_checks.cpu_has_bf16", lambda: False)
         assert brief(findings("grpo", checks=[check_bf16], bf16=True)) == [("warning", "bf16: false")]
         assert brief(findings("grpo", checks=[check_bf16], dtype="bfloat16")) == [("warning", "dtype: float32")]
-        monkeypatch.setattr("trl_rlsp.doctor.settings_checks.cpu_has_bf16", lambda: True)
+        monkeypatch.setattr("trl_rlsp.doctor._settings_checks.cpu_has_bf16", lambda: True)
         assert findings("grpo", checks=[check_bf16], bf16=True) == []
 
     def test_of_another_machine_nothing_is_said(self, findings):
@@ -160,7 +161,7 @@ class TestRanks:
         assert findings("grpo", checks=[check_ranks], processes=2) == []
 
     def test_one_process_on_several_gpus(self, findings, monkeypatch):
-        monkeypatch.setattr("trl_rlsp.doctor.settings_checks.visible_gpus", lambda: 8)
+        monkeypatch.setattr("trl_rlsp.doctor._settings_checks.visible_gpus", lambda: 8)
         (found,) = findings("grpo", checks=[check_ranks], use_cpu=False)
         assert found.what == "one process and 8 visible GPUs"
         assert findings("grpo", checks=[check_ranks]) == []
@@ -210,7 +211,6 @@ class TestJudge:
     def test_nobody_answers(self, findings, monkeypatch, tmp_path):
         pytest.importorskip("openai")
         monkeypatch.setenv("OPENAI_API_KEY", "none")
-        monkeypatch.setattr("trl_rlsp.rewards.judge.client.time.sleep", lambda seconds: None, raising=False)
         judge = {
             "exploration": "judge",
             "judge_model": "m",

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.evaluation.metrics import ScoredSample
-from trl_rlsp.evaluation.solve_rate import (
+from trl_rlsp.evaluation._dataset import (
     Band,
     SolveRate,
     check_read_back,
@@ -19,6 +18,7 @@ from trl_rlsp.evaluation.solve_rate import (
     stored_row,
     verdict_on,
 )
+from trl_rlsp.evaluation._metrics import ScoredSample
 from trl_rlsp.files import write_lines
 from trl_rlsp.problems.data import load_problems
 

@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from trl_rlsp.planning.architecture import Architecture
-from trl_rlsp.planning.memory import weight_bytes
-from trl_rlsp.planning.settings import Settings
+from trl_rlsp.planning import Architecture, Settings, weight_bytes
 
 
 @pytest.fixture(scope="module")

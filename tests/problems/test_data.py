@@ -221,7 +221,7 @@ class TestErrors:
 
 def test_importing_data_loads_nothing_heavy():
     code = (
-        "import sys, trl_rlsp.problems.data, trl_rlsp.evaluation.check_gold, trl_rlsp.problems.demonstrations\n"
+        "import sys, trl_rlsp.problems.data, trl_rlsp.evaluation._dataset, trl_rlsp.problems.demonstrations\n"
         "heavy = {'torch', 'sympy', 'datasets', 'reasoning_gym', 'pyarrow', 'rich'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -7,8 +7,7 @@ import time
 import pytest
 
 from trl_rlsp import BehaviourExploration, CalculationExploration, DiversityExploration, LengthExploration
-from trl_rlsp.text.calculations import calculations
-from trl_rlsp.text.effective_length import novel_words
+from trl_rlsp.text import calculations, novel_words
 
 PROMPT = "Find the area of the triangle with base 10 and height 5."
 HONEST = "The area is half of the base times the height. So it is 10 * 5 / 2 = 25."

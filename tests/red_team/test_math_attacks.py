@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from trl_rlsp.verification import WorkerPool
-from trl_rlsp.verification.math.verifier import HANDLER, MathItem, verify_math
+from trl_rlsp.verification.math import HANDLER, MathItem, verify_math
 
 POLYNOMIAL = "(x-1.3170824)(x-0.4142135)(x+1.6449340)"  # vanishes at points that were once the same in every process
 
@@ -138,7 +138,7 @@ def compare(module, gold, answer):
 
 
 def test_points_differ_from_process_to_process_and_identities_hold_at_all_of_them():
-    from trl_rlsp.verification.math import sympy_worker
+    from trl_rlsp.verification.math import _sympy_worker as sympy_worker
 
     seen = set()
     for _ in range(4):
@@ -151,7 +151,7 @@ def test_points_differ_from_process_to_process_and_identities_hold_at_all_of_the
 
 
 def test_the_worker_module_does_not_silence_who_imports_it():
-    from trl_rlsp.verification.math import sympy_worker
+    from trl_rlsp.verification.math import _sympy_worker as sympy_worker
 
     before = logging.root.manager.disable
     importlib.reload(sympy_worker)
@@ -159,7 +159,7 @@ def test_the_worker_module_does_not_silence_who_imports_it():
 
 
 def test_a_failure_on_our_side_is_raised_not_scored(monkeypatch):
-    from trl_rlsp.verification.math import sympy_worker
+    from trl_rlsp.verification.math import _sympy_worker as sympy_worker
 
     def broken(*_):
         raise ValueError("a bug of sympy's")

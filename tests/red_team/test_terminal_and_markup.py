@@ -10,7 +10,7 @@ import pytest
 from rich.table import Table
 
 from trl_rlsp.cli import main
-from trl_rlsp.text.terminal import Terminal
+from trl_rlsp.text import Terminal
 
 ESCAPES = "\x1b]0;OWNED\x07\x1b]52;c;cm0gLXJmIH4=\x07\x1b[2J7"
 

@@ -6,14 +6,12 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from trl_rlsp.evaluation.bootstrap import Estimate
-from trl_rlsp.report.charts import Chart, Line, save_plots, smoothed, svg
-from trl_rlsp.report.curves import training_curves
-from trl_rlsp.report.effort import effort_charts, solve_classes, wilson
-from trl_rlsp.report.step_metrics import repetition, step_metrics
-from trl_rlsp.report.table import columns, rows
-from trl_rlsp.runs import Completion, Evaluated
-from trl_rlsp.runs.history import change, last_mean, values_of
+from trl_rlsp.evaluation import Estimate
+from trl_rlsp.report._charts import Chart, Line, save_plots, smoothed, svg
+from trl_rlsp.report._curves import effort_charts, solve_classes, training_curves, wilson
+from trl_rlsp.report._page import columns, rows
+from trl_rlsp.runs import Completion, Evaluated, change, last_mean, step_metrics, values_of
+from trl_rlsp.runs._behaviours import repetition
 
 
 def curve(charts, key):

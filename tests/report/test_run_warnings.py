@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trl_rlsp.report import Thresholds, find
-from trl_rlsp.report.step_metrics import StepMetrics
-from trl_rlsp.report.warnings import (
+from trl_rlsp.report._warnings import (
     cut_off,
     judge,
     not_scorable,
@@ -14,7 +13,7 @@ from trl_rlsp.report.warnings import (
     reward_without_accuracy,
     zero_variance,
 )
-from trl_rlsp.runs import Completion, Evaluated
+from trl_rlsp.runs import Completion, Evaluated, StepMetrics
 
 
 def evaluated(name, scores, problems=None):
@@ -178,7 +177,7 @@ class TestNotScorable:
 
 
 def find_all(run):
-    from trl_rlsp.report.step_metrics import step_metrics
+    from trl_rlsp.runs import step_metrics
 
     return find(run, step_metrics(run.completions))
 

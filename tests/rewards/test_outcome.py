@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.outcome import OutcomeVerifier
-from trl_rlsp.text import completion
+from trl_rlsp.rewards import OutcomeVerifier
+from trl_rlsp.text import _completion
 from trl_rlsp.verification import RunResult, Verdict
-from trl_rlsp.verification.math.verifier import MathRules
+from trl_rlsp.verification.math import MathRules
 
 DATA = Path(__file__).parents[1] / "data"
 TASK = json.dumps(
@@ -89,8 +89,8 @@ def test_a_completion_of_any_kind_is_read_once(verifier, monkeypatch):
     pytest.importorskip("reasoning_gym")
     completions = [r"so \boxed{7}", r"so \boxed{(8-1)*9}", "```python\nprint(7)\n```"]
     columns = {"solution": ["7", None, None], "task": [None, TASK, None], "tests": [None, None, TESTS]}
-    split, seen = completion._parts, []
-    monkeypatch.setattr(completion, "_parts", lambda value: (seen.append(value), split(value))[1])
+    split, seen = _completion._parts, []
+    monkeypatch.setattr(_completion, "_parts", lambda value: (seen.append(value), split(value))[1])
     verifier.cache.clear()
     assert verifier(completions=completions, **columns) == [1.0, 1.0, 1.0]
     assert sorted(value for value in seen if value in completions) == sorted(completions)
@@ -291,7 +291,7 @@ def test_start_returns_at_once_and_close_may_be_called_twice():
 
 def test_nothing_heavy_is_imported_here():
     script = (
-        "import sys, trl_rlsp.rewards.outcome, trl_rlsp.text.completion, trl_rlsp.verification.gym.verifier\n"
+        "import sys, trl_rlsp.rewards.outcome, trl_rlsp.text._completion, trl_rlsp.verification.gym.verifier\n"
         "print([m for m in ('torch', 'sympy', 'math_verify', 'reasoning_gym', 'numpy', 'trl') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "[]\n"

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.evaluation.solve_rate import Band
+from trl_rlsp.evaluation import Band
 from trl_rlsp.problems.data import load_problems
 from trl_rlsp.problems.demonstrations import load_demonstrations
 from trl_rlsp.selfplay.known import HeldOut
 from trl_rlsp.selfplay.mixture import mixed, next_problems, solve_rates, stored
 from trl_rlsp.selfplay.sources import NEUTRAL_TEMPLATE, demonstration_rows
-from trl_rlsp.stages.arguments import DemonstrationArguments
+from trl_rlsp.stages import DemonstrationArguments
 
 SYSTEM = [{"role": "system", "content": "Think."}]
 USER = [{"role": "user", "content": "What is 3 + 4?"}]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.selfplay.harvest import select
 from trl_rlsp.selfplay.trace import Trace
-from trl_rlsp.text.ngrams import distance, ngrams
+from trl_rlsp.text import distance, ngrams
 
 
 def trace(before):

@@ -14,8 +14,7 @@ from trl_rlsp.selfplay.sources import (
     problem_source,
     source_from,
 )
-from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments
-from trl_rlsp.stages.record import settings_of, write_record
+from trl_rlsp.stages import DemonstrationArguments, ProblemArguments, settings_of, write_record
 
 
 def remember(folder, command, *arguments):

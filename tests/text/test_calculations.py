@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from trl_rlsp.text.calculations import calculations
+from trl_rlsp.text import calculations
 
 SMALL = st.integers(0, 50)
 

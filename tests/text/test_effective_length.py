@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from trl_rlsp.text.effective_length import (
+from trl_rlsp.text import (
     MAX_CHARS,
     effective_length,
     novel_words,

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trl_rlsp.text.latex import normalize, split_top, to_latex, too_complex
-from trl_rlsp.text.rational import rational
-from trl_rlsp.verification.math.structure import shape_of
+from trl_rlsp.text import normalize, rational, split_top, too_complex
+from trl_rlsp.text._latex import to_latex
+from trl_rlsp.verification.math._structure import shape_of
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trl_rlsp.text.ngrams import distance, ngrams, share_in, words
+from trl_rlsp.text import distance, folded_words, ngrams, share_in
 
 
 class TestWords:
     @pytest.mark.parametrize("text", ["So X = 3.5!", "so  x =\n3.5 !", "\uff33\uff4f x = 3.5!", "So X\u200b = 3.5!"])
     def test_the_same_whatever_case_blanks_and_width(self, text):
-        assert words(text) == ("so", "x", "=", "3", ".", "5", "!")
+        assert folded_words(text) == ("so", "x", "=", "3", ".", "5", "!")
 
     def test_other_numbers_are_other_words(self):
-        assert words("3 + 4") != words("3 + 5")
+        assert folded_words("3 + 4") != folded_words("3 + 5")
 
 
 class TestNgrams:

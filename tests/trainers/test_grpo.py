@@ -13,7 +13,7 @@ from trl import GRPOConfig, GRPOTrainer, SFTTrainer
 
 from trl_rlsp import LengthExploration, RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards, RLSPSFTTrainer
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.text.effective_length import effective_length
+from trl_rlsp.text import effective_length
 from trl_rlsp.trainers.grpo import _has_own_reward
 
 SOLUTIONS = {"8 1 9 : 72": "72", "1 2 : 3": "3"}

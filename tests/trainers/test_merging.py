@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, 
 from trl_rlsp.cli import main
 from trl_rlsp.countdown.tiny import build_tokenizer
 from trl_rlsp.errors import ConfigError, SourceError
-from trl_rlsp.trainers.merging import TOLERANCES, largest_difference, merge_adapter
+from trl_rlsp.trainers._merging import TOLERANCES, largest_difference, merge_adapter
 
 SIZES = {
     "hidden_size": 32,

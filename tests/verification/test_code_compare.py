@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trl_rlsp.text.completion import read
+from trl_rlsp.text import read
 from trl_rlsp.verification.code._compare import is_true, same_output, same_value
 from trl_rlsp.verification.code._harness import to_data
 

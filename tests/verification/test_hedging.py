@@ -3,7 +3,7 @@
 import pytest
 
 from trl_rlsp.verification import WorkerPool
-from trl_rlsp.verification.math.verifier import HANDLER, MathItem, verify_math
+from trl_rlsp.verification.math import HANDLER, MathItem, verify_math
 
 SENTENCES = (
     "First one may look at it from the left",

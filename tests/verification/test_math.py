@@ -16,10 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trl_rlsp.verification import Reply, Verdict, WorkerPool
-from trl_rlsp.verification.math.equivalence import Leaves, Undecided, close, same_answer
-from trl_rlsp.verification.math.gold import unboxed
-from trl_rlsp.verification.math.restated import restates
-from trl_rlsp.verification.math.verifier import HANDLER, MathItem, MathRules, is_list, verify_math
+from trl_rlsp.verification.math import HANDLER, MathItem, MathRules, is_list, verify_math
+from trl_rlsp.verification.math._equivalence import Leaves, Undecided, close, same_answer
+from trl_rlsp.verification.math._gold import restates, unboxed
 
 DATA = Path(__file__).parents[1] / "data"
 SHARED = Path(os.environ.get("TRL_RLSP_DATA", Path(__file__).parents[3] / "shared" / "data"))

@@ -245,7 +245,7 @@ def test_a_child_process_starts_its_own_workers(pool, method):
 
 
 def test_start_does_not_wait():
-    pool = WorkerPool("trl_rlsp.verification.math.sympy_worker:compare")
+    pool = WorkerPool("trl_rlsp.verification.math._sympy_worker:compare")
     started = time.monotonic()
     pool.start()
     assert time.monotonic() - started < 0.3  # a fork; importing sympy takes a second

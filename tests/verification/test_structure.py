@@ -2,9 +2,8 @@
 
 import pytest
 
-from trl_rlsp.verification.math.gold import gold_text, gold_tolerance
-from trl_rlsp.verification.math.restated import restates
-from trl_rlsp.verification.math.structure import shape_of
+from trl_rlsp.verification.math._gold import gold_text, gold_tolerance, restates
+from trl_rlsp.verification.math._structure import shape_of
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from trl_rlsp.countdown.search_trace import read_search
-from trl_rlsp.text.boxes import find_boxes
-from trl_rlsp.text.effective_length import MAX_CHARS
+from trl_rlsp.text import MAX_CHARS, find_boxes
 
 MAX_CANDIDATES = 64
 """Candidates of one completion that are looked at: the last ones."""

@@ -14,8 +14,7 @@ from trl_rlsp.behaviours._context import announced, negated, opens_clause, prepa
 from trl_rlsp.behaviours._cues import CUES
 from trl_rlsp.behaviours.kinds import KINDS, Behaviour, Cue
 from trl_rlsp.countdown.search_trace import SearchStep, SearchTrace, read_search
-from trl_rlsp.text.completion import completion_text
-from trl_rlsp.text.effective_length import MAX_CHARS, words
+from trl_rlsp.text import MAX_CHARS, completion_text, words
 
 _WORD = re.compile(r"[a-z](?:[a-z']|-(?=[a-z]))*|[✓✔]")
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
@@ -133,7 +132,7 @@ def rate_per_1000(counts: Mapping[str, int], text: str, tokens: int | None = Non
     Args:
         counts: occurrences in `text`.
         text: the completion.
-        tokens: its length in tokens; default its length in words (`trl_rlsp.text.effective_length.words`), which
+        tokens: its length in tokens; default its length in words (`trl_rlsp.text.words`), which
             in English mathematics is about the same.
 
     Returns:

@@ -21,7 +21,7 @@ from trl_rlsp.behaviours._cues import CUES
 from trl_rlsp.behaviours.counting import behaviours_of_step, find_in_prose
 from trl_rlsp.behaviours.kinds import Behaviour
 from trl_rlsp.countdown.search_trace import read_search
-from trl_rlsp.text.effective_length import visible, words
+from trl_rlsp.text import visible, words
 
 SUBSTANCE = 4
 """New words of content that a cue's sentence must hold."""

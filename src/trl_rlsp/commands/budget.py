@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, replace
+import importlib.util
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.commands.evaluating import check_engine, fingerprint, open_engine, verifier_of
-from trl_rlsp.errors import ConfigError
+from trl_rlsp.commands._evaluating import check_engine, fingerprint, open_engine, verifier_of
+from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.files import atomic_write, write_json
-from trl_rlsp.stages.arguments import EvaluationArguments
+from trl_rlsp.stages import EvaluationArguments
 
 if TYPE_CHECKING:
-    from datasets import Dataset
-
-    from trl_rlsp.evaluation import SampleStore
-    from trl_rlsp.evaluation.budget import RuleResult, ThinkingBudget
-    from trl_rlsp.evaluation.budget.curve import Curve
-    from trl_rlsp.generation import Engine, Sampling
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
-
-Setting = tuple[str, "ThinkingBudget | None"]
-"""Mode and budget of a point of the curve."""
+    from trl_rlsp.evaluation.budget import Rule, RuleResult, ThinkingBudget
+    from trl_rlsp.generation import Sampling
 
 
 @dataclass
@@ -82,8 +73,8 @@ class BudgetArguments(EvaluationArguments):
             raise ConfigError(f"budgets are whole numbers of at least 1, such as 32,64,128, got {self.budgets!r}")
         return sorted({int(part) for part in parts})
 
-    def points(self) -> list[Setting]:
-        """Mode and budget of each point of the curve.
+    def points(self) -> list[ThinkingBudget | None]:
+        """The budget of each point of the curve, `None` for none.
 
         Raises:
             ConfigError: a budget that cannot work.
@@ -92,12 +83,14 @@ class BudgetArguments(EvaluationArguments):
 
         texts: dict[str, Any] = {name: getattr(self, name) for name in ("continuation", "answer", "settled")}
         texts |= {"ends": self.ends} if self.ends else {}
-        found: list[Setting] = []
-        for mode in ("at most", "forced") if self.at_least else ("at most",):
-            for most in self.budget_list():
-                least = most if mode == "forced" else 0
-                found.append((mode, ThinkingBudget(least, most, answer_tokens=self.answer_tokens, **texts)))
-        return [*found, ("free", None)]
+        sizes = [(0, most) for most in self.budget_list()]
+        sizes += [(most, most) for _, most in sizes] if self.at_least else []
+        budgets = [ThinkingBudget(least, most, answer_tokens=self.answer_tokens, **texts) for least, most in sizes]
+        return [*budgets, None]
+
+    def longest(self) -> int:
+        """Tokens of the longest completion; what is forced has tokens too."""
+        return max(self.max_new_tokens, max(self.budget_list()) + self.answer_tokens + 64)
 
 
 def run_budget(arguments: list[str]) -> None:
@@ -109,23 +102,40 @@ def run_budget(arguments: list[str]) -> None:
     Raises:
         RLSPError: data or settings that cannot work, before a model samples.
     """
-    from trl_rlsp.evaluation.budget.curve import markdown, plot_curves, require_matplotlib, write_into
-    from trl_rlsp.stages.parsing import parse_fields
-    from trl_rlsp.text.terminal import Terminal
+    from trl_rlsp.evaluation.budget import (
+        AdaptiveConsistency,
+        Bench,
+        Curve,
+        LastAgree,
+        Unbeatable,
+        markdown,
+        plot_curves,
+        write_into,
+    )
+    from trl_rlsp.stages import parse_fields
+    from trl_rlsp.text import Terminal
 
     settings = parse_fields(BudgetArguments, arguments, "rlsp budget")
     sampling = check(settings)
-    require_matplotlib()
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingDependencyError("the plot needs matplotlib: pip install 'trl-rlsp[report]'")
     console = Terminal()
     problems = settings.load()
     folder = Path(settings.output_dir or "runs/budget")
+    rules: list[Rule] = [Unbeatable(), AdaptiveConsistency(settings.confidence), LastAgree(3, 4)]
     curves: dict[str, Curve] = {}
     votes: dict[str, list[RuleResult]] = {}
     for name, path in settings.named_models().items():
         with verifier_of(settings, path) as verifier:
-            run = _Run(settings, sampling, problems, verifier, folder / name.replace("/", "_"), name, path)
-            curves[name] = run.curve(console)
-            votes[name] = run.votes() if settings.votes else []
+            engine = open_engine(settings, path, problems, settings.longest())
+            made_of, own = fingerprint(settings, path, problems), folder / name.replace("/", "_")
+            bench = Bench(name, engine, problems, sampling, verifier, own, made_of, asdict(settings))
+            curves[name] = Curve()
+            for point, samples in bench.points(settings.points()):
+                curves[name].add(point, samples)
+                accuracy, tokens = point.metrics.pass_at_1.percent(), point.metrics.tokens.number()
+                console.print(f"{name}, {point.label}: {accuracy}, {tokens} tokens")
+            votes[name] = bench.votes(settings.votes, rules) if settings.votes else []
     numbers = markdown(curves, votes, settings.votes)
     found = {
         "settings": asdict(settings),
@@ -159,68 +169,3 @@ def check(settings: BudgetArguments) -> Sampling:
         )
     check_engine(settings)
     return settings.sampling()
-
-
-class _Run:
-    """The measurements of one model, each an evaluation in a folder of its own."""
-
-    def __init__(
-        self,
-        settings: BudgetArguments,
-        sampling: Sampling,
-        problems: Dataset,
-        verifier: OutcomeVerifier,
-        folder: Path,
-        name: str,
-        path: str,
-    ) -> None:
-        self.settings, self.sampling, self.problems = settings, sampling, problems
-        self.verifier, self.folder, self.name = verifier, folder, name
-        self.drawn_with = fingerprint(settings, path, problems)
-        longest = max((b.at_most or 0) + b.answer_tokens for _, b in settings.points() if b)
-        room = max(sampling.max_new_tokens, longest + 64)  # what is forced has tokens too
-        self.engine: Engine = open_engine(settings, path, problems, room)
-
-    def curve(self, console: Any) -> Curve:
-        """All points."""
-        from trl_rlsp.evaluation import save_evaluation
-        from trl_rlsp.evaluation.budget.curve import Curve, measure
-
-        points = self.settings.points()
-        if hasattr(self.engine, "tokenizer"):  # texts that cannot work are found before anything is sampled
-            for _, budget in points:
-                if budget:
-                    budget.check(self.engine.tokenizer)
-        curve = Curve()
-        for mode, budget in points:
-            label = f"{mode} {budget.at_most}" if budget else mode
-            folder = self.folder / label.replace(" ", "_")
-            with self.store(folder, {"budget": asdict(budget) if budget else None}) as store:
-                point, samples = measure(
-                    self.name, self.engine, self.problems, self.sampling, mode, budget, self.verifier, store
-                )
-            save_evaluation(point.metrics, samples, folder, asdict(self.settings))
-            curve.add(point, samples)
-            accuracy, tokens = point.metrics.pass_at_1.percent(), point.metrics.tokens.number()
-            console.print(f"{self.name}, {label}: {accuracy}, {tokens} tokens")
-        return curve
-
-    def votes(self) -> list[RuleResult]:
-        """Early stopping against plain voting, on one draw of `votes` samples a problem."""
-        from trl_rlsp.evaluation import draw, score_samples
-        from trl_rlsp.evaluation.budget import AdaptiveConsistency, LastAgree, Rule, Unbeatable, try_rule
-        from trl_rlsp.evaluation.metrics import by_problem
-
-        many = replace(self.sampling, n=self.settings.votes)
-        with self.store(self.folder / "votes", {"num_samples": self.settings.votes}) as store:
-            drawn = draw(self.engine, self.problems, many, store=store)
-        groups = list(by_problem(score_samples(drawn, self.problems, self.verifier)).values())
-        rules: list[Rule] = [Unbeatable(), AdaptiveConsistency(self.settings.confidence), LastAgree(3, 4)]
-        return [try_rule(groups, rule) for rule in rules]
-
-    def store(self, folder: Path, differs: dict[str, Any]) -> AbstractContextManager[SampleStore]:
-        """Where the segments of a point are kept."""
-        from trl_rlsp.evaluation import SampleStore
-
-        made_of = json.loads(json.dumps({**self.drawn_with, **differs}))  # lists, as they are read back
-        return SampleStore(folder / "segments", made_of, self.problems)

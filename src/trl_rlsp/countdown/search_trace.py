@@ -13,8 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from trl_rlsp.countdown.search import HIT, MISS
-from trl_rlsp.text.effective_length import MAX_CHARS
-from trl_rlsp.text.rational import rational
+from trl_rlsp.text import MAX_CHARS, rational
 
 COMMUTATIVE = ("+", "*")
 

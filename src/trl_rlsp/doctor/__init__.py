@@ -3,9 +3,9 @@
 It knows TRL's rules and what the checks have been told of the machine; it changes nothing and loads no weights.
 """
 
-from trl_rlsp.doctor.examination import examine, stop_on_errors
-from trl_rlsp.doctor.finding import Finding
-from trl_rlsp.doctor.settings_checks import check_groups
-from trl_rlsp.stages.stage import Stage, read_stage
+from trl_rlsp.doctor._examination import examine, stop_on_errors
+from trl_rlsp.doctor._finding import Finding
+from trl_rlsp.doctor._settings_checks import check_groups, visible_gpus
+from trl_rlsp.stages import Stage, read_stage
 
-__all__ = ["Finding", "Stage", "check_groups", "examine", "read_stage", "stop_on_errors"]
+__all__ = ["Finding", "Stage", "check_groups", "examine", "read_stage", "stop_on_errors", "visible_gpus"]

@@ -80,16 +80,21 @@ def why_not(trainer: GRPOTrainer) -> str | None:
 
 
 @contextmanager
-def finished_leave(model: Any) -> Iterator[None]:
+def finished_leave(model: Any) -> Iterator[list[torch.Tensor]]:
     """While open, `model.generate` drops sequences that have ended from its batch.
 
     Args:
         model: a model with transformers' `generate`, or a PEFT model around one.
+
+    Yields:
+        A list that gets the log-probabilities of the tokens drawn, (B, tokens after the prompt), for each call that
+        samples from the model's own distribution at some temperature; what follows a sequence's end means nothing.
     """
     before = vars(model).get("generate")
-    model.generate = functools.partial(model.generate, custom_generate=_decode)
+    drawn: list[torch.Tensor] = []
+    model.generate = functools.partial(model.generate, custom_generate=functools.partial(_decode, drawn))
     try:
-        yield
+        yield drawn
     finally:
         del model.generate
         if before is not None:
@@ -97,6 +102,7 @@ def finished_leave(model: Any) -> Iterator[None]:
 
 
 def _decode(
+    drawn: list[torch.Tensor],
     model: Any,
     input_ids: torch.Tensor,
     logits_processor: Any,
@@ -116,17 +122,23 @@ def _decode(
         given |= {"past_key_values": cache, "attention_mask": mask_BT}
         return type(model)._sample(model, input_ids, logits_processor, stopping_criteria, generation_config, **given)
     batch = _Batch(model, input_ids, mask_BT, generation_config, settings)
-    return batch.run(cache, logits_processor, stopping_criteria)
+    sequences_BT = batch.run(cache, logits_processor, stopping_criteria)
+    if generation_config.do_sample and all(_name(each) == "Temperature" for each in logits_processor):
+        drawn.append(batch.done_logps[:, input_ids.shape[1] : batch.length])
+    return sequences_BT
 
 
 POSITIONS = ("position_ids", "cache_position")
 ROW_BY_ROW = {"Temperature", "TopK", "TopP", "MinP"}
 
 
+def _name(processor: Any) -> str:
+    return type(processor).__name__.removesuffix("LogitsWarper")
+
+
 def _is_row_by_row(processor: Any) -> bool:
     """Whether a logits processor keeps nothing of the batch: one of these, or one that says so itself."""
-    name = type(processor).__name__.removesuffix("LogitsWarper")
-    return name in ROW_BY_ROW or getattr(processor, "row_by_row", False)
+    return _name(processor) in ROW_BY_ROW or getattr(processor, "row_by_row", False)
 
 
 @functools.cache
@@ -148,6 +160,8 @@ class _Batch:
         self.done = ids_BT.new_full((rows, config.max_length), self.padding)
         self.done[:, : self.length] = ids_BT
         self.ids = self.done.clone()
+        self.done_logps = torch.zeros(self.done.shape, device=ids_BT.device)
+        self.logps = self.done_logps.clone()
         self.mask = torch.ones_like(self.ids)
         self.whole = mask_BT is None  # transformers' word for prompts without padding
         if mask_BT is not None:
@@ -193,7 +207,10 @@ class _Batch:
 
         scores = logits_processor(self.ids[:, : self.length], logits)
         if self.config.do_sample:
-            drawn = torch.multinomial(scores.softmax(dim=-1), 1).squeeze(1)
+            probabilities = scores.softmax(dim=-1)
+            drawn = torch.multinomial(probabilities, 1)
+            self.logps[:, self.length] = probabilities.gather(1, drawn).squeeze(1).log()
+            drawn = drawn.squeeze(1)
         else:
             drawn = scores.argmax(dim=-1)
         self.ids[:, self.length] = drawn.masked_fill(self.finished, self.padding)
@@ -201,10 +218,11 @@ class _Batch:
         self.finished = self.finished | stopping_criteria(self.ids[:, : self.length], None)
 
     def _leave(self, keep: torch.Tensor) -> None:
-        self.done[self.rows, : self.length] = self.ids[:, : self.length]
-        self.ids, self.mask = self.ids[keep], self.mask[keep]
+        self._collect()
+        self.ids, self.mask, self.logps = self.ids[keep], self.mask[keep], self.logps[keep]
         self.rows, self.finished = self.rows[keep], self.finished[keep]
 
     def _collect(self) -> torch.Tensor:
         self.done[self.rows, : self.length] = self.ids[:, : self.length]
+        self.done_logps[self.rows, : self.length] = self.logps[:, : self.length]
         return self.done[:, : self.length]

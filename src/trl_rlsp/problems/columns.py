@@ -13,7 +13,7 @@ from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError, MissingColumnError
 from trl_rlsp.problems.readers import Table
-from trl_rlsp.text.boxes import find_boxes
+from trl_rlsp.text import find_boxes
 from trl_rlsp.verification import has_test_columns, reference_program, shown_problem, tests_json
 
 # Names looked for in this order, in any case, with blanks and hyphens read as underscores.

@@ -19,7 +19,7 @@ from trl_rlsp.problems import gym
 from trl_rlsp.problems.columns import WITHOUT_ROLE, problem_rows, resolve_columns
 from trl_rlsp.problems.presets import PRESETS, find_preset
 from trl_rlsp.problems.readers import FILE_EXTENSIONS, Table, read_file, read_hub
-from trl_rlsp.text.completion import completion_text
+from trl_rlsp.text import completion_text
 
 if TYPE_CHECKING:
     from datasets import Dataset

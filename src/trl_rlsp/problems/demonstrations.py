@@ -1,6 +1,6 @@
 r"""(problem, reasoning, answer) -> rows for supervised fine-tuning.
 
-Promises that every completion that leaves gives exactly one final answer in the sense of `trl_rlsp.text.completion`:
+Promises that every completion that leaves gives exactly one final answer in the sense of `trl_rlsp.text.read`:
 a model trained on anything else would learn to earn nothing. Knows nothing of where the reasoning came from.
 """
 
@@ -15,8 +15,7 @@ from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.problems.columns import CANDIDATES, cell_text, final_answer, last_boxed, match_columns, require_roles
 from trl_rlsp.problems.data import DEFAULT_SYSTEM_PROMPT, prompt_messages, read_table
 from trl_rlsp.problems.readers import Table
-from trl_rlsp.text.boxes import find_boxes
-from trl_rlsp.text.completion import read
+from trl_rlsp.text import find_boxes, read
 
 if TYPE_CHECKING:
     from datasets import Dataset

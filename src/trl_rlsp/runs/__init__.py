@@ -5,17 +5,50 @@ only read; and that a file that cannot be read is an error that names it. Does n
 and their settings are `trl_rlsp.stages` and `trl_rlsp.pipeline`.
 """
 
-from trl_rlsp.runs.completion import Completion, question
-from trl_rlsp.runs.reading import completion_files, read_completions, rl_stage
-from trl_rlsp.runs.run import Evaluated, Run, read_run
+from trl_rlsp.runs._behaviours import StepMetrics, Summary, shown_steps, step_metrics, summarize
+from trl_rlsp.runs._completions import (
+    VERIFIED,
+    Completion,
+    accuracy,
+    completion_files,
+    mean,
+    question,
+    read_completions,
+    rl_stage,
+)
+from trl_rlsp.runs._run import (
+    Evaluated,
+    Run,
+    accuracy_key,
+    change,
+    last_mean,
+    natural,
+    read_run,
+    reward_parts,
+    values_of,
+)
 
 __all__ = [
+    "VERIFIED",
     "Completion",
     "Evaluated",
     "Run",
+    "StepMetrics",
+    "Summary",
+    "accuracy",
+    "accuracy_key",
+    "change",
     "completion_files",
+    "last_mean",
+    "mean",
+    "natural",
     "question",
     "read_completions",
     "read_run",
+    "reward_parts",
     "rl_stage",
+    "shown_steps",
+    "step_metrics",
+    "summarize",
+    "values_of",
 ]

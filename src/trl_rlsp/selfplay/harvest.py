@@ -15,7 +15,7 @@ from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.selfplay.judging import Judged
 from trl_rlsp.selfplay.known import Demonstrated, HeldOut
 from trl_rlsp.selfplay.trace import Trace, read_trace
-from trl_rlsp.text.ngrams import Gram, distance, ngrams, words
+from trl_rlsp.text import Gram, distance, folded_words, ngrams
 
 Candidate = tuple[Judged, Trace]
 Preference = Literal["shortest", "diverse"]
@@ -80,7 +80,7 @@ def harvest(
         if isinstance(found, str):
             dropped[found] += 1
             continue
-        content = found.words + words(found.answer)
+        content = found.words + folded_words(found.answer)
         if content in problems.setdefault(item.key, {}):
             dropped["duplicate"] += 1
         else:

@@ -26,8 +26,7 @@ from trl_rlsp.countdown.search_trace import read_search
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.runs import question
 from trl_rlsp.selfplay.judging import key_of
-from trl_rlsp.text.completion import read
-from trl_rlsp.text.ngrams import Gram, ngrams, share_in, words
+from trl_rlsp.text import Gram, folded_words, ngrams, read, share_in
 
 NGRAM = 8
 """Words of an n-gram, as in the decontamination of Tülu 3 (2411.15124, section 3.2)."""
@@ -50,7 +49,7 @@ class HeldOut:
         for row in rows:
             self.keys |= {key_of(row), _text_key(row)}
             if not row.get("task"):
-                self._add(ngrams(words(question(row["prompt"])), NGRAM))
+                self._add(ngrams(folded_words(question(row["prompt"])), NGRAM))
 
     def _add(self, grams: frozenset[Gram]) -> None:
         for gram in grams:
@@ -66,13 +65,13 @@ class HeldOut:
             return True
         if row.get("task"):
             return False
-        grams = ngrams(words(question(row["prompt"])), NGRAM)
+        grams = ngrams(folded_words(question(row["prompt"])), NGRAM)
         close = {number for gram in grams for number in self.where.get(gram, ())}
         return any(max(share_in(grams, self.grams[n]), share_in(self.grams[n], grams)) > OVERLAP for n in close)
 
 
 def _text_key(row: Mapping[str, Any]) -> str:
-    return " ".join(words(question(row["prompt"])))
+    return " ".join(folded_words(question(row["prompt"])))
 
 
 class Demonstrated:
@@ -95,7 +94,7 @@ class Demonstrated:
         self.by_problem: dict[str, list[str]] = {}
         for row in rows:
             reasoning = read(row["reasoning"]).reasoning
-            self.texts.add(words(reasoning))
+            self.texts.add(folded_words(reasoning))
             self.by_problem.setdefault(question(row["prompt"]), []).append(reasoning)
 
     def known(self, prompt: Any, reasoning: str) -> str | None:
@@ -105,7 +104,7 @@ class Demonstrated:
             prompt: text or messages of its problem.
             reasoning: what it writes before its answer.
         """
-        sequence = words(reasoning)
+        sequence = folded_words(reasoning)
         if sequence in self.texts:
             return "same text as a demonstration"
         others = self.by_problem.get(question(prompt), [])
@@ -113,7 +112,7 @@ class Demonstrated:
         if path and any(search_path(other) == path for other in others):
             return "same search as a demonstration"
         grams = ngrams(sequence, NGRAM)
-        overlap = max((share_in(grams, ngrams(words(other), NGRAM)) for other in others), default=0.0)
+        overlap = max((share_in(grams, ngrams(folded_words(other), NGRAM)) for other in others), default=0.0)
         return "close to a demonstration" if self.novelty > 0 and overlap > 1 - self.novelty else None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.evaluation.solve_rate import Band
+from trl_rlsp.evaluation import Band
 from trl_rlsp.selfplay.judging import Judged, key_of
 from trl_rlsp.selfplay.known import HeldOut
 

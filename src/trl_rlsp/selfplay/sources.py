@@ -14,10 +14,8 @@ from typing import Any, TypeVar
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.files import read_json
-from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments
-from trl_rlsp.stages.parsing import parse_stage
-from trl_rlsp.stages.record import read_record, settings_of
-from trl_rlsp.text.completion import read
+from trl_rlsp.stages import DemonstrationArguments, ProblemArguments, parse_stage, read_record, settings_of
+from trl_rlsp.text import read
 
 NEUTRAL_TEMPLATE = "{reasoning}\n\n\\boxed{{answer}}"
 """The template under which rows with a whole completion as their reasoning become that completion again."""

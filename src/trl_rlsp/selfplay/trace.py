@@ -13,8 +13,7 @@ from functools import cached_property
 
 from trl_rlsp.errors import DataError
 from trl_rlsp.problems.demonstrations import completion_text
-from trl_rlsp.text.completion import read
-from trl_rlsp.text.ngrams import Gram, words
+from trl_rlsp.text import Gram, folded_words, read
 
 AFTER_ANSWER = 40
 """Words that may follow the answer (`7 apples, as we wanted to know.`); more is going on."""
@@ -49,7 +48,7 @@ class Trace:
     @cached_property
     def words(self) -> Gram:
         """The words before the answer."""
-        return words(self.before)
+        return folded_words(self.before)
 
 
 def read_trace(text: str, *, messages: int = 1, finished: bool | None = None) -> Trace | str:
@@ -78,8 +77,8 @@ def read_trace(text: str, *, messages: int = 1, finished: bool | None = None) ->
     parsed = read(text)
     if parsed.answer is None:
         return NO_ANSWER[parsed.reason or "no_answer"]
-    rest = words(text[len(parsed.reasoning) :])
-    if finished is False or len(rest) - len(words(parsed.answer)) > AFTER_ANSWER:
+    rest = folded_words(text[len(parsed.reasoning) :])
+    if finished is False or len(rest) - len(folded_words(parsed.answer)) > AFTER_ANSWER:
         return "cut off"
     if not parsed.reasoning.strip():
         return "no reasoning"

@@ -16,7 +16,7 @@ import numpy as np
 from trl import SFTConfig, SFTTrainer
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.trainers.adapter import keep_full_precision, trainable_weights
+from trl_rlsp.trainers._adapter import keep_full_precision, trainable_weights
 
 logger = logging.getLogger(__name__)
 

@@ -41,11 +41,10 @@ def test_read():
     settings = given(models=["a=x=1", "b=y"], budgets="64, 8,8", ends=[])
     assert settings.named_models() == {"a": "x=1", "b": "y"}
     assert settings.budget_list() == [8, 64]
-    assert [(mode, b and (b.at_least, b.at_most, b.ends)) for mode, b in settings.points()] == [
-        ("at most", (0, 8, ("\\boxed",))),
-        ("at most", (0, 64, ("\\boxed",))),
-        ("free", None),
-    ]
+    ends = ("\\boxed",)
+    assert [b and (b.at_least, b.at_most, b.ends) for b in settings.points()] == [(0, 8, ends), (0, 64, ends), None]
+    forced = given(budgets="8", at_least=True).points()
+    assert [b and (b.at_least, b.at_most) for b in forced] == [(0, 8), (8, 8), None]
     assert given(model_name_or_path="runs/sft").named_models() == {"sft": "runs/sft"}
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.text.completion import Completion, Reading, read
+from trl_rlsp.text import Completion, Reading, read
 from trl_rlsp.verification.code._compare import is_true, same_output, same_value
 from trl_rlsp.verification.code.sandbox import Limits, Runner, RunResult, Sandbox, find_sandbox
 from trl_rlsp.verification.code.tests import CodeTest, hidden_tests, read_tests
@@ -68,7 +68,7 @@ def verify_code(
         memory_mb: MiB a program may map.
         workers: programs at a time; by default as many as there are cores, at most 16. Each rank of a distributed
             run has at most its share of the cores.
-        end_of_thinking: closes the reasoning; see `trl_rlsp.text.completion.read`.
+        end_of_thinking: closes the reasoning; see `trl_rlsp.text.read`.
         thinking_required: a completion without `end_of_thinking` has no program.
         sandbox: where programs run; by default the strongest this machine has.
         allow_unsandboxed: where it has none, run with resource limits only.

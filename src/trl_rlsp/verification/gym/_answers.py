@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from trl_rlsp.text.rational import rational
+from trl_rlsp.text import rational
 
 MAX_ANSWER = 20_000
 MAX_EVALUATED = 2_000

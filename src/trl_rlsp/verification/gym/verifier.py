@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from trl_rlsp.text.completion import Completion, Reading, read
+from trl_rlsp.text import Completion, Reading, read
 from trl_rlsp.verification.gym._answers import spellings
 from trl_rlsp.verification.verdict import Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
@@ -56,7 +56,7 @@ def verify_gym(
     Args:
         items: what to score.
         pool: runs `GYM_HANDLER`.
-        end_of_thinking: where the reasoning ends, see `trl_rlsp.text.completion.read`.
+        end_of_thinking: where the reasoning ends, see `trl_rlsp.text.read`.
         thinking_required: likewise.
         limit: wall-clock seconds for one answer.
         deadline: wall-clock seconds for all of them together.

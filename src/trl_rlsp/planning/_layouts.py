@@ -1,0 +1,188 @@
+"""How the parts of a stage's memory lie on one GPU of several, and what would make them fit: each change is tried."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from trl_rlsp.planning import _memory as memory_of
+from trl_rlsp.planning._memory import Architecture
+from trl_rlsp.planning._settings import BYTES, Settings
+
+Strategy = Literal["ddp", "zero2", "zero3", "fsdp"]
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+GIB = 2**30
+RESERVE = 0.1
+"""Share of a card that is left for the CUDA context, fragmentation and short-lived tensors."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Memory of one GPU by part, in bytes.
+
+    Attributes:
+        strategy: how the parts are divided over the GPUs.
+        gradients: buckets of DDP included.
+        optimizer: float32 copies that ZeRO keeps of half-precision weights included.
+        reference: the frozen model of the KL.
+        logits: the output layer's tile, hidden states and gradient.
+        working: the largest layer unpacked from 4 or 8 bits, or a whole block gathered from the other GPUs.
+        cache: keys and values of the rollouts, and the logits of one position; vLLM's own is not counted.
+        rollout_weights: base model and adapter while rollouts are made.
+        vllm: share of the card that a colocated vLLM takes for itself.
+        vllm_needs: least that its share must hold: all weights, and one sequence's keys and values.
+    """
+
+    strategy: Strategy
+    gpus: int
+    weights: int
+    adapter: int
+    gradients: int
+    optimizer: int
+    reference: int
+    activations: int
+    logits: int
+    working: int
+    cache: int
+    rollout_weights: int
+    vllm: float
+    vllm_needs: int = 0
+
+    @property
+    def training(self) -> int:
+        """Memory of an update."""
+        fixed = self.weights + self.adapter + self.optimizer + self.reference
+        return fixed + self.gradients + self.activations + self.logits + self.working
+
+    @property
+    def rollout(self) -> int:
+        """Memory while completions are sampled: no gradients, no activations."""
+        return self.rollout_weights + self.optimizer + self.reference + self.working + self.cache
+
+    @property
+    def peak(self) -> int:
+        """The larger of the two."""
+        return max(self.training, self.rollout)
+
+    def fits(self, memory: float) -> bool:
+        """Whether it fits on a card of `memory` GiB."""
+        card = memory * GIB
+        return self.vllm_needs <= card * self.vllm and self.peak <= card * (1 - RESERVE - self.vllm)
+
+
+def layout(architecture: Architecture, settings: Settings, gpus: int, strategy: Strategy) -> Layout:
+    """The memory of one of `gpus` GPUs.
+
+    Raises:
+        ConfigError: an optimizer that is not modeled, or layers that the model does not have.
+    """
+    model = (architecture, settings)
+    sharded = gpus if strategy in ("zero3", "fsdp") else 1
+    share = gpus if strategy != "ddp" else 1
+    whole, adapter = memory_of.weight_bytes(*model), memory_of.adapter_bytes(*model)
+    gradients, states = memory_of.trained_bytes(*model), memory_of.optimizer_bytes(*model)
+    if strategy.startswith("zero") and settings.computes_in != "float32":
+        trained = memory_of.trained_weights(*model)  # gradients in half precision, and a float32 copy of each weight
+        gradients, states = 2 * trained, 4 * trained + (states if "8bit" in settings.optimizer else 8 * trained)
+    if strategy == "ddp" and gpus > 1:
+        gradients *= 2  # buckets hold a second copy
+    gathered = strategy == "zero3" and settings.rollouts and settings.gathers and settings.vllm is None
+    colocated = settings.vllm == "colocate"
+    one_sequence = memory_of.kv_bytes(architecture, replace(settings, rollouts=1))
+    return Layout(
+        strategy=strategy,
+        gpus=gpus,
+        weights=math.ceil(whole / sharded),
+        adapter=math.ceil(adapter / sharded),
+        gradients=math.ceil(gradients / share),
+        optimizer=math.ceil(states / share),
+        reference=math.ceil(memory_of.reference_bytes(*model) / sharded),
+        activations=memory_of.activation_bytes(*model),
+        logits=memory_of.logit_bytes(*model),
+        working=_working_bytes(*model, gathered=sharded > 1),
+        cache=_cache_bytes(*model),
+        rollout_weights=whole + adapter if gathered else math.ceil((whole + adapter) / sharded),
+        vllm=settings.vllm_share if colocated else 0.0,
+        vllm_needs=whole + adapter + one_sequence if colocated else 0,
+    )
+
+
+def _working_bytes(architecture: Architecture, settings: Settings, gathered: bool) -> int:
+    sizes = [linear.weights for linear in architecture.quantized.values()]
+    if gathered:
+        return math.ceil(sum(sizes) / architecture.layers) * BYTES[settings.computes_in]
+    return max(sizes) * BYTES[settings.computes_in] if settings.bits else 0
+
+
+def _cache_bytes(architecture: Architecture, settings: Settings) -> int:
+    if settings.vllm is not None:
+        return 0
+    logits = 2 * 4 * settings.rollouts * int(architecture.config.get_text_config().vocab_size)  # float32, twice
+    return memory_of.kv_bytes(architecture, settings) + logits
+
+
+def strategies(settings: Settings, gpus: int) -> tuple[Strategy, ...]:
+    """The strategies that a stage can take: packed weights cannot be sharded, and one GPU divides nothing."""
+    if gpus == 1:
+        return STRATEGIES[:1]
+    return STRATEGIES[:2] if settings.bits else STRATEGIES
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """YAML lines with which, all of them together, a stage fits or comes closest, and its memory then."""
+
+    lines: tuple[str, ...]
+    layout: Layout
+
+
+def changes(settings: Settings) -> Iterator[tuple[str, Settings]]:
+    """Single changes that save memory, those that cost least first: YAML lines and the settings with them."""
+    if not settings.checkpointing:
+        yield "gradient_checkpointing: true", replace(settings, checkpointing=True)
+    if settings.dtype == "float32":
+        yield "dtype: bfloat16", replace(settings, dtype="bfloat16")
+    if settings.micro_batch > 1:
+        half, steps = settings.micro_batch // 2, settings.accumulation * 2
+        lines = f"per_device_train_batch_size: {half}, gradient_accumulation_steps: {steps}"
+        yield lines, replace(settings, micro_batch=half, accumulation=steps)
+    if settings.rollouts > settings.micro_batch:
+        steps = settings.rollouts // settings.micro_batch // 2
+        yield f"steps_per_generation: {steps}", replace(settings, rollouts=steps * settings.micro_batch)
+    if "8bit" not in settings.optimizer and "adamw" in settings.optimizer:
+        yield "optim: paged_adamw_8bit", replace(settings, optimizer="paged_adamw_8bit")
+    if settings.rank is None:
+        yield "use_peft: true", replace(settings, rank=16, targets="all-linear")
+    elif settings.bits is None and settings.vllm is None:
+        yield "load_in_4bit: true", replace(settings, bits=4)
+    if settings.completion > 512:
+        field = "max_length" if settings.kind == "sft" else "max_completion_length"
+        yield f"{field}: {settings.completion // 2}", replace(settings, completion=settings.completion // 2)
+
+
+def remedies(
+    architecture: Architecture, settings: Settings, gpus: int, strategy: Strategy, memory: float
+) -> list[Remedy]:
+    """Every single change with which a stage fits cards of `memory` GiB; if none does, the largest savings together.
+
+    Returns:
+        Empty if it fits as it is; the only one does not fit either if nothing does.
+    """
+    best = layout(architecture, settings, gpus, strategy)
+    if best.fits(memory):
+        return []
+    chosen: dict[str, str] = {}
+    while not best.fits(memory):
+        tried = [(layout(architecture, new, gpus, strategy), line, new) for line, new in changes(settings)]
+        fitting = [Remedy((line,), found) for found, line, _ in tried if found.fits(memory)]
+        if fitting and not chosen:
+            return fitting
+        found, line, settings = min(tried, key=lambda one: one[0].peak, default=(best, "", settings))
+        if found.peak >= best.peak:
+            break
+        best = found
+        for part in line.split(", "):  # a field that is changed twice keeps its last value
+            chosen[part.split(":")[0]] = part
+    return [Remedy(tuple(chosen.values()), best)]

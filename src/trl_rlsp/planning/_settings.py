@@ -1,0 +1,159 @@
+"""The settings of a stage that its memory and its tokens depend on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from trl_rlsp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from trl_rlsp.stages import Stage
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of a number, by its type."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What memory depends on beside the model's shapes; the defaults are those of a GRPO stage.
+
+    Attributes:
+        autocast: type that the forward pass computes in under mixed precision.
+        bits: 4 or 8 for a quantized base, else `None`.
+        nested: the 4-bit constants are quantized again (`use_bnb_nested_quant`).
+        rank: of the adapter; `None` trains all weights.
+        targets: adapted layers, as in `Architecture.adapted`.
+        attention: "sdpa", also for flash kernels, or "eager", which keeps the scores.
+        micro_batch: sequences of one forward pass on a rank.
+        accumulation: micro-batches of one optimizer step.
+        rollouts: sequences that a rank generates at once; 0 for "sft".
+        updates: optimizer passes over each generation (`num_iterations`).
+        prompt: longest prompt in tokens.
+        completion: longest completion in tokens; for "sft" the whole sequence.
+        reference: the KL needs frozen weights of its own; under a new adapter it has the base.
+        vllm: where vLLM generates: `None`, "colocate" or "server".
+        vllm_share: share of the GPU's memory that a colocated vLLM takes.
+        gathers: ZeRO-3 gathers all weights on each GPU for the rollouts (`ds3_gather_for_generation`).
+
+    Raises:
+        ConfigError: an unknown type, or quantized weights without an adapter.
+    """
+
+    kind: Literal["sft", "grpo"] = "grpo"
+    dtype: str = "bfloat16"
+    autocast: str | None = None
+    bits: int | None = None
+    nested: bool = False
+    rank: int | None = None
+    targets: tuple[str, ...] | str | None = None
+    dropout: float = 0.05
+    optimizer: str = "adamw_torch_fused"
+    checkpointing: bool = True
+    attention: str = "sdpa"
+    micro_batch: int = 1
+    accumulation: int = 1
+    rollouts: int = 8
+    updates: int = 1
+    prompt: int = 512
+    completion: int = 4096
+    reference: bool = False
+    vllm: str | None = None
+    vllm_share: float = 0.3
+    gathers: bool = True
+
+    def __post_init__(self) -> None:
+        if self.dtype not in BYTES:
+            raise ConfigError(f"a plan needs a named type: dtype is one of {', '.join(BYTES)}, got {self.dtype!r}")
+        if self.bits is not None and self.rank is None:
+            raise ConfigError("quantized weights cannot be trained: set `use_peft: true`")
+
+    @property
+    def bytes_per_weight(self) -> int:
+        """Bytes of a weight that is not quantized."""
+        return BYTES[self.dtype]
+
+    @property
+    def bytes_per_trained(self) -> int:
+        """Bytes of a trained weight: adapters are kept in float32."""
+        return self.bytes_per_weight if self.rank is None else 4
+
+    @property
+    def computes_in(self) -> str:
+        """Type of the forward pass."""
+        return self.autocast or self.dtype
+
+    @property
+    def length(self) -> int:
+        """Longest sequence in tokens."""
+        return self.completion if self.kind == "sft" else self.prompt + self.completion
+
+    @classmethod
+    def of(cls, stage: Stage, prompt: int = 512) -> Settings:
+        """The settings of a stage whose longest prompt has `prompt` tokens.
+
+        Raises:
+            ConfigError: a type or a combination that no plan can be made for.
+        """
+        training, model = stage.training, stage.model
+        rank, targets = stage.adapter
+        dtype = model.dtype or "float32"
+        if dtype == "auto":
+            dtype = str(getattr(stage.config, "dtype", None) or "float32").removeprefix("torch.")
+        context = getattr(stage.config.get_text_config(), "max_position_embeddings", 0)
+        common = {
+            "dtype": dtype,
+            "autocast": "bfloat16" if training.bf16 else "float16" if training.fp16 else None,
+            "bits": 4 if model.load_in_4bit else 8 if model.load_in_8bit else None,
+            "nested": model.use_bnb_nested_quant,
+            "rank": rank,
+            "targets": targets,
+            "dropout": model.lora_dropout,
+            "optimizer": str(getattr(training.optim, "value", training.optim)),
+            "checkpointing": training.gradient_checkpointing,
+            "attention": "eager" if model.attn_implementation == "eager" else "sdpa",
+            "micro_batch": training.per_device_train_batch_size,
+            "accumulation": training.gradient_accumulation_steps,
+        }
+        if stage.kind == "sft":
+            longest = training.max_length or max(1, context - prompt)
+            return cls("sft", **common, rollouts=0, prompt=0, completion=longest, vllm_share=0.0, gathers=False)
+        return cls(
+            **common,
+            rollouts=training.per_device_train_batch_size * stage.steps_per_generation,
+            updates=training.num_iterations,
+            prompt=prompt,
+            completion=training.max_completion_length or max(1, context - prompt),
+            reference=training.beta > 0 and (rank is None or stage.is_adapter),
+            vllm=training.vllm_mode if training.use_vllm else None,
+            vllm_share=training.vllm_gpu_memory_utilization,
+            gathers=training.ds3_gather_for_generation,
+        )
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens of one optimizer step over all GPUs, if every completion has its full length.
+
+    Attributes:
+        sampled: completion tokens that are generated.
+        scored: completion tokens whose gradient is taken.
+        processed: tokens of the forward passes, prompts included.
+    """
+
+    sampled: float
+    scored: int
+    processed: int
+
+
+def tokens_per_step(settings: Settings, gpus: int) -> Tokens:
+    """Tokens of an optimizer step; a generation serves `updates` passes over its completions.
+
+    Example:
+        >>> settings = Settings(micro_batch=2, accumulation=4, rollouts=16, completion=100, prompt=20)
+        >>> tokens_per_step(settings, gpus=8)  # 8 x 2 x 4 = 64 completions, each generated once
+        Tokens(sampled=6400.0, scored=6400, processed=7680)
+    """
+    sequences = settings.micro_batch * settings.accumulation * gpus
+    sampled = sequences * settings.completion / settings.updates if settings.rollouts else 0.0
+    return Tokens(sampled, sequences * settings.completion, sequences * settings.length)

@@ -1,0 +1,221 @@
+"""Where a completion's reasoning ends, and what its final answer is: the only place that knows.
+
+Promises: time linear in the completion's length whatever it holds; the same answer for a string, a message list,
+content parts or a multi-turn conversation with tool messages; nothing is kept between calls. Knows nothing of
+mathematics: whether an answer is right, and whether two that differ as text are equal, is decided in
+`trl_rlsp.verification`.
+
+The final answer is looked for in the last assistant message, after the reasoning. What it looks like depends on the
+kind of the row, see `KINDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.text._answers import find_marked, find_program
+from trl_rlsp.text._boxes import without_boxes
+from trl_rlsp.text._phrases import Found
+
+Completion = str | Sequence[Mapping[str, Any]] | Mapping[str, Any]
+"""What TRL hands to a reward: a string, or the messages the model wrote."""
+
+Kind = str
+"""What the answer of a row is: a key of `KINDS`."""
+
+_REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
+
+
+def is_task(value: Any) -> bool:
+    """Whether a value of the column `task` is the JSON of a generated task, and not a label of the user's own."""
+    return isinstance(value, str) and value.lstrip().startswith("{")
+
+
+class AnswerKind(NamedTuple):
+    """A kind of answer.
+
+    Attributes:
+        column: the data set's column with the truth; a row that has it is of this kind.
+        find: looks for the final answer in a text from an offset on.
+        holds: whether a value of the column is a truth of this kind; `None` never is.
+    """
+
+    column: str
+    find: Callable[[str, int], Found]
+    holds: Callable[[Any], bool] = lambda value: True
+
+
+KINDS: dict[Kind, AnswerKind] = {
+    "code": AnswerKind("tests", find_program),
+    "gym": AnswerKind("task", find_marked, is_task),
+    "math": AnswerKind("solution", find_marked),
+}
+"""The kinds of answers, by name. The first whose column a row has is the row's; a further kind is one entry."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A completion split into reasoning and final answer.
+
+    Attributes:
+        text: the last assistant message.
+        reasoning: everything the model wrote before it states its final answer for the first time (all of it if there
+            is none).
+        answer: the final answer as written, without box or delimiters; `None` if there is none.
+        reason: why there is no answer; `None` if there is one.
+        rivals: with `several_answers`, the different answers of the closing statement as written, in their order. They
+            are one answer if all are equal by value, or parts of one where the truth is a list: that is for the
+            verifier to say.
+    """
+
+    text: str
+    reasoning: str
+    answer: str | None
+    reason: Literal["no_answer", "several_answers", "unfinished"] | None
+    rivals: tuple[str, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the completion gives exactly one final answer."""
+        return self.answer is not None
+
+    @cached_property
+    def exploration(self) -> str:
+        """The reasoning without the boxes on the way: what they hold is an answer, not a step."""
+        return without_boxes(self.reasoning)
+
+
+def read(
+    completion: Completion | None,
+    kind: Kind = "math",
+    *,
+    end_of_thinking: str | None = "</think>",
+    thinking_required: bool = False,
+) -> Reading:
+    """Read a completion: where its reasoning ends and what its final answer is.
+
+    Args:
+        completion: a string, a message, or a list of messages.
+        kind: what an answer is for the completion's row, see `kinds_of`.
+        end_of_thinking: closes the reasoning; only text after its last occurrence is searched for the answer. A block
+            opened (`<think>` for `</think>`) and never closed is unfinished. `None`: the whole message is searched.
+        thinking_required: the prompt ends in an open thinking block (see `thinking_is_open`), so a completion that
+            never closes it is unfinished.
+
+    Raises:
+        ConfigError: an unknown kind.
+
+    >>> read(r"<think>3 + 4</think> So $x = \\boxed{7}$.").answer
+    '7'
+    >>> read(r"\\boxed{7}? Let me look again: it is one more. So \\boxed{8}").answer
+    '8'
+    >>> read(r"\\boxed{7} or \\boxed{8}").rivals
+    ('7', '8')
+    >>> read("Add them:\\n```python\\nprint(3 + 4)\\n```", "code").answer
+    'print(3 + 4)\\n'
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"a kind of answer is one of {', '.join(KINDS)}; got {kind!r}")
+    earlier, text, thought = _parts(completion)
+    whole = f"{earlier}\n{text}" if earlier else text
+    start, still_open = _answer_region_start(text, end_of_thinking)
+    if still_open or (thinking_required and end_of_thinking and not thought and end_of_thinking not in whole):
+        return Reading(text, whole, None, "unfinished")
+    found = KINDS[kind].find(text, start)
+    at = len(text) if found.start is None else found.start
+    return Reading(text, whole[: len(whole) - len(text) + at], found.answer, found.reason, found.rivals)
+
+
+def kinds_of(columns: Mapping[str, Any], count: int) -> list[Kind]:
+    """The kind of each of `count` rows: the first of `KINDS` whose column a row has, else `math`.
+
+    Args:
+        columns: the data set's columns as TRL passes them to a reward; others are ignored.
+        count: number of rows.
+
+    >>> kinds_of({"tests": [None, "[]"], "solution": ["1", None]}, 2)
+    ['math', 'code']
+    """
+    given = [(name, kind, columns[kind.column]) for name, kind in KINDS.items() if columns.get(kind.column) is not None]
+    return [
+        next((name for name, kind, values in given if values[i] is not None and kind.holds(values[i])), "math")
+        for i in range(count)
+    ]
+
+
+def thinking_is_open(prompt: Any, end_of_thinking: str | None = "</think>", **template_options: Any) -> bool:
+    """Whether the prompt of a generation already opens the thinking block, so that completions only close it.
+
+    That is how the chat templates of R1 distillations, QwQ and Qwen3-Thinking work. A completion without the closing
+    tag then was cut off while thinking, whatever it boxes.
+
+    Args:
+        prompt: a rendered generation prompt, or a tokenizer, whose chat template is rendered for one.
+        end_of_thinking: closes the reasoning; the opening tag is the same without its slash.
+        template_options: passed on to the tokenizer's `apply_chat_template`, such as `enable_thinking`.
+
+    >>> thinking_is_open("<|User|>2 + 2?<|Assistant|><think>\\n"), thinking_is_open("<|User|>2 + 2?<|Assistant|>")
+    (True, False)
+    """
+    opening = _opening(end_of_thinking)
+    if not opening:
+        return False
+    if not isinstance(prompt, str):
+        if not getattr(prompt, "chat_template", None):
+            return False
+        turns = [{"role": "user", "content": "2 + 2?"}]
+        prompt = prompt.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **template_options)
+    return prompt.rstrip().endswith(opening)
+
+
+def completion_text(completion: Completion | None) -> str:
+    """The text of the last assistant message, `""` if there is none.
+
+    >>> completion_text([{"role": "assistant", "content": [{"type": "text", "text": "hi"}]}])
+    'hi'
+    """
+    return _parts(completion)[1]
+
+
+def _parts(completion: Completion | None) -> tuple[str, str, bool]:
+    """(what was written before the last message, that message's text, whether its reasoning has a field of its own)."""
+    if isinstance(completion, str):
+        return "", completion, False
+    messages = [completion] if isinstance(completion, Mapping) else completion or ()
+    turns = [m for m in messages if isinstance(m, Mapping) and m.get("role", "assistant") == "assistant"]
+    if not turns:
+        return "", "", False
+    earlier: list[str] = []
+    for turn in turns:
+        thoughts = [_content_text(turn.get(key)) for key in _REASONING_KEYS]
+        earlier += [*thoughts, _content_text(turn.get("content"))]
+    last = earlier.pop()
+    return "\n".join(part for part in earlier if part), last, any(thoughts) and bool(last)
+
+
+def _content_text(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, Sequence):
+        return ""
+    parts = (part.get("text") if isinstance(part, Mapping) else part for part in content)
+    return "".join(part for part in parts if isinstance(part, str))
+
+
+def _opening(end_of_thinking: str | None) -> str | None:
+    opening = (end_of_thinking or "").replace("/", "", 1)
+    return opening if opening != end_of_thinking else None
+
+
+def _answer_region_start(text: str, end_of_thinking: str | None) -> tuple[int, bool]:
+    """(where the text after the reasoning starts, whether a reasoning block is still open)."""
+    if not end_of_thinking:
+        return 0, False
+    close = text.rfind(end_of_thinking)
+    start = close + len(end_of_thinking) if close >= 0 else 0
+    opening = _opening(end_of_thinking)
+    return start, opening is not None and text.find(opening, start) >= 0

@@ -1,0 +1,68 @@
+"""Text that nobody vouches for, made safe to put into a page.
+
+Markup is escaped by the template engine. What is left are characters that a reader cannot see and that change what
+is read: controls, zero-width characters, and bidirectional overrides, which show text in another order.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+HIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\ud800-\udfff"
+    "\U000e0000-\U000e0fff]|\r(?!\n)"
+)
+"""Characters that are shown by their number; the page's script has the same list, for UTF-16."""
+
+
+def visible_text(text: str) -> str:
+    """`text` with each hidden character replaced by its number.
+
+    Example:
+        >>> visible_text("a\\u202eb")
+        'a⟨U+202E⟩b'
+    """
+    return HIDDEN.sub(lambda found: f"⟨U+{ord(found.group()):04X}⟩", text)
+
+
+def json_for_script(value: Any) -> str:
+    """JSON that may stand inside a `<script>` element whatever texts it holds: ASCII, without `<`, `>`, `&`.
+
+    Example:
+        >>> json_for_script("</script>")
+        '"\\\\u003c/script\\\\u003e"'
+    """
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+class Terminal(Console):
+    """A `rich` console in which strings are no markup and control characters are shown by their number.
+
+    A data set's level `[/x]` is not a closing tag, and an escape sequence in a completion does not reach the terminal.
+    Styles are given as `style=...` or `rich.text.Text`.
+
+    Example:
+        >>> Terminal(width=40).print("level [/x] \\x1b[2J")
+        level [/x] ⟨U+001B⟩[2J
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"markup": False, "highlight": False, "emoji": False, **options})
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A string with its hidden characters made visible before its width is measured."""
+        return super().render_str(visible_text(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Segments of a renderable, with hidden characters made visible."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else visible_text(text), style, control)

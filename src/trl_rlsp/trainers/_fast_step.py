@@ -1,0 +1,167 @@
+"""A step of GRPO without the padding: what `RLSPGRPOTrainer` does otherwise than TRL, with the same gradients.
+
+Rollouts drop completions that have ended, log-probabilities are computed in parts of like length, the rows of an
+optimizer step are sorted over its micro-batches, and rows whose advantage is 0 are left out where they have no
+gradient. What is not supported is done TRL's way, with one line in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.generation.rollout import finished_leave, why_not
+from trl_rlsp.trainers._parts import compute_in_parts
+
+log = logging.getLogger(__name__)
+
+ROW_BY_ROW = ("grpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo")
+"""Losses in which a row without advantage has no gradient and leaves no trace in a metric."""
+
+
+class FastStep:
+    """Mixed in before `GRPOTrainer`: overrides TRL's private steps, each with a call of TRL's own."""
+
+    _buffered_inputs: Any
+    _skipped_B: torch.Tensor | None = None
+    _stand_in_BT: torch.Tensor | None = None
+    _drawn_BT: torch.Tensor | None = None
+
+    def _make_fast(self: Any) -> None:
+        """Decide once, after TRL's `__init__`, what is done fast."""
+        own = self.use_vllm or self.use_transformers_continuous_batching or self.rollout_func is not None
+        rollout = getattr(self.args, "rollout", "fast")
+        if rollout not in ("fast", "trl"):
+            raise ConfigError(f"rollout is 'fast' or 'trl', got {rollout!r}")
+        self._fast = {
+            "rollout": rollout == "fast" and not own,
+            "trim_updates": getattr(self.args, "trim_updates", True),
+            "skip_zero_advantage": getattr(self.args, "skip_zero_advantage", True),
+        }
+        whole = self._why_whole()
+        reasons = {"rollout": why_not(self), "trim_updates": whole, "skip_zero_advantage": whole}
+        for name, reason in reasons.items():
+            if self._fast[name] and reason:
+                self._fast[name] = False
+                self._say(f"{name} is off, done as TRL does it: {reason}")
+        if self._fast["trim_updates"]:
+            models = [self.accelerator.unwrap_model(self.model), self.ref_model]
+            made = [compute_in_parts(_causal(model)) for model in models if model is not None]
+            if not all(made):
+                self._say("log-probabilities are as wide as TRL's: the angles of rotary embeddings depend on the width")
+        self._sorts = self._fast["trim_updates"] and self._exact_in_any_order()
+        self._fast["skip_zero_advantage"] &= self.beta == 0 and self._exact_in_any_order()
+        asked = self.args.gradient_accumulation_steps % (self.args.steps_per_generation * self.num_iterations) != 0
+        self._keeps_drawn = asked and not self.tools and self.accelerator.mixed_precision == "no"
+
+    def _say(self: Any, message: str) -> None:
+        if self.accelerator.is_main_process:
+            log.warning(message)
+
+    def _why_whole(self: Any) -> str | None:
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return "weights are sharded (FSDP, DeepSpeed)"
+        if getattr(self, "_is_vlm", False):
+            return "the model reads images"
+        if self.aux_loss_enabled:
+            return "the auxiliary loss of a mixture of experts depends on the whole batch"
+        return "pad_to_multiple_of is set" if self.pad_to_multiple_of else None
+
+    def _exact_in_any_order(self: Any) -> bool:
+        """Whether the loss is a sum of what each row gives, with a normalizer that no other row moves."""
+        whole = self._entropy_bonus_enabled or self.top_entropy_quantile < 1.0
+        return self.loss_type in ROW_BY_ROW and not whole
+
+    def _generate_single_turn(self: Any, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
+        model = self.accelerator.unwrap_model(self.model)
+        nothing: AbstractContextManager[list[torch.Tensor]] = nullcontext([])
+        with finished_leave(model) if self._fast["rollout"] else nothing as drawn:
+            found = super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
+        if drawn and self._keeps_drawn and all(each.dtype == torch.float32 for each in model.parameters()):
+            self._drawn_BT = drawn[0]
+        return found
+
+    def _prepare_inputs(self: Any, generation_batch: Any) -> Any:
+        """TRL's, which also generates; then the rows of each optimizer step are sorted over its micro-batches."""
+        before = self._buffered_inputs
+        inputs = super()._prepare_inputs(generation_batch)  # type: ignore[misc]
+        if self._buffered_inputs is before or not self._sorts:
+            return inputs
+        of_generation, of_step = self.args.steps_per_generation, self.args.gradient_accumulation_steps
+        window = min(of_generation, of_step)
+        if max(of_generation, of_step) % window == 0:
+            skips = self._fast["skip_zero_advantage"]
+            batches = self._buffered_inputs
+            self._buffered_inputs = [
+                batch
+                for start in range(0, of_generation, window)
+                for batch in _sorted(batches[start : start + window], skips)
+            ]
+        return self._buffered_inputs[self._step % of_generation]
+
+    def _compute_loss(self: Any, model: Any, inputs: dict[str, Any]) -> Any:
+        """TRL's; rows without advantage are computed by `_get_per_token_logps_and_entropies` as if nothing changed."""
+        advantages = inputs["advantages"]
+        if self._fast["skip_zero_advantage"] and advantages.dim() == 1:
+            self._skipped_B, self._stand_in_BT = advantages == 0, inputs.get("old_per_token_logps")
+        try:
+            return super()._compute_loss(model, inputs)  # type: ignore[misc]
+        finally:
+            self._skipped_B = self._stand_in_BT = None
+
+    def _get_per_token_logps_and_entropies(
+        self: Any, model: Any, input_ids: Any, attention_mask: Any, logits_to_keep: int, *args: Any, **kwargs: Any
+    ) -> Any:
+        """TRL's, for the rows with an advantage; of the others, ratios of 1 and the mean entropy stand in.
+
+        The first call after a rollout asks for what the rollout has computed already.
+        """
+        whole = super()._get_per_token_logps_and_entropies  # type: ignore[misc]
+        drawn_BT, self._drawn_BT = self._drawn_BT, None
+        if drawn_BT is not None and len(drawn_BT) == len(input_ids) and drawn_BT.shape[1] >= logits_to_keep:
+            return drawn_BT[:, :logits_to_keep], None, None
+        if self._skipped_B is None or not self._skipped_B.any():
+            return whole(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
+        learned_R = (~self._skipped_B).nonzero().flatten()
+        if not len(learned_R):  # a step without a gradient is a step all the same, on every rank
+            learned_R = attention_mask.sum(dim=1).argmin().view(1)
+        found_RT, entropy_RT, aux = whole(
+            model, input_ids[learned_R], attention_mask[learned_R], logits_to_keep, *args, **kwargs
+        )
+        old_BT = found_RT.new_zeros(len(input_ids), logits_to_keep) if self._stand_in_BT is None else self._stand_in_BT
+        mask_RT = attention_mask[learned_R, -logits_to_keep:]
+        mean = (entropy_RT * mask_RT).sum() / mask_RT.sum().clamp(min=1)
+        entropy_BT = mean.expand_as(old_BT).index_copy(0, learned_R, entropy_RT)
+        return old_BT.to(found_RT.dtype).index_copy(0, learned_R, found_RT), entropy_BT, aux
+
+
+def _causal(model: Any) -> Any:
+    """The model with the head, without adapters around it."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _sorted(batches: list[dict[str, Any]], skips: bool) -> list[dict[str, Any]]:
+    """The rows of some micro-batches, dealt out again by length: those without advantage first where they are skipped.
+
+    Args:
+        batches: M micro-batches of B rows, tensors of first dimension B and numbers of the whole generation.
+        skips: whether rows without advantage are left out of the update.
+    """
+    if len(batches) == 1:
+        return batches
+    rows = len(batches[0]["advantages"])
+    by_row = {
+        name: torch.cat([batch[name] for batch in batches])
+        for name, value in batches[0].items()
+        if isinstance(value, torch.Tensor) and value.dim() > 0
+    }
+    lengths = by_row["completion_mask"].sum(dim=1)
+    if skips and by_row["advantages"].dim() == 1:
+        lengths = lengths * (by_row["advantages"] != 0)
+    order = torch.argsort(lengths, stable=True)
+    parts = {name: value[order].split(rows) for name, value in by_row.items()}
+    return [{**batch, **{name: part[index] for name, part in parts.items()}} for index, batch in enumerate(batches)]

@@ -1,0 +1,345 @@
+"""Whether two answers are the same, given a way to compare their leaves.
+
+The same rules run twice: in the trainer's process with leaves that only look at text and exact rational numbers and
+say `Undecided` otherwise, and in a worker with symbolic leaves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+from trl_rlsp.text import normalize, rational
+from trl_rlsp.verification.math._structure import MAX_ITEMS, Shape, has_variable, shape_of
+
+_UNEVALUATED = re.compile(
+    r"\\(?:sum|int|iint|prod|lim|det|gcd|lcm|max|min|sup|inf|lfloor|lceil|binom|bmod|pmod|mod|sin|cos|tan|cot|sec|csc|arcsin"
+    r"|arccos|arctan|sinh|cosh|tanh|log|ln|exp|oint|partial|nabla|operatorname|begin)(?![A-Za-z])|!|\bC\(|\bmod\b|\|"
+)
+_NEVER_NEW = re.compile(
+    r"\\(?:int|iint|oint|lim|partial|nabla|operatorname|begin|sup|inf)(?![A-Za-z])|\bmod\b|\\[bp]?mod\b"
+)
+_NOTATION = re.compile(  # says something that no value stands for: only the same text is the same
+    r"\\(?:angle|triangle|overline|overrightarrow|overleftrightarrow|widehat|vec) ?\{?[A-Z]|\\frac\{d\w?\}\{d\w\}"
+)
+_NO_UNIT = re.compile(  # words after a value that change it or take it back
+    r"\b(?:or|and|not|any|other|maybe|either|if|but|no|wrong|except|none|unknown|probably|perhaps|possibly|about|else|all|is|to"
+    r"|approximately|approx|roughly|around|nearly|almost|more|less|than|over|under|least|most|hundred|thousand|million|billion"
+    r"|trillion|dozen|score|gross|squared|cubed|half|halve|third|quarter|tenth|hundredth|thousandth|double|twice|triple|time"
+    r"|minu|plu|negative|k|mega|kilo|factorial|mod|modulo|base|power|root|e)\b|[^\w\s^%/$'.-]"
+)
+_UNREADABLE = re.compile(r"\\text|\\dots|\.\.|@|\d_|\d'|(?<![\d.])-0(?![\d.])|\\pm ?-|-\\pm|[A-Za-z]'\(")
+_CHOICE = re.compile(r"\(?([A-Z])\)?[.:]?")
+_CHOICE_OF = re.compile(
+    r"(?i:option|choice|answer)? ?(?:\(([A-Z])\)[.:]?|([A-Z])(?:\)|[.:])|([A-Z])$)(.{0,80})",
+    re.DOTALL,
+)
+_CALL = re.compile(r"([A-Za-z]\w*'*)\(([a-z](?:,[a-z])*)\)")
+
+
+class Undecided(Exception):
+    """Text and rational numbers do not settle whether two leaves are equal."""
+
+
+class Leaves:
+    """How leaf expressions are compared: letter by letter, then as exact rational numbers; `Undecided` otherwise.
+
+    Args:
+        tolerance: relative; two numbers a, b are equal if |a - b| <= tolerance * max(|a|, |b|). 0 near 0 is only 0.
+    """
+
+    def __init__(self, tolerance: float = 0.0) -> None:
+        self.tolerance = Fraction(tolerance)
+
+    def equal(self, gold: str, answer: str) -> bool:
+        """Whether two expressions have the same value."""
+        if gold == answer:
+            return True
+        gold_value, value = rational(gold), rational(answer)
+        if gold_value is None or value is None:
+            raise Undecided
+        return close(gold_value, value, self.tolerance)
+
+    def rounded(self, exact: str, decimal: str) -> bool:
+        """Whether a decimal is an expression's value, rounded."""
+        value, about = rational(exact), rational(decimal)
+        if about is None:
+            return False
+        if value is None:
+            raise Undecided
+        return rounds_to(value, about, last_place(decimal))
+
+    def same_equation(self, gold: tuple[str, str], answer: tuple[str, str]) -> bool:
+        """Whether two equations, as (left, right), differ by a constant factor only."""
+        if gold == answer:
+            return True
+        raise Undecided
+
+
+def close(a: Fraction, b: Fraction, tolerance: Fraction) -> bool:
+    """Relative closeness; exact equality for tolerance 0."""
+    return a == b or abs(a - b) <= tolerance * max(abs(a), abs(b))
+
+
+def rounds_to(value: Any, about: Any, place: Any) -> bool:
+    """Whether a number is another one, rounded at a place or cut off there."""
+    return bool(2 * abs(value - about) <= place or (value * about >= 0 and 0 <= abs(value) - abs(about) < place))
+
+
+def last_place(decimal: str) -> Fraction:
+    """What one in the last digit of a decimal is worth.
+
+    >>> last_place("13.33"), last_place("7")
+    (Fraction(1, 100), Fraction(1, 1))
+    """
+    places = re.search(r"\.(\d+)", decimal)
+    return Fraction(1, 10 ** len(places.group(1))) if places else Fraction(1)
+
+
+def same_answer(gold: str, answer: str, leaves: Leaves, *, evaluated: bool = True, percent: bool = False) -> bool:
+    """Whether an answer is the gold answer.
+
+    Args:
+        gold, answer: as written, without box.
+        leaves: how expressions are compared.
+        evaluated: where gold is a number, refuse operators in the answer that gold does not have (`\\sum`, `\\gcd`,
+            `\\binom`, `!`), and where it is a rational number, everything but plain arithmetic.
+        percent: the problem asks for percent: `10\\%` is right for a gold 10.
+
+    Raises:
+        Undecided: by quick leaves, where a symbolic comparison is needed.
+    """
+    choice = _CHOICE.fullmatch(_bare(gold))
+    if choice:
+        return chosen(answer) == choice.group(1)
+    return _Comparison(leaves, evaluated, percent).same(shape_of(gold), shape_of(answer))
+
+
+def chosen(answer: str) -> str | None:
+    """The letter of a multiple-choice answer, also with what it stands for; `None` if there is not exactly one.
+
+    >>> chosen(r"\\textbf{(C)}\\ 12"), chosen("C"), chosen("A or B"), chosen("AB")
+    ('C', 'C', None, None)
+    """
+    match = _CHOICE_OF.fullmatch(_bare(answer))
+    if not match:
+        return None
+    letter = next(group for group in match.groups()[:3] if group)
+    other = re.search(r"(?<![A-Za-z\\])[A-Z](?![A-Za-z])|(?<![a-z])(?:or|and|not)(?![a-z])|[;,?]", match.group(4))
+    return None if other else letter
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"\\text(?=\{)|[{}]", "", normalize(text)).strip() if len(text) < 200 else ""
+
+
+class _Comparison:
+    def __init__(self, leaves: Leaves, evaluated: bool, percent: bool) -> None:
+        self.leaves = leaves
+        self.evaluated = evaluated
+        self.percent = percent
+
+    def same(self, gold: Shape, answer: Shape) -> bool:
+        if gold.name != answer.name and gold.name and answer.name and gold.kind == answer.kind:
+            renamed = _renamed(gold, answer)
+            return renamed is not None and self.same(gold, renamed)
+        if gold.kind == "equation" or (answer.kind == "equation" and gold.name and has_variable(gold.text)):
+            return self._equations(gold, answer)
+        if gold.kind == "chain" or answer.kind in ("chain", "equation"):
+            return self._chains(gold, answer)
+        if gold.kind == "text" or answer.kind == "text":
+            return _same_words(gold.text, answer.text)
+        return self._structures(gold, answer)
+
+    def _structures(self, gold: Shape, answer: Shape) -> bool:
+        kinds = (gold.kind, answer.kind)
+        if gold.kind in ("list", "set"):
+            if answer.kind in ("list", "set"):
+                ordered = _order(gold, answer)
+                return ordered is not None and self._items(gold, answer, ordered=ordered)
+            if len(gold.items) == 1:
+                return self.same(gold.items[0], answer)
+            return answer.kind == "scalar" and _with_commas(answer.text, gold.text)
+        if answer.kind in ("list", "set"):
+            if len(answer.items) == 1:
+                return self.same(gold, answer.items[0])
+            return answer.kind == "list" and gold.kind == "scalar" and _with_commas(gold.text, answer.text)
+        if kinds == ("union", "union"):
+            return self._items(gold, answer, ordered=False)
+        if kinds == ("tuple", "tuple"):
+            return gold.brackets == answer.brackets and self._items(gold, answer, ordered=True)
+        if kinds in (("matrix", "matrix"), ("ratio", "ratio")):
+            return self._units_fit(gold, answer) and self._items(gold, answer, ordered=True)
+        if "ratio" in kinds and "scalar" in kinds:
+            return self._scalars(*(_quotient(shape) for shape in (gold, answer)))
+        return kinds == ("scalar", "scalar") and self._scalars(gold, answer)
+
+    def _items(self, gold: Shape, answer: Shape, *, ordered: bool) -> bool:
+        if len(gold.items) != len(answer.items) or len(gold.items) > MAX_ITEMS:
+            return False
+        if ordered:
+            return _all_decided(self.same, list(zip(gold.items, answer.items, strict=True)))
+        left = list(answer.items)
+        undecided = False
+        for item in gold.items:
+            found, doubt = self._find(item, left)
+            undecided |= doubt
+            if found is None and not doubt:
+                return False
+            if found is not None:
+                left.pop(found)
+        if undecided:
+            raise Undecided
+        return True
+
+    def _find(self, item: Shape, candidates: Sequence[Shape]) -> tuple[int | None, bool]:
+        """(index of the first candidate equal to the item, whether any could not be decided)."""
+        for i, candidate in enumerate(candidates):
+            if candidate.text == item.text and candidate == item:
+                return i, False
+        doubt = False
+        for i, candidate in enumerate(candidates):
+            try:
+                if self.same(item, candidate):
+                    return i, False
+            except Undecided:
+                doubt = True
+        return None, doubt
+
+    def _equations(self, gold: Shape, answer: Shape) -> bool:
+        left, right = _as_equation(gold), _as_equation(answer)
+        return left is not None and right is not None and self.leaves.same_equation(left, right)
+
+    def _chains(self, gold: Shape, answer: Shape) -> bool:
+        """Each side of the answer is one of gold's, some side is evaluated, and what is rough fits the rest."""
+        golds = gold.items if gold.kind == "chain" else (replace(gold, name=""),)
+        if answer.kind not in ("chain", "equation"):
+            answer = replace(answer, name="")
+            return _any_decided(self.same, [(side, answer) for side in golds])
+        free = _Comparison(self.leaves, False, self.percent)
+        exact = [side for side in answer.items if not side.approximate]
+
+        def is_gold(side: Shape) -> bool:
+            return _any_decided(free.same, [(one, side) for one in golds])
+
+        def fits(side: Shape) -> bool:
+            checks = (lambda: is_gold(side), lambda: self.leaves.rounded(exact[-1].text, side.text))
+            return _any_decided(lambda check: check(), [(check,) for check in checks])
+
+        sides = [(fits if side.approximate else is_gold, side) for side in answer.items]
+        if not _all_decided(lambda test, side: test(side), sides):
+            return False
+        return gold.kind == "chain" or _any_decided(self.same, [(one, side) for one in golds for side in exact])
+
+    def _units_fit(self, gold: Shape, answer: Shape) -> bool:
+        if gold.unit and answer.unit and gold.unit != answer.unit:
+            return False
+        return bool(gold.unit) or not _NO_UNIT.search(answer.unit)
+
+    def _scalars(self, gold: Shape, answer: Shape) -> bool:
+        if gold.base or answer.base:
+            return (gold.text, gold.base) == (answer.text, answer.base)
+        if not self._units_fit(gold, answer):
+            return False
+        if gold.text == answer.text:
+            return "\\frac{1}{0}" not in gold.text
+        if any(_NOTATION.search(shape.text) or "\\infty" in shape.text for shape in (gold, answer)):
+            return False
+        if not _readable(answer.text) or (self.evaluated and self._unevaluated(gold.text, answer.text)):
+            return False
+        numbers = [shape.text.removesuffix("%") for shape in (gold, answer)]
+        signs = (gold.text.endswith("%"), answer.text.endswith("%"))
+        if signs == (True, False) or (signs == (False, True) and self.percent):
+            return _any_decided(self.leaves.equal, [(numbers[0], numbers[1]), (gold.text, answer.text)])
+        return self.leaves.equal(gold.text, answer.text)
+
+    def _unevaluated(self, gold: str, answer: str) -> bool:
+        """An answer with work left to do: operators that gold does not have; all logarithms are one operator."""
+        if not self.leaves.tolerance and rational(gold) is not None and rational(answer) is None:
+            return True
+        operators = _NEVER_NEW if has_variable(gold) else _UNEVALUATED
+        found, known = ({op.replace("ln", "log") for op in operators.findall(text)} for text in (answer, gold))
+        return bool(found - known)
+
+
+def _all_decided(test: Callable[..., bool], cases: Sequence[tuple[Any, ...]]) -> bool:
+    """All cases pass; one that fails settles it, even beside undecided ones."""
+    return not _any_decided(lambda *case: not test(*case), cases)
+
+
+def _any_decided(test: Callable[..., bool], cases: Sequence[tuple[Any, ...]]) -> bool:
+    """Some case passes; one that passes settles it, even beside undecided ones."""
+    undecided = False
+    for case in cases:
+        try:
+            if test(*case):
+                return True
+        except Undecided:
+            undecided = True
+    if undecided:
+        raise Undecided
+    return False
+
+
+def _readable(text: str) -> bool:
+    """Only mathematics: no words, no foreign letters, no dots that stand for something, no digits in another base."""
+    return text.isascii() and not _UNREADABLE.search(text)
+
+
+def _order(gold: Shape, answer: Shape) -> bool | None:
+    """Whether order counts: where values of several names stand beside bare ones. `None`: the names do not fit."""
+    names = [{item.name for item in shape.items} - {""} for shape in (gold, answer)]
+    several = max(len(n) for n in names) > 1
+    if several and (gold.name or answer.name):
+        return None
+    return several and min(len(n) for n in names) == 0
+
+
+def _with_commas(number: str, listed: str) -> bool:
+    """`1000,99` for 1000.99, and `-530, 784` for `-530,784`, which may be a number or a list."""
+    if "," not in number:
+        return number == listed.replace(",", ".") and "." in number
+    return sorted(number.split(",")) == sorted(listed.replace(" ", "").split(","))
+
+
+def _quotient(shape: Shape) -> Shape:
+    """The ratio 3:2 as 3/2; a time of day (12:05, 3:00) is none."""
+    if shape.kind != "ratio" or len(shape.items) != 2 or shape.items[1].text.startswith("0"):
+        return shape if shape.kind == "scalar" else Shape("scalar", "\\text{time}")
+    top, bottom = (item.text for item in shape.items)
+    return Shape("scalar", f"\\frac{{{top}}}{{{bottom}}}", unit=shape.unit)
+
+
+def _renamed(gold: Shape, answer: Shape) -> Shape | None:
+    """The answer with gold's name where the two mean the same: `f(n)=n` and `f(x)=x`, `y=2x` and `f(x)=2x`."""
+    calls = [_CALL.fullmatch(shape.name) for shape in (gold, answer)]
+    if calls[0] and calls[1]:
+        old, new = calls[1].group(2).split(","), calls[0].group(2).split(",")
+        if calls[0].group(1) != calls[1].group(1) or len(old) != len(new) or "=" in answer.text:
+            return None
+        if any(re.search(rf"(?<![A-Za-z\\]){letter}(?![a-z])", answer.text) for letter in set(new) - set(old)):
+            return None
+        names = dict(zip(old, new, strict=True))
+        text = re.sub(r"\\[A-Za-z]+|[a-z]", lambda m: names.get(m.group(), m.group()), answer.text)
+        return replace(shape_of(text), name=gold.name)
+    named = {shape.name for shape in (gold, answer)}
+    if any(calls) and any(re.fullmatch("[yz]", name) for name in named):
+        return replace(answer, name=gold.name)
+    return None
+
+
+def _as_equation(shape: Shape) -> tuple[str, str] | None:
+    if shape.kind == "equation":
+        return shape.items[0].text, shape.items[1].text
+    if shape.kind == "scalar" and shape.name:
+        return shape.name, shape.text
+    return None
+
+
+def _same_words(gold: str, answer: str) -> bool:
+    """Letter case matters for single letters only; parentheses, spaces and final stops never do."""
+    left, right = (re.sub(r"[\s().'\"$]|\\text|[{}]", "", text) for text in (gold, answer))
+    return left == right or (len(left) > 1 and left.casefold() == right.casefold())

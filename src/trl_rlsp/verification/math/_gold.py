@@ -1,0 +1,124 @@
+"""What is compared: the gold answer of a row, however the data set gives it (bare, boxed, in dollars, a number, a whole
+solution), and the completion's answer without a box inside it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+from functools import lru_cache
+from numbers import Integral, Real
+
+from trl_rlsp.text import balanced, find_boxes, normalize, rational, read, too_complex
+from trl_rlsp.verification.math._structure import shape_of
+
+FLOAT_TOLERANCE = 1e-9
+"""Relative tolerance where the gold answer itself is a float: its last digits are not the data set's."""
+_ENDS_IN_BOX = re.compile(
+    r"(?:.*(?:=|:|\\approx|\\in))?[\s$]*(?:\\[(\[])?\s*\\f?boxed\s*\{(.*)\}\s*\.?\s*(?:\\[)\]])?[\s$.]*", re.DOTALL
+)
+_LONG = 300  # characters; a longer gold is prose with an answer somewhere in it
+
+
+def gold_text(gold: object) -> str | None:
+    """The gold answer as LaTeX text, `None` if there is nothing to compare with.
+
+    >>> gold_text("$\\\\boxed{7}$"), gold_text(4.0), gold_text("#### 1,200"), gold_text(float("nan"))
+    ('7', '4', '1,200', None)
+    """
+    if isinstance(gold, str):
+        return _from_text(gold)
+    if gold is None or isinstance(gold, bool):
+        return None
+    if isinstance(gold, Integral):
+        return str(int(gold))
+    if isinstance(gold, Real):
+        return _from_float(float(gold))
+    if isinstance(gold, list | tuple):
+        parts = [gold_text(part) for part in gold]
+        return ", ".join(part for part in parts if part) if parts and all(parts) else None
+    return None
+
+
+def gold_tolerance(gold: object) -> float:
+    """`FLOAT_TOLERANCE` for a float, 0 for everything else."""
+    return FLOAT_TOLERANCE if isinstance(gold, Real) and not isinstance(gold, Integral) else 0.0
+
+
+def _from_float(value: float) -> str | None:
+    if not math.isfinite(value):
+        return None
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else format(Decimal(repr(value)), "f")
+
+
+@lru_cache(maxsize=8192)
+def _from_text(gold: str) -> str | None:
+    boxes, _ = find_boxes(gold)
+    if boxes:
+        text = ", ".join(dict.fromkeys(box.answer for box in boxes))
+    elif len(gold) > _LONG or "####" in gold:
+        text = read(gold, end_of_thinking=None).answer or gold
+    else:
+        text = gold
+    text = text.strip()
+    return text if text and normalize(text) and balanced(text) else None
+
+
+def unboxed(answer: str) -> str:
+    """An answer that ends in a box of its own says what that box says; one with words beside it does not.
+
+    >>> unboxed(r"x = \\boxed{7}"), unboxed(r"\\text{not }\\boxed{7}")
+    ('7', '\\\\text{not }\\\\boxed{7}')
+    """
+    inner = _ENDS_IN_BOX.fullmatch(answer) if "boxed" in answer and not too_complex(answer) else None
+    return inner.group(1).strip() if inner and balanced(inner.group(1)) else answer
+
+
+MAX_PROMPT = 20_000
+_MATH = re.compile(
+    r"\$\$(.+?)\$\$|\$(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]|((?:\d|\()[\d\s+*/^().×·⋅÷−-]*[\d)])", re.DOTALL
+)
+_RELATIONS = re.compile(r"=|<|>|\\(?:le|ge|ne|approx|equiv)(?![a-z])|,")
+_PART = re.compile(r"\\[A-Za-z]+|[A-Za-z]|\d+(?:\.\d+)?|[-/^!%]")
+_CONVERSION = re.compile(r"\b(?:decimal|fraction|mixed number)", re.IGNORECASE)
+_NEUTRAL = {"0", "1", "\\cdot"}
+_LITERAL = re.compile(r"-?(?:\d[\d,]*(?:\.\d+)?%?|\d*\\frac\{\d+\}\{\d+\}|\d+/\d+)")
+
+
+def restates(prompt: str, answer: str) -> bool:
+    """Whether the answer is an expression of the prompt.
+
+    Args:
+        prompt: the user's text.
+        answer: as written, without box.
+
+    >>> restates("Compute $2^3 + 1$.", "1 + 2^{3}"), restates("Compute $2^3 + 1$.", "9")
+    (True, False)
+    """
+    text = shape_of(answer).text
+    if _is_literal(text) and not _CONVERSION.search(prompt):
+        return False
+    return _parts(text) in _prompt_expressions(prompt[:MAX_PROMPT])
+
+
+def _is_literal(text: str) -> bool:
+    """A number written out: an integer, a decimal, a fraction in lowest terms."""
+    if not _LITERAL.fullmatch(text):
+        return False
+    value = rational(text)
+    return not re.search(r"/|frac", text) or value is None or str(value.denominator) in re.findall(r"\d+", text)
+
+
+@lru_cache(maxsize=1024)
+def _prompt_expressions(prompt: str) -> frozenset[tuple[str, ...]]:
+    expressions = set()
+    for match in _MATH.finditer(prompt):
+        segment = next(group for group in match.groups() if group is not None)
+        expressions |= {_parts(side) for side in [segment, *_RELATIONS.split(normalize(segment))]}
+    return frozenset(expressions - {()})
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    """What an expression consists of, in alphabetical order, without 0, 1 and signs of products and sums."""
+    return tuple(sorted(part for part in _PART.findall(normalize(text)) if part not in _NEUTRAL))

@@ -1,0 +1,357 @@
+"""The outer structure of an answer: a list, a set, a tuple or interval, a ratio or time, a matrix, an equation, a chain
+of equal values, a scalar with its unit. By text alone; what the leaves are worth is not decided here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import lru_cache
+from typing import Literal
+
+from trl_rlsp.text import closing, normalize, rational, split_top
+
+Kind = Literal["scalar", "text", "list", "set", "tuple", "union", "matrix", "ratio", "chain", "equation"]
+
+MAX_ITEMS = 200
+
+_SCRIPTS = r"(?:_(?:\w|\{[^{}]*\}|\\[A-Za-z]+ ?))?'*(?:\^\{-1\})?"
+_SYMBOL = (
+    r"(?:\\(?:alpha|beta|gamma|delta|epsilon|theta|lambda|mu|rho|sigma|tau|phi|omega|ell|[GDTLXPSFO][a-z]+) ?[A-Za-z]?"
+    r"|m?\\angle ?[A-Z]{1,3}|\\text\{[^{}]*\}|[A-Za-z]{1,3})"
+)
+_SEGMENT = rf"(?:\|?[A-Z]{{1,4}}{_SCRIPTS}\|?|\\overline\{{[A-Z]+\}})"
+_QUANTITY = re.compile(  # what an answer may be the value of
+    rf"{_SYMBOL}{_SCRIPTS}(?:\((?:[a-z]|-?\d+)(?:,(?:[a-z]|-?\d+))*\))?"
+    rf"|\([a-zA-Z](?:_\w)?(?:,[a-zA-Z](?:_\w)?)*\)"
+    rf"|[fghpqFGHPQETV]{_SCRIPTS}\([^()]*\)|\\text\{{[^{{}}]*\}}[^=\d+*/^-]{{0,40}}"
+    rf"|\\frac\{{{_SEGMENT}\}}\{{{_SEGMENT}\}}|{_SEGMENT}(?:[:/]{_SEGMENT})*|[a-z]_?\w?(?::[a-z]_?\w?)+"
+    r"|\|\\(?:vec|overrightarrow|overline)\{\w+\}\||\\(?:vec|overrightarrow|overline)\{\w+\}|\\\{\w_\w\\\}"
+    r"|[A-Za-z][A-Za-z ]{3,40}"
+)
+_NAME_END = re.compile(r"=|:=|\\in(?![a-z]) ?|\\approx ?")
+_VARIABLE = re.compile(rf"{_SYMBOL}{_SCRIPTS}(?:\([a-z](?:,[a-z])*\))?")
+_LETTER = re.compile(r"\\(?:alpha|beta|gamma|theta|lambda|phi)|(?<![\\A-Za-z_])(?!(?:e|i)(?![A-Za-z]))[A-Za-z]")
+_COMMANDS_AND_TEXT = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+")
+_SEPARATOR_TEXT = re.compile(r",?\\text\{,? ?(?:and|or|&),?\}")
+_INEQUALITY = re.compile(r"(<|>|\\le(?![a-z]) ?|\\ge(?![a-z]) ?)")
+_THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(?:,\d{3})+(?![,\d])[^,;]*")
+_BASED = re.compile(r"(-?[\dA-Za-z]+)_(?:\{?(\d{1,2})\}?|\{\\text\{(\w+)\}\}|\\text\{(\w+)\})\Z")
+_BASE_WORDS = re.findall(r"\w+", "zero one two three four five six seven eight nine ten eleven twelve")
+_MATRIX = re.compile(r"\\begin\{pmatrix\}(.*)\\end\{pmatrix\}\Z", re.DOTALL)
+_CASES = re.compile(r"\\begin\{cases\}([^&]*)\\end\{cases\}\Z", re.DOTALL)
+_RATIO = re.compile(r"(?:[^:=<>,]|\\[<>])+(?::[^:=<>,]+)+")
+_WORDS = re.compile(r"(?=.*[A-Za-z]{3})[A-Za-z][A-Za-z '\-,.]*\Z")
+_REALS = {"\\mathbb{R}", "\\mathbb R", "\\Reals", "\\R"}
+_MINUS_INFINITY, _INFINITY = "-\\infty", "\\infty"
+_FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The structure of an answer.
+
+    Attributes:
+        kind: which structure; the items of an `equation` are its two sides, of a `chain` the sides of a statement that
+            several constants are equal, of a `ratio` what the colons separate.
+        text: the normalized text, without name and unit.
+        items: its parts; rows of a matrix are shapes of kind `tuple`.
+        brackets: of a tuple or interval, opening and closing.
+        name: what the answer says it is the value of (`x` in `x=5`).
+        unit: of a scalar or a ratio.
+        base: of a number written in another base.
+        approximate: a side of a chain that only says roughly what the side before it is.
+    """
+
+    kind: Kind
+    text: str
+    items: tuple[Shape, ...] = field(default=())
+    brackets: str = ""
+    name: str = ""
+    unit: str = ""
+    base: str = ""
+    approximate: bool = False
+
+
+@lru_cache(maxsize=8192)
+def shape_of(answer: str) -> Shape:
+    """The structure of an answer, given as it was written.
+
+    >>> shape_of("(1, 2]").brackets, shape_of("x=3").name, shape_of(r"5\\text{ cm}").unit
+    ('(]', 'x', 'cm')
+    """
+    text = normalize(answer)
+    if text.isdigit():
+        return Shape("scalar", text)
+    worded = re.fullmatch(r"\\text\{(-?\.?\d[^{}]*)\}", text)
+    return _parse(normalize(worded.group(1)) if worded else text)
+
+
+def has_variable(text: str) -> bool:
+    """Whether letters other than e and i stand in an expression.
+
+    >>> has_variable(r"2x"), has_variable(r"\\log_6(216)")
+    (True, False)
+    """
+    return bool(_LETTER.search(_COMMANDS_AND_TEXT.sub(lambda m: m.group() if m.group() in _GREEK else " ", text)))
+
+
+_GREEK = {f"\\{name}" for name in ("alpha", "beta", "gamma", "theta", "lambda", "phi")}
+
+
+def _parse(text: str) -> Shape:
+    text = text.removeprefix("=").removeprefix("\\approx").lstrip()
+    cases = _CASES.match(text)
+    if cases:
+        text = ";".join(row.strip(" ,;") for row in re.split(r"\\cr ?", cases.group(1)))
+    text = _SEPARATOR_TEXT.sub(",", text)
+    if _THOUSANDS.fullmatch(text):
+        return _single(text)
+    groups = [split_top(group, ",") for group in split_top(text, ";")]
+    if len(groups) > 1 and all(len(group) > 1 for group in groups):  # p=5,q=2;p=7,q=2
+        return Shape("list", text, tuple(Shape("tuple", ",".join(g), _singles(g), "()") for g in groups[:MAX_ITEMS]))
+    parts = [part for group in groups for part in group if part]
+    return _list_of(text, parts) if len(parts) > 1 else _single(parts[0] if parts else text)
+
+
+def _list_of(text: str, parts: list[str]) -> Shape:
+    items = _singles(parts)
+    names = {item.name for item in items if item.name}
+    if len(names) == 1:  # x=1,2 and x=1,x=2 say the same
+        items = tuple(replace(item, name="") for item in items)
+    if all(_interval(part) for part in parts[:MAX_ITEMS]):
+        return Shape("union", text, items)
+    return Shape("list", text, items, name=names.pop() if len(names) == 1 else "")
+
+
+def _singles(parts: Sequence[str]) -> tuple[Shape, ...]:
+    """The items of a list; those that stand for two (`\\pm 3`) are both of them."""
+    items: list[Shape] = []
+    for part in parts[: MAX_ITEMS + 1]:
+        item = _single(part.strip())
+        items.extend(item.items if item.kind == "list" and "\\pm" in part else [item])
+    return tuple(items)
+
+
+def _single(text: str) -> Shape:
+    """An answer that is not a bare comma-separated list."""
+    interval = _interval(text)
+    if interval is not None:
+        return interval
+    name, value = _split_name(text)
+    shape = _value(value)
+    if name and (shape.kind in ("chain", "equation") or not shape.name):
+        return replace(shape, name=name)
+    return shape if not name else _value(text)
+
+
+def _split_name(text: str) -> tuple[str, str]:
+    """(`f(3)`, `7`) of `f(3)=7`; ("", the text) where no quantity is named."""
+    for match in _NAME_END.finditer(text[:200]):
+        name = text[: match.start()].rstrip()
+        if name.count("(") == name.count(")") and name.count("{") == name.count("}"):
+            return (name, text[match.end() :]) if _QUANTITY.fullmatch(name) and match.end() < len(text) else ("", text)
+    return "", text
+
+
+def _value(text: str) -> Shape:
+    """A list, a chain of equal constants, an equation, or what stands alone; sides that are but names are dropped."""
+    parts = split_top(text, ",;")
+    if len(parts) > 1 and not _THOUSANDS.fullmatch(text):
+        return Shape("list", text, _singles(parts))
+    pieces = split_top(text.replace("\\approx ", "\\approx"), "\\approx")
+    sides = [(side, i > 0 and j == 0) for i, piece in enumerate(pieces) for j, side in enumerate(split_top(piece, "="))]
+    while len(sides) > 2 and _VARIABLE.fullmatch(sides[0][0]):
+        sides = [(sides[1][0], False), *sides[2:]]
+    if len(sides) < 2:
+        return _bracketed(sides[0][0])
+    items = tuple(replace(_bracketed(side.strip()), approximate=about) for side, about in sides[: MAX_ITEMS + 1])
+    constant = len(items) > 2 or not any(has_variable(item.text) for item in items)
+    return Shape("chain" if constant else "equation", text, items)
+
+
+def _interval(text: str) -> Shape | None:
+    """`x>2`, `1<x\\le 3`, `x\\ne 4` as the interval or union they say; `None` for anything else."""
+    if len(text) > 500:
+        return None
+    unequal = re.fullmatch(rf"({_VARIABLE.pattern})\\ne ?(.+)", text)
+    if unequal and not re.search(r"[,;=<>]|\\text", unequal.group(2)):
+        return _without(_ray(text, unequal.group(1), "R", ""), [unequal.group(2)])
+    if not _INEQUALITY.search(text):
+        return None
+    parts = [part.strip() for part in _INEQUALITY.split(text)]
+    if len(parts) == 3 and _VARIABLE.fullmatch(parts[2]) and not _VARIABLE.fullmatch(parts[0]):
+        parts = [parts[2], _FLIPPED[parts[1]], parts[0]]
+    if len(parts) == 3 and _VARIABLE.fullmatch(parts[0]):
+        return _ray(text, *parts)
+    if len(parts) == 5 and _VARIABLE.fullmatch(parts[2]) and (parts[1] in "<\\le") == (parts[3] in "<\\le"):
+        if parts[1] in (">", "\\ge"):
+            parts = [parts[4], _FLIPPED[parts[3]], parts[2], _FLIPPED[parts[1]], parts[0]]
+        brackets = ("(" if parts[1] == "<" else "[") + (")" if parts[3] == "<" else "]")
+        return Shape("tuple", text, (_bracketed(parts[0]), _bracketed(parts[4])), brackets, name=parts[2])
+    return None
+
+
+def _ray(text: str, variable: str, relation: str, bound: str) -> Shape:
+    low, high = Shape("scalar", _MINUS_INFINITY), Shape("scalar", _INFINITY)
+    if relation in ("<", "\\le"):
+        high = _bracketed(bound)
+    elif relation in (">", "\\ge"):
+        low = _bracketed(bound)
+    brackets = {"\\le": "(]", "\\ge": "[)"}.get(relation, "()")
+    return Shape("tuple", text, (low, high), brackets, variable)
+
+
+def _without(whole: Shape, points: Sequence[str]) -> Shape | None:
+    """An interval without some points inside it, as a union; `None` where they have no order that text can tell."""
+    values = {point: rational(point) for point in points}
+    ordered = sorted(points, key=lambda point: values[point] or Fraction(0))
+    if whole.kind != "tuple" or len(whole.items) != 2 or (len(points) > 1 and None in values.values()):
+        return None
+    ends = [whole.items[0], *(_bracketed(point) for point in ordered), whole.items[1]]
+    bounds = [whole.brackets[0], *"(" * len(points)], [*")" * len(points), whole.brackets[1]]
+    numbers = [rational(end.text) for end in ends]
+    known = [n for n in numbers if n is not None]
+    if known != sorted(known):
+        return None
+    pieces = (
+        Shape("tuple", f"{low}{a.text},{b.text}{high}", (a, b), low + high)
+        for a, b, low, high in zip(ends, ends[1:], *bounds, strict=False)
+    )
+    return Shape("union", whole.text, tuple(pieces), name=whole.name)
+
+
+def _bracketed(text: str) -> Shape:
+    if text in _REALS:
+        return _ray(text, "", "R", "")
+    if "\\pm" in text and not text.startswith("\\{") and not re.search(r"-\\pm|\\pm ?-|\\mp", text):
+        pair = (text.replace("\\pm ", "+").replace("\\pm", "+"), text.replace("\\pm ", "-").replace("\\pm", "-"))
+        return Shape("list", text, tuple(_bracketed(normalize(part)) for part in pair))
+    return _set(text) or _matrix(text) or _tuple(text) or _scalar(text)
+
+
+def _set(text: str) -> Shape | None:
+    """Sets, their unions and differences, and sets by a condition that is an interval; `None` for anything else."""
+    pieces = split_top(text.replace("\\cup ", "\\cup"), "\\cup")
+    if len(pieces) > 1:
+        items = tuple(_bracketed(piece) for piece in pieces[: MAX_ITEMS + 1])
+        if all(item.kind == "set" for item in items):
+            return Shape("set", text, tuple(part for item in items for part in item.items))
+        return Shape("union", text, items)
+    pieces = split_top(text.replace("\\setminus ", "\\setminus"), "\\setminus")
+    if len(pieces) == 2 and pieces[1].startswith("\\{") and pieces[1].endswith("\\}"):
+        return _without(_bracketed(pieces[0]), split_top(pieces[1][2:-2], ",;"))
+    if text.startswith("\\{") and text.endswith("\\}"):
+        if "|" not in text and ":" not in text:
+            return Shape("set", text, _items(text[2:-2]))
+        condition = re.fullmatch(r"([A-Za-z])(?:\\in ?\\mathbb\{R\})?[|:](.*)", text[2:-2])
+        interval = _interval(condition.group(2)) if condition else None
+        return interval if condition and interval and interval.name == condition.group(1) else None
+    return None
+
+
+def _matrix(text: str) -> Shape | None:
+    matrix = _MATRIX.match(text)
+    if not matrix or "\\begin" in matrix.group(1):
+        return None
+    rows = [row for row in re.split(r"\\cr ?", matrix.group(1)) if row]
+    return Shape("matrix", text, tuple(Shape("tuple", row, _items(row, "&"), "()") for row in rows[:50]))
+
+
+def _tuple(text: str) -> Shape | None:
+    bracketed = text[:1] in ("(", "[") and text[-1:] in (")", "]") and closing(text, 0) == len(text) - 1
+    if not bracketed or (text[0] == "(" and len(split_top(text[1:-1], ",;")) == 1):
+        return None
+    items = _items(text[1:-1])
+    opening = "(" if items and items[0].text == _MINUS_INFINITY else text[0]
+    end = ")" if items and items[-1].text == _INFINITY else text[-1]
+    return Shape("tuple", text, items, opening + end)
+
+
+def _items(text: str, separators: str = ",;") -> tuple[Shape, ...]:
+    return _singles(split_top(text, separators)) if text else ()
+
+
+def _scalar(text: str) -> Shape:
+    based = _BASED.match(text)
+    if based and based.group(1)[-1].isdigit():
+        word = based.group(3) or based.group(4)
+        base = based.group(2) or (str(_BASE_WORDS.index(word)) if word in _BASE_WORDS else word)
+        return Shape("scalar", based.group(1), base="" if base == "10" else base)
+    value, unit = split_unit(text)
+    if unit:
+        return replace(_ratio(value), unit=unit)
+    stripped = re.sub(r"\\text\{([^{}]*)\}", r"\1", text)
+    if (stripped != text and "\\" not in stripped) or (_WORDS.match(text) and len(text) > 2):
+        return Shape("text", stripped.strip())
+    return _ratio(text)
+
+
+def _ratio(text: str) -> Shape:
+    """Values that colons separate: a ratio or a time of day; else the scalar itself."""
+    text = text.removeprefix("+")
+    if ":" not in text or not _RATIO.fullmatch(text) or len(parts := split_top(text, ":")) < 2:
+        return Shape("scalar", text)
+    return Shape("ratio", text, tuple(Shape("scalar", part) for part in parts[:MAX_ITEMS]))
+
+
+_DEGREES = r"\^\\circ ?(?:\\text\{)?[CF]?\}?"
+_UNIT = re.compile(
+    r"(?P<value>.*?[\d}).a-z!])"
+    rf"(?P<unit>(?:(?:\\cdot ?|/)?\\text\{{[^{{}}]*\}}(?:\^\{{?-?\d\}}?)?)+(?:/\\text\{{[^{{}}]*\}})?|{_DEGREES})\Z",
+    re.DOTALL,
+)
+_LENGTHS = "cm|mm|km|ft|feet|foot|in|inch(?:es)?|m|met(?:er|re)s?|miles?|mi|yards?"
+_BARE_UNIT = re.compile(
+    r"(?P<value>-?[\d.,]*\d|.*[\d})]|.*\\pi) ?(?P<unit>(?:sq(?:uare)?\.? |cubic )?"
+    r"(?:cm|mm|km|ft|feet|foot|inch(?:es)?|met(?:er|re)s?|miles?|yards?|hours?|hrs?|minutes?|mins?|seconds?|secs?|days?|weeks?"
+    r"|months?|years?|kg|grams?|pounds?|lbs?|lit(?:er|re)s?|ml|gallons?|dollars?|cents?|degrees?|units?|mph|people"
+    r"|students?|ways|[ap]\.?m\.?|"
+    rf"(?:{_LENGTHS})(?:/| per )(?:h|hr|hour|s|sec|second|min|minute|day)(?![a-z]))(?: per \w+)?(?:\^\{{?\d\}}?)?)\Z"
+)
+_COUNTED = re.compile(r"(?P<value>-?[\d.,]*\d) ?(?P<unit>[a-z]{4,30}(?: [a-z]{1,30}){0,3})\Z")
+_NO_VALUE = re.compile(r"\\text|\\\Z")
+
+
+def split_unit(text: str) -> tuple[str, str]:
+    """(value, unit) of a normalized text; ("", "") if it does not end in a unit.
+
+    >>> split_unit(r"864\\text{ square inches}"), split_unit("60mph"), split_unit(r"\\cos60^\\circ")
+    (('864', 'in^2'), ('60', 'mile per hour'), ('', ''))
+    """
+    unit = _UNIT.match(text) or _BARE_UNIT.match(text) or _COUNTED.match(text)
+    if not unit or _NO_VALUE.search(unit.group("value")):
+        return "", ""
+    if "circ" in unit.group("unit") and re.search(r"\\(?!frac|sqrt|pi|cdot)", unit.group("value")):
+        return "", ""  # a function of degrees is no angle
+    return unit.group("value"), _name(unit.group("unit"))
+
+
+def _name(text: str) -> str:
+    """One spelling for a unit: `\\text{ inches}^2`, `square inch` and `in^2` are the same."""
+    words = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text.replace("\\cdot", " ")).lower()
+    words = words.replace("^\\circ", " degree ")
+    square = re.search(r"\bsq(?:uare)?\b|\^\{?2", words)
+    cube = re.search(r"\bcubic\b|\bcu\b|\^\{?3", words)
+    words = re.sub(r"\b(?:square|sq|cubic|cu)\b\.?|\^\{?-?\d\}?", " ", words.replace("/", " per "))
+    words = re.sub(r"\b([ap])\.?m\b\.?", r"\1m", words)
+    names = [_UNIT_SYNONYMS.get(_singular(word), _singular(word)) for word in re.findall(r"[^\W\d_]+|\S", words)]
+    return " ".join(names) + ("^2" if square else "^3" if cube else "")
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+
+
+_UNITS_OF = (
+    "cm centimeter centimetre, m meter metre, km kilometer kilometre, mm millimeter millimetre, in inch inche,"
+    "ft foot feet, yard yd, mile mi, second s sec secs, minute min mins, hour h hr hrs, year yr yrs, g gram,"
+    "kg kilogram, lb lbs pound, l liter litre, ml milliliter, degree deg, % percent"
+)
+_UNIT_SYNONYMS = {name: names.split()[0] for names in _UNITS_OF.split(",") for name in names.split()[1:]} | {
+    "mph": "mile per hour",
+    "kph": "km per hour",
+    "kmh": "km per hour",
+}
