@@ -38,7 +38,7 @@ def run_eval(arguments: list[str]) -> None:
     """
     from trl_rlsp.evaluation import evaluate_samples, save_evaluation
     from trl_rlsp.text import Terminal
-    from trl_rlsp.verification.code.sandbox import require_sandbox
+    from trl_rlsp.verification import require_sandbox
 
     settings = read_settings(arguments)
     console = Terminal()

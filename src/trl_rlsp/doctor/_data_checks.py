@@ -9,7 +9,7 @@ from pathlib import Path
 from trl_rlsp.doctor._finding import Finding, error, unchecked, warning
 from trl_rlsp.errors import ConfigError, MissingColumnError, MissingDependencyError, RLSPError, SourceError
 from trl_rlsp.stages import Stage, UnknownError
-from trl_rlsp.verification.code.sandbox import require_sandbox
+from trl_rlsp.verification import require_sandbox
 
 COLUMNS = {"grpo": ("prompt", "solution"), "sft": ()}
 COUNTED = 64

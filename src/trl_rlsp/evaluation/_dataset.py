@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.text import find_program
-from trl_rlsp.verification.verdict import Verdict
+from trl_rlsp.verification import Verdict
 
 if TYPE_CHECKING:
     from datasets import Dataset
