@@ -13,7 +13,7 @@ from pathlib import Path
 from trl_rlsp.doctor._findings import BOTH, RL, Finding, check, error, unchecked, warning
 from trl_rlsp.errors import ConfigError, MissingDependencyError, RLSPError, ServerError, SourceError
 from trl_rlsp.stages import Stage, UnknownError, parse_grpo, parse_sft
-from trl_rlsp.verification.code.sandbox import require_sandbox
+from trl_rlsp.verification import require_sandbox
 
 ELSEWHERE = "the stage runs on another machine"
 COUNTED = 64  # prompts that are tokenized: those with the most characters
@@ -37,8 +37,7 @@ def _settings(stage: Stage) -> Iterator[Finding]:
 
 @check()
 def _data(stage: Stage) -> Iterator[Finding]:
-    from trl_rlsp.problems.presets import find_preset
-    from trl_rlsp.problems.readers import FILE_EXTENSIONS
+    from trl_rlsp.problems import FILE_EXTENSIONS, find_preset
 
     source, path = str(stage.data.dataset), Path(str(stage.data.dataset))
     try:
@@ -147,7 +146,7 @@ def _pad_token(stage: Stage) -> Iterator[Finding]:
 
 @check(BOTH, at_start=RL)
 def _chat_template(stage: Stage) -> Iterator[Finding]:
-    from trl_rlsp.problems.demonstrations import DEFAULT_TEMPLATE
+    from trl_rlsp.problems import DEFAULT_TEMPLATE
 
     sft = stage.kind == "sft"
     if sft and getattr(stage.data, "demonstration_style", "messages") == "plain":
@@ -362,7 +361,7 @@ def _dropout(stage: Stage) -> Iterator[Finding]:
 
 @check(RL)
 def _exploration(stage: Stage) -> Iterator[Finding]:
-    from trl_rlsp.rewards.balance import check_balance
+    from trl_rlsp.rewards import check_balance
 
     for found in check_balance(stage.rewards, stage.training):
         what, _, why = found.message.partition(":")
@@ -371,7 +370,7 @@ def _exploration(stage: Stage) -> Iterator[Finding]:
 
 @check(RL, at_start=RL)
 def _judge(stage: Stage) -> Iterator[Finding]:
-    from trl_rlsp.rewards.judge.reward import JudgeExploration
+    from trl_rlsp.rewards import JudgeExploration
 
     for judge in [reward for reward in stage.rewards.exploration if isinstance(reward, JudgeExploration)]:
         if stage.elsewhere:
