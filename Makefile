@@ -70,7 +70,7 @@ test-vllm:
 	$(VENV)-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	grep -E "^(trl|peft|datasets|accelerate|bitsandbytes|math-verify|reasoning-gym)==" constraints.txt > $(VENV)-vllm/constraints.txt
 	$(VENV)-vllm/bin/pip install --quiet --constraint $(VENV)-vllm/constraints.txt --editable ".[gym]" pytest hypothesis
-	$(TEST_ENV) VLLM_CPU_KVCACHE_SPACE=1 $(VENV)-vllm/bin/pytest tests/vllm -m slow $(ARGS)
+	$(TEST_ENV) VLLM_CPU_KVCACHE_SPACE=1 $(VENV)-vllm/bin/pytest tests/vllm_cpu -m slow $(ARGS)
 
 dist:
 	$(PYTHON) -m venv $(VENV)-release

@@ -1,4 +1,4 @@
-"""When an adapter alone is enough for vLLM. What vLLM then draws: tests/vllm."""
+"""When an adapter alone is enough for vLLM. What vLLM then draws: tests/vllm_cpu."""
 
 from __future__ import annotations
 
