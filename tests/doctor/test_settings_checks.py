@@ -211,7 +211,6 @@ class TestJudge:
     def test_nobody_answers(self, findings, monkeypatch, tmp_path):
         pytest.importorskip("openai")
         monkeypatch.setenv("OPENAI_API_KEY", "none")
-        monkeypatch.setattr("trl_rlsp.rewards.judge.client.time.sleep", lambda seconds: None, raising=False)
         judge = {
             "exploration": "judge",
             "judge_model": "m",

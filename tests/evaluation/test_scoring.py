@@ -19,7 +19,7 @@ from trl_rlsp.evaluation import (
     summarize,
 )
 from trl_rlsp.generation import Sample, Sampling, load_model
-from trl_rlsp.rewards.readings import Reader
+from trl_rlsp.rewards import Reader
 from trl_rlsp.verification.verdict import Verdict
 
 PROBLEMS = Dataset.from_dict(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from trl_rlsp.rewards.outcome import OutcomeVerifier
+from trl_rlsp.rewards import OutcomeVerifier
 
 reasoning_gym = pytest.importorskip("reasoning_gym", reason="reasoning-gym is an optional dependency")
 pytestmark = pytest.mark.red_team

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.outcome import OutcomeVerifier
+from trl_rlsp.rewards import OutcomeVerifier
 from trl_rlsp.text import _completion
 from trl_rlsp.verification.code.run_result import RunResult
 from trl_rlsp.verification.math import MathRules

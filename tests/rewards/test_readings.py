@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trl_rlsp import LengthExploration, OutcomeVerifier, RLSPRewards
-from trl_rlsp.rewards.readings import as_explored
+from trl_rlsp.rewards.batch import as_explored
 from trl_rlsp.text import read
 from trl_rlsp.verification.verdict import Verdict
 

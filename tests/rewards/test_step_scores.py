@@ -16,7 +16,7 @@ from test_groups import run_ranks
 
 from trl_rlsp import LengthExploration, OutcomeVerifier, RLSPRewards
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.scoring import failure_rate
+from trl_rlsp.rewards._scoring import failure_rate
 from trl_rlsp.verification.verdict import Verdict
 
 

@@ -235,7 +235,7 @@ def check_dropout(stage: Stage) -> Iterator[Finding]:
 
 def check_exploration(stage: Stage) -> Iterator[Finding]:
     """Exploration under which a wrong completion outranks a right one; see `trl_rlsp.rewards.balance`."""
-    from trl_rlsp.rewards.balance import check_balance
+    from trl_rlsp.rewards import check_balance
 
     for found in check_balance(stage.rewards, stage.training):
         what, _, why = found.message.partition(":")
@@ -244,7 +244,7 @@ def check_exploration(stage: Stage) -> Iterator[Finding]:
 
 def check_judge(stage: Stage) -> Iterator[Finding]:
     """A judge that cannot be reached, or gives no valid grades: one short request."""
-    from trl_rlsp.rewards.judge.reward import JudgeExploration
+    from trl_rlsp.rewards import JudgeExploration
 
     for judge in stage.rewards.exploration:
         if not isinstance(judge, JudgeExploration):

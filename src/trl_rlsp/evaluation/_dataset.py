@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from trl_rlsp.evaluation._metrics import ScoredSample
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards import OutcomeVerifier
     from trl_rlsp.text import Terminal
 
 BATCH = 256

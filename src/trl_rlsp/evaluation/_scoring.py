@@ -19,7 +19,7 @@ from trl_rlsp.evaluation._metrics import Evaluation, ScoredSample, summarize
 from trl_rlsp.evaluation._store import problems_hash
 from trl_rlsp.generation import Engine, Request, Sample, Sampling, TransformersEngine, all_requests
 from trl_rlsp.problems.data import task_name
-from trl_rlsp.rewards.outcome import OutcomeVerifier
+from trl_rlsp.rewards import OutcomeVerifier
 from trl_rlsp.text import Reading, normalize
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from trl_rlsp.problems.data import problem_key
 from trl_rlsp.runs import Completion, question
 
 if TYPE_CHECKING:
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards import OutcomeVerifier
 
 CHUNK = 1000
 """Completions verified in one call; the verifier limits the seconds of a call."""
