@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.countdown.tiny import CHAT_TEMPLATE
+from trl_rlsp.countdown import CHAT_TEMPLATE
 from trl_rlsp.doctor._data_checks import check_chat_template, check_context, check_data, check_pad_token, check_prompts
 
 DROPPING = CHAT_TEMPLATE.replace("message['content'] }} <eos>", "message['content'].split('</think>')[-1] }} <eos>")

@@ -12,7 +12,9 @@ __getattr__, __all__ = attach(
         "_look": (
             "BehavioursArguments ReportArguments parse_efficiency run_behaviours run_compare run_efficiency run_report"
         ),
-        "_measure": "BudgetArguments check_budget opens_thinking parse_eval read_settings run_budget run_eval verifier_of",
+        "_measure": (
+            "BudgetArguments check_budget opens_thinking parse_eval read_settings run_budget run_eval verifier_of"
+        ),
         "_prepare": "parse_doctor parse_filter parse_plan run_check run_doctor run_filter run_plan run_recipes",
         "_run": "check_settings run_run show_batches",
         "_train": (

@@ -57,7 +57,7 @@ def parse_eval(arguments: list[str]) -> tuple[EvaluationArguments, str, Sampling
 
 def read_settings(arguments: list[str]) -> EvaluationArguments:
     """The fields of an evaluation: the command line's, else the YAML file's, else the preset's."""
-    from trl_rlsp.problems.presets import EVALUATION_PRESETS
+    from trl_rlsp.problems import EVALUATION_PRESETS
 
     settings = parse_fields(EvaluationArguments, arguments, "rlsp eval")
     if settings.preset is None:
@@ -107,11 +107,11 @@ def load_problems(settings: EvaluationArguments) -> Dataset:
 def _open_engine(settings: EvaluationArguments, name: str, problems: Dataset, new_tokens: int) -> Engine:
     """Load the model, or connect to its server; a SourceError if there is no such model."""
     if settings.engine == "server":
-        from trl_rlsp.generation.server import ServerEngine
+        from trl_rlsp.generation import ServerEngine
 
         return ServerEngine(name, settings.server_url or "")
     if settings.engine == "vllm":
-        from trl_rlsp.generation.vllm import VLLMEngine
+        from trl_rlsp.generation import VLLMEngine
 
         options: dict[str, Any] = {"prompts": problems["prompt"], "new_tokens": new_tokens}
         options |= {n: getattr(settings, n) for n in ("dtype", "tensor_parallel_size", "gpu_memory_utilization")}

@@ -251,9 +251,7 @@ def run_harvest(arguments: Sequence[str]) -> None:
     given, rest = parse_harvest(arguments)
     output = given.output or given.run / "harvest" / "demonstrations.jsonl"
     options: dict[str, Any] = {"config": given.config, "exclude": given.exclude, "seed": given.seed}
-    found, counts = harvest_run(
-        given.run, output, given, given=rest, next_round=given.round is not None, **options
-    )
+    found, counts = harvest_run(given.run, output, given, given=rest, next_round=given.round is not None, **options)
     table = Table("completions", Column("number", justify="right"))
     table.add_row("read", str(found.read))
     for reason, count in found.dropped.items():

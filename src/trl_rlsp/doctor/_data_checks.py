@@ -46,8 +46,7 @@ def check_data(stage: Stage) -> Iterator[Finding]:
 
 def on_the_hub(source: str) -> bool:
     """Whether a source is fetched from the hub, so that it may be there and out of reach from here."""
-    from trl_rlsp.problems.presets import find_preset
-    from trl_rlsp.problems.readers import FILE_EXTENSIONS
+    from trl_rlsp.problems import FILE_EXTENSIONS, find_preset
 
     path = Path(source)
     if source.startswith("reasoning_gym:") or path.exists() or path.suffix.lower() in FILE_EXTENSIONS:
@@ -145,7 +144,7 @@ def check_chat_template(stage: Stage) -> Iterator[Finding]:
 
 def own_message(stage: Stage) -> str:
     """A completion as the stage's own demonstrations write it."""
-    from trl_rlsp.problems.demonstrations import DEFAULT_TEMPLATE
+    from trl_rlsp.problems import DEFAULT_TEMPLATE
 
     template = getattr(stage.data, "demonstration_template", None) or DEFAULT_TEMPLATE
     return template.replace("{reasoning}", MARK).replace("{answer}", "4")

@@ -368,7 +368,7 @@ def check_read_back(path: Path, kept: Sequence[Mapping[str, Any]]) -> None:
     Raises:
         DataError: a prompt, an answer, a task or tests that `load_problems` reads differently.
     """
-    from trl_rlsp.problems.data import load_problems
+    from trl_rlsp.problems import load_problems
 
     for number, (found, row) in enumerate(zip(load_problems(path, system_prompt=None), kept, strict=True), start=1):
         for name in ("prompt", "solution", "task", "tests"):
