@@ -162,7 +162,7 @@ class TestCommand:
             ([], "no stage: give its YAML file"),
             (
                 ["--config", "FILE", "--gpus", "0,2"],
-                "--gpus are whole numbers of at least 1, such as 1,2,4,8, got '0,2'",
+                "--gpus are whole numbers of at least 1, such as 1,2,4,8",
             ),
             (["--config", "FILE", "--memory", "0"], "--memory is above 0 GiB"),
             (["--config", "FILE", "--use_peft", "false"], "quantized weights cannot be trained"),
