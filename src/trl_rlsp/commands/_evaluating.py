@@ -212,17 +212,15 @@ def rescore(settings: EvaluationArguments, folder: Path, console: Terminal) -> N
         SourceError: the folder holds no samples, or its problems are not beside them.
     """
     from trl_rlsp.evaluation import (
-        METRICS,
         evaluate_samples,
         load_settings,
-        read_generation,
         read_problems,
         read_samples,
         save_evaluation,
     )
 
     samples, problems = read_samples(folder), read_problems(folder)
-    before = load_settings(folder) if (folder / METRICS).is_file() else read_generation(folder)
+    before = load_settings(folder)
     if problems is None:
         raise SourceError(f"{folder} holds no problems.parquet beside its samples: evaluate again into another folder")
     expected = len(problems) * before["num_samples"]

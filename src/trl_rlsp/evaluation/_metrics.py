@@ -175,13 +175,13 @@ def summarize(samples: Sequence[ScoredSample], ks: Sequence[int] | None = None) 
 
 def mean_of(groups: Sequence[Group], value: Callable[[ScoredSample], float | None]) -> Estimate | None:
     """Mean over problems of the mean over their samples; `None` where no value is known."""
-    means = [mean for group in groups if (mean := group_mean(group, value)) is not None]
+    means = [mean for group in groups if (mean := known_mean(map(value, group))) is not None]
     return bootstrap_mean(means) if means else None
 
 
-def group_mean(group: Group, value: Callable[[ScoredSample], float | None]) -> float | None:
-    """Mean of the known values of one problem's samples; `None` where there is none."""
-    known = [v for v in map(value, group) if v is not None]
+def known_mean(values: Iterable[float | None]) -> float | None:
+    """Mean of the known values; `None` where there is none."""
+    known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
 

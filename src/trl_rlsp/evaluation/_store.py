@@ -228,15 +228,12 @@ def load_evaluation(folder: Path) -> Evaluation:
 
 
 def load_settings(folder: Path) -> dict[str, Any]:
-    """The settings that an evaluation was made with.
+    """The settings that an evaluation was made with; where it is not complete, what its samples were drawn with.
 
     Raises:
-        DataError: the folder holds no complete evaluation.
+        ConfigError: the folder does not say.
     """
-    try:
-        return dict(read_metrics(folder)["settings"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{folder} holds no complete evaluation: run `rlsp eval` again ({error})") from error
+    return dict(read_metrics(folder)["settings"]) if (folder / METRICS).is_file() else read_generation(folder)
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
