@@ -68,7 +68,7 @@ class TestNames:
         assert set(NAMES) <= set(space)
 
     def test_each_is_the_class_at_its_home(self):
-        from trl_rlsp.rewards.suite import RLSPRewards
+        from trl_rlsp.rewards import RLSPRewards
         from trl_rlsp.trainers import RLSPSFTTrainer
 
         assert trl_rlsp.RLSPRewards is RLSPRewards
@@ -153,7 +153,7 @@ class TestImport:
 
 
 def test_the_rewards_have_examples():
-    assert {f"trl_rlsp.rewards.{name}" for name in ("suite", "outcome", "length")} <= set(WITH_EXAMPLES)
+    assert {f"trl_rlsp.rewards.{name}" for name in ("suite", "outcome", "exploration")} <= set(WITH_EXAMPLES)
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)

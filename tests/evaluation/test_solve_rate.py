@@ -19,7 +19,7 @@ from trl_rlsp.evaluation._dataset import (
 )
 from trl_rlsp.evaluation._metrics import ScoredSample
 from trl_rlsp.files import write_lines
-from trl_rlsp.problems.data import load_problems
+from trl_rlsp.problems import load_problems
 
 BAND = Band(0.1, 0.9)
 

@@ -10,9 +10,8 @@ import pytest
 import yaml
 
 from trl_rlsp.cli import main
-from trl_rlsp.planning._architecture import Architecture
-from trl_rlsp.planning._layouts import GIB, changes, layout, remedies
-from trl_rlsp.planning._settings import Settings, tokens_per_step
+from trl_rlsp.planning import GIB, Architecture, Settings, layout, remedies, tokens_per_step
+from trl_rlsp.planning._layouts import changes
 from trl_rlsp.stages import load_config
 
 FULL = Settings(dtype="bfloat16", completion=256, prompt=64, rollouts=4, micro_batch=2)
@@ -163,7 +162,7 @@ class TestCommand:
             ([], "no stage: give its YAML file"),
             (["--config", "FILE", "--gpus", "0,2"], "--gpus is a list of numbers above 0 such as 1,2,4,8, got '0,2'"),
             (["--config", "FILE", "--memory", "0"], "--memory is above 0 GiB"),
-            (["--config", "FILE", "--use_peft", "false"], "quantised weights cannot be trained"),
+            (["--config", "FILE", "--use_peft", "false"], "quantized weights cannot be trained"),
             (["--config", "FILE", "--optim", "adafactor"], "got optim='adafactor'"),
         ],
     )

@@ -60,7 +60,7 @@ def judge(tmp_path, monkeypatch):
     made = JudgeExploration("judge", base_url="http://127.0.0.1:9/v1", cache=str(tmp_path / "grades"))
     graded = dict.fromkeys(made.rubric.dimensions, 5)
     monkeypatch.setattr(JudgeExploration, "_ask", lambda self, works: [])
-    monkeypatch.setattr(JudgeExploration, "_read", lambda self, works, replies: dict.fromkeys(works, graded))
+    monkeypatch.setattr(JudgeExploration, "_graded", lambda self, works, replies: dict.fromkeys(works, graded))
     return made
 
 

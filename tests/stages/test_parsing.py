@@ -85,14 +85,13 @@ class TestValues:
         assert parse("r", "--config", file("model_name_or_path: base\n")).model_name_or_path == str(tmp_path / "base")
 
     def test_what_of_the_file_counts(self, file):
-        def renamed(content, folder):
-            assert folder.is_dir()
+        def renamed(content):
             return {"rate": content["speed"]}
 
         assert parse("r", "--config", file("speed: 3\nenv: {A: 1}\n"), written=renamed).rate == 3.0
 
     def test_what_is_left_over(self):
-        found, rest = parse_known((Fields,), ["r", "--rate", "1", "--other", "2"], "rlsp test")
+        found, rest = parse_known(Fields, ["r", "--rate", "1", "--other", "2"], "rlsp test")
         assert (found.rate, rest) == (1.0, ["--other", "2"])
 
     def test_settings_as_written_are_not_judged(self, file):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from trl_rlsp.countdown.search_trace import read_search
+from trl_rlsp.countdown import read_search
 from trl_rlsp.text import MAX_CHARS, find_boxes
 
 MAX_CANDIDATES = 64

@@ -13,7 +13,7 @@ from typing import Any
 from trl_rlsp.behaviours._context import announced, negated, opens_clause, prepared
 from trl_rlsp.behaviours._cues import CUES
 from trl_rlsp.behaviours.kinds import KINDS, Behaviour, Cue
-from trl_rlsp.countdown.search_trace import SearchStep, SearchTrace, read_search
+from trl_rlsp.countdown import SearchStep, SearchTrace, read_search
 from trl_rlsp.text import MAX_CHARS, completion_text, words
 
 _WORD = re.compile(r"[a-z](?:[a-z']|-(?=[a-z]))*|[✓✔]")

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from trl_rlsp.behaviours._cues import CUES
 from trl_rlsp.behaviours.counting import behaviours_of_step, find_in_prose
 from trl_rlsp.behaviours.kinds import Behaviour
-from trl_rlsp.countdown.search_trace import read_search
+from trl_rlsp.countdown import read_search
 from trl_rlsp.text import visible, words
 
 SUBSTANCE = 4

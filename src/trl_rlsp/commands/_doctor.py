@@ -80,7 +80,7 @@ def parse_doctor(arguments: Sequence[str]) -> tuple[DoctorArguments, Stage]:
     Raises:
         ConfigError: no file, or a field that no stage has.
     """
-    given, overrides = parse_known((DoctorArguments,), arguments, "rlsp doctor", description=DoctorArguments.__doc__)
+    given, overrides = parse_known(DoctorArguments, arguments, "rlsp doctor")
     if given.processes is not None and given.processes < 1:
         raise ConfigError(f"--processes is a number of ranks, at least 1, got {given.processes}")
     return given, described_stage(given, overrides, processes=given.processes, elsewhere=given.elsewhere)
@@ -175,7 +175,7 @@ def parse_plan(arguments: Sequence[str]) -> tuple[PlanArguments, Architecture, S
     """
     from trl_rlsp.planning import Architecture, Settings
 
-    given, overrides = parse_known((PlanArguments,), arguments, "rlsp plan", description=PlanArguments.__doc__)
+    given, overrides = parse_known(PlanArguments, arguments, "rlsp plan")
     if given.memory <= 0 or given.prompt < 0:
         raise ConfigError(f"--memory is above 0 GiB and --prompt at least 0, got {given.memory:g} and {given.prompt}")
     stage = described_stage(given, overrides, processes=1)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from trl_rlsp.evaluation import Evaluation
     from trl_rlsp.generation import Engine, Sample, Sampling
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards import OutcomeVerifier
     from trl_rlsp.stages import EvaluationArguments
     from trl_rlsp.text import Terminal
 
@@ -38,7 +38,7 @@ def run_eval(arguments: list[str]) -> None:
     """
     from trl_rlsp.evaluation import evaluate_samples, save_evaluation
     from trl_rlsp.text import Terminal
-    from trl_rlsp.verification.code.sandbox import require_sandbox
+    from trl_rlsp.verification import require_sandbox
 
     settings = read_settings(arguments)
     console = Terminal()
@@ -73,8 +73,8 @@ def read_settings(arguments: list[str]) -> EvaluationArguments:
     Raises:
         ConfigError: a field that does not exist, or a preset that does not.
     """
-    from trl_rlsp.problems.presets import EVALUATION_PRESETS
-    from trl_rlsp.stages import EvaluationArguments, config_of, parse_fields
+    from trl_rlsp.problems import EVALUATION_PRESETS
+    from trl_rlsp.stages import EvaluationArguments, parse_fields
 
     settings = parse_fields(EvaluationArguments, arguments, "rlsp eval")
     if settings.preset is None:
@@ -82,12 +82,7 @@ def read_settings(arguments: list[str]) -> EvaluationArguments:
     if settings.preset not in EVALUATION_PRESETS:
         raise ConfigError(f"preset is one of {', '.join(EVALUATION_PRESETS)}, got {settings.preset!r}")
     preset = dict(EVALUATION_PRESETS[settings.preset])
-    if config_of(arguments) is None:
-        given = [word for name, value in preset.items() for word in (f"--{name}", str(value))]
-        return parse_fields(EvaluationArguments, [*given, *arguments], "rlsp eval")
-    return parse_fields(
-        EvaluationArguments, arguments, "rlsp eval", written=lambda content, folder: {**preset, **content}
-    )
+    return parse_fields(EvaluationArguments, arguments, "rlsp eval", written=lambda content: {**preset, **content})
 
 
 def check_eval(settings: EvaluationArguments) -> tuple[str, Sampling]:
@@ -136,11 +131,11 @@ def open_engine(settings: EvaluationArguments, name: str, problems: Dataset, new
         SourceError: there is no such model.
     """
     if settings.engine == "server":
-        from trl_rlsp.generation.server import ServerEngine
+        from trl_rlsp.generation import ServerEngine
 
         return ServerEngine(name, settings.server_url or "")
     if settings.engine == "vllm":
-        from trl_rlsp.generation.vllm import VLLMEngine
+        from trl_rlsp.generation import VLLMEngine
 
         return VLLMEngine(
             name,

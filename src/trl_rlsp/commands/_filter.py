@@ -76,7 +76,7 @@ def run_filter(arguments: list[str]) -> None:
     from trl_rlsp.commands._evaluating import check_eval, draw_samples, verifier_of
     from trl_rlsp.evaluation import check_read_back, keep_band, score_samples
     from trl_rlsp.text import Terminal
-    from trl_rlsp.verification.code.sandbox import require_sandbox
+    from trl_rlsp.verification import require_sandbox
 
     settings = parse_filter(arguments)
     band = settings.band()
@@ -109,7 +109,7 @@ def parse_filter(arguments: list[str]) -> FilterArguments:
     return parse_fields(FilterArguments, arguments, "rlsp filter", written=stage_fields)
 
 
-def stage_fields(written: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def stage_fields(written: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a stage's YAML file that decide what is sampled.
 
     Args:

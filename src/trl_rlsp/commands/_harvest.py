@@ -12,20 +12,16 @@ from trl_rlsp.files import write_json, write_lines
 from trl_rlsp.stages import parse_known
 
 if TYPE_CHECKING:
-    from trl_rlsp.selfplay.harvest import Harvest
-    from trl_rlsp.selfplay.judging import Judged
-    from trl_rlsp.selfplay.known import HeldOut
+    from trl_rlsp.selfplay import Harvest, HeldOut, Judged
     from trl_rlsp.stages import ProblemArguments
-
-DESCRIPTION = """Keep the completions of a run that are verified, finished, novel and no duplicates, at most K of a
-problem, as demonstrations for `rlsp sft --demonstrations file --dataset FILE`. Problems of the run's evaluations never
-get in. Every field of a data set can be given as well, e.g. --dataset SOURCE for a run that does not say what it was
-trained on."""
 
 
 @dataclass
 class HarvestArguments:
-    """Which run to harvest, and what to keep."""
+    """Keep the completions of a run that are verified, finished, novel and no duplicates, at most K of a problem, as
+    demonstrations for `rlsp sft --demonstrations file --dataset FILE`. Problems of the run's evaluations never get in.
+    Every field of a data set can be given as well, e.g. --dataset SOURCE for a run that does not say what it was
+    trained on."""
 
     run: Path = field(metadata={"positional": 1, "help": "folder of `rlsp run`, of a GRPOTrainer, or of `rlsp eval`"})
     output: Path | None = field(
@@ -55,13 +51,10 @@ def parse_harvest(arguments: Sequence[str]) -> tuple[HarvestArguments, list[str]
         ConfigError: a field or a value that cannot work.
     """
     from trl_rlsp.evaluation import Band
-    from trl_rlsp.selfplay.harvest import select
-    from trl_rlsp.selfplay.known import Demonstrated
-    from trl_rlsp.selfplay.mixture import mixed
-    from trl_rlsp.selfplay.sources import source_from
+    from trl_rlsp.selfplay import Demonstrated, mixed, select, source_from
     from trl_rlsp.stages import ProblemArguments
 
-    given, rest = parse_known((HarvestArguments,), arguments, "rlsp harvest", description=DESCRIPTION)
+    given, rest = parse_known(HarvestArguments, arguments, "rlsp harvest")
     source_from(ProblemArguments, {}, rest)
     Demonstrated([], novelty=given.novelty)
     select([], given.per_problem, given.prefer)
@@ -104,8 +97,7 @@ def run_harvest(arguments: Sequence[str]) -> None:
     Raises:
         RLSPError: a run or settings that cannot work, or nothing to harvest.
     """
-    from trl_rlsp.selfplay.harvest import harvest
-    from trl_rlsp.selfplay.known import Demonstrated
+    from trl_rlsp.selfplay import Demonstrated, harvest
 
     given, rest = parse_harvest(arguments)
     material = collect(given, rest)
@@ -138,11 +130,9 @@ def collect(given: HarvestArguments, rest: Sequence[str]) -> Material:
     Raises:
         RLSPError: a run that cannot be read, or data that cannot be loaded.
     """
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards import OutcomeVerifier
     from trl_rlsp.runs import completion_files, read_completions
-    from trl_rlsp.selfplay.judging import ProblemIndex, judge
-    from trl_rlsp.selfplay.known import HeldOut
-    from trl_rlsp.selfplay.sources import demonstration_rows, demonstration_source, problem_source
+    from trl_rlsp.selfplay import HeldOut, demonstration_source, judge, problem_source, trained_on
 
     folder = stage_folder(completion_files(given.run)[0])
     source = problem_source(folder, rest, given.config)
@@ -151,13 +141,13 @@ def collect(given: HarvestArguments, rest: Sequence[str]) -> Material:
     problems = list(source.load()) if source else []
     demonstrated = demonstration_source(folder)
     with OutcomeVerifier(batch_seconds=3600) as verifier:
-        judged = judge(completions, ProblemIndex(problems), verifier)
+        judged = judge(completions, problems, verifier)
     return Material(
         folder,
         source,
         problems,
         judged,
-        demonstration_rows(*demonstrated) if demonstrated else [],
+        trained_on(*demonstrated) if demonstrated else [],
         HeldOut(row for other in held_out for row in other.load()),
         [str(other.dataset) for other in held_out],
     )
@@ -165,7 +155,7 @@ def collect(given: HarvestArguments, rest: Sequence[str]) -> Material:
 
 def held_out_sources(folder: Path, source: ProblemArguments | None, names: Iterable[str]) -> list[ProblemArguments]:
     """The evaluation sets: those of the run's own evaluations, what its training left out, and those that are named."""
-    from trl_rlsp.selfplay.sources import evaluation_sources, held_out_source
+    from trl_rlsp.selfplay import evaluation_sources, held_out_source
 
     found = evaluation_sources(folder) if (folder / "completions").is_dir() else []
     named = list(names)
@@ -196,21 +186,16 @@ def prepare_round(given: HarvestArguments, material: Material, found: Harvest, f
         DataError: no problem is left.
     """
     from trl_rlsp.evaluation import Band
-    from trl_rlsp.selfplay.mixture import mixed, next_problems, solve_rates
+    from trl_rlsp.selfplay import mixed, next_problems, solve_rates
 
     if material.source is None:
         raise ConfigError("a round needs the data set of its run, which is not recorded: give it with --dataset")
     band = Band(given.solve_rate_low, given.solve_rate_high)
-    chosen = next_problems(material.problems, solve_rates(material.judged), band, material.held_out)
+    problems, counts = next_problems(material.problems, solve_rates(material.judged), band, material.held_out)
     mixture = mixed(found.rows, material.originals, given.harvested_share, given.seed)
     write_lines(folder / "mixture.jsonl", mixture)
-    write_lines(folder / "problems.jsonl", chosen.rows)
-    return {
-        "mixture": len(mixture),
-        "problems_retained": chosen.retained,
-        "problems_unseen": chosen.unseen,
-        "problems_left_out": chosen.left_out,
-    }
+    write_lines(folder / "problems.jsonl", problems)
+    return {"mixture": len(mixture), **counts}
 
 
 def stage_folder(file: Path) -> Path:

@@ -28,7 +28,7 @@ def run_behaviours(arguments: Sequence[str]) -> None:
     Raises:
         RLSPError: no completions, or a file that does not hold any.
     """
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards import OutcomeVerifier
     from trl_rlsp.runs import VERIFIED, read_completions, shown_steps, summarize
     from trl_rlsp.text import Terminal
 

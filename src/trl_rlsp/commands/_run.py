@@ -93,7 +93,7 @@ def show_batches(launcher: pipeline.Launcher, steps: Sequence[Step], written_for
     Raises:
         ConfigError: groups that do not fit the processes, or a stage that was begun on another number of them.
     """
-    from trl_rlsp.doctor import check_groups, examine, read_stage
+    from trl_rlsp.doctor import examine, read_stage
     from trl_rlsp.stages import last_complete_checkpoint, read_record
 
     for step in steps:
@@ -107,7 +107,7 @@ def show_batches(launcher: pipeline.Launcher, steps: Sequence[Step], written_for
                 "in batches of the former; go on with as many, or give another --output_dir"
             )
         if step.command == "grpo":
-            for found in examine(read_stage("grpo", step.words()[1:], processes=processes), [check_groups]):
+            for found in examine(read_stage("grpo", step.words()[1:], processes=processes), ["groups"]):
                 raise ConfigError(f"{step.title}: {found.what}: {found.why} -> {found.change}")
         console.print(launcher.batch(step, written_for), soft_wrap=True)
 

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation._metrics import ScoredSample, by_problem
 from trl_rlsp.text import find_program
-from trl_rlsp.verification.verdict import Verdict
+from trl_rlsp.verification import Verdict
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards import OutcomeVerifier
     from trl_rlsp.text import Terminal
 
 BATCH = 256
@@ -296,7 +296,7 @@ def check_read_back(path: Path, kept: Sequence[Mapping[str, Any]]) -> None:
     Raises:
         DataError: a prompt, an answer, a task or tests that `load_problems` reads differently.
     """
-    from trl_rlsp.problems.data import load_problems
+    from trl_rlsp.problems import load_problems
 
     for number, (found, row) in enumerate(zip(load_problems(path, system_prompt=None), kept, strict=True), start=1):
         for name in ("prompt", "solution", "task", "tests"):

@@ -14,13 +14,13 @@ from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.countdown.search import count_attempts
+from trl_rlsp.countdown import count_attempts
 from trl_rlsp.errors import DataError
 from trl_rlsp.evaluation._metrics import Evaluation, ScoredSample, summarize
 from trl_rlsp.evaluation._store import problems_hash
 from trl_rlsp.generation import Engine, Request, Sample, Sampling, TransformersEngine, all_requests
-from trl_rlsp.problems.data import task_name
-from trl_rlsp.rewards.outcome import OutcomeVerifier
+from trl_rlsp.problems import task_name
+from trl_rlsp.rewards import OutcomeVerifier
 from trl_rlsp.text import Reading, normalize
 
 if TYPE_CHECKING:

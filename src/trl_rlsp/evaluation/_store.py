@@ -22,7 +22,7 @@ from trl_rlsp.evaluation._estimators import Estimate
 from trl_rlsp.evaluation._metrics import Evaluation, ScoredSample, Slice
 from trl_rlsp.files import atomic_write, read_json, write_json
 from trl_rlsp.generation import Request, Sample
-from trl_rlsp.problems.data import problem_key
+from trl_rlsp.problems import problem_key
 
 if TYPE_CHECKING:
     from datasets import Dataset

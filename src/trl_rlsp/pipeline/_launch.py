@@ -17,7 +17,7 @@ from trl_rlsp.errors import ConfigError, RLSPError
 from trl_rlsp.pipeline._steps import Step
 from trl_rlsp.stages import Stage, environment_of, read_stage, read_yaml
 
-GRACE_SECONDS = 30.0
+_GRACE_SECONDS = 30.0
 """How long a step may take to end after SIGTERM, before it is killed with all its processes."""
 
 
@@ -65,50 +65,41 @@ class Launcher:
 
     def command(self, step: Step) -> list[str]:
         """The command line of a step."""
-        ours = ["-m", "trl_rlsp", *step.words()]
-        launch = [sys.executable, "-m", "accelerate.commands.launch"]
+        count, ours = self.processes(step), ["-m", "trl_rlsp", *step.words()]
+        given = ["--multi_gpu", "--num_processes", str(count), "--mixed_precision", "no"] if count > 1 else []
         if step.trains and self.file:
-            return [*launch, "--config_file", str(self.file), *ours]
-        count = self.processes(step)
-        if count > 1:
-            return [*launch, "--multi_gpu", "--num_processes", str(count), "--mixed_precision", "no", *ours]
-        return [sys.executable, *ours]
+            given = ["--config_file", str(self.file)]
+        launch = ["-m", "accelerate.commands.launch", *given] if given else []
+        return [sys.executable, *launch, *ours]
 
     def environment(self, step: Step) -> dict[str, str]:
         """The environment of a step: its file's `env` where nothing is set, and the GPUs that it may see."""
         found = {**(environment_of(step.config) if step.config.is_file() else {}), **os.environ}
-        needed = int(step.settings.get("tensor_parallel_size") or 1)
         if self.gpus > 1 and not step.trains:
+            needed = int(step.settings.get("tensor_parallel_size") or 1)
             visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(self.gpus)))
             found["CUDA_VISIBLE_DEVICES"] = ",".join(visible.split(",")[:needed])
         return found
 
     def batch(self, step: Step, written_for: int) -> str:
-        """What a training stage learns from in a step here, and beside it what the recipe says.
-
-        Args:
-            step: a training stage.
-            written_for: processes that the recipe's numbers are for.
-        """
+        """What a training stage learns from in a step here, and beside it on the processes that it is written for."""
         kind: Any = step.command
         here, there = (read_stage(kind, step.words()[1:], processes=n) for n in (self.processes(step), written_for))
         text = f"{step.title}: {_counted(here)}"
         if here.processes == there.processes:
             return text
-        way = f"--{step.command}.gradient_accumulation_steps {_scaled(here, there, 'gradient_accumulation_steps')}"
+        names = ["gradient_accumulation_steps"]
         if step.command == "grpo" and here.training.steps_per_generation:
-            way += f" --grpo.steps_per_generation {_scaled(here, there, 'steps_per_generation')}"
-        return f"{text}; the recipe's {_counted(there)} (to keep that: {way})"
+            names.append("steps_per_generation")
+        ratio = there.processes / here.processes
+        kept = [f"--{kind}.{name} {max(1, round(getattr(there.training, name) * ratio))}" for name in names]
+        return f"{text}; the recipe's {_counted(there)} (to keep that: {' '.join(kept)})"
 
 
 def _counted(stage: Stage) -> str:
     processes = f"{stage.processes} process{'es' if stage.processes > 1 else ''}"
     text = f"{processes}, {stage.sequences_per_step} sequences a step"
     return text if stage.kind == "sft" else f"{text}, {stage.sequences_per_generation} completions a generation"
-
-
-def _scaled(here: Stage, there: Stage, name: str) -> int:
-    return max(1, round(getattr(there.training, name) * there.processes / here.processes))
 
 
 def execute(step: Step, launcher: Launcher) -> None:
@@ -124,7 +115,7 @@ def execute(step: Step, launcher: Launcher) -> None:
     try:
         code = process.wait()
     except BaseException:
-        end(process)
+        _end(process)
         raise
     if code != 0:
         raise StageError(
@@ -133,7 +124,7 @@ def execute(step: Step, launcher: Launcher) -> None:
         )
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """End a step in order: SIGTERM to its process group, and after a while SIGKILL to whatever is left of it."""
     import psutil
 
@@ -141,7 +132,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-        _, left = psutil.wait_procs(family, timeout=GRACE_SECONDS)
+        _, left = psutil.wait_procs(family, timeout=_GRACE_SECONDS)
         for one in left:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()

@@ -18,7 +18,7 @@ import yaml
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import atomic_write
 from trl_rlsp.pipeline._steps import Run, Step, plan
-from trl_rlsp.selfplay.sources import NEUTRAL_TEMPLATE
+from trl_rlsp.selfplay import NEUTRAL_TEMPLATE
 from trl_rlsp.stages import ProblemArguments, parse_stage, read_yaml
 
 MIXTURE_FILE = "mixture.jsonl"

@@ -14,7 +14,7 @@ from pathlib import Path
 from trl_rlsp.errors import ConfigError, SourceError
 from trl_rlsp.stages import read_yaml
 
-LOCAL = Path("recipes")
+_LOCAL = Path("recipes")
 """Where `rlsp recipes copy` puts a recipe: the commands at the head of its files name it there."""
 
 NEEDED = ("grpo.yaml", "eval.yaml")
@@ -22,11 +22,7 @@ NEEDED = ("grpo.yaml", "eval.yaml")
 
 
 def recipes_folder() -> Path:
-    """The folder of the shipped recipes.
-
-    Raises:
-        SourceError: the package was taken out of its repository or wheel.
-    """
+    """The folder of the shipped recipes; a SourceError if the package was taken out of its repository or wheel."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "recipes", package.parents[1] / "recipes"):
         if (folder / "README.md").is_file():
@@ -35,26 +31,15 @@ def recipes_folder() -> Path:
 
 
 def recipe_names() -> list[str]:
-    """Names of the shipped recipes, in the order that they say.
-
-    Example:
-        >>> recipe_names()[0]
-        'quickstart'
-    """
+    """Names of the shipped recipes, in the order that they say."""
     found = [path.parent.name for path in sorted(recipes_folder().glob(f"*/{NEEDED[0]}"))]
     return sorted(found, key=lambda name: said_of(name).place)
 
 
 def companion_names() -> list[str]:
-    """Names of the shipped folders that are no recipe but are used with one.
-
-    Example:
-        >>> "accelerate" in companion_names()
-        True
-    """
-    recipes = recipe_names()
-    folders = (path for path in recipes_folder().iterdir() if path.is_dir() and not path.name.startswith("_"))
-    return sorted(folder.name for folder in folders if folder.name not in recipes)
+    """Names of the shipped folders that are no recipe but are used with one."""
+    folders = {path.name for path in recipes_folder().iterdir() if path.is_dir() and not path.name.startswith("_")}
+    return sorted(folders - set(recipe_names()))
 
 
 @dataclass(frozen=True)
@@ -75,10 +60,7 @@ class Said:
 
 
 def said_of(recipe: str | Path) -> Said:
-    """What a recipe says about itself; nothing if it has no `recipe.yaml`.
-
-    Args:
-        recipe: name of a shipped recipe, or the folder of any.
+    """What a shipped recipe, by its name, or the recipe in a folder says about itself.
 
     Raises:
         ConfigError: an entry that no recipe has.
@@ -87,13 +69,13 @@ def said_of(recipe: str | Path) -> Said:
         >>> said_of("quickstart").hardware
         '2 CPU cores'
     """
-    folder = recipe if isinstance(recipe, Path) else recipes_folder() / recipe
-    if not (folder / "recipe.yaml").is_file():
+    file = (recipe if isinstance(recipe, Path) else recipes_folder() / recipe) / "recipe.yaml"
+    if not file.is_file():
         return Said()
-    found = read_yaml(folder / "recipe.yaml")
+    found = read_yaml(file)
     known = Said.__dataclass_fields__
     if wrong := sorted(set(found) - set(known)):
-        raise ConfigError(f"{folder / 'recipe.yaml'} has {', '.join(known)}, got {wrong[0]!r}")
+        raise ConfigError(f"{file} has {', '.join(known)}, got {wrong[0]!r}")
     return Said(**found)
 
 
@@ -103,15 +85,12 @@ def find_recipe(wanted: Path) -> Path:
     A folder is itself. A bare name that is no folder is looked up in `recipes/` of the working directory, where
     copies lie, and then among the shipped recipes.
 
-    Args:
-        wanted: a folder, or the name of a recipe.
-
     Raises:
         SourceError: a bare name that is found nowhere; the message lists the shipped recipes.
     """
     if wanted.is_dir() or len(wanted.parts) != 1:
         return wanted
-    for place in (LOCAL, recipes_folder()):
+    for place in (_LOCAL, recipes_folder()):
         if (place / wanted).is_dir():
             return place / wanted
     raise SourceError(
@@ -121,14 +100,7 @@ def find_recipe(wanted: Path) -> Path:
 
 
 def copy_recipe(name: str, target: Path | None = None) -> Path:
-    """Copy a shipped recipe, or a folder that is used with one, to where it can be changed.
-
-    Args:
-        name: one of `recipe_names()` or `companion_names()`.
-        target: the folder to make; default `recipes/NAME` under the working directory.
-
-    Returns:
-        The folder that was made.
+    """Copy a shipped recipe, or a folder that is used with one, to `target`, by default `recipes/NAME`.
 
     Raises:
         SourceError: no such recipe is shipped; the message lists them.
@@ -137,7 +109,7 @@ def copy_recipe(name: str, target: Path | None = None) -> Path:
     known = [*recipe_names(), *companion_names()]
     if name not in known:
         raise SourceError(f"no recipe {name!r} is shipped{_suggestion(name, known)}; there are {', '.join(known)}")
-    target = LOCAL / name if target is None else target
+    target = _LOCAL / name if target is None else target
     if target.exists():
         raise ConfigError(f"{str(target)!r} exists and is not overwritten; name another folder with --to DIR")
     try:
@@ -148,6 +120,5 @@ def copy_recipe(name: str, target: Path | None = None) -> Path:
 
 
 def _suggestion(name: str, known: list[str]) -> str:
-    """The nearest known name, as a question."""
     near = difflib.get_close_matches(name, known, n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""

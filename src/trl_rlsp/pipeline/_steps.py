@@ -17,32 +17,36 @@ from typing import Any
 
 from trl_rlsp.errors import ConfigError, SourceError
 from trl_rlsp.pipeline._shipped import NEEDED, find_recipe
-from trl_rlsp.stages import STAGE_FILE, differences, parse_stage, read_record, read_yaml, settings_of, write_record
+from trl_rlsp.stages import STAGE_FILE, differences, parse_fields, read_record, read_yaml, settings_of, write_record
 
-OF_THE_RUN = {"model_name_or_path": "--model", "output_dir": "--output_dir", "seed": "--seed"}
+_OF_THE_RUN = {"model_name_or_path": "--model", "output_dir": "--output_dir", "seed": "--seed"}
 """Fields of a stage that are settings of the run -> the option that sets them for all stages."""
 
-COMMANDS = ("sft", "grpo", "eval")
+_COMMANDS = ("sft", "grpo", "eval")
+_MARKERS = {"eval": "metrics.json", "harvest": "demonstrations.json"}
+"""The file that a step writes last; `stage.json` of a training stage."""
 
 
 @dataclass
 class RunArguments:
-    """The settings of a run. Fields of a stage are overridden with --STAGE.FIELD VALUE."""
+    """Run all stages of a recipe: SFT, RL, evaluation before and after, report. Override a field of a stage with
+    --STAGE.FIELD VALUE, e.g. --grpo.learning_rate 1e-5.
 
-    recipe: Path = field(
-        metadata={
-            "positional": 1,
-            "help": "folder with grpo.yaml, eval.yaml and perhaps sft.yaml, or a name that `rlsp recipes` lists",
-        }
-    )
-    model: str | None = field(default=None, metadata={"help": "the model to start from; default the recipe's"})
-    output_dir: Path | None = field(default=None, metadata={"help": "run folder; default runs/RECIPE-seedSEED"})
-    seed: int = field(default=0, metadata={"help": "seed of every stage"})
-    rounds: int = field(default=1, metadata={"help": "rounds of self-play, with --rounds.FIELD VALUE"})
-    launch: Path | None = field(
-        default=None,
-        metadata={"help": "accelerate's YAML file for the training stages; default one process for each visible GPU"},
-    )
+    Args:
+        recipe: folder with grpo.yaml, eval.yaml and perhaps sft.yaml, or a name that `rlsp recipes` lists.
+        model: the model to start from; default the recipe's.
+        output_dir: run folder; default runs/RECIPE-seedSEED.
+        seed: seed of every stage.
+        rounds: rounds of self-play, with --rounds.FIELD VALUE.
+        launch: accelerate's YAML file for the training stages; default one process for each visible GPU.
+    """
+
+    recipe: Path = field(metadata={"positional": 1})
+    model: str | None = None
+    output_dir: Path | None = None
+    seed: int = 0
+    rounds: int = 1
+    launch: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -102,15 +106,9 @@ class Step:
         return self.name if self.round is None else f"{self.name} {self.round}"
 
     @property
-    def marker(self) -> Path:
-        """The file that is written last."""
-        names = {"eval": "metrics.json", "harvest": "demonstrations.json"}
-        return self.folder / names.get(self.command, STAGE_FILE)
-
-    @property
     def complete(self) -> bool:
-        """Whether its last file is there."""
-        return self.marker.is_file()
+        """Whether the file that it writes last is there."""
+        return (self.folder / _MARKERS.get(self.command, STAGE_FILE)).is_file()
 
     @property
     def trains(self) -> bool:
@@ -120,8 +118,7 @@ class Step:
     def words(self) -> list[str]:
         """Arguments of `python -m trl_rlsp`."""
         if self.command == "harvest":
-            output = str(self.folder / "demonstrations.jsonl")
-            return ["harvest", self.model, "--output", output, *self.arguments]
+            return ["harvest", self.model, "--output", str(self.folder / "demonstrations.jsonl"), *self.arguments]
         given = ["--model_name_or_path", self.model, "--output_dir", str(self.folder), *self.arguments]
         if self.trains and "--resume_from_checkpoint" not in self.arguments:
             given += ["--resume_from_checkpoint", "auto"]
@@ -133,7 +130,7 @@ class Step:
         config = [] if self.command == "harvest" else ["--config", str(self.config)]
         return settings_of([*config, *self.arguments])
 
-    @property
+    @cached_property
     def given(self) -> dict[str, Any]:
         """Its fields with the model that it starts from, without its folder."""
         return {**{n: v for n, v in self.settings.items() if n != "output_dir"}, "model_name_or_path": self.model}
@@ -141,8 +138,9 @@ class Step:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of its settings, of the model it starts from, and of the steps that it depends on."""
-        kept = {n: v for n, v in self.settings.items() if n not in OF_THE_RUN or n == "seed"}
-        kept = {name: _in_the_run(value, self.folder.parent) for name, value in kept.items()}
+        kept = {n: v for n, v in self.settings.items() if n not in _OF_THE_RUN or n == "seed"}
+        run = str(self.folder.parent)  # what comes before a path inside the run has no part in it
+        kept = {n: v.removeprefix(run) if isinstance(v, str) else v for n, v in kept.items()}
         content = [self.command, kept, self.start_name, [step.fingerprint for step in self.after]]
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -156,17 +154,9 @@ class Step:
         before = read_record(self.folder)
         if before is None or before.get("fingerprint") == self.fingerprint:
             return None
-        skipped = ("output_dir",) if not self.after else ("output_dir", "model_name_or_path")
-        old, new = (
-            {n: v for n, v in values.items() if n not in skipped} for values in (before["settings"], self.given)
-        )
-        return ", ".join(differences(old, new)) or "what comes before it"
-
-
-def _in_the_run(value: Any, folder: Path) -> Any:
-    """A path inside the run's folder without what comes before it, any other value as it is."""
-    text = str(value)
-    return text.removeprefix(str(folder)) if isinstance(value, str) and text.startswith(str(folder)) else value
+        skipped = {"output_dir", *(["model_name_or_path"] if self.after else [])}
+        names = sorted({*before["settings"], *self.given} - skipped)
+        return ", ".join(differences(before["settings"], self.given, names)) or "what comes before it"
 
 
 def parse_run(arguments: Sequence[str]) -> Run:
@@ -180,11 +170,7 @@ def parse_run(arguments: Sequence[str]) -> Run:
         SourceError: a folder that is no recipe, or a name that no shipped recipe has.
     """
     own, overrides = split_overrides(arguments)
-    described = (
-        "Run all stages of a recipe: SFT, RL, evaluation before and after, report. Override a field of a stage with "
-        "--STAGE.FIELD VALUE, e.g. --grpo.learning_rate 1e-5."
-    )
-    (given,) = parse_stage((RunArguments,), own, "rlsp run", description=described)
+    given = parse_fields(RunArguments, own, "rlsp run")
     if given.rounds < 1:
         raise ConfigError(f"--rounds wants a number of at least 1, got {given.rounds}")
     recipe = find_recipe(given.recipe)
@@ -192,11 +178,9 @@ def parse_run(arguments: Sequence[str]) -> Run:
         if not (recipe / needed).is_file():
             raise SourceError(f"{str(recipe)!r} is no recipe folder: it has no {needed}")
     output = given.output_dir or Path("runs") / f"{recipe.resolve().name}-seed{given.seed}"
-    start, name = start_model(recipe, given.model)
-    overrides = {
-        key: ["--seed", str(given.seed), *words] if key in COMMANDS else words for key, words in overrides.items()
-    }
-    return Run(recipe, output, start, name, given.seed, given.rounds, given.launch, overrides)
+    for command in _COMMANDS:
+        overrides[command][:0] = ["--seed", str(given.seed)]
+    return Run(recipe, output, *_start(recipe, given.model), given.seed, given.rounds, given.launch, overrides)
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
@@ -213,39 +197,33 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, list
         {'sft': [], 'grpo': ['--alpha', '0.7'], 'eval': [], 'rounds': ['--start', 'last']}
     """
     own: list[str] = []
-    overrides: dict[str, list[str]] = {name: [] for name in (*COMMANDS, "rounds")}
+    overrides: dict[str, list[str]] = {name: [] for name in (*_COMMANDS, "rounds")}
     place = own
     for word in arguments:
+        flag, equals, value = word.partition("=")
+        stage, dot, name = flag.removeprefix("--").partition(".")
         if not word.startswith("--"):
             place.append(word)
-            continue
-        flag, equals, value = word.partition("=")
-        stage, dot, name = flag[2:].partition(".")
-        if not dot:
+        elif not dot:
             place = own
             own.append(word)
-            continue
-        if stage not in overrides or not name:
+        elif stage not in overrides or not name:
             raise ConfigError(
                 f"cannot read {flag!r}: an override is --STAGE.FIELD VALUE with STAGE one of sft, grpo, eval, rounds"
             )
-        if name.replace("-", "_") in OF_THE_RUN:
-            option = OF_THE_RUN[name.replace("-", "_")]
+        elif option := _OF_THE_RUN.get(name.replace("-", "_")):
             raise ConfigError(
                 f"{flag} would make the stages of one run disagree, and its table compare different things: "
                 f"set it for the whole run with {option}"
             )
-        place = overrides[stage]
-        place += [f"--{name}", *([value] if equals else [])]
+        else:
+            place = overrides[stage]
+            place += [f"--{name}", *([value] if equals else [])]
     return own, overrides
 
 
-def start_model(recipe: Path, given: str | None) -> tuple[str, str]:
-    """The model that a run starts from: as it is loaded, and as it is named.
-
-    Raises:
-        ConfigError: neither the command nor the recipe's first training stage names one.
-    """
+def _start(recipe: Path, given: str | None) -> tuple[str, str]:
+    """The model that a run starts from: as it is loaded, and as it is named."""
     if given:
         return given, str(Path(given).resolve()) if Path(given).is_dir() else given
     first = recipe / ("sft.yaml" if (recipe / "sft.yaml").is_file() else "grpo.yaml")
@@ -262,9 +240,8 @@ def plan(run: Run) -> list[Step]:
     def add(name: str, command: str, before: Step | None) -> Step:
         folder = run.output / name.replace(" ", "_")
         model, label = (str(before.folder), "") if before else (run.start, run.start_name)
-        after = (before,) if before else ()
         config, given = run.recipe / f"{command}.yaml", tuple(run.overrides[command])
-        steps.append(Step(name, command, config, folder, model, given, after, label))
+        steps.append(Step(name, command, config, folder, model, given, (before,) if before else (), label))
         return steps[-1]
 
     add("eval start", "eval", None)

@@ -5,7 +5,6 @@ one run. Reads settings and what they name (data, tokenizer, a model's configura
 a stage is run nor whether its settings are wise: that is for `commands`, `pipeline` and `doctor`.
 """
 
-from trl_rlsp.stages._models import load_config, model_name, names_adapter, offline_without_network, tokenizer_of
 from trl_rlsp.stages._parsing import (
     apply_environment,
     config_of,
@@ -26,7 +25,20 @@ from trl_rlsp.stages._record import (
     settings_of,
     write_record,
 )
-from trl_rlsp.stages._stage import Kind, Stage, UnknownError, kind_of, parse_grpo, parse_sft, read_stage
+from trl_rlsp.stages._stage import (
+    Kind,
+    Stage,
+    UnknownError,
+    kind_of,
+    load_config,
+    model_name,
+    names_adapter,
+    offline_without_network,
+    parse_grpo,
+    parse_sft,
+    read_stage,
+    tokenizer_of,
+)
 from trl_rlsp.stages.arguments import (
     DemonstrationArguments,
     EvaluationArguments,
@@ -34,39 +46,3 @@ from trl_rlsp.stages.arguments import (
     RewardArguments,
     VerifierArguments,
 )
-
-__all__ = [
-    "STAGE_FILE",
-    "DemonstrationArguments",
-    "EvaluationArguments",
-    "Kind",
-    "ProblemArguments",
-    "RewardArguments",
-    "Stage",
-    "UnknownError",
-    "VerifierArguments",
-    "apply_environment",
-    "claimed",
-    "config_of",
-    "differences",
-    "different_runs",
-    "environment_of",
-    "kind_of",
-    "last_complete_checkpoint",
-    "load_config",
-    "model_name",
-    "names_adapter",
-    "offline_without_network",
-    "parse_fields",
-    "parse_grpo",
-    "parse_known",
-    "parse_sft",
-    "parse_stage",
-    "read_record",
-    "read_stage",
-    "read_yaml",
-    "refuse_other_run",
-    "settings_of",
-    "tokenizer_of",
-    "write_record",
-]

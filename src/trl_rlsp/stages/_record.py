@@ -17,25 +17,20 @@ from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.files import read_json, write_json
 from trl_rlsp.stages._parsing import config_of, read_yaml
 
-SETTINGS_FILE = "settings.json"
 STAGE_FILE = "stage.json"
-LOCK_FILE = ".lock"
+"""Written last: a stage that has it is complete."""
 
-PATHS = ("model_name_or_path", "dataset", "exclude", "judge_cache", "chat_template_path")
+_SETTINGS_FILE = "settings.json"
+_LOCK_FILE = ".lock"
+_PATHS = ("model_name_or_path", "dataset", "exclude", "judge_cache", "chat_template_path")
 """Fields that may name a local file or folder."""
 
-SAME_RUN = ("model_name_or_path", "model_revision", "dataset", "dataset_split", "dataset_config", "seed")
+_SAME_RUN = ("model_name_or_path", "model_revision", "dataset", "dataset_split", "dataset_config", "seed")
 """Fields in which two runs that may share checkpoints agree."""
 
 
 def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
     """The fields that a stage is given: its YAML file's and, over them, the command line's, as YAML reads them.
-
-    Args:
-        arguments: `--config FILE` and overrides.
-
-    Raises:
-        ConfigError: a file that cannot be read.
 
     Example:
         >>> settings_of(["--alpha", "0.7", "--use_cpu", "--lora_target_modules", "q_proj", "v_proj", "--beta=-1"])
@@ -44,20 +39,19 @@ def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
     import yaml
 
     path = config_of(arguments)
-    written = read_yaml(path) if path else {}
-    written.pop("env", None)
-    words: dict[str, list[str]] = {}
+    found = read_yaml(path) if path else {}
+    found.pop("env", None)
+    words: dict[str, list[Any]] = {}
     name = ""
     for argument in arguments:
         if argument.startswith("--"):
             name, equals, value = argument[2:].partition("=")
             name = name.replace("-", "_")
-            words[name] = [value] if equals else []
+            words[name] = [yaml.safe_load(value)] if equals else []
         elif name:
-            words[name].append(argument)
+            words[name].append(yaml.safe_load(argument))
     words.pop("config", None)
-    values = {n: [yaml.safe_load(value) for value in given] for n, given in words.items()}
-    return {**written, **{n: given if len(given) > 1 else given[0] if given else True for n, given in values.items()}}
+    return {**found, **{n: given if len(given) > 1 else given[0] if given else True for n, given in words.items()}}
 
 
 def write_record(folder: Path, command: str, settings: Mapping[str, Any], fingerprint: str = "", **more: Any) -> None:
@@ -72,9 +66,8 @@ def write_record(folder: Path, command: str, settings: Mapping[str, Any], finger
     """
     root = folder.parent.resolve()
     root = root.parent if root.name.startswith("round-") else root
-    kept = {name: _relative(value, folder, root) if name in PATHS else value for name, value in settings.items()}
-    content = {"command": command, "fingerprint": fingerprint, "settings": kept, **more}
-    write_json(folder / SETTINGS_FILE, content)
+    kept = {name: _relative(value, folder, root) if name in _PATHS else value for name, value in settings.items()}
+    write_json(folder / _SETTINGS_FILE, {"command": command, "fingerprint": fingerprint, "settings": kept, **more})
 
 
 def _relative(value: Any, folder: Path, root: Path) -> Any:
@@ -93,7 +86,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     Raises:
         DataError: a record that cannot be read.
     """
-    path = folder / SETTINGS_FILE
+    path = folder / _SETTINGS_FILE
     if not path.is_file():
         return None
     try:
@@ -101,10 +94,9 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         settings: dict[str, Any] = dict(content["settings"])
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} cannot be read as the settings of a stage: {error!r}") from error
-    for name in PATHS:
-        value = settings.get(name)
-        if isinstance(value, str) and value.startswith(".."):
-            settings[name] = str((folder / value).resolve())
+    for name in _PATHS:
+        if str(settings.get(name)).startswith(".."):
+            settings[name] = str((folder / settings[name]).resolve())
     return {**content, "settings": settings}
 
 
@@ -121,7 +113,7 @@ def claimed(folder: Path) -> Iterator[None]:
     import fcntl
 
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK_FILE, "a+", encoding="utf-8") as file:
+    with open(folder / _LOCK_FILE, "a+", encoding="utf-8") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -140,19 +132,13 @@ def claimed(folder: Path) -> Iterator[None]:
 def refuse_other_run(folder: Path, command: str, settings: Mapping[str, Any], resume: bool) -> None:
     """Refuse to train over what another run, or this one, has left in a folder.
 
-    Args:
-        folder: where the stage writes.
-        command: `sft` or `grpo`.
-        settings: the stage's fields.
-        resume: whether it goes on from a checkpoint.
-
     Raises:
-        ConfigError: the folder holds a trained model or a checkpoint that this run must not replace.
+        ConfigError: the folder holds a trained model or a checkpoint, and this run does not go on from it.
     """
     checkpoint = last_complete_checkpoint(folder)
-    there = Path(checkpoint).name if checkpoint else STAGE_FILE
     if not checkpoint and not (folder / STAGE_FILE).is_file():
         return
+    there = Path(checkpoint).name if checkpoint else STAGE_FILE
     before = read_record(folder)
     other = different_runs(before, command, settings) if before else ""
     if other:
@@ -166,7 +152,7 @@ def different_runs(before: Mapping[str, Any], command: str, settings: Mapping[st
     """What makes two runs different ones; empty if they are the same run."""
     if before.get("command") != command:
         return f"of rlsp {before.get('command')}"
-    return ", ".join(differences(before["settings"], settings, SAME_RUN))
+    return ", ".join(differences(before["settings"], settings, _SAME_RUN))
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[str] | None = None) -> list[str]:
@@ -193,10 +179,7 @@ def last_complete_checkpoint(folder: Path) -> str | None:
     found: dict[int, Path] = {}
     for path in folder.glob("checkpoint-*/trainer_state.json"):
         step = path.parent.name.removeprefix("checkpoint-")
-        try:
+        with contextlib.suppress(DataError, ValueError):
             read_json(path)
-        except DataError:
-            continue
-        if step.isdigit():
             found[int(step)] = path.parent
     return str(found[max(found)]) if found else None

@@ -16,9 +16,7 @@ from typing import Any
 
 from trl import GRPOConfig, GRPOTrainer
 
-from trl_rlsp.rewards.balance import refuse_imbalance, scorers_of
-from trl_rlsp.rewards.outcome import OutcomeVerifier
-from trl_rlsp.rewards.suite import RLSPRewards
+from trl_rlsp.rewards import OutcomeVerifier, RLSPRewards, refuse_imbalance, scorers_of
 from trl_rlsp.trainers._adapter import keep_full_precision, trainable_weights
 from trl_rlsp.trainers._fast_step import FastStep
 

@@ -23,7 +23,7 @@ from trl_rlsp.generation import Engine, Sampling
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards import OutcomeVerifier
 
 BEGIN, END = "<!-- numbers: begin -->", "<!-- numbers: end -->"
 CURVE_COLUMNS = ("model", "budget", "accuracy (pass@1)", "completion tokens", "answer forced", "finished")
