@@ -97,7 +97,7 @@ def _check_engine(settings: EvaluationArguments) -> None:
 
 
 def load_problems(settings: EvaluationArguments) -> Dataset:
-    from trl_rlsp.verification.code.sandbox import require_sandbox
+    from trl_rlsp.verification import require_sandbox
 
     problems = settings.load()
     require_sandbox(problems.column_names)
@@ -161,8 +161,7 @@ def _rescored(settings: EvaluationArguments, folder: Path) -> tuple[str, Evaluat
     from trl_rlsp import evaluation
 
     samples, problems = evaluation.read_samples(folder), evaluation.read_problems(folder)
-    complete = (folder / evaluation.METRICS).is_file()
-    before = evaluation.load_settings(folder) if complete else evaluation.read_generation(folder)
+    before = evaluation.load_settings(folder)
     if problems is None:
         raise SourceError(f"{folder} holds no problems.parquet beside its samples: evaluate again into another folder")
     expected = len(problems) * before["num_samples"]

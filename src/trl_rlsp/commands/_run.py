@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp import pipeline
-from trl_rlsp.doctor import check_groups, examine, visible_gpus
+from trl_rlsp.doctor import examine, visible_gpus
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.stages import claimed, last_complete_checkpoint, parse_grpo, parse_sft, read_record, read_stage
 
@@ -95,7 +95,7 @@ def show_batches(launcher: Launcher, steps: Sequence[Step], written_for: int, co
                 "in batches of the former; go on with as many, or give another --output_dir"
             )
         if step.command == "grpo":
-            for found in examine(read_stage("grpo", step.words()[1:], processes=processes), [check_groups]):
+            for found in examine(read_stage("grpo", step.words()[1:], processes=processes), ["groups"]):
                 raise ConfigError(f"{step.title}: {found.what}: {found.why} -> {found.change}")
         console.print(launcher.batch(step, written_for), soft_wrap=True)
 

@@ -74,7 +74,7 @@ def run_grpo(arguments: Sequence[str]) -> None:
     """Train by RL with the outcome verifier and the exploration reward."""
     from trl_rlsp.doctor import stop_on_errors
     from trl_rlsp.trainers import RLSPGRPOTrainer
-    from trl_rlsp.verification.code.sandbox import require_sandbox
+    from trl_rlsp.verification import require_sandbox
 
     data, rewards, training, model = parse_grpo(arguments)
     with contextlib.closing(rewards):

@@ -18,7 +18,7 @@ from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError, MissingColumnError, SourceError
 from trl_rlsp.text import find_boxes
-from trl_rlsp.verification.code import columns as code_columns
+from trl_rlsp.verification import has_test_columns, reference_program, shown_problem, tests_json
 
 FILE_EXTENSIONS = (".jsonl", ".json", ".csv", ".parquet")
 
@@ -295,7 +295,7 @@ def resolve_columns(
 ) -> dict[str, str]:
     """`match_columns` for a table of problems: there is a problem, and an answer or a source of tests."""
     found = match_columns(table, CANDIDATES, columns, preset)
-    has_tests = "tests" in found or code_columns.has_test_columns(table.columns)
+    has_tests = "tests" in found or has_test_columns(table.columns)
     require_roles(table, found, CANDIDATES, *(("problem",) if has_tests else ("problem", "answer")))
     return found
 
@@ -332,10 +332,10 @@ def _problem_row(raw: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, 
         raise DataError(f"the problem (column {roles['problem']!r}) is empty")
     row: dict[str, Any] = {"problem": problem}
     answer = raw.get(roles.get("answer", ""))
-    tests = code_columns.tests_json(raw, roles.get("tests"), problem if isinstance(problem, str) else "")
+    tests = tests_json(raw, roles.get("tests"), problem if isinstance(problem, str) else "")
     if tests is not None:
-        row["problem"] = code_columns.shown_problem(problem, raw, tests)
-        row["solution"] = code_columns.reference_program(raw) or cell_text(answer)
+        row["problem"] = shown_problem(problem, raw, tests)
+        row["solution"] = reference_program(raw) or cell_text(answer)
         row["tests"] = tests
     else:
         row["solution"] = final_answer(answer, roles.get("answer", "answer"))
