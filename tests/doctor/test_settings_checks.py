@@ -125,7 +125,8 @@ class TestVllm:
 
     @pytest.mark.parametrize("mode", ["colocate", "server"])
     def test_an_adapter_that_is_sent_alone_leaves_a_quantized_base_as_it_is(self, findings, mode):
-        assert findings("grpo", checks=[check_vllm], elsewhere=True, use_vllm=True, vllm_mode=mode, **LORA) == []
+        settings = {"use_vllm": True, "vllm_mode": mode, "vllm_importance_sampling_mode": "token_truncate", **LORA}
+        assert findings("grpo", checks=["vllm"], elsewhere=True, **settings) == []
 
     def test_not_installed(self, findings):
         pytest.importorskip("trl")

@@ -20,7 +20,6 @@ from trl.generation.vllm_generation import VLLMGeneration
 from trl.trainer import grpo_trainer
 
 from trl_rlsp.errors import ServerError
-from trl_rlsp.generation.vllm import served_rank
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +88,8 @@ class AdapterGeneration(VLLMGeneration):
         """vLLM's engine with room for the adapter, in the type that the trainer computes in."""
         from vllm import LLM
 
-        room = served_rank(next(iter(self.model.peft_config.values())).r)
+        rank = next(iter(self.model.peft_config.values())).r
+        room = 1 << max(3, (rank - 1).bit_length())  # vLLM has matrices of 8, 16, 32, ...
         dtype = str(self.model.get_base_model().dtype).removeprefix("torch.")
         engine = LLM(enable_lora=True, max_lora_rank=room, max_loras=1, dtype=dtype, **settings)
         generate, sleep = engine.generate, engine.sleep
