@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trl_rlsp.behaviours import KINDS, candidate_answers, changes_of, count_behaviours
+from trl_rlsp.behaviours import KINDS, answer_changes, candidate_answers, count_behaviours
 from trl_rlsp.countdown import read_search
 from trl_rlsp.runs._completions import Completion, mean
 from trl_rlsp.text import novel_words, words
@@ -79,7 +79,7 @@ def _change_totals(completions: Sequence[Completion], score: Scorer) -> dict[str
     names = ("wrong_to_right", "right_to_wrong", "wrong_to_wrong", "not_scorable")
     totals: dict[str, int] = dict.fromkeys(names, 0)
     for _, answers in stated:
-        changes: Any = changes_of(answers, lambda given: [next(scores) for _ in given])
+        changes: Any = answer_changes(answers, lambda given: [next(scores) for _ in given])
         for name in names:
             totals[name] += getattr(changes, name)
     return totals
