@@ -140,7 +140,7 @@ max_steps: 2
     def test_nothing_scorable_is_no_error(self, stage, tmp_path, monkeypatch):
         """TRL then logs None as the accuracy."""
         from trl_rlsp.rewards import OutcomeVerifier
-        from trl_rlsp.verification.verdict import Verdict
+        from trl_rlsp.verification import Verdict
 
         monkeypatch.setattr(
             OutcomeVerifier, "_verify", lambda self, kind, rows: [Verdict(None, "scorer_error")] * len(rows)

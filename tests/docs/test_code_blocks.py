@@ -19,7 +19,7 @@ import yaml
 from markdown_blocks import blocks_in, commands_named, indented_code
 from shell_lines import check, commands_in, help_of
 
-from trl_rlsp.verification.code.sandbox import available_backend
+from trl_rlsp.verification import available_backend
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", ROOT / "AGENTS.md", *sorted((ROOT / "docs").rglob("*.md"))]

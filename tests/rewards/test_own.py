@@ -15,7 +15,7 @@ from trl_rlsp.evaluation import evaluate_samples
 from trl_rlsp.generation import Sample
 from trl_rlsp.rewards import OwnVerifier, load_object
 from trl_rlsp.stages.arguments import EvaluationArguments, RewardArguments
-from trl_rlsp.verification.verdict import Verdict
+from trl_rlsp.verification import Verdict
 
 MODULE = """
 class Lines:

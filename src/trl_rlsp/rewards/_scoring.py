@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.balance import ASYNC_ADVICE, AlphaSchedule, check_balance, unbounded
 from trl_rlsp.rewards.batch import Reader, as_explored, gather_ranks, group_keys
-from trl_rlsp.verification.verdict import Verdict
+from trl_rlsp.verification import Verdict
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.text import Reading, kinds_of, normalize, prompt_text, read, thinking_is_open
-from trl_rlsp.verification.math import gold_text, is_list
-from trl_rlsp.verification.verdict import Verdict
+from trl_rlsp.verification import Verdict, gold_text, is_list
 
 T = TypeVar("T")
 

@@ -18,13 +18,19 @@ from typing import Any, NamedTuple, get_args
 from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.rewards.batch import Reader
 from trl_rlsp.text import completion_text, is_task, kinds_of
+from trl_rlsp.verification import (
+    GYM_HANDLER,
+    GymItem,
+    MathItem,
+    MathRules,
+    Reason,
+    Verdict,
+    VerdictCache,
+    WorkerPool,
+    verify_gym,
+    verify_math,
+)
 from trl_rlsp.verification import math as math_verification
-from trl_rlsp.verification.cache import VerdictCache
-from trl_rlsp.verification.gym import verifier as gym_verification
-from trl_rlsp.verification.gym.verifier import GymItem, verify_gym
-from trl_rlsp.verification.math import MathItem, MathRules, verify_math
-from trl_rlsp.verification.verdict import Reason, Verdict
-from trl_rlsp.verification.workers.pool import WorkerPool
 
 COLUMNS = {"code": "tests", "gym": "task", "math": "solution"}
 """Kind of a row -> the data set's column that says what is right."""
@@ -59,7 +65,7 @@ class OutcomeVerifier:
 
     Args:
         workers: processes that check, or programs that run, at the same time. Each rank of a distributed run has its
-            own, at most its share of the machine's cores (see `trl_rlsp.verification.workers.cores`).
+            own, at most its share of the machine's cores.
         time_limit: wall-clock seconds for one answer, or for one test of a program; over it the answer is wrong,
             reason `timeout`.
         batch_seconds: wall-clock seconds for one call; what it leaves unchecked scores `None`.
@@ -72,7 +78,7 @@ class OutcomeVerifier:
         custom: verifiers that replace the built-in one of a kind, `{"code": callable}`; each takes the `Row`s and
             returns for each a `Verdict`, a score from 0 to 1, a boolean, or `None` for not scorable. Must be picklable
             where the reward is pickled.
-        code_options: passed on to `trl_rlsp.verification.code.verifier.verify_code`, before the options above.
+        code_options: passed on to `trl_rlsp.verification.verify_code`, before the options above.
         watch: called once a batch with `completions`, `completion_ids` and `log_metric`, where there is such a logger;
             for metrics that do not touch the reward, such as `trl_rlsp.behaviours.BehaviourMetrics()`.
 
@@ -118,7 +124,7 @@ class OutcomeVerifier:
         self.cache = VerdictCache(cache_size)
         self.pools = {
             "math": WorkerPool(math_verification.HANDLER, workers=workers, memory_mb=memory_mb),
-            "gym": WorkerPool(gym_verification.HANDLER, workers=workers, memory_mb=memory_mb),
+            "gym": WorkerPool(GYM_HANDLER, workers=workers, memory_mb=memory_mb),
         }
         self.workers = self.pools["math"].workers
 
@@ -200,7 +206,7 @@ class OutcomeVerifier:
                 raise MissingDependencyError("rows with `task` need reasoning-gym: pip install 'trl-rlsp[gym]'")
             tasks = [GymItem(row.truth, row.reading or row.completion) for row in rows]
             return verify_gym(tasks, self.pools["gym"], end_of_thinking=tag, **limits)
-        from trl_rlsp.verification.code.verifier import verify_code
+        from trl_rlsp.verification import verify_code
 
         programs = [(row.reading or row.completion, row.truth) for row in rows]
         limits = {"time_limit": self.time_limit, "batch_seconds": self.batch_seconds, "workers": self.workers}

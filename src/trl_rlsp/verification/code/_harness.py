@@ -31,11 +31,7 @@ MAX_CALLS = 1000
 
 
 def to_data(value: object) -> str:
-    """A value as JSON text of data. Only the methods of the plain types are called, not overridden ones.
-
-    Raises:
-        TypeError: a value of another type.
-    """
+    """A value as JSON text of data, `TypeError` for one of another type. Overridden methods are not called."""
     if value is None or value is True or value is False:
         return {None: "null", True: "true", False: "false"}[value]  # type: ignore[index]
     if isinstance(value, str):
@@ -97,14 +93,11 @@ def library_names() -> dict[str, object]:
 
 
 def call_functions(program: str, calls: list[list[str]]) -> str:
-    """Run a program and call its functions.
+    """Run a program and call its functions: JSON list of what they returned, or `{"raise": [name of the exception]}`.
 
     Args:
         program: its source. One with a class `Solution` finds `library_names` defined.
         calls: pairs of a function (`name`, `Class.name` or `Class().name`) and data of its arguments, `[list, dict]`.
-
-    Returns:
-        JSON list of what they returned, or `{"raise": [name of the exception]}`.
     """
     module = types.ModuleType("solution")
     sys.modules["solution"] = module

@@ -1,4 +1,4 @@
-"""A running fork server, seen from the trainer: start it, ask it, end it.
+"""A running fork server, seen from the trainer: start it, ask it, end it; and how many workers a rank may have.
 
 Why not a library. `multiprocessing`'s spawn and forkserver run the user's unguarded training script again in the
 child, its fork copies a process full of threads and CUDA state, and its results are pickles, which a worker that
@@ -20,33 +20,29 @@ import tempfile
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from trl_rlsp.errors import WorkerError
 from trl_rlsp.verification.workers.fork_server import receive, send
 
 _CLOSE_SECONDS = 5.0
 
+owners: weakref.WeakSet[Any] = weakref.WeakSet()
+"""What has servers. In a forked child each is told to `forget()`: the processes belong to the parent."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: [owner.forget() for owner in list(owners)])
+
 
 class ServerGone(WorkerError):
     """The server has ended, or this machine cannot start or fork it now."""
-
-
-class Owner(Protocol):
-    """What has servers."""
-
-    def forget(self) -> None:
-        """In a forked child: the processes belong to the parent."""
-
-
-_owners: weakref.WeakSet[Owner] = weakref.WeakSet()
 
 
 class ForkServer:
     """The process and the socket to it; for one caller at a time. It ends with this object and this process.
 
     Args:
-        config: what `fork_server.py` is told: `handler` and its `memory_mb`, or `None` and what a program may use.
+        config: what `fork_server.py` is told.
         bare: start Python without installed packages and environment.
         prefix: a command that starts it in a sandbox.
 
@@ -55,7 +51,7 @@ class ForkServer:
     """
 
     def __init__(self, config: dict[str, Any], *, bare: bool = False, prefix: Sequence[str] = ()) -> None:
-        ours, theirs = socket.socketpair()
+        self.socket, theirs = socket.socketpair()
         owner_fd = -1
         with contextlib.suppress(OSError, AttributeError):  # then the closed socket alone tells that we are gone
             owner_fd = os.pidfd_open(os.getpid())
@@ -72,23 +68,16 @@ class ForkServer:
                 start_new_session=True,  # Ctrl-C is for the trainer; the server leaves when the trainer does
             )
         except OSError as error:
-            ours.close()
+            self.socket.close()
             raise ServerGone(f"worker processes cannot be started with {sys.executable}: {error}") from error
         finally:
             theirs.close()
             if owner_fd >= 0:
                 os.close(owner_fd)
-        self.socket = ours
-        self._finalizer = weakref.finalize(self, _end, ours, self.process)
+        self._finalizer = weakref.finalize(self, _end, self.socket, self.process)
 
     def hello(self, seconds: float) -> list[str]:
-        """Wait until the server is ready.
-
-        Args:
-            seconds: how long.
-
-        Returns:
-            The layers that confine its forks.
+        """Wait until the server is ready; the layers that confine its forks.
 
         Raises:
             WorkerError: it cannot do its work, for instance because a module is missing.
@@ -156,14 +145,6 @@ class ForkServer:
         self.process.returncode = 0
 
 
-def register(owner: Owner) -> None:
-    """Have a forked child forget what its parent has."""
-    if not _owners and hasattr(os, "register_at_fork") and not getattr(register, "done", False):
-        os.register_at_fork(after_in_child=lambda: [each.forget() for each in list(_owners)])  # type: ignore[func-returns-value]
-        register.done = True  # type: ignore[attr-defined]
-    _owners.add(owner)
-
-
 def _end(control: socket.socket, process: subprocess.Popen[bytes]) -> None:
     """Have a server end its forks and itself; also at interpreter exit and when its object is collected."""
     control.close()
@@ -177,20 +158,43 @@ def _end(control: socket.socket, process: subprocess.Popen[bytes]) -> None:
 
 
 def _python(bare: bool) -> list[str]:
-    script = str(Path(__file__).with_name("fork_server.py"))
-    return (
-        [os.path.realpath(sys.executable), "-s", "-S", "-P", "-B", script] if bare else [sys.executable, "-P", script]
-    )
+    python = [os.path.realpath(sys.executable), "-s", "-S", "-B"] if bare else [sys.executable]
+    return [*python, "-P", str(Path(__file__).with_name("fork_server.py"))]
 
 
 def _environment() -> dict[str, str]:
     """What a worker may know: where code is, and nothing else (no tokens, no GPU)."""
-    kept = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL", "TMPDIR") if k in os.environ}
-    paths = [os.path.abspath(entry) for entry in sys.path if entry]
-    return kept | {
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONHASHSEED": "0",
-        "CUDA_VISIBLE_DEVICES": "",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+    fixed = {"PYTHONHASHSEED": "0", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return kept | fixed | {"PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path if entry)}
+
+
+def share_of_cores() -> int:
+    """Cores for this rank, at least 1: those of its launcher over the ranks of this machine, or its own if fewer.
+
+    The launcher's are counted, not the rank's: ranks bound to cores of their own have their share already. With 8
+    cores under `accelerate launch --num_processes 3` each rank has 2.
+    """
+    own, ranks = _cores_of(0), _ranks_here()
+    return own if ranks == 1 else max(1, min(own, _cores_of(os.getppid()) // ranks))
+
+
+def fitting_workers(asked: int) -> int:
+    """The number of workers asked for; among several ranks on this machine at most `share_of_cores()`."""
+    return asked if _ranks_here() == 1 else min(asked, share_of_cores())
+
+
+def _ranks_here() -> int:
+    """Ranks of this run on this machine; `torchrun` and `accelerate launch` tell, without them this one is alone."""
+    told = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return max(1, int(told)) if told.isdecimal() else 1
+
+
+def _cores_of(process: int) -> int:
+    """Cores that a process may run on; 0 is this one."""
+    if not hasattr(os, "sched_getaffinity"):  # macOS
+        return os.cpu_count() or 1
+    try:
+        return len(os.sched_getaffinity(process))
+    except OSError:  # it is gone, or not ours to ask about
+        return len(os.sched_getaffinity(0))

@@ -13,35 +13,22 @@ import math
 import re
 from typing import Any
 
-RELATIVE_TOLERANCE = 1e-6
+_RELATIVE_TOLERANCE = 1e-6
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][+-]?\d+)?")
 _SETS = ("set", "frozenset")
 _MAX_WORD = 400  # longer words are not read as numbers
 
 
 def same_output(stdout: bytes, expected: str) -> bool:
-    """Compare what a program wrote with what it should have written.
-
-    Args:
-        stdout: bytes of standard output; not UTF-8 is never equal.
-        expected: the expected text.
-
-    Returns:
-        Whether they agree.
-    """
+    """Whether what a program wrote, never equal if not UTF-8, is the expected text."""
     try:
         text = stdout.decode("utf-8")
     except UnicodeDecodeError:
         return False
-    if not _is_drawn(expected):
-        return _same_words(text, expected)
     written, wanted = _lines(text), _lines(expected)
-    return len(written) == len(wanted) and all(map(_same_line, written, wanted))
-
-
-def _is_drawn(expected: str) -> bool:
-    """Whether a line starts with a space or has several in a row: then spaces are part of the answer."""
-    return any(line[:1] in (" ", "\t") or "  " in line for line in _lines(expected) if line)
+    if not any(line[:1] in (" ", "\t") or "  " in line for line in wanted if line):
+        return _same_words(text, expected)
+    return len(written) == len(wanted) and all(map(_same_line, written, wanted))  # spaces are part of the answer
 
 
 def _lines(text: str) -> list[str]:
@@ -59,29 +46,23 @@ def _same_words(written: str, wanted: str) -> bool:
     return len(words) == len(wanted_words) and all(map(_same_word, words, wanted_words))
 
 
-def _is_decimal(word: str) -> bool:
-    return len(word) <= _MAX_WORD and _DECIMAL.fullmatch(word) is not None
-
-
 def _same_word(written: str, wanted: str) -> bool:
     if written == wanted:
         return True
     if not _is_decimal(wanted) or not (_is_decimal(written) or re.fullmatch(r"[+-]?\d{1,300}", written)):
         return False
-    return math.isclose(float(written), float(wanted), rel_tol=RELATIVE_TOLERANCE)
+    return math.isclose(float(written), float(wanted), rel_tol=_RELATIVE_TOLERANCE)
+
+
+def _is_decimal(word: str) -> bool:
+    return len(word) <= _MAX_WORD and _DECIMAL.fullmatch(word) is not None
 
 
 def same_value(actual: Any, expected: Any, *, exact: bool = False) -> bool:
-    """Compare two values given as data (see `call_harness.to_data`).
+    """Whether two values given as data (see `_harness.to_data`) agree.
 
-    Args:
-        actual: what the function returned.
-        expected: what it should have returned.
-        exact: as Python's `==` does. Otherwise as JSON would hold them: tuples are lists, keys of dicts are text,
-            and a number with a decimal point has a relative tolerance.
-
-    Returns:
-        Whether they agree.
+    With `exact` as Python's `==` says. Otherwise as JSON would hold them: tuples are lists, keys of dicts are text, and
+    a number with a decimal point has a relative tolerance.
     """
     if isinstance(expected, dict):
         return _same_tagged(actual, expected, exact)
@@ -92,9 +73,12 @@ def same_value(actual: Any, expected: Any, *, exact: bool = False) -> bool:
             and len(items) == len(expected)
             and all(same_value(a, e, exact=exact) for a, e in zip(items, expected, strict=True))
         )
-    if isinstance(expected, float) and not exact and isinstance(actual, int | float):
-        return _close(actual, expected)
     numbers = isinstance(actual, int | float) and isinstance(expected, int | float)
+    if numbers and isinstance(expected, float) and not exact:
+        try:
+            return math.isclose(actual, expected, rel_tol=_RELATIVE_TOLERANCE)
+        except OverflowError:  # an integer too large for a float
+            return False
     return bool(actual == expected) if numbers or type(actual) is type(expected) else False
 
 
@@ -116,10 +100,13 @@ def _same_tagged(actual: Any, expected: dict[str, Any], exact: bool) -> bool:
     if kind in _SETS:
         return actual_kind in _SETS and sorted(map(_text, actual_items)) == sorted(map(_text, items))
     if kind == "dict" and actual_kind == "dict":
-        key = _text if exact else _json_key
-        found, wanted = ({key(k): v for k, v in pairs} for pairs in (actual_items, items))
+        found, wanted = ({_key(k, exact): v for k, v in pairs} for pairs in (actual_items, items))
         return found.keys() == wanted.keys() and all(same_value(found[k], wanted[k], exact=exact) for k in wanted)
     return actual_kind == kind and kind != "iter" and same_value(actual_items, items, exact=exact)
+
+
+def _key(key: Any, exact: bool) -> str:
+    return _text(key) if exact else key if isinstance(key, str) else json.dumps(key)
 
 
 def _text(value: Any) -> str:
@@ -133,14 +120,3 @@ def _text(value: Any) -> str:
     if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
         value = int(value)
     return json.dumps(value)
-
-
-def _json_key(key: Any) -> str:
-    return key if isinstance(key, str) else json.dumps(key)
-
-
-def _close(actual: float, expected: float) -> bool:
-    try:
-        return math.isclose(actual, expected, rel_tol=RELATIVE_TOLERANCE)
-    except OverflowError:  # an integer too large for a float
-        return False

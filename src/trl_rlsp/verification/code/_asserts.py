@@ -11,25 +11,47 @@ import builtins
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from trl_rlsp.verification.code.call_harness import MODULES, TEST_NAMES, to_data
-from trl_rlsp.verification.code.code_test import CodeTest
+from trl_rlsp.verification.code._harness import MODULES, TEST_NAMES, to_data
 
 _KNOWN = {*dir(builtins), *MODULES, *TEST_NAMES, "__name__"}
 _DEFINITIONS = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
 
 
+@dataclass(frozen=True)
+class CodeTest:
+    """What a program is given and what must come back: text, a value, or the truth of statements about values.
+
+    Attributes:
+        expected: the text to be written, or the data (`_harness.to_data`) of the value to be returned.
+        stdin: what a program reads; `None` where functions are called.
+        function: the function that is called, `name`, `Class.name` or `Class().name`.
+        arguments: data of its arguments, `[list, dict of keywords]`.
+        exact: compare as Python's `==` does, not as JSON values.
+        relation: of the value to the expected one: `==`, `is`, or `true` and `false` for its truth alone.
+        statements: Python statements that must hold, in place of a call.
+        functions: JSON object, the function behind each name that the statements call.
+    """
+
+    expected: str
+    stdin: str | None = None
+    function: str = ""
+    arguments: str = '[[],{"dict":[]}]'
+    exact: bool = False
+    relation: str = "=="
+    statements: str = ""
+    functions: str = "{}"
+
+
 def read_source(source: str, entry_point: str = "", prompt: str = "") -> Iterator[CodeTest]:
-    """The tests in Python source: assert statements, `check(candidate)`, `test_...()`.
+    """The tests in Python source: one for each assert statement, or for a body with loops and the like.
 
     Args:
-        source: the statements.
+        source: assert statements, `check(candidate)`, `test_...()`.
         entry_point: the function that `candidate` stands for, `name` or `Class().name`; by default what the source's
             own `check(...)` says, else the last function that `prompt` starts to define.
         prompt: the problem; functions that it defines and the tests use, such as HumanEval's `poly`, are taken from it.
-
-    Yields:
-        A test for each assert statement, or one for a body with loops and the like.
 
     Raises:
         ValueError: it is not known which function is tested, or which of several.
@@ -45,11 +67,12 @@ def read_source(source: str, entry_point: str = "", prompt: str = "") -> Iterato
     tested = entry_point or _defined_last(prompt)
     named = {tested: tested} if tested.isidentifier() else {}
     loose = [node for node in module if node not in setup and not _is_test(node) and not _is_main(node)]
-    setup += _prompt_functions(prompt, {name for node in module for name in _names(node)})
-    for function in filter(_is_test, module):
-        assert isinstance(function, ast.FunctionDef)
-        candidate = [argument.arg for argument in function.args.args][:1]
-        yield from _body(function.body, setup, named | dict.fromkeys(candidate, tested))
+    setup += _prompt_functions(prompt, _names(module))
+    for function in module:
+        if _is_test(function):
+            assert isinstance(function, ast.FunctionDef)
+            candidate = [argument.arg for argument in function.args.args][:1]
+            yield from _body(function.body, setup, named | dict.fromkeys(candidate, tested))
     yield from _body([node for node in loose if getattr(node, "value", None) not in calls], setup, named)
 
 
@@ -63,17 +86,18 @@ def _is_main(node: ast.stmt) -> bool:
 
 def _body(body: Sequence[ast.stmt], setup: list[ast.stmt], tested: dict[str, str]) -> Iterator[CodeTest]:
     """The tests of one body, in which `tested` says what the parameter stands for."""
-    local = [*setup, *(node for node in body if isinstance(node, _DEFINITIONS))]
-    asserts = [node for node in body if isinstance(node, ast.Assert)]
     others = [node for node in body if not isinstance(node, ast.Assert | ast.Pass | _DEFINITIONS)]
     if any(not isinstance(node, ast.Expr) or isinstance(node.value, ast.Call) for node in others):
         yield _kept([*setup, *body], body, tested)
         return
-    for node in asserts:
-        test = _outright(node.test, tested) if not _bound(local) & set(_names(node)) else None
-        if test is None and set(_names(node.test)) <= _KNOWN - tested.keys():
-            continue  # `assert True` tests nothing
-        yield test or _kept([*local, ast.Assert(node.test)], [node], tested)
+    local = [*setup, *(node for node in body if isinstance(node, _DEFINITIONS))]
+    for node in body:
+        if isinstance(node, ast.Assert):
+            names = _names([node.test])
+            test = None if _bound(local) & names else _outright(node.test, tested)
+            if test is None and names <= _KNOWN - tested.keys():
+                continue  # `assert True` tests nothing
+            yield test or _kept([*local, ast.Assert(node.test)], [node], tested)
 
 
 def _outright(test: ast.expr, tested: dict[str, str]) -> CodeTest | None:
@@ -87,9 +111,7 @@ def _outright(test: ast.expr, tested: dict[str, str]) -> CodeTest | None:
             call, value = sides if isinstance(test.left, ast.Call) else reversed(sides)
             relation = {ast.Eq: "==", ast.Is: "is"}[type(test.ops[0])]  # type: ignore[index]
             expected = to_data(ast.literal_eval(value))
-            if relation == "is" and expected not in ("null", "true", "false"):
-                return None
-        if not isinstance(call, ast.Call):
+        if not isinstance(call, ast.Call) or (relation == "is" and expected not in ("null", "true", "false")):
             return None
         name = ast.unparse(call.func)
         function = tested[name] if name in tested else _function_path(name)
@@ -111,14 +133,14 @@ def _function_path(path: str) -> str:
 def _kept(statements: list[ast.stmt], asked: Sequence[ast.stmt], tested: dict[str, str]) -> CodeTest:
     """The test whose statements are run as they are, with the functions they call."""
     text = ast.unparse(ast.fix_missing_locations(ast.Module(statements, [])))
-    used = {name for statement in statements for name in _names(statement)}
+    used = _names(statements)
     functions = {name: path for name, path in tested.items() if path and name in used}
     for path in sorted(set(re.findall(r"\b\w+\(\)\.\w+(?=\()", text))):  # `Solution().f` becomes a name
         if path.partition("(")[0] not in _KNOWN:
             name = re.sub(r"\W+", "_", path)
             functions[name], text = path, text.replace(path, name)
-    tree = ast.parse(text)
-    unknown = {name for node in tree.body for name in _names(node)} - _bound(tree.body) - _KNOWN - functions.keys()
+    tree = ast.parse(text).body
+    unknown = _names(tree) - _bound(tree) - _KNOWN - functions.keys()
     if not functions and len(unknown) == 1 and not unknown & tested.keys():
         functions = {name: name for name in unknown}
     elif unknown or not functions:
@@ -127,23 +149,23 @@ def _kept(statements: list[ast.stmt], asked: Sequence[ast.stmt], tested: dict[st
     return CodeTest("null", None, statements=text, functions=json.dumps(functions))
 
 
-def _names(node: ast.AST) -> Iterator[str]:
-    return (name.id for name in ast.walk(node) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Load))
+def _names(nodes: Sequence[ast.AST]) -> set[str]:
+    """Names that are used."""
+    inner = (name for node in nodes for name in ast.walk(node) if isinstance(name, ast.Name))
+    return {name.id for name in inner if isinstance(name.ctx, ast.Load)}
 
 
 def _bound(statements: Sequence[ast.stmt]) -> set[str]:
+    """Names that are defined."""
     found: set[str] = set()
     for node in (inner for statement in statements for inner in ast.walk(statement)):
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            found.add(node.id)
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found.add(node.name)
-        elif isinstance(node, ast.arg):
-            found.add(node.arg)
-        elif isinstance(node, ast.alias):
-            found.add((node.asname or node.name).split(".")[0])
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            found.add(node.name)
+        match node:
+            case ast.Name(name, ast.Store() | ast.Del()) | ast.FunctionDef(name) | ast.ClassDef(name) | ast.arg(name):
+                found.add(name)
+            case ast.ExceptHandler(name=str(name)):
+                found.add(name)
+            case ast.alias(name, asname):
+                found.add((asname or name).split(".")[0])
     return found
 
 
@@ -162,9 +184,7 @@ def _prompt_functions(prompt: str, used: set[str]) -> list[ast.stmt]:
 
 def _defined_last(prompt: str) -> str:
     """The function that a prompt starts to define: `name`, or `Class().name`; empty where there is none."""
-    found = re.findall(r"^([ \t]*)(?:async )?def (\w+)\((self\b)?", prompt, re.MULTILINE)
-    if not found:
-        return ""
-    _, name, is_method = found[-1]
+    found = re.findall(r"^[ \t]*(?:async )?def (\w+)\((self\b)?", prompt, re.MULTILINE)
     owners = re.findall(r"^\s*class (\w+)", prompt, re.MULTILINE)
+    name, is_method = found[-1] if found else ("", "")
     return f"{owners[-1]}().{name}" if is_method and owners else name
