@@ -73,6 +73,7 @@ class AdapterGeneration(VLLMGeneration):
     with `--enable-lora` and `VLLM_ALLOW_RUNTIME_LORA_UPDATING=1`, and to see the folder of temporary files.
     """
 
+    model: Any
     _number = 0
     _request: Any = None
 
