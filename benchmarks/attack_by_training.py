@@ -34,7 +34,7 @@ from trl_rlsp import (
     load_problems,
 )
 from trl_rlsp.generation import Sampling, generate, load_model
-from trl_rlsp.stages.parsing import read_yaml
+from trl_rlsp.stages import read_yaml
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "quickstart"
 PROBLEMS = "reasoning_gym:countdown?min_numbers=3&max_numbers=3&min_value=1&max_value=12&min_target=10&max_target=99"

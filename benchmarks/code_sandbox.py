@@ -15,12 +15,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from trl_rlsp.verification.code.bubblewrap import bubblewrap_command, bubblewrap_works
-from trl_rlsp.verification.code.local_sandbox import LocalSandbox
-from trl_rlsp.verification.code.run_result import Limits
-from trl_rlsp.verification.code.verifier import verify_code
-from trl_rlsp.verification.workers.landlock import landlock_abi
-from trl_rlsp.verification.workers.seccomp import seccomp_available
+from trl_rlsp.verification import Limits, LocalSandbox, verify_code
+from trl_rlsp.verification.code.sandbox import bubblewrap_command, bubblewrap_works
+from trl_rlsp.verification.workers._confine import landlock_abi, seccomp_available
 
 PROGRAM = "a, b = map(int, input().split())\nprint(a + b)\n"
 FUNCTION = "def add(a, b):\n    return a + b\n"

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from trl_rlsp.planning import BYTES, GIB, Architecture, Settings, Strategy, adapter_bytes, layout, weight_bytes
-from trl_rlsp.stages.models import load_config
+from trl_rlsp.stages import load_config
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def sampling_seconds(
     sequences = schedule.completions / gpus
     weights = weight_bytes(architecture, settings) + adapter_bytes(architecture, settings)
     if settings.bits:
-        unpacked = sum(linear.weights for linear in architecture.quantised.values())
+        unpacked = sum(linear.weights for linear in architecture.quantized.values())
         weights += 2 * unpacked * BYTES[settings.computes_in]
     mean_context = schedule.prompt + schedule.tokens / 2
     cache = sequences * mean_context * architecture.kv_numbers_per_token * BYTES[settings.computes_in]

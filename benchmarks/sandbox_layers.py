@@ -11,11 +11,9 @@ import socket
 import tempfile
 from pathlib import Path
 
-from trl_rlsp.verification.code.bubblewrap import bubblewrap_works
-from trl_rlsp.verification.code.local_sandbox import LocalSandbox
-from trl_rlsp.verification.code.run_result import Limits
-from trl_rlsp.verification.workers.landlock import landlock_abi
-from trl_rlsp.verification.workers.seccomp import seccomp_available
+from trl_rlsp.verification import Limits, LocalSandbox
+from trl_rlsp.verification.code.sandbox import bubblewrap_works
+from trl_rlsp.verification.workers._confine import landlock_abi, seccomp_available
 
 LIMITS = Limits(seconds=1.0, memory_mb=256, output_bytes=100_000)
 COLUMNS = {

@@ -26,7 +26,7 @@ from trl import GRPOTrainer
 
 from trl_rlsp import LengthExploration, OutcomeVerifier, RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards, load_problems
 from trl_rlsp.generation import load_model
-from trl_rlsp.stages.parsing import read_yaml
+from trl_rlsp.stages import read_yaml
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "quickstart"
 

@@ -26,12 +26,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import LogitsProcessor, LogitsProcessorList, Qwen2Config, Qwen2ForCausalLM
+from transformers import LogitsProcessor, LogitsProcessorList, Qwen2Config, Qwen2ForCausalLM, TrainerCallback
 from trl import GRPOTrainer
 
 from trl_rlsp import LengthExploration, OutcomeVerifier, RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards, load_problems
 from trl_rlsp.generation import load_model
-from trl_rlsp.stages.parsing import read_yaml
+from trl_rlsp.stages import read_yaml
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "quickstart"
 OFF = {"rollout": "trl", "trim_updates": False, "skip_zero_advantage": False}
@@ -51,6 +51,19 @@ class Cost(NamedTuple):
     wall: float
     rollouts: float
     tokens: float
+
+
+class Clock(TrainerCallback):
+    """(Clock, processor) before the first step and after the last one."""
+
+    begin = end = (0.0, 0.0)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == 0:
+            self.begin = time.perf_counter(), time.process_time()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.end = time.perf_counter(), time.process_time()
 
 
 class ForcedLength(LogitsProcessor):
@@ -145,9 +158,10 @@ def cost_of(name: str, lengths: str, options: argparse.Namespace, start: tuple[A
             return found
 
         trainer._generate_single_turn = timed
-        wall, processor = time.perf_counter(), time.process_time()
+        clock = Clock()
+        trainer.add_callback(clock)
         trainer.train()
-        processor, wall = time.process_time() - processor, time.perf_counter() - wall
+        wall, processor = (end - begin for begin, end in zip(clock.begin, clock.end, strict=True))
         tokens = trainer.state.log_history[0].get("completions/mean_length", float("nan"))
         return Cost(processor, wall, rollouts[0], tokens)
 

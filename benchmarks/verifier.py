@@ -51,7 +51,7 @@ def main() -> None:
 
     from trl.rewards import accuracy_reward
 
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards import OutcomeVerifier
 
     verifier = OutcomeVerifier(workers=options.workers)
     started = time.perf_counter()

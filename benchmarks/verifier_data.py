@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
 
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards import OutcomeVerifier
 
     head = ("file", "rows", "right", "lost", "wrong", "paid", "unscored", "policy lost/paid")
     print("{:20} {:>5} {:>5} {:>12} {:>5} {:>4} {:>8} {:>16}".format(*head))

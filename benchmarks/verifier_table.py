@@ -70,7 +70,7 @@ def _lines(name: str) -> list[Case]:
 
 def judge_ours(cases: list[Case]) -> list[tuple[str, float]]:
     """(verdict, seconds) of this package for each case, checked one by one."""
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
+    from trl_rlsp.rewards import OutcomeVerifier
 
     judged = []
     with OutcomeVerifier() as verifier:

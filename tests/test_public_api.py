@@ -68,7 +68,7 @@ class TestNames:
         assert set(NAMES) <= set(space)
 
     def test_each_is_the_class_at_its_home(self):
-        from trl_rlsp.rewards.suite import RLSPRewards
+        from trl_rlsp.rewards import RLSPRewards
         from trl_rlsp.trainers import RLSPSFTTrainer
 
         assert trl_rlsp.RLSPRewards is RLSPRewards
@@ -104,11 +104,12 @@ def test_arguments(name, arguments):
 
 
 def test_commands():
-    from trl_rlsp.cli import USAGE
+    from trl_rlsp import commands
+    from trl_rlsp.cli import COMMANDS
 
-    listed = [line.split()[0] for line in USAGE.splitlines() if line.startswith("  ")]
-    expected = "sft grpo eval compare efficiency budget harvest check filter doctor plan merge report behaviours"
-    assert listed == ["run", "recipes", *expected.split()]
+    expected = "recipes check filter doctor plan run sft grpo harvest merge eval compare efficiency budget"
+    assert list(COMMANDS) == [*expected.split(), "report", "behaviours"]
+    assert {f"run_{command}" for command in COMMANDS} <= set(commands.__all__)
 
 
 class TestImport:
@@ -152,7 +153,7 @@ class TestImport:
 
 
 def test_the_rewards_have_examples():
-    assert {f"trl_rlsp.rewards.{name}" for name in ("suite", "outcome", "length")} <= set(WITH_EXAMPLES)
+    assert {f"trl_rlsp.rewards.{name}" for name in ("suite", "outcome", "exploration")} <= set(WITH_EXAMPLES)
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trl_rlsp.commands.evaluating import read_settings
+from trl_rlsp.commands import read_settings
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.stages.parsing import apply_environment, parse_stage, read_yaml
+from trl_rlsp.stages import apply_environment, parse_stage, read_yaml
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted(path for stage in ("sft", "grpo", "eval") for path in (ROOT / "recipes").glob(f"*/{stage}.yaml"))

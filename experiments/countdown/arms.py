@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import trl_rlsp
 from trl_rlsp.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
     from countdown.budget import TokenBudget
     from countdown.grid import Arm, Grid
-    from trl_rlsp.rewards.suite import RLSPRewards
-
-MODULES = ("trl_rlsp", "trl_rlsp.rewards.length", "trl_rlsp.rewards.diversity", "trl_rlsp.rewards.alpha_schedule")
+    from trl_rlsp.rewards import RLSPRewards
 
 
 def build(spec: Any) -> Any:
@@ -36,14 +34,10 @@ def build(spec: Any) -> Any:
 
 
 def _find(name: str) -> Any:
-    for module in MODULES:
-        try:
-            found = getattr(importlib.import_module(module), name, None)
-        except ModuleNotFoundError:
-            continue
-        if found is not None:
-            return found
-    raise ConfigError(f"no class {name!r} in {', '.join(MODULES)}")
+    found = getattr(trl_rlsp, name, None)
+    if found is None:
+        raise ConfigError(f"no class {name!r} in trl_rlsp")
+    return found
 
 
 def build_rewards(arm: Arm) -> RLSPRewards:

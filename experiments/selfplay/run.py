@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trl_rlsp.evaluation.tables import first_samples
+from trl_rlsp.evaluation import first_samples
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

@@ -13,8 +13,7 @@ import json
 import sys
 from pathlib import Path
 
-from trl_rlsp.evaluation import bootstrap_mean
-from trl_rlsp.evaluation.tables import first_samples
+from trl_rlsp.evaluation import bootstrap_mean, first_samples
 
 
 def figures(run: Path) -> dict:

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
-    from trl_rlsp.problems.data import load_problems
-    from trl_rlsp.rewards.alpha_schedule import AlphaSchedule
-    from trl_rlsp.rewards.behaviour import BehaviourExploration
-    from trl_rlsp.rewards.calculation import CalculationExploration
-    from trl_rlsp.rewards.diversity import DiversityExploration
-    from trl_rlsp.rewards.judge.reward import JudgeExploration
-    from trl_rlsp.rewards.length import LengthExploration
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
-    from trl_rlsp.rewards.suite import RLSPRewards
+    from trl_rlsp.problems import load_problems
+    from trl_rlsp.rewards import (
+        AlphaSchedule,
+        BehaviourExploration,
+        CalculationExploration,
+        DiversityExploration,
+        JudgeExploration,
+        LengthExploration,
+        OutcomeVerifier,
+        RLSPRewards,
+    )
     from trl_rlsp.trainers import RLSPGRPOConfig, RLSPGRPOTrainer, RLSPSFTConfig, RLSPSFTTrainer
 
     rlsp_rewards: RLSPRewards
@@ -30,14 +32,10 @@ _load, __all__ = attach(
     __name__,
     {
         "problems.data": "load_problems",
-        "rewards.alpha_schedule": "AlphaSchedule",
-        "rewards.behaviour": "BehaviourExploration",
-        "rewards.calculation": "CalculationExploration",
-        "rewards.diversity": "DiversityExploration",
-        "rewards.judge.reward": "JudgeExploration",
-        "rewards.length": "LengthExploration",
-        "rewards.outcome": "OutcomeVerifier",
-        "rewards.suite": "RLSPRewards",
+        "rewards": (
+            "AlphaSchedule BehaviourExploration CalculationExploration DiversityExploration JudgeExploration "
+            "LengthExploration OutcomeVerifier RLSPRewards"
+        ),
         "trainers.grpo": "RLSPGRPOConfig RLSPGRPOTrainer",
         "trainers.sft": "RLSPSFTConfig RLSPSFTTrainer",
     },

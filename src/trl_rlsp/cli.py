@@ -3,59 +3,56 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import logging
 import sys
 import warnings
 from collections.abc import Sequence
 
-from trl_rlsp import __version__
+from trl_rlsp import __version__, commands
 from trl_rlsp.errors import ConfigError, RLSPError
-from trl_rlsp.stages.parsing import apply_environment
+from trl_rlsp.stages import apply_environment
 from trl_rlsp.text import visible_text
 
-USAGE = """\
-usage: rlsp COMMAND [ARGUMENTS]
-
-  run    RECIPE          all stages of a recipe, a folder or a name, from data to report; resumes what was cut off
-  recipes                the recipes that come with the package; recipes copy NAME makes a copy to change
-  sft    --config FILE   train on demonstrations of reasoning
-  grpo   --config FILE   train by RL with the outcome verifier and an exploration reward
-  eval   --config FILE   accuracy and effort of a model, with intervals; --preset math-500, --rescore FOLDER
-  compare    RUN RUN     paired difference of two evaluations on the same problems
-  efficiency --runs A=RUN B=RUN   accuracy of majority votes against tokens
-  budget --config FILE   accuracy against tokens: thinking budgets, votes that stop early
-  harvest RUN            verified, novel completions of a run as demonstrations for sft
-  check  --dataset SRC   prove that every gold answer of a data set verifies
-  filter --config FILE   problems that a model solves sometimes, as a data set file for grpo
-  doctor --config FILE   what is wrong with a stage, and the line to change, before a model is loaded
-  plan   --config FILE   memory on each GPU by part, for several numbers of GPUs, and what would make it fit
-  merge  --adapter DIR   an adapter into its base at full precision, verified by logits
-  report RUN...          one page about what the model learned, with warnings
-  behaviours RUN...      backtracking, verification, alternatives in the completions of any TRL run
-
-Each takes --help. Every field of a YAML file can be overridden: rlsp grpo --config FILE --learning_rate 1e-5.
-Several processes: accelerate launch -m trl_rlsp grpo --config FILE; `rlsp run` launches them by itself."""
-
-COMMANDS = {
-    "run": "commands.run:run_pipeline",
-    "sft": "commands.training:run_sft",
-    "grpo": "commands.training:run_grpo",
-    "eval": "commands.evaluating:run_eval",
-    "harvest": "commands.harvest:run_harvest",
-    "recipes": "commands.run:run_recipes",
-    "check": "commands.evaluating:run_check_command",
-    "filter": "commands.filter:run_filter",
-    "doctor": "commands.stages:run_doctor",
-    "plan": "commands.stages:run_plan",
-    "merge": "commands.training:run_merge",
-    "report": "commands.reporting:run_report",
-    "behaviours": "commands.reporting:run_behaviours",
-    "budget": "commands.budget:run_budget",
-    "compare": "commands.comparing:run_compare",
-    "efficiency": "commands.comparing:run_efficiency",
+GROUPS = {
+    "prepare": {
+        "recipes": ("[copy NAME]", "what comes with the package; a copy to change"),
+        "check": ("--dataset SRC", "whether every gold answer of a data set verifies"),
+        "filter": ("--config FILE", "the problems that a model solves sometimes"),
+        "doctor": ("--config FILE", "what is wrong with a stage, and the line to change"),
+        "plan": ("--config FILE", "memory on each GPU, and what would make it fit"),
+    },
+    "train": {
+        "run": ("RECIPE", "every stage, data to report; goes on if cut off"),
+        "sft": ("--config FILE", "train on demonstrations of reasoning"),
+        "grpo": ("--config FILE", "RL with outcome verifier and exploration reward"),
+        "harvest": ("RUN", "verified, novel completions as demonstrations"),
+        "merge": ("--adapter DIR", "an adapter into its base at full precision"),
+    },
+    "measure": {
+        "eval": ("--config FILE", "accuracy and effort of a model; --preset, --rescore"),
+        "compare": ("RUN RUN", "paired difference of two evaluations"),
+        "efficiency": ("--runs A=RUN", "accuracy of majority votes against tokens"),
+        "budget": ("--config FILE", "accuracy against tokens of reasoning"),
+    },
+    "look": {
+        "report": ("RUN...", "one page about what the model learned, with warnings"),
+        "behaviours": ("RUN...", "backtracking and verification in any TRL run"),
+    },
 }
-"""Command -> module of `trl_rlsp` and its function, which returns the exit status or nothing for 0."""
+"""What one wants -> command -> its arguments and what it does; `trl_rlsp.commands.run_COMMAND` does it."""
+
+COMMANDS = {command: text for group in GROUPS.values() for command, text in group.items()}
+
+
+def usage() -> str:
+    """What `rlsp --help` says: 23 lines of at most 80 columns."""
+    lines = ["usage: rlsp COMMAND [ARGUMENTS], each with --help"]
+    for group, entries in GROUPS.items():
+        lines.append(f"{group}:")
+        lines += [f"  {command:10} {given:13}  {what}" for command, (given, what) in entries.items()]
+    lines.append("Any field of a YAML file can be overridden: rlsp grpo --config FILE --alpha 0.7")
+    lines.append("Several GPUs: `rlsp run` starts them, else accelerate launch -m trl_rlsp COMMAND")
+    return "\n".join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,42 +66,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(USAGE)
+        print(usage())
         return 0 if arguments else 2
     if arguments[0] == "--version":
         print(__version__)
         return 0
+    command, *rest = arguments
     try:
-        return dispatch(arguments[0], arguments[1:])
+        if command not in COMMANDS:
+            near = difflib.get_close_matches(command, COMMANDS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"unknown command {command!r}{hint}; the commands are {', '.join(COMMANDS)}")
+        apply_environment(rest)
+        _quiet_libraries()
+        return getattr(commands, f"run_{command}")(rest) or 0
     except RLSPError as error:
-        print(visible_text(f"rlsp {arguments[0]}: {type(error).__name__}: {error}"), file=sys.stderr)
+        print(visible_text(f"rlsp {command}: {type(error).__name__}: {error}"), file=sys.stderr)
         return 2
     except PermissionError as error:
-        print(f"rlsp {arguments[0]}: {error.filename!r} must be readable: {error.strerror}", file=sys.stderr)
+        print(f"rlsp {command}: {error.filename!r} must be readable: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"rlsp {arguments[0]}: stopped", file=sys.stderr)
+        print(f"rlsp {command}: stopped", file=sys.stderr)
         return 130
 
 
-def dispatch(command: str, arguments: list[str]) -> int:
-    """Run one command; imports only what it needs.
-
-    Raises:
-        RLSPError: an unknown command, or whatever the command finds wrong.
-    """
-    if command not in COMMANDS:
-        near = difflib.get_close_matches(command, COMMANDS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"unknown command {command!r}{hint}; the commands are {', '.join(COMMANDS)}")
-    apply_environment(arguments)
-    quiet_libraries()
-    module, function = COMMANDS[command].split(":")
-    status = getattr(importlib.import_module(f"trl_rlsp.{module}"), function)(arguments)
-    return 0 if status is None else int(status)
-
-
-def quiet_libraries() -> None:
+def _quiet_libraries() -> None:
     """Leave out what other libraries say at their import and nobody who runs a recipe can do anything about."""
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|torch|peft|accelerate)\b")
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)

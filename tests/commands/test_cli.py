@@ -9,10 +9,9 @@ import sys
 import pytest
 
 from trl_rlsp import __version__
-from trl_rlsp.cli import USAGE, main
-from trl_rlsp.stages.parsing import apply_environment, environment_of
+from trl_rlsp.cli import COMMANDS, main, usage
+from trl_rlsp.stages import apply_environment, environment_of
 
-COMMANDS = ("run", "sft", "grpo", "eval", "check", "filter", "doctor", "plan", "merge")
 CPU = ("--bf16", "False", "--use_cpu", "--report_to", "none")
 COUNTDOWN = "reasoning_gym:countdown?size=4"
 
@@ -27,16 +26,22 @@ def rows(tmp_path):
 class TestUsage:
     def test_every_command_is_named(self):
         for command in COMMANDS:
-            assert f"\n  {command} " in USAGE
+            assert f"\n  {command} " in usage()
+
+    def test_it_fits_a_screen(self):
+        lines = usage().splitlines()
+        assert len(lines) < 24  # the prompt is the 24th
+        assert max(map(len, lines)) <= 80
+        assert [line for line in lines if line.endswith(":")] == ["prepare:", "train:", "measure:", "look:"]
 
     @pytest.mark.parametrize("flag", ["-h", "--help", "help"])
     def test_help(self, capsys, flag):
         assert main([flag]) == 0
-        assert capsys.readouterr().out == f"{USAGE}\n"
+        assert capsys.readouterr().out == f"{usage()}\n"
 
     def test_nothing(self, capsys):
         assert main([]) == 2
-        assert capsys.readouterr().out == f"{USAGE}\n"
+        assert capsys.readouterr().out == f"{usage()}\n"
 
     def test_version(self, capsys):
         assert main(["--version"]) == 0
@@ -67,7 +72,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["train"], "ConfigError: unknown command 'train'; the commands are run, sft, grpo, eval"),
+            (["train"], "ConfigError: unknown command 'train'; the commands are recipes, check, filter"),
             (["sft", "--config", "no.yaml"], "cannot read the configuration 'no.yaml': No such file"),
             (["sft", *CPU], "ConfigError: no data: set `dataset` in the YAML file or with --dataset SOURCE"),
             (["grpo", *CPU], "ConfigError: no data: set `dataset`"),
@@ -226,7 +231,7 @@ def test_as_a_module(run_rlsp, tmp_path):
 
 def test_the_noise_of_other_libraries_is_left_out():
     code = (
-        "from trl_rlsp.cli import quiet_libraries; quiet_libraries(); import logging\n"
+        "from trl_rlsp.cli import _quiet_libraries; _quiet_libraries(); import logging\n"
         "logger = logging.getLogger('bitsandbytes.backends.cpu.ops')\n"
         "logger.warning('Failed to load CPU gemm_4bit_forward from kernels-community: %s', 'x')\n"
         "logger.warning('something else')"

@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.evaluation.metrics import ScoredSample, summarize
-from trl_rlsp.evaluation.store import save_evaluation
+from trl_rlsp.evaluation import ScoredSample, save_evaluation, summarize
 
 
 def scored(problem, sample, score, tokens):

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands.evaluating import opens_thinking, parse_eval, read_settings, verifier_of
+from trl_rlsp.commands import opens_thinking, parse_eval, read_settings, verifier_of
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.evaluation import load_evaluation, load_scored
 
@@ -124,7 +124,7 @@ class TestResume:
     def test_changed_settings_are_refused_before_the_model_is_loaded(
         self, arguments, copied, capsys, changed, message, monkeypatch
     ):
-        monkeypatch.setattr("trl_rlsp.commands.evaluating.open_engine", lambda *_: pytest.fail("a model was loaded"))
+        monkeypatch.setattr("trl_rlsp.commands._measure._open_engine", lambda *_: pytest.fail("a model was loaded"))
         assert main([*arguments, *changed, "--output_dir", str(copied)]) == 2
         error = capsys.readouterr().err
         assert "holds samples that were drawn otherwise" in error
@@ -167,7 +167,7 @@ class TestResume:
 
 class TestRescore:
     def test_without_a_model(self, evaluated, copied, capsys, monkeypatch):
-        monkeypatch.setattr("trl_rlsp.commands.evaluating.open_engine", lambda *_: pytest.fail("a model was loaded"))
+        monkeypatch.setattr("trl_rlsp.commands._measure._open_engine", lambda *_: pytest.fail("a model was loaded"))
         lines = read_samples(copied)
         for line in lines:
             line |= {"score": 0.25, "answer": "wrong", "reason": "mismatch", "finished": False}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.pipeline.shipped import recipe_names
+from trl_rlsp.pipeline import recipe_names
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands.training import last_complete_checkpoint, progress_line
+from trl_rlsp.commands import progress_line
+from trl_rlsp.stages import last_complete_checkpoint
 
 CPU = """
 dtype: float32
@@ -138,8 +139,8 @@ max_steps: 2
 
     def test_nothing_scorable_is_no_error(self, stage, tmp_path, monkeypatch):
         """TRL then logs None as the accuracy."""
-        from trl_rlsp.rewards.outcome import OutcomeVerifier
-        from trl_rlsp.verification.verdict import Verdict
+        from trl_rlsp.rewards import OutcomeVerifier
+        from trl_rlsp.verification import Verdict
 
         monkeypatch.setattr(
             OutcomeVerifier, "_verify", lambda self, kind, rows: [Verdict(None, "scorer_error")] * len(rows)

@@ -53,11 +53,9 @@ def check(words):
 
 def check_rlsp(arguments):
     """`rlsp COMMAND ...` by the command's own parser."""
+    from trl_rlsp import commands
     from trl_rlsp.cli import COMMANDS
-    from trl_rlsp.commands import comparing, harvest, reporting, stages, training
-    from trl_rlsp.commands.filter import parse_filter
-    from trl_rlsp.commands.training import parse_grpo, parse_sft
-    from trl_rlsp.stages.parsing import apply_environment, parse_fields
+    from trl_rlsp.stages import apply_environment, parse_fields, parse_grpo, parse_sft
 
     command, *rest = arguments
     if command.startswith("--"):
@@ -70,17 +68,17 @@ def check_rlsp(arguments):
         "sft": lambda given: parse_sft([*given, *CPU]),
         "grpo": lambda given: parse_grpo([*given, *CPU]),
         "eval": check_eval,
-        "compare": comparing.run_compare,
-        "efficiency": comparing.parse_efficiency,
+        "compare": commands.run_compare,
+        "efficiency": commands.parse_efficiency,
         "budget": check_budget,
-        "harvest": harvest.parse_harvest,
+        "harvest": commands.parse_harvest,
         "check": check_data,
-        "filter": parse_filter,
-        "doctor": stages.parse_doctor,
-        "plan": stages.parse_plan,
-        "merge": lambda given: parse_fields(training.MergeArguments, given, "rlsp merge"),
-        "report": lambda given: parse_fields(reporting.ReportArguments, given, "rlsp report"),
-        "behaviours": lambda given: parse_fields(reporting.BehavioursArguments, given, "rlsp behaviours"),
+        "filter": commands.parse_filter,
+        "doctor": commands.parse_doctor,
+        "plan": commands.parse_plan,
+        "merge": lambda given: parse_fields(commands.MergeArguments, given, "rlsp merge"),
+        "report": lambda given: parse_fields(commands.ReportArguments, given, "rlsp report"),
+        "behaviours": lambda given: parse_fields(commands.BehavioursArguments, given, "rlsp behaviours"),
         "recipes": check_recipes,
     }
     assert command in readers, f"say here how `rlsp {command}` is read"
@@ -89,7 +87,7 @@ def check_rlsp(arguments):
 
 def check_recipes(arguments):
     """Nothing, or `copy` of a recipe that is shipped."""
-    from trl_rlsp.pipeline.shipped import recipe_names
+    from trl_rlsp.pipeline import recipe_names
 
     assert not arguments or (arguments[0] == "copy" and arguments[1] in recipe_names()), arguments
 
@@ -107,7 +105,7 @@ def check_run(arguments):
 
 def check_eval(arguments):
     """Fields and preset of an evaluation."""
-    from trl_rlsp.commands.evaluating import read_settings
+    from trl_rlsp.commands import read_settings
 
     settings = read_settings(arguments)
     assert settings.rescore or settings.required()
@@ -115,18 +113,16 @@ def check_eval(arguments):
 
 def check_budget(arguments):
     """Fields of `rlsp budget`, and whether they fit together."""
-    from trl_rlsp.commands.budget import BudgetArguments
-    from trl_rlsp.commands.budget import check as check_settings
-    from trl_rlsp.stages.parsing import parse_stage
+    from trl_rlsp.commands import BudgetArguments, check_budget
+    from trl_rlsp.stages import parse_stage
 
     (settings,) = parse_stage((BudgetArguments,), arguments, "rlsp budget")
-    check_settings(settings)
+    check_budget(settings)
 
 
 def check_data(arguments):
     """Fields of `rlsp check`."""
-    from trl_rlsp.stages.arguments import ProblemArguments
-    from trl_rlsp.stages.parsing import parse_stage
+    from trl_rlsp.stages import ProblemArguments, parse_stage
 
     (settings,) = parse_stage((ProblemArguments,), arguments, "rlsp check")
     settings.required()

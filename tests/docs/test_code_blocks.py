@@ -19,7 +19,7 @@ import yaml
 from markdown_blocks import blocks_in, commands_named, indented_code
 from shell_lines import check, commands_in, help_of
 
-from trl_rlsp.verification.code.sandbox import available_backend
+from trl_rlsp.verification import available_backend
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", ROOT / "AGENTS.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -132,9 +132,8 @@ class TestYaml:
         from trl import ModelConfig
 
         from trl_rlsp import RLSPGRPOConfig, RLSPSFTConfig
-        from trl_rlsp.pipeline.rounds import RoundSettings
-        from trl_rlsp.stages import arguments
-        from trl_rlsp.stages.parsing import parse_stage
+        from trl_rlsp.pipeline import RoundSettings
+        from trl_rlsp.stages import arguments, parse_stage
 
         given = yaml.safe_load(text)
         kinds = [

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from trl_rlsp.errors import DataError, SourceError
-from trl_rlsp.evaluation.compare import compare, compare_folders
-from trl_rlsp.evaluation.metrics import ScoredSample, summarize
-from trl_rlsp.evaluation.store import save_evaluation
+from trl_rlsp.evaluation._compare import compare, compare_folders
+from trl_rlsp.evaluation._metrics import ScoredSample, summarize
+from trl_rlsp.evaluation._store import save_evaluation
 
 
 def scored(problem, score, tokens=10, sample=0, answer="a"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.evaluation.metrics import ScoredSample, default_ks, summarize
-from trl_rlsp.evaluation.store import load_evaluation, save_evaluation
+from trl_rlsp.evaluation._metrics import ScoredSample, default_ks, summarize
+from trl_rlsp.evaluation._store import load_evaluation, save_evaluation
 
 
 def scored(problem, score, answer="a", tokens=10, **more):

@@ -7,8 +7,8 @@ import shutil
 import pytest
 from datasets import Dataset
 
-from trl_rlsp.evaluation import fingerprint
-from trl_rlsp.evaluation.fingerprint import model_hash, problems_hash, prompts_hash
+from trl_rlsp.evaluation import _store as fingerprint
+from trl_rlsp.evaluation._store import model_hash, problems_hash, prompts_hash
 
 
 def problems(content="1 + 1 ?", system=None, **columns):

@@ -19,8 +19,8 @@ from trl_rlsp.evaluation import (
     summarize,
 )
 from trl_rlsp.generation import Sample, Sampling, load_model
-from trl_rlsp.rewards.readings import Reader
-from trl_rlsp.verification.verdict import Verdict
+from trl_rlsp.rewards import Reader
+from trl_rlsp.verification import Verdict
 
 PROBLEMS = Dataset.from_dict(
     {

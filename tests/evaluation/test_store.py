@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError, DataError, SourceError
-from trl_rlsp.evaluation.store import SAMPLES, SampleStore, read_problems, read_samples
+from trl_rlsp.evaluation._store import SAMPLES, SampleStore, read_problems, read_samples
 from trl_rlsp.generation import Request, Sample, all_requests
 
 PROBLEMS = Dataset.from_dict(

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from trl_rlsp.evaluation import Estimate, Evaluation, ScoredSample, save_evaluation
-from trl_rlsp.evaluation.tables import (
+from trl_rlsp.evaluation._tables import (
     evaluation_table,
     example,
     exploration_columns,

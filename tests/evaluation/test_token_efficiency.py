@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trl_rlsp.errors import DataError
-from trl_rlsp.evaluation.metrics import ScoredSample
-from trl_rlsp.evaluation.token_efficiency import efficiency_curve, equal_budget, plot_curves
+from trl_rlsp.evaluation import ScoredSample, efficiency_curve, equal_budget, plot_efficiency
 
 
 def scored(problem, score, answer, tokens):
@@ -41,16 +40,17 @@ class TestCurve:
 def test_equal_budget():
     base, search = efficiency_curve(BASE), efficiency_curve(SEARCH)
     # the search costs 60 and 120 tokens, which pay for 2 and all 3 of the base's completions of 30
-    assert [(e.point.k, e.rival.k) for e in equal_budget(search, base)] == [(1, 2), (2, 3)]
+    assert [equal_budget(vote, base).k for vote in search] == [2, 3]
     # 30 tokens pay for no search, 60 and 90 for one
-    assert [e.rival and e.rival.k for e in equal_budget(base, search)] == [None, 1, 1]
+    found = [equal_budget(vote, search) for vote in base]
+    assert [vote and vote.k for vote in found] == [None, 1, 1]
 
 
 def test_plot(tmp_path):
     pytest.importorskip("matplotlib")
     from matplotlib.image import imread
 
-    plot_curves({"base": efficiency_curve(BASE), "one": efficiency_curve(SEARCH)[:1]}, tmp_path / "plot.png")
+    plot_efficiency({"base": efficiency_curve(BASE), "one": efficiency_curve(SEARCH)[:1]}, tmp_path / "plot.png")
     image = imread(tmp_path / "plot.png")
     assert image.shape[:2] == (675, 1050)
     assert len({tuple(pixel) for row in image[::8] for pixel in row[::8]}) > 10  # lines, bands and axes

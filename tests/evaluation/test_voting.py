@@ -7,7 +7,7 @@ import json
 import pytest
 
 from trl_rlsp import OutcomeVerifier
-from trl_rlsp.evaluation.voting import MAX_DISTINCT, final_answer, voting_keys
+from trl_rlsp.evaluation._scoring import MAX_DISTINCT, final_answer, voting_keys
 
 
 @pytest.fixture(scope="module")

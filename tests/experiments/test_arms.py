@@ -52,8 +52,7 @@ class TestCommittedGrid:
         from trl import ModelConfig
 
         from trl_rlsp import RLSPSFTConfig
-        from trl_rlsp.stages.arguments import DemonstrationArguments
-        from trl_rlsp.stages.parsing import parse_stage
+        from trl_rlsp.stages import DemonstrationArguments, parse_stage
 
         monkeypatch.setattr("os.environ", dict(os.environ))  # a recipe's env goes no further
         grid = load_grid(experiments / name)

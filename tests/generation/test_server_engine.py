@@ -144,7 +144,7 @@ class TestServerEngine:
         assert choice_text(SimpleNamespace(message=message, finish_reason="length")) == "<think>1 +"
 
     def test_not_an_address(self):
-        with pytest.raises(ConfigError, match="server_url is an address such as http://localhost:8000/v1, got 'here'"):
+        with pytest.raises(ConfigError, match="a server's URL starts with http:// or https://, got 'here'"):
             ServerEngine("m", "here")
 
 

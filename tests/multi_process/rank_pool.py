@@ -1,6 +1,6 @@
 """A launcher with two cores at most, and two ranks under it with a worker pool each.
 
-Prints a line for each rank: the number of worker processes of its pool. `python rank_pool.py RANKS`.
+Prints a line for each rank: the number of worker processes of its pool but the spare. `python rank_pool.py RANKS`.
 """
 
 import os
@@ -12,12 +12,12 @@ import psutil
 
 def rank():
     """One rank: a pool asked for four workers, counted once it has answered."""
-    from trl_rlsp.verification.workers.pool import WorkerPool
+    from trl_rlsp.verification import WorkerPool
 
-    with WorkerPool("json:loads", workers=4, spares=0) as pool:
+    with WorkerPool("json:loads", workers=4) as pool:
         assert [reply.value for reply in pool.run(["1"] * 8, limit=20)] == [1] * 8
         server = [child for child in psutil.Process().children() if "fork_server" in " ".join(child.cmdline())]
-        print(sum(len(process.children()) for process in server), flush=True)
+        print(sum(len(process.children()) for process in server) - 1, flush=True)
 
 
 if __name__ == "__main__":

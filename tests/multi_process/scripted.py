@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trl_rlsp import AlphaSchedule, LengthExploration, OutcomeVerifier, RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
 from trl_rlsp.behaviours import BehaviourMetrics
-from trl_rlsp.rewards.diversity import DiversityExploration
+from trl_rlsp.rewards import DiversityExploration
 
 GENERATIONS = 4
 SOLUTIONS = {

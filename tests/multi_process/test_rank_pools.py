@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from trl_rlsp.verification.code.run_result import RunResult
-from trl_rlsp.verification.code.verifier import verify_code
-from trl_rlsp.verification.workers import cores
-from trl_rlsp.verification.workers.cores import fitting_workers, share_of_cores
+from trl_rlsp.verification import RunResult, verify_code
+from trl_rlsp.verification.workers import _server
+from trl_rlsp.verification.workers._server import fitting_workers, share_of_cores
 
 linux = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux's sched_setaffinity")
 
@@ -24,7 +23,7 @@ def machine(monkeypatch):
     """Pretend: cores of this process and of its launcher, ranks."""
 
     def pretend(own, launcher, ranks):
-        monkeypatch.setattr(cores, "_cores_of", lambda process: launcher if process else own)
+        monkeypatch.setattr(_server, "_cores_of", lambda process: launcher if process else own)
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
 
     return pretend

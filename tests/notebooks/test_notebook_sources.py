@@ -10,9 +10,8 @@ import pytest
 import yaml
 from notebook_files import FOLDER, PATHS, kinds
 
-from trl_rlsp.commands.evaluating import read_settings
-from trl_rlsp.commands.training import parse_grpo, parse_sft
-from trl_rlsp.stages.parsing import read_yaml
+from trl_rlsp.commands import read_settings
+from trl_rlsp.stages import parse_grpo, parse_sft, read_yaml
 
 RECIPES = FOLDER.parent / "recipes"
 CPU = ["--bf16", "False", "--use_cpu", "True"]

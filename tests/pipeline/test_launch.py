@@ -10,7 +10,7 @@ import textwrap
 import psutil
 import pytest
 
-from trl_rlsp.commands.run import show_batches
+from trl_rlsp.commands import show_batches
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.pipeline import Launcher, parse_run, plan
 
@@ -126,8 +126,8 @@ class TestBatch:
 STOPPED = """
 import subprocess, sys, time
 from pathlib import Path
-from trl_rlsp.pipeline import launch
-from trl_rlsp.pipeline.run import Step
+from trl_rlsp.pipeline import _launch as launch
+from trl_rlsp.pipeline import Step
 
 class Sleeping(launch.Launcher):
     def command(self, step):
@@ -137,7 +137,7 @@ class Sleeping(launch.Launcher):
 
 try:
     with launch.stopped_by_signals():
-        launch.execute(Step("a", "harvest", Path("none.yaml"), Path("a"), "m"), Sleeping())
+        launch.execute(launch.Step("a", "harvest", Path("none.yaml"), Path("a"), "m"), Sleeping())
 except launch.StoppedError as stopped:
     print("stopped by", stopped, flush=True)
 """

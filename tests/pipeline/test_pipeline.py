@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands.run import check_settings
+from trl_rlsp.commands import check_settings
 from trl_rlsp.errors import ConfigError, SourceError
 from trl_rlsp.pipeline import Launcher, StageError, Step, execute, parse_run, plan, refuse_changed
-from trl_rlsp.stages.record import claimed, read_record
+from trl_rlsp.stages import claimed, read_record
 
 COUNTDOWN = "reasoning_gym:countdown?min_numbers=3&max_numbers=3&min_value=1&max_value=12&min_target=10&max_target=99"
 TRAINING = """

@@ -7,9 +7,10 @@ import shutil
 
 import pytest
 
+from trl_rlsp import pipeline
 from trl_rlsp.cli import main
-from trl_rlsp.pipeline import launch, parse_run, plan
-from trl_rlsp.stages.record import read_record
+from trl_rlsp.pipeline import parse_run, plan
+from trl_rlsp.stages import read_record
 
 CPU = """
 dtype: float32
@@ -83,7 +84,7 @@ def run(recipe):
 
     output = recipe.parent / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "execute", in_this_process)
+        patch.setattr(pipeline, "execute", in_this_process)
         assert main(["run", str(recipe), "--output_dir", str(output), "--rounds", "2"]) == 0
     return output, executed
 
@@ -127,7 +128,7 @@ class TestTwoRounds:
             done.append(step.title)
             assert main(step.words()) == 0
 
-        monkeypatch.setattr(launch, "execute", in_this_process)
+        monkeypatch.setattr(pipeline, "execute", in_this_process)
         assert main(["run", str(recipe), "--output_dir", str(output), "--rounds", "2"]) == 0
         assert done == ["eval RLSP 2"]
         assert (folder / "metrics.json").is_file()

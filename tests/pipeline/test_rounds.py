@@ -6,8 +6,8 @@ import pytest
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.pipeline import RoundSettings, parse_run, plan_rounds, round_settings
-from trl_rlsp.selfplay.sources import NEUTRAL_TEMPLATE
-from trl_rlsp.stages.parsing import read_yaml
+from trl_rlsp.selfplay import NEUTRAL_TEMPLATE
+from trl_rlsp.stages import read_yaml
 
 OVERRIDES = [
     *("--seed", "3", "--sft.search_per_problem", "2", "--sft.demonstrations", "search"),
@@ -47,7 +47,7 @@ class TestSettings:
             round_settings(recipe, [])
 
     def test_the_harvest_takes_them(self):
-        from trl_rlsp.commands.harvest import parse_harvest
+        from trl_rlsp.commands import parse_harvest
 
         settings = RoundSettings(per_problem=3, prefer="shortest", novelty=0.5)
         given, rest = parse_harvest(["run", *settings.arguments()])

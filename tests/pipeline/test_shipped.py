@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.errors import ConfigError, SourceError
-from trl_rlsp.pipeline import parse_run, plan, refuse_changed
-from trl_rlsp.pipeline.shipped import (
+from trl_rlsp.pipeline import (
     companion_names,
     copy_recipe,
     find_recipe,
+    parse_run,
+    plan,
     recipe_names,
     recipes_folder,
+    refuse_changed,
     said_of,
 )
 
@@ -59,7 +61,7 @@ class TestNames:
 
     def test_a_package_without_its_recipes(self, place, monkeypatch):
         package = place / "a" / "b" / "trl_rlsp"
-        monkeypatch.setattr("trl_rlsp.pipeline.shipped.__file__", str(package / "pipeline" / "shipped.py"))
+        monkeypatch.setattr("trl_rlsp.pipeline._shipped.__file__", str(package / "pipeline" / "shipped.py"))
         with pytest.raises(SourceError, match=r"not where they belong, in .*trl_rlsp/recipes: install trl-rlsp again"):
             recipes_folder()
 

@@ -10,10 +10,9 @@ import pytest
 import yaml
 
 from trl_rlsp.cli import main
-from trl_rlsp.planning._architecture import Architecture
-from trl_rlsp.planning._layouts import GIB, changes, layout, remedies
-from trl_rlsp.planning._settings import Settings, tokens_per_step
-from trl_rlsp.stages.models import load_config
+from trl_rlsp.planning import GIB, Architecture, Settings, layout, remedies, tokens_per_step
+from trl_rlsp.planning._layouts import changes
+from trl_rlsp.stages import load_config
 
 FULL = Settings(dtype="bfloat16", completion=256, prompt=64, rollouts=4, micro_batch=2)
 LORA = replace(FULL, rank=8, targets="all-linear")
@@ -161,9 +160,12 @@ class TestCommand:
         ("arguments", "message"),
         [
             ([], "no stage: give its YAML file"),
-            (["--config", "FILE", "--gpus", "0,2"], "--gpus is a list of numbers above 0 such as 1,2,4,8, got '0,2'"),
+            (
+                ["--config", "FILE", "--gpus", "0,2"],
+                "--gpus are whole numbers of at least 1, such as 1,2,4,8",
+            ),
             (["--config", "FILE", "--memory", "0"], "--memory is above 0 GiB"),
-            (["--config", "FILE", "--use_peft", "false"], "quantised weights cannot be trained"),
+            (["--config", "FILE", "--use_peft", "false"], "quantized weights cannot be trained"),
             (["--config", "FILE", "--optim", "adafactor"], "got optim='adafactor'"),
         ],
     )

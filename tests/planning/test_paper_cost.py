@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.planning import Architecture, Settings
-from trl_rlsp.stages.models import load_config
+from trl_rlsp.stages import load_config
 
 SPEC = importlib.util.spec_from_file_location("paper_cost", Path(__file__).parents[2] / "benchmarks" / "paper_cost.py")
 paper_cost = sys.modules["paper_cost"] = importlib.util.module_from_spec(SPEC)

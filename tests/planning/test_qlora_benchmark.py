@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from trl_rlsp.planning._architecture import Architecture
-from trl_rlsp.planning._memory import weight_bytes
-from trl_rlsp.planning._settings import Settings
+from trl_rlsp.planning import Architecture, Settings, weight_bytes
 
 
 @pytest.fixture(scope="module")

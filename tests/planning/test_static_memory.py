@@ -8,10 +8,9 @@ from peft import LoraConfig, get_peft_model
 from transformers import BitsAndBytesConfig, DynamicCache
 
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.planning import Architecture, Settings
 from trl_rlsp.planning import _memory as memory
-from trl_rlsp.planning._architecture import Architecture
-from trl_rlsp.planning._settings import Settings
-from trl_rlsp.stages.models import load_config
+from trl_rlsp.stages import load_config
 
 WITHIN = 0.02
 
@@ -21,7 +20,7 @@ def size(tensors):
 
 
 def tensors_of(state):
-    """Every tensor of a bitsandbytes quantisation state, the nested one included."""
+    """Every tensor of a bitsandbytes quantization state, the nested one included."""
     if state is None:
         return []
     values = [state.absmax, state.code, state.offset]
@@ -66,13 +65,13 @@ class TestWeights:
     def test_in_four_bits(self, tiny, tmp_path, nested):
         kind, config = tiny
         kind(config).save_pretrained(tmp_path)
-        quantised = BitsAndBytesConfig(
+        quantized = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=nested,
             bnb_4bit_compute_dtype=torch.bfloat16,
         )
-        model = kind.from_pretrained(tmp_path, quantization_config=quantised, dtype=torch.bfloat16)
+        model = kind.from_pretrained(tmp_path, quantization_config=quantized, dtype=torch.bfloat16)
         states = [getattr(p, "quant_state", None) for p in model.parameters()]
         assert sum(state is not None for state in states) == 3 * 7
         real = size([*model.parameters(), *(t for state in states for t in tensors_of(state))])
@@ -94,7 +93,7 @@ class TestTrained:
             input_ids=torch.zeros((1, 4), dtype=torch.long), labels=torch.zeros((1, 4), dtype=torch.long)
         ).loss.backward()
         optimizer.step()
-        assert memory.gradient_bytes(architecture, settings) == pytest.approx(size(p.grad for p in trained), rel=WITHIN)
+        assert memory.trained_bytes(architecture, settings) == pytest.approx(size(p.grad for p in trained), rel=WITHIN)
         moments = size(value for state in optimizer.state.values() for value in state.values())
         assert memory.optimizer_bytes(architecture, settings) == pytest.approx(moments, rel=WITHIN)
 
@@ -139,10 +138,10 @@ class TestLayers:
         with pytest.raises(ConfigError, match="it has none of them"):
             Architecture.of(tiny[1]).adapted(("c_attn",))
 
-    def test_the_output_layer_is_not_quantised(self, tiny):
+    def test_the_output_layer_is_not_quantized(self, tiny):
         architecture = Architecture.of(tiny[1])
         assert len(architecture.linears) == 3 * 7 + 1
-        assert len(architecture.quantised) == len(architecture.adapted("all-linear")) == 3 * 7
+        assert len(architecture.quantized) == len(architecture.adapted("all-linear")) == 3 * 7
 
 
 class TestCache:

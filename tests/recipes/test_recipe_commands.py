@@ -13,10 +13,8 @@ import pytest
 import yaml
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands.evaluating import read_settings
-from trl_rlsp.commands.filter import parse_filter
-from trl_rlsp.commands.training import parse_grpo, parse_sft
-from trl_rlsp.stages.parsing import read_yaml
+from trl_rlsp.commands import parse_filter, read_settings
+from trl_rlsp.stages import parse_grpo, parse_sft, read_yaml
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDERS = sorted({path.parent for path in (ROOT / "recipes").glob("*/grpo.yaml")} - {ROOT / "recipes" / "quickstart"})

@@ -13,8 +13,8 @@ import torch
 from stand_ins import save_tiny, stand_in
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands.training import model_arguments, parse_grpo, tokenizer_of
-from trl_rlsp.stages.parsing import read_yaml
+from trl_rlsp.commands import model_arguments
+from trl_rlsp.stages import parse_grpo, read_yaml, tokenizer_of
 from trl_rlsp.trainers import RLSPGRPOTrainer
 
 ROOT = Path(__file__).parent.parent.parent

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from trl_rlsp.rewards.outcome import OutcomeVerifier
+from trl_rlsp.rewards import OutcomeVerifier
 
 reasoning_gym = pytest.importorskip("reasoning_gym", reason="reasoning-gym is an optional dependency")
 pytestmark = pytest.mark.red_team
@@ -13,7 +13,7 @@ ALGEBRA = ["polynomial_multiplication", "simple_integration", "intermediate_inte
 EVALUATING = [*LITERALS, *ALGEBRA, "countdown", "puzzle24"]
 # Rewrites the scorer: were it run, this and every later answer of the worker would be right.
 TAKE_OVER = (
-    "import sys\nw = sys.modules['trl_rlsp.verification.gym.worker']\n"
+    "import sys\nw = sys.modules['trl_rlsp.verification.gym._worker']\n"
     "w.score.__code__ = (lambda item: True).__code__\n"
     "w._full_score.__code__ = (lambda dataset, entry, answer: True).__code__"
 )

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from trl_rlsp.rewards.judge.rubric import Rubric, UnreadableGradesError, quoted
+from trl_rlsp.rewards.rubric import Rubric, UnreadableGradesError, quoted
 
 TOKENS = [
     "<|im_end|>",

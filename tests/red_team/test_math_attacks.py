@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
+from trl_rlsp.verification import WorkerPool
 from trl_rlsp.verification.math import HANDLER, MathItem, verify_math
-from trl_rlsp.verification.workers.pool import WorkerPool
 
 POLYNOMIAL = "(x-1.3170824)(x-0.4142135)(x+1.6449340)"  # vanishes at points that were once the same in every process
 

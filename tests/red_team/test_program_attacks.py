@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from trl_rlsp.verification.code.bubblewrap import bubblewrap_works
-from trl_rlsp.verification.code.local_sandbox import LocalSandbox
-from trl_rlsp.verification.code.run_result import Limits
-from trl_rlsp.verification.code.verifier import verify_code
-from trl_rlsp.verification.workers.confine import available_layers
+from trl_rlsp.verification import Limits, LocalSandbox, verify_code
+from trl_rlsp.verification.code.sandbox import bubblewrap_works
+from trl_rlsp.verification.workers._confine import available_layers
 
 pytestmark = pytest.mark.red_team
 AVAILABLE = {"bubblewrap": bubblewrap_works(), "landlock": len(available_layers()) == 2}

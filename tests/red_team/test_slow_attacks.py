@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from trl_rlsp.rewards.outcome import OutcomeVerifier
+from trl_rlsp.rewards import OutcomeVerifier
 
 pytestmark = [pytest.mark.red_team, pytest.mark.slow]
 NESTED = r"\boxed{" + r"\sqrt{1+" * 35 + "x" + "}" * 35 + "+%d}"

@@ -12,7 +12,7 @@ import pytest
 from check_release import ReleaseError, check_versions, contents, readme_example, run, shortened, show
 
 from trl_rlsp import __version__
-from trl_rlsp.stages.parsing import read_yaml
+from trl_rlsp.stages import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -51,7 +51,7 @@ NASTY = (
 def nasty_run():
     """A run in which every text is nasty, and about which there is something to warn."""
 
-    from trl_rlsp.evaluation.bootstrap import Estimate
+    from trl_rlsp.evaluation import Estimate
     from trl_rlsp.runs import Evaluated
 
     def completion(i, score, **fields):

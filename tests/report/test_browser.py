@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.behaviours import KINDS
-from trl_rlsp.report.browser import Source, browser_data, choose, shortened, spans, text_limit
+from trl_rlsp.report._browser import Source, browser_data, choose, shortened, spans, text_limit
 from trl_rlsp.runs import Completion, Evaluated
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 
+import numpy as np
 import pytest
 
-from trl_rlsp.evaluation.bootstrap import Estimate
-from trl_rlsp.report.charts import Chart, Line, save_plots, smoothed, svg
-from trl_rlsp.report.curves import training_curves
-from trl_rlsp.report.effort import effort_charts, solve_classes, wilson
-from trl_rlsp.report.step_metrics import repetition, step_metrics
-from trl_rlsp.report.table import columns, rows
-from trl_rlsp.runs import Completion, Evaluated
-from trl_rlsp.runs.history import change, last_mean, values_of
+from trl_rlsp.evaluation import Estimate
+from trl_rlsp.report._charts import Chart, Line, save_plots, smoothed, svg
+from trl_rlsp.report._curves import effort_charts, solve_classes, training_curves, wilson
+from trl_rlsp.report._page import columns, rows
+from trl_rlsp.runs import Completion, Evaluated, change, last_mean, step_metrics, values_of
+from trl_rlsp.runs._behaviours import repetition
 
 
 def curve(charts, key):
@@ -159,7 +158,8 @@ CHART = Chart("k", "Title <b>", "step & more", [Line("a", [0, 10], [1.0, 3.0]), 
 
 class TestDrawing:
     def test_smoothed(self):
-        assert smoothed([1.0, None, 4.0, 7.0], 3) == [1.0, None, 5.5, 5.5]
+        found = smoothed(np.array([1.0, np.nan, 4.0, 7.0]), 3)
+        np.testing.assert_array_equal(found, [1.0, np.nan, 5.5, 5.5])
 
     def test_svg_has_no_styles_and_takes_the_colors_of_the_page(self):
         drawn = svg(CHART)

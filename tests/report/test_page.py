@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import pytest
 
 from trl_rlsp.report import build, render
-from trl_rlsp.report.page import asset, policy
+from trl_rlsp.report._page import asset, policy
 from trl_rlsp.runs import Run
 from trl_rlsp.text import HIDDEN, json_for_script, visible_text
 

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from trl_rlsp.report import Thresholds, find
-from trl_rlsp.report.step_metrics import StepMetrics
-from trl_rlsp.report.warnings import (
-    cut_off,
-    judge,
-    not_scorable,
-    repetition,
-    reward_without_accuracy,
-    zero_variance,
-)
-from trl_rlsp.runs import Completion, Evaluated
+from trl_rlsp.runs import Completion, Evaluated, StepMetrics
 
 
 def evaluated(name, scores, problems=None):
@@ -22,8 +15,22 @@ def evaluated(name, scores, problems=None):
     return Evaluated(name, {}, {}, completions, problems or "d")
 
 
+def all_of(kind, run, steps=()):
+    return [warning for warning in find(run, steps) if warning.kind == kind]
+
+
+def first(kind):
+    """The first warning of a kind about a run, or `None`."""
+    return lambda run, steps=(): next(iter(all_of(kind, run, steps)), None)
+
+
+reward_without_accuracy, cut_off = first("reward_without_accuracy"), first("cut_off")
+repetition, zero_variance, judge = first("repetition"), first("zero_variance"), first("judge")
+not_scorable = partial(all_of, "not_scorable")
+
+
 def texture(step, repeated):
-    return StepMetrics(step, 1, 1.0, repeated, {})
+    return StepMetrics(step, 1.0, repeated, {})
 
 
 # 8 steps: the first and the last quarter hold 2 of them, but a window holds at least 3.
@@ -178,7 +185,7 @@ class TestNotScorable:
 
 
 def find_all(run):
-    from trl_rlsp.report.step_metrics import step_metrics
+    from trl_rlsp.runs import step_metrics
 
     return find(run, step_metrics(run.completions))
 

@@ -9,7 +9,7 @@ import pytest
 from trl import GRPOConfig
 
 from trl_rlsp import AlphaSchedule, LengthExploration, RLSPRewards
-from trl_rlsp.rewards.balance import check_balance
+from trl_rlsp.rewards import check_balance
 
 
 def config(folder, **settings):

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from trl_rlsp import BehaviourExploration, RLSPRewards
 from trl_rlsp.behaviours._cues import CUES
-from trl_rlsp.countdown.search import written_search
+from trl_rlsp.countdown import written_search
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.text import read
 
 ATTACKS = Path(__file__).parents[1] / "data" / "attacks.jsonl"
 HONEST = (
@@ -37,7 +38,7 @@ def score(reasoning, reward=None, **kwargs):
 class TestValues:
     def test_each_behaviour_once(self):
         # three kinds, once each: (1/2 + 1/2 + 1/2) / 3
-        assert BehaviourExploration().counts(HONEST + "\\boxed{12}") == {
+        assert BehaviourExploration().counts(read(HONEST + "\\boxed{12}")) == {
             "backtracking": 1, "verification": 1, "alternatives": 1,
         }  # fmt: skip
         assert score(HONEST) == pytest.approx(0.5)
@@ -112,11 +113,11 @@ class TestSpam:
     def test_the_same_wording_counts_once(self):
         lines = [f"Let me check {a} and {b}: the product {a * b} is not the square {b * b} of {b}." for a, b in
                  ((3, 17), (5, 19), (7, 23), (11, 29), (13, 31))]  # fmt: skip
-        assert BehaviourExploration().counts("\n".join(lines) + "\\boxed{1}")["verification"] == 1
+        assert BehaviourExploration().counts(read("\n".join(lines) + "\\boxed{1}"))["verification"] == 1
 
     def test_quoted_and_denied_cues(self):
         text = HONEST.replace("Let me check", '"Let me check"').replace("Alternatively", '"Alternatively"')
-        assert BehaviourExploration().counts(text + "\\boxed{1}")["verification"] == 0
+        assert BehaviourExploration().counts(read(text + "\\boxed{1}"))["verification"] == 0
 
     def test_repeated_attempts_of_a_search(self):
         step = "9 + 2 = 11 ? 18 no"
@@ -166,7 +167,7 @@ class TestProperties:
     def test_pickles_and_names(self):
         reward = pickle.loads(pickle.dumps(BehaviourExploration(["subgoals"], cap=2)))
         assert (reward.__name__, reward.bounded, reward.cap) == ("behaviour_exploration", True, 2)
-        assert repr(reward) == "BehaviourExploration(['subgoals'], cap=2, half=1, spacing=8, ngram=6)"
+        assert repr(reward) == "BehaviourExploration(kinds=['subgoals'], cap=2, half=1.0, spacing=8, ngram=6)"
 
 
 class TestErrors:
@@ -176,10 +177,10 @@ class TestErrors:
             ({"kinds": ["wait"]}, r"kinds are one or more of backtracking, .*, each once, got \['wait'\]"),
             ({"kinds": []}, "got \\[\\]"),
             ({"kinds": ["subgoals", "subgoals"]}, "each once"),
-            ({"cap": 0}, "cap is a number of occurrences, at least 1, got 0"),
+            ({"cap": 0}, "cap is at least 1, got 0"),
             ({"half": 0}, "half is a number of occurrences, positive and finite, got 0"),
             ({"half": math.inf}, "got inf"),
-            ({"spacing": 0}, "spacing is a number of words of content, at least 1, got 0"),
+            ({"spacing": 0}, "spacing is at least 1, got 0"),
             ({"ngram": 1}, "ngram is at least 2, got 1"),
         ],
     )

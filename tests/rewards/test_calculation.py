@@ -11,13 +11,18 @@ from hypothesis import strategies as st
 
 from trl_rlsp import CalculationExploration
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.calculation import counted
 
 ASKED = "6 3 2 : 18"
 
 
 def score(*texts, K=2, prompt=ASKED, **kwargs):
     return CalculationExploration(K=K)(prompts=[prompt] * len(texts), completions=list(texts), **kwargs)
+
+
+def counted(completion, prompt):
+    logged = {}
+    CalculationExploration()(prompts=[prompt], completions=[completion], log_metric=logged.__setitem__)
+    return logged["exploration/calculations"]
 
 
 class TestCounted:

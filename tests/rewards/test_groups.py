@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.groups import gather_members, gather_ranks, group_keys
+from trl_rlsp.rewards.batch import gather_members, gather_ranks, group_keys
 
 KEYS = st.lists(st.sampled_from("abc"), max_size=10)
 
@@ -59,7 +59,7 @@ class TestKeys:
 
     def test_equal_in_another_process_with_another_hash_seed(self):
         code = (
-            "from trl_rlsp.rewards.groups import group_keys; print(group_keys(['ü', '1'], {'tests': [{'a', 'b'}, 2]}))"
+            "from trl_rlsp.rewards.batch import group_keys; print(group_keys(['ü', '1'], {'tests': [{'a', 'b'}, 2]}))"
         )
         shown = {
             subprocess.run(
@@ -108,7 +108,7 @@ class TestOneProcess:
 TWO_RANKS = """
 import json, sys
 import torch.distributed as dist
-from trl_rlsp.rewards.groups import gather_members
+from trl_rlsp.rewards.batch import gather_members
 
 rank, store = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)

@@ -19,7 +19,7 @@ from judge_server import GOOD, WORTH, JudgeServer, Step, shown
 
 from trl_rlsp import JudgeExploration, RLSPRewards
 from trl_rlsp.errors import ConfigError, MissingDependencyError, ServerError
-from trl_rlsp.rewards.judge.rubric import Rubric
+from trl_rlsp.rewards import Rubric
 
 ASKED = "6 3 2 : 18"
 WORKS = [f"try {n} + 3 = {n + 3} , then look again \\boxed{{{n}}}" for n in range(12)]
@@ -328,12 +328,12 @@ class TestArguments:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"model": ""}, "model is the name the server knows the judge by, got ''"),
-            ({"base_url": "localhost:8000"}, "base_url starts with http:// or https://, got 'localhost:8000'"),
+            ({"model": ""}, "model is the name the server knows it by, got ''"),
+            ({"base_url": "localhost:8000"}, "URL starts with http:// or https://, got 'localhost:8000'"),
             ({"concurrency": 0}, "concurrency is at least 1"),
             ({"retries": -1}, "retries at least 0"),
-            ({"timeout": 0}, "timeout and deadline are seconds above 0"),
-            ({"deadline": float("nan")}, "timeout and deadline are seconds above 0"),
+            ({"timeout": 0}, "timeout is above 0 seconds"),
+            ({"deadline": float("nan")}, "deadline above 0 s, got 16 and nan"),
             ({"max_chars": 10}, "max_chars is a number of characters, at least 100, got 10"),
             ({"rubric": "be strict"}, "rubric is a Rubric, got 'be strict'"),
         ],
@@ -344,7 +344,7 @@ class TestArguments:
 
     def test_openai_not_installed(self, monkeypatch):
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-        with pytest.raises(MissingDependencyError, match=r"pip install 'trl-rlsp\[judge\]'"):
+        with pytest.raises(MissingDependencyError, match=r"for a judge 'trl-rlsp\[judge\]'"):
             JudgeExploration("judge")
 
     def test_fixed_name_and_bounded(self):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 pytest.importorskip("pydantic")
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.judge.rubric import DIMENSIONS, Rubric, UnreadableGradesError, quoted
+from trl_rlsp.rewards.rubric import DIMENSIONS, Rubric, UnreadableGradesError, quoted
 
 TWO = Rubric({"rigour": "Is every step justified?", "depth": "How far does it go?"})
 GOOD = '{"rigour": 7, "depth": 2}'

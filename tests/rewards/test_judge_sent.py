@@ -11,7 +11,7 @@ pytest.importorskip("openai")
 from judge_server import JudgeServer, shown
 
 from trl_rlsp import JudgeExploration
-from trl_rlsp.rewards.judge.rubric import Rubric
+from trl_rlsp.rewards import Rubric
 
 ASKED = [{"role": "user", "content": "Make 18 from 6, 3 and 2."}]
 FULL = json.dumps({"diversity": 10, "depth": 10, "creativity": 10, "persistence": 10})

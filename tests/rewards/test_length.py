@@ -178,7 +178,7 @@ class TestObject:
 
     def test_repr_names_every_setting(self):
         shown = repr(LengthExploration("paper", C=60, guarded=False, ngram=8))
-        assert shown == "LengthExploration('paper', C=60, guarded=False, ngram=8)"
+        assert shown == "LengthExploration(form='paper', C=60, guarded=False, ngram=8)"
 
     def test_pickles(self):
         reward = LengthExploration("paper", C=12, ngram=4)

@@ -19,7 +19,7 @@ from trl_rlsp import (
     LengthExploration,
     RLSPRewards,
 )
-from trl_rlsp.stages.arguments import RewardArguments
+from trl_rlsp.stages import RewardArguments
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*/grpo.yaml"))
 PROMPT = "Use 6, 3 and 2 to make 18."
@@ -60,7 +60,7 @@ def judge(tmp_path, monkeypatch):
     made = JudgeExploration("judge", base_url="http://127.0.0.1:9/v1", cache=str(tmp_path / "grades"))
     graded = dict.fromkeys(made.rubric.dimensions, 5)
     monkeypatch.setattr(JudgeExploration, "_ask", lambda self, works: [])
-    monkeypatch.setattr(JudgeExploration, "_read", lambda self, works, replies: dict.fromkeys(works, graded))
+    monkeypatch.setattr(JudgeExploration, "_graded", lambda self, works, replies: dict.fromkeys(works, graded))
     return made
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.outcome import OutcomeVerifier
+from trl_rlsp.rewards import OutcomeVerifier
 from trl_rlsp.text import _completion
-from trl_rlsp.verification.code.run_result import RunResult
+from trl_rlsp.verification import RunResult, Verdict
 from trl_rlsp.verification.math import MathRules
-from trl_rlsp.verification.verdict import Verdict
 
 DATA = Path(__file__).parents[1] / "data"
 TASK = json.dumps(

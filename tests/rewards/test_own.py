@@ -9,13 +9,13 @@ import pytest
 from datasets import Dataset
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands.evaluating import verifier_of
+from trl_rlsp.commands import verifier_of
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.evaluation import evaluate_samples
 from trl_rlsp.generation import Sample
-from trl_rlsp.rewards.own import OwnVerifier, load_object
+from trl_rlsp.rewards import OwnVerifier, load_object
 from trl_rlsp.stages.arguments import EvaluationArguments, RewardArguments
-from trl_rlsp.verification.verdict import Verdict
+from trl_rlsp.verification import Verdict
 
 MODULE = """
 class Lines:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trl_rlsp import AlphaSchedule, RLSPRewards
-from trl_rlsp.rewards.scoring import Part
+from trl_rlsp.rewards._scoring import Part
 
 GATES = ["none", "correct", "incorrect", "adaptive"]
 PIECES = ["try", "6 + 3 = 9", "9 * 2 = 18", "6 - 2 = 4", "wait", ".", "\n", "no", "72", "or else", "check", "\u200b"]

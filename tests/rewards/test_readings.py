@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from trl_rlsp import LengthExploration, OutcomeVerifier, RLSPRewards
-from trl_rlsp.rewards.readings import as_explored
+from trl_rlsp.rewards.batch import as_explored
 from trl_rlsp.text import read
-from trl_rlsp.verification.verdict import Verdict
+from trl_rlsp.verification import Verdict
 
 WORDS = "Half of it , six words . "
 BY_VALUE = WORDS + r"\boxed{\sqrt{8}} or \boxed{2\sqrt{2}}"

@@ -16,8 +16,8 @@ from test_groups import run_ranks
 
 from trl_rlsp import LengthExploration, OutcomeVerifier, RLSPRewards
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.scoring import failure_rate
-from trl_rlsp.verification.verdict import Verdict
+from trl_rlsp.rewards._scoring import failure_rate
+from trl_rlsp.verification import Verdict
 
 
 class Counting:

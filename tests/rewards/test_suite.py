@@ -110,7 +110,7 @@ class TestValues:
         suite = RLSPRewards()
         assert (suite.alpha, suite.gate) == (0.8, "none")
         assert isinstance(suite.verifier, OutcomeVerifier)
-        assert repr(suite.exploration) == "(LengthExploration('bounded', C=1000, guarded=True, ngram=6),)"
+        assert repr(suite.exploration) == "(LengthExploration(form='bounded', C=1000.0, guarded=True, ngram=6),)"
 
     def test_empty_batch(self, rewards):
         assert rewards(completions=[], solution=[]) == []
@@ -285,7 +285,7 @@ class TestWhereTRLTakesIt:
 
     def test_repr_shows_the_balance(self):
         assert repr(RLSPRewards(Stub(), [LengthExploration(C=60)])).endswith(
-            "0.25 * LengthExploration('bounded', C=60, guarded=True, ngram=6)], alpha=0.8, gate='none')"
+            "0.25 * LengthExploration(form='bounded', C=60, guarded=True, ngram=6)], alpha=0.8, gate='none')"
         )
 
     def test_pickled_parts_still_share_one_verifier(self):

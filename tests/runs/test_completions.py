@@ -9,9 +9,9 @@ from datasets import Dataset
 
 from trl_rlsp.cli import main
 from trl_rlsp.errors import DataError, SourceError
-from trl_rlsp.evaluation.store import write_problems
+from trl_rlsp.evaluation import write_problems
 from trl_rlsp.runs import Completion, read_completions
-from trl_rlsp.runs.behaviour_summary import shown_steps, summarize
+from trl_rlsp.runs._behaviours import shown_steps, summarize
 
 
 def one_if_short(completions, **kwargs):

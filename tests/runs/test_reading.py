@@ -7,7 +7,7 @@ import json
 import pytest
 
 from trl_rlsp.errors import DataError, SourceError
-from trl_rlsp.evaluation.bootstrap import Estimate
+from trl_rlsp.evaluation import Estimate
 from trl_rlsp.runs import question, read_completions, read_run
 
 HISTORY = [{"step": 1, "reward": 0.5}, {"step": 2, "reward": 0.6}]

@@ -7,15 +7,14 @@ import json
 import pytest
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.selfplay.sources import (
+from trl_rlsp.selfplay import (
     demonstration_source,
     evaluation_sources,
     held_out_source,
     problem_source,
     source_from,
 )
-from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments
-from trl_rlsp.stages.record import settings_of, write_record
+from trl_rlsp.stages import DemonstrationArguments, ProblemArguments, settings_of, write_record
 
 
 def remember(folder, command, *arguments):

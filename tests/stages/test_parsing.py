@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.stages.parsing import config_of, parse_known, parse_stage, read_yaml
+from trl_rlsp.stages import config_of, parse_known, parse_stage, read_yaml
 
 
 @dataclass
 class Fields:
     runs: list[Path] = field(metadata={"positional": "+"})
-    quick: bool = field(default=False, metadata={"flag": True})
+    plots: bool = True
     rate: float = 0.5
     count: int | None = None
     ks: list[int] | None = None
@@ -78,21 +78,21 @@ class TestValues:
         assert (found.extra, found.count) == ({"a": 1}, None)
 
     def test_a_flag_takes_no_value(self):
-        assert parse("--quick", "one", "two").runs == [Path("one"), Path("two")]
+        found = parse("--no_plots", "one", "two")
+        assert (found.runs, found.plots) == ([Path("one"), Path("two")], False)
 
     def test_a_model_beside_the_file(self, file, tmp_path):
         (tmp_path / "base").mkdir()
         assert parse("r", "--config", file("model_name_or_path: base\n")).model_name_or_path == str(tmp_path / "base")
 
     def test_what_of_the_file_counts(self, file):
-        def renamed(content, folder):
-            assert folder.is_dir()
+        def renamed(content):
             return {"rate": content["speed"]}
 
         assert parse("r", "--config", file("speed: 3\nenv: {A: 1}\n"), written=renamed).rate == 3.0
 
     def test_what_is_left_over(self):
-        found, rest = parse_known((Fields,), ["r", "--rate", "1", "--other", "2"], "rlsp test")
+        found, rest = parse_known(Fields, ["r", "--rate", "1", "--other", "2"], "rlsp test")
         assert (found.rate, rest) == (1.0, ["--other", "2"])
 
     def test_settings_as_written_are_not_judged(self, file):

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.stages.record import claimed, differences, read_record, refuse_other_run, write_record
+from trl_rlsp.stages import claimed, differences, read_record, refuse_other_run, write_record
 
 SETTINGS = {"model_name_or_path": "m", "dataset": "a.jsonl", "seed": 0, "max_steps": 4}
 
@@ -85,7 +85,7 @@ def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path):
     code = f"""
 import sys
 from pathlib import Path
-from trl_rlsp.stages.record import claimed
+from trl_rlsp.stages import claimed
 with claimed(Path({str(tmp_path)!r})):
     print("claimed", flush=True)
     sys.stdin.read()

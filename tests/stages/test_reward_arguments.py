@@ -6,7 +6,7 @@ import pytest
 
 from trl_rlsp import AlphaSchedule
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.stages.arguments import RewardArguments
+from trl_rlsp.stages import RewardArguments
 
 
 def test_defaults():

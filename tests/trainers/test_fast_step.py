@@ -151,3 +151,32 @@ def test_generate_is_as_before_after_training(build):
     trainer = build()
     trainer.train()
     assert "generate" not in vars(trainer.model)
+
+
+def test_log_probabilities_of_the_rollout_are_the_old_policys(build, monkeypatch):
+    """With two updates a generation, TRL asks for them; they are what a pass of the model gives, without that pass."""
+    seen = []
+    trainer = build(steps_per_generation=2, temperature=0.7, num_generations=8)
+    compute = RLSPGRPOTrainer._get_per_token_logps_and_entropies
+
+    def compare(self, model, input_ids, attention_mask, keep, *args, **kwargs):
+        kept = self._drawn_BT
+        found = compute(self, model, input_ids, attention_mask, keep, *args, **kwargs)
+        if not torch.is_grad_enabled():
+            again = compute(self, model, input_ids, attention_mask, keep, *args, **kwargs)
+            seen.append((kept is not None, (found[0] - again[0])[attention_mask[:, -keep:].bool()].abs().max()))
+        return found
+
+    monkeypatch.setattr(RLSPGRPOTrainer, "_get_per_token_logps_and_entropies", compare)
+    trainer.train()
+    assert [kept for kept, _ in seen] == [True]
+    assert seen[0][1] < 1e-5
+    assert trainer.state.log_history[0]["clip_ratio/region_mean"] == 0
+
+
+@pytest.mark.parametrize("settings", [{"steps_per_generation": 1}, {"steps_per_generation": 2, "top_k": 3}], ids=str)
+def test_log_probabilities_of_the_rollout_are_kept_only_where_they_serve(build, settings):
+    trainer = build(**settings)
+    trainer.train()
+    assert trainer._drawn_BT is None
+    assert trainer._keeps_drawn is (settings["steps_per_generation"] == 2)

@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands.training import model_arguments, parse_grpo, tokenizer_of
+from trl_rlsp.commands import model_arguments
 from trl_rlsp.errors import SourceError
+from trl_rlsp.stages import parse_grpo, tokenizer_of
 from trl_rlsp.trainers._adapter import is_adapter, keep_full_precision, load_trainable, trainable_weights
 
 pytest.importorskip("bitsandbytes")

@@ -7,7 +7,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 
-from trl_rlsp.verification.workers.pool import WorkerPool
+from trl_rlsp.verification import WorkerPool
 
 if __name__ == "__main__":
     how = sys.argv[1]

@@ -17,10 +17,7 @@ from sandbox_programs import (
 )
 
 from trl_rlsp.errors import ConfigError, WorkerError
-from trl_rlsp.verification.code.run_result import Limits, RunResult
-from trl_rlsp.verification.code.sandbox import available_backend
-from trl_rlsp.verification.code.verifier import verify_code
-from trl_rlsp.verification.verdict import Verdict
+from trl_rlsp.verification import Limits, RunResult, Verdict, available_backend, verify_code
 
 needs_sandbox = pytest.mark.skipif(available_backend() is None, reason="no sandbox on this machine")
 
@@ -384,8 +381,8 @@ def test_from_another_thread() -> None:
         (lambda: verify_code([], prompts=["a"]), "as many as items"),
         (lambda: verify_code([], time_limit=0), "time_limit must be more than 0"),
         (lambda: verify_code([], batch_seconds=0), "batch_seconds must be more than 0"),
-        (lambda: verify_code([], memory_mb=0), "memory_mb must be at least 1"),
-        (lambda: verify_code([], workers=0), "workers must be at least 1"),
+        (lambda: verify_code([], memory_mb=0), "memory_mb must be more than 0, got 0"),
+        (lambda: verify_code([], workers=0), "workers must be more than 0, got 0"),
     ],
 )
 def test_bad_arguments(call: Callable[[], object], message: str) -> None:

@@ -7,8 +7,7 @@ import json
 import pytest
 
 from trl_rlsp.errors import DataError
-from trl_rlsp.verification.code.columns import MAX_TESTS, reference_program, shown_problem, tests_json
-from trl_rlsp.verification.code.tests import read_tests
+from trl_rlsp.verification.code.tests import MAX_TESTS, read_tests, reference_program, shown_problem, tests_json
 
 tests_json.__test__ = False  # not a test, whatever its name says
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.text import read
-from trl_rlsp.verification.code.call_harness import to_data
-from trl_rlsp.verification.code.compare import is_true, same_output, same_value
+from trl_rlsp.verification.code._compare import is_true, same_output, same_value
+from trl_rlsp.verification.code._harness import to_data
 
 OUTPUTS = [
     (b"6\n2\n", "6\n2", True),

@@ -6,9 +6,10 @@ import threading
 
 import pytest
 
-from trl_rlsp.verification.code import schedule
-from trl_rlsp.verification.code.schedule import GIVE_UP_AFTER, Job, Schedule
-from trl_rlsp.verification.verdict import Reason
+from trl_rlsp.verification import Reason
+from trl_rlsp.verification.code import verifier
+from trl_rlsp.verification.code.tests import CodeTest
+from trl_rlsp.verification.code.verifier import GIVE_UP_AFTER, Program, Schedule
 
 
 class Programs:
@@ -16,12 +17,12 @@ class Programs:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *seconds: float, tests: int = 4) -> None:
         self.now = 100.0
-        self.jobs = [Job(tests) for _ in seconds]
+        self.jobs = [Program("", [CodeTest("")] * tests) for _ in seconds]
         self.seconds = dict(zip(map(id, self.jobs), seconds, strict=True))
         self.order: list[int] = []
-        monkeypatch.setattr(schedule.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(verifier.time, "monotonic", lambda: self.now)
 
-    def __call__(self, job: Job, index: int, seconds: float) -> Reason:
+    def __call__(self, job: Program, index: int, seconds: float) -> Reason:
         self.order.append(self.jobs.index(job))
         needed = self.seconds[id(job)]
         self.now += min(needed, seconds)
@@ -76,12 +77,12 @@ def test_one_test_not_passed_settles_all_or_nothing(monkeypatch: pytest.MonkeyPa
 def test_an_interrupt_ends_the_other_threads_too() -> None:
     main = threading.current_thread()
 
-    def interrupted(job: Job, index: int, seconds: float) -> Reason:
+    def interrupted(job: Program, index: int, seconds: float) -> Reason:
         if threading.current_thread() is main:
             raise KeyboardInterrupt
         return "match"
 
-    jobs = [Job(1_000_000)]
+    jobs = [Program("", [CodeTest("")] * 1_000_000)]
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         Schedule(interrupted, 5.0, None, False).run(jobs, workers=3)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from trl_rlsp.errors import DataError
-from trl_rlsp.verification.code.call_harness import from_data, to_data
+from trl_rlsp.verification.code._harness import from_data, to_data
 from trl_rlsp.verification.code.tests import CodeTest, hidden_tests, read_tests
 
 

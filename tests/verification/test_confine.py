@@ -11,17 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from trl_rlsp.verification.workers import confine
-from trl_rlsp.verification.workers.confine import Confinement, available_layers, mapped_bytes, missing_protection
-from trl_rlsp.verification.workers.landlock import landlock_abi, python_folders, standard_library
-from trl_rlsp.verification.workers.seccomp import seccomp_available
+from trl_rlsp.verification.workers import _confine
+from trl_rlsp.verification.workers._confine import (
+    Confinement,
+    available_layers,
+    landlock_abi,
+    mapped_bytes,
+    missing_protection,
+    python_folders,
+    seccomp_available,
+    standard_library,
+)
 
 SOURCE = Path(__file__).parents[2] / "src"
 PRELUDE = """
 import json, os, socket, subprocess, sys, threading
 sys.path.insert(0, {source!r})
-from trl_rlsp.verification.workers.confine import Confinement, available_layers
-from trl_rlsp.verification.workers.landlock import python_folders
+from trl_rlsp.verification.workers._confine import Confinement, available_layers
+from trl_rlsp.verification.workers._confine import python_folders
 Confinement(available_layers(), python_folders(packages=True)).put_on(200)
 def attempt(action):
     try:
@@ -53,7 +60,7 @@ def test_says_what_there_is_and_what_is_missing() -> None:
 
 @needs_seccomp
 def test_a_layer_that_is_not_there_is_not_left_out_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confine, "seccomp_available", lambda: False)
+    monkeypatch.setattr(_confine, "seccomp_available", lambda: False)
     with pytest.raises(OSError, match="no seccomp filters"):
         Confinement(["seccomp"], [])
 
@@ -142,8 +149,8 @@ def test_threads_started_before_are_filtered_too() -> None:
     script = """
 import sys, threading, socket
 sys.path.insert(0, sys.argv[1])
-from trl_rlsp.verification.workers.confine import Confinement, available_layers
-from trl_rlsp.verification.workers.landlock import python_folders
+from trl_rlsp.verification.workers._confine import Confinement, available_layers
+from trl_rlsp.verification.workers._confine import python_folders
 go = threading.Event()
 def late():
     go.wait()

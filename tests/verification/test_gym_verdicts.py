@@ -4,17 +4,17 @@ import json
 
 import pytest
 
+from trl_rlsp.verification import WorkerPool
 from trl_rlsp.verification.gym import verifier
-from trl_rlsp.verification.gym.verifier import HANDLER, GymItem, task_name, verify_gym
-from trl_rlsp.verification.workers.pool import WorkerPool
+from trl_rlsp.verification.gym.verifier import GYM_HANDLER, GymItem, task_name, verify_gym
 
 reasoning_gym = pytest.importorskip("reasoning_gym", reason="reasoning-gym is an optional dependency")
-worker = pytest.importorskip("trl_rlsp.verification.gym.worker")
+worker = pytest.importorskip("trl_rlsp.verification.gym._worker")
 
 
 @pytest.fixture(scope="module")
 def pool():
-    with WorkerPool(HANDLER, workers=2) as pool:
+    with WorkerPool(GYM_HANDLER, workers=2) as pool:
         yield pool
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from trl_rlsp.verification import WorkerPool
 from trl_rlsp.verification.math import HANDLER, MathItem, verify_math
-from trl_rlsp.verification.workers.pool import WorkerPool
 
 SENTENCES = (
     "First one may look at it from the left",

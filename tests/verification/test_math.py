@@ -15,11 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trl_rlsp.verification import Reply, Verdict, WorkerPool
 from trl_rlsp.verification.math import HANDLER, MathItem, MathRules, is_list, verify_math
 from trl_rlsp.verification.math._equivalence import Leaves, Undecided, close, same_answer
 from trl_rlsp.verification.math._gold import restates, unboxed
-from trl_rlsp.verification.verdict import Verdict
-from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
 DATA = Path(__file__).parents[1] / "data"
 SHARED = Path(os.environ.get("TRL_RLSP_DATA", Path(__file__).parents[3] / "shared" / "data"))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.errors import ConfigError, WorkerError
-from trl_rlsp.verification.workers.pool import Reply, WorkerPool
+from trl_rlsp.verification import Reply, WorkerPool
 
 HERE = Path(__file__).parent
 LIMIT = 0.5
@@ -280,7 +280,7 @@ def test_a_handler_that_cannot_be_imported(handler):
         WorkerPool(handler).run([1], limit=5)
 
 
-@pytest.mark.parametrize("options", [{"workers": 0}, {"spares": -1}, {"memory_mb": 1}])
+@pytest.mark.parametrize("options", [{"workers": 0}, {"memory_mb": 1}])
 def test_arguments_that_cannot_work(options):
     with pytest.raises(ConfigError, match="a worker pool needs"):
         WorkerPool("pool_handlers:misbehave", **options)

@@ -11,15 +11,11 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError, WorkerError
-from trl_rlsp.verification.code import local_sandbox
+from trl_rlsp.verification import Limits, LocalSandbox, RunResult, find_sandbox, require_sandbox
 from trl_rlsp.verification.code import sandbox as sandbox_module
-from trl_rlsp.verification.code.bubblewrap import bubblewrap_works
-from trl_rlsp.verification.code.local_sandbox import LocalSandbox
-from trl_rlsp.verification.code.run_result import Limits, RunResult
-from trl_rlsp.verification.code.sandbox import Sandbox, find_sandbox, require_sandbox, runner_of
-from trl_rlsp.verification.workers import server_process
-from trl_rlsp.verification.workers.landlock import landlock_abi
-from trl_rlsp.verification.workers.seccomp import seccomp_available
+from trl_rlsp.verification.code.sandbox import bubblewrap_works
+from trl_rlsp.verification.workers import _server
+from trl_rlsp.verification.workers._confine import landlock_abi, seccomp_available
 
 SHORT = Limits(seconds=1.0, memory_mb=200, output_bytes=10_000)
 AVAILABLE = {
@@ -279,7 +275,7 @@ os.read(printed, 1)
 
 
 def test_elsewhere_than_linux_it_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_sandbox.sys, "platform", "darwin")
+    monkeypatch.setattr(sandbox_module.sys, "platform", "darwin")
     with pytest.raises(MissingDependencyError, match="pass a remote sandbox"):
         LocalSandbox("unsandboxed")
 
@@ -290,25 +286,15 @@ def test_unknown_backend() -> None:
 
 
 def test_a_process_that_cannot_start_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_process, "_python", lambda bare: ["/nonexistent/python"])
+    monkeypatch.setattr(_server, "_python", lambda bare: ["/nonexistent/python"])
     with LocalSandbox("unsandboxed") as broken, pytest.raises(WorkerError, match="cannot be started"):
         broken.run("print(1)", "", SHORT)
-    monkeypatch.setattr(server_process, "_python", lambda bare: ["/bin/sh", "-c", "echo broken >&2; exit 1"])
+    monkeypatch.setattr(_server, "_python", lambda bare: ["/bin/sh", "-c", "echo broken >&2; exit 1"])
     with LocalSandbox("unsandboxed") as broken, pytest.raises(WorkerError, match="failed to start: broken"):
         broken.run("print(1)", "", SHORT)
 
 
 def test_a_layer_that_cannot_be_applied_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_sandbox, "_BINDINGS", ())
+    monkeypatch.setattr(sandbox_module, "_BINDINGS", ())
     with LocalSandbox("landlock") as broken, pytest.raises(WorkerError, match="failed to start"):
         broken.run("print(1)", "", SHORT)
-
-
-def test_objects_and_callables_are_both_sandboxes() -> None:
-    def remote(program: str, stdin: str, limits: Limits) -> RunResult:
-        return RunResult("finished", program.encode())
-
-    local = LocalSandbox("unsandboxed")
-    assert isinstance(local, Sandbox)
-    assert runner_of(local) == local.run
-    assert runner_of(remote) is remote

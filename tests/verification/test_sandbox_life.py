@@ -17,9 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from trl_rlsp.verification.code.local_sandbox import LocalSandbox
-from trl_rlsp.verification.code.run_result import Limits
-from trl_rlsp.verification.code.sandbox import available_backend
+from trl_rlsp.verification import Limits, LocalSandbox, available_backend
 
 BACKEND = available_backend()
 pytestmark = pytest.mark.skipif(BACKEND is None, reason="no sandbox on this machine")
@@ -28,8 +26,8 @@ SHORT = Limits(seconds=5.0)
 TRAINER = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from trl_rlsp.verification.code.local_sandbox import LocalSandbox
-from trl_rlsp.verification.code.run_result import Limits
+from trl_rlsp.verification import LocalSandbox
+from trl_rlsp.verification import Limits
 sandbox = LocalSandbox(sys.argv[2])
 sandbox.run("print(1)", "", Limits())
 print(sandbox._idle[0].process.pid, flush=True)
@@ -169,9 +167,9 @@ def test_works_for_an_ordinary_user(backend: str) -> None:
     if python is None:
         pytest.skip("no Python >= 3.11 that another user may run")
     script = (
-        "import sys; from trl_rlsp.verification.code.local_sandbox import LocalSandbox\n"
-        "from trl_rlsp.verification.code.run_result import Limits\n"
-        "from trl_rlsp.verification.code.bubblewrap import bubblewrap_works\n"
+        "import sys; from trl_rlsp.verification import LocalSandbox\n"
+        "from trl_rlsp.verification import Limits\n"
+        "from trl_rlsp.verification.code.sandbox import bubblewrap_works\n"
         "if sys.argv[1] == 'bubblewrap' and not bubblewrap_works(): print('absent'); sys.exit()\n"
         "with LocalSandbox(sys.argv[1]) as s:\n"
         "  for p in ('print(1)', 'import os; os.fork()', 'open(\"/etc/passwd\")', 'while True: pass'):\n"

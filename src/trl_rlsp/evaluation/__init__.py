@@ -1,7 +1,8 @@
 """Measuring a model: completions drawn and kept on disk, scored by the verifier, metrics with intervals over problems.
 
 Promises: what could not be scored is `None` and counted, never a number; a run that was killed goes on; two models
-are compared problem by problem. Knows nothing of training runs, stages and commands.
+are compared problem by problem; the answers and the difficulty of a dataset are checked before it is trained on.
+Knows nothing of training runs, stages and commands. Budgets of thinking and of votes are in `budget`.
 """
 
 from __future__ import annotations
@@ -11,19 +12,78 @@ from typing import TYPE_CHECKING
 from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
-    from trl_rlsp.evaluation.bootstrap import Estimate, bootstrap_mean
-    from trl_rlsp.evaluation.metrics import Evaluation, ScoredSample, summarize
-    from trl_rlsp.evaluation.scoring import draw, evaluate, evaluate_samples, score_samples
-    from trl_rlsp.evaluation.store import SampleStore, load_evaluation, load_scored, save_evaluation
-    from trl_rlsp.evaluation.tables import markdown_table
+    from trl_rlsp.evaluation._compare import (
+        Difference,
+        Vote,
+        compare,
+        compare_folders,
+        efficiency_curve,
+        equal_budget,
+        load_curves,
+        paired,
+    )
+    from trl_rlsp.evaluation._dataset import (
+        Band,
+        CheckReport,
+        Filtered,
+        check_dataset,
+        check_read_back,
+        gold_completion,
+        keep_band,
+        print_report,
+    )
+    from trl_rlsp.evaluation._estimators import Estimate, bootstrap_mean, maj_at_k, majority_curve, pass_at_k
+    from trl_rlsp.evaluation._metrics import (
+        Evaluation,
+        ScoredSample,
+        Slice,
+        by_problem,
+        check_ks,
+        known_mean,
+        summarize,
+    )
+    from trl_rlsp.evaluation._scoring import draw, evaluate, evaluate_samples, score_samples
+    from trl_rlsp.evaluation._store import (
+        SampleStore,
+        load_evaluation,
+        load_scored,
+        load_settings,
+        model_hash,
+        problems_hash,
+        prompts_hash,
+        read_metrics,
+        read_problems,
+        read_samples,
+        save_evaluation,
+        write_problems,
+    )
+    from trl_rlsp.evaluation._tables import (
+        difference_table,
+        efficiency_tables,
+        evaluation_table,
+        exploration_columns,
+        first_samples,
+        markdown_table,
+        plot_efficiency,
+        slice_tables,
+        write_report,
+    )
 
 __getattr__, __all__ = attach(
     __name__,
     {
-        "bootstrap": "Estimate bootstrap_mean",
-        "metrics": "Evaluation ScoredSample summarize",
-        "scoring": "draw evaluate evaluate_samples score_samples",
-        "store": "SampleStore load_evaluation load_scored save_evaluation",
-        "tables": "markdown_table",
+        "_compare": "Difference Vote compare compare_folders efficiency_curve equal_budget load_curves paired",
+        "_dataset": "Band CheckReport Filtered check_dataset check_read_back gold_completion keep_band print_report",
+        "_estimators": "Estimate bootstrap_mean maj_at_k majority_curve pass_at_k",
+        "_metrics": "Evaluation ScoredSample Slice by_problem check_ks known_mean summarize",
+        "_scoring": "draw evaluate evaluate_samples score_samples",
+        "_store": (
+            "SampleStore load_evaluation load_scored load_settings model_hash problems_hash prompts_hash "
+            "read_metrics read_problems read_samples save_evaluation write_problems"
+        ),
+        "_tables": (
+            "difference_table efficiency_tables evaluation_table exploration_columns first_samples markdown_table "
+            "plot_efficiency slice_tables write_report"
+        ),
     },
 )

@@ -1,14 +1,14 @@
-"""The engine for a model behind an OpenAI-compatible server (vLLM, SGLang, llama.cpp, TGI, a hosted service)."""
+"""The engine for a model behind an OpenAI-compatible server."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
-from trl_rlsp.errors import ConfigError, DataError, MissingDependencyError, SourceError
+from trl_rlsp.errors import DataError, SourceError
+from trl_rlsp.generation._client import Reply, ServerClient
 from trl_rlsp.generation.sampling import Prefixed, Prompts, Request, Sample, Sampling, limit_of, sample_of, seed_of
 
 CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
@@ -28,21 +28,11 @@ class ServerEngine:
 
     Raises:
         ConfigError: an address that is none.
-        MissingDependencyError: the client is not installed.
+        MissingDependencyError: the package `openai` is not installed.
     """
 
     def __init__(self, model: str, url: str, *, timeout: float = 3600.0, retries: int = 5) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise ConfigError(f"server_url is an address such as http://localhost:8000/v1, got {url!r}")
-        try:
-            import openai
-        except ImportError as error:
-            raise MissingDependencyError("engine 'server' needs openai: pip install 'trl-rlsp[server]'") from error
-        self.model = model
-        self.url = url
-        self.failures = (openai.OpenAIError,)
-        key = os.environ.get("OPENAI_API_KEY") or "none"
-        self.client = openai.OpenAI(base_url=url, api_key=key, timeout=timeout, max_retries=retries)
+        self.client = ServerClient(model, url, timeout=timeout, retries=retries)
 
     def count(self, text: str) -> int:
         """Words of a text, in the place of its tokens: the server's tokenizer is not here."""
@@ -55,40 +45,41 @@ class ServerEngine:
             SourceError: the server cannot be reached or refuses.
             DataError: it answers without a completion or without counting its tokens.
         """
-        threads = ThreadPoolExecutor(sampling.batch_size, thread_name_prefix="completion")
-        try:
-            for future in [threads.submit(self._ask, prompts[r.prompt], r, sampling) for r in requests]:
-                yield [future.result()]
-        finally:
-            threads.shutdown(wait=False, cancel_futures=True)
+        asked = [_asked(prompts[request.prompt], request, sampling) for request in requests]
+        with closing(self.client.ask(asked, concurrency=sampling.batch_size)) as replies:
+            for request, reply in zip(requests, replies, strict=True):
+                yield [self._sample(prompts[request.prompt], request, reply)]
 
-    def _ask(self, prompt: Any, request: Request, sampling: Sampling) -> Sample:
-        options: dict[str, Any] = {
-            "model": self.model,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "max_tokens": limit_of(prompt, sampling),
-            "seed": seed_of(sampling.seed, request),
-        }
-        asked, begun = (prompt.prompt, "".join(prompt.parts)) if isinstance(prompt, Prefixed) else (prompt, "")
-        try:
-            if isinstance(asked, str):
-                answer: Any = self.client.completions.create(prompt=asked + begun, **options)
-            else:
-                if begun:
-                    asked = [*asked, {"role": "assistant", "content": begun}]
-                    options["extra_body"] = CONTINUE
-                answer = self.client.chat.completions.create(messages=asked, **options)
-        except self.failures as error:
+    def _sample(self, prompt: Any, request: Request, reply: Reply) -> Sample:
+        answer = reply.answer
+        if answer is None:
             raise SourceError(
-                f"the server at {self.url} did not answer for model {self.model!r}: {error}; samples already drawn are "
-                "kept where there is an output_dir, and the same command goes on"
-            ) from error
-        tokens = getattr(answer.usage, "completion_tokens", None)
-        if not answer.choices or tokens is None:
-            raise DataError(f"the server at {self.url} must give `choices` and `usage.completion_tokens`, got {answer}")
+                f"the server at {self.client.server} did not answer for model {self.client.model!r}: {reply.error}; "
+                "samples already drawn are kept where there is an output_dir, and the same command goes on"
+            )
+        tokens = getattr(getattr(answer, "usage", None), "completion_tokens", None)
+        if not getattr(answer, "choices", None) or tokens is None:
+            raise DataError(
+                f"the server at {self.client.server} must give `choices` and `usage.completion_tokens`, got {answer}"
+            )
         choice = answer.choices[0]
+        begun = "".join(prompt.parts) if isinstance(prompt, Prefixed) else ""
         return sample_of(request, prompt, begun + choice_text(choice), tokens, choice.finish_reason == "length")
+
+
+def _asked(prompt: Any, request: Request, sampling: Sampling) -> dict[str, Any]:
+    options = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": limit_of(prompt, sampling),
+        "seed": seed_of(sampling.seed, request),
+    }
+    asked, begun = (prompt.prompt, "".join(prompt.parts)) if isinstance(prompt, Prefixed) else (prompt, "")
+    if isinstance(asked, str):
+        return {"prompt": asked + begun, **options}
+    if begun:
+        return {"messages": [*asked, {"role": "assistant", "content": begun}], "extra_body": CONTINUE, **options}
+    return {"messages": asked, **options}
 
 
 def choice_text(choice: Any) -> str:

@@ -5,24 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
-from trl_rlsp.planning._architecture import Architecture
-from trl_rlsp.planning._memory import (
-    activations,
-    adapter_bytes,
-    gradient_bytes,
-    kv_bytes,
-    logit_bytes,
-    optimizer_bytes,
-    reference_bytes,
-    trained_tensors,
-    weight_bytes,
-)
+from trl_rlsp.planning import _memory as memory_of
+from trl_rlsp.planning._memory import Architecture
 from trl_rlsp.planning._settings import BYTES, Settings
 
 Strategy = Literal["ddp", "zero2", "zero3", "fsdp"]
-STRATEGIES: tuple[Strategy, ...] = ("ddp", "zero2", "zero3", "fsdp")
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 GIB = 2**30
 RESERVE = 0.1
 """Share of a card that is left for the CUDA context, fragmentation and short-lived tensors."""
@@ -33,19 +23,15 @@ class Layout:
     """Memory of one GPU by part, in bytes.
 
     Attributes:
-        strategy: how the parts are divided.
-        gpus: GPUs that they are divided over.
-        weights: the base model, in its precision.
-        adapter: LoRA's weights.
-        gradients: of what is trained, buckets of DDP included.
-        optimizer: its states, float32 copies that ZeRO keeps of half-precision weights included.
+        strategy: how the parts are divided over the GPUs.
+        gradients: buckets of DDP included.
+        optimizer: float32 copies that ZeRO keeps of half-precision weights included.
         reference: the frozen model of the KL.
-        activations: what the forward pass keeps.
         logits: the output layer's tile, hidden states and gradient.
-        working: the largest thing that is unpacked or gathered for one product.
-        cache: keys and values of the rollouts, and the logits of one position.
+        working: the largest layer unpacked from 4 or 8 bits, or a whole block gathered from the other GPUs.
+        cache: keys and values of the rollouts, and the logits of one position; vLLM's own is not counted.
         rollout_weights: base model and adapter while rollouts are made.
-        vllm: what a colocated vLLM takes for itself, as a share of the card.
+        vllm: share of the card that a colocated vLLM takes for itself.
         vllm_needs: least that its share must hold: all weights, and one sequence's keys and values.
     """
 
@@ -81,108 +67,72 @@ class Layout:
         return max(self.training, self.rollout)
 
     def fits(self, memory: float) -> bool:
-        """Whether it fits on a card.
-
-        Args:
-            memory: of the card in GiB.
-        """
-        if self.vllm_needs > memory * GIB * self.vllm:
-            return False
-        return self.peak <= memory * GIB * (1 - RESERVE - self.vllm)
+        """Whether it fits on a card of `memory` GiB."""
+        card = memory * GIB
+        return self.vllm_needs <= card * self.vllm and self.peak <= card * (1 - RESERVE - self.vllm)
 
 
 def layout(architecture: Architecture, settings: Settings, gpus: int, strategy: Strategy) -> Layout:
-    """The memory of one GPU.
-
-    Args:
-        architecture: shapes of the model.
-        settings: what is trained, and how.
-        gpus: GPUs, at least 1.
-        strategy: how the parts are divided over them.
+    """The memory of one of `gpus` GPUs.
 
     Raises:
-        ConfigError: an optimizer that is not modelled, or layers that the model does not have.
+        ConfigError: an optimizer that is not modeled, or layers that the model does not have.
     """
-    sharded = strategy in ("zero3", "fsdp")
-    deepspeed = strategy in ("zero2", "zero3")
-    base, adapter = weight_bytes(architecture, settings), adapter_bytes(architecture, settings)
-    gradients, states = gradient_bytes(architecture, settings), optimizer_bytes(architecture, settings)
-    if deepspeed and settings.computes_in != "float32":
-        gradients, states = _in_deepspeed(architecture, settings, states)
+    model = (architecture, settings)
+    sharded = gpus if strategy in ("zero3", "fsdp") else 1
+    share = gpus if strategy != "ddp" else 1
+    whole, adapter = memory_of.weight_bytes(*model), memory_of.adapter_bytes(*model)
+    gradients, states = memory_of.trained_bytes(*model), memory_of.optimizer_bytes(*model)
+    if strategy.startswith("zero") and settings.computes_in != "float32":
+        trained = memory_of.trained_weights(*model)  # gradients in half precision, and a float32 copy of each weight
+        gradients, states = 2 * trained, 4 * trained + (states if "8bit" in settings.optimizer else 8 * trained)
     if strategy == "ddp" and gpus > 1:
         gradients *= 2  # buckets hold a second copy
-    share = gpus if strategy != "ddp" else 1
-    weights_share = gpus if sharded else 1
-    gathers_all = strategy == "zero3" and settings.rollouts and settings.gathers and settings.vllm is None
-    whole = base + adapter
+    gathered = strategy == "zero3" and settings.rollouts and settings.gathers and settings.vllm is None
+    colocated = settings.vllm == "colocate"
+    one_sequence = memory_of.kv_bytes(architecture, replace(settings, rollouts=1))
     return Layout(
         strategy=strategy,
         gpus=gpus,
-        weights=math.ceil(base / weights_share),
-        adapter=math.ceil(adapter / weights_share),
+        weights=math.ceil(whole / sharded),
+        adapter=math.ceil(adapter / sharded),
         gradients=math.ceil(gradients / share),
         optimizer=math.ceil(states / share),
-        reference=math.ceil(reference_bytes(architecture, settings) / weights_share),
-        activations=activations(architecture, settings).held(settings.checkpointing),
-        logits=logit_bytes(architecture, settings),
-        working=working_bytes(architecture, settings, gathered=sharded and gpus > 1),
-        cache=cache_bytes(architecture, settings),
-        rollout_weights=whole if gathers_all else math.ceil(whole / weights_share),
-        vllm=settings.vllm_share if settings.vllm == "colocate" else 0.0,
-        vllm_needs=vllm_bytes(architecture, settings) if settings.vllm == "colocate" else 0,
+        reference=math.ceil(memory_of.reference_bytes(*model) / sharded),
+        activations=memory_of.activation_bytes(*model),
+        logits=memory_of.logit_bytes(*model),
+        working=_working_bytes(*model, gathered=sharded > 1),
+        cache=_cache_bytes(*model),
+        rollout_weights=whole + adapter if gathered else math.ceil((whole + adapter) / sharded),
+        vllm=settings.vllm_share if colocated else 0.0,
+        vllm_needs=whole + adapter + one_sequence if colocated else 0,
     )
 
 
+def _working_bytes(architecture: Architecture, settings: Settings, gathered: bool) -> int:
+    sizes = [linear.weights for linear in architecture.quantized.values()]
+    if gathered:
+        return math.ceil(sum(sizes) / architecture.layers) * BYTES[settings.computes_in]
+    return max(sizes) * BYTES[settings.computes_in] if settings.bits else 0
+
+
+def _cache_bytes(architecture: Architecture, settings: Settings) -> int:
+    if settings.vllm is not None:
+        return 0
+    logits = 2 * 4 * settings.rollouts * int(architecture.config.get_text_config().vocab_size)  # float32, twice
+    return memory_of.kv_bytes(architecture, settings) + logits
+
+
 def strategies(settings: Settings, gpus: int) -> tuple[Strategy, ...]:
-    """The layouts that a stage can take: packed weights cannot be sharded, and one GPU divides nothing."""
+    """The strategies that a stage can take: packed weights cannot be sharded, and one GPU divides nothing."""
     if gpus == 1:
         return STRATEGIES[:1]
     return STRATEGIES[:2] if settings.bits else STRATEGIES
 
 
-def vllm_bytes(architecture: Architecture, settings: Settings) -> int:
-    """What vLLM cannot start without: its own copy of the weights, and the cache of one sequence."""
-    one = replace(settings, rollouts=1)
-    return weight_bytes(architecture, settings) + adapter_bytes(architecture, settings) + kv_bytes(architecture, one)
-
-
-def _in_deepspeed(architecture: Architecture, settings: Settings, states: int) -> tuple[int, int]:
-    """Gradients in half precision; beside the moments in float32 a float32 copy of each trained weight."""
-    trained = sum(trained_tensors(architecture, settings))
-    moments = states if "8bit" in settings.optimizer else 8 * trained
-    return 2 * trained, 4 * trained + moments
-
-
-def working_bytes(architecture: Architecture, settings: Settings, gathered: bool) -> int:
-    """The largest layer unpacked from 4 or 8 bits, or a whole block gathered from the other GPUs."""
-    width = BYTES[settings.computes_in]
-    if gathered:
-        inside = sum(linear.weights for linear in architecture.quantised.values())
-        return math.ceil(inside / architecture.layers) * width
-    if not settings.bits:
-        return 0
-    return max(linear.weights for linear in architecture.quantised.values()) * width
-
-
-def cache_bytes(architecture: Architecture, settings: Settings) -> int:
-    """Keys and values of all sequences at their full length, and the float32 logits that one position is drawn from.
-
-    With vLLM it is vLLM's own, and not counted here.
-    """
-    if settings.vllm is not None or not settings.rollouts:
-        return 0
-    vocabulary = int(architecture.config.get_text_config().vocab_size)
-    return kv_bytes(architecture, settings) + 2 * 4 * settings.rollouts * vocabulary
-
-
 @dataclass(frozen=True)
 class Remedy:
-    """Changes with which a stage fits, or comes closest.
-
-    Attributes:
-        lines: YAML lines, all of them together.
-        layout: the memory with them.
-    """
+    """YAML lines with which, all of them together, a stage fits or comes closest, and its memory then."""
 
     lines: tuple[str, ...]
     layout: Layout
@@ -195,9 +145,9 @@ def changes(settings: Settings) -> Iterator[tuple[str, Settings]]:
     if settings.dtype == "float32":
         yield "dtype: bfloat16", replace(settings, dtype="bfloat16")
     if settings.micro_batch > 1:
-        half = settings.micro_batch // 2
-        lines = f"per_device_train_batch_size: {half}, gradient_accumulation_steps: {settings.accumulation * 2}"
-        yield lines, replace(settings, micro_batch=half, accumulation=settings.accumulation * 2)
+        half, steps = settings.micro_batch // 2, settings.accumulation * 2
+        lines = f"per_device_train_batch_size: {half}, gradient_accumulation_steps: {steps}"
+        yield lines, replace(settings, micro_batch=half, accumulation=steps)
     if settings.rollouts > settings.micro_batch:
         steps = settings.rollouts // settings.micro_batch // 2
         yield f"steps_per_generation: {steps}", replace(settings, rollouts=steps * settings.micro_batch)
@@ -215,36 +165,24 @@ def changes(settings: Settings) -> Iterator[tuple[str, Settings]]:
 def remedies(
     architecture: Architecture, settings: Settings, gpus: int, strategy: Strategy, memory: float
 ) -> list[Remedy]:
-    """Every single change with which the stage fits; if none does, the fewest together, the largest saving first.
-
-    Args:
-        architecture: shapes of the model.
-        settings: as they are.
-        gpus: GPUs.
-        strategy: how the parts are divided.
-        memory: of a card in GiB.
+    """Every single change with which a stage fits cards of `memory` GiB; if none does, the largest savings together.
 
     Returns:
-        Remedies; the last one may not fit either if nothing does. Empty if it fits as it is.
+        Empty if it fits as it is; the only one does not fit either if nothing does.
     """
-    if layout(architecture, settings, gpus, strategy).fits(memory):
-        return []
-    tried = [Remedy((line,), layout(architecture, new, gpus, strategy)) for line, new in changes(settings)]
-    fitting = [remedy for remedy in tried if remedy.layout.fits(memory)]
-    return fitting or [_together(architecture, settings, gpus, strategy, memory)]
-
-
-def _together(architecture: Architecture, settings: Settings, gpus: int, strategy: Strategy, memory: float) -> Remedy:
-    chosen: dict[str, str] = {}
     best = layout(architecture, settings, gpus, strategy)
+    if best.fits(memory):
+        return []
+    chosen: dict[str, str] = {}
     while not best.fits(memory):
         tried = [(layout(architecture, new, gpus, strategy), line, new) for line, new in changes(settings)]
-        if not tried:
-            break
-        found, line, settings = min(tried, key=lambda one: one[0].peak)
+        fitting = [Remedy((line,), found) for found, line, _ in tried if found.fits(memory)]
+        if fitting and not chosen:
+            return fitting
+        found, line, settings = min(tried, key=lambda one: one[0].peak, default=(best, "", settings))
         if found.peak >= best.peak:
             break
         best = found
         for part in line.split(", "):  # a field that is changed twice keeps its last value
             chosen[part.split(":")[0]] = part
-    return Remedy(tuple(chosen.values()), best)
+    return [Remedy(tuple(chosen.values()), best)]

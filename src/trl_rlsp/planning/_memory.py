@@ -1,26 +1,28 @@
 """The parts of a stage's memory, in bytes on one GPU that holds everything.
 
-Weights, adapter, gradients, optimizer, reference and key-value cache are counted tensor by tensor, as torch, peft and
-bitsandbytes allocate them. Activations are measured without running anything: the model's own code is run on fake
-tensors, which have shapes, types and autograd but no numbers, and every tensor that autograd saves is counted once per
-storage. Two runs, of one and of two blocks, give what a block keeps and what is kept once; the rest is multiplication.
-`tests/planning` compares all of them with what is really allocated.
+Shapes come from the model's configuration alone: it is built on torch's meta device, which keeps no numbers. Weights,
+adapter, optimizer, reference and key-value cache are counted tensor by tensor, as torch, peft and bitsandbytes allocate
+them. Activations are measured without running anything: the model's own code is run on fake tensors, which have shapes,
+types and autograd but no numbers, and every tensor that autograd saves is counted once per storage. Two runs, of one
+and of two blocks, give what a block keeps and what is kept once; the rest is multiplication. `tests/planning` compares
+all of them with what is really allocated.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.planning._architecture import Architecture, Linear, meta_model
 from trl_rlsp.planning._settings import BYTES, Settings
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 BLOCK, NESTED_BLOCK, OPTIMIZER_BLOCK = 64, 256, 256
 """Weights that share a constant in bitsandbytes: of 4-bit weights, of their constants, of 8-bit optimizer states."""
@@ -32,43 +34,127 @@ TILE_TOKENS, TILE_VOCABULARY = 4096, 32768
 """Positions and vocabulary of a tile of TRL's fused output layer: its `TOKEN_CHUNK_SIZE` and chunk size."""
 
 
+class Linear(NamedTuple):
+    """Features of a linear layer."""
+
+    inputs: int
+    outputs: int
+
+    @property
+    def weights(self) -> int:
+        """Weights without bias."""
+        return self.inputs * self.outputs
+
+
+@dataclass(frozen=True, eq=False)  # by identity, so that results can be kept for it
+class Architecture:
+    """Shapes of a causal language model.
+
+    Attributes:
+        parameters: name -> number of weights; tied weights are there once.
+        linears: name -> linear layer; `head` is among them.
+        head: name of the output layer.
+    """
+
+    config: PreTrainedConfig
+    parameters: dict[str, int]
+    linears: dict[str, Linear]
+    head: str | None
+
+    @classmethod
+    def of(cls, config: PreTrainedConfig) -> Architecture:
+        """Build it from a configuration."""
+        import torch
+        from torch import nn
+
+        with torch.device("meta"):
+            model = _untrained(config)
+        found = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+        linears = {name: Linear(module.in_features, module.out_features) for name, module in found.items()}
+        head = next((name for name, module in found.items() if module is model.get_output_embeddings()), None)
+        return cls(config, {name: p.numel() for name, p in model.named_parameters()}, linears, head)
+
+    @property
+    def total(self) -> int:
+        """Parameters in all."""
+        return sum(self.parameters.values())
+
+    @property
+    def layers(self) -> int:
+        """Transformer blocks."""
+        return int(self.config.get_text_config().num_hidden_layers)
+
+    @property
+    def kv_numbers_per_token(self) -> int:
+        """Numbers that one token adds to the key-value cache: 2 x layers x key-value heads x head size."""
+        text = self.config.get_text_config()
+        heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+        size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        return 2 * self.layers * heads * size
+
+    @property
+    def quantized(self) -> dict[str, Linear]:
+        """The layers that bitsandbytes quantizes: every linear layer but the output layer."""
+        return {name: linear for name, linear in self.linears.items() if name != self.head}
+
+    def adapted(self, targets: tuple[str, ...] | str | None) -> dict[str, Linear]:
+        """The linear layers that LoRA adapts: by the ends of their names, "all-linear", or `None` for peft's choice.
+
+        Raises:
+            ConfigError: no layer has one of the names, or peft has no choice for the architecture.
+        """
+        from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as known
+
+        if targets == "all-linear":
+            return self.quantized
+        kind = self.config.model_type
+        if targets is None and kind not in known:
+            raise ConfigError(f"peft has no default layers for {kind!r}: set `lora_target_modules`, e.g. all-linear")
+        wanted = known[kind] if targets is None else targets
+        ends = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+        dotted = tuple(f".{end}" for end in ends)
+        found = {name: linear for name, linear in self.linears.items() if f".{name}".endswith(dotted)}
+        if not found:
+            raise ConfigError(f"lora_target_modules names layers of the model, got {ends}: it has none of them")
+        return found
+
+
 def weight_bytes(architecture: Architecture, settings: Settings) -> int:
-    """The base model in its precision, the constants of a quantised one included."""
+    """The base model in its precision, with the constants of a quantized one."""
     if settings.bits is None:
         return architecture.total * settings.bytes_per_weight
-    linears = architecture.quantised.values()
+    linears = architecture.quantized.values()
     kept = architecture.total - sum(linear.weights for linear in linears)  # embeddings, norms, biases, output layer
-    if settings.bits == 8:
-        return kept * settings.bytes_per_weight + sum(_eight_bit(linear) for linear in linears)
-    return kept * settings.bytes_per_weight + sum(_four_bit(linear, settings.nested) for linear in linears)
+    return kept * settings.bytes_per_weight + sum(_packed(linear, settings) for linear in linears)
 
 
-def _four_bit(linear: Linear, nested: bool) -> int:
-    """Two weights a byte, a float32 constant for each 64, the 16 values of the type; nested constants take a byte."""
+def _packed(linear: Linear, settings: Settings) -> int:
+    """Bytes of a quantized layer."""
+    if settings.bits == 8:  # and a float32 for each row
+        return linear.weights + 4 * linear.outputs
     blocks = math.ceil(linear.weights / BLOCK)
-    packed = math.ceil(linear.weights / 2) + 16 * 4
-    if not nested:
-        return packed + 4 * blocks
-    outer = 4 * math.ceil(blocks / NESTED_BLOCK) + 256 * 4 + 4  # constants, their codebook, an offset
-    return packed + blocks + outer
+    constants = 4 * blocks
+    if settings.nested:  # in a byte each, with constants, codebook and offset of their own
+        constants = blocks + 4 * math.ceil(blocks / NESTED_BLOCK) + 4 * 256 + 4
+    return math.ceil(linear.weights / 2) + 4 * 16 + constants  # and the 16 values of the type
 
 
-def _eight_bit(linear: Linear) -> int:
-    """A byte a weight and a float32 constant for each row."""
-    return linear.weights + 4 * linear.outputs
-
-
-def trained_tensors(architecture: Architecture, settings: Settings) -> list[int]:
-    """Sizes of the tensors that are trained, in weights: LoRA's A and B of each layer, or everything."""
+def _trained_tensors(architecture: Architecture, settings: Settings) -> list[int]:
+    """Weights of each trained tensor: LoRA's A and B of each layer, or everything."""
     if settings.rank is None:
         return list(architecture.parameters.values())
     adapted = architecture.adapted(settings.targets).values()
-    return [settings.rank * size for linear in adapted for size in (linear.inputs, linear.outputs)]
+    return [settings.rank * size for linear in adapted for size in linear]
+
+
+def trained_weights(architecture: Architecture, settings: Settings) -> int:
+    """Number of weights that are trained."""
+    return sum(_trained_tensors(architecture, settings))
 
 
 def trained_bytes(architecture: Architecture, settings: Settings) -> int:
-    """What is trained: the adapter in float32, or all weights in their type."""
-    return sum(trained_tensors(architecture, settings)) * settings.bytes_per_trained
+    """What is trained: the adapter in float32, or all weights in their type. Gradients take as much."""
+    return trained_weights(architecture, settings) * settings.bytes_per_trained
 
 
 def adapter_bytes(architecture: Architecture, settings: Settings) -> int:
@@ -76,31 +162,22 @@ def adapter_bytes(architecture: Architecture, settings: Settings) -> int:
     return 0 if settings.rank is None else trained_bytes(architecture, settings)
 
 
-def gradient_bytes(architecture: Architecture, settings: Settings) -> int:
-    """One gradient for each trained weight, in the weight's type."""
-    return trained_bytes(architecture, settings)
-
-
 def optimizer_bytes(architecture: Architecture, settings: Settings) -> int:
     """The optimizer's state: for AdamW two moments for each weight, in the weight's type.
 
     Raises:
-        ConfigError: an optimizer that is not modelled.
+        ConfigError: an optimizer that is not modeled.
     """
-    name, tensors = settings.optimizer, trained_tensors(architecture, settings)
+    name, tensors = settings.optimizer, _trained_tensors(architecture, settings)
     if name == "sgd":
         return 0
     if "adamw" not in name:
         raise ConfigError(f"a plan knows AdamW (also 8-bit and paged) and sgd, got optim={name!r}")
-    if "8bit" in name:
-        return sum(_moments_in_8_bit(size) for size in tensors)
-    return sum(2 * size * settings.bytes_per_trained + 4 for size in tensors)  # and a step of float32
-
-
-def _moments_in_8_bit(size: int) -> int:
-    if size < SMALLEST_8BIT:
-        return 2 * size * 4
-    return 2 * (size + 4 * math.ceil(size / OPTIMIZER_BLOCK))
+    if "8bit" not in name:
+        return sum(2 * size * settings.bytes_per_trained + 4 for size in tensors)  # and a step of float32
+    return sum(
+        2 * size * 4 if size < SMALLEST_8BIT else 2 * (size + 4 * math.ceil(size / OPTIMIZER_BLOCK)) for size in tensors
+    )
 
 
 def reference_bytes(architecture: Architecture, settings: Settings) -> int:
@@ -116,60 +193,10 @@ def kv_bytes(architecture: Architecture, settings: Settings) -> int:
     return numbers * BYTES[settings.computes_in]
 
 
-@dataclass(frozen=True)
-class Activations:
-    """What one forward pass of a micro-batch keeps, in bytes.
-
-    Attributes:
-        block: kept by one transformer block.
-        once: kept by embedding, final norm and what the blocks share.
-        boundary: the hidden states between two blocks.
-        layers: blocks.
-    """
-
-    block: int
-    once: int
-    boundary: int
-    layers: int
-
-    def held(self, checkpointing: bool) -> int:
-        """Most that is held at once.
-
-        Args:
-            checkpointing: only the hidden states before each block are kept; its own are computed again, one block at
-                a time.
-
-        Example:
-            >>> activations = Activations(block=100, once=10, boundary=8, layers=4)
-            >>> activations.held(False), activations.held(True)  # 10 + 4 x 100; 10 + 4 x 8 + 100
-            (410, 142)
-        """
-        if not checkpointing:
-            return self.once + self.layers * self.block
-        return self.once + self.layers * self.boundary + self.block
-
-
-def activations(architecture: Architecture, settings: Settings) -> Activations:
-    """What one forward pass of a micro-batch at the longest sequence keeps.
-
-    Args:
-        architecture: shapes of the model.
-        settings: batch, types, adapter.
-    """
-    relevant = replace(settings, optimizer="", rollouts=0, accumulation=1, vllm=None, reference=False)
-    one, two = (_kept(architecture, relevant, layers) for layers in (1, 2))
-    block = two - one
-    hidden = int(architecture.config.get_text_config().hidden_size)
-    width = 4 if _residual_in_float32(settings) else BYTES[settings.computes_in]
-    boundary = settings.micro_batch * settings.length * hidden * width
-    return Activations(block, one - block, boundary, architecture.layers)
-
-
 def logit_bytes(architecture: Architecture, settings: Settings) -> int:
     """What TRL 1.16's fused output layer holds: a tile of logits, and the scored hidden states with their gradient.
 
-    The logits of whole sequences are never there. The gradient is kept in float32; where the output layer is trained,
-    so is its own.
+    The gradient is kept in float32; where the output layer is trained, so is its own.
     """
     text = architecture.config.get_text_config()
     positions = settings.micro_batch * settings.completion
@@ -179,50 +206,71 @@ def logit_bytes(architecture: Architecture, settings: Settings) -> int:
     return tile + positions * text.hidden_size * (width + 4) + trained_head
 
 
-def _residual_in_float32(settings: Settings) -> bool:
-    """Under autocast the hidden states between blocks keep the type of the embedding."""
-    return settings.dtype == "float32"
+def activation_bytes(architecture: Architecture, settings: Settings) -> int:
+    """Most that autograd holds of one micro-batch at the longest sequence.
+
+    With checkpointing that is the hidden states before each block, and everything of one block.
+    """
+    measured = replace(
+        settings, checkpointing=False, optimizer="", rollouts=0, accumulation=1, vllm=None, reference=False
+    )
+    one, two = (_saved_by_autograd(architecture, measured, blocks) for blocks in (1, 2))
+    once, block = 2 * one - two, two - one
+    if not settings.checkpointing:
+        return once + architecture.layers * block
+    # under autocast the hidden states between blocks keep the type of the embedding
+    width = 4 if settings.dtype == "float32" else BYTES[settings.computes_in]
+    hidden = int(architecture.config.get_text_config().hidden_size)
+    return once + architecture.layers * settings.micro_batch * settings.length * hidden * width + block
 
 
 @lru_cache(maxsize=64)
-def _kept(architecture: Architecture, settings: Settings, layers: int) -> int:
-    """Bytes that autograd saves in a forward pass through `layers` blocks, weights left out."""
+def _saved_by_autograd(architecture: Architecture, settings: Settings, blocks: int) -> int:
+    """Bytes that autograd saves in a forward pass through some blocks, weights left out."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    backbone = _trainable(architecture, settings, layers)
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        tensors = _filled(backbone, settings)
-        sizes: dict[int, int] = {}
-        alive: list[Any] = []  # a storage's address is its identity only as long as it lives
-        own = {tensor.untyped_storage()._cdata for tensor in tensors.values()}
+    sizes: dict[int, int] = {}
+    alive: list[Any] = []  # a storage's address is its identity only as long as it lives
 
-        def count(tensor: torch.Tensor) -> torch.Tensor:
-            storage = tensor.untyped_storage()
-            if storage._cdata not in own:
-                sizes[storage._cdata] = storage.nbytes()
-                alive.append(tensor)
-            return tensor
+    def count(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:
+            sizes[storage._cdata] = storage.nbytes()
+            alive.append(tensor)
+        return tensor
 
-        shape = (settings.micro_batch, settings.length)
-        given = {
-            "input_ids": torch.zeros(shape, dtype=torch.long),
-            "attention_mask": torch.ones((shape[0], 1, shape[1], shape[1]), dtype=torch.bool),
-            "use_cache": False,
+    rows, columns = settings.micro_batch, settings.length
+    half = getattr(torch, settings.autocast or "bfloat16")
+    with torch.device("meta"):
+        backbone = _trainable(architecture, settings, blocks)
+    with FakeTensorMode():
+        tensors = {
+            name: torch.empty(tensor.shape, dtype=tensor.dtype, requires_grad=tensor.requires_grad)
+            for name, tensor in (*backbone.named_parameters(), *backbone.named_buffers())
         }
-        half = getattr(torch, settings.autocast) if settings.autocast else torch.bfloat16
+        own = {tensor.untyped_storage()._cdata for tensor in tensors.values()}
+        ids = torch.zeros((rows, columns), dtype=torch.long)
+        mask = torch.ones((rows, 1, columns, columns), dtype=torch.bool)
         with (
             torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor),
             torch.autocast("cpu", half, enabled=settings.autocast is not None),
         ):
-            kept = torch.func.functional_call(backbone, tensors, (), given)
-        alive.append(kept)
+            given = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
+            alive.append(torch.func.functional_call(backbone, tensors, (), given))
     return sum(sizes.values())
 
 
-def _trainable(architecture: Architecture, settings: Settings, layers: int) -> nn.Module:
-    """The blocks without output layer, with the adapter and its frozen base, on the meta device."""
-    model = meta_model(architecture.config, layers, settings.attention)
+def _trainable(architecture: Architecture, settings: Settings, blocks: int) -> nn.Module:
+    """Some blocks without output layer, with the adapter and its frozen base."""
+    import torch
+    from torch import nn
+
+    model = _untrained(architecture.config, blocks, attn_implementation=settings.attention, dtype=settings.dtype)
+    if settings.bits:  # unpacked for each product, so never cast and kept
+        for module in model.modules():
+            if isinstance(module, nn.Linear):
+                module.to(getattr(torch, settings.computes_in))
     if settings.rank is not None:
         from peft import LoraConfig, get_peft_model
 
@@ -230,27 +278,18 @@ def _trainable(architecture: Architecture, settings: Settings, layers: int) -> n
         adapter = LoraConfig(
             r=settings.rank, target_modules=targets, lora_dropout=settings.dropout, task_type="CAUSAL_LM"
         )
-        get_peft_model(model, adapter)  # adapts the layers in place
-    model.train()
-    return model.base_model
+        get_peft_model(model, adapter)  # adapts the layers in place, in float32
+    return model.train().base_model
 
 
-def _filled(backbone: nn.Module, settings: Settings) -> dict[str, torch.Tensor]:
-    """Fake tensors for the parameters and buffers of a module on the meta device."""
-    import torch
+def _untrained(config: PreTrainedConfig, blocks: int | None = None, **options: Any) -> PreTrainedModel:
+    """The model of a configuration, with all its blocks or the first few."""
+    from transformers import AutoModelForCausalLM
 
-    def like(name: str, tensor: torch.Tensor) -> torch.Tensor:
-        dtype = getattr(torch, _dtype_of(name, tensor, settings)) if tensor.is_floating_point() else tensor.dtype
-        return torch.empty(tensor.shape, dtype=dtype, requires_grad=tensor.requires_grad)
-
-    parameters = {name: like(name, tensor) for name, tensor in backbone.named_parameters()}
-    buffers = {name: torch.empty(tensor.shape, dtype=tensor.dtype) for name, tensor in backbone.named_buffers()}
-    return parameters | buffers
-
-
-def _dtype_of(name: str, tensor: torch.Tensor, settings: Settings) -> str:
-    if settings.rank is not None and tensor.requires_grad:
-        return "float32"
-    if settings.bits and tensor.dim() == 2 and "embed" not in name:
-        return settings.computes_in  # unpacked for each product, so never cast and kept
-    return settings.dtype
+    config = copy.deepcopy(config)
+    text = config.get_text_config()
+    if blocks is not None:
+        text.num_hidden_layers = blocks
+        if getattr(text, "layer_types", None):
+            text.layer_types = text.layer_types[:blocks]
+    return AutoModelForCausalLM.from_config(config, **options)

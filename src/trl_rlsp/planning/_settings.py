@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from trl_rlsp.errors import ConfigError
 
 if TYPE_CHECKING:
-    from trl_rlsp.stages.stage import Stage
+    from trl_rlsp.stages import Stage
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of a number, by its type."""
@@ -16,31 +16,28 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides about memory, beside the model's shapes.
+    """What memory depends on beside the model's shapes; the defaults are those of a GRPO stage.
 
     Attributes:
-        kind: "sft" or "grpo".
-        dtype: type of the weights that are not quantised.
         autocast: type that the forward pass computes in under mixed precision.
-        bits: 4 or 8 for a quantised base, else `None`.
-        nested: the 4-bit constants are quantised again (`use_bnb_nested_quant`).
-        rank: rank of the adapter; `None` trains all weights.
-        targets: layers that are adapted; `None` is peft's choice.
-        dropout: of the adapter.
-        optimizer: as `optim` names it.
-        checkpointing: gradient checkpointing.
-        attention: "sdpa" or a flash kernel keeps no scores, "eager" keeps them.
+        bits: 4 or 8 for a quantized base, else `None`.
+        nested: the 4-bit constants are quantized again (`use_bnb_nested_quant`).
+        rank: of the adapter; `None` trains all weights.
+        targets: adapted layers, as in `Architecture.adapted`.
+        attention: "sdpa", also for flash kernels, or "eager", which keeps the scores.
         micro_batch: sequences of one forward pass on a rank.
         accumulation: micro-batches of one optimizer step.
         rollouts: sequences that a rank generates at once; 0 for "sft".
         updates: optimizer passes over each generation (`num_iterations`).
-        group: completions of a prompt.
         prompt: longest prompt in tokens.
         completion: longest completion in tokens; for "sft" the whole sequence.
-        reference: the KL (`beta` above 0) needs frozen weights of its own; under a new adapter it has the base.
+        reference: the KL needs frozen weights of its own; under a new adapter it has the base.
         vllm: where vLLM generates: `None`, "colocate" or "server".
         vllm_share: share of the GPU's memory that a colocated vLLM takes.
         gathers: ZeRO-3 gathers all weights on each GPU for the rollouts (`ds3_gather_for_generation`).
+
+    Raises:
+        ConfigError: an unknown type, or quantized weights without an adapter.
     """
 
     kind: Literal["sft", "grpo"] = "grpo"
@@ -58,7 +55,6 @@ class Settings:
     accumulation: int = 1
     rollouts: int = 8
     updates: int = 1
-    group: int = 8
     prompt: int = 512
     completion: int = 4096
     reference: bool = False
@@ -70,16 +66,16 @@ class Settings:
         if self.dtype not in BYTES:
             raise ConfigError(f"a plan needs a named type: dtype is one of {', '.join(BYTES)}, got {self.dtype!r}")
         if self.bits is not None and self.rank is None:
-            raise ConfigError("quantised weights cannot be trained: set `use_peft: true`")
+            raise ConfigError("quantized weights cannot be trained: set `use_peft: true`")
 
     @property
     def bytes_per_weight(self) -> int:
-        """Bytes of a weight that is not quantised."""
+        """Bytes of a weight that is not quantized."""
         return BYTES[self.dtype]
 
     @property
     def bytes_per_trained(self) -> int:
-        """Bytes of a weight that is trained: adapters are kept in float32."""
+        """Bytes of a trained weight: adapters are kept in float32."""
         return self.bytes_per_weight if self.rank is None else 4
 
     @property
@@ -94,48 +90,44 @@ class Settings:
 
     @classmethod
     def of(cls, stage: Stage, prompt: int = 512) -> Settings:
-        """The settings of a stage.
-
-        Args:
-            stage: as the doctor reads it.
-            prompt: tokens of the longest prompt.
+        """The settings of a stage whose longest prompt has `prompt` tokens.
 
         Raises:
             ConfigError: a type or a combination that no plan can be made for.
         """
         training, model = stage.training, stage.model
         rank, targets = stage.adapter
-        grpo = stage.kind == "grpo"
         dtype = model.dtype or "float32"
         if dtype == "auto":
             dtype = str(getattr(stage.config, "dtype", None) or "float32").removeprefix("torch.")
-        half = "bfloat16" if training.bf16 else "float16" if training.fp16 else None
-        micro_batch = training.per_device_train_batch_size
-        longest = training.max_completion_length if grpo else training.max_length
         context = getattr(stage.config.get_text_config(), "max_position_embeddings", 0)
+        common = {
+            "dtype": dtype,
+            "autocast": "bfloat16" if training.bf16 else "float16" if training.fp16 else None,
+            "bits": 4 if model.load_in_4bit else 8 if model.load_in_8bit else None,
+            "nested": model.use_bnb_nested_quant,
+            "rank": rank,
+            "targets": targets,
+            "dropout": model.lora_dropout,
+            "optimizer": str(getattr(training.optim, "value", training.optim)),
+            "checkpointing": training.gradient_checkpointing,
+            "attention": "eager" if model.attn_implementation == "eager" else "sdpa",
+            "micro_batch": training.per_device_train_batch_size,
+            "accumulation": training.gradient_accumulation_steps,
+        }
+        if stage.kind == "sft":
+            longest = training.max_length or max(1, context - prompt)
+            return cls("sft", **common, rollouts=0, prompt=0, completion=longest, vllm_share=0.0, gathers=False)
         return cls(
-            kind=stage.kind,
-            dtype=dtype,
-            autocast=half,
-            bits=4 if model.load_in_4bit else 8 if model.load_in_8bit else None,
-            nested=model.use_bnb_nested_quant,
-            rank=rank,
-            targets=targets,
-            dropout=model.lora_dropout,
-            optimizer=str(getattr(training.optim, "value", training.optim)),
-            checkpointing=training.gradient_checkpointing,
-            attention="eager" if model.attn_implementation == "eager" else "sdpa",
-            micro_batch=micro_batch,
-            accumulation=training.gradient_accumulation_steps,
-            rollouts=micro_batch * stage.steps_per_generation if grpo else 0,
-            updates=training.num_iterations if grpo else 1,
-            group=training.num_generations if grpo else 1,
-            prompt=prompt if grpo else 0,
-            completion=longest or max(1, context - prompt),
-            reference=grpo and training.beta > 0 and (rank is None or stage.is_adapter),
-            vllm=training.vllm_mode if grpo and training.use_vllm else None,
-            vllm_share=training.vllm_gpu_memory_utilization if grpo else 0.0,
-            gathers=training.ds3_gather_for_generation if grpo else False,
+            **common,
+            rollouts=training.per_device_train_batch_size * stage.steps_per_generation,
+            updates=training.num_iterations,
+            prompt=prompt,
+            completion=training.max_completion_length or max(1, context - prompt),
+            reference=training.beta > 0 and (rank is None or stage.is_adapter),
+            vllm=training.vllm_mode if training.use_vllm else None,
+            vllm_share=training.vllm_gpu_memory_utilization,
+            gathers=training.ds3_gather_for_generation,
         )
 
 
@@ -155,9 +147,7 @@ class Tokens:
 
 
 def tokens_per_step(settings: Settings, gpus: int) -> Tokens:
-    """Tokens of an optimizer step.
-
-    A generation serves `updates` passes over its completions; a step learns from `accumulation` micro-batches.
+    """Tokens of an optimizer step; a generation serves `updates` passes over its completions.
 
     Example:
         >>> settings = Settings(micro_batch=2, accumulation=4, rollouts=16, completion=100, prompt=20)

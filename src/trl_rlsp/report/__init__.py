@@ -4,9 +4,8 @@ Promises a page that loads nothing, in which text of data and models is only eve
 intervals. Does not know how a run was made, and changes nothing in it.
 """
 
-from trl_rlsp.report.build import PAGE_FILE, build, write
-from trl_rlsp.report.charts import can_draw
-from trl_rlsp.report.page import Contents, render
-from trl_rlsp.report.warnings import RunWarning, Thresholds, find
+from trl_rlsp.report._charts import can_draw
+from trl_rlsp.report._page import PAGE_FILE, Contents, build, render, write
+from trl_rlsp.report._warnings import RunWarning, Thresholds, find
 
 __all__ = ["PAGE_FILE", "Contents", "RunWarning", "Thresholds", "build", "can_draw", "find", "render", "write"]

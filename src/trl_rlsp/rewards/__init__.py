@@ -12,33 +12,32 @@ from typing import TYPE_CHECKING
 from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
-    from trl_rlsp.rewards.alpha_schedule import AlphaSchedule
-    from trl_rlsp.rewards.balance import check_balance, refuse_imbalance
-    from trl_rlsp.rewards.behaviour import BehaviourExploration
-    from trl_rlsp.rewards.calculation import CalculationExploration
+    from trl_rlsp.rewards._scoring import Reward
+    from trl_rlsp.rewards.balance import AlphaSchedule, check_balance, refuse_imbalance, scorers_of
+    from trl_rlsp.rewards.batch import Batch, Reader
     from trl_rlsp.rewards.diversity import DiversityExploration
-    from trl_rlsp.rewards.judge.reward import JudgeExploration
-    from trl_rlsp.rewards.judge.rubric import Rubric
-    from trl_rlsp.rewards.length import LengthExploration
-    from trl_rlsp.rewards.outcome import OutcomeVerifier, Row
-    from trl_rlsp.rewards.own import OwnVerifier, load_object
-    from trl_rlsp.rewards.readings import Reader
+    from trl_rlsp.rewards.exploration import (
+        BehaviourExploration,
+        CalculationExploration,
+        Exploration,
+        LengthExploration,
+    )
+    from trl_rlsp.rewards.judge import JudgeExploration
+    from trl_rlsp.rewards.outcome import OutcomeVerifier, OwnVerifier, Row, load_object
+    from trl_rlsp.rewards.rubric import Rubric
     from trl_rlsp.rewards.suite import RLSPRewards
 
 __getattr__, __all__ = attach(
     __name__,
     {
-        "alpha_schedule": "AlphaSchedule",
-        "balance": "check_balance refuse_imbalance",
-        "behaviour": "BehaviourExploration",
-        "calculation": "CalculationExploration",
+        "_scoring": "Reward",
+        "balance": "AlphaSchedule check_balance refuse_imbalance scorers_of",
+        "batch": "Batch Reader",
         "diversity": "DiversityExploration",
-        "judge.reward": "JudgeExploration",
-        "judge.rubric": "Rubric",
-        "length": "LengthExploration",
-        "outcome": "OutcomeVerifier Row",
-        "own": "OwnVerifier load_object",
-        "readings": "Reader",
+        "exploration": "BehaviourExploration CalculationExploration Exploration LengthExploration",
+        "judge": "JudgeExploration",
+        "outcome": "OutcomeVerifier OwnVerifier Row load_object",
+        "rubric": "Rubric",
         "suite": "RLSPRewards",
     },
 )

@@ -1,18 +1,26 @@
-"""Whether a trainer's settings keep the balance alpha : 1 - alpha between outcome and exploration.
+"""alpha : 1 - alpha, the balance between outcome and exploration: how it moves, and whether a trainer keeps it.
 
-Looks at the fields of the trainer's arguments alone, so that it needs no trainer.
+The paper says that alpha "should be tuned and decayed over time" and did neither (2502.06773, section 2.2). Both
+directions are a choice of `start` and `end`: falling, exploration gains weight; rising, exploration helps while
+correct answers are rare and fades (as the bonus of 2505.17621 does). A schedule keeps nothing between steps: it reads
+`trainer_state`, which TRL saves with each checkpoint, so a run that is resumed goes on as if it had not been cut off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trl_rlsp.errors import ConfigError
 
 if TYPE_CHECKING:
-    from trl_rlsp.rewards.scoring import Scorer
+    from trl_rlsp.rewards._scoring import Scorer
+
+ScheduleShape = Literal["constant", "linear", "cosine", "solve_rate"]
+
+OUTCOME_METRIC = "rewards/outcome_verifier/mean"
 
 ASYNC_ADVICE = (
     "AsyncGRPOTrainer divides rewards by their group's deviation whatever is set, so that the exploration bonus is the "
@@ -21,8 +29,107 @@ ASYNC_ADVICE = (
 
 
 @dataclass(frozen=True)
+class AlphaSchedule:
+    """alpha as a function of the trainer's state.
+
+    With `p` the share of the steps that are done and `s` the solve rate, alpha is `start + (end - start) * w`:
+
+    | shape | w |
+    |---|---|
+    | `constant` | 0 |
+    | `linear` | `p` |
+    | `cosine` | `(1 - cos(pi * p)) / 2` |
+    | `solve_rate` | `s`: the mean verdict over the last `window` entries of the log that have one |
+
+    Without a state, or with nothing logged yet, alpha is `start`. `solve_rate` sees the log only, so with
+    `logging_steps` above 1 it lags by as many steps.
+
+    Args:
+        shape: which of the four.
+        start: alpha at the first step, or at solve rate 0; above 0, at most 1.
+        end: alpha after the last step, or at solve rate 1; above 0, at most 1. None for `constant`.
+        window: entries of the log that the solve rate is averaged over.
+
+    Raises:
+        ConfigError: an unknown shape, alpha out of range, `end` missing, or given for `constant`, window below 1.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> halfway = SimpleNamespace(global_step=50, max_steps=100, log_history=[])
+        >>> AlphaSchedule("linear", 0.6, 0.9).value(halfway)
+        0.75
+    """
+
+    shape: ScheduleShape
+    start: float
+    end: float | None = None
+    window: int = 10
+
+    def __post_init__(self) -> None:
+        if self.shape not in get_args(ScheduleShape):
+            raise ConfigError(f"a schedule is one of {', '.join(get_args(ScheduleShape))}, got {self.shape!r}")
+        for alpha in (self.start, self.last):
+            if not 0 < alpha <= 1:
+                raise ConfigError(f"alpha is the weight of the outcome, above 0 and at most 1, got {alpha!r}")
+        if (self.end is None) != (self.shape == "constant"):
+            raise ConfigError(
+                f"'constant' has a start alone, other schedules a start and an end, got {self.shape!r} with "
+                f"end={self.end!r}"
+            )
+        if self.window < 1:
+            raise ConfigError(f"window is a number of log entries, at least 1, got {self.window!r}")
+
+    @property
+    def last(self) -> float:
+        """`end`, or `start` where alpha is constant."""
+        return self.start if self.end is None else self.end
+
+    @property
+    def low(self) -> float:
+        """The smallest alpha that the schedule can give."""
+        return min(self.start, self.last)
+
+    @property
+    def moves(self) -> bool:
+        """Whether alpha can change at all."""
+        return self.start != self.last
+
+    def value(self, trainer_state: Any = None, *, metric: str = OUTCOME_METRIC) -> float:
+        """alpha at a `transformers.TrainerState`, which TRL passes to every reward; `start` without one.
+
+        Args:
+            trainer_state: the state.
+            metric: name of the logged mean verdict.
+        """
+        if trainer_state is None:
+            return self.start
+        alpha = self.start + (self.last - self.start) * self._progress(trainer_state, metric)
+        return min(max(alpha, self.low), max(self.start, self.last))
+
+    def _progress(self, state: Any, metric: str) -> float:
+        if self.shape == "solve_rate":
+            return solve_rate(state.log_history, metric, self.window)
+        if self.shape == "constant" or state.max_steps <= 0:
+            return 0.0
+        done = min(max(state.global_step / state.max_steps, 0.0), 1.0)
+        return done if self.shape == "linear" else (1 - math.cos(math.pi * done)) / 2
+
+
+def solve_rate(log_history: Iterable[dict[str, Any]], metric: str, window: int) -> float:
+    """Mean of `metric` over the last `window` finite entries that have it, within [0, 1]; 0 without any.
+
+    Example:
+        >>> solve_rate([{"m": 0.0}, {"m": 0.5}, {"loss": 1.0}, {"m": 1.0}], "m", window=2)
+        0.75
+    """
+    known = [float(entry[metric]) for entry in log_history if entry.get(metric) is not None]  # None: not scorable
+    recent = [value for value in known if math.isfinite(value)][-window:]
+    return min(max(math.fsum(recent) / len(recent), 0.0), 1.0) if recent else 0.0
+
+
+@dataclass(frozen=True)
 class Imbalance:
-    """A setting that loses the balance.
+    """A trainer's setting that loses the balance.
 
     Attributes:
         code: names the kind: `group_scaling`, `reward_weights`, `low_alpha`, `unbounded`, `endless`, `no_log`.
@@ -44,20 +151,20 @@ def scorers_of(reward_funcs: Any) -> list[Scorer]:
 
 
 def check_balance(reward_funcs: Any, args: Any) -> list[Imbalance]:
-    """What is wrong with a trainer's arguments for the suites among its rewards.
+    """What is wrong with a trainer's arguments for the suites among its rewards, errors first.
 
     Args:
         reward_funcs: as the trainer takes them; other rewards than a suite's are not looked at.
         args: a `GRPOConfig` or another trainer's arguments.
 
     Returns:
-        Errors first; nothing for a suite without exploration or with alpha 1.
+        Nothing for a suite without exploration or with alpha 1.
     """
     found = [
         finding
         for scorer in scorers_of(reward_funcs)
         if scorer.exploration and scorer.schedule.low < 1
-        for finding in (*_scaling(scorer, args), *_weights(scorer, reward_funcs, args), *_own(scorer, args))
+        for finding in (*_scaling(scorer, args), *_warnings(scorer, reward_funcs, args))
     ]
     return sorted(found, key=lambda finding: finding.severity)
 
@@ -73,6 +180,11 @@ def refuse_imbalance(reward_funcs: Any, args: Any) -> list[Imbalance]:
         if finding.severity == "error":
             raise ConfigError(f"{finding.message}; for a study of the failure itself use trl.GRPOTrainer")
     return found
+
+
+def unbounded(scorer: Scorer) -> list[Any]:
+    """The exploration rewards that say of themselves that they are not in [0, 1]."""
+    return [part for part in scorer.exploration if getattr(part, "bounded", True) is False]
 
 
 def _as_list(reward_funcs: Any) -> list[Any]:
@@ -101,30 +213,18 @@ def _scaling(scorer: Scorer, args: Any) -> Iterator[Imbalance]:
     )
 
 
-def _weights(scorer: Scorer, reward_funcs: Any, args: Any) -> Iterator[Imbalance]:
+def _warnings(scorer: Scorer, reward_funcs: Any, args: Any) -> Iterator[Imbalance]:
+    low, start = scorer.schedule.low, scorer.schedule.start
     weights = getattr(args, "reward_weights", None) or []
     own = {weight for part, weight in zip(_as_list(reward_funcs), weights, strict=False) if _scorer_of(part) is scorer}
     if len(own) > 1:
-        yield Imbalance(
-            "reward_weights",
-            "warning",
-            f"reward_weights={weights} change the balance that alpha={scorer.schedule.start:g} sets; leave them out "
-            "and set alpha",
-            "leave out reward_weights, and set alpha",
-        )
-
-
-def _own(scorer: Scorer, args: Any) -> Iterator[Imbalance]:
-    """What is wrong whatever the trainer does."""
-    low = scorer.schedule.low
+        message = f"reward_weights={weights} change the balance that alpha={start:g} sets; leave them out and set alpha"
+        yield Imbalance("reward_weights", "warning", message, "leave out reward_weights, and set alpha")
     if low <= 0.5:
         message = f"alpha={low:g}: a wrong completion can outrank a correct one; use alpha > 0.5"
         yield Imbalance("low_alpha", "warning", message, "alpha: 0.8")
-    unbounded = [part for part in scorer.exploration if getattr(part, "bounded", True) is False]
-    if unbounded:
-        message = (
-            f"{unbounded} is unbounded: a long wrong completion can outrank a short correct one; use form='bounded'"
-        )
+    if parts := unbounded(scorer):
+        message = f"{parts} is unbounded: a long wrong completion can outrank a short correct one; use form='bounded'"
         yield Imbalance("unbounded", "warning", message, "length_form: bounded")
     endless = [part for part in scorer.exploration if getattr(part, "form", "") == "relative"]
     if endless and scorer.gate != "adaptive":
@@ -133,8 +233,5 @@ def _own(scorer: Scorer, args: Any) -> Iterator[Imbalance]:
     strategy = getattr(args, "logging_strategy", "steps")
     by_solve_rate = scorer.schedule.moves and scorer.schedule.shape == "solve_rate"
     if by_solve_rate and str(getattr(strategy, "value", strategy)) == "no":
-        message = (
-            f"logging_strategy='no' leaves no solve rate to read: alpha stays at {scorer.schedule.start:g}; use "
-            "logging_steps=1"
-        )
+        message = f"logging_strategy='no' leaves no solve rate to read: alpha stays at {start:g}; use logging_steps=1"
         yield Imbalance("no_log", "warning", message, "logging_strategy: steps")

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.groups import Member, gather_members, group_keys
-from trl_rlsp.rewards.readings import readings_of
-from trl_rlsp.text import Reading, calculations, check_half, effective_length, prompt_text, visible
+from trl_rlsp.rewards.batch import Batch, Member
+from trl_rlsp.rewards.exploration import Exploration
+from trl_rlsp.text import calculations, check_half, effective_length, visible
 
 WORDS_PER_STEP = 6
 """Words that weigh as much as one calculation: `3 * 4 = 12 |` has six."""
@@ -35,7 +36,8 @@ class _Vector(NamedTuple):
     reasons: bool
 
 
-class DiversityExploration:
+@dataclass(eq=False, kw_only=True)
+class DiversityExploration(Exploration):
     r"""Pays for approaches that the rest of the group does not take.
 
     With `S` the set of a completion's calculations and `f(s)` the share of the other completions of its group that
@@ -44,9 +46,10 @@ class DiversityExploration:
 
     It is for arithmetic: in a group that hardly calculates nearly all values are 0. With `embed`, the first factor is
     the mean of `1 - cosine` over the others, clipped to [0, 1], the second `L / (L + 6 K)` with `L` the effective
-    length (`trl_rlsp.text.effective_length`).
+    length (`trl_rlsp.text.effective_length`), and the value `None` where there was no usable vector.
 
-    A group of one has nothing to differ from: 0.0. Groups split over ranks are compared whole.
+    A group of one has nothing to differ from: 0.0. Groups split over ranks are compared whole. Logs `diversity/steps`,
+    the mean number of distinct calculations, or `diversity/failed`, the share of `None`.
 
     Args:
         K: calculations at which half of the possible bonus is earned.
@@ -55,7 +58,7 @@ class DiversityExploration:
             resists gibberish is the model's affair.
 
     Raises:
-        ConfigError: K not positive and finite, or `embed` not callable.
+        ConfigError: K not positive and finite, or `embed` not callable; when called, no prompts.
 
     Example:
         >>> reward = DiversityExploration(K=2)
@@ -64,93 +67,45 @@ class DiversityExploration:
         [0.25, 0.25]
     """
 
+    K: float = 8.0
+    embed: Embed | None = None
+
     __name__ = "diversity_exploration"
-    bounded = takes_readings = True
 
-    def __init__(self, *, K: float = 8.0, embed: Embed | None = None) -> None:
-        if embed is not None and not callable(embed):
-            raise ConfigError(f"embed is a callable from texts to vectors, got {embed!r}; pass a model's `encode`")
-        self.K, self.embed = check_half(K), embed
+    def __post_init__(self) -> None:
+        check_half(self.K)
+        if self.embed is not None and not callable(self.embed):
+            raise ConfigError(f"embed is a callable from texts to vectors, got {self.embed!r}; pass a model's `encode`")
+        self.can_fail = self.embed is not None
 
-    @property
-    def can_fail(self) -> bool:
-        """Whether a value can be `None`."""
-        return self.embed is not None
+    def scores(self, batch: Batch) -> list[float | None]:
+        """B floats in [0, 1); `None` where `embed` gave no usable vector."""
+        return self._by_steps(batch) if self.embed is None else self._by_meaning(batch, self.embed)
 
-    def __repr__(self) -> str:
-        return f"DiversityExploration(K={self.K:g}, embed={self.embed!r})"
-
-    def __call__(
-        self,
-        prompts: Sequence[Any] | None = None,
-        completions: Sequence[Any] = (),
-        log_metric: Any = None,
-        readings: Sequence[Reading] | None = None,
-        **kwargs: Any,
-    ) -> list[float | None]:
-        """Score a batch; collective where ranks share the batch.
-
-        Args:
-            prompts: B prompts; completions of one prompt (and one solution) are a group.
-            completions: B completions, strings or message lists.
-            log_metric: TRL's logger of scalars, if any; receives `diversity/steps` (mean distinct calculations), or
-                `diversity/failed` (share without a usable vector).
-            readings: the completions as the suite has read them.
-
-        Returns:
-            B floats in [0, 1); `None` where `embed` gave no usable vector.
-
-        Raises:
-            ConfigError: no prompts.
-        """
-        keys = group_keys(prompts, kwargs)
-        readings = readings_of(readings, completions, prompts=prompts, log_metric=log_metric, **kwargs)
-        asked = [prompt_text(prompt) for prompt in prompts or ()]
-        if self.embed is None:
-            return self._by_steps(keys, readings, asked, log_metric)
-        vectors = self._vectors(readings)
-        members = gather_members(keys, vectors)
-        rows = zip(readings, asked, vectors, members, strict=True)
-        values = [self._by_meaning(*row) for row in rows]
-        if log_metric is not None and values:
-            log_metric("diversity/failed", values.count(None) / len(values))
-        return values
-
-    def _by_steps(
-        self, keys: Sequence[str], readings: Sequence[Reading], asked: Sequence[str], log_metric: Any
-    ) -> list[float | None]:
-        steps = [
-            calculations(visible(reading.exploration), given=prompt)
-            for reading, prompt in zip(readings, asked, strict=True)
-        ]
-        if log_metric is not None and steps:
-            log_metric("diversity/steps", sum(map(len, steps)) / len(steps))
-        counts: dict[str, Counter[str]] = {}
+    def _by_steps(self, batch: Batch) -> list[float | None]:
+        steps = [calculations(visible(reading.exploration), given=prompt) for reading, prompt in batch.rows]
+        batch.log("diversity/steps", list(map(len, steps)))
+        counts: dict[int, Counter[str]] = {}  # by the group's list, which its members share
         values: list[float | None] = []
-        for key, reading, own, member in zip(keys, readings, steps, gather_members(keys, steps), strict=True):
-            if key not in counts:
-                counts[key] = Counter(step for other in member.values for step in other)
-            new = novelty(own, counts[key], len(member.values))
+        for reading, own, (group, _) in zip(batch.readings, steps, batch.members(steps), strict=True):
+            if id(group) not in counts:
+                counts[id(group)] = Counter(step for other in group for step in other)
+            new = novelty(own, counts[id(group)], len(group))
             values.append(new / (len(own) + self.K) if reading.finished else 0.0)
         return values
 
-    def _vectors(self, readings: Sequence[Reading]) -> list[_Vector]:
-        texts = [visible(reading.exploration).strip() for reading in readings]
+    def _by_meaning(self, batch: Batch, embed: Embed) -> list[float | None]:
+        texts = [visible(reading.exploration).strip() for reading in batch.readings]
         distinct = sorted({text for text in texts if text})
-        found = dict(zip(distinct, map(_unit_vector, self.embed(distinct) if distinct else ()), strict=True))  # type: ignore[misc]
-        return [_Vector(found.get(text), bool(text)) for text in texts]
-
-    def _by_meaning(self, reading: Reading, prompt: str, own: _Vector, member: Member[_Vector]) -> float | None:
-        length = effective_length(reading, prompt=prompt)
-        if length == 0:
-            return 0.0
-        others = [other for place, other in enumerate(member.values) if place != member.position]
-        seen = [other for other in others if other.values is not None or not other.reasons]
-        if own.values is None or (others and not seen):
-            return None
-        distances = [1.0 if other.values is None else _distance(own.values, other.values) for other in seen]
-        mean = sum(distances) / len(distances) if distances else 0.0
-        return mean * length / (length + WORDS_PER_STEP * self.K)
+        found = dict(zip(distinct, map(_unit_vector, embed(distinct) if distinct else ()), strict=True))
+        vectors = [_Vector(found.get(text), bool(text)) for text in texts]
+        lengths = [effective_length(reading, prompt=prompt) for reading, prompt in batch.rows]
+        values: list[float | None] = []
+        for length, member in zip(lengths, batch.members(vectors), strict=True):
+            mean, weight = _mean_distance(member), length / (length + WORDS_PER_STEP * self.K)
+            values.append(None if mean is None and length else (mean or 0.0) * weight)
+        batch.log("diversity/failed", [value is None for value in values])
+        return values
 
 
 def novelty(own: Collection[str], counts: Mapping[str, int], members: int) -> float:
@@ -179,5 +134,12 @@ def _unit_vector(vector: Any) -> Any | None:
     return values / length if math.isfinite(length) and length > 0 else None
 
 
-def _distance(one: Any, other: Any) -> float:
-    return min(1.0, max(0.0, 1.0 - float(one @ other)))
+def _mean_distance(member: Member[_Vector]) -> float | None:
+    """Mean of `1 - cosine` to the others of the group that have a vector, or no reasoning (distance 1)."""
+    own = member.values[member.position].values
+    others = [other for place, other in enumerate(member.values) if place != member.position]
+    seen = [other.values for other in others if other.values is not None or not other.reasons]
+    if own is None or (others and not seen):
+        return None
+    distances = [1.0 if other is None else min(1.0, max(0.0, 1.0 - float(own @ other))) for other in seen]
+    return sum(distances) / len(distances) if distances else 0.0

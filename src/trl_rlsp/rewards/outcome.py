@@ -6,23 +6,31 @@ the program, `task` by a reasoning-gym scorer, `solution` by mathematical equali
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import math
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError
-from trl_rlsp.rewards.readings import Reader
-from trl_rlsp.text import Reading, completion_text, is_task, kinds_of
+from trl_rlsp.rewards.batch import Reader
+from trl_rlsp.text import completion_text, is_task, kinds_of
+from trl_rlsp.verification import (
+    GYM_HANDLER,
+    GymItem,
+    MathItem,
+    MathRules,
+    Reason,
+    Verdict,
+    VerdictCache,
+    WorkerPool,
+    verify_gym,
+    verify_math,
+)
 from trl_rlsp.verification import math as math_verification
-from trl_rlsp.verification.cache import VerdictCache
-from trl_rlsp.verification.gym import verifier as gym_verification
-from trl_rlsp.verification.gym.verifier import GymItem, verify_gym
-from trl_rlsp.verification.math import MathItem, MathRules, verify_math
-from trl_rlsp.verification.verdict import Reason, Verdict
-from trl_rlsp.verification.workers.pool import WorkerPool
 
 COLUMNS = {"code": "tests", "gym": "task", "math": "solution"}
 """Kind of a row -> the data set's column that says what is right."""
@@ -57,7 +65,7 @@ class OutcomeVerifier:
 
     Args:
         workers: processes that check, or programs that run, at the same time. Each rank of a distributed run has its
-            own, at most its share of the machine's cores (see `trl_rlsp.verification.workers.cores`).
+            own, at most its share of the machine's cores.
         time_limit: wall-clock seconds for one answer, or for one test of a program; over it the answer is wrong,
             reason `timeout`.
         batch_seconds: wall-clock seconds for one call; what it leaves unchecked scores `None`.
@@ -65,12 +73,12 @@ class OutcomeVerifier:
         cache_size: verdicts kept, so that the next reward of the same batch costs nothing.
         end_of_thinking: closes the reasoning (`</think>`); `None` if completions have no such mark.
         thinking_required: whether a completion that does not close its reasoning is without an answer; `None`: where
-            the prompt opens the reasoning (see `trl_rlsp.rewards.readings.Reader`).
+            the prompt opens the reasoning (see `trl_rlsp.rewards.Reader`).
         rules: how strict mathematical equality is.
         custom: verifiers that replace the built-in one of a kind, `{"code": callable}`; each takes the `Row`s and
             returns for each a `Verdict`, a score from 0 to 1, a boolean, or `None` for not scorable. Must be picklable
             where the reward is pickled.
-        code_options: passed on to `trl_rlsp.verification.code.verifier.verify_code`, before the options above.
+        code_options: passed on to `trl_rlsp.verification.verify_code`, before the options above.
         watch: called once a batch with `completions`, `completion_ids` and `log_metric`, where there is such a logger;
             for metrics that do not touch the reward, such as `trl_rlsp.behaviours.BehaviourMetrics()`.
 
@@ -116,48 +124,27 @@ class OutcomeVerifier:
         self.cache = VerdictCache(cache_size)
         self.pools = {
             "math": WorkerPool(math_verification.HANDLER, workers=workers, memory_mb=memory_mb),
-            "gym": WorkerPool(gym_verification.HANDLER, workers=workers, memory_mb=memory_mb),
+            "gym": WorkerPool(GYM_HANDLER, workers=workers, memory_mb=memory_mb),
         }
         self.workers = self.pools["math"].workers
 
     def __call__(
-        self,
-        prompts: Sequence[Any] | None = None,
-        completions: Sequence[Any] = (),
-        solution: Sequence[Any] | None = None,
-        task: Sequence[str | None] | None = None,
-        tests: Sequence[Any] | None = None,
-        log_metric: Callable[[str, float], None] | None = None,
-        log_extra: Callable[[str, list[Any]], None] | None = None,
-        readings: Sequence[Reading] | None = None,
-        **kwargs: Any,
+        self, prompts: Sequence[Any] | None = None, completions: Sequence[Any] = (), **columns: Any
     ) -> list[float | None]:
         """Scores of a batch, one per completion; `None` where it is not scorable.
 
         Args:
             prompts: B prompts as TRL passes them, strings or message lists.
             completions: B completions, likewise.
-            solution: the data set's column; the first of `tests`, `task`, `solution` that a row has decides.
-            task: likewise.
-            tests: likewise.
-            log_metric: TRL's logger of scalars, if any; receives the share of each reason.
-            log_extra: TRL's logger of columns, if any; receives `verdict` (the reason), `parsed_gold` and
-                `parsed_answer` (what was compared) beside each completion.
-            readings: the completions as the suite has read them.
+            columns: the data set's; the first of `tests`, `task`, `solution` that a row has decides. Also `readings`,
+                as the suite has read the completions, and TRL's loggers: `log_metric` receives the share of each
+                reason, `log_extra` the columns `verdict` (the reason), `parsed_gold` and `parsed_answer` (what was
+                compared).
 
         Raises:
             ConfigError: none of the three columns was passed.
         """
-        columns = {
-            "prompts": prompts,
-            "solution": solution,
-            "task": task,
-            "tests": tests,
-            "readings": readings,
-            **kwargs,
-        }
-        found = self.judged(completions, log_metric=log_metric, log_extra=log_extra, **columns)
-        return [verdict.score for verdict in found]
+        return [verdict.score for verdict in self.judged(completions, prompts=prompts, **columns)]
 
     def judged(
         self, completions: Sequence[Any], *, log_metric: Any = None, log_extra: Any = None, **columns: Any
@@ -165,65 +152,52 @@ class OutcomeVerifier:
         """The verdicts of a batch, logged; the arguments are those of a call."""
         self.reader.look_at(log_metric)
         found = self.verdicts(completions, **columns)
-        self._log(found, completions, columns.get("completion_ids"), log_metric, log_extra)
-        return found
-
-    def _log(
-        self, found: Sequence[Verdict], completions: Any, completion_ids: Any, log_metric: Any, log_extra: Any
-    ) -> None:
         if log_metric is not None and found:
             counts = Counter(verdict.reason for verdict in found)
             for reason in get_args(Reason):  # the zeros too: TRL averages over the ranks and steps that log a metric
                 log_metric(f"verifier/{reason}", counts[reason] / len(found))
+            given = {"completion_ids": columns.get("completion_ids"), "log_metric": log_metric}
             for metrics in self.watch:
-                metrics(completions=completions, completion_ids=completion_ids, log_metric=log_metric)
+                metrics(completions=completions, **given)
         if log_extra is not None:
             log_extra("verdict", [verdict.reason for verdict in found])
             log_extra("parsed_gold", [verdict.gold for verdict in found])
             log_extra("parsed_answer", [verdict.answer for verdict in found])
+        return found
 
     def verdicts(
         self,
         completions: Sequence[Any],
         *,
         prompts: Sequence[Any] | None = None,
-        solution: Sequence[Any] | None = None,
-        task: Sequence[str | None] | None = None,
-        tests: Sequence[Any] | None = None,
         readings: Sequence[Any] | None = None,
-        **others: Any,
+        **columns: Any,
     ) -> list[Verdict]:
-        """Score and reason for each completion; a completion judged before is answered from the cache.
-
-        The arguments are those of a call; `others` are columns that only a verifier of one's own reads.
-        """
-        _require_column(solution, task, tests, others)
-        columns = {"tests": tests, "task": task, "solution": solution}
+        """Score and reason for each completion; a completion judged before is answered from the cache."""
+        _require_column(columns)
         rows = _rows(completions, prompts, columns)
         keys = [_key(row) for row in rows]
         found = [self.cache.get(key) for key in keys]
         if readings is None and None in found:
-            readings = self.reader.read(completions, {"prompts": prompts, **columns})
+            readings = self.reader.read(completions, {**columns, "prompts": prompts})
         for i, reading in enumerate(readings or ()):
             if reading.reason == "unfinished":
                 found[i] = UNFINISHED
         missing = [i for i, verdict in enumerate(found) if verdict is None]
         for kind in COLUMNS:
             indices = [i for i in missing if rows[i].kind == kind]
-            if not indices:
-                continue
             given = [rows[i]._replace(reading=readings[i]) if readings else rows[i] for i in indices]
-            for i, value in zip(indices, self._verify(kind, given), strict=True):
+            for i, value in zip(indices, self._verify(kind, given) if given else (), strict=True):
                 found[i] = verdict = as_verdict(value)
                 if verdict.reason not in ("scorer_error", "worker_crash"):  # worth another try
                     self.cache.put(keys[i], verdict)
         return [verdict for verdict in found if verdict is not None]
 
     def _verify(self, kind: str, rows: Sequence[Row]) -> Sequence[Verdict | float | None]:
-        limits: dict[str, Any] = {"limit": self.time_limit, "deadline": self.batch_seconds}
-        tag = self.reader.end_of_thinking
         if kind in self.custom:
             return self.custom[kind](rows)
+        limits: dict[str, Any] = {"limit": self.time_limit, "deadline": self.batch_seconds}
+        tag = self.reader.end_of_thinking
         if kind == "math":
             items = [MathItem(row.truth, row.reading or row.completion, row.prompt) for row in rows]
             return verify_math(items, self.pools["math"], rules=self.rules, end_of_thinking=tag, **limits)
@@ -232,15 +206,12 @@ class OutcomeVerifier:
                 raise MissingDependencyError("rows with `task` need reasoning-gym: pip install 'trl-rlsp[gym]'")
             tasks = [GymItem(row.truth, row.reading or row.completion) for row in rows]
             return verify_gym(tasks, self.pools["gym"], end_of_thinking=tag, **limits)
-        return self._verify_code(rows)
+        from trl_rlsp.verification import verify_code
 
-    def _verify_code(self, rows: Sequence[Row]) -> Sequence[Verdict]:
-        from trl_rlsp.verification.code.verifier import verify_code
-
-        items = [(row.reading or row.completion, row.truth) for row in rows]
+        programs = [(row.reading or row.completion, row.truth) for row in rows]
         limits = {"time_limit": self.time_limit, "batch_seconds": self.batch_seconds, "workers": self.workers}
-        options = {**limits, "end_of_thinking": self.reader.end_of_thinking, **self.code_options}
-        return verify_code(items, prompts=[row.prompt for row in rows], **options)
+        options = {**limits, "end_of_thinking": tag, **self.code_options}
+        return verify_code(programs, prompts=[row.prompt for row in rows], **options)
 
     def start(self, kinds: Sequence[str] = ("math",)) -> None:
         """Warm the workers of the given kinds (`math`, `gym`) in the background; returns at once."""
@@ -294,9 +265,10 @@ def as_verdict(value: Verdict | float | bool | None) -> Verdict:
     return Verdict(float(value), "match" if value >= 1 else "mismatch")
 
 
-def _require_column(solution: Any, task: Any, tests: Any, others: Mapping[str, Any]) -> None:
+def _require_column(columns: Mapping[str, Any]) -> None:
+    solution, task, tests = (columns.get(name) for name in ("solution", "task", "tests"))
     if solution is None and task is None and tests is None:
-        received = ", ".join(sorted(others)) or "none"
+        received = ", ".join(sorted(set(columns) - {*COLUMNS.values()})) or "none"
         raise ConfigError(
             "the outcome verifier needs one of the columns solution, task, tests; other columns received: "
             f"{received}. Rename the data set's answer column, e.g. dataset.rename_column('answer', 'solution')"
@@ -311,7 +283,8 @@ def _require_column(solution: Any, task: Any, tests: Any, others: Mapping[str, A
 
 def _rows(completions: Sequence[Any], prompts: Sequence[Any] | None, columns: Mapping[str, Any]) -> list[Row]:
     count = len(completions)
-    for name, column in {"prompts": prompts, **columns}.items():
+    for name in ("prompts", *COLUMNS.values()):
+        column = prompts if name == "prompts" else columns.get(name)
         if column is not None and len(column) != count:
             raise ConfigError(f"{count} completions need {count} {name}, got {len(column)}")
     kinds = kinds_of(columns, count)
@@ -345,3 +318,57 @@ def _completion_key(completion: Any) -> Hashable:
         if message.keys() == _PLAIN_MESSAGE and isinstance(message["content"], str):
             return message["role"], message["content"]
     return repr(completion)
+
+
+class OwnVerifier(OutcomeVerifier):
+    """A reward function that gives the outcome, in place of the built-in verifiers of all kinds.
+
+    It is called as TRL calls a reward, with `prompts`, `completions` and the data set's columns, and returns for each
+    completion a score from 0 to 1, a boolean, a `Verdict`, or `None` for not scorable. No verdict is kept.
+
+    Args:
+        function: the reward function.
+        options: as for `OutcomeVerifier`.
+
+    Example:
+        >>> verifier = OwnVerifier(lambda completions, **_: [len(c) > 3 for c in completions])
+        >>> verifier(completions=["no", "maybe"])
+        [0.0, 1.0]
+    """
+
+    compares_answers = False
+
+    def __init__(self, function: Callable[..., Sequence[Any]], **options: Any) -> None:
+        super().__init__(**options)
+        self.function = function
+
+    def verdicts(self, completions: Sequence[Any], **columns: Any) -> list[Verdict]:  # type: ignore[override]
+        """Score and reason for each completion."""
+        columns.pop("readings", None)
+        found = [as_verdict(value) for value in self.function(completions=completions, **columns)]
+        if len(found) != len(completions):
+            raise ConfigError(f"a verifier gives one value a completion, got {len(found)} for {len(completions)}")
+        return found
+
+
+def load_object(name: str) -> Callable[..., Any]:
+    """What `module.name` stands for: a callable; a class is constructed without arguments.
+
+    Modules are looked for in the current folder, too.
+
+    Raises:
+        ConfigError: there is no such module or name, or it cannot be called.
+    """
+    module, _, attribute = name.rpartition(".")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"a reward of your own is module.name, importable from the current folder, got {name!r}: {error}"
+        ) from error
+    made = found() if isinstance(found, type) else found
+    if not callable(made):
+        raise ConfigError(f"a reward is a callable, got {name} = {made!r}")
+    return made

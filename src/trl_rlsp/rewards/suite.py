@@ -13,13 +13,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.alpha_schedule import AlphaSchedule
-from trl_rlsp.rewards.length import LengthExploration
+from trl_rlsp.rewards._scoring import Gate, Reward, Scorer, name_of, parts_of
+from trl_rlsp.rewards.balance import AlphaSchedule
+from trl_rlsp.rewards.batch import Reader
+from trl_rlsp.rewards.exploration import LengthExploration
 from trl_rlsp.rewards.outcome import OutcomeVerifier
-from trl_rlsp.rewards.readings import Reader
-from trl_rlsp.rewards.scoring import Gate, Reward, Scorer, name_of, parts_of
-
-_DEFAULT = Reader().settings
 
 
 class _SuiteType(type):
@@ -52,8 +50,8 @@ class RLSPRewards(list, metaclass=_SuiteType):
         alpha: weight of the outcome, 0 < alpha <= 1 (the paper's 0.8), or an `AlphaSchedule` of it. Above 0.5, with
             bounded exploration, a correct completion outranks every wrong one of its group.
         gate: which completions exploration pays: all (`"none"`, the paper), the `"correct"`, the `"incorrect"`, or
-            `"adaptive"`: all, times the group's failure rate, and length costs where the group succeeds (see
-            `trl_rlsp.rewards.scoring` for the formula).
+            `"adaptive"`: all, times the group's failure rate, and length costs where the group succeeds
+            (`docs/rewards.md` has the formula).
         length_penalty: weight of the cost of length under `gate="adaptive"`, in [0, 1].
         end_of_thinking: closes the reasoning (`</think>`); `None` if completions have no such mark. Of an
             `OutcomeVerifier` that is passed it is the verifier's.
@@ -78,13 +76,13 @@ class RLSPRewards(list, metaclass=_SuiteType):
 
     __name__ = "rlsp_rewards"
 
+    scorer: Scorer
     verifier: Reward
     exploration: tuple[Reward, ...]
     schedule: AlphaSchedule
     alpha: float
     gate: Gate
     length_penalty: float
-    scorer: Scorer
 
     def __init__(
         self,
@@ -100,21 +98,14 @@ class RLSPRewards(list, metaclass=_SuiteType):
         if verifier is None:
             verifier = OutcomeVerifier(end_of_thinking=end_of_thinking, thinking_required=thinking_required)
         reader = _reader(verifier, end_of_thinking, thinking_required)
-        parts = [LengthExploration()] if exploration is None else list(exploration)
+        parts = (LengthExploration(),) if exploration is None else tuple(exploration)
         for part in (verifier, *parts):
             if not callable(part):
                 raise ConfigError(f"a reward is a callable, got {part!r}")
         schedule = alpha if isinstance(alpha, AlphaSchedule) else AlphaSchedule("constant", alpha)
-        scorer = Scorer(verifier, parts, schedule=schedule, gate=gate, length_penalty=length_penalty, reader=reader)
-        vars(self).update(
-            scorer=scorer,
-            verifier=verifier,
-            exploration=scorer.exploration,
-            schedule=schedule,
-            alpha=schedule.start,
-            gate=gate,
-            length_penalty=length_penalty,
-        )
+        scorer = Scorer(verifier, parts, schedule, gate, length_penalty, reader)
+        shared = ("verifier", "exploration", "schedule", "gate", "length_penalty")
+        vars(self).update({name: getattr(scorer, name) for name in shared}, scorer=scorer, alpha=schedule.start)
         super().__init__(parts_of(scorer))
         self._refuse_equal_names()
 
@@ -143,22 +134,21 @@ class RLSPRewards(list, metaclass=_SuiteType):
     def __call__(
         self, prompts: Any = None, completions: Any = (), log_metric: Any = None, **kwargs: Any
     ) -> list[float | None]:
-        """The sum of the parts, for hosts that take one function; logs each part's mean as TRL would.
+        """The sum of the parts, for hosts that take one function; logs `rewards/<part>/mean` as TRL would.
 
         Args:
             prompts: B prompts.
             completions: B completions.
-            log_metric: TRL's logger of scalars, if any; receives `rewards/<part>/mean`.
+            log_metric: TRL's logger of scalars, if any.
 
         Returns:
             B floats; `None` where the outcome is not scorable.
         """
         columns = [part(prompts=prompts, completions=completions, log_metric=log_metric, **kwargs) for part in self]
-        if log_metric is not None:
-            for part, column in zip(self, columns, strict=True):
-                scored = [value for value in column if value is not None]
-                if scored:
-                    log_metric(f"rewards/{name_of(part)}/mean", sum(scored) / len(scored))
+        for part, column in zip(self, columns, strict=True):
+            scored = [value for value in column if value is not None]
+            if log_metric is not None and scored:
+                log_metric(f"rewards/{name_of(part)}/mean", sum(scored) / len(scored))
         return [
             None if row[0] is None else sum(value for value in row if value is not None)
             for row in zip(*columns, strict=True)
@@ -180,7 +170,7 @@ def _reader(verifier: Any, end_of_thinking: str | None, thinking_required: bool 
     asked = Reader(end_of_thinking, thinking_required)
     if not isinstance(verifier, OutcomeVerifier):
         return asked
-    if asked.settings not in (_DEFAULT, verifier.reader.settings):
+    if asked.settings not in (Reader().settings, verifier.reader.settings):
         raise ConfigError(
             "end_of_thinking and thinking_required are the verifier's where one is passed, got "
             f"{asked.settings} beside {verifier.reader.settings}; set them in OutcomeVerifier(...)"

@@ -5,17 +5,24 @@ only read; and that a file that cannot be read is an error that names it. Does n
 and their settings are `trl_rlsp.stages` and `trl_rlsp.pipeline`.
 """
 
-from trl_rlsp.runs.completion import Completion, question
-from trl_rlsp.runs.reading import completion_files, read_completions, rl_stage
-from trl_rlsp.runs.run import Evaluated, Run, read_run
+from trl_rlsp.runs._behaviours import StepMetrics, Summary, shown_steps, step_metrics, summarize
+from trl_rlsp.runs._completions import VERIFIED, Completion, completion_files, question, read_completions, rl_stage
+from trl_rlsp.runs._run import (
+    Evaluated,
+    Run,
+    accuracy_key,
+    change,
+    difference,
+    last_mean,
+    natural,
+    read_run,
+    reward_parts,
+    values_of,
+)
 
 __all__ = [
-    "Completion",
-    "Evaluated",
-    "Run",
-    "completion_files",
-    "question",
-    "read_completions",
-    "read_run",
-    "rl_stage",
+    *("StepMetrics", "Summary", "shown_steps", "step_metrics", "summarize"),
+    *("VERIFIED", "Completion", "completion_files", "question", "read_completions", "rl_stage"),
+    *("Evaluated", "Run", "difference", "natural", "read_run"),
+    *("accuracy_key", "change", "last_mean", "reward_parts", "values_of"),
 ]

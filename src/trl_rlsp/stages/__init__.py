@@ -1,23 +1,48 @@
-"""What a stage's file may say: its fields, how a command line overrides them, and the stage that they describe.
+"""What a stage's file may say, how a command line overrides it, and what the stage's folder remembers.
 
-It reads settings and what they name (data, tokenizer, a model's configuration), never weights. It knows neither how a
-stage is run nor whether its settings are wise: that is for `commands`, `pipeline` and `doctor`.
+Promises one grammar for every command, errors that name the field and the nearest one, and a folder that belongs to
+one run. Reads settings and what they name (data, tokenizer, a model's configuration), never weights. Does not know how
+a stage is run nor whether its settings are wise: that is for `commands`, `pipeline` and `doctor`.
 """
 
-from trl_rlsp.stages.parsing import apply_environment, environment_of, parse_fields, parse_stage, read_yaml
-from trl_rlsp.stages.stage import Kind, Stage, UnknownError, kind_of, parse_grpo, parse_sft, read_stage
-
-__all__ = [
-    "Kind",
-    "Stage",
-    "UnknownError",
-    "apply_environment",
-    "environment_of",
-    "kind_of",
-    "parse_fields",
-    "parse_grpo",
-    "parse_sft",
-    "parse_stage",
-    "read_stage",
-    "read_yaml",
-]
+from trl_rlsp.stages._parsing import (
+    apply_environment,
+    config_of,
+    environment_of,
+    parse_fields,
+    parse_known,
+    parse_stage,
+    read_yaml,
+)
+from trl_rlsp.stages._record import (
+    STAGE_FILE,
+    claimed,
+    differences,
+    different_runs,
+    last_complete_checkpoint,
+    read_record,
+    refuse_other_run,
+    settings_of,
+    write_record,
+)
+from trl_rlsp.stages._stage import (
+    Kind,
+    Stage,
+    UnknownError,
+    kind_of,
+    load_config,
+    model_name,
+    names_adapter,
+    offline_without_network,
+    parse_grpo,
+    parse_sft,
+    read_stage,
+    tokenizer_of,
+)
+from trl_rlsp.stages.arguments import (
+    DemonstrationArguments,
+    EvaluationArguments,
+    ProblemArguments,
+    RewardArguments,
+    VerifierArguments,
+)

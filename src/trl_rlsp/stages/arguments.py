@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from trl_rlsp.generation import Sampling
-    from trl_rlsp.rewards.outcome import OutcomeVerifier
-    from trl_rlsp.rewards.scoring import Reward
-    from trl_rlsp.rewards.suite import RLSPRewards
+    from trl_rlsp.rewards import OutcomeVerifier, RLSPRewards
 
 
 @dataclass
@@ -57,42 +54,34 @@ class ProblemArguments:
                     f'dataset_columns is a mapping such as \'{{"problem": "question"}}\', got {self.dataset_columns!r}'
                 ) from error
 
-    @property
-    def columns(self) -> dict[str, str] | None:
-        """`dataset_columns` as a mapping."""
-        return self.dataset_columns if isinstance(self.dataset_columns, dict) else None
-
-    def system_message(self) -> str | None:
-        """The system message that `system_prompt` stands for."""
-        from trl_rlsp.problems.data import DEFAULT_SYSTEM_PROMPT
-
-        return {"default": DEFAULT_SYSTEM_PROMPT, "none": None}.get(self.system_prompt, self.system_prompt)
-
     def required(self) -> str:
         """The source, or a ConfigError that says how to give one."""
         if not self.dataset:
             raise ConfigError("no data: set `dataset` in the YAML file or with --dataset SOURCE")
         return self.dataset
 
+    def source(self) -> dict[str, Any]:
+        """What the loaders take beside the source."""
+        from trl_rlsp.problems import DEFAULT_SYSTEM_PROMPT
+
+        prompt = {"default": DEFAULT_SYSTEM_PROMPT, "none": None}.get(self.system_prompt, self.system_prompt)
+        return {
+            "split": self.dataset_split,
+            "name": self.dataset_config,
+            "columns": self.dataset_columns,
+            "limit": self.dataset_limit,
+            "seed": self.dataset_seed,
+            "system_prompt": prompt,
+        }
+
     def load(self) -> Dataset:
-        """The problems, after whatever is wrong with the source has been reported as `RLSPError`."""
-        from trl_rlsp.problems.data import load_problems
+        """The problems; an RLSPError if something is wrong with the source."""
+        from trl_rlsp.problems import load_problems
 
         style: Any = self.prompt_style
-        excluded = None
-        if self.exclude:
-            excluded = load_problems(self.exclude, split=self.exclude_split, prompt_style=style)
+        excluded = load_problems(self.exclude, split=self.exclude_split, prompt_style=style) if self.exclude else None
         return load_problems(
-            self.required(),
-            split=self.dataset_split,
-            name=self.dataset_config,
-            columns=self.columns,
-            limit=self.dataset_limit,
-            seed=self.dataset_seed,
-            unique=self.unique_problems,
-            exclude=excluded,
-            system_prompt=self.system_message(),
-            prompt_style=style,
+            self.required(), unique=self.unique_problems, exclude=excluded, prompt_style=style, **self.source()
         )
 
 
@@ -125,46 +114,29 @@ class DemonstrationArguments(ProblemArguments):
     search_order: str = "random"
 
     def load_rows(self, seed: int) -> Dataset:
-        """Training rows for SFT."""
-        from trl_rlsp.problems.demonstrations import DEFAULT_TEMPLATE, load_demonstrations
+        """Training rows for SFT; searches are drawn with `seed`."""
+        from trl_rlsp.problems import DEFAULT_TEMPLATE, load_demonstrations
 
-        style: Any = self.demonstration_style
-        template = self.demonstration_template or DEFAULT_TEMPLATE
-        if self.demonstrations == "search":
-            return self._searches(seed, template)
-        if self.demonstrations != "file":
+        if self.demonstrations not in ("file", "search"):
             raise ConfigError(f"demonstrations is 'file' or 'search', got {self.demonstrations!r}")
-        return load_demonstrations(
-            self.required(),
-            split=self.dataset_split,
-            name=self.dataset_config,
-            columns=self.columns,
-            style=style,
-            system_prompt=self.system_message(),
-            reasoning_template=template,
-            limit=self.dataset_limit,
-            seed=self.dataset_seed,
-            drop_invalid=self.drop_invalid,
-        )
+        written: dict[str, Any] = {
+            "style": self.demonstration_style,
+            "reasoning_template": self.demonstration_template or DEFAULT_TEMPLATE,
+        }
+        if self.demonstrations == "search":
+            return self._searches(seed, written)
+        return load_demonstrations(self.required(), drop_invalid=self.drop_invalid, **self.source(), **written)
 
-    def _searches(self, seed: int, template: str) -> Dataset:
+    def _searches(self, seed: int, written: dict[str, Any]) -> Dataset:
         from datasets import Dataset
 
-        from trl_rlsp.countdown.search import search_demonstrations
-        from trl_rlsp.problems.demonstrations import demonstration_rows
+        from trl_rlsp.countdown import search_demonstrations
+        from trl_rlsp.problems import demonstration_rows
 
-        style: Any = self.demonstration_style
-        order: Any = self.search_order
-        found = search_demonstrations(
-            self.load(),
-            seed=seed,
-            per_problem=self.search_per_problem,
-            mean_attempts=self.search_mean_attempts,
-            longest=self.search_longest,
-            hit_share=self.search_hit_share,
-            order=order,
-        )
-        return Dataset.from_list(demonstration_rows(found, style=style, reasoning_template=template))
+        names = ("per_problem", "mean_attempts", "longest", "hit_share", "order")
+        options: dict[str, Any] = {name: getattr(self, f"search_{name}") for name in names}
+        found = search_demonstrations(self.load(), seed=seed, **options)
+        return Dataset.from_list(demonstration_rows(found, **written))
 
 
 @dataclass
@@ -187,16 +159,8 @@ class VerifierArguments:
     verifier_workers: int = 2
 
     def outcome_verifier(self, **options: Any) -> OutcomeVerifier:
-        """The verifier.
-
-        Args:
-            options: for `OutcomeVerifier`, in the place of these fields.
-
-        Raises:
-            ConfigError: a value that cannot work.
-        """
-        from trl_rlsp.rewards.outcome import OutcomeVerifier
-        from trl_rlsp.rewards.own import OwnVerifier, load_object
+        """The verifier; `options` are for `OutcomeVerifier`, in the place of these fields."""
+        from trl_rlsp.rewards import OutcomeVerifier, OwnVerifier, load_object
 
         given = {
             "end_of_thinking": None if self.end_of_thinking == "none" else self.end_of_thinking,
@@ -205,9 +169,9 @@ class VerifierArguments:
             "workers": self.verifier_workers,
             **options,
         }
-        if self.verifier != "default":
-            return OwnVerifier(load_object(self.verifier), **given)
-        return OutcomeVerifier(**given)
+        if self.verifier == "default":
+            return OutcomeVerifier(**given)
+        return OwnVerifier(load_object(self.verifier), **given)
 
 
 @dataclass
@@ -252,58 +216,39 @@ class RewardArguments(VerifierArguments):
     log_behaviours: bool = True
 
     def build(self) -> RLSPRewards:
-        """The reward suite.
-
-        Raises:
-            ConfigError: a value that cannot work.
-        """
+        """The reward suite; a ConfigError for a value that cannot work."""
         from trl_rlsp.behaviours import BehaviourMetrics
-        from trl_rlsp.rewards.alpha_schedule import AlphaSchedule
-        from trl_rlsp.rewards.suite import RLSPRewards
+        from trl_rlsp.rewards import AlphaSchedule, RLSPRewards
 
         shape: Any = self.alpha_schedule
         gate: Any = self.gate
-        parts = [self._part(name) for name in self.exploration_names()]
+        names = [name.strip() for name in self.exploration.split(",")]
+        parts = [] if names == ["none"] else [self._part(name) for name in names]
         alpha = AlphaSchedule(shape, self.alpha, self.alpha_end)
         verifier = self.outcome_verifier(watch=[BehaviourMetrics()] if self.log_behaviours else [])
         return RLSPRewards(verifier, parts, alpha=alpha, gate=gate, length_penalty=self.length_penalty)
 
-    def exploration_names(self) -> list[str]:
-        """`exploration` as a list; empty for "none".
-
-        Raises:
-            ConfigError: an unknown name, or one beside "none".
-        """
-        names = [name.strip() for name in self.exploration.split(",")]
-        if names == ["none"]:
-            return []
-        known = ("length", "calculation", "diversity", "behaviour", "judge")
-        if not all(name in known or "." in name for name in names):
-            raise ConfigError(
-                f"exploration is 'none', or of {', '.join(known)} and module.name with commas between, got "
-                f"{self.exploration!r}"
-            )
-        return names
-
-    def _part(self, name: str) -> Reward:
-        from trl_rlsp.rewards.behaviour import BehaviourExploration
-        from trl_rlsp.rewards.calculation import CalculationExploration
-        from trl_rlsp.rewards.diversity import DiversityExploration
-        from trl_rlsp.rewards.length import LengthExploration
-        from trl_rlsp.rewards.own import load_object
+    def _part(self, name: str) -> Any:
+        """One exploration reward."""
+        from trl_rlsp import rewards
 
         form: Any = self.length_form
-        parts: dict[str, Callable[[], Reward]] = {
-            "length": lambda: LengthExploration(form, C=self.length_c, ngram=self.length_ngram),
-            "calculation": lambda: CalculationExploration(K=self.calculation_k),
-            "diversity": lambda: DiversityExploration(K=self.diversity_k),
-            "behaviour": lambda: BehaviourExploration(cap=self.behaviour_cap),
+        parts = {
+            "length": lambda: rewards.LengthExploration(form, C=self.length_c, ngram=self.length_ngram),
+            "calculation": lambda: rewards.CalculationExploration(K=self.calculation_k),
+            "diversity": lambda: rewards.DiversityExploration(K=self.diversity_k),
+            "behaviour": lambda: rewards.BehaviourExploration(cap=self.behaviour_cap),
             "judge": self._judge,
         }
-        return parts[name]() if name in parts else load_object(name)
+        if name not in parts and "." not in name:
+            raise ConfigError(
+                f"exploration is 'none', or of {', '.join(parts)} and module.name with commas between, got "
+                f"{self.exploration!r}"
+            )
+        return parts[name]() if name in parts else rewards.load_object(name)
 
-    def _judge(self) -> Reward:
-        from trl_rlsp.rewards.judge.reward import JudgeExploration
+    def _judge(self) -> Any:
+        from trl_rlsp.rewards import JudgeExploration
 
         if not self.judge_model:
             raise ConfigError(
@@ -355,18 +300,8 @@ class EvaluationArguments(VerifierArguments, ProblemArguments):
     save_parquet: bool = False
 
     def sampling(self) -> Sampling:
-        """How completions are drawn.
-
-        Raises:
-            ConfigError: a value out of its range.
-        """
+        """How completions are drawn; a ConfigError for a value out of its range."""
         from trl_rlsp.generation import Sampling
 
-        return Sampling(
-            n=self.num_samples,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            max_new_tokens=self.max_new_tokens,
-            batch_size=self.batch_size,
-            seed=self.seed,
-        )
+        names = ("temperature", "top_p", "max_new_tokens", "batch_size", "seed")
+        return Sampling(n=self.num_samples, **{name: getattr(self, name) for name in names})

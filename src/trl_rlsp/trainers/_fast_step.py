@@ -8,13 +8,13 @@ gradient. What is not supported is done TRL's way, with one line in the log.
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.generation.rollout import finished_leave, why_not
+from trl_rlsp.generation import finished_leave, why_not
 from trl_rlsp.trainers._parts import compute_in_parts
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ class FastStep:
     _buffered_inputs: Any
     _skipped_B: torch.Tensor | None = None
     _stand_in_BT: torch.Tensor | None = None
+    _drawn_BT: torch.Tensor | None = None
 
     def _make_fast(self: Any) -> None:
         """Decide once, after TRL's `__init__`, what is done fast."""
@@ -54,6 +55,8 @@ class FastStep:
                 self._say("log-probabilities are as wide as TRL's: the angles of rotary embeddings depend on the width")
         self._sorts = self._fast["trim_updates"] and self._exact_in_any_order()
         self._fast["skip_zero_advantage"] &= self.beta == 0 and self._exact_in_any_order()
+        asked = self.args.gradient_accumulation_steps % (self.args.steps_per_generation * self.num_iterations) != 0
+        self._keeps_drawn = asked and not self.tools and self.accelerator.mixed_precision == "no"
 
     def _say(self: Any, message: str) -> None:
         if self.accelerator.is_main_process:
@@ -74,9 +77,13 @@ class FastStep:
         return self.loss_type in ROW_BY_ROW and not whole
 
     def _generate_single_turn(self: Any, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
-        leave = self._fast["rollout"]
-        with finished_leave(self.accelerator.unwrap_model(self.model)) if leave else nullcontext():
-            return super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
+        model = self.accelerator.unwrap_model(self.model)
+        nothing: AbstractContextManager[list[torch.Tensor]] = nullcontext([])
+        with finished_leave(model) if self._fast["rollout"] else nothing as drawn:
+            found = super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
+        if drawn and self._keeps_drawn and all(each.dtype == torch.float32 for each in model.parameters()):
+            self._drawn_BT = drawn[0]
+        return found
 
     def _prepare_inputs(self: Any, generation_batch: Any) -> Any:
         """TRL's, which also generates; then the rows of each optimizer step are sorted over its micro-batches."""
@@ -109,8 +116,14 @@ class FastStep:
     def _get_per_token_logps_and_entropies(
         self: Any, model: Any, input_ids: Any, attention_mask: Any, logits_to_keep: int, *args: Any, **kwargs: Any
     ) -> Any:
-        """TRL's, for the rows with an advantage; of the others, ratios of 1 and the mean entropy stand in."""
+        """TRL's, for the rows with an advantage; of the others, ratios of 1 and the mean entropy stand in.
+
+        The first call after a rollout asks for what the rollout has computed already.
+        """
         whole = super()._get_per_token_logps_and_entropies  # type: ignore[misc]
+        drawn_BT, self._drawn_BT = self._drawn_BT, None
+        if drawn_BT is not None and len(drawn_BT) == len(input_ids) and drawn_BT.shape[1] >= logits_to_keep:
+            return drawn_BT[:, :logits_to_keep], None, None
         if self._skipped_B is None or not self._skipped_B.any():
             return whole(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         learned_R = (~self._skipped_B).nonzero().flatten()

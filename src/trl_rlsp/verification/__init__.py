@@ -1,0 +1,48 @@
+"""Whether an answer is right: mathematics, programs and generated tasks.
+
+Promises: text and programs of a model are only worked on in confined processes with hard limits; a call returns by
+its deadline; what cannot be scored is `None` with a reason, never a number; no secret, file or network of the trainer
+is within reach of an answer. Knows nothing of rewards, data sets and training, and asks no model.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trl_rlsp.lazy import attach
+
+if TYPE_CHECKING:
+    from trl_rlsp.verification.code.sandbox import (
+        Limits,
+        LocalSandbox,
+        RunResult,
+        Sandbox,
+        available_backend,
+        find_sandbox,
+        require_sandbox,
+    )
+    from trl_rlsp.verification.code.tests import (
+        has_test_columns,
+        read_tests,
+        reference_program,
+        shown_problem,
+        tests_json,
+    )
+    from trl_rlsp.verification.code.verifier import verify_code
+    from trl_rlsp.verification.gym.verifier import GYM_HANDLER, GymItem, verify_gym
+    from trl_rlsp.verification.math import MathItem, MathRules, gold_text, is_list, verify_math
+    from trl_rlsp.verification.verdict import Reason, Verdict, VerdictCache
+    from trl_rlsp.verification.workers.pool import Reply, WorkerPool
+
+__getattr__, __all__ = attach(
+    __name__,
+    {
+        "code.sandbox": "Limits LocalSandbox RunResult Sandbox available_backend find_sandbox require_sandbox",
+        "code.tests": "has_test_columns read_tests reference_program shown_problem tests_json",
+        "code.verifier": "verify_code",
+        "gym.verifier": "GYM_HANDLER GymItem verify_gym",
+        "math": "MathItem MathRules gold_text is_list verify_math",
+        "verdict": "Reason Verdict VerdictCache",
+        "workers.pool": "Reply WorkerPool",
+    },
+)

@@ -1,9 +1,10 @@
-"""The verdict on one completion: a score and the reason for it."""
+"""The verdict on one completion, a score and the reason for it, and a bounded memory of verdicts."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Reason = Literal[
     "match",  # the answer is right: 1.0
@@ -22,7 +23,7 @@ MAX_SHOWN = 200
 
 @dataclass(frozen=True)
 class Verdict:
-    """Outcome of verifying one completion.
+    """Outcome of verifying one completion; two are equal if score and reason are.
 
     Attributes:
         score: 1.0 right, 0.0 wrong, a share in between for partial credit (code tests), `None` not scorable.
@@ -30,11 +31,41 @@ class Verdict:
         gold: the gold answer that was compared, in normal form and at most `MAX_SHOWN` characters; `None` if it
             could not be read or the row's kind has none.
         answer: the completion's answer, likewise.
-
-    Two verdicts are equal if score and reason are.
     """
 
     score: float | None
     reason: Reason
     gold: str | None = field(default=None, compare=False)
     answer: str | None = field(default=None, compare=False)
+
+
+class VerdictCache:
+    """Keeps at least the last `size` / 2 verdicts and at most `size`, in two generations.
+
+    Without locks: safe in threads, and in a child forked while a thread writes. A pickled copy is empty.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all verdicts."""
+        self._young: dict[Hashable, Verdict] = {}
+        self._old: dict[Hashable, Verdict] = {}
+
+    def get(self, key: Hashable) -> Verdict | None:
+        """The verdict stored for a key, `None` if there is none."""
+        return self._young.get(key) or self._old.get(key)
+
+    def put(self, key: Hashable, verdict: Verdict) -> None:
+        """Store a verdict; once half the size is reached, the older half is dropped."""
+        if len(self._young) >= max(1, self.size // 2):
+            self._old, self._young = self._young, {}
+        self._young[key] = verdict
+
+    def __len__(self) -> int:
+        return len(self._young.keys() | self._old.keys())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return VerdictCache, (self.size,)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from trl_rlsp import OutcomeVerifier
 from trl_rlsp.errors import DataError
 from trl_rlsp.evaluation import Estimate, SampleStore
+from trl_rlsp.evaluation._metrics import ScoredSample, group_majority
 from trl_rlsp.evaluation.budget import (
     AdaptiveConsistency,
     LastAgree,
@@ -17,7 +18,6 @@ from trl_rlsp.evaluation.budget import (
     draw_until_agreement,
     try_rule,
 )
-from trl_rlsp.evaluation.metrics import ScoredSample, group_majority
 from trl_rlsp.generation import Sample, Sampling
 
 SCORES = {"a": 1.0, "b": 0.0, "c": 0.5, "d": None, None: 0.0}

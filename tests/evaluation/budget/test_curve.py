@@ -9,19 +9,9 @@ from datasets import Dataset
 
 from trl_rlsp import OutcomeVerifier
 from trl_rlsp.errors import DataError, SourceError
-from trl_rlsp.evaluation.bootstrap import Estimate
-from trl_rlsp.evaluation.budget import RuleResult, ThinkingBudget
-from trl_rlsp.evaluation.budget.curve import (
-    BEGIN,
-    END,
-    Curve,
-    curve_rows,
-    markdown,
-    measure,
-    plot_curves,
-    vote_rows,
-    write_into,
-)
+from trl_rlsp.evaluation._estimators import Estimate
+from trl_rlsp.evaluation.budget import Bench, Curve, RuleResult, ThinkingBudget, markdown, plot_curves, write_into
+from trl_rlsp.evaluation.budget._curve import BEGIN, END, curve_rows, vote_rows
 from trl_rlsp.generation import Sampling, TransformersEngine
 
 BOX = "\\boxed{"
@@ -43,20 +33,27 @@ def counter(markov):
     return markov(chain | {BOX: {"140": 1.0}, "140": {"}": 1.0}})
 
 
-def point(counter, mode, most, verifier):
-    model, tokenizer = counter
-    tokenizer.padding_side = "left"
-    least = most if mode == "forced" else 0
-    budget = None if most is None else ThinkingBudget(least, most, continuation="|", answer_tokens=3)
-    sampling = Sampling(temperature=0, max_new_tokens=200)
-    return measure("M", TransformersEngine(model, tokenizer), PROBLEMS, sampling, mode, budget, verifier)
+@pytest.fixture
+def measured(counter, verifier, tmp_path):
+    """`measured((at_least, at_most), ..., None)`: the curve at these budgets, `None` for none."""
+
+    def run(*sizes):
+        model, tokenizer = counter
+        tokenizer.padding_side = "left"
+        sampling = Sampling(temperature=0, max_new_tokens=200)
+        bench = Bench("M", TransformersEngine(model, tokenizer), PROBLEMS, sampling, verifier, tmp_path)
+        budgets = [size and ThinkingBudget(*size, continuation="|", answer_tokens=3) for size in sizes]
+        curve = Curve()
+        for point, samples in bench.points(budgets):
+            curve.add(point, samples)
+        return curve
+
+    return run
 
 
 class TestMeasure:
-    def test_by_hand(self, counter, verifier):
-        curve = Curve()
-        for mode, most in (("at most", 20), ("at most", 100), ("forced", 20), ("free", None)):
-            curve.add(*point(counter, mode, most, verifier))
+    def test_by_hand(self, measured):
+        curve = measured((0, 20), (0, 100), (20, 20), None)
         # every box holds 140; reasoning: 99, 42 and 12 tokens, then the box, 140, } and the end token. A forced box
         # has 3 tokens after it: 20 and 1 and 3; the third is made to go on, and reaches 20 after its box is cut
         assert [point.metrics.tokens.mean for point in curve.points] == [
@@ -67,9 +64,9 @@ class TestMeasure:
         ]
         assert [point.forced for point in curve.points] == [pytest.approx(2 / 3), 0.0, 1.0, 0.0]
         assert [point.metrics.pass_at_1.mean for point in curve.points] == [1.0] * 4
-        assert curve.gain("at most") == Estimate(0.0, 0.0, 0.0)
+        assert curve.gain("at most") == (20, 100, Estimate(0.0, 0.0, 0.0))
         assert curve.gain("forced") is None
-        assert [row[1] for row in curve_rows({"M": curve})] == ["at most 20", "at most 100", "forced 20", "none"]
+        assert [row[1] for row in curve_rows({"M": curve})[1:]] == ["at most 20", "at most 100", "forced 20", "none"]
 
 
 class TestWriting:
@@ -87,7 +84,7 @@ class TestWriting:
     )
 
     def test_votes(self):
-        assert vote_rows({"M": [self.RESULT]}) == [
+        assert vote_rows({"M": [self.RESULT]})[1:] == [
             ("M", "all samples", "50.0 % [40.0, 60.0]", "", "", "100.0 [90.0, 110.0]", ""),
             (
                 "M",
@@ -115,11 +112,9 @@ class TestWriting:
         with pytest.raises(DataError, match="must have a line '<!-- numbers: begin -->' and after it"):
             write_into(document, "numbers")
 
-    def test_figure(self, counter, verifier, tmp_path):
+    def test_figure(self, measured, tmp_path):
         pytest.importorskip("matplotlib")
-        curve = Curve()
-        for mode, most in (("at most", 5), ("at most", 50), ("free", None)):
-            curve.add(*point(counter, mode, most, verifier))
+        curve = measured((0, 5), (0, 50), None)
         plot_curves({"M": curve}, tmp_path / "curve.png")
         assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
         text = markdown({"M": curve}, {"M": []}, 0)

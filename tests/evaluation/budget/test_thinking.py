@@ -10,8 +10,8 @@ from datasets import Dataset
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation import draw
+from trl_rlsp.evaluation._store import SampleStore
 from trl_rlsp.evaluation.budget import ThinkingBudget, draw_within
-from trl_rlsp.evaluation.store import SampleStore
 from trl_rlsp.generation import Prefixed, Sample, Sampling, TransformersEngine, load_model
 
 BOX = "\\boxed{"

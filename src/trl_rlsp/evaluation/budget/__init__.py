@@ -1,11 +1,11 @@
 """Search at run time: how long a model may think, how often it is asked, and what both are worth.
 
-`thinking` cuts or continues completions to a budget of reasoning tokens, over any engine and through the sample store;
-`agreement` stops repeated sampling when the votes agree; `curve` measures, tabulates and draws. Knows no model, no
-tokenizer and no answer: those are the engine's and the verifier's.
+`ThinkingBudget` cuts or continues completions to a budget of reasoning tokens, over any engine and through the sample
+store; a `Rule` stops repeated sampling when the votes agree; a `Bench` measures both. Knows no model, no tokenizer and
+no answer: those are the engine's and the verifier's.
 """
 
-from trl_rlsp.evaluation.budget.agreement import (
+from trl_rlsp.evaluation.budget._agreement import (
     AdaptiveConsistency,
     LastAgree,
     Rule,
@@ -14,11 +14,15 @@ from trl_rlsp.evaluation.budget.agreement import (
     draw_until_agreement,
     try_rule,
 )
-from trl_rlsp.evaluation.budget.thinking import ThinkingBudget, Thought, draw_within
+from trl_rlsp.evaluation.budget._curve import Bench, Curve, Point, markdown, plot_curves, write_into
+from trl_rlsp.evaluation.budget._thinking import ThinkingBudget, Thought, draw_within
 
 __all__ = [
     "AdaptiveConsistency",
+    "Bench",
+    "Curve",
     "LastAgree",
+    "Point",
     "Rule",
     "RuleResult",
     "ThinkingBudget",
@@ -26,5 +30,8 @@ __all__ = [
     "Unbeatable",
     "draw_until_agreement",
     "draw_within",
+    "markdown",
+    "plot_curves",
     "try_rule",
+    "write_into",
 ]

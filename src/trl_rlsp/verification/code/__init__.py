@@ -1,1 +1,1 @@
-"""Does a program pass its tests."""
+"""Whether a program passes its tests: what the tests ask, the sandbox that runs it, the comparison outside it."""

@@ -1,54 +1,83 @@
 """What runs a program nobody trusts, and what comes back.
 
-A sandbox is anything with `run(program, stdin, limits) -> RunResult`: the local one of `local_sandbox.py`, or
-a remote service. It is told neither the tests nor the expected output, and returns what the program wrote;
-whoever asked compares. `find_sandbox` picks the strongest local one this machine allows.
+A sandbox is anything with `run(program, stdin, limits) -> RunResult`: the one on this machine, which keeps a fork
+server for each caller, or a remote service. It is told neither the tests nor the expected output, and returns what the
+program wrote; whoever asked compares. `find_sandbox` picks the strongest local one this machine allows.
 """
 
 from __future__ import annotations
 
+import glob
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
 import warnings
-from collections.abc import Callable, Iterable
-from functools import cache
-from typing import Literal, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any, Literal, Protocol
 
-from trl_rlsp.errors import MissingDependencyError
-from trl_rlsp.verification.code.bubblewrap import bubblewrap_works
-from trl_rlsp.verification.code.local_sandbox import LocalSandbox
-from trl_rlsp.verification.code.run_result import Limits, RunResult
-from trl_rlsp.verification.workers.landlock import landlock_abi
-from trl_rlsp.verification.workers.seccomp import seccomp_available
+from trl_rlsp.errors import ConfigError, MissingDependencyError, WorkerError
+from trl_rlsp.verification.workers import _confine
+from trl_rlsp.verification.workers._server import ForkServer, ServerGone, owners
 
-__all__ = [
-    "Backend",
-    "Limits",
-    "RunResult",
-    "Runner",
-    "Sandbox",
-    "available_backend",
-    "find_sandbox",
-    "require_sandbox",
-    "runner_of",
-]
+_MESSAGE_BYTES = 2000
+_HELLO_SECONDS = 30.0
+_GRACE_SECONDS = 10.0  # beyond a program's own limit, before the server itself is taken for dead
+_PROBE_SECONDS = 10.0
+_BINDINGS = ("landlockpy", "seccompy")
+_BACKENDS = {"bubblewrap": ("namespaces",), "landlock": ("landlock", "seccomp"), "unsandboxed": ()}
+"""What each backend must have; each also takes what else the kernel offers."""
 
-Backend = Literal["bubblewrap", "landlock", "unsandboxed"]
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one run of a program may use.
+
+    Attributes:
+        seconds: wall-clock time; CPU time is limited to one second more.
+        memory_mb: address space it may add to the bare interpreter's, in MiB.
+        output_bytes: standard output; writing more fails.
+    """
+
+    seconds: float = 5.0
+    memory_mb: int = 512
+    output_bytes: int = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended.
+
+    Attributes:
+        status: `finished` with exit code 0; `failed` with another one, such as 1 after an exception; `killed` by a
+            signal (out of CPU seconds, out of stack, a crash of the interpreter); `timeout`: still ran at the limit.
+        stdout: what it wrote, at most `Limits.output_bytes` bytes, not necessarily text.
+        stderr: the end of its messages; for people, never for scoring.
+    """
+
+    status: Literal["finished", "failed", "killed", "timeout"]
+    stdout: bytes = b""
+    stderr: bytes = b""
+
+
 Runner = Callable[[str, str, Limits], RunResult]
 
 
-@runtime_checkable
 class Sandbox(Protocol):
     """Runs one program with one input; safe to call from several threads."""
 
     def run(self, program: str, stdin: str, limits: Limits) -> RunResult:
-        """Run a Python program in a fresh process.
-
-        Args:
-            program: Python source text.
-            stdin: what it reads from standard input.
-            limits: what it may use.
-
-        Returns:
-            How it ended and what it wrote to standard output.
+        """Run a Python program (source text) in a fresh process that reads `stdin`.
 
         Raises:
             WorkerError: the sandbox itself failed; the program is not to blame.
@@ -56,28 +85,148 @@ class Sandbox(Protocol):
         ...
 
 
-def runner_of(sandbox: Sandbox | Runner) -> Runner:
-    """The callable behind a sandbox object or a bare callable `(program, stdin, limits) -> RunResult`.
+class LocalSandbox:
+    """Runs programs in forks of confined processes; safe to use from several threads and after a fork.
 
     Args:
-        sandbox: either form.
+        backend: `"bubblewrap"`, `"landlock"` or `"unsandboxed"`.
+        packages: folders that programs may import from besides the standard library, such as a `site-packages` with
+            numpy.
+        layers: of `"namespaces"`, `"landlock"`, `"seccomp"`; by default what the backend needs and what else the
+            kernel offers, without the limits on files for `"unsandboxed"`.
 
-    Returns:
-        The callable.
+    Raises:
+        ConfigError: an unknown backend.
+        MissingDependencyError: not on Linux.
+
+    Example:
+        >>> with LocalSandbox("landlock") as sandbox:  # doctest: +SKIP
+        ...     sandbox.run("print(int(input()) + 1)", "41", Limits())
+        RunResult(status='finished', stdout=b'42\\n')
     """
-    return sandbox.run if isinstance(sandbox, Sandbox) else sandbox
+
+    def __init__(self, backend: str, *, packages: Sequence[str] = (), layers: Sequence[str] | None = None) -> None:
+        if sys.platform != "linux":
+            raise MissingDependencyError(
+                f"programs can be run locally on Linux only, this is {sys.platform}; pass a remote sandbox"
+            )
+        if backend not in _BACKENDS:
+            raise ConfigError(f"the sandbox must be one of {sorted(_BACKENDS)}, got {backend!r}")
+        self.backend = backend
+        self._packages = [os.path.abspath(folder) for folder in packages]
+        extra = [layer for layer in _confine.available_layers() if layer == "seccomp" or backend == "bubblewrap"]
+        self._layers = list(dict.fromkeys([*_BACKENDS[backend], *extra])) if layers is None else list(layers)
+        self._idle: list[ForkServer] = []
+        self.forget()
+        owners.add(self)
+
+    def forget(self) -> None:
+        """In a forked child: the processes and the lock belong to the parent."""
+        for server in self._idle:
+            server.forget()
+        self._lock = threading.Lock()
+        self._idle = []
+        self._confined_by: list[str] | None = None
+        self._counted = (float("-inf"), 0)  # when, threads of this user
+
+    def run(self, program: str, stdin: str, limits: Limits) -> RunResult:
+        """Run a program; see `Sandbox.run`."""
+        for _ in range(2):
+            try:
+                with self._server() as server:
+                    return self._ask(server, program, stdin, limits)
+            except (ServerGone, TimeoutError) as error:
+                failure = error
+        if "seccomp" not in self._layers:  # then a program can kill what runs it
+            return RunResult("killed")
+        raise WorkerError(f"the process that runs programs died twice: {failure}") from failure
+
+    def _ask(self, server: ForkServer, program: str, stdin: str, limits: Limits) -> RunResult:
+        with ExitStack() as stack:
+            files = [stack.enter_context(_file(text)) for text in (program, stdin, "", "")]
+            request = asdict(limits) | {"threads": self._others()}
+            reply = server.ask(request, [file.fileno() for file in files], limits.seconds + _GRACE_SECONDS)
+            if "status" not in reply:
+                raise ServerGone(reply["error"])
+            _, _, out, err = files
+            size = os.fstat(err.fileno()).st_size
+            messages = os.pread(err.fileno(), _MESSAGE_BYTES, max(0, size - _MESSAGE_BYTES))
+            return RunResult(reply["status"], os.pread(out.fileno(), limits.output_bytes, 0), messages)
+
+    def close(self) -> None:
+        """End all processes; a later `run` starts new ones."""
+        with self._lock:
+            servers, self._idle = self._idle, []
+        for server in servers:
+            server.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(LocalSandbox, packages=self._packages, layers=self._layers), (self.backend,)
+
+    def __enter__(self) -> LocalSandbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _server(self) -> Iterator[ForkServer]:
+        with self._lock:
+            server = self._idle.pop() if self._idle else None
+        server = server or self._start()
+        try:
+            yield server
+        except BaseException:
+            server.close()
+            raise
+        with self._lock:
+            self._idle.append(server)
+
+    def _start(self) -> ForkServer:
+        bindings = [str(Path(spec.origin).parent) for spec in map(find_spec, _BINDINGS) if spec and spec.origin]
+        config = {
+            "layers": self._layers,
+            "packages": self._packages,
+            "bindings": sorted(set(map(os.path.dirname, bindings))),
+        }
+        prefix: list[str] = []
+        if "namespaces" in self._layers:
+            prefix = bubblewrap_command([str(Path(_confine.__file__).parent), *bindings, *self._packages])
+        server = ForkServer(config, bare=True, prefix=prefix)
+        confined_by = server.hello(_HELLO_SECONDS)
+        if self._confined_by is None and self.backend != "unsandboxed":
+            expected = ["seccomp", *([] if prefix else ["landlock"]), *(["threads"] if os.geteuid() == 0 else [])]
+            if missing := _confine.missing_protection(confined_by, expected):
+                _logger.warning("%s", missing)
+        self._confined_by = confined_by
+        return server
+
+    def _others(self) -> int:
+        """Threads of this user, where the sandbox's own are counted among them; counted at most once a second."""
+        if "threads" in (self._confined_by or ()) or "namespaces" in self._layers:
+            return 0
+        if time.monotonic() - self._counted[0] > 1:
+            self._counted = time.monotonic(), _confine.threads_of_user()
+        return self._counted[1]
 
 
-def available_backend() -> Backend | None:
+def _file(text: str) -> IO[bytes]:
+    """An open file without a name, at its start: the kernel holds the data, no pipe can fill up."""
+    file: IO[bytes] = os.fdopen(os.memfd_create("sandbox"), "w+b")
+    file.write(text.encode("utf-8", errors="surrogatepass"))
+    file.seek(0)
+    return file
+
+
+def available_backend() -> str | None:
     """The strongest isolation this machine offers to this user.
 
-    Returns:
-        `"bubblewrap"` where `bwrap` is installed and may make user namespaces, else `"landlock"` where the
-        kernel has both Landlock and seccomp filters, else `None`.
+    `"bubblewrap"` where `bwrap` is installed and may make user namespaces, else `"landlock"` where the kernel has both
+    Landlock and seccomp filters, else `None`.
     """
     if bubblewrap_works():
         return "bubblewrap"
-    return "landlock" if landlock_abi() and seccomp_available() else None
+    return "landlock" if len(_confine.available_layers()) == 2 else None
 
 
 def require_sandbox(columns: Iterable[str]) -> None:
@@ -95,13 +244,10 @@ def require_sandbox(columns: Iterable[str]) -> None:
 
 @cache
 def find_sandbox(allow_unsandboxed: bool = False) -> LocalSandbox:
-    """The local sandbox shared by this process; it closes itself at exit.
+    """The local sandbox shared by this process, with its processes not yet started; it closes itself at exit.
 
     Args:
         allow_unsandboxed: where there is no isolation, run programs with resource limits only, and warn once.
-
-    Returns:
-        A sandbox with its processes not yet started.
 
     Raises:
         MissingDependencyError: no isolation is available and `allow_unsandboxed` is false.
@@ -120,10 +266,57 @@ def find_sandbox(allow_unsandboxed: bool = False) -> LocalSandbox:
 
 
 def _no_sandbox() -> str:
+    there = f"Landlock version {_confine.landlock_abi()}, seccomp {_confine.seccomp_available()}"
     return (
-        "programs of completions run only inside a sandbox, and this machine offers none "
-        f"(Landlock version {landlock_abi()}, seccomp {seccomp_available()}, bubblewrap not usable). "
-        "Install one: `apt-get install bubblewrap`, or `pip install landlockpy seccompy` on a kernel "
-        ">= 5.13 with Landlock enabled; or pass a remote sandbox; or, for programs you trust, "
-        "allow_unsandboxed=True"
+        f"programs of completions run only inside a sandbox, and this machine offers none ({there}, bubblewrap not "
+        "usable). Install one: `apt-get install bubblewrap`, or `pip install landlockpy seccompy` on a kernel >= 5.13 "
+        "with Landlock enabled; or pass a remote sandbox; or, for programs you trust, allow_unsandboxed=True"
     )
+
+
+# Bubblewrap: processes in namespaces of their own, with only Python's files mounted, read-only. Adds to Landlock and
+# seccomp what those lack: other files do not exist, there are no other processes to see, and the limit on processes is
+# the sandbox's own. Source: bwrap(1).
+_NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
+_USER_NAMESPACE = ("--unshare-user", "--cap-drop", "ALL")
+_ROOT = ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_DAC_READ_SEARCH")
+
+
+def bubblewrap_works() -> bool:
+    """Whether `bwrap` is installed and can start Python here; not where user namespaces are forbidden to this user."""
+    return _privileges() is not None
+
+
+def bubblewrap_command(readable: Iterable[str], privileges: Iterable[str] | None = None) -> list[str]:
+    """The part of a command line that puts what follows into namespaces, where Python and `readable` are mounted."""
+    command = [shutil.which("bwrap") or "bwrap", *_NAMESPACES, *(privileges or _privileges() or _USER_NAMESPACE)]
+    command += ["--clearenv", "--new-session", "--dev", "/dev", "--proc", "/proc"]
+    folders, hidden = [*_confine.python_folders(), os.path.realpath(sys.executable)], _not_the_library()
+    for option, paths in (("--ro-bind-try", folders), ("--tmpfs", hidden), ("--ro-bind-try", readable)):
+        for path in paths:  # what is readable may lie in what is hidden
+            command += [option, path] if option == "--tmpfs" else [option, path, path]
+    for path in [*hidden, "/dev", "/"]:
+        command += ["--remount-ro", path]
+    return [*command, "--chdir", "/", "--setenv", "PYTHONHASHSEED", "0"]
+
+
+@cache
+def _privileges() -> tuple[str, ...] | None:
+    """How this user gets namespaces. Root without one for users, so that the sandbox can take a user id of its own."""
+    if shutil.which("bwrap") is None:
+        return None
+    for options in (_ROOT, _USER_NAMESPACE) if os.geteuid() == 0 else (_USER_NAMESPACE,):
+        command = [*bubblewrap_command((), options), os.path.realpath(sys.executable), "-I", "-S", "-c", "pass"]
+        with suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_SECONDS, check=True)
+            return options
+    return None
+
+
+def _not_the_library() -> list[str]:
+    """Folders below those mounted that hold installed packages."""
+    library = _confine.library_folders()
+    packages = [os.path.join(folder, name) for folder in library for name in _confine.NOT_THE_LIBRARY]
+    found = [path for folder in _confine.LIBRARY_FOLDERS for path in glob.glob(f"{os.path.realpath(folder)}/python*/")]
+    others = [path.rstrip("/") for path in found if path.rstrip("/") not in library]
+    return sorted({path for path in [*packages, *others] if os.path.isdir(path)})

@@ -1,9 +1,9 @@
-"""Tests of a row, read from the form of its data set; the only reader of tests. Nothing here runs code.
+"""Tests of programs, read from the form of their data set, and what else is in the columns of such a data set.
 
-Read are, as data or as JSON text: `[{input, output}]`, `[{function, arguments, output}]`, lists of assert statements
-(MBPP), Python source (HumanEval and LeetCode with `test` and `entry_point`, KodCode), `inputs` and `outputs`, maybe
-with `fn_name` (APPS, TACO), functional tests of LiveCodeBench, and `public_tests`, `private_tests`,
-`generated_tests` (CodeContests).
+The only reader of tests; nothing here runs code. Read are, as data or as JSON text: `[{input, output}]`, `[{function,
+arguments, output}]`, lists of assert statements (MBPP), Python source (HumanEval and LeetCode with `test` and
+`entry_point`, KodCode), `inputs` and `outputs`, maybe with `fn_name` (APPS, TACO), functional tests of LiveCodeBench,
+and `public_tests`, `private_tests`, `generated_tests` (CodeContests).
 """
 
 from __future__ import annotations
@@ -15,26 +15,23 @@ from contextlib import suppress
 from typing import Any
 
 from trl_rlsp.errors import DataError
-from trl_rlsp.verification.code.asserts import read_source
-from trl_rlsp.verification.code.call_harness import from_data, to_data
-from trl_rlsp.verification.code.code_test import CodeTest
+from trl_rlsp.verification.code._asserts import CodeTest, read_source
+from trl_rlsp.verification.code._harness import from_data, to_data
 
-CONTEST_COLUMNS = ("public_tests", "private_tests", "generated_tests")
+MAX_TESTS = 64  # a few problems of CodeContests have hundreds of generated tests, which would only cost time
+_CONTEST_COLUMNS = ("public_tests", "private_tests", "generated_tests")
 _SOURCE_COLUMNS = ("test", "tests", "test_list", "challenge_test_list")
 _SETUP_COLUMNS = ("test_imports", "test_setup_code")
-
-__all__ = ["CONTEST_COLUMNS", "CodeTest", "hidden_tests", "read_tests"]
+_BESIDE = ("entry_point", *_SETUP_COLUMNS, "challenge_test_list")  # belong to the tests of HumanEval, LeetCode, MBPP
+_PYTHON3 = 3  # the code CodeContests gives to Python 3 among the languages of its solutions
 
 
 def read_tests(tests: Any, prompt: str = "") -> list[CodeTest]:
-    """Bring the tests of a row to one form.
+    """Bring the tests of a row to one form; at least one test, in the order given.
 
     Args:
         tests: a list, a mapping (such as a row of the data set), or text (JSON or Python).
         prompt: the problem, for tests that leave the function's name to it.
-
-    Returns:
-        At least one test, in the order given.
 
     Raises:
         DataError: no test, or one that cannot be read; then none counts, since a part of the tests would
@@ -56,7 +53,7 @@ def hidden_tests(tests: Iterable[CodeTest], prompt: str) -> list[CodeTest]:
     as `name(arguments)` or with its arguments as `name = value`. White space does not matter.
     """
     tests = list(tests)
-    lines = "\n" + re.sub(r"[ \t]+", " ", re.sub(r"\s*\n\s*", "\n", prompt)) + "\n"
+    lines = f"\n{_single_spaced(prompt)}\n"
     packed = re.sub(r"[ \t]", "", prompt)
     return [test for test in tests if not _is_shown(test, lines, packed)] or tests
 
@@ -66,8 +63,7 @@ def _read(tests: Any, prompt: str) -> Iterator[CodeTest]:
         try:
             tests = json.loads(tests)
         except json.JSONDecodeError:
-            yield from read_source(tests, prompt=prompt)
-            return
+            tests = [tests]
     if isinstance(tests, Mapping):
         yield from _from_mapping(tests, prompt)
         return
@@ -77,9 +73,9 @@ def _read(tests: Any, prompt: str) -> Iterator[CodeTest]:
 
 def _from_mapping(tests: Mapping[str, Any], prompt: str) -> Iterator[CodeTest]:
     sources = [tests[name] for name in _SOURCE_COLUMNS if tests.get(name)]
-    columns = [tests[name] for name in CONTEST_COLUMNS if tests.get(name)]
+    columns = [tests[name] for name in _CONTEST_COLUMNS if tests.get(name)]
     if sources:
-        setup = "\n".join(map(_lines, (tests.get(name) or "" for name in _SETUP_COLUMNS)))
+        setup = "\n".join(_lines(tests.get(name) or "") for name in _SETUP_COLUMNS)
         for source in sources:
             yield from read_source(f"{setup}\n{_lines(source)}", tests.get("entry_point") or "", prompt)
     elif columns:
@@ -108,12 +104,12 @@ def _parallel(tests: Mapping[str, Any], function: str | None) -> Iterator[CodeTe
     inputs, outputs = tests.get("inputs", tests.get("input")) or (), tests.get("outputs", tests.get("output")) or ()
     if len(inputs) != len(outputs):
         raise DataError(f"tests need one output for each input, got {len(inputs)} and {len(outputs)}")
-    pairs = list(zip(inputs, outputs, strict=True))
     if not function:
-        yield from (CodeTest(_lines(wanted), _lines(given)) for given, wanted in pairs)
+        yield from (CodeTest(_lines(wanted), _lines(given)) for given, wanted in zip(inputs, outputs, strict=True))
         return
-    wrapped = all(isinstance(wanted, list) and len(wanted) == 1 for _, wanted in pairs)  # APPS: all or none
-    yield from (_call(function, given, wanted[0] if wrapped else wanted) for given, wanted in pairs)
+    if all(isinstance(wanted, list) and len(wanted) == 1 for wanted in outputs):  # APPS: all or none
+        outputs = [wanted[0] for wanted in outputs]
+    yield from (_call(function, given, wanted) for given, wanted in zip(inputs, outputs, strict=True))
 
 
 def _call(function: Any, arguments: Any, expected: Any) -> CodeTest:
@@ -128,23 +124,24 @@ def _lines(value: Any) -> str:
     return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def _single_spaced(text: str) -> str:
+    return re.sub(r"[ \t]+", " ", re.sub(r"\s*\n\s*", "\n", text))
+
+
 def _is_shown(test: CodeTest, lines: str, packed: str) -> bool:
     if test.stdin is not None:
-        text = re.sub(r"[ \t]+", " ", re.sub(r"\s*\n\s*", "\n", test.stdin.strip()))
+        text = _single_spaced(test.stdin.strip())
         return bool(text) and (f"\n{text}\n" in lines or f": {text}\n" in lines or f"`{text}`" in lines)
     if test.statements:
         asserted = test.statements.rpartition("\n")[2].removeprefix("assert ")
         return re.sub(r"\s", "", asserted).replace('"', "'") in re.sub(r"\s", "", packed).replace('"', "'")
     positional, keywords = from_data(json.loads(test.arguments))  # type: ignore[misc]
     values = [*positional, *keywords.values()]  # type: ignore[has-type]
-    return any(_shows_call(packed, test.function.rpartition(".")[2], form) for form in _written(values))
-
-
-def _written(values: list[Any]) -> list[list[str]]:
-    forms = [[re.sub(r"\s", "", repr(value)) for value in values]]
+    forms = [[repr(value) for value in values]]
     with suppress(TypeError, ValueError):
-        forms.append([re.sub(r"\s", "", json.dumps(value)) for value in values])
-    return forms
+        forms.append([json.dumps(value) for value in values])
+    name = test.function.rpartition(".")[2]
+    return any(_shows_call(packed, name, [re.sub(r"\s", "", value) for value in form]) for form in forms)
 
 
 def _shows_call(packed: str, function: str, values: list[str]) -> bool:
@@ -152,3 +149,78 @@ def _shows_call(packed: str, function: str, values: list[str]) -> bool:
         return True
     named = r",?".join(rf"\w+={re.escape(value)}" for value in values)
     return bool(values) and re.search(named + r"(?![\w.])", packed) is not None
+
+
+def has_test_columns(columns: Iterable[str]) -> bool:
+    """Whether columns hold tests without a role pointing at them, as those of CodeContests do."""
+    return not set(columns).isdisjoint(_CONTEST_COLUMNS)
+
+
+def tests_json(row: Mapping[str, Any], column: str | None, problem: str) -> str | None:
+    """The tests of a raw row as JSON, a form that Arrow keeps whatever the arguments are.
+
+    Args:
+        row: a raw row.
+        column: the column with the tests; `None` looks for the columns of CodeContests only.
+        problem: the problem's text, for tests that leave the function's name to it.
+
+    Returns:
+        JSON that `read_tests` reads, of at most `MAX_TESTS` inputs and outputs; `None` where there is no such column.
+
+    Raises:
+        DataError: the columns are there but hold no test that can be read.
+    """
+    if column is None and not has_test_columns(row):
+        return None
+    tests: Any = {name: row.get(name) for name in _CONTEST_COLUMNS} if column is None else row.get(column)
+    beside = {name: row[name] for name in _BESIDE if row.get(name)}
+    if beside and column not in beside:
+        tests = {"tests": tests, **beside}
+    found = read_tests(tests or (), problem)
+    if isinstance(tests, str):
+        tests = json.loads(tests) if tests.lstrip()[:1] in tuple("[{") else [tests]
+    if all(test.stdin is not None for test in found):
+        tests = [{"input": test.stdin, "output": test.expected} for test in found[:MAX_TESTS]]
+    try:
+        return json.dumps(tests, ensure_ascii=False)
+    except TypeError as error:
+        raise DataError(f"the tests (column {column!r}) have no JSON form: {error}") from error
+
+
+def reference_program(row: Mapping[str, Any]) -> str:
+    """A correct Python program of a raw row of CodeContests, APPS, MBPP or HumanEval; empty where it has none."""
+    solutions = row.get("solutions")
+    if isinstance(solutions, str):
+        try:
+            solutions = json.loads(solutions)
+        except json.JSONDecodeError:
+            return ""
+    if isinstance(solutions, Mapping):
+        pairs = zip(solutions.get("language") or (), solutions.get("solution") or (), strict=False)
+        solutions = [program for language, program in pairs if language == _PYTHON3]
+    if not solutions and isinstance(row.get("code"), str):
+        return str(row["code"])
+    if not solutions and row.get("entry_point") and isinstance(row.get("canonical_solution"), str):
+        return f"{row.get('prompt') or ''}{row['canonical_solution']}"
+    return next((program for program in solutions or () if isinstance(program, str)), "")
+
+
+def shown_problem(problem: Any, row: Mapping[str, Any], tests: str) -> Any:
+    """The problem text with what a program needs to be callable: the starter code, or the function's name.
+
+    Args:
+        problem: the problem text, or messages, which are left alone.
+        row: a raw row, maybe with `starter_code`.
+        tests: the row's tests, from `tests_json`.
+    """
+    if not isinstance(problem, str):
+        return problem
+    starter = row.get("starter_code")
+    if isinstance(starter, str) and starter.strip():
+        return f"{problem}\n\nStart from this code:\n```python\n{starter.strip()}\n```"
+    test = read_tests(tests, problem)[0]
+    function = test.function or next(iter(json.loads(test.functions).values()), "")
+    if function and function.rpartition(".")[2] not in problem:
+        kind = "method" if "." in function else "function"
+        return f"{problem}\n\nName the {kind} `{function.replace('()', '')}`."
+    return problem

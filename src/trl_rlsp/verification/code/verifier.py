@@ -9,30 +9,35 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Sequence
-from dataclasses import replace
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.text import Completion, Reading, read
-from trl_rlsp.verification.code.compare import is_true, same_output, same_value
-from trl_rlsp.verification.code.run_result import Limits, RunResult
-from trl_rlsp.verification.code.sandbox import Runner, Sandbox, find_sandbox, runner_of
-from trl_rlsp.verification.code.schedule import Job, Schedule
+from trl_rlsp.verification.code._compare import is_true, same_output, same_value
+from trl_rlsp.verification.code.sandbox import Limits, Runner, RunResult, Sandbox, find_sandbox
 from trl_rlsp.verification.code.tests import CodeTest, hidden_tests, read_tests
 from trl_rlsp.verification.verdict import Reason, Verdict
-from trl_rlsp.verification.workers.cores import fitting_workers, share_of_cores
+from trl_rlsp.verification.workers._server import fitting_workers, share_of_cores
 
-MAX_WORKERS = 16
+GIVE_UP_AFTER = 3
+"""Tests a program may run out of time on; the rest then counts as not passed, without being run."""
+
+_MAX_WORKERS = 16
 _SPARE_OUTPUT = 64 * 1024
 _OUTPUT_FACTOR = 4
 _JUDGED_OUTPUT = 256 * 1024
 _JUDGE_SECONDS = 5.0
 _ROUNDS = 4  # of calls that need the answers of others, such as `f(f(1))`
-
-__all__ = ["verify_code"]
+_FIRST_TRIES = 0.25  # of the deadline, for the first test of every program
+_SHORTEST_TRY = 0.1  # seconds
 
 _log = logging.getLogger(__name__)
 
@@ -79,36 +84,63 @@ def verify_code(
         ConfigError: an argument that cannot work.
         MissingDependencyError: no sandbox on this machine.
     """
-    _check_arguments(len(items), prompts, time_limit, batch_seconds, memory_mb, workers)
-    programs: dict[tuple[object, ...], _Program] = {}
-    answers: list[Verdict | _Program] = []
+    if prompts is not None and len(prompts) != len(items):
+        raise ConfigError(f"prompts must be as many as items ({len(items)}), got {len(prompts)}")
+    positive = {"time_limit": time_limit, "batch_seconds": batch_seconds, "memory_mb": memory_mb, "workers": workers}
+    for name, value in positive.items():
+        if value is not None and not value > 0:
+            raise ConfigError(f"{name} must be more than 0, got {value}")
+    programs: dict[tuple[object, ...], Program] = {}
+    answers: list[Verdict | Program] = []
     for index, (completion, tests) in enumerate(items):
-        prompt = prompts[index] if prompts is not None else None
         reading = completion
         if not isinstance(reading, Reading):
             reading = read(reading, "code", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
-        answer = _prepare(reading.answer, tests, prompt)
-        if isinstance(answer, _Program):
+        answer = _prepare(reading.answer, tests, prompts[index] if prompts is not None and prompts[index] else "")
+        if isinstance(answer, Program):
             answer = programs.setdefault((answer.text, *answer.tests), answer)  # one run for equal programs
         answers.append(answer)
     if programs:
-        runner = runner_of(sandbox if sandbox is not None else find_sandbox(allow_unsandboxed))
-        schedule = Schedule(_TestRunner(runner, memory_mb), time_limit, batch_seconds, all_or_nothing)
-        schedule.run(list(programs.values()), fitting_workers(workers or min(share_of_cores(), MAX_WORKERS)))
-    verdicts = [item.verdict(all_or_nothing) if isinstance(item, _Program) else item for item in answers]
+        box: Any = sandbox if sandbox is not None else find_sandbox(allow_unsandboxed)
+        test_runner = _TestRunner(getattr(box, "run", box), memory_mb)
+        schedule = Schedule(test_runner, time_limit, batch_seconds, all_or_nothing)
+        schedule.run(list(programs.values()), fitting_workers(workers or min(share_of_cores(), _MAX_WORKERS)))
+    verdicts = [item.verdict(all_or_nothing) if isinstance(item, Program) else item for item in answers]
     failed = sum(verdict.reason == "scorer_error" for verdict in verdicts)
     if failed:
         _log.warning("%d of %d programs have no score: the sandbox failed, or the time was up", failed, len(items))
     return verdicts
 
 
-class _Program(Job):
-    """A program and its tests."""
+def _prepare(text: str | None, tests: Any, prompt: str) -> Verdict | Program:
+    try:
+        counted = hidden_tests(read_tests(tests, prompt), prompt)
+    except DataError as error:
+        _log.debug("%s", error)
+        return Verdict(None, "gold_unparseable")
+    return Verdict(0.0, "no_answer") if text is None else Program(text, counted)
 
-    def __init__(self, text: str, tests: list[CodeTest]) -> None:
-        super().__init__(len(tests))
-        self.text = text
-        self.tests = tests
+
+@dataclass(eq=False)
+class Program:
+    """A program, its tests, and how each went: `reasons` has `None` for one that was not run.
+
+    With `gave_up`, what was not run counts as not passed.
+    """
+
+    text: str
+    tests: list[CodeTest]
+    reasons: list[Reason | None] = field(init=False)
+    gave_up: bool = False
+    waiting: deque[int] = field(init=False)
+    running: int = 0
+    seconds: float = 0.0
+    slow: bool = False
+    retried: bool = False
+
+    def __post_init__(self) -> None:
+        self.reasons = [None] * len(self.tests)
+        self.waiting = deque(range(len(self.tests)))
 
     def verdict(self, all_or_nothing: bool) -> Verdict:
         """The verdict on the whole."""
@@ -123,6 +155,102 @@ class _Program(Job):
         return Verdict(0.0 if all_or_nothing else passed / len(self.tests), reason or "mismatch")
 
 
+@dataclass
+class Schedule:
+    """Which test of which program runs next: every program gets its turn, whatever the others do, until the deadline.
+
+    The program that has used the least time goes first. A program's first tries are cut short so that all programs are
+    tried within a part of the deadline; one that needs longer has its whole time when the others are through.
+
+    Attributes:
+        run_test: `(program, index of the test, seconds) -> reason`; `timeout` if those seconds did not suffice.
+        time_limit: wall-clock seconds for a test.
+        batch_seconds: wall-clock seconds for all programs; `None`: as long as it takes.
+        all_or_nothing: whether one test not passed settles a program.
+    """
+
+    run_test: Callable[[Program, int, float], Reason]
+    time_limit: float
+    batch_seconds: float | None
+    all_or_nothing: bool
+
+    def run(self, programs: list[Program], workers: int) -> None:
+        """Run tests, `workers` at a time, until all have run or the deadline has passed.
+
+        Where no thread can be started this thread runs them all.
+        """
+        self._programs, self._turn = list(programs), threading.Condition()
+        seconds = float("inf") if self.batch_seconds is None else self.batch_seconds
+        self._deadline = time.monotonic() + seconds
+        fair = _FIRST_TRIES * seconds * workers / len(programs)
+        self._first_limit = min(self.time_limit, max(fair, _SHORTEST_TRY))
+        threads = [threading.Thread(target=self._work, name="sandbox", daemon=True) for _ in range(workers - 1)]
+        started = []
+        for thread in threads:
+            with suppress(RuntimeError):  # the system has no threads left
+                thread.start()
+                started.append(thread)
+        try:
+            self._work()
+        except BaseException:  # interrupted: the other threads end after the test they run
+            self._deadline = 0.0
+            with self._turn:
+                self._turn.notify_all()
+            raise
+        for thread in started:
+            thread.join()
+        for program in programs:  # it ran out of time itself: no test of it is excused by the deadline
+            program.gave_up |= "timeout" in program.reasons
+
+    def _work(self) -> None:
+        while (task := self._next()) is not None:
+            program, index, seconds = task
+            start, reason = time.monotonic(), "scorer_error"  # type: float, Reason
+            try:
+                reason = self.run_test(program, index, seconds)
+            finally:
+                with self._turn:
+                    program.running -= 1
+                    program.seconds += time.monotonic() - start
+                    self._record(program, index, reason, seconds)
+                    self._turn.notify_all()
+
+    def _next(self) -> tuple[Program, int, float] | None:
+        with self._turn:
+            while (left := self._deadline - time.monotonic()) > 0:
+                self._programs = [program for program in self._programs if program.waiting or program.running]
+                waiting = [program for program in self._programs if program.waiting]
+                if waiting:
+                    chosen = min(waiting, key=lambda program: (program.slow, program.running, program.seconds))
+                    chosen.running += 1
+                    limit = self.time_limit if chosen.slow else self._first_limit
+                    return chosen, chosen.waiting.popleft(), min(limit, left)
+                if not self._programs:
+                    break
+                self._turn.wait(min(left, threading.TIMEOUT_MAX))  # what runs now may have to run again
+        return None
+
+    def _record(self, program: Program, index: int, reason: Reason, seconds: float) -> None:
+        again = reason == "timeout" and seconds < self.time_limit
+        if reason == "scorer_error" and not program.retried:  # perhaps another program used up what it needed
+            again = program.retried = True
+        if again:
+            program.slow = True
+            if not program.gave_up:
+                program.waiting.appendleft(index)
+            return
+        program.reasons[index] = reason
+        settled = reason in ("scorer_error", "gold_unparseable") or (self.all_or_nothing and reason != "match")
+        if settled or program.reasons.count("timeout") >= GIVE_UP_AFTER:
+            program.gave_up = True
+            program.waiting.clear()
+
+
+class _NotPassedError(Exception):
+    def __init__(self, reason: Reason) -> None:
+        self.reason = reason
+
+
 class _TestRunner:
     """Runs one test of one program."""
 
@@ -131,9 +259,8 @@ class _TestRunner:
         self.memory_mb = memory_mb
         self._first_calls: dict[CodeTest, Any] = {}
 
-    def __call__(self, program: Job, index: int, seconds: float) -> Reason:
+    def __call__(self, program: Program, index: int, seconds: float) -> Reason:
         """`match`, or why not; whatever the sandbox raises is its own failure."""
-        assert isinstance(program, _Program)
         test = program.tests[index]
         room = _OUTPUT_FACTOR * len(test.expected.encode("utf-8", "surrogatepass")) + _SPARE_OUTPUT
         limits = Limits(seconds, self.memory_mb, room)
@@ -141,11 +268,10 @@ class _TestRunner:
             if test.statements:
                 return self._judge(program.text, test, limits)
             if test.stdin is None:
-                found = self._ask({"program": program.text, "calls": [[test.function, test.arguments]]}, limits)
-                return "match" if _returned_right(found[0], test) else "mismatch"
-            result = self.runner(program.text, test.stdin, limits)
-            _require_finished(result)
-            return "match" if same_output(result.stdout, test.expected) else "mismatch"
+                [found] = self._returned(program.text, [[test.function, test.arguments]], limits)
+                return "match" if _returned_right(found, test) else "mismatch"
+            output = self._finished(program.text, test.stdin, limits).stdout
+            return "match" if same_output(output, test.expected) else "mismatch"
         except _NotPassedError as error:
             return error.reason
         except Exception as error:  # another process or a remote service failed, in whatever way
@@ -159,50 +285,40 @@ class _TestRunner:
         request = {"statements": test.statements, "functions": json.loads(test.functions)}
         answers: list[tuple[Any, Any]] = []
         for _ in range(_ROUNDS):
-            if not answers and test in self._first_calls:
-                said = self._first_calls[test]
-            else:
-                said = self._ask({**request, "answers": answers}, judging)
+            said = None if answers else self._first_calls.get(test)
+            said = said or self._ask({**request, "answers": answers}, judging)
             if not answers:
                 self._first_calls[test] = said
             if "calls" not in said:
                 verdicts: dict[bool | None, Reason] = {True: "match", False: "mismatch", None: "gold_unparseable"}
                 return verdicts[said["passed"]] if answers else "gold_unparseable"
             calls = [call for call, _ in answers] + said["calls"]
-            found = self._ask({"program": program, "calls": calls}, limits)
-            if len(found) != len(calls):
-                return "mismatch"
-            answers = list(zip(calls, found, strict=True))
+            answers = list(zip(calls, self._returned(program, calls, limits), strict=True))
         return "gold_unparseable"
 
-    def _ask(self, request: dict[str, Any], limits: Limits) -> Any:
-        """The harness's answer.
-
-        Raises:
-            _NotPassedError: it did not end well, or did not give one.
-        """
-        marker = secrets.token_hex(16)
-        result = self.runner(_harness(), json.dumps({**request, "marker": marker}) + "\n", limits)
-        _require_finished(result)
-        _, framed, rest = result.stdout.rpartition(marker.encode())
-        try:
-            answer = json.loads(rest) if framed else None
-        except (ValueError, RecursionError):  # not JSON, or nested without end
-            answer = None
-        if not answer:
+    def _returned(self, program: str, calls: list[Any], limits: Limits) -> list[Any]:
+        """What a program's functions returned, one value for each call; it may have written the frame itself."""
+        found = self._ask({"program": program, "calls": calls}, limits)
+        if not isinstance(found, list) or len(found) != len(calls):
             raise _NotPassedError("mismatch")
-        return answer
+        return found
 
+    def _ask(self, request: dict[str, Any], limits: Limits) -> Any:
+        """The harness's answer, if it ended well and gave one."""
+        marker = secrets.token_hex(16)
+        result = self._finished(_harness(), json.dumps({**request, "marker": marker}) + "\n", limits)
+        _, framed, rest = result.stdout.rpartition(marker.encode())
+        with suppress(ValueError, RecursionError):  # not JSON, or nested without end
+            if framed and (answer := json.loads(rest)):
+                return answer
+        raise _NotPassedError("mismatch")
 
-class _NotPassedError(Exception):
-    def __init__(self, reason: Reason) -> None:
-        self.reason = reason
-
-
-def _require_finished(result: RunResult) -> None:
-    reasons: dict[str, Reason] = {"timeout": "timeout", "killed": "worker_crash", "failed": "mismatch"}
-    if result.status in reasons:
-        raise _NotPassedError(reasons[result.status])
+    def _finished(self, program: str, stdin: str, limits: Limits) -> RunResult:
+        result = self.runner(program, stdin, limits)
+        reasons: dict[str, Reason] = {"timeout": "timeout", "killed": "worker_crash", "failed": "mismatch"}
+        if result.status in reasons:
+            raise _NotPassedError(reasons[result.status])
+        return result
 
 
 def _returned_right(value: Any, test: CodeTest) -> bool:
@@ -218,35 +334,6 @@ def _returned_right(value: Any, test: CodeTest) -> bool:
         return False
 
 
-def _prepare(program: str | None, tests: Any, prompt: str | None) -> Verdict | _Program:
-    try:
-        counted = hidden_tests(read_tests(tests, prompt or ""), prompt or "")
-    except DataError as error:
-        _log.debug("%s", error)
-        return Verdict(None, "gold_unparseable")
-    return Verdict(0.0, "no_answer") if program is None else _Program(program, counted)
-
-
 @cache
 def _harness() -> str:
-    return Path(__file__).with_name("call_harness.py").read_text(encoding="utf-8")
-
-
-def _check_arguments(
-    count: int,
-    prompts: Sequence[str] | None,
-    time_limit: float,
-    batch_seconds: float | None,
-    memory_mb: int,
-    workers: int | None,
-) -> None:
-    if prompts is not None and len(prompts) != count:
-        raise ConfigError(f"prompts must be as many as items ({count}), got {len(prompts)}")
-    if not time_limit > 0:
-        raise ConfigError(f"time_limit must be more than 0 seconds, got {time_limit}")
-    if batch_seconds is not None and not batch_seconds > 0:
-        raise ConfigError(f"batch_seconds must be more than 0, got {batch_seconds}")
-    if memory_mb < 1:
-        raise ConfigError(f"memory_mb must be at least 1 MiB, got {memory_mb}")
-    if workers is not None and workers < 1:
-        raise ConfigError(f"workers must be at least 1, got {workers}")
+    return Path(__file__).with_name("_harness.py").read_text(encoding="utf-8")

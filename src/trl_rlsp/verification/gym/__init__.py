@@ -1,1 +1,1 @@
-"""Does a generated task accept an answer."""
+"""Does a generated task of reasoning-gym accept an answer."""

@@ -1,7 +1,7 @@
 """Verdicts on reasoning-gym tasks, by each task's own scorer, in confined worker processes.
 
 Some scorers evaluate the model's text. So they never run in this process, see only text that states a value (see
-`answers.py`), each answer has a process of its own that nothing outlives, and a task or row whose scorer pays for
+`_answers.py`), each answer has a process of its own that nothing outlives, and a task or row whose scorer pays for
 nonsense gives no verdict.
 """
 
@@ -16,13 +16,13 @@ from functools import lru_cache
 from typing import Any
 
 from trl_rlsp.text import Completion, Reading, read
-from trl_rlsp.verification.gym.answers import spellings
+from trl_rlsp.verification.gym._answers import spellings
 from trl_rlsp.verification.verdict import Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
-HANDLER = "trl_rlsp.verification.gym.worker:score"
-PROBE_SECONDS = 30.0  # the least a task's first probe may take: some load word lists
-MAX_PROBED = 20_000
+GYM_HANDLER = "trl_rlsp.verification.gym._worker:score"
+_PROBE_SECONDS = 30.0  # the least a task's first probe may take: some load word lists
+_MAX_PROBED = 20_000
 
 _logger = logging.getLogger(__name__)
 _probes: dict[str, str | bool] = {}  # by name or row: what is wrong, or whether the scorer wants tuples
@@ -55,7 +55,7 @@ def verify_gym(
 
     Args:
         items: what to score.
-        pool: runs `HANDLER`.
+        pool: runs `GYM_HANDLER`.
         end_of_thinking: where the reasoning ends, see `trl_rlsp.text.read`.
         thinking_required: likewise.
         limit: wall-clock seconds for one answer.
@@ -78,15 +78,14 @@ def verify_gym(
         else:
             pairs.setdefault((item.task, reading.answer), []).append(i)
     trusted = _trusted_rows(list(dict.fromkeys(task for task, _ in pairs)), pool, limit, ends)
-    requests: dict[tuple[str, str], dict[str, Any]] = {}
+    found, asked = {}, {}
     for task, answer in pairs:
         if task in trusted:
-            name, entry = _content(task)
-            texts = spellings(name, entry, answer)
-            requests[task, answer] = {"row": task, "tuples": trusted[task], "answers": texts}
-    asked = [pair for pair, request in requests.items() if request["answers"]]
-    replies = _run(pool, [requests[pair] for pair in asked], limit, ends)
-    found = {pair: Verdict(0.0, "mismatch") for pair in requests}
+            texts = spellings(*_content(task), answer)
+            found[task, answer] = Verdict(0.0, "mismatch")
+            if texts:
+                asked[task, answer] = {"row": task, "tuples": trusted[task], "answers": texts}
+    replies = _run(pool, list(asked.values()), limit, ends)
     found |= {pair: _from_reply(reply) for pair, reply in zip(asked, replies, strict=True)}
     for pair, verdict in found.items():
         for i in pairs[pair]:
@@ -116,7 +115,7 @@ def _trusted_rows(rows: list[str], pool: WorkerPool, limit: float, ends: float) 
     names = dict.fromkeys(task_name(row) for row in rows)
     for name in names:
         pool.prepare(name)
-    _probe({name: {"name": name} for name in names}, pool, max(limit, PROBE_SECONDS), ends)
+    _probe({name: {"name": name} for name in names}, pool, max(limit, _PROBE_SECONDS), ends)
     rows = [row for row in rows if _probes.get(task_name(row)) == ""]
     _probe({row: {"row": row} for row in rows}, pool, limit, ends)
     return {row: tuples for row in rows if isinstance(tuples := _probes.get(row), bool)}
@@ -125,20 +124,18 @@ def _trusted_rows(rows: list[str], pool: WorkerPool, limit: float, ends: float) 
 def _probe(requests: dict[str, dict[str, Any]], pool: WorkerPool, limit: float, ends: float) -> None:
     """Find out about names or rows not known yet; what could not be asked is asked again the next time."""
     unknown = [key for key in requests if key not in _probes]
-    if len(_probes) + len(unknown) > MAX_PROBED:
+    if len(_probes) + len(unknown) > _MAX_PROBED:
         _probes.clear()
         unknown = list(requests)
     for key, reply in zip(unknown, _run(pool, [requests[key] for key in unknown], limit, ends), strict=True):
         if reply.outcome == "value" and isinstance(reply.value, str | bool):
             _probes[key] = reply.value
         if reply.value != "" and not isinstance(reply.value, bool):
-            name, why = (
-                requests[key].get("name") or task_name(key),
-                reply.value or f"a probe ended in {reply.outcome!r}",
-            )
-            if (name, why) not in _told:
-                _told.add((name, why))
-                _logger.warning("rows of reasoning-gym's task %r have no score: %s", name, why)
+            why = reply.value or f"a probe ended in {reply.outcome!r}"
+            told = requests[key].get("name") or task_name(key), why
+            if told not in _told:
+                _told.add(told)
+                _logger.warning("rows of reasoning-gym's task %r have no score: %s", *told)
 
 
 def _run(pool: WorkerPool, requests: list[dict[str, Any]], limit: float, ends: float) -> list[Reply]:

@@ -2,14 +2,17 @@
 
 It imports once and then forks a confined process for each piece of untrusted work, which costs milliseconds where an
 import of sympy costs a second. Two kinds of work: a *handler* answers JSON lines on a channel until that is closed; a
-*program* (`trl_rlsp.verification.code.child`) runs once, and is waited for. The server itself never reads what is
-not trusted. It ends, and takes its forks along, when its socket closes or its owner's process ends.
+*program* runs once, and is waited for. The server itself never reads what is not trusted. It ends, and takes its forks
+along, when its socket closes or its owner's process ends.
 
 Both directions of the socket carry one line of JSON at a time, requests with open files; each request has one reply.
 """
 
 from __future__ import annotations
 
+import _sitebuiltins
+import atexit
+import builtins
 import gc
 import importlib
 import json
@@ -18,34 +21,20 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
+import traceback
 import types
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn, Protocol
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from typing import Any, NoReturn
 
 MAX_LINE = 4 << 20  # bytes of one request to a handler, or of its reply
 _MAX_FILES = 4
-
-
-class Work(Protocol):
-    """A kind of work.
-
-    Attributes:
-        layers: what confines each fork.
-        waits: whether a request is answered with how the fork ended, not with its process id.
-        leaves_processes: whether a fork could start processes, to be ended after it.
-    """
-
-    layers: list[str]
-    waits: bool
-    leaves_processes: bool
-
-    def prepare(self, value: str) -> None:
-        """Get ready for something trusted, without limits."""
-
-    def run(self, request: dict[str, Any], files: Sequence[int]) -> NoReturn:
-        """Do the work, in the fork."""
+_MAX_PROCESSES = 64  # of the user, threads and the server included
+# Loaded once so that programs, and the harness that calls a function, find them loaded.
+_PRELOADED = "ast bisect collections copy datetime functools heapq io itertools json math operator random re typing"
 
 
 def main() -> int:
@@ -53,7 +42,7 @@ def main() -> int:
     config = json.loads(sys.argv[1])
     control = socket.socket(fileno=config["control_fd"])
     try:
-        work: Work = Handler(config) if config["handler"] else _program_work(config)
+        work: Handler | Program = Handler(config) if "handler" in config else Program(config)
     except Exception as error:  # the process boundary: whatever it is, the owner must hear of it
         send(control, {"error": f"{type(error).__name__}: {error}"})
         return 1
@@ -91,7 +80,7 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
 class Server:
     """Answers requests, one at a time."""
 
-    def __init__(self, control: socket.socket, owner_fd: int, work: Work) -> None:
+    def __init__(self, control: socket.socket, owner_fd: int, work: Handler | Program) -> None:
         self.control = control
         self.owner_fd = owner_fd  # readable once the owner has ended; -1 where the system has no such thing
         self.parent = os.getppid()
@@ -106,11 +95,11 @@ class Server:
         """Serve until the socket closes or the owner ends."""
         try:
             while True:
-                events = self.watch.poll(500 if self.owner_fd < 0 else None)
-                self._reap()
-                if self._owner_is_gone(events):
+                ready = [fd for fd, _ in self.watch.poll(500 if self.owner_fd < 0 else None)]
+                self.children = {pid for pid in self.children if not os.waitpid(pid, os.WNOHANG)[0]}
+                if self.owner_fd in ready or (self.owner_fd < 0 and os.getppid() != self.parent):
                     return
-                if events:
+                if ready:
                     request, files = receive(self.control)
                     if request is None:
                         return
@@ -120,56 +109,49 @@ class Server:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
 
-    def _owner_is_gone(self, events: list[tuple[int, int]]) -> bool:
-        if self.owner_fd < 0:
-            return os.getppid() != self.parent
-        return any(fd == self.owner_fd for fd, _ in events)
-
     def _answer(self, request: dict[str, Any], files: list[int]) -> dict[str, Any]:
-        if "prepare" in request:
-            with suppress(Exception):  # the process boundary: what was not prepared fails in the fork
+        try:
+            if "prepare" in request:
                 self.work.prepare(request["prepare"])
-            return {}
-        if "kill" in request:
-            if request["kill"] in self.children:
+            elif "kill" not in request:
+                return self._wait_for(request, files) if self.work.waits else {"pid": self._fork(request, files)}
+            elif request["kill"] in self.children:
                 os.kill(request["kill"], signal.SIGKILL)
             return {}
-        try:
-            return self._fork(request, files)
-        except OSError as error:
+        except Exception as error:  # the process boundary: what was not prepared fails in the fork
             return {"error": str(error)}
         finally:
             for fd in files:
                 os.close(fd)
 
-    def _fork(self, request: dict[str, Any], files: list[int]) -> dict[str, Any]:
-        started, tell_started = os.pipe() if self.work.waits else (-1, -1)
+    def _fork(self, request: dict[str, Any], files: list[int]) -> int:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self.control.close()
+                self.work.run(request, files)
+            finally:
+                os._exit(1)
+        if not self.work.waits:
+            self.children.add(pid)
+        return pid
+
+    def _wait_for(self, request: dict[str, Any], files: list[int]) -> dict[str, Any]:
+        """How a fork ended; what it left behind is ended too."""
+        started, tell_started = os.pipe()
         try:
-            pid = os.fork()
-            if pid == 0:
-                try:
-                    self.control.close()
-                    self.work.run(request, [*files, tell_started])
-                finally:
-                    os._exit(1)
-            if not self.work.waits:
-                self.children.add(pid)
-                return {"pid": pid}
+            pid = self._fork(request, [*files, tell_started])
+        finally:
             os.close(tell_started)
-            tell_started = -1
+        with os.fdopen(started, "rb", buffering=0) as told:
             status = self._end_of(pid, request["seconds"])
             if self.work.leaves_processes:
                 _end_descendants(pid)
-            return {"status": status} if os.read(started, 1) else {"error": "a fork could not confine itself"}
-        finally:
-            for fd in (started, tell_started):
-                if fd >= 0:
-                    os.close(fd)
+            return {"status": status} if told.read(1) else {"error": "a fork could not confine itself"}
 
     def _end_of(self, pid: int, seconds: float) -> str:
-        """How a fork ended, a `RunStatus`; it is killed at its deadline or when nobody waits for the answer."""
+        """A `RunStatus`; a fork is killed at its deadline or when nobody waits for the answer."""
         deadline = time.monotonic() + seconds
-        sleep = _sleep_until_end(pid)
         while True:
             done, code = os.waitpid(pid, os.WNOHANG)
             if done:
@@ -179,24 +161,7 @@ class Server:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
                 return "timeout"
-            sleep(left)
-
-    def _reap(self) -> None:
-        for pid in list(self.children):
-            if os.waitpid(pid, os.WNOHANG)[0]:
-                self.children.discard(pid)
-
-
-def _sleep_until_end(pid: int) -> Callable[[float], object]:
-    """A function that sleeps until a child ends, or for a while."""
-    try:
-        pidfd = os.fdopen(os.pidfd_open(pid), "rb", buffering=0)
-    except (OSError, AttributeError):  # Linux before 5.3
-        return lambda seconds: time.sleep(min(seconds, 0.005))
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    # At most 0.2 s, to notice that the owner is gone; the file closes with the function.
-    return lambda seconds, _keep=pidfd: poll.poll(min(seconds, 0.2) * 1000 + 1)  # type: ignore[misc]
+            signal.sigtimedwait([signal.SIGCHLD], min(left, 0.2))  # it is blocked, and so kept
 
 
 def _end_descendants(pid: int) -> None:
@@ -214,21 +179,27 @@ def _end_descendants(pid: int) -> None:
             return
 
 
+def _confine() -> Any:
+    """The module beside this one, loaded without its package: a bare Python does not have what that needs."""
+    spec: Any = spec_from_file_location("_confine", os.path.join(os.path.dirname(__file__), "_confine.py"))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 class Handler:
-    """Work of the first kind: a function of this package, JSON value in, JSON value out."""
+    """The first kind of work: a function of this package, JSON value in, JSON value out."""
 
     waits = leaves_processes = False
 
     def __init__(self, config: dict[str, Any]) -> None:
-        from trl_rlsp.verification.workers.confine import Confinement, available_layers
-        from trl_rlsp.verification.workers.landlock import python_folders
-
+        confine = _confine()
         name, _, attribute = config["handler"].partition(":")
         self.module = importlib.import_module(name)
         self.handler = getattr(self.module, attribute)
         self.memory_mb = config["memory_mb"]
         getattr(self.module, "warm_up", lambda: None)()
-        self.confinement = Confinement(available_layers(), python_folders(packages=True))
+        self.confinement = confine.Confinement(confine.available_layers(), confine.python_folders(packages=True))
         self.layers = self.confinement.layers
 
     def prepare(self, value: str) -> None:
@@ -257,23 +228,98 @@ class Handler:
         return outcome | {"nonce": request["nonce"]}
 
 
-def _program_work(config: dict[str, Any]) -> Work:
-    """Work of the second kind; imported without the packages' `__init__`, and forgotten before any program runs."""
-    sys.path[:0] = config["import_path"]
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    folders = {"": os.path.dirname(here), ".verification": here}
-    folders |= {f".verification.{room}": os.path.join(here, room) for room in ("code", "workers")}
-    for name, folder in folders.items():
-        package = types.ModuleType(f"trl_rlsp{name}")
-        package.__path__ = [folder]
-        sys.modules[package.__name__] = package
-    from trl_rlsp.verification.code.child import Program
+class Program:
+    """The second kind: a program that nobody trusts, run once in a process of its own.
 
-    work = Program(config["layers"], config["packages"])
-    for name in [name for name in sys.modules if name.split(".")[0] in ("trl_rlsp", "landlockpy", "seccompy")]:
-        del sys.modules[name]
-    sys.path[:] = [path for path in sys.path if path not in config["import_path"]] + config["packages"]
-    return work
+    The server never sees a program or its input: only the fork reads the open files that hold them, so that none
+    inherits what another was given, and it gives up its rights before it compiles the program. What is loaded here
+    of this package is forgotten before any program runs.
+    """
+
+    waits = True
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        layers, packages = config["layers"], config["packages"]
+        path, bindings = sys.path[:], config["bindings"]
+        sys.path[:0] = bindings
+        confine = _confine()
+        sys.path[:] = [*path, *packages]
+        for name in _PRELOADED.split():
+            importlib.import_module(name)
+        find_spec("no_such_module")  # every folder of sys.path has been listed once
+        readable = [*confine.standard_library(), *packages] if "landlock" in layers else []
+        self.confinement = confine.Confinement(layers, readable, threads=True)
+        self.leaves_processes = "seccomp" not in layers
+        counted = confine.confine_server(readable, packages)
+        self.layers = ["limits", *self.confinement.layers, *(["threads"] if counted else [])]
+        for name in [name for name in sys.modules if name.split(".")[0] in ("landlockpy", "seccompy")]:
+            del sys.modules[name]
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+
+    def prepare(self, value: str) -> None:
+        """Nothing to prepare."""
+
+    def run(self, request: dict[str, Any], files: Sequence[int]) -> NoReturn:
+        """Become the program.
+
+        Args:
+            request: the fields of `Limits`, and `threads`, the number of others' threads that count.
+            files: the source text (UTF-8), the input, for the output, for messages; and a pipe to be told when all
+                layers are on, so that a failure before is not the program's.
+        """
+        os.setsid()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+        with os.fdopen(files[0], "rb") as file:
+            source = file.read()
+        for standard, file_fd in enumerate(files[1:4]):
+            os.dup2(file_fd, standard)
+        self.confinement.put_on(
+            request["memory_mb"],
+            output_bytes=request["output_bytes"],
+            processes=_MAX_PROCESSES + request["threads"],
+            seconds=request["seconds"],
+        )
+        os.write(files[4], b"1")
+        os.closerange(3, 1 << 16)
+        _execute(source)
+
+
+def _execute(source: bytes) -> NoReturn:
+    """Run source text as `__main__` with fresh standard streams, and end as an interpreter would.
+
+    Taking the interpreter down tidily would cost most of the time of a short run, so its visible parts only
+    are done: wait for threads, call exit handlers, write what is buffered.
+    """
+    sys.argv = ["main.py"]
+    sys.stdin = sys.__stdin__ = _stream(0, "r")  # type: ignore[misc]
+    stdout = sys.stdout = sys.__stdout__ = _stream(1, "w")  # type: ignore[misc]
+    for name in ("exit", "quit"):  # `site` makes these, and is not loaded
+        setattr(builtins, name, _sitebuiltins.Quitter(name, "end of file"))
+    module = types.ModuleType("__main__")
+    module.__dict__["__builtins__"] = builtins
+    sys.modules["__main__"] = module
+    code = _exit_code(lambda: exec(compile(source, sys.argv[0], "exec", dont_inherit=True), module.__dict__))
+    for last_step in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
+        _exit_code(last_step)
+    flush = lambda: [stream.flush() for stream in (stdout, sys.stdout) if not stream.closed]  # noqa: E731
+    os._exit(_exit_code(flush) or code)
+
+
+def _stream(fd: int, mode: str) -> Any:
+    return open(fd, mode, encoding="utf-8", errors="surrogateescape", closefd=False)
+
+
+def _exit_code(run: Callable[[], object]) -> int:
+    """What the interpreter's exit code would be; the broad `except` is the end of the process."""
+    try:
+        run()
+    except SystemExit as leaving:
+        code = leaving.code
+        return code & 0xFF if isinstance(code, int) else int(code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

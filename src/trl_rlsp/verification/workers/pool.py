@@ -7,25 +7,64 @@ started the pool; nothing runs before `start` or the first `run`.
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import os
+import secrets
+import selectors
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
 
 from trl_rlsp.errors import ConfigError, WorkerError
-from trl_rlsp.verification.workers.batch import Batch, Reply, Worker
-from trl_rlsp.verification.workers.confine import missing_protection
-from trl_rlsp.verification.workers.cores import fitting_workers
-from trl_rlsp.verification.workers.server_process import ForkServer, ServerGone, register
+from trl_rlsp.verification.workers._confine import missing_protection
+from trl_rlsp.verification.workers._server import ForkServer, ServerGone, fitting_workers, owners
+from trl_rlsp.verification.workers.fork_server import MAX_LINE
 
-__all__ = ["Reply", "WorkerPool"]
+FIRST_SLICE = 1 / 8
+"""Share of the limit that each item has at first, where the time of the batch may not be enough for all."""
+SHARED = 0.9
+"""Share of the time left that is divided between the items; the rest is for ending and replacing workers."""
+_SPARES = 1  # further warm processes that wait to take a killed worker's place
+_START_SECONDS = 120.0  # for the import of the handler
 
 _logger = logging.getLogger(__name__)
 _told: set[str] = set()  # what is missing on this machine, said once
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What became of one item.
+
+    Attributes:
+        outcome: `value` the handler returned; `timeout` it ran past the limit, or past its fair share of a batch in
+            which many items are slow; `crash` its process died or ran out of memory or stack; `error` it raised;
+            `not_run` the batch's deadline came before its turn or cut it short.
+        value: what the handler returned, or the text of its error.
+    """
+
+    outcome: Literal["value", "timeout", "crash", "error", "not_run"]
+    value: Any = None
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A worker process and the item it has."""
+
+    pid: int
+    channel: socket.socket
+    buffer: bytearray = field(default_factory=bytearray)
+    item: int = -1  # index in the batch
+    expires: float = 0.0
+    allowed: float = 0.0  # seconds
+    nonce: str = ""  # of the request: what an earlier item left in the channel is not a reply to it
 
 
 class WorkerPool:
@@ -34,44 +73,36 @@ class WorkerPool:
     Args:
         handler: `package.module:function`, imported in the workers only. It takes and returns JSON values.
         workers: processes that work at the same time. Each rank of a distributed run has a pool of its own, with at
-            most its share of the machine's cores (see `trl_rlsp.verification.workers.cores`).
-        spares: further warm processes that wait to take a killed worker's place.
+            most its share of the machine's cores.
         memory_mb: address space each worker may add to what it has after its imports, in MiB.
-        start_seconds: how long the workers may take to import the handler.
     """
 
-    def __init__(
-        self,
-        handler: str,
-        *,
-        workers: int = 2,
-        spares: int = 1,
-        memory_mb: int = 1024,
-        start_seconds: float = 120.0,
-    ) -> None:
-        if workers < 1 or spares < 0 or memory_mb < 64:
+    def __init__(self, handler: str, *, workers: int = 2, memory_mb: int = 1024) -> None:
+        if workers < 1 or memory_mb < 64:
             raise ConfigError(
-                "a worker pool needs workers >= 1, spares >= 0 and memory_mb >= 64, "
-                f"got workers={workers}, spares={spares}, memory_mb={memory_mb}"
+                f"a worker pool needs workers >= 1 and memory_mb >= 64, got workers={workers}, memory_mb={memory_mb}"
             )
         self.handler = handler
         self.workers = fitting_workers(workers)
-        self.spares = spares
         self.memory_mb = memory_mb
-        self.start_seconds = start_seconds
+        self._server: Any = None
+        self._idle: deque[_Worker] = deque()
         self.forget()
-        register(self)
+        owners.add(self)
 
     def forget(self) -> None:
-        """A state without processes, as after construction; in a forked child they belong to the parent."""
-        for worker in getattr(self, "_idle", ()):
-            worker.channel.close()
-        if getattr(self, "_server", None) is not None:
+        """In a forked child: the processes and the lock belong to the parent."""
+        if self._server is not None:
             self._server.forget()
         self._lock = threading.RLock()
-        self._server: Any = None
+        self._reset()
+
+    def _reset(self) -> None:
+        for worker in self._idle:
+            worker.channel.close()
+        self._server = None
         self._ready = False
-        self._idle: deque[Worker] = deque()
+        self._idle = deque()
         self._prepared: set[str] = set()
 
     def start(self) -> None:
@@ -104,7 +135,7 @@ class WorkerPool:
         if not items:
             return []
         with self._lock:
-            batch = Batch(self, items, limit, float("inf"), fresh)
+            batch = _Batch(self, items, limit, fresh)
             for attempt in range(2):  # the server may be killed from outside, by the system's memory killer for one
                 try:
                     self._ensure_ready()
@@ -116,52 +147,6 @@ class WorkerPool:
                     failure = error
             _logger.error("%s: %s", self.handler, failure)
             return batch.replies
-
-    def close(self) -> None:
-        """End all processes of the pool and wait until they are gone. The pool may be used again."""
-        with self._lock:
-            for worker in self._idle:
-                worker.channel.close()
-            if self._server is not None:
-                self._server.close()
-            self._idle.clear()
-            self._prepared.clear()
-            self._server = None
-            self._ready = False
-
-    def __enter__(self) -> WorkerPool:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if not k.startswith("_")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.forget()
-        register(self)
-
-    def _ensure_ready(self) -> None:
-        """Wait for the server; restart one that died."""
-        self.start()
-        if not self._ready:
-            try:
-                missing = missing_protection(self._server.hello(self.start_seconds))
-            except WorkerError:
-                self.close()
-                raise
-            if missing and missing not in _told:
-                _told.add(missing)
-                _logger.warning("%s", missing)
-            self._ready = True
-            self._refill(self.workers + self.spares)
-
-    def _refill(self, count: int) -> None:
-        while len(self._idle) < count:
-            self._idle.append(self.fork())
 
     def prepare(self, value: str) -> None:
         """Have the workers' common ancestor call the handler module's `prepare(value)`, once for each value.
@@ -175,13 +160,49 @@ class WorkerPool:
                 self._ensure_ready()
                 self._server.ask({"prepare": value})
                 self._prepared.add(value)
-                for worker in [self._idle.popleft() for _ in range(len(self._idle))]:
-                    self.kill(worker)
-                self._refill(self.workers + self.spares)
+                for _ in range(len(self._idle)):
+                    self._kill(self._idle.popleft())
+                self._refill(self.workers + _SPARES)
             except ServerGone:  # `run` starts it again, or says that it cannot
                 self.close()
 
-    def fork(self) -> Worker:
+    def close(self) -> None:
+        """End all processes of the pool and wait until they are gone. The pool may be used again."""
+        with self._lock:
+            if self._server is not None:
+                self._server.close()
+            self._reset()
+
+    def __enter__(self) -> WorkerPool:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(WorkerPool, workers=self.workers, memory_mb=self.memory_mb), (self.handler,)
+
+    def _ensure_ready(self) -> None:
+        """Wait for the server; restart one that died."""
+        self.start()
+        if not self._ready:
+            try:
+                missing = missing_protection(self._server.hello(_START_SECONDS))
+            except WorkerError:
+                self.close()
+                raise
+            if missing and missing not in _told:
+                _told.add(missing)
+                _logger.warning("%s", missing)
+            self._ready = True
+            self._refill(self.workers + _SPARES)
+
+    def _refill(self, count: int) -> None:
+        while len(self._idle) < count:
+            self._idle.append(self._fork())
+
+    def _fork(self) -> _Worker:
         """A fresh warm worker."""
         ours, theirs = socket.socketpair()
         with theirs:
@@ -189,23 +210,148 @@ class WorkerPool:
         if "pid" not in reply:
             ours.close()
             raise ServerGone(f"no process can be started: {reply['error']}")
-        return Worker(reply["pid"], ours)
+        return _Worker(reply["pid"], ours)
 
-    def check(self) -> None:
-        """Raise `ServerGone` if the server has ended: its workers then died with it, not of their items."""
-        if self._server.is_gone():
-            raise ServerGone("the worker processes are gone")
+    def _take(self) -> _Worker:
+        return self._idle.popleft() if self._idle else self._fork()
 
-    def take(self) -> Worker:
-        """An idle worker, forked if there is none."""
-        return self._idle.popleft() if self._idle else self.fork()
-
-    def give(self, worker: Worker) -> None:
-        """Return a healthy worker."""
-        self._idle.append(worker)
-
-    def kill(self, worker: Worker) -> None:
+    def _kill(self, worker: _Worker) -> None:
         """End a worker at once; a warm one takes its place."""
         worker.channel.close()
         self._server.ask({"kill": worker.pid})
-        self._refill(min(self.spares, len(self._idle) + 1))
+        self._refill(min(_SPARES, len(self._idle) + 1))
+
+
+class _Batch:
+    """The state of one `WorkerPool.run`; after `ServerGone` it may be run again for what is left.
+
+    Slow items cannot take the time of others. While the time left would not let every item have its whole limit,
+    each first gets a slice of it, the short ones first; those that were not done share what is left then.
+    """
+
+    def __init__(self, pool: WorkerPool, items: Sequence[Any], limit: float, fresh: bool) -> None:
+        self.pool = pool
+        self.lines = [json.dumps(item) for item in items]
+        self.limit = limit
+        self.ends = math.inf
+        self.fresh = fresh  # a worker serves one item
+        self.replies: list[Reply] = [Reply("not_run")] * len(items)
+        self.waiting = deque(sorted(range(len(items)), key=lambda index: len(self.lines[index])))
+        self.busy: set[_Worker] = set()
+        self.died: set[int] = set()  # items whose worker died once
+        self.slow: set[int] = set()  # items that ran out of their first slice
+
+    def run(self) -> list[Reply]:
+        """Replies to all items, in order."""
+        self.selector = selectors.DefaultSelector()
+        try:
+            while (self.waiting or self.busy) and time.monotonic() < self.ends:
+                while self.waiting and len(self.busy) < self.pool.workers:
+                    self._assign(self.pool._take(), self.waiting.popleft())
+                self._collect()
+            for worker in list(self.busy):  # cut short by the batch, not by its own limit
+                self._finish(worker, Reply("not_run"))
+        finally:
+            for worker in self.busy:  # an interrupt, or the server's end
+                self.waiting.append(worker.item)
+                with suppress(ServerGone):
+                    self.pool._kill(worker)
+            self.busy.clear()
+            self.selector.close()
+        left = sum(reply.outcome == "not_run" for reply in self.replies)
+        cut = sum(self.replies[index].outcome == "timeout" for index in self.slow)
+        if left or cut:
+            said = "%d of %d answers were not checked in the batch's time and have no score; %d slow ones ended early"
+            _logger.warning(said, left, len(self.replies), cut)
+        return self.replies
+
+    def _allowance(self, index: int) -> float:
+        """Seconds that an item may take now."""
+        rounds = math.ceil((len(self.waiting) + 1) / self.pool.workers)
+        share = SHARED * (self.ends - time.monotonic()) / rounds
+        if share >= self.limit:
+            return self.limit
+        return share if index in self.slow else min(FIRST_SLICE * self.limit, share / 2)
+
+    def _assign(self, worker: _Worker, index: int) -> None:
+        worker.item = index
+        worker.allowed = self._allowance(index)
+        worker.expires = time.monotonic() + worker.allowed
+        worker.nonce = secrets.token_hex(8)
+        worker.channel.settimeout(self.limit)
+        self.busy.add(worker)
+        self.selector.register(worker.channel, selectors.EVENT_READ, worker)
+        line = f'{{"nonce": "{worker.nonce}", "item": {self.lines[index]}}}\n'.encode()
+        if len(line) >= MAX_LINE:
+            raise ConfigError(f"an item of {len(line)} bytes is over the limit of {MAX_LINE} bytes")
+        try:
+            worker.channel.sendall(line)
+        except OSError:  # the worker died while idle (killed from outside): the item gets another one
+            self.waiting.append(index)
+            self._finish(worker, Reply("not_run"))
+
+    def _collect(self) -> None:
+        """Wait for the next reply or the next limit, whichever comes first."""
+        if not self.busy:
+            return
+        next_limit = min(self.ends, *(worker.expires for worker in self.busy))
+        for key, _ in self.selector.select(max(0.0, next_limit - time.monotonic())):
+            self._read(key.data)
+        now = time.monotonic()
+        for worker in [worker for worker in self.busy if worker.expires <= now]:
+            self._expire(worker)
+
+    def _expire(self, worker: _Worker) -> None:
+        """An item used up its time: it is slow, or gets a second try with what is left of the batch."""
+        again = worker.allowed < self.limit and worker.item not in self.slow
+        if again:
+            self.slow.add(worker.item)
+            self.waiting.append(worker.item)
+        fair = not again and worker.allowed >= FIRST_SLICE * self.limit
+        self._finish(worker, Reply("timeout" if fair else "not_run"))
+
+    def _read(self, worker: _Worker) -> None:
+        data = b""
+        with suppress(OSError):
+            data = worker.channel.recv(1 << 16)
+        worker.buffer += data
+        if not data:
+            self._retry_once(worker)
+        elif len(worker.buffer) > MAX_LINE:
+            self._finish(worker, Reply("crash"))
+        elif worker.buffer.endswith(b"\n"):
+            message = _decode(bytes(worker.buffer))
+            worker.buffer.clear()
+            if message.get("nonce") != worker.nonce:
+                self._retry_once(worker)
+            elif "value" in message:
+                self._finish(worker, Reply("value", message["value"]), healthy=True)
+            else:
+                self._finish(worker, Reply("error", message["error"]) if "error" in message else Reply("crash"))
+
+    def _retry_once(self, worker: _Worker) -> None:
+        """A worker died, or spoke out of turn: this item's doing only if it happens again."""
+        if self.pool._server.is_gone():  # then the workers died with it
+            raise ServerGone("the worker processes are gone")
+        if worker.item not in self.died:
+            self.died.add(worker.item)
+            self.waiting.append(worker.item)
+        self._finish(worker, Reply("crash"))
+
+    def _finish(self, worker: _Worker, reply: Reply, *, healthy: bool = False) -> None:
+        self.replies[worker.item] = reply
+        self.busy.discard(worker)
+        self.selector.unregister(worker.channel)
+        if healthy and not self.fresh:
+            self.pool._idle.append(worker)
+        else:
+            self.pool._kill(worker)
+
+
+def _decode(line: bytes) -> dict[str, Any]:
+    """What a worker wrote; empty if it is not one well-formed message."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return message if isinstance(message, dict) else {}

@@ -1,0 +1,171 @@
+"""Two evaluations on the same problems: what differs, how sure that is, and what it costs in tokens.
+
+Differences are taken problem by problem and the problems are resampled, so that what makes a problem hard for both
+models cancels: the interval is narrower than that of two separate metrics. A model that searches in one completion is
+compared with majority votes of one that does not, at the same number of tokens (2502.06773, section 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trl_rlsp.errors import DataError
+from trl_rlsp.evaluation._estimators import Estimate, bootstrap_mean, majority_curve
+from trl_rlsp.evaluation._metrics import Group, ScoredSample, by_problem, group_majority, group_pass, known_mean
+from trl_rlsp.evaluation._store import load_evaluation, load_scored
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One metric of two evaluations.
+
+    Attributes:
+        first: the first one's, over the shared problems.
+        second: the second one's.
+        difference: second minus first, paired by problem.
+        problems: problems that it is over.
+        left_out: problems for which one of the two does not know the metric.
+    """
+
+    first: Estimate
+    second: Estimate
+    difference: Estimate
+    problems: int
+    left_out: int
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval of the difference leaves out 0."""
+        return self.difference.low > 0 or self.difference.high < 0
+
+
+def paired(first: Mapping[Any, float | None], second: Mapping[Any, float | None]) -> Difference | None:
+    """Difference of two metrics by problem; `None` where no problem has both."""
+    pairs = [(value, second.get(problem)) for problem, value in first.items()]
+    known = [(one, other) for one, other in pairs if one is not None and other is not None]
+    if not known:
+        return None
+    return Difference(
+        first=bootstrap_mean([one for one, _ in known]),
+        second=bootstrap_mean([other for _, other in known]),
+        difference=bootstrap_mean([other - one for one, other in known]),
+        problems=len(known),
+        left_out=len(pairs) - len(known),
+    )
+
+
+def compare_folders(first: Path, second: Path) -> dict[str, Difference]:
+    """`compare` two evaluations on disk.
+
+    Raises:
+        DataError: different problems, or an evaluation that is not complete.
+    """
+    hashes = [load_evaluation(folder).problems_hash for folder in (first, second)]
+    for folder, found in zip((first, second), hashes, strict=True):
+        if not found:
+            raise DataError(f"{folder} does not say which problems it is of: `rlsp eval --rescore {folder}` adds that")
+    if hashes[0] != hashes[1]:
+        raise DataError(
+            f"a paired comparison is of the same problems, but {first} and {second} have different ones "
+            f"({hashes[0]} and {hashes[1]}): evaluate both models with the same dataset, limit and seed"
+        )
+    return compare(load_scored(first), load_scored(second))
+
+
+def compare(first: Sequence[ScoredSample], second: Sequence[ScoredSample]) -> dict[str, Difference]:
+    """Paired differences of accuracy, majority, tokens and share finished.
+
+    Args:
+        first: samples of one model.
+        second: samples of the other on the same problems; not necessarily as many a problem.
+
+    Returns:
+        Metric -> difference; `pass@k` and `maj@k` for the largest k that both have samples for, if it is above 1.
+
+    Raises:
+        DataError: the problems are not the same, or none is scorable in both.
+    """
+    groups = by_problem(first), by_problem(second)
+    if groups[0].keys() != groups[1].keys():
+        raise DataError(
+            "a paired comparison is of the same problems, got "
+            f"{len(groups[0].keys() - groups[1].keys())} only in the first and "
+            f"{len(groups[1].keys() - groups[0].keys())} only in the second"
+        )
+    k = min(len(group) for side in groups for group in side.values())
+    metrics: dict[str, Callable[[Group], float | None]] = {"pass@1": lambda g: known_mean(s.score for s in g)}
+    if k > 1:
+        metrics[f"pass@{k}"] = lambda g: group_pass(g, k)
+        metrics[f"maj@{k}"] = lambda g: group_majority(g, k)
+    metrics["tokens"] = lambda g: known_mean(s.tokens for s in g)
+    metrics["finished"] = lambda g: known_mean(s.finished for s in g)
+    found = {}
+    for name, metric in metrics.items():
+        one, other = ({problem: metric(group) for problem, group in side.items()} for side in groups)
+        if difference := paired(one, other):
+            found[name] = difference
+    if "pass@1" not in found:
+        raise DataError("no problem is scorable in both evaluations: check the gold answers with `rlsp check`")
+    return found
+
+
+@dataclass(frozen=True)
+class Vote:
+    """A majority vote of k completions a problem.
+
+    Attributes:
+        k: completions that vote; one is plain sampling.
+        tokens: completion tokens a problem, k times the mean of one completion.
+        accuracy: maj@k.
+        left_out: problems whose maj@k is not known.
+    """
+
+    k: int
+    tokens: Estimate
+    accuracy: Estimate
+    left_out: int
+
+
+def efficiency_curve(samples: Sequence[ScoredSample]) -> list[Vote]:
+    """maj@k against tokens: a vote for each k = 1..n for which maj@k is known for some problem.
+
+    Args:
+        samples: n scored completions of each problem, with the keys of their answers.
+
+    Raises:
+        DataError: no samples, or not equally many of each problem.
+    """
+    groups = list(by_problem(samples).values())
+    sizes = sorted({len(group) for group in groups})
+    if len(sizes) != 1:
+        raise DataError(f"every problem has the same number of samples, got {sizes}: finish the evaluation")
+    tokens = [sum(s.tokens for s in group) / len(group) for group in groups]
+    curves = [majority_curve([s.answer for s in group], [s.score for s in group]) for group in groups]
+    votes = []
+    for k, accuracies in enumerate(zip(*curves, strict=True), start=1):
+        known = [accuracy for accuracy in accuracies if accuracy is not None]
+        if known:
+            spent = bootstrap_mean([k * count for count in tokens])
+            votes.append(Vote(k, spent, bootstrap_mean(known), len(groups) - len(known)))
+    return votes
+
+
+def equal_budget(vote: Vote, rival: Sequence[Vote]) -> Vote | None:
+    """The largest vote of a rival that costs no more tokens; `None` where one completion already costs more."""
+    return max((v for v in rival if v.tokens.mean <= vote.tokens.mean), key=lambda v: v.k, default=None)
+
+
+def load_curves(folders: Mapping[str, Path]) -> dict[str, list[Vote]]:
+    """The `efficiency_curve` of each evaluation.
+
+    Raises:
+        DataError: they are not of the same problems.
+    """
+    hashes = {name: load_evaluation(folder).problems_hash for name, folder in folders.items()}
+    samples = {name: load_scored(folder) for name, folder in folders.items()}
+    if len(set(hashes.values())) > 1:
+        raise DataError(f"an equal budget is one on the same problems, got different ones: {hashes}")
+    return {name: efficiency_curve(found) for name, found in samples.items()}

@@ -1,0 +1,307 @@
+r"""Whether a dataset is fit for training: its gold answers verify, and a model solves its problems sometimes.
+
+`check_dataset` hands each row's own answer to the verifier as if a model had given it: `\boxed{answer}`, for rows with
+tests the reference program in a code block. Whatever does not score 1.0 would be unreachable, or wrongly reachable.
+
+`keep_band` reads scored samples. GRPO learns from differences inside a group: a problem that the model always or never
+solves gives every completion of its group the same verdict, and so no gradient from the outcome. The paper trains on
+what its SFT model does not solve (2502.06773, section 3); here the band is measured and written down.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trl_rlsp.errors import ConfigError, DataError
+from trl_rlsp.evaluation._metrics import ScoredSample, by_problem
+from trl_rlsp.text import find_program
+from trl_rlsp.verification import Verdict
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from trl_rlsp.rewards import OutcomeVerifier
+    from trl_rlsp.text import Terminal
+
+BATCH = 256
+NEARLY_ALL = 0.9
+_NUMBER = re.compile(r"-?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?")
+
+TOO_HARD, TOO_EASY, NOT_SCORABLE = "solved too rarely", "solved too often", "not scorable"
+
+
+@dataclass(frozen=True)
+class CheckFailure:
+    """A row, numbered from 0, whose own answer does not score 1.0, with the beginning of its problem."""
+
+    index: int
+    gold: str
+    verdict: Verdict
+    problem: str
+
+
+@dataclass
+class CheckReport:
+    """The outcome of `check_dataset`.
+
+    Attributes:
+        verified: rows whose own answer scores 1.0.
+        failures: rows whose own answer does not.
+        unanswered: rows (from 0) that bring no answer to check: tests without a reference program, tasks that
+            only score.
+        odd: answers that are no number where nearly all are, such as `80 or 81 (both accepted)`: they verify
+            against themselves and no model will ever give them.
+    """
+
+    verified: int = 0
+    failures: list[CheckFailure] = field(default_factory=list)
+    unanswered: list[int] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """Number of rows."""
+        return self.verified + len(self.failures) + len(self.unanswered)
+
+    @property
+    def ok(self) -> bool:
+        """Whether no row failed and some row was checked."""
+        return not self.failures and self.verified > 0
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """How often each reason occurs among the failures."""
+        return Counter(failure.verdict.reason for failure in self.failures)
+
+
+def gold_completion(row: Mapping[str, Any]) -> str | None:
+    r"""A completion that gives the own answer of a row of `load_problems`; `None` where it has none.
+
+    >>> gold_completion({"solution": "7"})
+    '\\boxed{7}'
+    """
+    gold = row.get("solution") or ""
+    if not gold.strip():
+        return None
+    if row.get("tests") is not None:
+        return gold if find_program(gold, 0).answer else f"```python\n{gold}\n```"
+    return f"\\boxed{{{gold}}}"
+
+
+def check_dataset(dataset: Dataset | Sequence[Mapping[str, Any]], verifier: OutcomeVerifier) -> CheckReport:
+    """Prove that the gold answers of rows of `load_problems` verify as 1.0, or find those that don't.
+
+    Args:
+        dataset: the rows.
+        verifier: an `OutcomeVerifier`, configured as for training.
+    """
+    report = CheckReport(odd=odd_answers(dataset))
+    numbered = enumerate(dataset)
+    while batch := list(islice(numbered, BATCH)):
+        texts = {index: text for index, row in batch if (text := gold_completion(row)) is not None}
+        report.unanswered += [index for index, _ in batch if index not in texts]
+        rows = [row for index, row in batch if index in texts]
+        for index, row, verdict in zip(texts, rows, _verdicts(rows, list(texts.values()), verifier), strict=True):
+            if verdict.score == 1.0:
+                report.verified += 1
+            else:
+                report.failures.append(CheckFailure(index, row["solution"], verdict, _beginning(row["prompt"])))
+    return report
+
+
+def _verdicts(rows: list[Mapping[str, Any]], texts: list[str], verifier: OutcomeVerifier) -> Sequence[Verdict]:
+    """Of completions in the form of the prompts; a column is passed where some row has it."""
+    if not rows:
+        return []
+    columns = {name: [row.get(name) for row in rows] for name in {*rows[0], "task", "tests"} - {"prompt"}}
+    given = {name: cells if any(cell is not None for cell in cells) else None for name, cells in columns.items()}
+    prompts = [row["prompt"] for row in rows]
+    completions = [
+        text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
+        for text, prompt in zip(texts, prompts, strict=True)
+    ]
+    return verifier.verdicts(completions, prompts=prompts, **given)
+
+
+def odd_answers(dataset: Dataset | Sequence[Mapping[str, Any]]) -> list[str]:
+    """Answers that are no number where `NEARLY_ALL` are; rows of tasks and rows with tests are left aside."""
+    plain = [row["solution"] for row in dataset if row.get("task") is None and row.get("tests") is None]
+    odd = [answer for answer in plain if not _NUMBER.fullmatch(answer)]
+    return odd if plain and 1 - len(odd) / len(plain) >= NEARLY_ALL else []
+
+
+def _beginning(prompt: Any, length: int = 80) -> str:
+    text = " ".join(str(prompt if isinstance(prompt, str) else prompt[-1]["content"]).split())
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def print_report(report: CheckReport, dataset: str, console: Terminal, show: int = 20) -> None:
+    """Print at most `show` rows whose answer does not verify, and what else was found in the dataset of that name."""
+    from rich.table import Table
+
+    if report.failures:
+        table = Table("row", "answer", "reason", "problem", title=f"{dataset}: answers that do not verify")
+        for failure in report.failures[:show]:
+            table.add_row(str(failure.index), failure.gold, failure.verdict.reason, failure.problem)
+        console.print(table)
+        hidden = len(report.failures) - show
+        counts = ", ".join(f"{reason} {count}" for reason, count in report.reasons.most_common())
+        console.print(f"by reason: {counts}" + (f" ({hidden} more not shown)" if hidden > 0 else ""))
+    if report.unanswered:
+        console.print(f"{len(report.unanswered)} of {report.total} rows bring no answer to check")
+    for answer in report.odd[:show]:
+        console.print(f"{answer}: no number, unlike the other answers; correct it or leave the row out")
+    verdict = "ok" if report.ok else "not ok"
+    console.print(f"{verdict}: {report.verified} of {report.total} answers verify in {dataset}")
+
+
+@dataclass(frozen=True)
+class Band:
+    """Solve rates worth training on, both ends included; with 8 completions a problem, 0.1 to 0.9 is 1 to 7 solved.
+
+    Raises:
+        ConfigError: not 0 <= low <= high <= 1.
+    """
+
+    low: float = 0.1
+    high: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high <= 1:
+            raise ConfigError(f"a band of solve rates is 0 <= low <= high <= 1, got {self.low!r} to {self.high!r}")
+
+    def __contains__(self, rate: object) -> bool:
+        return isinstance(rate, float) and self.low <= rate <= self.high
+
+    def verdict(self, rate: float | None) -> str | None:
+        """Why a problem of this solve rate is left out; `None` for one that stays.
+
+        >>> Band(0.1, 0.9).verdict(1.0), Band(0.1, 0.9).verdict(0.5)
+        ('solved too often', None)
+        """
+        if rate is None:
+            return NOT_SCORABLE
+        return None if rate in self else TOO_HARD if rate < self.low else TOO_EASY
+
+
+@dataclass(frozen=True)
+class SolveRate:
+    """How often a model solves one problem.
+
+    Attributes:
+        rate: mean score of the scorable samples, 0 to 1; `None` where there is none.
+        scored: samples that have a score.
+        reasons: verdicts of the samples without a score, each once.
+    """
+
+    rate: float | None
+    scored: int
+    reasons: tuple[str, ...] = ()
+
+
+def solve_rates(scored: Iterable[ScoredSample]) -> dict[int, SolveRate]:
+    """Index of each problem that has samples -> its solve rate, in order of the indices."""
+    rates = {}
+    for problem, samples in sorted(by_problem(scored).items()):
+        scores = [sample.score for sample in samples if sample.score is not None]
+        reasons = tuple(sorted({sample.reason for sample in samples if sample.score is None}))
+        rates[problem] = SolveRate(sum(scores) / len(scores) if scores else None, len(scores), reasons)
+    return rates
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """The problems of a band, and what became of the others.
+
+    Attributes:
+        rows: lines of a file that `load_problems` reads back, each with its `solve_rate`.
+        kept: index of each row's problem.
+        dropped: reason -> how many problems were left out for it.
+        unscorable: index of each problem without a score -> the verifier's reasons.
+        rates: solve rates of all scorable problems, in their order.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    kept: Sequence[int]
+    dropped: Mapping[str, int]
+    unscorable: Mapping[int, Sequence[str]]
+    rates: Sequence[float]
+
+    def counts(self) -> dict[str, Any]:
+        """The counts, for a file; the mean is `None` where nothing was scorable."""
+        return {
+            "problems": len(self.rows) + sum(self.dropped.values()),
+            "kept": len(self.rows),
+            "dropped": dict(self.dropped),
+            "mean_solve_rate": sum(self.rates) / len(self.rates) if self.rates else None,
+            "solve_rates": {f"{rate:.3f}": count for rate, count in sorted(Counter(self.rates).items())},
+            "not_scorable": {str(index): list(reasons) for index, reasons in self.unscorable.items()},
+        }
+
+
+def keep_band(problems: Sequence[Mapping[str, Any]], scored: Iterable[ScoredSample], band: Band) -> Filtered:
+    """Keep the problems whose solve rate lies in a band.
+
+    Args:
+        problems: rows of `load_problems`.
+        scored: samples of every one of them.
+        band: of solve rates.
+
+    Raises:
+        DataError: a problem without samples, or none is left; the message counts why.
+    """
+    rates = solve_rates(scored)
+    without = next((index for index in range(len(problems)) if index not in rates), None)
+    if without is not None:
+        raise DataError(f"problem {without} has no samples: finish the sampling with the command that began it")
+    reasons = {index: band.verdict(found.rate) for index, found in rates.items()}
+    kept = [index for index, reason in reasons.items() if reason is None]
+    dropped = Counter(reason for reason in reasons.values() if reason is not None)
+    if not kept:
+        counts = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
+        raise DataError(
+            f"no problem of {len(problems)} has a solve rate from {band.low} to {band.high} ({counts}): widen the "
+            "band, or take easier or harder problems"
+        )
+    return Filtered(
+        [stored_row(problems[index], rates[index]) for index in kept],
+        kept,
+        {name: dropped[name] for name in (TOO_HARD, TOO_EASY, NOT_SCORABLE)},
+        {index: found.reasons for index, found in rates.items() if found.rate is None},
+        [found.rate for found in rates.values() if found.rate is not None],
+    )
+
+
+def stored_row(row: Mapping[str, Any], found: SolveRate) -> dict[str, Any]:
+    """A row of `load_problems`, with its solve rate, as a line of a file that `load_problems` reads back."""
+    stored: dict[str, Any] = {"problem": row["prompt"]}
+    if row.get("tests") is not None:
+        stored |= {"tests": row["tests"], "solutions": [row["solution"]] if row["solution"] else []}
+    else:
+        stored["answer"] = row["solution"] or "unknown"  # some tasks give none; their scorer decides
+    names = ("task", "level", "subject", "id")
+    stored |= {name: row[name] for name in names if row.get(name) is not None}
+    return {**stored, "solve_rate": found.rate, "scored_samples": found.scored}
+
+
+def check_read_back(path: Path, kept: Sequence[Mapping[str, Any]]) -> None:
+    """Prove that a written file gives the same problems as the rows of the source that are in it, in order.
+
+    Raises:
+        DataError: a prompt, an answer, a task or tests that `load_problems` reads differently.
+    """
+    from trl_rlsp.problems import load_problems
+
+    for number, (found, row) in enumerate(zip(load_problems(path, system_prompt=None), kept, strict=True), start=1):
+        for name in ("prompt", "solution", "task", "tests"):
+            if row.get(name) and found.get(name) != row[name]:
+                raise DataError(
+                    f"line {number} of {path} reads back with another {name}: {found.get(name)!r} instead of "
+                    f"{row[name]!r}; leave that problem out of the source"
+                )

@@ -1,0 +1,225 @@
+"""Scored samples of a model -> its metrics, each with an interval over problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from trl_rlsp.errors import ConfigError, DataError
+from trl_rlsp.evaluation._estimators import Estimate, bootstrap_mean, maj_at_k, pass_at_k
+
+
+@dataclass(frozen=True)
+class ScoredSample:
+    """A completion with its verdict.
+
+    Attributes:
+        problem: index of the problem in the data set.
+        text: the completion.
+        tokens: its length in tokens.
+        finished: it gives a final answer within the limit.
+        score: 1.0, 0.0, a share, or `None` where the problem is not scorable.
+        reason: why.
+        sample: which of the problem's completions, from 0.
+        truncated: it ran into the limit.
+        answer: key of its final answer, equal within a problem where the answers are; `None` for no answer.
+        level: difficulty of the problem, where the data set says so.
+        subject: field of the problem, where the data set says so.
+        compared_gold: the gold answer as the verifier compared it; `None` where it could not be read.
+        compared_answer: the completion's answer, likewise.
+        task_metrics: measured of completions of this row's task alone, by name.
+    """
+
+    problem: int
+    text: str
+    tokens: int
+    finished: bool
+    score: float | None
+    reason: str
+    sample: int = 0
+    truncated: bool = False
+    answer: str | None = None
+    level: str | None = None
+    subject: str | None = None
+    compared_gold: str | None = None
+    compared_answer: str | None = None
+    task_metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Metrics of the problems of one level or subject, as in `Evaluation`; no accuracy where none is scorable."""
+
+    problems: int
+    pass_at_1: Estimate | None
+    tokens: Estimate
+    finished: Estimate
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of one model on one data set; every `Estimate` has a 95 % bootstrap interval over problems.
+
+    Attributes:
+        pass_at_1: accuracy, averaged over the samples of each problem.
+        tokens: completion tokens.
+        finished: share of completions with a final answer.
+        problems: problems evaluated.
+        samples: completions a problem.
+        not_scorable: completions left out of `pass_at_1` because their verdict is `None`.
+        pass_at: k -> unbiased pass@k; a completion with a share of the points is not a pass.
+        maj_at: k -> accuracy of the majority of k answers.
+        left_out: metric (`pass@4`) -> problems left out of it, having fewer than k scorable completions or (maj@k)
+            an answer that may win without a score; only metrics with such problems.
+        levels: metrics of each level, where the data set has levels.
+        subjects: metrics of each subject, where the data set has subjects.
+        problems_hash: hash of the problems.
+        task_metrics: what is measured of the data set's task alone, by name, over the problems that have it.
+    """
+
+    pass_at_1: Estimate
+    tokens: Estimate
+    finished: Estimate
+    problems: int
+    samples: int
+    not_scorable: int
+    pass_at: dict[int, Estimate] = field(default_factory=dict)
+    maj_at: dict[int, Estimate] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    levels: dict[str, Slice] = field(default_factory=dict)
+    subjects: dict[str, Slice] = field(default_factory=dict)
+    problems_hash: str = ""
+    task_metrics: dict[str, Estimate] = field(default_factory=dict)
+
+
+Group = list[ScoredSample]
+"""The samples of one problem."""
+
+
+def by_problem(samples: Iterable[Any]) -> dict[Any, list[Any]]:
+    """Whatever has a `problem`, by problem, in the order in which the problems first occur."""
+    groups: dict[Any, list[Any]] = {}
+    for sample in samples:
+        groups.setdefault(sample.problem, []).append(sample)
+    return groups
+
+
+def default_ks(n: int) -> list[int]:
+    """Powers of two from 2, and n itself.
+
+    >>> default_ks(1), default_ks(8), default_ks(12)
+    ([], [2, 4, 8], [2, 4, 8, 12])
+    """
+    powers = [1 << i for i in range(1, n.bit_length())]
+    return powers if n in (1, *powers) else [*powers, n]
+
+
+def check_ks(ks: Sequence[int], n: int) -> list[int]:
+    """The values of k, sorted, each once.
+
+    Raises:
+        ConfigError: one is not in 1..n.
+    """
+    wrong = [k for k in ks if not 1 <= k <= n]
+    if wrong:
+        raise ConfigError(f"ks are from 1 to the number of samples a problem ({n}), got {wrong[0]}; draw more samples")
+    return sorted(set(ks))
+
+
+def summarize(samples: Sequence[ScoredSample], ks: Sequence[int] | None = None) -> Evaluation:
+    """Metrics of scored samples.
+
+    Args:
+        samples: completions of the problems.
+        ks: values of k for pass@k and maj@k; default powers of two from 2, and the number of samples a problem.
+
+    Raises:
+        DataError: no sample is scorable.
+        ConfigError: a k above the number of samples a problem.
+    """
+    groups = list(by_problem(samples).values())
+    accuracy = mean_of(groups, lambda s: s.score)
+    if accuracy is None:
+        raise DataError("no completion is scorable: check the gold answers with `rlsp check`")
+    largest = max(len(group) for group in groups)
+    wanted = default_ks(largest) if ks is None else check_ks(ks, largest)
+    found: dict[str, dict[int, Estimate]] = {"pass": {}, "maj": {}}
+    left_out = {}
+    for name, metric in (("pass", group_pass), ("maj", group_majority)):
+        for k in wanted:
+            known = [value for group in groups if (value := metric(group, k)) is not None]
+            if known:
+                found[name][k] = bootstrap_mean(known)
+            if len(known) < len(groups):
+                left_out[f"{name}@{k}"] = len(groups) - len(known)
+    task_metrics = {}
+    for name in dict.fromkeys(name for sample in samples for name in sample.task_metrics):
+        measured = [group for group in groups if name in group[0].task_metrics]
+        task_metrics[name] = bootstrap_mean([sum(s.task_metrics[name] for s in g) / len(g) for g in measured])
+    return Evaluation(
+        pass_at_1=accuracy,
+        tokens=_mean(groups, lambda s: s.tokens),
+        finished=_mean(groups, lambda s: s.finished),
+        problems=len(groups),
+        samples=largest,
+        not_scorable=sum(s.score is None for s in samples),
+        pass_at=found["pass"],
+        maj_at=found["maj"],
+        left_out=left_out,
+        levels=_slices(groups, lambda s: s.level),
+        subjects=_slices(groups, lambda s: s.subject),
+        task_metrics=task_metrics,
+    )
+
+
+def mean_of(groups: Sequence[Group], value: Callable[[ScoredSample], float | None]) -> Estimate | None:
+    """Mean over problems of the mean over their samples; `None` where no value is known."""
+    means = [mean for group in groups if (mean := known_mean(map(value, group))) is not None]
+    return bootstrap_mean(means) if means else None
+
+
+def known_mean(values: Iterable[float | None]) -> float | None:
+    """Mean of the known values; `None` where there is none."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def group_pass(group: Group, k: int) -> float | None:
+    """pass@k of one problem; `None` where fewer than k of its samples are scorable."""
+    known = [sample.score for sample in group if sample.score is not None]
+    return pass_at_k(len(known), known.count(1.0), k) if len(known) >= k else None
+
+
+def group_majority(group: Group, k: int) -> float | None:
+    """maj@k of one problem; `None` where it has fewer than k samples, or its score is not known."""
+    if len(group) < k:
+        return None
+    return maj_at_k([sample.answer for sample in group], [sample.score for sample in group], k)
+
+
+def _mean(groups: Sequence[Group], value: Callable[[ScoredSample], float]) -> Estimate:
+    return bootstrap_mean([sum(map(value, group)) / len(group) for group in groups])
+
+
+def _slices(groups: Sequence[Group], name: Callable[[ScoredSample], str | None]) -> dict[str, Slice]:
+    """Metrics of each label; `10` comes after `9`, and text after numbers."""
+    parts: dict[str, list[Group]] = {}
+    for group in groups:
+        label = name(group[0])
+        if label is not None:
+            parts.setdefault(label, []).append(group)
+
+    def natural(label: str) -> tuple[bool, float, str]:
+        number = label.removeprefix("Level ")
+        return (not number.isdigit(), float(number) if number.isdigit() else 0.0, label)
+
+    return {
+        label: Slice(
+            problems=len(parts[label]),
+            pass_at_1=mean_of(parts[label], lambda s: s.score),
+            tokens=_mean(parts[label], lambda s: s.tokens),
+            finished=_mean(parts[label], lambda s: s.finished),
+        )
+        for label in sorted(parts, key=natural)
+    }

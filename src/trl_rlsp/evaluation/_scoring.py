@@ -1,0 +1,263 @@
+"""Accuracy and effort of a model on a set of problems: draw, score, and say which answers vote together.
+
+The same verifier that trains also scores here. Samples are kept beside the metrics, so that they can be read, and
+scored again without generating again. Votes are keys, equal where the answers of a problem are: mathematical answers
+where the verifier says so; answers of other kinds, and all with a verifier of one's own, where their text is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from trl_rlsp.countdown import count_attempts
+from trl_rlsp.errors import DataError
+from trl_rlsp.evaluation._metrics import Evaluation, ScoredSample, summarize
+from trl_rlsp.evaluation._store import problems_hash
+from trl_rlsp.generation import Engine, Request, Sample, Sampling, TransformersEngine, all_requests
+from trl_rlsp.problems import task_name
+from trl_rlsp.rewards import OutcomeVerifier
+from trl_rlsp.text import Reading, normalize
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from trl_rlsp.evaluation._store import SampleStore
+
+TASK_METRICS: dict[str, dict[str, Callable[[str], float]]] = {"countdown": {"search_steps": count_attempts}}
+"""Name of a generated task -> what else is measured of its completions."""
+
+AT_ONCE = 256
+"""Completions, or pairs, in one call of the verifier, whose limit on a whole call is meant for a training batch."""
+
+MAX_DISTINCT = 16
+"""Wrong answers of one problem that are compared with each other, the most frequent first: 120 pairs at most."""
+
+
+def evaluate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    dataset: Dataset,
+    sampling: Sampling,
+    *,
+    verifier: OutcomeVerifier | None = None,
+    on_batch: Callable[[int], None] | None = None,
+) -> tuple[Evaluation, list[ScoredSample]]:
+    """Sample completions for every problem and score them: `draw` and `evaluate_samples` in one.
+
+    Args:
+        model: a causal language model.
+        tokenizer: its tokenizer, padding on the left.
+        dataset: P rows as `load_problems` gives them.
+        sampling: how to draw.
+        verifier: default `OutcomeVerifier()`, closed at the end.
+        on_batch: called with the number of completions done so far.
+
+    Returns:
+        The metrics and the P * n samples, in the order of the problems.
+
+    Raises:
+        DataError: no problems.
+    """
+    samples = draw(TransformersEngine(model, tokenizer), dataset, sampling, on_batch=on_batch)
+    return evaluate_samples(samples, dataset, verifier=verifier, tokenizer=tokenizer)
+
+
+def draw(
+    engine: Engine | None,
+    dataset: Dataset,
+    sampling: Sampling,
+    *,
+    store: SampleStore | None = None,
+    on_batch: Callable[[int], None] | None = None,
+    requests: Sequence[Request] | None = None,
+) -> list[Sample]:
+    """`sampling.n` completions of every problem; those that `store` has are not drawn again.
+
+    Args:
+        engine: draws; `None` where the store is known to have everything.
+        dataset: P rows as `load_problems` gives them.
+        sampling: how to draw.
+        store: keeps what is drawn as it comes.
+        on_batch: called with the number of completions done so far, stored ones included.
+        requests: which completions, in the place of all.
+
+    Returns:
+        A sample for each request; by default P * n, in the order of problems and samples.
+
+    Raises:
+        DataError: no problems.
+    """
+    if len(dataset) == 0:
+        raise DataError("there are no problems to evaluate on")
+    requests = all_requests(len(dataset), sampling.n) if requests is None else requests
+    missing = requests if store is None else store.missing(requests)
+    found = {} if store is None else dict(store.samples)
+    if missing and engine is not None:
+        for batch in engine.sample(list(dataset["prompt"]), missing, sampling):
+            if store is not None:
+                store.append(batch)
+            found |= {sample.request: sample for sample in batch}
+            if on_batch is not None:
+                on_batch(len(found))
+    return [found[request] for request in requests]
+
+
+def evaluate_samples(
+    samples: Sequence[Sample],
+    dataset: Dataset,
+    *,
+    verifier: OutcomeVerifier | None = None,
+    ks: Sequence[int] | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+) -> tuple[Evaluation, list[ScoredSample]]:
+    """Score completions, however they came about, and sum them up.
+
+    Args:
+        samples: completions of the problems.
+        dataset: the problems.
+        verifier: default `OutcomeVerifier()`, closed at the end.
+        ks: values of k for pass@k and maj@k; see `summarize`.
+        tokenizer: that of the model, whose chat template says whether prompts open the thinking (see
+            `trl_rlsp.text.thinking_is_open`): then a completion that never closes it has no answer.
+    """
+    with nullcontext(verifier) if verifier is not None else OutcomeVerifier() as judge:
+        if tokenizer is not None:
+            judge.reader.look_at_template(tokenizer)
+        scored = score_samples(samples, dataset, judge)
+    return replace(summarize(scored, ks), problems_hash=problems_hash(dataset)), scored
+
+
+def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: OutcomeVerifier) -> list[ScoredSample]:
+    """Verdicts and voting keys of samples; a truncated completion counts as it stands.
+
+    Raises:
+        DataError: a sample of a problem that is not in `dataset`.
+    """
+    rows = dataset.to_list()
+    beyond = next((s.prompt_index for s in samples if not 0 <= s.prompt_index < len(rows)), None)
+    if beyond is not None:
+        raise DataError(f"the samples have a problem {beyond}, but there are only {len(rows)} problems")
+    found = [scored for part in _parts(samples) for scored in _score(part, rows, verifier)]
+    keys = voting_keys(rows, [s.problem for s in found], [s.answer for s in found], [s.score for s in found], verifier)
+    return [replace(scored, answer=key) for scored, key in zip(found, keys, strict=True)]
+
+
+def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), AT_ONCE):
+        yield items[start : start + AT_ONCE]
+
+
+def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: OutcomeVerifier) -> Iterator[ScoredSample]:
+    of = [rows[sample.prompt_index] for sample in samples]
+    columns: dict[str, Any] = {name: [row[name] for row in of] for name in rows[0] if name != "prompt"}
+    texts = [sample.text for sample in samples]
+    columns["prompts"] = [row["prompt"] for row in of]
+    readings = verifier.reader.read(texts, columns)
+    verdicts = verifier.verdicts(texts, **columns, readings=readings)
+    measures = {id(row): TASK_METRICS.get(task_name(row) or "", {}) for row in of}
+    for sample, row, reading, verdict in zip(samples, of, readings, verdicts, strict=True):
+        yield ScoredSample(
+            problem=sample.prompt_index,
+            text=sample.text,
+            tokens=sample.tokens,
+            finished=not sample.truncated and reading.finished,
+            answer=final_answer(row, reading),
+            score=verdict.score,
+            reason=verdict.reason,
+            sample=sample.sample_index,
+            truncated=sample.truncated,
+            level=_text(row.get("level")),
+            subject=_text(row.get("subject", row.get("type"))),
+            compared_gold=verdict.gold,
+            compared_answer=verdict.answer,
+            task_metrics={name: measure(sample.text) for name, measure in measures[id(row)].items()},
+        )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def final_answer(row: Mapping[str, Any], reading: Reading) -> str | None:
+    """The answer of a completion of a row as normalized text, `None` where there is none.
+
+    >>> from trl_rlsp.text import read
+    >>> final_answer({"solution": "1"}, read(r"So $x = \\boxed{ 1{,}000 }$.")), final_answer({}, read("No idea."))
+    ('1000', None)
+    """
+    if reading.answer is None:
+        return None
+    if row.get("tests") is not None:
+        return "\n".join(line.rstrip() for line in reading.answer.strip().splitlines())
+    return normalize(reading.answer) if _is_math(row) else " ".join(reading.answer.split())
+
+
+def _is_math(row: Mapping[str, Any]) -> bool:
+    return row.get("tests") is None and row.get("task") is None
+
+
+def voting_keys(
+    rows: Sequence[Mapping[str, Any]],
+    problems: Sequence[int],
+    answers: Sequence[str | None],
+    scores: Sequence[float | None],
+    verifier: OutcomeVerifier,
+) -> list[str | None]:
+    """A key for each completion, equal for completions of one problem with the same final answer.
+
+    Right answers to a mathematical problem are the same, since each equals the gold answer. Wrong ones are
+    compared in pairs, each pair of texts once.
+
+    Args:
+        rows: P problems.
+        problems: index of the problem of each of S completions.
+        answers: the `final_answer` of each.
+        scores: their S scores.
+        verifier: says which answers are equal.
+
+    Returns:
+        S keys; `None` where there is no answer. A key is the most frequent text of its answer.
+    """
+    votes: dict[int, Counter[str]] = {}
+    right: dict[int, set[str]] = {}
+    for problem, answer, score in zip(problems, answers, scores, strict=True):
+        if answer is not None:
+            votes.setdefault(problem, Counter())[answer] += 1
+            if score == 1.0 and _is_math(rows[problem]):
+                right.setdefault(problem, set()).add(answer)
+    keys = {problem: {text: text for text, _ in count.most_common()} for problem, count in votes.items()}
+    for problem, equal in right.items():
+        _merge(keys[problem], equal)
+    wrong = {problem: [text for text in found if text not in right.get(problem, ())] for problem, found in keys.items()}
+    for problem, one, other in _equal_pairs(rows, wrong, verifier):
+        _merge(keys[problem], {one, other})
+    return [None if a is None else keys[p][a] for p, a in zip(problems, answers, strict=True)]
+
+
+def _merge(keys: dict[str, str], equal: set[str]) -> None:
+    """Give all answers that are equal to one of some equal texts the key of the most frequent, which comes first."""
+    same = {keys[text] for text in equal}
+    first = next(text for text in keys if text in same)
+    keys.update({text: first for text, key in keys.items() if key in same})
+
+
+def _equal_pairs(
+    rows: Sequence[Mapping[str, Any]], answers: Mapping[int, list[str]], verifier: OutcomeVerifier
+) -> Iterator[tuple[int, str, str]]:
+    """(problem, answer, answer) for the pairs of wrong mathematical answers that the verifier calls equal."""
+    pairs = [
+        (problem, one, other)
+        for problem, found in answers.items()
+        if _is_math(rows[problem]) and verifier.compares_answers
+        for one, other in combinations(found[:MAX_DISTINCT], 2)
+    ]
+    for part in _parts(pairs):
+        texts = [f"\\boxed{{{other}}}" for _, _, other in part]
+        verdicts = verifier.verdicts(texts, solution=[one for _, one, _ in part])
+        yield from (pair for pair, verdict in zip(part, verdicts, strict=True) if verdict.score == 1.0)

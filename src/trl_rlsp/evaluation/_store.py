@@ -1,0 +1,309 @@
+"""An evaluation on disk: samples appended as they come, so that a killed run goes on where it was, and its metrics.
+
+A folder holds `generation.json` (what the samples depend on), `problems.parquet`, `samples.jsonl` (one line a sample,
+with its score once all are drawn) and, written last, `metrics.json`. Knows nothing of models and verifiers.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from trl_rlsp.errors import ConfigError, DataError, SourceError
+from trl_rlsp.evaluation._estimators import Estimate
+from trl_rlsp.evaluation._metrics import Evaluation, ScoredSample, Slice
+from trl_rlsp.files import atomic_write, read_json, write_json
+from trl_rlsp.generation import Request, Sample
+from trl_rlsp.problems import problem_key
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+logger = logging.getLogger(__name__)
+
+GENERATION, PROBLEMS, SAMPLES, METRICS = "generation.json", "problems.parquet", "samples.jsonl", "metrics.json"
+INTERVALS = "95 % percentile bootstrap over problems, 2000 resamples"
+MODEL_FILES = (
+    *("config.json", "generation_config.json", "adapter_config.json", "tokenizer*.json", "chat_template*"),
+    *("*.safetensors", "*.bin"),
+)
+PIECE = 1 << 20
+"""Bytes read at the start, in the middle and at the end of a model's file; smaller files are read whole."""
+
+
+class SampleStore:
+    """Samples of one run, each (problem, sample) once.
+
+    Args:
+        folder: where to write; made if it is not there.
+        fingerprint: whatever the samples depend on; a folder that was started with another one is refused.
+        problems: written beside the samples, so that they can be scored again without the source.
+
+    Raises:
+        ConfigError: the folder holds samples drawn with other settings, or another process is writing to it.
+        DataError: `samples.jsonl` is damaged before its last line.
+    """
+
+    def __init__(self, folder: Path, fingerprint: Mapping[str, Any], problems: Dataset) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = _locked(folder / SAMPLES)
+        try:
+            started = self._file.tell() > 0
+            if started:
+                _refuse_other(folder, fingerprint)
+            content = (folder / SAMPLES).read_bytes()
+            os.truncate(folder / SAMPLES, content.rfind(b"\n") + 1)  # a process that was killed was writing the rest
+            self.samples = {sample.request: sample for sample in read_samples(folder)}
+        except BaseException:
+            self._file.close()
+            raise
+        if not started:
+            write_problems(folder, problems)
+        write_json(folder / GENERATION, fingerprint)
+
+    def missing(self, requests: Iterable[Request]) -> list[Request]:
+        """Those of the requests that are still to be drawn."""
+        return [request for request in requests if request not in self.samples]
+
+    def append(self, samples: Sequence[Sample]) -> None:
+        """Write samples to the disk; when this returns, no kill can lose them."""
+        for sample in samples:
+            line = {
+                "problem": sample.prompt_index,
+                "sample": sample.sample_index,
+                "text": sample.text,
+                "tokens": sample.tokens,
+                "truncated": sample.truncated,
+            }
+            self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.samples.update({sample.request: sample for sample in samples})
+
+    def close(self) -> None:
+        """Let another process write."""
+        self._file.close()
+
+    def __enter__(self) -> SampleStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _locked(path: Path) -> BinaryIO:
+    """The file, for this process alone where the file system can lock."""
+    file = open(path, "ab")  # noqa: SIM115 - held open for the life of the store
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno == errno.EWOULDBLOCK:
+            file.close()
+            raise ConfigError(
+                f"another process is writing to {path.parent}: wait for it, or give another folder"
+            ) from error
+        logger.warning(
+            "%s cannot be locked (%s): make sure that no other process writes to that folder", path.parent, error
+        )
+    file.seek(0, os.SEEK_END)
+    return file
+
+
+def _refuse_other(folder: Path, fingerprint: Mapping[str, Any]) -> None:
+    before = read_generation(folder)
+    changed = sorted(k for k in {*before, *fingerprint} if before.get(k) != fingerprint.get(k))
+    if changed:
+        shown = ", ".join(f"{k}: {before.get(k)!r} then, {fingerprint.get(k)!r} now" for k in changed)
+        raise ConfigError(
+            f"{folder} holds samples that were drawn otherwise ({shown}): give another output_dir, or delete that "
+            "folder"
+        )
+
+
+def read_generation(folder: Path) -> dict[str, Any]:
+    """What the samples of a folder were drawn with.
+
+    Raises:
+        ConfigError: the folder does not say.
+    """
+    if not (folder / GENERATION).is_file():
+        raise ConfigError(
+            f"{folder} holds samples, but no {GENERATION} that says how they were drawn: give another output_dir"
+        )
+    return read_json(folder / GENERATION)
+
+
+def write_problems(folder: Path, problems: Dataset) -> None:
+    """Put the problems beside their samples."""
+    import pyarrow.parquet as parquet
+
+    parquet.write_table(problems.with_format("arrow")[:], folder / PROBLEMS)
+
+
+def read_problems(folder: Path) -> Dataset | None:
+    """The problems that lie beside the samples; `None` where there are none."""
+    import pyarrow.parquet as parquet
+    from datasets import Dataset
+
+    path = folder / PROBLEMS
+    return Dataset(parquet.read_table(path)) if path.is_file() else None
+
+
+def read_samples(folder: Path) -> list[Sample]:
+    """The completions of a folder, scored or not, also of a run that was cut off.
+
+    Raises:
+        SourceError: there is no `samples.jsonl`.
+        DataError: a line is not a sample, or a sample is there twice.
+    """
+    samples: dict[Request, Sample] = {}
+    for number, line in enumerate(_read_lines(folder), start=1):
+        where = f"{folder / SAMPLES}, line {number}"
+        try:
+            sample = Sample(line["problem"], line["text"], line["tokens"], line["truncated"], line["sample"])
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{where}: not a sample ({error!r})") from error
+        if sample.request in samples:
+            raise DataError(f"{where}: problem {line['problem']}, sample {line['sample']} is there twice")
+        samples[sample.request] = sample
+    return list(samples.values())
+
+
+def _read_lines(folder: Path) -> list[Any]:
+    """The lines of `samples.jsonl` as JSON, without a last one that was cut off."""
+    try:
+        content = (folder / SAMPLES).read_bytes()
+    except OSError as error:
+        raise SourceError(f"{str(folder)!r} holds no {SAMPLES}: give the output_dir of an `rlsp eval`") from error
+    try:
+        return [json.loads(line) for line in content.split(b"\n")[:-1]]
+    except ValueError as error:
+        raise DataError(f"{folder / SAMPLES} is damaged: {error}; delete the folder and evaluate again") from error
+
+
+def save_evaluation(
+    evaluation: Evaluation,
+    samples: Sequence[ScoredSample],
+    folder: Path,
+    settings: dict[str, Any],
+    *,
+    parquet: bool = False,
+) -> None:
+    """Write `samples.jsonl`, `samples.parquet` if it is wanted and, last, `metrics.json` into `folder`."""
+    rows = [asdict(sample) for sample in samples]
+    atomic_write(folder / SAMPLES, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    if parquet:
+        import pyarrow
+        from pyarrow.parquet import write_table
+
+        table = pyarrow.Table.from_pylist(rows)
+        if not any(sample.task_metrics for sample in samples):  # Parquet has no type for nothing
+            table = table.drop_columns("task_metrics")
+        write_table(table, folder / "samples.parquet")
+    write_json(folder / METRICS, {**asdict(evaluation), "intervals": INTERVALS, "settings": settings})
+
+
+def load_evaluation(folder: Path) -> Evaluation:
+    """Read what `save_evaluation` wrote.
+
+    Raises:
+        DataError: the folder holds no complete evaluation.
+    """
+    try:
+        written = read_metrics(folder)
+        found = {field.name: written[field.name] for field in fields(Evaluation)}
+        for name in ("pass_at", "maj_at"):
+            found[name] = {int(k): estimate for k, estimate in found[name].items()}
+        return Evaluation(**found)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{folder} holds no complete evaluation: run `rlsp eval` again ({error})") from error
+
+
+def load_settings(folder: Path) -> dict[str, Any]:
+    """The settings that an evaluation was made with; where it is not complete, what its samples were drawn with.
+
+    Raises:
+        ConfigError: the folder does not say.
+    """
+    return dict(read_metrics(folder)["settings"]) if (folder / METRICS).is_file() else read_generation(folder)
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """`metrics.json`, with estimates and slices as such.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+
+    def revived(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        found = {key: revived(part) for key, part in value.items()}
+        kind = next((kind for kind in (Estimate, Slice) if found.keys() == {f.name for f in fields(kind)}), None)
+        return kind(**found) if kind else found
+
+    return revived(read_json(folder / METRICS))
+
+
+def load_scored(folder: Path) -> list[ScoredSample]:
+    """The scored samples of a complete evaluation, with the keys of their answers.
+
+    Raises:
+        SourceError: there is no `samples.jsonl`.
+        DataError: the samples are not scored yet.
+    """
+    names = {field.name for field in fields(ScoredSample)}
+    lines = _read_lines(folder)
+    for number, line in enumerate(lines, start=1):
+        if not isinstance(line, dict) or not names <= line.keys():
+            raise DataError(
+                f"{folder / SAMPLES}, line {number}: not a sample with a score and an answer; finish the evaluation, "
+                f"or score it again with `rlsp eval --rescore {folder}`"
+            )
+    return [ScoredSample(**{name: line[name] for name in names}) for line in lines]
+
+
+def problems_hash(dataset: Dataset) -> str:
+    """Hash of the problems and their gold answers, in order; the system message has no part in it."""
+    truths = [[row.get(name) for name in ("solution", "task", "tests")] for row in dataset]
+    return _hash([problem_key(row) for row in dataset], truths)
+
+
+def prompts_hash(dataset: Dataset) -> str:
+    """Hash of the prompts as they are given to the model, in order."""
+    return _hash(dataset["prompt"][:])
+
+
+def _hash(*content: object) -> str:
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def model_hash(name_or_path: str) -> str:
+    """A hub id itself; of the folder of a model or adapter, a hash that changes with the model and not with its place.
+
+    Long files count with their size, beginning, middle and end.
+    """
+    folder = Path(name_or_path)
+    if not folder.is_dir():
+        return name_or_path
+    digest = hashlib.sha256()
+    for path in (path for pattern in MODEL_FILES for path in sorted(folder.glob(pattern))):
+        size = path.stat().st_size
+        digest.update(path.name.encode())
+        with open(path, "rb") as file:
+            if size <= 3 * PIECE:
+                digest.update(file.read())
+                continue
+            digest.update(str(size).encode())
+            for start in (0, size // 2, size - PIECE):
+                file.seek(start)
+                digest.update(file.read(PIECE))
+    return digest.hexdigest()[:16]

@@ -1,0 +1,168 @@
+"""How a step is started, in one process or in one for each visible GPU, and how it ends when the run is stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trl_rlsp.errors import ConfigError, RLSPError
+from trl_rlsp.pipeline._steps import Step
+from trl_rlsp.stages import Stage, environment_of, read_stage, read_yaml
+
+_GRACE_SECONDS = 30.0
+"""How long a step may take to end after SIGTERM, before it is killed with all its processes."""
+
+
+class StageError(RLSPError, RuntimeError):
+    """A stage ended with an error of its own."""
+
+
+class StoppedError(BaseException):
+    """The run was told to end by a signal; no error, so that nothing but the command catches it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """What each step is started with.
+
+    Args:
+        gpus: visible GPUs.
+        file: accelerate's YAML file for the training stages.
+
+    Raises:
+        ConfigError: a file for several machines, which one command cannot start.
+    """
+
+    gpus: int = 0
+    file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.file and int(read_yaml(self.file).get("num_machines", 1)) > 1:
+            raise ConfigError(
+                f"rlsp run starts the processes of one machine, and {self.file} is for several: launch each training "
+                "stage by itself, see docs/multi_process.md"
+            )
+
+    def processes(self, step: Step) -> int:
+        """Processes of a step."""
+        if not step.trains:
+            return 1
+        if self.file:
+            return int(read_yaml(self.file).get("num_processes", 1))
+        return 1 if step.settings.get("use_cpu") else max(1, self.gpus)
+
+    def command(self, step: Step) -> list[str]:
+        """The command line of a step."""
+        count, ours = self.processes(step), ["-m", "trl_rlsp", *step.words()]
+        given = ["--multi_gpu", "--num_processes", str(count), "--mixed_precision", "no"] if count > 1 else []
+        if step.trains and self.file:
+            given = ["--config_file", str(self.file)]
+        launch = ["-m", "accelerate.commands.launch", *given] if given else []
+        return [sys.executable, *launch, *ours]
+
+    def environment(self, step: Step) -> dict[str, str]:
+        """The environment of a step: its file's `env` where nothing is set, and the GPUs that it may see."""
+        found = {**(environment_of(step.config) if step.config.is_file() else {}), **os.environ}
+        if self.gpus > 1 and not step.trains:
+            needed = int(step.settings.get("tensor_parallel_size") or 1)
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(self.gpus)))
+            found["CUDA_VISIBLE_DEVICES"] = ",".join(visible.split(",")[:needed])
+        return found
+
+    def batch(self, step: Step, written_for: int) -> str:
+        """What a training stage learns from in a step here, and beside it on the processes that it is written for."""
+        kind: Any = step.command
+        here, there = (read_stage(kind, step.words()[1:], processes=n) for n in (self.processes(step), written_for))
+        text = f"{step.title}: {_counted(here)}"
+        if here.processes == there.processes:
+            return text
+        names = ["gradient_accumulation_steps"]
+        if step.command == "grpo" and here.training.steps_per_generation:
+            names.append("steps_per_generation")
+        ratio = there.processes / here.processes
+        kept = [f"--{kind}.{name} {max(1, round(getattr(there.training, name) * ratio))}" for name in names]
+        return f"{text}; the recipe's {_counted(there)} (to keep that: {' '.join(kept)})"
+
+
+def _counted(stage: Stage) -> str:
+    processes = f"{stage.processes} process{'es' if stage.processes > 1 else ''}"
+    text = f"{processes}, {stage.sequences_per_step} sequences a step"
+    return text if stage.kind == "sft" else f"{text}, {stage.sequences_per_generation} completions a generation"
+
+
+def execute(step: Step, launcher: Launcher) -> None:
+    """Run a step in processes of its own, its output going to the terminal.
+
+    Raises:
+        StageError: the step ended with an error.
+        StoppedError: the run was told to end; the step has ended by then, with all its processes.
+    """
+    process = subprocess.Popen(
+        launcher.command(step), env=launcher.environment(step), start_new_session=True, preexec_fn=_end_with_parent
+    )
+    try:
+        code = process.wait()
+    except BaseException:
+        _end(process)
+        raise
+    if code != 0:
+        raise StageError(
+            f"stage `{step.title}` ended with status {code}; mend what it says above, and the same command goes "
+            "on from there"
+        )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a step in order: SIGTERM to its process group, and after a while SIGKILL to whatever is left of it."""
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        _, left = psutil.wait_procs(family, timeout=_GRACE_SECONDS)
+        for one in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+    process.wait()
+
+
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """SIGTERM, SIGINT and SIGHUP raise `StoppedError`, once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+    def stop(number: int, frame: Any) -> None:
+        for one in wanted:
+            signal.signal(one, signal.SIG_IGN)
+        raise StoppedError(number)
+
+    before = {number: signal.signal(number, stop) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_with_parent() -> None:
+    """In the child, on Linux: SIGTERM when the process of `rlsp run` ends, however it ends."""
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)

@@ -1,0 +1,124 @@
+"""The recipes that come with the package: where they are, what they are called, and copies of them.
+
+They lie in `recipes/` of the repository and in `trl_rlsp/recipes/` of an installed wheel. A run only reads them; what
+it writes goes to `runs/` under the working directory.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from trl_rlsp.errors import ConfigError, SourceError
+from trl_rlsp.stages import read_yaml
+
+_LOCAL = Path("recipes")
+"""Where `rlsp recipes copy` puts a recipe: the commands at the head of its files name it there."""
+
+NEEDED = ("grpo.yaml", "eval.yaml")
+"""Files that make a folder a recipe."""
+
+
+def recipes_folder() -> Path:
+    """The folder of the shipped recipes; a SourceError if the package was taken out of its repository or wheel."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "recipes", package.parents[1] / "recipes"):
+        if (folder / "README.md").is_file():
+            return folder
+    raise SourceError(f"the recipes are not where they belong, in {package / 'recipes'}: install trl-rlsp again")
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes, in the order that they say."""
+    found = [path.parent.name for path in sorted(recipes_folder().glob(f"*/{NEEDED[0]}"))]
+    return sorted(found, key=lambda name: said_of(name).place)
+
+
+def companion_names() -> list[str]:
+    """Names of the shipped folders that are no recipe but are used with one."""
+    folders = {path.name for path in recipes_folder().iterdir() if path.is_dir() and not path.name.startswith("_")}
+    return sorted(folders - set(recipe_names()))
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a recipe says about itself in its `recipe.yaml`.
+
+    Attributes:
+        title: what it is for.
+        hardware: what it was written for; empty if each of its files says so.
+        processes: processes that its batch sizes are for.
+        place: in a list of recipes.
+    """
+
+    title: str = ""
+    hardware: str = ""
+    processes: int = 1
+    place: int = 100
+
+
+def said_of(recipe: str | Path) -> Said:
+    """What a shipped recipe, by its name, or the recipe in a folder says about itself.
+
+    Raises:
+        ConfigError: an entry that no recipe has.
+
+    Example:
+        >>> said_of("quickstart").hardware
+        '2 CPU cores'
+    """
+    file = (recipe if isinstance(recipe, Path) else recipes_folder() / recipe) / "recipe.yaml"
+    if not file.is_file():
+        return Said()
+    found = read_yaml(file)
+    known = Said.__dataclass_fields__
+    if wrong := sorted(set(found) - set(known)):
+        raise ConfigError(f"{file} has {', '.join(known)}, got {wrong[0]!r}")
+    return Said(**found)
+
+
+def find_recipe(wanted: Path) -> Path:
+    """The folder that the argument of `rlsp run` means.
+
+    A folder is itself. A bare name that is no folder is looked up in `recipes/` of the working directory, where
+    copies lie, and then among the shipped recipes.
+
+    Raises:
+        SourceError: a bare name that is found nowhere; the message lists the shipped recipes.
+    """
+    if wanted.is_dir() or len(wanted.parts) != 1:
+        return wanted
+    for place in (_LOCAL, recipes_folder()):
+        if (place / wanted).is_dir():
+            return place / wanted
+    raise SourceError(
+        f"{str(wanted)!r} is no recipe folder and no recipe of that name is shipped"
+        f"{_suggestion(wanted.name, recipe_names())}; the shipped ones are {', '.join(recipe_names())}"
+    )
+
+
+def copy_recipe(name: str, target: Path | None = None) -> Path:
+    """Copy a shipped recipe, or a folder that is used with one, to `target`, by default `recipes/NAME`.
+
+    Raises:
+        SourceError: no such recipe is shipped; the message lists them.
+        ConfigError: the target exists, or cannot be written.
+    """
+    known = [*recipe_names(), *companion_names()]
+    if name not in known:
+        raise SourceError(f"no recipe {name!r} is shipped{_suggestion(name, known)}; there are {', '.join(known)}")
+    target = _LOCAL / name if target is None else target
+    if target.exists():
+        raise ConfigError(f"{str(target)!r} exists and is not overwritten; name another folder with --to DIR")
+    try:
+        shutil.copytree(recipes_folder() / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+    except OSError as error:
+        raise ConfigError(f"cannot write the copy {str(target)!r}: {error}; name another folder with --to") from error
+    return target
+
+
+def _suggestion(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

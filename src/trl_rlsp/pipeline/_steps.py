@@ -1,0 +1,386 @@
+"""The steps of a run: what each is given, what it depends on, and whether its folder still holds its work.
+
+A recipe folder holds `grpo.yaml`, `eval.yaml` and, if there are demonstrations, `sft.yaml`; each also runs alone. The
+start model, the run folder and the seed are settings of the run. A step's fingerprint is of its parsed settings and of
+the steps that it depends on, so that a comment changes nothing and a change upstream makes everything after it stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trl_rlsp.errors import ConfigError, SourceError
+from trl_rlsp.files import atomic_write
+from trl_rlsp.pipeline._shipped import NEEDED, find_recipe
+from trl_rlsp.selfplay import MIXTURE_FILE, NEUTRAL_TEMPLATE, PROBLEMS_FILE, Selection
+from trl_rlsp.stages import (
+    STAGE_FILE,
+    ProblemArguments,
+    differences,
+    parse_fields,
+    read_record,
+    read_yaml,
+    settings_of,
+    write_record,
+)
+
+_OF_THE_RUN = {"model_name_or_path": "--model", "output_dir": "--output_dir", "seed": "--seed"}
+"""Fields of a stage that are settings of the run -> the option that sets them for all stages."""
+
+_COMMANDS = ("sft", "grpo", "eval")
+_MARKERS = {"eval": "metrics.json", "harvest": "demonstrations.json"}
+"""The file that a step writes last; `stage.json` of a training stage."""
+
+_PROBLEM_FIELDS = {field.name for field in fields(ProblemArguments)}
+_REPLACED = {"sft": _PROBLEM_FIELDS | {"demonstrations", "demonstration_template"}, "grpo": _PROBLEM_FIELDS}
+"""Fields of a stage that say where its data come from; later rounds have their own."""
+
+
+@dataclass
+class RunArguments:
+    """Run all stages of a recipe: SFT, RL, evaluation before and after, report. Override a field of a stage with
+    --STAGE.FIELD VALUE, e.g. --grpo.learning_rate 1e-5.
+
+    Args:
+        recipe: folder with grpo.yaml, eval.yaml and perhaps sft.yaml, or a name that `rlsp recipes` lists.
+        model: the model to start from; default the recipe's.
+        output_dir: run folder; default runs/RECIPE-seedSEED.
+        seed: seed of every stage.
+        rounds: rounds of self-play, with --rounds.FIELD VALUE.
+        launch: accelerate's YAML file for the training stages; default one process for each visible GPU.
+    """
+
+    recipe: Path = field(metadata={"positional": 1})
+    model: str | None = None
+    output_dir: Path | None = None
+    seed: int = 0
+    rounds: int = 1
+    launch: Path | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it was asked for.
+
+    Attributes:
+        recipe: folder of the recipe.
+        output: folder of the run.
+        start: the model to start from, as `from_pretrained` takes it.
+        start_name: the same as it was written, which does not depend on where the recipe lies.
+        seed: of every stage.
+        rounds: of self-play.
+        launch: accelerate's YAML file.
+        overrides: stage, or "rounds" -> arguments.
+    """
+
+    recipe: Path
+    output: Path
+    start: str
+    start_name: str
+    seed: int = 0
+    rounds: int = 1
+    launch: Path | None = None
+    overrides: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a run: a stage, an evaluation or a harvest.
+
+    Attributes:
+        name: its name and its folder in the run folder.
+        command: `sft`, `grpo`, `eval` or `harvest`.
+        config: its YAML file.
+        folder: where it writes.
+        model: the model it starts from; of a harvest, the folder of the RL stage.
+        arguments: what is given beside model and folder.
+        after: the steps that it depends on.
+        start_name: the name of `model` where no step makes it.
+        round: of self-play; `None` in a run that has only one.
+    """
+
+    name: str
+    command: str
+    config: Path
+    folder: Path
+    model: str
+    arguments: tuple[str, ...] = ()
+    after: tuple[Step, ...] = ()
+    start_name: str = ""
+    round: int | None = None
+
+    @property
+    def title(self) -> str:
+        """Its name, with the round where there are several."""
+        return self.name if self.round is None else f"{self.name} {self.round}"
+
+    @property
+    def complete(self) -> bool:
+        """Whether the file that it writes last is there."""
+        return (self.folder / _MARKERS.get(self.command, STAGE_FILE)).is_file()
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is a training stage."""
+        return self.command in ("sft", "grpo")
+
+    def words(self) -> list[str]:
+        """Arguments of `python -m trl_rlsp`."""
+        if self.command == "harvest":
+            return ["harvest", self.model, "--output", str(self.folder / "demonstrations.jsonl"), *self.arguments]
+        given = ["--model_name_or_path", self.model, "--output_dir", str(self.folder), *self.arguments]
+        if self.trains and "--resume_from_checkpoint" not in self.arguments:
+            given += ["--resume_from_checkpoint", "auto"]
+        return [self.command, "--config", str(self.config), *given]
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Its fields, parsed: the YAML file's and the overrides."""
+        config = [] if self.command == "harvest" else ["--config", str(self.config)]
+        return settings_of([*config, *self.arguments])
+
+    @cached_property
+    def given(self) -> dict[str, Any]:
+        """Its fields with the model that it starts from, without its folder."""
+        return {**{n: v for n, v in self.settings.items() if n != "output_dir"}, "model_name_or_path": self.model}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of its settings, of the model it starts from, and of the steps that it depends on."""
+        kept = {n: v for n, v in self.settings.items() if n not in _OF_THE_RUN or n == "seed"}
+        run = str(self.folder.parent)  # what comes before a path inside the run has no part in it
+        kept = {n: v.removeprefix(run) if isinstance(v, str) else v for n, v in kept.items()}
+        content = [self.command, kept, self.start_name, [step.fingerprint for step in self.after]]
+        text = json.dumps(content, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def remember(self, processes: int = 1) -> None:
+        """Write down the settings that the step is started with."""
+        write_record(self.folder, self.command, self.given, self.fingerprint, processes=processes)
+
+    def changes(self) -> str | None:
+        """What has changed since its folder was begun; `None` if nothing has, or it was not begun."""
+        before = read_record(self.folder)
+        if before is None or before.get("fingerprint") == self.fingerprint:
+            return None
+        skipped = {"output_dir", *(["model_name_or_path"] if self.after else [])}
+        names = sorted({*before["settings"], *self.given} - skipped)
+        return ", ".join(differences(before["settings"], self.given, names)) or "what comes before it"
+
+
+def parse_run(arguments: Sequence[str]) -> Run:
+    """The settings of a run.
+
+    Args:
+        arguments: the recipe's folder or name, options, and overrides such as `--grpo.learning_rate 1e-5`.
+
+    Raises:
+        ConfigError: an argument that is not understood, or an override of what is a setting of the run.
+        SourceError: a folder that is no recipe, or a name that no shipped recipe has.
+    """
+    own, overrides = split_overrides(arguments)
+    given = parse_fields(RunArguments, own, "rlsp run")
+    if given.rounds < 1:
+        raise ConfigError(f"--rounds wants a number of at least 1, got {given.rounds}")
+    recipe = find_recipe(given.recipe)
+    for needed in NEEDED:
+        if not (recipe / needed).is_file():
+            raise SourceError(f"{str(recipe)!r} is no recipe folder: it has no {needed}")
+    output = given.output_dir or Path("runs") / f"{recipe.resolve().name}-seed{given.seed}"
+    for command in _COMMANDS:
+        overrides[command][:0] = ["--seed", str(given.seed)]
+    return Run(recipe, output, *_start(recipe, given.model), given.seed, given.rounds, given.launch, overrides)
+
+
+def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """Split `--STAGE.FIELD VALUE ...` off the arguments of `rlsp run`.
+
+    Returns:
+        The other arguments, and the overrides of each stage and of the rounds.
+
+    Raises:
+        ConfigError: a stage that does not exist, or a field that is a setting of the run.
+
+    Example:
+        >>> split_overrides(["recipe", "--seed", "1", "--grpo.alpha", "0.7", "--rounds.start=last"])[1]
+        {'sft': [], 'grpo': ['--alpha', '0.7'], 'eval': [], 'rounds': ['--start', 'last']}
+    """
+    own: list[str] = []
+    overrides: dict[str, list[str]] = {name: [] for name in (*_COMMANDS, "rounds")}
+    place = own
+    for word in arguments:
+        flag, equals, value = word.partition("=")
+        stage, dot, name = flag.removeprefix("--").partition(".")
+        if not word.startswith("--"):
+            place.append(word)
+        elif not dot:
+            place = own
+            own.append(word)
+        elif stage not in overrides or not name:
+            raise ConfigError(
+                f"cannot read {flag!r}: an override is --STAGE.FIELD VALUE with STAGE one of sft, grpo, eval, rounds"
+            )
+        elif option := _OF_THE_RUN.get(name.replace("-", "_")):
+            raise ConfigError(
+                f"{flag} would make the stages of one run disagree, and its table compare different things: "
+                f"set it for the whole run with {option}"
+            )
+        else:
+            place = overrides[stage]
+            place += [f"--{name}", *([value] if equals else [])]
+    return own, overrides
+
+
+def _start(recipe: Path, given: str | None) -> tuple[str, str]:
+    """The model that a run starts from: as it is loaded, and as it is named."""
+    if given:
+        return given, str(Path(given).resolve()) if Path(given).is_dir() else given
+    first = recipe / ("sft.yaml" if (recipe / "sft.yaml").is_file() else "grpo.yaml")
+    name = read_yaml(first).get("model_name_or_path")
+    if not name:
+        raise ConfigError(f"{first} names no model: set model_name_or_path there, or give --model")
+    return (str(recipe / name) if (recipe / name).is_dir() else str(name)), str(name)
+
+
+def plan(run: Run) -> list[Step]:
+    """The steps of one round: evaluation of the start, SFT, its evaluation, RL, its evaluation."""
+    steps: list[Step] = []
+
+    def add(name: str, command: str, before: Step | None) -> Step:
+        folder = run.output / name.replace(" ", "_")
+        model, label = (str(before.folder), "") if before else (run.start, run.start_name)
+        config, given = run.recipe / f"{command}.yaml", tuple(run.overrides[command])
+        steps.append(Step(name, command, config, folder, model, given, (before,) if before else (), label))
+        return steps[-1]
+
+    add("eval start", "eval", None)
+    trained = None
+    if (run.recipe / "sft.yaml").is_file():
+        trained = add("sft", "sft", None)
+        add("eval SFT", "eval", trained)
+    trained = add("rlsp", "grpo", trained)
+    add("eval RLSP", "eval", trained)
+    return steps
+
+
+def refuse_changed(steps: Sequence[Step]) -> None:
+    """Refuse to go on where a folder holds work that was done with other settings, or after other work.
+
+    Raises:
+        ConfigError: the first such step, what changed, and every folder that is stale.
+    """
+    stale = [(step, changed) for step in steps if (changed := step.changes()) is not None]
+    if stale:
+        step, changed = stale[0]
+        folders = ", ".join(str(one.folder) for one, _ in stale)
+        raise ConfigError(
+            f"{step.folder} was made with other settings ({changed}): give another --output_dir, or delete what is "
+            f"stale and made anew then: {folders}"
+        )
+
+
+@dataclass(kw_only=True)
+class RoundSettings(Selection):
+    """What happens between two rounds of self-play; the fields of `rounds.yaml` in a recipe folder.
+
+    Args:
+        start: the model that SFT starts from in each round: "base", the one of the first round (as in STaR, 2203.14465,
+            and ReST-EM, 2312.06585, so that nothing drifts), or "last", the one that RL of the round before ended with.
+    """
+
+    start: str = "base"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.start not in ("base", "last"):
+            raise ConfigError(f"start is 'base' or 'last', got {self.start!r}")
+
+    def arguments(self) -> list[str]:
+        """The settings as arguments of `rlsp harvest`."""
+        pairs = [(f"--{name}", str(value)) for name, value in vars(self).items() if name != "start"]
+        return [text for pair in pairs for text in pair]
+
+
+def round_settings(recipe: Path, overrides: Sequence[str]) -> RoundSettings:
+    """The settings of `rounds.yaml` in the recipe, if there is one, with overrides."""
+    file = recipe / "rounds.yaml"
+    given = ["--config", str(file)] if file.is_file() else []
+    return parse_fields(RoundSettings, [*given, *overrides], "rlsp run --rounds")
+
+
+def plan_rounds(run: Run) -> list[Step]:
+    """The steps of several rounds: SFT -> RL -> harvest -> SFT on the harvest -> RL on new problems -> ...
+
+    Round r goes to `round-r` in the run's folder. Those after the first get YAML files of their own, which this writes,
+    so that each stage can also be run alone: their demonstrations are what RL of the round before found, mixed with
+    those that it came from, and their problems follow its solve rates.
+
+    Raises:
+        ConfigError: a recipe without SFT, which has no use for a harvest.
+    """
+    if not (run.recipe / "sft.yaml").is_file():
+        raise ConfigError(f"{run.recipe} has no sft.yaml: rounds need it to train on what they harvest")
+    settings = round_settings(run.recipe, run.overrides["rounds"])
+    steps = [replace(step, round=1) for step in plan(replace(run, output=run.output / "round-1"))]
+    start = steps[0]
+    for number in range(2, run.rounds + 1):
+        folder = run.output / f"round-{number}" / "harvest"
+        last = next(step for step in reversed(steps) if step.command == "grpo")
+        given = (*settings.arguments(), "--round", str(number), "--seed", str(run.seed))
+        config, model = run.recipe / "grpo.yaml", str(last.folder)
+        harvest = Step("harvest", "harvest", config, folder, model, given, (last,), round=number)
+        steps += [harvest, *_later_steps(run, harvest, start if settings.start == "base" else last)]
+    return steps
+
+
+def _later_steps(run: Run, harvest: Step, start: Step) -> list[Step]:
+    """The steps of a round after its harvest."""
+    sources: dict[str, dict[str, str]] = {
+        "sft": {
+            "demonstrations": "file",
+            "dataset": str(harvest.folder / MIXTURE_FILE),
+            "demonstration_template": NEUTRAL_TEMPLATE,
+            "system_prompt": "none",
+        },
+        "grpo": {"dataset": str(harvest.folder / PROBLEMS_FILE), "system_prompt": "none"},
+    }
+    made: dict[str, Step] = {}
+    for step in plan(replace(run, output=harvest.folder.parent))[1:]:
+        new = replace(step, round=harvest.round, after=tuple(made[one.name] for one in step.after))
+        if step.command in sources:
+            config = _own_config(step, sources[step.command])
+            new = replace(new, config=config, arguments=_without_source(step.command, step.arguments))
+        if step.command == "sft":
+            trained = start.trains
+            model, after = (str(start.folder), (harvest, start)) if trained else (start.model, (harvest,))
+            new = replace(new, model=model, start_name=start.start_name, after=after)
+        made[step.name] = new
+    return list(made.values())
+
+
+def _own_config(step: Step, source: Mapping[str, str]) -> Path:
+    """The recipe's YAML file with other data, written into the round's folder."""
+    content = {n: v for n, v in read_yaml(step.config).items() if n not in _REPLACED[step.command]}
+    path = step.folder.parent / step.config.name
+    atomic_write(path, yaml.safe_dump({**content, **source}, sort_keys=False))
+    return path
+
+
+def _without_source(command: str, arguments: Sequence[str]) -> tuple[str, ...]:
+    """Arguments without those that say where the data come from."""
+    kept: list[str] = []
+    keep = True
+    for word in arguments:
+        if word.startswith("--"):
+            keep = word[2:].partition("=")[0] not in _REPLACED[command]
+        if keep:
+            kept.append(word)
+    return tuple(kept)

@@ -1,0 +1,76 @@
+"""JSON values kept on disk between runs: generated problems that took long to make, and the grades of judges.
+
+Several processes may use one file at once. A file that cannot be read or written costs a warning, not the run.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+_BUSY_S = 30.0
+_KEYS_PER_QUERY = 500
+
+
+def cache_folder() -> Path:
+    """Where caches are: `$TRL_RLSP_CACHE`, else `trl_rlsp` in the user's cache folder, which need not exist."""
+    own = os.environ.get("TRL_RLSP_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trl_rlsp"
+
+
+class DiskCache:
+    """JSON values by key in one SQLite file, which is made with its folder on first use."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"DiskCache({str(self.path)!r})"
+
+    def get(self, keys: Iterable[str]) -> dict[str, Any]:
+        """What is stored for these keys, without keys that have no entry and entries that are not JSON."""
+        wanted = list(keys)
+        found: dict[str, Any] = {}
+        try:
+            with self._opened() as connection:
+                for start in range(0, len(wanted), _KEYS_PER_QUERY):
+                    part = wanted[start : start + _KEYS_PER_QUERY]
+                    marks = ",".join("?" * len(part))
+                    found |= dict(connection.execute(f"SELECT key, value FROM entries WHERE key IN ({marks})", part))
+        except (sqlite3.Error, OSError) as error:
+            logger.warning("the cache %s cannot be read: %s", self.path, error)
+        return {key: value for key, text in found.items() if (value := _parsed(text)) is not None}
+
+    def put(self, entries: Mapping[str, Any]) -> None:
+        """Store JSON values, all or none."""
+        if not entries:
+            return
+        rows = [(key, json.dumps(value, ensure_ascii=False)) for key, value in entries.items()]
+        try:
+            with self._opened() as connection:
+                connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?)", rows)
+        except (sqlite3.Error, OSError) as error:
+            logger.warning("the cache %s cannot be written: %s", self.path, error)
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """A connection of its own each time, so that none is carried over a fork or into another thread."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(self.path, timeout=_BUSY_S)) as connection, connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+            yield connection
+
+
+def _parsed(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,286 @@
+r"""One verdict, one reading and one value of each exploration reward for each completion of a step.
+
+TRL calls the columns of a suite one after the other and adds them up, with `None` as 0. So all columns of a step come
+from one call here: what has no verdict is `None` in every column, and an exploration reward that fails for a
+completion gets the mean of its group's known values there (else the batch's), which neither pays nor costs anything.
+
+`docs/rewards.md` has the formulas of the gates. Of `adaptive`, the sign by failure rate is that of 2509.00125, the cost
+by solve rate of 2506.05256, the gate on it of 2505.18086. Its value lies in [0, 1), so a right completion is paid at
+least 1 (trainers that take rewards as a threshold of success rely on that), and with alpha > 0.5, where the scale is
+below 1, no wrong completion outranks a right one of its group.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, get_args
+
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.rewards.balance import ASYNC_ADVICE, AlphaSchedule, check_balance, unbounded
+from trl_rlsp.rewards.batch import Reader, as_explored, gather_ranks, group_keys
+from trl_rlsp.verification import Verdict
+
+logger = logging.getLogger(__name__)
+
+Reward = Callable[..., Sequence[Any]]
+Gate = Literal["none", "correct", "incorrect", "adaptive"]
+Column = list[float | None]
+
+_LOGGERS = ("log_metric", "log_extra")
+_MOST_OPEN = 4
+_ASYNC_WORKER = "trl.experimental.async_grpo.async_rollout_worker"
+
+
+class _Step(NamedTuple):
+    """A batch, what each column is worth in it, and the columns that have not been asked for."""
+
+    batch: Mapping[str, Any]
+    columns: list[Column]
+    waiting: set[int]
+
+
+@dataclass(eq=False)
+class Scorer:
+    """What the columns of a suite share: one verdict, reading and value of each exploration reward a completion.
+
+    Attributes of an exploration reward that it looks at: `bounded` (values lie in [0, 1]); `can_fail` (false: never
+    `None`, so that nothing need be gathered); `takes_readings` (wants `readings`, B `Reading`s); `measures_length`
+    (its method `costs(completions, **kwargs)` gives `L`, B values in [0, 1)).
+    """
+
+    verifier: Reward
+    exploration: tuple[Reward, ...]
+    schedule: AlphaSchedule
+    gate: Gate
+    length_penalty: float
+    reader: Reader
+    checked: bool = False
+    """Whether the trainer's settings have been compared with the suite's."""
+
+    def __post_init__(self) -> None:
+        if self.gate not in get_args(Gate):
+            raise ConfigError(f"gate is 'none', 'correct', 'incorrect' or 'adaptive', got {self.gate!r}")
+        if not 0 <= self.length_penalty <= 1:
+            raise ConfigError(
+                f"length_penalty is the weight of the cost of length, from 0 to 1, got {self.length_penalty!r}"
+            )
+        if self.gate == "adaptive" and unbounded(self):
+            raise ConfigError(
+                f"gate='adaptive' needs exploration in [0, 1), got {unbounded(self)}: unbounded, it lets wrong "
+                "completions outrank correct ones whatever alpha is; use form='bounded', or gate='none' for the "
+                "paper's reward"
+            )
+        self._warned: set[str] = set()
+        self.__setstate__({})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_open")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock, self._open = threading.Lock(), list[_Step]()
+
+    def scale(self, alpha: float) -> float:
+        """Factor of an exploration value beside a verdict of 1."""
+        return (1 - alpha) / alpha / max(len(self.exploration), 1)
+
+    def column(self, place: int, completions: Sequence[Any], kwargs: Mapping[str, Any]) -> Column:
+        """Column `place` of a step, 0 being the outcome.
+
+        The first column that is asked for a batch scores it for all, and logs; each then takes its share once.
+        """
+        batch = {"completions": completions, **{name: kwargs[name] for name in kwargs if name not in _LOGGERS}}
+        with self._lock:  # TRL's asynchronous trainer asks for all columns at once, in threads
+            step = next((step for step in self._open if place in step.waiting and _same(step.batch, batch)), None)
+            if step is None:
+                columns = self.columns(completions, kwargs)
+                step = _Step(batch, columns, set(range(len(columns))))
+                self._open.append(step)
+            step.waiting.discard(place)
+            self._open = [open_ for open_ in self._open if open_.waiting][-_MOST_OPEN:]
+        return step.columns[place]
+
+    def columns(self, completions: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Column]:
+        """Verdicts and what each exploration reward pays, for B completions.
+
+        Collective where ranks share the batch, if the gate is adaptive or a reward may fail.
+        """
+        self._look_at_trainer(kwargs)
+        read = self.reader.read(completions, kwargs)
+        judged = _called(self.verifier, _judge(self.verifier), completions, {**kwargs, "readings": read})
+        verdicts = list(map(_number, judged))
+        given = {**kwargs, "readings": list(map(as_explored, read, judged))}
+        values = [list(map(_number, _called(part, part, completions, given))) for part in self.exploration]
+        for part, column in zip(self.exploration, values, strict=True):
+            self._check_bounds(part, column)
+        rates, values = self._over_groups(verdicts, values, kwargs)
+        scale = self.scale(self._current_alpha(kwargs))
+        paid = [verdicts]
+        for part, column in zip(self.exploration, values, strict=True):
+            lengths: Sequence[float | None] = [None] * len(completions)
+            if self.gate == "adaptive" and getattr(part, "measures_length", False):
+                lengths = part.costs(completions, **given)  # type: ignore[attr-defined]
+            rows = zip(verdicts, rates, column, lengths, strict=True)
+            paid.append([None if v is None or e is None else scale * self._gated(v, f, e, x) for v, f, e, x in rows])
+        return paid
+
+    def _over_groups(
+        self, verdicts: Column, values: list[Column], kwargs: Mapping[str, Any]
+    ) -> tuple[Column, list[Column]]:
+        """(each completion's failure rate, values in which failures are filled in), over all ranks."""
+        can_fail = any(getattr(part, "can_fail", True) for part in self.exploration)
+        rates: Column = [None] * len(verdicts)
+        if self.gate != "adaptive" and not can_fail:
+            return rates, values
+        prompts = kwargs.get("prompts")
+        keys = group_keys(prompts, kwargs) if prompts or self.gate == "adaptive" else [""] * len(verdicts)
+        local = list(zip(verdicts, *values, strict=True))
+        _, ranks = gather_ranks(list(zip(keys, local, strict=True)))
+        pairs = [pair for rank in ranks for pair in rank]
+        groups: dict[str, list[tuple[float | None, ...]]] = {}
+        for key, row in pairs:
+            groups.setdefault(key, []).append(row)
+        if self.gate == "adaptive":
+            by_group = {key: failure_rate([row[0] for row in rows]) for key, rows in groups.items()}
+            rates = [by_group[key] for key in keys]
+            _log_mean(kwargs, "exploration/failure_rate", rates)
+        if can_fail:
+            _log_mean(kwargs, "exploration/failed", [float(None in row) for row in local if row[0] is not None])
+            everybody = [row for _, row in pairs]
+            values = [
+                [_filled(row[place], (groups[key], everybody), place) for key, row in zip(keys, local, strict=True)]
+                for place in range(1, len(values) + 1)
+            ]
+        return rates, values
+
+    def _gated(self, verdict: float, rate: float | None, value: float, length: float | None) -> float:
+        if self.gate == "adaptive":
+            failing = rate or 0.0
+            saved = 0.0 if length is None else 1 - length
+            return failing * value + self.length_penalty * (1 - failing) * saved
+        paid = {"none": True, "correct": verdict > 0, "incorrect": verdict <= 0}[self.gate]
+        return value if paid else 0.0
+
+    def _current_alpha(self, kwargs: Mapping[str, Any]) -> float:
+        metric = f"rewards/{name_of(self.verifier)}/mean"
+        alpha = self.schedule.value(kwargs.get("trainer_state"), metric=metric)
+        if self.schedule.moves:
+            _log_mean(kwargs, "exploration/alpha", [alpha])
+        return alpha
+
+    def _check_bounds(self, part: Reward, values: Column) -> None:
+        name = name_of(part)
+        outside = [value for value in values if value is not None and not 0 <= value <= 1]
+        if hasattr(part, "bounded") or not outside or name in self._warned:
+            return
+        self._warned.add(name)
+        logger.warning(
+            "%s must lie in [0, 1], got %g: a wrong completion can outrank a right one. Bound it, for instance with "
+            "x / (1 + x), or give it an attribute `bounded = False` if that is meant",
+            name,
+            max(outside, key=abs),
+        )
+
+    def _look_at_trainer(self, kwargs: Mapping[str, Any]) -> None:
+        """Once: warn about settings of a trainer that does not check them itself."""
+        if self.checked:
+            return
+        args = getattr(getattr(kwargs.get("log_metric"), "__self__", None), "args", None)
+        if args is not None:
+            self.checked = True
+            for finding in check_balance(parts_of(self), args):
+                logger.warning(finding.message)
+        elif _ASYNC_WORKER in sys.modules and kwargs.get("log_metric") is None:
+            self.checked = True
+            if self.gate != "correct" and self.exploration:
+                logger.warning(ASYNC_ADVICE)
+
+
+class Part:
+    """One column of a suite, as TRL calls it; `place` 0 is the outcome, then come the exploration rewards."""
+
+    def __init__(self, scorer: Scorer, place: int) -> None:
+        self.scorer, self.place = scorer, place
+        self.reward = (scorer.verifier, *scorer.exploration)[place]
+        self.__name__ = name_of(self.reward)
+
+    def __repr__(self) -> str:
+        scale = self.scorer.scale(self.scorer.schedule.start)
+        return f"{scale:g} * {self.reward!r}" if self.place else repr(self.reward)
+
+    def __call__(self, *, completions: Sequence[Any], **kwargs: Any) -> Column:
+        """Score a batch of B completions: B floats, or `None` where there is no verdict."""
+        return self.scorer.column(self.place, completions, kwargs)
+
+
+def parts_of(scorer: Scorer) -> list[Part]:
+    """All columns of a suite."""
+    return [Part(scorer, place) for place in range(1 + len(scorer.exploration))]
+
+
+def name_of(part: Any) -> str:
+    """The name under which TRL logs a reward."""
+    return str(getattr(part, "__name__", type(part).__name__))
+
+
+def _judge(verifier: Reward) -> Reward:
+    """What to ask for verdicts with their reasons: `judged`, unless a subclass has a `__call__` of its own."""
+    for kind in type(verifier).__mro__:
+        if "judged" in vars(kind):
+            return verifier.judged  # type: ignore[attr-defined, no-any-return]
+        if "__call__" in vars(kind):
+            break
+    return verifier
+
+
+def _called(part: Reward, function: Reward, completions: Sequence[Any], given: Mapping[str, Any]) -> list[Any]:
+    """One value a completion, as `function`, the part or a method of it, gives them."""
+    takes_readings = getattr(part, "takes_readings", False)
+    wanted = {name: value for name, value in given.items() if takes_readings or name != "readings"}
+    found = list(function(completions=completions, **wanted))
+    if len(found) != len(completions):
+        raise ConfigError(f"{name_of(part)} must give {len(completions)} values, one a completion, got {len(found)}")
+    return found
+
+
+def failure_rate(verdicts: Iterable[float | None]) -> float | None:
+    """1 - the mean verdict over the scorable completions, in [0, 1]; `None` without any.
+
+    Example:
+        >>> failure_rate([1.0, 0.0, None, 0.0, 0.0])
+        0.75
+    """
+    mean = _mean(verdicts)
+    return None if mean is None else min(max(1 - mean, 0.0), 1.0)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None  # exact: the order of the ranks does not show
+
+
+def _log_mean(kwargs: Mapping[str, Any], name: str, values: Iterable[float | None]) -> None:
+    mean, log_metric = _mean(values), kwargs.get("log_metric")
+    if log_metric is not None and mean is not None:
+        log_metric(name, mean)
+
+
+def _filled(value: float | None, circles: Iterable[Sequence[Sequence[Any]]], place: int) -> float | None:
+    """`value`, or where it is missing the mean of the known ones of the scorable completions around it."""
+    means = (_mean(row[place] for row in rows if row[0] is not None) for rows in circles)
+    return value if value is not None else next((mean for mean in means if mean is not None), None)
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, Verdict):
+        value = value.score
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return one.keys() == other.keys() and all(one[name] is other[name] or one[name] == other[name] for name in one)

@@ -1,0 +1,229 @@
+"""What every reward of a step needs to know of its batch: how each completion is read, and which group it is in.
+
+In TRL a reward sees only its rank's slice of the batch, and a group of completions may be split over ranks. What
+depends on a group (its failure rate, its diversity) is therefore gathered. A group is recognized by what was asked:
+two groups of one batch with an identical problem are pooled. Gathering is collective: in a distributed run every rank
+calls the functions here in the same order and equally often, whatever it holds, or all of them wait for ever. In a
+world of one process nothing is sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.text import Reading, kinds_of, normalize, prompt_text, read, thinking_is_open
+from trl_rlsp.verification import Verdict, gold_text, is_list
+
+T = TypeVar("T")
+
+PROBLEM_COLUMNS = ("tests", "task", "solution")
+"""Columns that are part of a problem's identity, beside the prompt."""
+
+
+class Reader:
+    """Reads the completions of a run: one setting for the verifier and every exploration reward.
+
+    Args:
+        end_of_thinking: closes the reasoning (`</think>`); `None` if completions have no such mark.
+        thinking_required: whether a completion without `end_of_thinking` is unfinished. `None`: where the prompt ends
+            in an open thinking block, as the chat templates of R1 distillations write it. The template is that of the
+            trainer that calls the reward, or of `look_at_template`; without one only prompts that are strings are
+            looked at.
+    """
+
+    def __init__(self, end_of_thinking: str | None = "</think>", thinking_required: bool | None = None) -> None:
+        self.end_of_thinking, self.thinking_required = end_of_thinking, thinking_required
+        self._template_opens: bool | None = None
+
+    @property
+    def settings(self) -> tuple[str | None, bool | None]:
+        """Both arguments."""
+        return self.end_of_thinking, self.thinking_required
+
+    def read(self, completions: Sequence[Any], columns: Mapping[str, Any]) -> list[Reading]:
+        """One `Reading` for each of B completions.
+
+        Several answers to a problem whose gold answer is a list are one, and the tags are no part of the reasoning.
+
+        Args:
+            completions: strings or message lists.
+            columns: the reward's other arguments; `prompts`, `tests`, `task`, `solution` and `log_metric` are used.
+        """
+        count = len(completions)
+        prompts, golds = (columns.get(name) or [None] * count for name in ("prompts", "solution"))
+        self.look_at(columns.get("log_metric"))
+        rows = zip(completions, kinds_of(columns, count), prompts, golds, strict=True)
+        return [self._one(*row) for row in rows]
+
+    def _one(self, completion: Any, kind: Any, prompt: Any, gold: Any) -> Reading:
+        required = self.thinking_required
+        if required is None:
+            opens = isinstance(prompt, str) and thinking_is_open(prompt, self.end_of_thinking)
+            required = opens or bool(self._template_opens)
+        reading = read(completion, kind, end_of_thinking=self.end_of_thinking, thinking_required=required)
+        if reading.rivals and kind == "math" and is_list(gold_text(gold) or ""):
+            reading = replace(reading, answer=", ".join(reading.rivals), reason=None)
+        tag = self.end_of_thinking
+        if tag and tag in reading.reasoning:
+            reasoning = reading.reasoning.replace(tag, "\n").replace(tag.replace("/", "", 1), "\n")
+            reading = replace(reading, reasoning=reasoning)
+        return reading
+
+    def look_at(self, log_metric: Any) -> None:
+        """Find out once whether the chat template of the trainer that passes `log_metric` opens a thinking block."""
+        trainer = getattr(log_metric, "__self__", None)
+        tokenizer = getattr(trainer, "processing_class", None)
+        if self._template_opens is None and tokenizer is not None:
+            self.look_at_template(tokenizer, **(getattr(trainer, "chat_template_kwargs", None) or {}))
+
+    def look_at_template(self, tokenizer: Any, **options: Any) -> None:
+        """Find out whether a tokenizer's chat template, rendered with `options`, opens a thinking block."""
+        self._template_opens = thinking_is_open(tokenizer, self.end_of_thinking, **options)
+
+
+def as_explored(reading: Reading, verdict: Any = None) -> Reading:
+    r"""The reading as exploration sees it: answers side by side that are one answer finish it.
+
+    They are one if the verifier's `Verdict` or score says so; where it does not, if they are equal as text.
+
+    Example:
+        >>> as_explored(read("\\boxed{2\\sqrt2} or \\boxed{2\\sqrt{2}}")).finished
+        True
+    """
+    if reading.finished or not reading.rivals:
+        return reading
+    if isinstance(verdict, Verdict) and verdict.score is not None:
+        one = verdict.reason != "several_answers"
+    else:
+        one = bool(verdict) and not isinstance(verdict, Verdict)
+        one = one or len(set(map(normalize, reading.rivals))) == 1
+    return replace(reading, answer=reading.rivals[0], reason=None) if one else reading
+
+
+class Batch:
+    """What an exploration reward is given of B completions.
+
+    Attributes:
+        completions: as TRL passes them, strings or message lists.
+        columns: the reward's other arguments: `prompts`, the data set's columns, `completion_ids`.
+        prompts: texts of the prompts, `""` where there are none.
+        readings: one for each completion: its reasoning and its answer.
+    """
+
+    def __init__(
+        self,
+        completions: Sequence[Any],
+        columns: Mapping[str, Any],
+        readings: Sequence[Reading] | None = None,
+        log_metric: Any = None,
+    ) -> None:
+        self.completions, self.columns, self._log_metric = completions, columns, log_metric
+        self.prompts = list(map(prompt_text, columns.get("prompts") or [None] * len(completions)))
+        if readings is None:
+            found = Reader().read(completions, {**columns, "log_metric": log_metric})
+            readings = list(map(as_explored, found))
+        self.readings = readings
+
+    @property
+    def rows(self) -> Iterable[tuple[Reading, str]]:
+        """Each completion's reading with the text of its prompt."""
+        return zip(self.readings, self.prompts, strict=True)
+
+    def members(self, values: Sequence[T]) -> list[Member[T]]:
+        """Each completion's view of what its whole group has, over all ranks; see `gather_members`.
+
+        Raises:
+            ConfigError: the reward was called without prompts.
+        """
+        return gather_members(group_keys(self.columns.get("prompts"), self.columns), values)
+
+    def log(self, name: str, values: Sequence[float]) -> None:
+        """Log the mean of `values`, if there are any and the trainer logs."""
+        if self._log_metric is not None and values:
+            self._log_metric(name, sum(values) / len(values))
+
+
+class Member(NamedTuple, Generic[T]):
+    """One completion's view of its group.
+
+    Attributes:
+        values: the values of the whole group over all ranks, in rank order, then in batch order.
+        position: index of the completion's own value among them.
+    """
+
+    values: list[T]
+    position: int
+
+
+def group_keys(prompts: Sequence[Any] | None, columns: Mapping[str, Any]) -> list[str]:
+    """The identity of each completion's group, equal on every rank and in every run: a hash of prompt and columns.
+
+    Args:
+        prompts: B prompts, strings or message lists; the order of a message's fields does not matter.
+        columns: the reward's other arguments; `tests`, `task` and `solution` are used where they are given.
+
+    Raises:
+        ConfigError: no prompts, or a column of another length.
+
+    Example:
+        >>> one, two, three = group_keys(["1 + 2", "3 + 4", "1 + 2"], {"solution": ["3", "7", "3"]})
+        >>> one == three, one == two
+        (True, False)
+    """
+    if prompts is None:
+        raise ConfigError("a group is the completions of one prompt, got no prompts; pass prompts=[...]")
+    given = [columns[name] for name in PROBLEM_COLUMNS if columns.get(name) is not None]
+    for column in given:
+        if len(column) != len(prompts):
+            raise ConfigError(f"{len(prompts)} prompts need {len(prompts)} values in each column, got {len(column)}")
+    return [_digest(row) for row in zip(prompts, *given, strict=True)]
+
+
+def _digest(row: tuple[Any, ...]) -> str:
+    written = json.dumps(row, sort_keys=True, default=_written)
+    return hashlib.blake2b(written.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _written(value: Any) -> Any:
+    """What stands for a value that JSON does not know: an image's or array's bytes, else its text."""
+    if hasattr(value, "tobytes"):
+        return hashlib.blake2b(value.tobytes(), digest_size=16).hexdigest()
+    return sorted(map(str, value)) if isinstance(value, (set, frozenset)) else str(value)
+
+
+def gather_members(keys: Sequence[str], values: Sequence[T]) -> list[Member[T]]:
+    """For each local completion its group's values over all ranks, and which of them is its own; one exchange.
+
+    Example:
+        >>> gather_members(["a", "b", "a"], [1, 2, 3])[2]
+        Member(values=[1, 3], position=1)
+    """
+    groups: dict[str, list[T]] = {}
+    positions: list[int] = []
+    own_rank, ranks = gather_ranks(list(zip(keys, values, strict=True)))
+    for rank, rows in enumerate(ranks):
+        for key, value in rows:
+            group = groups.setdefault(key, [])
+            if rank == own_rank:
+                positions.append(len(group))
+            group.append(value)
+    return [Member(groups[key], position) for key, position in zip(keys, positions, strict=True)]
+
+
+def gather_ranks(items: list[T]) -> tuple[int, list[list[T]]]:
+    """This process's rank and the items (which can be pickled) of all ranks, in rank order."""
+    distributed: Any = sys.modules.get("torch.distributed")  # not imported: then there is nothing to gather over
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return 0, [items]
+    world = distributed.get_world_size()
+    if world == 1:
+        return 0, [items]
+    gathered: list[Any] = [None] * world
+    distributed.all_gather_object(gathered, items)
+    return distributed.get_rank(), gathered

@@ -1,0 +1,287 @@
+"""Exploration rewards: scores of the process, independent of whether the answer is right.
+
+Every class here is a reward function for `trl.GRPOTrainer` in its own right; `RLSPRewards` scales and gates them.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Literal, get_args
+
+from trl_rlsp.behaviours import KINDS, Kind, credited
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.rewards.batch import Batch, Member
+from trl_rlsp.text import Reading, calculations, check_half, completion_text, effective_length, visible, words
+
+LengthForm = Literal["bounded", "paper", "relative"]
+
+
+class Exploration(ABC):
+    """An exploration reward, called as TRL calls a reward; a new one needs a fixed, unique `__name__` and `scores`.
+
+    It is picklable and keeps nothing between steps.
+
+    Attributes:
+        bounded: whether the values lie in [0, 1].
+        can_fail: whether a value can be `None`, so that ranks must exchange them.
+        takes_readings: whether the suite passes the completions as it has read them.
+
+    Example:
+        >>> class Sentences(Exploration):
+        ...     __name__ = "sentences"
+        ...
+        ...     def scores(self, batch):
+        ...         counts = [reading.exploration.count(".") for reading, prompt in batch.rows]
+        ...         return [count / (count + 10) for count in counts]
+        >>> Sentences()(completions=["3 is too small. 4 fits. \\\\boxed{4}"])
+        [0.16666666666666666]
+    """
+
+    __name__: str
+    bounded: bool = True
+    can_fail: bool = False
+    takes_readings: bool = True
+
+    def __call__(
+        self,
+        prompts: Sequence[Any] | None = None,
+        completions: Sequence[Any] = (),
+        log_metric: Any = None,
+        readings: Sequence[Reading] | None = None,
+        **columns: Any,
+    ) -> list[float | None]:
+        """Score a batch; collective where ranks share the batch and the reward compares within groups.
+
+        Args:
+            prompts: B prompts, strings or message lists; what is copied from them earns nothing. Completions of one
+                prompt (and one solution) are a group.
+            completions: B completions, strings or message lists.
+            log_metric: TRL's logger of scalars, if any.
+            readings: the completions as the suite has read them.
+            columns: the reward's other arguments; `completion_ids` and the data set's columns are used.
+
+        Returns:
+            B values, `None` where there is none.
+        """
+        return self.scores(Batch(completions, {"prompts": prompts, **columns}, readings, log_metric))
+
+    @abstractmethod
+    def scores(self, batch: Batch) -> list[float | None]:
+        """The B values of a batch."""
+
+
+@dataclass(eq=False)
+class LengthExploration(Exploration):
+    r"""Pays for the length of reasoning.
+
+    With `|o|` the effective length of a completion (see `trl_rlsp.text.effective_length`):
+
+    - `form="bounded"`: `|o| / (|o| + C)`, in [0, 1). With alpha > 0.5 a correct completion always outranks a
+      wrong one.
+    - `form="paper"`: `-C / |o|`, with `|o|` at least 1, in [-C, 0) (RLSP, 2502.06773, section 2.2). It is
+      unbounded below: a long wrong completion can outrank a short correct one.
+    - `form="relative"`: the share of the other completions of the group whose `|o|` is smaller, equal ones counting
+      half, in [0, 1]; 0 where `|o|` is 0 and in a group of one. It has no scale to choose and does not flatten: what
+      one more step of reasoning earns is the same at any length. Because it never saturates, use it only with
+      `gate="adaptive"`. Groups split over ranks are compared whole.
+
+    The first two have the same shape for long completions. Logs `exploration/effective_length`.
+
+    Args:
+        form: which of the three.
+        C: length at which half of the bounded bonus is earned, in words (about tokens). The paper's is 1000.
+            With `form="relative"` it is of use to `costs` alone.
+        guarded: count only novel reasoning before a final answer. `False` counts `completion_ids` as the
+            paper does, or words where these are not given.
+        ngram: repeated n-grams of this many words do not count.
+
+    Raises:
+        ConfigError: an unknown form, C not positive and finite, or ngram below 2; when called, `form="relative"`
+            without prompts.
+
+    Example:
+        >>> reward = LengthExploration(C=6)
+        >>> reward(completions=["3 times 4 is 12 . \\boxed{12}", "\\boxed{12}"])
+        [0.5, 0.0]
+    """
+
+    form: LengthForm = "bounded"
+    _: KW_ONLY
+    C: float = 1000.0
+    guarded: bool = True
+    ngram: int = 6
+
+    __name__ = "length_exploration"
+    measures_length = True
+
+    def __post_init__(self) -> None:
+        if self.form not in get_args(LengthForm):
+            raise ConfigError(f"form is 'bounded', 'paper' or 'relative', got {self.form!r}")
+        if not (math.isfinite(self.C) and self.C > 0):
+            raise ConfigError(f"C is a number of words, positive and finite, got {self.C!r}")
+        if self.ngram < 2:
+            raise ConfigError(f"ngram is at least 2, got {self.ngram!r}; use guarded=False to count repetition")
+        self.bounded = self.form != "paper"
+
+    def scores(self, batch: Batch) -> list[float | None]:
+        """B finite floats."""
+        if self.guarded:
+            lengths = [effective_length(reading, prompt=prompt, ngram=self.ngram) for reading, prompt in batch.rows]
+        else:
+            lengths = self._written(batch.completions, batch.columns)
+        batch.log("exploration/effective_length", lengths)
+        if self.form == "relative":
+            return [relative_rank(member) for member in batch.members(lengths)]
+        return [self.value(length) for length in lengths]
+
+    def value(self, length: int) -> float:
+        """The reward of one effective length, in the forms that do not look at the group."""
+        return -self.C / max(length, 1) if self.form == "paper" else length / (length + self.C)
+
+    def _written(self, completions: Sequence[Any], columns: Mapping[str, Any]) -> list[int]:
+        """Lengths of everything: in tokens with `guarded=False`, else in words."""
+        ids = columns.get("completion_ids")
+        if not self.guarded and ids is not None:
+            return list(map(len, ids))
+        return [len(words(completion_text(completion))) for completion in completions]
+
+    def costs(self, completions: Sequence[Any], **columns: Any) -> list[float]:
+        """The B values `L = |all| / (|all| + C)`, in [0, 1), of everything that was written.
+
+        Repetition, text after the answer and whole completions without an answer count here: what effort ignores is
+        no place to hide from the cost. With `guarded=False` it is the bounded reward.
+
+        Example:
+            >>> LengthExploration(C=6).costs(["12 , 12 , 12 , 12"])  # 7 words
+            [0.5384615384615384]
+        """
+        return [length / (length + self.C) for length in self._written(completions, columns)]
+
+
+def relative_rank(member: Member[int]) -> float:
+    """Share of a group's other lengths that are smaller than the completion's own, equal ones counting half, in [0, 1].
+
+    Example:
+        >>> [relative_rank(Member([0, 20, 20, 50, 0], place)) for place in range(5)]
+        [0.0, 0.625, 0.625, 1.0, 0.0]
+    """
+    own, group = member.values[member.position], member.values
+    if own == 0 or len(group) == 1:
+        return 0.0
+    smaller, equal = sum(other < own for other in group), group.count(own) - 1
+    return (smaller + equal / 2) / (len(group) - 1)
+
+
+@dataclass(eq=False, kw_only=True)
+class CalculationExploration(Exploration):
+    r"""Pays `n / (n + K)` for `n` distinct calculations that hold, in [0, 1).
+
+    Length pays for text: an attempt with a wrong sum earns as much as one with a right sum, so that long training on
+    it wears out the arithmetic that the search rests on (docs/log.md). Here a calculation counts if it holds and starts
+    from the problem's numbers, or from results of such (`trl_rlsp.text.calculations`); in a problem without numbers,
+    from any. Each counts once, in whatever notation, before a final answer; without one, `n` is 0. Words earn nothing,
+    so this is for arithmetic. Known exploit: true but pointless calculations from the problem's numbers on.
+
+    Logs `exploration/calculations`, the mean of `n`.
+
+    Args:
+        K: calculations at which half of the bonus is earned.
+
+    Raises:
+        ConfigError: K not positive and finite.
+
+    Example:
+        >>> reward = CalculationExploration(K=2)
+        >>> texts = ["6 + 3 = 9 | 9 * 2 = 18 \\boxed{18}", "6 + 3 = 9 | 9 * 2 = 17 \\boxed{17}"]
+        >>> reward(prompts=["6 3 2 : 18"] * 2, completions=texts)
+        [0.5, 0.3333333333333333]
+    """
+
+    K: float = 8.0
+
+    __name__ = "calculation_exploration"
+
+    def __post_init__(self) -> None:
+        check_half(self.K)
+
+    def scores(self, batch: Batch) -> list[float | None]:
+        """B floats in [0, 1)."""
+        counts = [len(explored_calculations(*row)) for row in batch.rows]
+        batch.log("exploration/calculations", counts)
+        return [count / (count + self.K) for count in counts]
+
+
+def explored_calculations(reading: Reading, prompt: str = "") -> Collection[str]:
+    """The distinct calculations before a final answer that hold; none without one."""
+    return calculations(visible(reading.exploration), given=prompt) if reading.finished else ()
+
+
+@dataclass(eq=False)
+class BehaviourExploration(Exploration):
+    r"""Pays for distinct search behaviors, each with diminishing returns and a cap.
+
+    With `n_k` the occurrences of behavior `k` that count (`trl_rlsp.behaviours.credited`: surrounded by new reasoning,
+    before a final answer), at most `cap` of them, the value is the mean over the kinds of
+    `n_k / (n_k + half)`, in [0, 1): a second behavior is worth more than a second occurrence of the first.
+
+    A cue in front of real reasoning cannot be told from a real one by its wording. Pay little for it, gate it on
+    correctness, and watch answer changes beside it (`rlsp behaviours`). Logs `exploration/<kind>`, the mean number that
+    counts.
+
+    Args:
+        kinds: the behaviors paid for, of `trl_rlsp.behaviours.KINDS`.
+        cap: occurrences of one behavior that are paid for.
+        half: occurrences that earn half of a behavior's share.
+        spacing: new words of content between two occurrences that count.
+        ngram: repeated n-grams of this many words are not new.
+
+    Raises:
+        ConfigError: an unknown kind or one given twice, no kind, or a number out of range.
+
+    Example:
+        >>> reward = BehaviourExploration(["verification"], spacing=4)
+        >>> reward(completions=["Let me check: 3 times 4 is 12 . \\boxed{12}", "Let me check. \\boxed{12}"])
+        [0.5, 0.0]
+    """
+
+    kinds: Sequence[Kind] = ("backtracking", "verification", "alternatives")
+    _: KW_ONLY
+    cap: int = 4
+    half: float = 1.0
+    spacing: int = 8
+    ngram: int = 6
+
+    __name__ = "behaviour_exploration"
+
+    def __post_init__(self) -> None:
+        kinds = self.kinds
+        if not kinds or not set(kinds) <= set(KINDS) or len(set(kinds)) < len(kinds):
+            raise ConfigError(f"kinds are one or more of {', '.join(KINDS)}, each once, got {list(kinds)!r}")
+        if not (math.isfinite(self.half) and self.half > 0):
+            raise ConfigError(f"half is a number of occurrences, positive and finite, got {self.half!r}")
+        for name, least in (("cap", 1), ("spacing", 1), ("ngram", 2)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is at least {least}, got {getattr(self, name)!r}")
+
+    def scores(self, batch: Batch) -> list[float | None]:
+        """B floats in [0, 1)."""
+        counts = [self.counts(*row) for row in batch.rows]
+        for kind in self.kinds:
+            batch.log(f"exploration/{kind}", [count[kind] for count in counts])
+        return [self.value(count) for count in counts]
+
+    def value(self, counts: Mapping[str, int]) -> float:
+        """The reward of one completion's counts."""
+        capped = [min(counts[kind], self.cap) for kind in self.kinds]
+        return sum(n / (n + self.half) for n in capped) / len(self.kinds)
+
+    def counts(self, reading: Reading, prompt: str = "") -> Counter[str]:
+        """Occurrences of each kind that count; none without a final answer."""
+        if not reading.finished:
+            return Counter()
+        found = credited(reading.exploration, prompt=prompt, spacing=self.spacing, ngram=self.ngram)
+        return Counter(behaviour.kind for behaviour in found if behaviour.kind in self.kinds)

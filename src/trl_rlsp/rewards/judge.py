@@ -1,0 +1,215 @@
+"""An LLM as judge of how a completion explores, told to ignore correctness (RLSP, 2502.06773, section 2.2).
+
+What is sent, how it is protected, and what it costs: `docs/judge.md`. A grade that cannot be had is `None` and
+counted, never a number: the paper's code counted a failed judge as 0.5.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trl_rlsp.errors import ConfigError, ServerError
+from trl_rlsp.generation import Reply, ServerClient
+from trl_rlsp.problems import DiskCache, cache_folder
+from trl_rlsp.rewards.batch import Batch
+from trl_rlsp.rewards.exploration import Exploration
+from trl_rlsp.rewards.rubric import HIGHEST, Rubric, UnreadableGradesError
+from trl_rlsp.text import Reading, effective_length, visible
+
+logger = logging.getLogger(__name__)
+
+BELOW_ONE = 0.99
+"""The value of the highest grades: like every bounded exploration reward, this one stays below 1."""
+
+DEFAULT_OPTIONS: Mapping[str, Any] = {"temperature": 0.0, "max_tokens": 300}
+
+Grades = Mapping[str, int]
+
+
+class Work(NamedTuple):
+    """What a judge sees: a problem and the reasoning before the final answer."""
+
+    problem: str
+    reasoning: str
+
+
+EXAMPLE = Work("Make 18 from 6, 3 and 2.", "6 * 3 = 18, but 2 is left. 6 + 3 = 9 and 9 * 2 = 18, which uses all.")
+
+
+class JudgeExploration(Exploration):
+    r"""Pays for exploration as an LLM grades it: strategies, depth, creativity, persistence.
+
+    The value is `0.99 * mean grade / 10`, grades being integers from 0 to 10, and `None` where there are no valid
+    ones. The judge sees neither the final answer nor the solution. A completion without effective reasoning
+    (`trl_rlsp.text.effective_length`) is worth 0.0 and is not sent. Equal work on an equal problem is asked about once,
+    and its grades are kept on disk.
+
+    Logs `judge/failed` and `judge/cached`, shares of the completions with reasoning, and `judge/latency`, mean seconds
+    of the requests made.
+
+    Args:
+        model: the judge's name at the server.
+        base_url: any OpenAI-compatible server, `http(s)://host/v1`; default `$OPENAI_BASE_URL`, else OpenAI.
+        api_key: default `$OPENAI_API_KEY`; not pickled and not shown.
+        rubric: what is graded; default the four dimensions of RLSP in this project's words.
+        cache: file that keeps the grades; default `judge.sqlite3` in the package's cache folder, `False` for none.
+        concurrency: most requests in flight at once, on each rank.
+        timeout: seconds one try may take.
+        retries: further tries after 429, 5xx, timeouts and lost connections, with backoff.
+        deadline: seconds a whole batch may take; what is missing then is `None`.
+        max_chars: longest reasoning, and longest problem, that is sent; of a longer one the middle is left out.
+        options: request parameters over temperature 0 and 300 tokens; `None` removes one, as in
+            `{"max_tokens": None, "max_completion_tokens": 2000}`.
+
+    Raises:
+        ConfigError: a value out of its range.
+        MissingDependencyError: the extra `judge` is not installed.
+
+    Example:
+        >>> judge = JudgeExploration("qwen3-8b", base_url="http://localhost:8000/v1")
+        >>> judge(prompts=["6 3 2 : 18"], completions=["\\boxed{18}"])  # no reasoning: nothing is sent
+        [0.0]
+    """
+
+    __name__ = "judge_exploration"
+    can_fail = True
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        rubric: Rubric | None = None,
+        cache: str | Path | bool | None = None,
+        concurrency: int = 16,
+        timeout: float = 60.0,
+        retries: int = 3,
+        deadline: float = 300.0,
+        max_chars: int = 24_000,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if rubric is not None and not isinstance(rubric, Rubric):
+            raise ConfigError(
+                f"rubric is a Rubric, got {rubric!r}; example: Rubric({{'rigour': 'Is each step justified?'}})"
+            )
+        if max_chars < 100:
+            raise ConfigError(f"max_chars is a number of characters, at least 100, got {max_chars!r}")
+        if concurrency < 1 or not deadline > 0:
+            raise ConfigError(f"concurrency is at least 1 and deadline above 0 s, got {concurrency!r} and {deadline!r}")
+        self.client = ServerClient(model, base_url, api_key=api_key, timeout=timeout, retries=retries)
+        self.rubric, self.max_chars = rubric or Rubric(), max_chars
+        self.concurrency, self.deadline = concurrency, deadline
+        merged = {**DEFAULT_OPTIONS, **(options or {})}
+        self.options = {name: value for name, value in merged.items() if value is not None}
+        self.cache = None if cache is False else DiskCache(_cache_path(cache))
+
+    def __repr__(self) -> str:
+        return f"JudgeExploration({self.client.model!r}, base_url={self.client.base_url!r})"
+
+    def scores(self, batch: Batch) -> list[float | None]:
+        """B values in [0, 1), `None` where no valid grades could be had."""
+        works = [self._work(reading, prompt) for reading, prompt in batch.rows]
+        sent = [work for work in works if work is not None]
+        distinct = list(dict.fromkeys(sent))
+        known = self._remembered(distinct)
+        asked = [work for work in distinct if work not in known]
+        replies = self._ask(asked)
+        graded = known | self._graded(asked, replies)
+        batch.log("judge/failed", [work not in graded for work in sent])
+        batch.log("judge/cached", [work in known for work in sent])
+        batch.log("judge/latency", [reply.seconds for reply in replies])
+        return [0.0 if work is None else _worth(graded.get(work)) for work in works]
+
+    def check(self) -> None:
+        """Ask for the grades of a short example, once, past the cache: is there a judge that answers as needed?
+
+        Raises:
+            ServerError: it cannot be reached, refuses, or gives no valid grades.
+        """
+        where = f"the judge {self.client.model!r} at {self.client.server}"
+        (reply,) = self._ask([EXAMPLE])
+        if reply.answer is None:
+            raise ServerError(f"{where} must answer before training starts, got {reply.error}; check base_url and key")
+        try:
+            self._read(reply)
+        except UnreadableGradesError as error:
+            raise ServerError(f"{where} must answer with grades as JSON, got {error}; choose another model") from error
+
+    def _work(self, reading: Reading, prompt: str) -> Work | None:
+        """What is sent of a completion; `None` where there is no effective reasoning."""
+        if effective_length(reading, prompt=prompt) == 0:
+            return None
+        return Work(self._shortened(visible(prompt)), self._shortened(visible(reading.reasoning).strip()))
+
+    def _shortened(self, text: str) -> str:
+        """`text` in valid Unicode; of a longer one than `max_chars` the first two thirds and the last third of that."""
+        text = text.encode("utf-8", "replace").decode()
+        if len(text) <= self.max_chars:
+            return text
+        end = self.max_chars // 3
+        return f"{text[: self.max_chars - end]}\n[... {len(text) - self.max_chars} characters ...]\n{text[-end:]}"
+
+    def _ask(self, works: Sequence[Work]) -> list[Reply]:
+        if not works:
+            return []
+        requests = [{"messages": self.rubric.messages(*work), **self.options} for work in works]
+        schema = {"response_format": self.rubric.response_format()}
+        return list(self.client.ask(requests, concurrency=self.concurrency, deadline=self.deadline, extras=schema))
+
+    def _graded(self, works: Sequence[Work], replies: Sequence[Reply]) -> dict[Work, Grades]:
+        """The grades of the replies that have valid ones; they are remembered."""
+        graded: dict[Work, Grades] = {}
+        failures: list[str] = []
+        for work, reply in zip(works, replies, strict=True):
+            try:
+                graded[work] = self._read(reply)
+            except UnreadableGradesError as error:
+                failures.append(str(error))
+        if failures:
+            logger.warning("%d of %d judge requests failed, the first: %s", len(failures), len(works), failures[0])
+        if self.cache is not None:
+            self.cache.put({self._key(work): grades for work, grades in graded.items()})
+        return graded
+
+    def _read(self, reply: Reply) -> Grades:
+        if reply.answer is None:
+            raise UnreadableGradesError(reply.error)
+        try:
+            text = reply.answer.choices[0].message.content
+        except (AttributeError, IndexError, TypeError):
+            raise UnreadableGradesError(f"not a chat completion: {str(reply.answer)[:200]!r}") from None
+        if not isinstance(text, str) or not text.strip():
+            raise UnreadableGradesError("a chat completion without text")
+        return self.rubric.read(text)
+
+    def _remembered(self, works: Sequence[Work]) -> dict[Work, Grades]:
+        if self.cache is None or not works:
+            return {}
+        stored = self.cache.get([self._key(work) for work in works])
+        remembered: dict[Work, Grades] = {}
+        for work in works:
+            with suppress(UnreadableGradesError):
+                remembered[work] = self.rubric.validate(stored.get(self._key(work)))
+        return remembered
+
+    def _key(self, work: Work) -> str:
+        told = [self.client.model, self.options, self.rubric.instructions(), *work]
+        written = json.dumps(told, sort_keys=True, default=str)
+        return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _worth(grades: Grades | None) -> float | None:
+    return None if grades is None else BELOW_ONE * sum(grades.values()) / len(grades) / HIGHEST
+
+
+def _cache_path(cache: str | Path | bool | None) -> Path:
+    if cache is None or isinstance(cache, bool):
+        return cache_folder() / "judge.sqlite3"
+    return Path(cache).expanduser()

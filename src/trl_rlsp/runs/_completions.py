@@ -1,0 +1,283 @@
+"""One record of a logged completion, and its one reader: TRL's Parquet log, and the samples of `rlsp eval`.
+
+`GRPOTrainer(log_completions=True)` writes one Parquet file for each logged step: step, prompt, completion, a column
+for each reward function, those that reward functions logged themselves (here `verdict`, the verifier's reason), and
+advantage. A batch that is trained on more than once is logged again each time; it is kept once. Whatever a completion
+holds stays data: nothing of it is evaluated, rendered or followed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trl_rlsp.errors import DataError, SourceError
+from trl_rlsp.evaluation import read_problems
+from trl_rlsp.text import Kind, completion_text, kinds_of, read
+
+VERIFIED = ("solution", "task", "tests")
+"""Columns that the outcome verifier scores by."""
+
+ACCURACY_PARTS = ("outcome_verifier", "accuracy")
+"""Names, or parts of names, of reward functions that say whether the outcome is right, in order of preference."""
+
+SAMPLES = ("samples.jsonl", "samples.parquet")
+LOGGED = "completions/*.parquet"
+_NOT_REWARDS = ("step", "prompt", "completion", "advantage", *VERIFIED)
+_RIGHT = {"match": 1.0, "mismatch": 0.0, "no_answer": 0.0, "several_answers": 0.0, "timeout": 0.0, "worker_crash": 0.0}
+_REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One completion with its verdict; what was not recorded is `None`, or empty.
+
+    Attributes:
+        text: everything the model wrote; nobody vouches for what it holds.
+        problem: what completions of the same problem share: its index in an evaluation, or what the prompt asks.
+        prompt: text or messages as logged.
+        score: 1.0, 0.0, a share, or `None` where it is not scorable.
+        reason: the verdict's reason.
+        tokens: length in tokens.
+        finished: it ends with a final answer within the limit.
+        step: training step, `None` in an evaluation.
+        sample: number among the completions of its problem or batch.
+        level: difficulty as the data set gives it.
+        rewards: reward function -> value, `None` where it gave none.
+        extra: other metrics of the task, such as the search steps of countdown.
+        columns: `solution`, `task`, `tests`, as far as the file has them.
+        messages: how many messages it consists of.
+        gold: the gold answer as the verifier compared it.
+        answer: the completion's answer, likewise.
+        file: name of the file it was read from.
+        sha256: of that file.
+    """
+
+    text: str
+    problem: str = ""
+    prompt: Any = None
+    score: float | None = None
+    reason: str = ""
+    tokens: int | None = None
+    finished: bool | None = None
+    step: int | None = None
+    sample: int = 0
+    level: str | None = None
+    rewards: Mapping[str, float | None] = field(default_factory=dict)
+    extra: Mapping[str, float] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    messages: int = 1
+    gold: str | None = None
+    answer: str | None = None
+    file: str = ""
+    sha256: str = ""
+
+    @property
+    def question(self) -> str:
+        """What the prompt asks, see `question`."""
+        return question(self.prompt)
+
+
+def question(prompt: Any) -> str:
+    """What a prompt asks: its last user message, or all of it where it has none.
+
+    >>> question([{"role": "system", "content": "Think."}, {"role": "user", "content": "3 + 4?"}])
+    '3 + 4?'
+    """
+    if prompt is None or isinstance(prompt, str):
+        return prompt or ""
+    turns = [message for message in prompt if message.get("role") == "user"][-1:] or list(prompt)
+    return "\n".join(completion_text([{**turn, "role": "assistant"}]) for turn in turns)
+
+
+def accuracy_part(names: Sequence[str]) -> str | None:
+    """The reward function among `names` that is the accuracy, if one is.
+
+    >>> accuracy_part(["format_reward", "accuracy_reward"])
+    'accuracy_reward'
+    """
+    return next((name for wanted in ACCURACY_PARTS for name in names if wanted in name), None)
+
+
+def read_completions(sources: Iterable[str | Path]) -> list[Completion]:
+    """Completions of runs and files, in order of step.
+
+    Args:
+        sources: Parquet or JSONL files, or folders of a run: those of its RL stage, else of its evaluations.
+
+    Raises:
+        SourceError: no such file, or a folder without completions.
+        DataError: a file that does not hold completions.
+    """
+    files = [file for source in sources for file in completion_files(Path(source))]
+    return sorted(read_files(files), key=lambda c: -1 if c.step is None else c.step)
+
+
+def completion_files(source: Path) -> list[Path]:
+    """The files that hold the completions of a run.
+
+    Args:
+        source: a file, or a folder of `rlsp run`, of one of its rounds, of a `GRPOTrainer`, or of `rlsp eval`.
+
+    Raises:
+        SourceError: no such file or folder, or no completions in it.
+    """
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise SourceError(f"there is no file or folder {str(source)!r}")
+    stage = rl_stage(source)
+    logged = sorted(stage.glob(LOGGED)) if stage else sorted(source.glob("completions_*.parquet"))
+    found = logged or [path for folder in (source, *sorted(source.glob("*/"))) if (path := samples_file(folder))]
+    if not found:
+        raise SourceError(
+            f"{str(source)!r} holds no completions: neither {LOGGED} (train with log_completions: true) nor "
+            "samples.jsonl of `rlsp eval`"
+        )
+    return found
+
+
+def rl_stage(folder: Path) -> Path | None:
+    """The folder of the RL stage: `folder`, its `rlsp/`, that of the newest round, or one in it with completions."""
+    rounds = [path for path in folder.glob("round-*") if path.name.removeprefix("round-").isdigit()]
+    rounds.sort(key=lambda path: int(path.name.removeprefix("round-")), reverse=True)
+    named = [folder, folder / "rlsp", *(path / "rlsp" for path in rounds)]
+    others = sorted(path for path in folder.iterdir() if path.is_dir())
+    logged = [path for path in (*named, *others) if any(path.glob(LOGGED))]
+    traced = [path for path in named if (path / "trainer_state.json").is_file() or any(path.glob("checkpoint-*"))]
+    return next(iter([*logged, *traced]), None)
+
+
+def samples_file(folder: Path) -> Path | None:
+    """The samples of an evaluation."""
+    return next((folder / name for name in SAMPLES if (folder / name).is_file()), None)
+
+
+def read_files(files: Sequence[Path]) -> list[Completion]:
+    """Every completion of some files, in order of steps; a batch that was logged again counts once.
+
+    Raises:
+        DataError: a file without completions in it, or one that cannot be read.
+    """
+    tables = [(path, _rows(path)) for path in files]
+    tables.sort(key=lambda table: (table[1][0].get("step") or 0) if table[1] else 0)
+    completions: list[Completion] = []
+    before = ""
+    for path, rows in tables:
+        content = repr([{**row, "step": None} for row in rows])  # as text, because nan differs from itself
+        if content != before or path.name in SAMPLES:
+            completions += _completions(path, rows)
+        before = content
+    return completions
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet
+
+            return pyarrow.parquet.read_table(path).to_pylist()
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors too
+        raise DataError(f"{path} holds no completions that can be read: {error}") from error
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line) if line.strip() else None
+        except ValueError as error:
+            if number == len(lines) and path.name in SAMPLES:
+                break  # a process that was killed was writing it
+            raise DataError(f"line {number} of {path} is not JSON: {error}") from error
+        if isinstance(row, dict):
+            rows.append(row)
+        elif line.strip():
+            raise DataError(f"line {number} of {path} must be a JSON object, got {line.strip()[:80]!r}")
+    return rows
+
+
+def _completions(path: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[Completion]:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    problems = read_problems(path.parent) if path.name in SAMPLES else None
+    of_problem: dict[str, int] = {}
+    for number, row in enumerate(rows):
+        if "completion" not in row and "text" not in row:
+            raise DataError(f"row {number + 1} of {path} needs a column `completion` or `text`, has {sorted(row)}")
+        place = row.get("problem")
+        if problems is not None and isinstance(place, int) and 0 <= place < len(problems):
+            row = {**problems[place], **row}
+        problem = question(row.get("prompt")) if place is None else str(place)
+        seen = of_problem[problem] = of_problem.get(problem, -1) + 1
+        yield _completion(row, problem, number if place is None else seen, path.name, digest)
+
+
+def _completion(row: Mapping[str, Any], problem: str, number: int, file: str, digest: str) -> Completion:
+    written = row.get("completion", row.get("text"))
+    sampled = "completion" not in row
+    rewards = {} if sampled else {n: _finite(v) for n, v in row.items() if n not in _NOT_REWARDS and _is_score(v)}
+    reason = str(row.get("reason") or row.get("verdict") or "")
+    part = accuracy_part(list(rewards))
+    logged = _finite(row.get("score")) if sampled else rewards[part] if part else _RIGHT.get(reason)
+    columns = {name: row[name] for name in VERIFIED if row.get(name) is not None}
+    kind = kinds_of({name: [value] for name, value in columns.items()}, 1)[0]
+    finished = row.get("finished") if sampled else _finished(written, kind, reason)
+    level = row.get("level")
+    return Completion(
+        text=_all_text(written),
+        problem=problem,
+        prompt=_prompt(row.get("prompt")),
+        score=logged,
+        reason=reason,
+        tokens=None if row.get("tokens") is None else int(row["tokens"]),
+        finished=None if finished is None else bool(finished),
+        step=row.get("step"),
+        sample=number,
+        level=None if level is None else str(level),
+        rewards={"outcome_verifier": logged} if sampled else rewards,
+        extra={name: value for name, value in (row.get("task_metrics") or {}).items() if value is not None},
+        columns=columns,
+        messages=1 if isinstance(written, str) else len(written or ()),
+        gold=_text(row.get("compared_gold") or row.get("parsed_gold")),
+        answer=_text(row.get("compared_answer") or row.get("parsed_answer")),
+        file=file,
+        sha256=digest,
+    )
+
+
+def _is_score(value: Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def _finished(written: Any, kind: Kind, reason: str) -> bool | None:
+    """Whether a logged completion gives a final answer: as its verdict says, else as it reads."""
+    if reason in ("gold_unparseable", "scorer_error"):
+        return None
+    return reason not in ("no_answer", "several_answers") if reason in _RIGHT else read(written, kind).finished
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _all_text(completion: Any) -> str:
+    """Everything the model wrote: each turn, and the reasoning that a chat template keeps beside the answer."""
+    if completion is None or isinstance(completion, str):
+        return completion or ""
+    turns = [message for message in completion if message.get("role", "assistant") == "assistant"]
+    parts = [completion_text({"content": turn.get(key)}) for turn in turns for key in (*_REASONING_KEYS, "content")]
+    return "\n".join(part for part in parts if part)
+
+
+def _prompt(prompt: Any) -> Any:
+    """The prompt without the empty fields that Parquet gives every message."""
+    if not isinstance(prompt, list):
+        return prompt
+    return [{key: value for key, value in message.items() if value is not None} for message in prompt]

@@ -1,0 +1,233 @@
+"""A run as it lies on disk: its evaluations, the history of its RL stage, and the completions that it logged.
+
+Only files that training wrote are read, and nothing is fetched. A file that is not there is named in `Run.missing`;
+a file that is there and cannot be read is an error.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trl_rlsp.errors import DataError, SourceError
+from trl_rlsp.evaluation import Difference, Estimate, by_problem, known_mean, paired, read_metrics
+from trl_rlsp.files import read_json
+from trl_rlsp.runs._completions import LOGGED, Completion, accuracy_part, read_files, rl_stage, samples_file
+
+ORDER = ("start", "base", "SFT", "RLSP")
+HISTORY_FILE = "trainer_state.json"
+FEWEST = 3
+"""Values that a window must hold before its mean is compared with another's."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One model on one data set.
+
+    Attributes:
+        name: the model's name in the run: `start`, `SFT`, `RLSP`.
+        metrics: name -> estimate, as `metrics.json` gives them.
+        settings: data set and sampling.
+        completions: every sample.
+        problems_hash: hash of the problems.
+    """
+
+    name: str
+    metrics: Mapping[str, Estimate]
+    settings: Mapping[str, Any]
+    completions: Sequence[Completion]
+    problems_hash: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder of `rlsp run`, or the output folder of any TRL `GRPOTrainer`.
+
+    Attributes:
+        name: its name in the report.
+        folder: where it was read.
+        evaluations: in order of training.
+        history: entries of `log_history` of the RL stage, in order.
+        completions: completions that the RL stage logged, in order of their step.
+        missing: what was looked for and is not there, in words.
+    """
+
+    name: str
+    folder: Path
+    evaluations: Sequence[Evaluated] = ()
+    history: Sequence[Mapping[str, Any]] = ()
+    completions: Sequence[Completion] = ()
+    missing: Sequence[str] = ()
+
+
+def read_run(folder: Path, name: str | None = None) -> Run:
+    """Read a run; of a run in rounds, its newest RL stage and every evaluation.
+
+    Args:
+        folder: what `rlsp run` wrote, or the `output_dir` of a `GRPOTrainer(log_completions=True)`.
+        name: its name in the report; default the folder's.
+
+    Raises:
+        SourceError: no such folder, or nothing of a run in it.
+        DataError: a file that cannot be read.
+    """
+    if not folder.is_dir():
+        raise SourceError(f"there is no run folder {str(folder)!r}")
+    places = [path.parent for depth in ("", "*/", "round-*/*/") for path in folder.glob(f"{depth}metrics.json")]
+    evaluations = [_read_evaluation(path, samples, folder) for path in places if (samples := samples_file(path))]
+    evaluations.sort(key=lambda evaluated: _order(evaluated.name))
+    stage = rl_stage(folder)
+    history = _read_history(stage) if stage else []
+    completions = read_files(sorted(stage.glob(LOGGED))) if stage else []
+    if not (evaluations or history or completions):
+        raise SourceError(
+            f"{str(folder)!r} holds no run: neither evaluations (metrics.json, samples.jsonl), nor a "
+            f"{HISTORY_FILE}, nor {LOGGED}"
+        )
+    wanted = {
+        "evaluations, so there is no before/after table (make them with `rlsp eval`)": evaluations,
+        f"{HISTORY_FILE} of RL, so there are no curves from its log": history,
+        "logged completions (train with log_completions: true)": completions,
+    }
+    missing = [text for text, found in wanted.items() if not found]
+    return Run(name or folder.resolve().name, folder, evaluations, history, completions, missing)
+
+
+def _read_history(stage: Path) -> list[dict[str, Any]]:
+    """The `log_history` of a stage, while it trains that of its newest checkpoint; empty if it left none."""
+    checkpoints = [path for path in stage.glob(f"checkpoint-*/{HISTORY_FILE}") if path.parent.name[11:].isdigit()]
+    newest = max(checkpoints, key=lambda path: int(path.parent.name[11:]), default=None)
+    path = stage / HISTORY_FILE if (stage / HISTORY_FILE).is_file() else newest
+    if path is None:
+        return []
+    history = read_json(path).get("log_history")
+    if not isinstance(history, list):
+        raise DataError(f"{path} is no trainer state: it has no list `log_history`")
+    return [entry for entry in history if isinstance(entry, dict) and isinstance(entry.get("step"), int)]
+
+
+def _read_evaluation(folder: Path, samples: Path, run: Path) -> Evaluated:
+    """One evaluation, as `rlsp eval` writes it; a round's number becomes part of its name."""
+    written = read_metrics(folder)
+    try:
+        counted = {f"{kind}@{k}": v for kind in ("pass", "maj") for k, v in (written.get(f"{kind}_at") or {}).items()}
+        completions = read_files([samples])
+        if not all(completion.problem for completion in completions):
+            raise ValueError("a sample does not say which problem it is of")
+    except (TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{folder} is no evaluation that can be read: run `rlsp eval` again ({error})") from error
+    settings = written.get("settings")
+    name = folder.name.removeprefix("eval_")
+    in_round = folder.parent != run and folder.parent.name.startswith("round-")
+    return Evaluated(
+        name=f"{name} {folder.parent.name}" if in_round else name,
+        metrics={name: value for name, value in {**written, **counted}.items() if isinstance(value, Estimate)},
+        settings=settings if isinstance(settings, dict) else {},
+        completions=completions,
+        problems_hash=str(written.get("problems_hash") or ""),
+    )
+
+
+def difference(before: Evaluated, after: Evaluated, value: Callable[[Completion], float | None]) -> Difference | None:
+    """Paired by problem; `None` on different problem sets, or where no problem has the metric in both."""
+    if not before.problems_hash or before.problems_hash != after.problems_hash:
+        return None
+    groups = [by_problem(evaluated.completions) for evaluated in (before, after)]
+    first, last = ({problem: known_mean(map(value, g)) for problem, g in found.items()} for found in groups)
+    return paired(first, last)
+
+
+def natural(name: str) -> list[str]:
+    """Key that sorts numbers in names by their value.
+
+    >>> sorted(["pass@16", "pass@4"], key=natural)
+    ['pass@4', 'pass@16']
+    """
+    return [f"{int(part):09d}" if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def _order(name: str) -> tuple[int, list[str]]:
+    """The stages first in their order, then others by name; rounds after each other."""
+    stage, _, in_round = name.partition(" round-")
+    return (ORDER.index(stage) if stage in ORDER and not in_round else len(ORDER), natural(f"{in_round} {stage}"))
+
+
+def values_of(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
+    """Steps and values of a metric, where it was logged as a finite number."""
+    found = [(entry["step"], float(entry[key])) for entry in history if _is_number(entry.get(key))]
+    return [step for step, _ in found], [value for _, value in found]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def reward_parts(history: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the reward functions that TRL logged, in the order in which they first occur."""
+    part = re.compile(r"rewards/(.+)/mean\Z")
+    return list(dict.fromkeys(match[1] for entry in history for key in entry if (match := part.match(key))))
+
+
+def accuracy_key(history: Sequence[Mapping[str, Any]], *, held_out: bool = False) -> str | None:
+    """The metric that is the accuracy, on training problems or on `eval_dataset`."""
+    part = accuracy_part(reward_parts(history))
+    key = f"{'eval_' if held_out else ''}rewards/{part}/mean"
+    return key if part and any(_is_number(entry.get(key)) for entry in history) else None
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a metric changed over training.
+
+    Attributes:
+        before: mean over the first quarter of its values (at least 3 of them).
+        after: mean over the last quarter.
+        error: standard error of `after - before`, from the scatter within the two windows.
+    """
+
+    before: float
+    after: float
+    error: float
+
+    @property
+    def size(self) -> float:
+        """`after - before`."""
+        return self.after - self.before
+
+    def rises(self, least: float) -> bool:
+        """Whether it grew by more than `least` and by more than two standard errors."""
+        return self.size > max(least, 2 * self.error)
+
+    def falls(self, least: float) -> bool:
+        """Whether it shrank by more than `least` and by more than two standard errors."""
+        return -self.size > max(least, 2 * self.error)
+
+
+def change(values: Sequence[float]) -> Change | None:
+    """First quarter against last quarter; `None` with fewer than 6 values.
+
+    >>> change([1, 1, 1, 5, 3, 3, 3])
+    Change(before=1.0, after=3.0, error=0.0)
+    """
+    width = max(FEWEST, len(values) // 4)
+    if len(values) < 2 * width:
+        return None
+    (before, first), (after, last) = _moments(values[:width]), _moments(values[-width:])
+    return Change(before, after, math.sqrt(first + last))
+
+
+def last_mean(values: Sequence[float]) -> float | None:
+    """Mean over the last quarter; `None` with fewer than 3 values."""
+    width = max(FEWEST, len(values) // 4)
+    return _moments(values[-width:])[0] if len(values) >= FEWEST else None
+
+
+def _moments(values: Sequence[float]) -> tuple[float, float]:
+    """Mean, and its squared standard error."""
+    mean = sum(values) / len(values)
+    variance = sum((v - mean) ** 2 for v in values) / (len(values) - 1)
+    return mean, variance / len(values)

@@ -1,0 +1,185 @@
+"""What a stage's folder says about the run that it belongs to, and the lock on it while that run works.
+
+A path inside the run is written down relative to the stage's folder, so that a run can be moved; any other local path
+is absolute, so that no reader depends on the current folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trl_rlsp.errors import ConfigError, DataError
+from trl_rlsp.files import read_json, write_json
+from trl_rlsp.stages._parsing import config_of, read_yaml
+
+STAGE_FILE = "stage.json"
+"""Written last: a stage that has it is complete."""
+
+_SETTINGS_FILE = "settings.json"
+_LOCK_FILE = ".lock"
+_PATHS = ("model_name_or_path", "dataset", "exclude", "judge_cache", "chat_template_path")
+"""Fields that may name a local file or folder."""
+
+_SAME_RUN = ("model_name_or_path", "model_revision", "dataset", "dataset_split", "dataset_config", "seed")
+"""Fields in which two runs that may share checkpoints agree."""
+
+
+def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
+    """The fields that a stage is given: its YAML file's and, over them, the command line's, as YAML reads them.
+
+    Example:
+        >>> settings_of(["--alpha", "0.7", "--use_cpu", "--lora_target_modules", "q_proj", "v_proj", "--beta=-1"])
+        {'alpha': 0.7, 'use_cpu': True, 'lora_target_modules': ['q_proj', 'v_proj'], 'beta': -1}
+    """
+    import yaml
+
+    path = config_of(arguments)
+    found = read_yaml(path) if path else {}
+    found.pop("env", None)
+    words: dict[str, list[Any]] = {}
+    name = ""
+    for argument in arguments:
+        if argument.startswith("--"):
+            name, equals, value = argument[2:].partition("=")
+            name = name.replace("-", "_")
+            words[name] = [yaml.safe_load(value)] if equals else []
+        elif name:
+            words[name].append(yaml.safe_load(argument))
+    words.pop("config", None)
+    return {**found, **{n: given if len(given) > 1 else given[0] if given else True for n, given in words.items()}}
+
+
+def write_record(folder: Path, command: str, settings: Mapping[str, Any], fingerprint: str = "", **more: Any) -> None:
+    """Write down what a stage is started with.
+
+    Args:
+        folder: of the stage; it is made.
+        command: `sft`, `grpo`, `eval` or `harvest`.
+        settings: its fields.
+        fingerprint: of these and of what comes before the stage.
+        more: further entries.
+    """
+    root = folder.parent.resolve()
+    root = root.parent if root.name.startswith("round-") else root
+    kept = {name: _relative(value, folder, root) if name in _PATHS else value for name, value in settings.items()}
+    write_json(folder / _SETTINGS_FILE, {"command": command, "fingerprint": fingerprint, "settings": kept, **more})
+
+
+def _relative(value: Any, folder: Path, root: Path) -> Any:
+    """A local path from the stage's folder if it lies in the run, else absolute; any other value as it is."""
+    if not isinstance(value, str):
+        return value
+    place = Path(value).resolve()
+    if place.is_relative_to(root):
+        return os.path.relpath(place, folder.resolve())
+    return str(place) if place.exists() else value
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What a stage was started with, its local paths absolute; `None` if it left nothing.
+
+    Raises:
+        DataError: a record that cannot be read.
+    """
+    path = folder / _SETTINGS_FILE
+    if not path.is_file():
+        return None
+    try:
+        content = read_json(path)
+        settings: dict[str, Any] = dict(content["settings"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} cannot be read as the settings of a stage: {error!r}") from error
+    for name in _PATHS:
+        if str(settings.get(name)).startswith(".."):
+            settings[name] = str((folder / settings[name]).resolve())
+    return {**content, "settings": settings}
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process: a second one that wants it is refused while this one lives.
+
+    The lock is the process's own: no child inherits it, and it ends with the process. Where the file system has no
+    locks, nothing is held.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / _LOCK_FILE, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                file.seek(0)
+                raise ConfigError(
+                    f"one run at a time works in a folder, and process {file.read().strip() or '?'} works in {folder}: "
+                    "wait for it, or give another --output_dir"
+                ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def refuse_other_run(folder: Path, command: str, settings: Mapping[str, Any], resume: bool) -> None:
+    """Refuse to train over what another run, or this one, has left in a folder.
+
+    Raises:
+        ConfigError: the folder holds a trained model or a checkpoint, and this run does not go on from it.
+    """
+    checkpoint = last_complete_checkpoint(folder)
+    if not checkpoint and not (folder / STAGE_FILE).is_file():
+        return
+    there = Path(checkpoint).name if checkpoint else STAGE_FILE
+    before = read_record(folder)
+    other = different_runs(before, command, settings) if before else ""
+    if other:
+        raise ConfigError(f"{folder} holds {there} of another run ({other}): give another --output_dir")
+    if not resume or not checkpoint:
+        way = "--resume_from_checkpoint auto goes on from it, " if checkpoint else ""
+        raise ConfigError(f"{folder} holds {there} of an earlier run: {way}another --output_dir starts anew")
+
+
+def different_runs(before: Mapping[str, Any], command: str, settings: Mapping[str, Any]) -> str:
+    """What makes two runs different ones; empty if they are the same run."""
+    if before.get("command") != command:
+        return f"of rlsp {before.get('command')}"
+    return ", ".join(differences(before["settings"], settings, _SAME_RUN))
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[str] | None = None) -> list[str]:
+    """The fields in which two stages differ, each with both values; a local path is the same however it is written.
+
+    Example:
+        >>> differences({"alpha": 0.8, "seed": 0}, {"alpha": 0.7, "seed": 0})
+        ['alpha: 0.8 -> 0.7']
+    """
+    chosen = sorted({*old, *new}) if names is None else names
+    pairs = [(name, _resolved(old.get(name)), _resolved(new.get(name))) for name in chosen]
+    return [f"{name}: {one!r} -> {two!r}" for name, one, two in pairs if one != two]
+
+
+def _resolved(value: Any) -> Any:
+    return str(Path(value).resolve()) if isinstance(value, str) and Path(value).exists() else value
+
+
+def last_complete_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint in `folder` that was written to its end, if any.
+
+    A stage killed while it saves leaves a checkpoint that cannot be loaded; `trainer_state.json` is written last.
+    """
+    found: dict[int, Path] = {}
+    for path in folder.glob("checkpoint-*/trainer_state.json"):
+        step = path.parent.name.removeprefix("checkpoint-")
+        with contextlib.suppress(DataError, ValueError):
+            read_json(path)
+            found[int(step)] = path.parent
+    return str(found[max(found)]) if found else None

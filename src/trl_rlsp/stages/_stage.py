@@ -1,0 +1,364 @@
+"""A stage: its settings as they were written or as TRL has judged them, and what they name; never weights.
+
+TRL's own validation stops at the first thing that is wrong and asks for the hardware, so a recipe for eight GPUs cannot
+be judged on a laptop. `read_stage` therefore keeps the trainer's settings as they were written; `parse_sft` and
+`parse_grpo` are what the stage's own command does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from trl_rlsp.errors import ConfigError, DataError, RLSPError, SourceError
+from trl_rlsp.stages._parsing import config_of, parse_stage, read_yaml
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+    from trl import ModelConfig
+
+    from trl_rlsp.rewards import RLSPRewards
+    from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments, RewardArguments
+    from trl_rlsp.trainers import RLSPGRPOConfig, RLSPSFTConfig
+
+Kind = Literal["sft", "grpo"]
+T = TypeVar("T")
+
+_ONLY_GRPO = {"num_generations", "max_completion_length", "alpha", "exploration", "steps_per_generation", "gate"}
+_ONLY_SFT = {"demonstrations", "demonstration_style", "demonstration_template", "assistant_only_loss", "max_length"}
+"""Fields that tell the two kinds of stage apart."""
+
+_PROBE_SECONDS = 3.0
+"""How long the hub may take to be found before it counts as out of reach."""
+
+_SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+_LLAMA = {"model_type": "llama", "max_position_embeddings": 131072, "rms_norm_eps": 1e-5, "rope_theta": 500_000.0}
+_QWEN = {"model_type": "qwen2", "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "rope_theta": 1_000_000.0}
+_MODELS: dict[str, tuple[dict[str, Any], int, bool, tuple[int, ...]]] = {
+    "llama-3.1-8b": (_LLAMA, 128256, False, (4096, 14336, 32, 32, 8)),
+    "qwen2.5-0.5b": (_QWEN, 151936, True, (896, 4864, 24, 14, 2)),
+    "qwen2.5-1.5b": (_QWEN, 151936, True, (1536, 8960, 28, 12, 2)),
+    "qwen2.5-7b": (_QWEN, 152064, False, (3584, 18944, 28, 28, 4)),
+    "qwen2.5-32b": (_QWEN, 152064, False, (5120, 27648, 64, 40, 8)),
+}
+"""Family, vocabulary, tied embeddings and sizes of the models that the recipes name: a plan needs no network for them.
+
+From the public `config.json` of each model on the Hugging Face Hub (`meta-llama/Llama-3.1-8B-Instruct`,
+`Qwen/Qwen2.5-*-Instruct`); `tests/planning` holds the number of parameters that the model cards give.
+"""
+
+
+class UnknownError(RLSPError):
+    """Something that a check needs cannot be had here."""
+
+
+@dataclass
+class Stage:
+    """One stage's settings, and lazily what they name: data, tokenizer, the model's configuration.
+
+    What has been loaded already is assigned to `rows`, `rewards` and `tokenizer`.
+
+    Attributes:
+        kind: "sft" or "grpo".
+        data: where the rows come from.
+        training: the trainer's settings, as written in the file; TRL may not have judged them.
+        model: the model's settings.
+        reward: settings of the reward; `None` for "sft".
+        processes: ranks that the stage will run on.
+        elsewhere: the stage will run on another machine: hardware, disk and judge of this one say nothing.
+        arguments: the command line that the settings were read from.
+        before: the SFT stage whose model this one starts from, where that model has not been trained yet.
+    """
+
+    kind: Kind
+    data: ProblemArguments | DemonstrationArguments
+    training: Any
+    model: ModelConfig
+    reward: RewardArguments | None = None
+    processes: int = 1
+    elsewhere: bool = False
+    arguments: tuple[str, ...] = ()
+    before: Stage | None = None
+
+    @cached_property
+    def rows(self) -> Any:
+        """The problems, or the demonstrations; an RLSPError if something is wrong with the source."""
+        if self.kind == "grpo":
+            return self.data.load()
+        return self.data.load_rows(self.training.seed)  # type: ignore[union-attr]
+
+    @cached_property
+    def rewards(self) -> RLSPRewards:
+        """The reward suite; a ConfigError if a value cannot work."""
+        if self.reward is None:
+            raise ConfigError("an SFT stage has no rewards")
+        return self.reward.build()
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer, with the chat template that an SFT stage gives it; an UnknownError if it cannot be had."""
+        if self.before is not None:
+            return self.before.tokenizer
+        tokenizer = _had(lambda: tokenizer_of(self.model), "the tokenizer")
+        replaced = getattr(self.training, "chat_template_path", None)
+        if replaced and Path(replaced).is_file():
+            tokenizer.chat_template = Path(replaced).read_text(encoding="utf-8")
+        return tokenizer
+
+    @cached_property
+    def config(self) -> PreTrainedConfig:
+        """The model's configuration, of an adapter that of its base; an UnknownError if it cannot be had."""
+        if self.before is not None:
+            return self.before.config
+        name = model_name(self.model)
+        return _had(lambda: load_config(name, self.model.model_revision), f"the model's configuration ({name})")
+
+    @cached_property
+    def is_adapter(self) -> bool:
+        """Whether training goes on from an adapter."""
+        if self.before is not None:
+            return bool(self.before.model.use_peft) or self.before.is_adapter
+        return names_adapter(str(self.model.model_name_or_path), self.model.model_revision)
+
+    @cached_property
+    def adapter(self) -> tuple[int | None, tuple[str, ...] | str | None]:
+        """Rank and layers of the adapter that the stage trains; a rank of `None` for none."""
+        if self.is_adapter and self.before is not None:
+            return self.before.adapter
+        if self.is_adapter:
+            from peft import PeftConfig
+
+            found = PeftConfig.from_pretrained(str(self.model.model_name_or_path), revision=self.model.model_revision)
+            rank, targets = int(found.r), found.target_modules
+        elif self.model.use_peft:
+            rank, targets = self.model.lora_r, self.model.lora_target_modules
+        else:
+            return None, None
+        if targets is None or isinstance(targets, str):
+            return rank, targets
+        return rank, "all-linear" if list(targets) == ["all-linear"] else tuple(sorted(targets))
+
+    @property
+    def sequences_per_step(self) -> int:
+        """Sequences that one optimizer step learns from, on all ranks together."""
+        t = self.training
+        return int(t.per_device_train_batch_size * t.gradient_accumulation_steps * self.processes)
+
+    @property
+    def sequences_per_generation(self) -> int:
+        """Completions of one generation, on all ranks together ("grpo" only)."""
+        t = self.training
+        return t.generation_batch_size or t.per_device_train_batch_size * self.processes * self.steps_per_generation
+
+    @property
+    def steps_per_generation(self) -> int:
+        """Micro-batches that one generation is cut into on each rank ("grpo" only)."""
+        t = self.training
+        if t.generation_batch_size:
+            return max(1, t.generation_batch_size // (t.per_device_train_batch_size * self.processes))
+        return t.steps_per_generation or t.gradient_accumulation_steps
+
+
+def read_stage(
+    kind: Kind,
+    arguments: Sequence[str],
+    *,
+    processes: int | None = None,
+    elsewhere: bool = False,
+    also: Iterable[str] = (),
+) -> Stage:
+    """Read a stage's YAML file without judging it.
+
+    Args:
+        kind: "sft" or "grpo".
+        arguments: `--config FILE` and overrides.
+        processes: ranks; default `$WORLD_SIZE`, else 1.
+        elsewhere: the stage will run on another machine.
+        also: see `parse_stage`.
+
+    Raises:
+        ConfigError: a field that no stage has, or a value of the wrong kind.
+    """
+    kinds = _kinds(kind)
+    found = parse_stage(kinds, arguments, f"rlsp {kind}", as_written=kinds[-2], also=also)
+    data, *reward, training, model = found
+    if training.bf16 is None:
+        training.bf16 = not training.fp16  # TRL's default
+    if processes is None:
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+    before = _stage_before(arguments, str(model.model_name_or_path)) if kind == "grpo" else None
+    kept = reward[0] if reward else None
+    return Stage(kind, data, training, model, kept, processes, elsewhere, tuple(arguments), before)
+
+
+def parse_sft(arguments: Sequence[str]) -> tuple[DemonstrationArguments, RLSPSFTConfig, ModelConfig]:
+    """Data, settings and model of an SFT stage; a ConfigError for a field or a value that cannot work."""
+    data, training, model = parse_stage(_kinds("sft"), arguments, "rlsp sft")
+    data.required()
+    model_name(model)
+    return data, training, model
+
+
+def parse_grpo(arguments: Sequence[str]) -> tuple[ProblemArguments, RLSPRewards, RLSPGRPOConfig, ModelConfig]:
+    """Data, rewards, settings and model of an RL stage.
+
+    Raises:
+        ConfigError: a field or a value that cannot work, or settings that lose the balance of the rewards.
+    """
+    from trl_rlsp.rewards import refuse_imbalance
+
+    data, reward, training, model = parse_stage(_kinds("grpo"), arguments, "rlsp grpo")
+    rewards = reward.build()
+    refuse_imbalance(rewards, training)
+    data.required()
+    model_name(model)
+    return data, rewards, training, model
+
+
+def kind_of(path: Path) -> Kind:
+    """Whether a YAML file is of an SFT or an RL stage: by its fields, else its name; a ConfigError if neither tells."""
+    fields = set(read_yaml(path))
+    if bool(fields & _ONLY_GRPO) != bool(fields & _ONLY_SFT):
+        return "grpo" if fields & _ONLY_GRPO else "sft"
+    for kind in ("sft", "grpo"):
+        if kind in path.stem:
+            return kind
+    raise ConfigError(f"{path} has no field of `rlsp sft` or `rlsp grpo` alone: say which with --stage sft or grpo")
+
+
+def _kinds(kind: Kind) -> tuple[Any, ...]:
+    """The dataclasses that hold a stage's fields: data, perhaps reward, training, model."""
+    from trl import ModelConfig
+
+    from trl_rlsp import trainers
+    from trl_rlsp.stages import arguments
+
+    if kind == "sft":
+        return arguments.DemonstrationArguments, trainers.RLSPSFTConfig, ModelConfig
+    return arguments.ProblemArguments, arguments.RewardArguments, trainers.RLSPGRPOConfig, ModelConfig
+
+
+def _stage_before(arguments: Sequence[str], model: str) -> Stage | None:
+    """The SFT stage beside an RL stage's file that will write the model which the latter starts from."""
+    config = config_of(arguments)
+    if config is None or Path(model).exists() or not (beside := config.parent / "sft.yaml").is_file():
+        return None
+    if str(read_yaml(beside).get("output_dir", "")).rstrip("/") != model.rstrip("/"):
+        return None
+    return read_stage("sft", ["--config", str(beside)])
+
+
+def _had(get: Callable[[], T], what: str) -> T:
+    try:
+        return get()
+    except (OSError, ValueError, ImportError) as error:  # of transformers, and SourceError
+        raise UnknownError(f"{what} cannot be read here: {str(error).splitlines()[0]}") from error
+
+
+def model_name(model: ModelConfig) -> str:
+    """The model to train; a ConfigError if none is named."""
+    if not model.model_name_or_path:
+        raise ConfigError("no model: set `model_name_or_path` in the YAML file or on the command line")
+    return str(model.model_name_or_path)
+
+
+def tokenizer_of(model: ModelConfig, **kwargs: Any) -> PreTrainedTokenizerBase:
+    """The model's tokenizer; a SourceError if there is none at that place."""
+    from transformers import AutoTokenizer
+
+    name = model_name(model)
+    try:
+        return AutoTokenizer.from_pretrained(name, revision=model.model_revision, **kwargs)
+    except (OSError, ValueError) as error:
+        raise SourceError(
+            f"no model at {name!r}: neither a folder with a model nor a hub id that can be reached ({error})"
+        ) from error
+
+
+def names_adapter(name: str, revision: str | None = None) -> bool:
+    """Whether a name is an adapter's. The hub is asked once, and not at all about a bundled model."""
+    from trl_rlsp.trainers import is_adapter
+
+    if Path(name).is_dir():
+        return is_adapter(name, revision)
+    return bundled_config(name) is None and _asked(name, revision)
+
+
+@lru_cache(maxsize=64)
+def _asked(name: str, revision: str | None) -> bool:
+    from trl_rlsp.trainers import is_adapter
+
+    return is_adapter(name, revision)
+
+
+def load_config(name: str, revision: str | None = None) -> PreTrainedConfig:
+    """A model's configuration: from its folder (of an adapter, its base's), the bundled ones, or the hub.
+
+    Raises:
+        OSError: there is none at that place.
+        ValueError: it is broken, or of a kind that transformers does not know.
+        DataError: an adapter that names no base.
+    """
+    from transformers import AutoConfig
+
+    if Path(name, "adapter_config.json").is_file() and not Path(name, "config.json").is_file():
+        from peft import PeftConfig
+
+        base = PeftConfig.from_pretrained(name).base_model_name_or_path
+        if not base:
+            raise DataError(f"the adapter {name!r} must name its base in base_model_name_or_path, got none")
+        return load_config(base)
+    values = None if Path(name).is_dir() else bundled_config(name)
+    return AutoConfig.for_model(**values) if values else AutoConfig.from_pretrained(name, revision=revision)
+
+
+def bundled_config(name: str) -> dict[str, Any] | None:
+    """The dimensions of a model by its hub id, with or without owner and `-Instruct`; `None` if it is not bundled.
+
+    Example:
+        >>> bundled_config("Qwen/Qwen2.5-32B-Instruct")["num_hidden_layers"]
+        64
+        >>> bundled_config("Qwen/Qwen2.5-Math-7B")
+    """
+    short = name.rstrip("/").split("/")[-1].lower().removeprefix("meta-").removesuffix("-instruct")
+    if short not in _MODELS:
+        return None
+    family, vocabulary, tied, sizes = _MODELS[short]
+    return family | {"vocab_size": vocabulary, "tie_word_embeddings": tied} | dict(zip(_SIZES, sizes, strict=True))
+
+
+def offline_without_network() -> None:
+    """Make the hub's client offline where the hub cannot be reached: it would ask again and again, and wait each time.
+
+    Behind a proxy nothing is changed.
+    """
+    proxies = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HF_HUB_OFFLINE")
+    if any(os.environ.get(name) for name in proxies) or _reachable("huggingface.co"):
+        return
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    for module in ("huggingface_hub.constants", "datasets.config"):
+        if module in sys.modules:
+            vars(sys.modules[module])["HF_HUB_OFFLINE"] = True
+
+
+def _reachable(host: str) -> bool:
+    """Whether a host answers within `_PROBE_SECONDS`; the time to find its address counts."""
+    found = threading.Event()
+
+    def ask() -> None:
+        with contextlib.suppress(OSError):
+            socket.create_connection((host, 443), timeout=_PROBE_SECONDS).close()
+            found.set()
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_PROBE_SECONDS)
+    return found.is_set()

@@ -1,0 +1,122 @@
+"""Whether a program's answer is the expected one; runs outside the sandbox, on data only.
+
+Output is compared word by word, as contest judges do: how words are spread over lines does not count, unless the
+expected text itself is drawn with spaces. Where the expected word is a decimal number the two are compared as
+numbers. Values are compared without building them: a program's sets and dicts may be made to collide. Tolerance is
+relative, never absolute: 1e-9 is not 0.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+_RELATIVE_TOLERANCE = 1e-6
+_DECIMAL = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][+-]?\d+)?")
+_SETS = ("set", "frozenset")
+_MAX_WORD = 400  # longer words are not read as numbers
+
+
+def same_output(stdout: bytes, expected: str) -> bool:
+    """Whether what a program wrote, never equal if not UTF-8, is the expected text."""
+    try:
+        text = stdout.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    written, wanted = _lines(text), _lines(expected)
+    if not any(line[:1] in (" ", "\t") or "  " in line for line in wanted if line):
+        return _same_words(text, expected)
+    return len(written) == len(wanted) and all(map(_same_line, written, wanted))  # spaces are part of the answer
+
+
+def _lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.replace("\r\n", "\n").rstrip().split("\n")]
+
+
+def _same_line(written: str, wanted: str) -> bool:
+    same_start = written[: len(written) - len(written.lstrip())] == wanted[: len(wanted) - len(wanted.lstrip())]
+    decimals = any(map(_is_decimal, wanted.split()))
+    return written == wanted or (decimals and same_start and _same_words(written, wanted))
+
+
+def _same_words(written: str, wanted: str) -> bool:
+    words, wanted_words = written.split(), wanted.split()
+    return len(words) == len(wanted_words) and all(map(_same_word, words, wanted_words))
+
+
+def _same_word(written: str, wanted: str) -> bool:
+    if written == wanted:
+        return True
+    if not _is_decimal(wanted) or not (_is_decimal(written) or re.fullmatch(r"[+-]?\d{1,300}", written)):
+        return False
+    return math.isclose(float(written), float(wanted), rel_tol=_RELATIVE_TOLERANCE)
+
+
+def _is_decimal(word: str) -> bool:
+    return len(word) <= _MAX_WORD and _DECIMAL.fullmatch(word) is not None
+
+
+def same_value(actual: Any, expected: Any, *, exact: bool = False) -> bool:
+    """Whether two values given as data (see `_harness.to_data`) agree.
+
+    With `exact` as Python's `==` says. Otherwise as JSON would hold them: tuples are lists, keys of dicts are text, and
+    a number with a decimal point has a relative tolerance.
+    """
+    if isinstance(expected, dict):
+        return _same_tagged(actual, expected, exact)
+    if isinstance(expected, list):
+        items = actual.get("tuple") if isinstance(actual, dict) and not exact else actual
+        return (
+            isinstance(items, list)
+            and len(items) == len(expected)
+            and all(same_value(a, e, exact=exact) for a, e in zip(items, expected, strict=True))
+        )
+    numbers = isinstance(actual, int | float) and isinstance(expected, int | float)
+    if numbers and isinstance(expected, float) and not exact:
+        try:
+            return math.isclose(actual, expected, rel_tol=_RELATIVE_TOLERANCE)
+        except OverflowError:  # an integer too large for a float
+            return False
+    return bool(actual == expected) if numbers or type(actual) is type(expected) else False
+
+
+def is_true(value: Any) -> bool:
+    """Python's truth of a value given as data."""
+    if isinstance(value, dict):
+        [(kind, items)] = value.items()
+        return kind == "iter" or any(items if kind == "complex" else [True] * len(items))
+    return bool(value)
+
+
+def _same_tagged(actual: Any, expected: dict[str, Any], exact: bool) -> bool:
+    [(kind, items)] = expected.items()
+    if kind == "tuple" and not exact:
+        return same_value(actual, items)
+    if not isinstance(actual, dict) or len(actual) != 1:
+        return False
+    [(actual_kind, actual_items)] = actual.items()
+    if kind in _SETS:
+        return actual_kind in _SETS and sorted(map(_text, actual_items)) == sorted(map(_text, items))
+    if kind == "dict" and actual_kind == "dict":
+        found, wanted = ({_key(k, exact): v for k, v in pairs} for pairs in (actual_items, items))
+        return found.keys() == wanted.keys() and all(same_value(found[k], wanted[k], exact=exact) for k in wanted)
+    return actual_kind == kind and kind != "iter" and same_value(actual_items, items, exact=exact)
+
+
+def _key(key: Any, exact: bool) -> str:
+    return _text(key) if exact else key if isinstance(key, str) else json.dumps(key)
+
+
+def _text(value: Any) -> str:
+    """Text that equal values share: sets in order, whole numbers without a point."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_text, value))}]"
+    if isinstance(value, dict):
+        [(kind, items)] = value.items()
+        texts = list(map(_text, items))
+        return f"{'set' if kind in _SETS else kind}:[{','.join(sorted(texts) if kind in (*_SETS, 'dict') else texts)}]"
+    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
+        value = int(value)
+    return json.dumps(value)

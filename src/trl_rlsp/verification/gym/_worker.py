@@ -1,0 +1,116 @@
+"""Runs reasoning-gym's scorers. Imported in worker processes only."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from functools import lru_cache
+from typing import Any
+
+import reasoning_gym
+import sympy  # noqa: F401  loaded once in the fork server; several scorers import it when first called
+from reasoning_gym.factory import DATASETS
+
+from trl_rlsp.verification.gym._answers import spellings
+
+NONSENSE = ("~?~", "nan")  # game_of_life_halting's scorer in reasoning-gym 0.1.25 gives any text its full score
+CONSTANTS = (*NONSENSE, "0", "1", "-1", "[]", "[0]", "{}", "True", "None", "6*4*1*1", "[NaN]", "impossible")
+PROBE_ROWS = 6
+
+
+def warm_up() -> None:
+    """Let scorers read literals and nothing else; only the arithmetic tasks evaluate their own problems."""
+    for name in [name for name in sys.modules if name.startswith("reasoning_gym.")]:
+        if not name.startswith("reasoning_gym.arithmetic"):
+            vars(sys.modules[name])["eval"] = ast.literal_eval
+
+
+def prepare(name: str) -> None:
+    """Make a task's scorer ready, before workers are forked: word lists and grammars take seconds to load."""
+    if name in DATASETS:
+        entry = _dataset(name)[0]
+        _full_score(_dataset(name), entry, entry["answer"])  # what it loads and caches on first use is shared
+
+
+def score(item: dict[str, Any]) -> Any:
+    """The pool's handler.
+
+    Args:
+        item: `{"name"}` to probe a task, `{"row"}` to probe a row (a JSON string `{"name", "entry"}`), or
+            `{"row", "tuples", "answers"}` to score spellings of one answer.
+
+    Returns:
+        For a task, what is wrong with it or `""`. For a row, what is wrong with it or whether its scorer wants
+        tuples (a bool). For an answer, whether one of its spellings has the full score.
+    """
+    if "name" in item:
+        return _fault_of_task(item["name"])
+    if "answers" not in item:
+        return _probed(item["row"])
+    task = json.loads(item["row"])
+    entry = _with_tuples(task["entry"]) if item["tuples"] else task["entry"]
+    return any(_full_score(_dataset(task["name"]), entry, answer) for answer in item["answers"])
+
+
+def _fault_of_task(name: str) -> str:
+    """Whether one text is paid on most of some rows that it does not answer."""
+    if name not in DATASETS:
+        return "reasoning-gym has no such task"
+    dataset = reasoning_gym.create_dataset(name, size=PROBE_ROWS, seed=1)
+    entries = [json.loads(json.dumps(dataset[i], default=str)) for i in range(PROBE_ROWS)]
+    answers = [entry["answer"] for entry in entries if isinstance(entry["answer"], str)]
+    for text in dict.fromkeys([*CONSTANTS, *answers]):
+        others = [entry for entry in entries if not _same(text, entry["answer"])]
+        paid = [entry for entry in others if _pays(name, dataset, entry, text)]
+        if len(paid) > max(1, len(others) // 2):
+            return f"its scorer pays for {text[:60]!r} on {len(paid)} of {len(others)} rows with another answer"
+    return ""
+
+
+def _probed(row: str) -> str | bool:
+    try:
+        task = json.loads(row)
+        dataset, entry = _dataset(task["name"]), task["entry"]
+        answer, as_tuples = entry["answer"], _with_tuples(entry)
+    except (KeyError, TypeError, ValueError):
+        return "a row has no entry with answer and metadata"
+    for candidate in (entry, as_tuples):  # JSON has turned the entry's tuples into lists; some scorers want them back
+        if answer is None or _full_score(dataset, candidate, answer):
+            paid = [text for text in NONSENSE if not _same(text, answer) and _pays(task["name"], dataset, entry, text)]
+            return f"its scorer pays for {paid[0]!r}" if paid else candidate is as_tuples
+    return "its scorer does not pay for a row's own answer"
+
+
+def _pays(name: str, dataset: Any, entry: dict[str, Any], answer: str) -> bool:
+    texts = spellings(name, entry, answer)
+    return any(_full_score(dataset, form, text) for form in (entry, _with_tuples(entry)) for text in texts)
+
+
+def _same(text: str, answer: Any) -> bool:
+    return text.casefold().split() == str(answer).casefold().split()
+
+
+def _full_score(dataset: Any, entry: dict[str, Any], answer: str) -> bool:
+    try:
+        value = dataset.score_answer(answer=answer, entry=entry)
+    except (MemoryError, RecursionError):
+        raise
+    except Exception:  # the process boundary: a scorer that chokes on the answer has not given its full score
+        return False
+    return isinstance(value, int | float) and value >= 1.0
+
+
+def _with_tuples(entry: dict[str, Any]) -> dict[str, Any]:
+    return entry | {"metadata": _tuples(entry["metadata"])}
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples(part) for key, part in value.items()}
+    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
+
+
+@lru_cache(maxsize=256)
+def _dataset(name: str) -> Any:
+    return reasoning_gym.create_dataset(name, size=1, seed=0)

@@ -1,0 +1,402 @@
+"""Taking rights away from a process, for good: what untrusted text may cost is bounded by the kernel.
+
+Layers, each applied where the kernel has it: resource limits, a user of its own, dropped privileges, Landlock (files),
+seccomp (system calls); what each stops is in `docs/code_sandbox.md`. A `Confinement` is prepared once in the process
+that forks, and put on by each fork. This file imports nothing of the package: a bare Python loads it.
+Sources: kernel.org/doc/html/latest/userspace-api/landlock.html and seccomp_filter.html.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import sys
+import sysconfig
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+if sys.platform != "win32":
+    import resource
+
+
+def _binding(name: str) -> Any:
+    """`None` where it is not Linux, or not installed: `available_layers` says so."""
+    return import_module(name) if find_spec(name) else None
+
+
+landlockpy, seccompy = _binding("landlockpy"), _binding("seccompy")
+MEGABYTE = 1024 * 1024
+_BARE_INTERPRETER_BYTES = 64 * MEGABYTE
+_MAIN_STACK_BYTES = 64 * MEGABYTE  # deep recursion is common in programs for contests
+_MAX_OPEN_FILES = 64  # also bounds what a process holds in pipes and socket pairs: about 0.5 MB each
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 8, 36, 38
+_CAPABILITY_VERSION_3 = 0x20080522
+_READING_CAPABILITIES = (1 << 2, 1 << 1)  # CAP_DAC_READ_SEARCH; CAP_DAC_OVERRIDE is all that containers have
+_CLONE_NEWUSER = 0x10000000
+
+LIBRARY_FOLDERS = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
+NOT_THE_LIBRARY = ("site-packages", "dist-packages", "test", "idlelib", "ensurepip", "turtledemo", "lib2to3", "tkinter")
+_OWN_LIBRARIES = ("ld-", "libc.", "libc-", "libm.", "libpython", "libz.", "libffi.", "libssl.", "libcrypto.")
+_SHARED_FILES = ("/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo")
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_LANDLOCK_GUARDS_TRUNCATION = 3  # the version of Landlock from which on it does
+
+_ALLOWED = """
+    read write readv writev pread64 pwrite64 preadv pwritev lseek close dup dup2 dup3 pipe pipe2
+    stat fstat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat getdents getdents64
+    getcwd chdir open openat umask fsync fdatasync
+    mmap mprotect munmap brk mremap madvise msync membarrier
+    rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack
+    restart_syscall pause alarm setitimer getitimer
+    select pselect6 poll ppoll epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 recvfrom
+    nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday time times sched_yield sched_getaffinity
+    getpid getppid gettid getuid geteuid getgid getegid getgroups getpgrp getpgid getsid getresuid getresgid
+    getcpu uname sysinfo getrandom getrlimit setrlimit getrusage getpriority
+    futex set_robust_list get_robust_list rseq set_tid_address arch_prctl exit exit_group
+"""
+# These fail with "not permitted", which a program understands; all others fail with "no such call".
+_REFUSED = """
+    fork vfork execve execveat socket connect bind listen accept accept4 kill tkill tgkill rt_sigqueueinfo
+    rt_tgsigqueueinfo pidfd_send_signal ptrace process_vm_readv process_vm_writev
+    mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat
+    truncate ftruncate fallocate creat mknod mknodat chmod fchmod fchmodat chown fchown lchown fchownat
+    utimensat setxattr
+    mount umount2 chroot setuid setgid setresuid setresgid setpriority sched_setaffinity memfd_create
+    clone close_range fcntl ioctl prctl prlimit64 socketpair sendto
+"""
+# Of the last line some are allowed, by the value of an argument: name, argument, values, mask.
+_INT = 0xFFFFFFFF
+_ALLOWED_BY_ARGUMENT: tuple[tuple[str, int, tuple[int, ...], int], ...] = (
+    ("close_range", 2, (0,), 2),  # CLOSE_RANGE_UNSHARE would give a thread a table of files of its own
+    # F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_DUPFD_CLOEXEC F_GETPIPE_SZ: no locks and leases, which other processes
+    # would wait for, no signals on our behalf, no larger pipes
+    ("fcntl", 1, (0, 1, 2, 3, 4, 1030, 1032), _INT),
+    (
+        "ioctl",
+        1,
+        (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451),
+        _INT,
+    ),  # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIO(N)CLEX
+    ("prctl", 0, (15, 16, 0x53564D41), _INT),  # PR_SET_NAME PR_GET_NAME PR_SET_VMA
+    ("prlimit64", 0, (0,), _INT),  # own limits only
+    ("socketpair", 0, (1,), _INT),  # AF_UNIX: asyncio wakes itself through one
+    ("sendto", 4, (0,), 0xFFFFFFFFFFFFFFFF),  # to the other end only, not to an address
+)
+# Flags of clone as pthread_create passes them (memory, files, signals and the rest are shared with the process), and
+# all but CLONE_DETACHED, which means nothing today; musl still passes it.
+_THREAD_BY_ARGUMENT = ("clone", 0, (0x003D0F00,), 0xFFFFFFFFFFBFFFFF)
+_O_TRUNC = 0o1000
+
+
+class Confinement:
+    """What a fork may still do, prepared before the fork so that putting it on costs little.
+
+    Afterwards the process can use the pipes and sockets it has open; it cannot open a file for writing, read files
+    other than the given ones, open sockets, start processes or send signals.
+
+    Args:
+        layers: of `"landlock"`, `"seccomp"`; others are ignored.
+        readable: files and folders that may be read.
+        threads: whether threads may be started.
+
+    Attributes:
+        layers: those that apply.
+
+    Raises:
+        OSError: the kernel does not have one of the layers.
+    """
+
+    def __init__(self, layers: Sequence[str], readable: Sequence[str], *, threads: bool = False) -> None:
+        self.layers = [layer for layer in layers if layer in ("landlock", "seccomp")]
+        self._filter: Any = None
+        if "seccomp" in self.layers:
+            if not seccomp_available():  # also makes the binding load what it needs, which no fork could
+                raise OSError("this kernel has no seccomp filters")
+            self._filter = _system_call_filter(threads)
+            self._filter.program  # noqa: B018 - compiled here once
+        self._ruleset: Any = _read_only_ruleset(readable) if "landlock" in self.layers else None
+        self._mapped = mapped_bytes() or _BARE_INTERPRETER_BYTES
+
+    def put_on(
+        self, memory_mb: int, *, output_bytes: int = 0, processes: int = 0, seconds: float | None = None
+    ) -> None:
+        """Confine the calling process and its threads to come, for good.
+
+        Args:
+            memory_mb: address space it may add to what it has now, in MiB.
+            output_bytes: the size of any file it writes.
+            processes: threads and processes its user may have, this one included.
+            seconds: CPU time, if limited.
+
+        Raises:
+            OSError: the kernel refused a layer.
+        """
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if seconds is not None:
+            _set_limit("CPU", int(seconds) + 1, int(seconds) + 2)
+        if processes:
+            _set_limit("STACK", _MAIN_STACK_BYTES)
+        limits = {"CORE": 0, "MEMLOCK": 0, "MSGQUEUE": 0, "FSIZE": output_bytes, "NOFILE": _MAX_OPEN_FILES}
+        for name, value in {**limits, "NPROC": processes}.items():
+            _set_limit(name, value)
+        _set_limit("AS", (mapped_bytes() or self._mapped) + memory_mb * MEGABYTE)
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        if not processes:  # else the user of its own has only the right it needs
+            _drop_capabilities()
+        if self._ruleset is not None:
+            self._ruleset.restrict()
+        if self._filter is not None:
+            self._filter.load()
+
+
+def confine_server(readable: Sequence[str], packages: Sequence[str]) -> bool:
+    """Apply to a server of programs what its forks need not undo; whether its threads are counted apart from others."""
+    ruleset = _read_only_ruleset(readable) if readable else None  # the forks' is a second, equal one
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphaned descendants become its children, to be found and ended
+    os.chdir("/")
+    counted = _own_user([os.__file__, *packages])
+    _prctl(_PR_SET_DUMPABLE, 0)  # memory and open files cannot be read by other processes of the same user
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    if ruleset is not None:
+        ruleset.restrict()
+    return counted
+
+
+def landlock_abi() -> int:
+    """Version of Landlock's interface the kernel offers, 0 where the kernel or the binding is missing.
+
+    Signals to other processes are stopped from 6 on, TCP from 4 on, truncating from 3 on; the seccomp filter covers all
+    three anyway.
+    """
+    try:
+        return landlockpy.abi_version() if landlockpy else 0
+    except OSError:
+        return 0
+
+
+def seccomp_available() -> bool:
+    """Whether this kernel can filter system calls and the binding is there and knows the processor."""
+    try:
+        return bool(seccompy) and seccompy.supported() and seccompy.arch() in ("x86_64", "aarch64")
+    except OSError:
+        return False
+
+
+def available_layers() -> list[str]:
+    """Which of `"landlock"`, `"seccomp"` this kernel and this installation have."""
+    return [name for name, there in (("landlock", landlock_abi() > 0), ("seccomp", seccomp_available())) if there]
+
+
+def missing_protection(layers: Sequence[str], expected: Sequence[str] = ("landlock", "seccomp")) -> str:
+    """A sentence on what untrusted text could do without the layers that are not there, `""` if all are."""
+    risks = {
+        "landlock": "read and write this user's files (no Landlock)",
+        "seccomp": "use the network and start processes (no seccomp)",
+        "threads": "start any number of threads (root may not take another user id)",
+    }
+    missing = [risks[layer] for layer in expected if layer not in layers]
+    install = "" if landlockpy else "; pip install landlockpy seccompy"
+    return f"text that took over a worker could {' and '.join(missing)}{install}" if missing else ""
+
+
+def threads_of_user() -> int:
+    """Threads this user has now, which is what `RLIMIT_NPROC` counts; 0 where the system does not tell."""
+    total = 0
+    with suppress(OSError):
+        for process in filter(str.isdigit, os.listdir("/proc")):
+            with suppress(OSError):  # it ended meanwhile
+                if os.stat(f"/proc/{process}").st_uid == os.getuid():
+                    total += len(os.listdir(f"/proc/{process}/task"))
+    return total
+
+
+def mapped_bytes() -> int:
+    """Address space of this process in bytes; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def library_folders() -> list[str]:
+    """Folders of the standard library, not those of a virtual environment."""
+    base = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
+    return sorted({sysconfig.get_path(name, vars=base) for name in ("stdlib", "platstdlib")})
+
+
+def python_folders(*, packages: bool = False) -> list[str]:
+    """Existing folders and files the interpreter reads when it runs or imports, with what else is in these folders.
+
+    With `packages` also those of installed packages and of this one, never the current folder or what else is in
+    `sys.path`.
+    """
+    paths = {*library_folders(), sysconfig.get_config_var("LIBDIR"), *LIBRARY_FOLDERS, *_SHARED_FILES}
+    paths |= {str(path.parent) for path in _loaded_libraries() if path.name.startswith(_OWN_LIBRARIES)}
+    if packages:
+        paths |= {path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")}
+        paths.add(str(Path(__file__).parents[2]))
+    return sorted(path for path in paths if path and path != "/" and os.path.exists(path))
+
+
+def standard_library() -> list[str]:
+    """The files of the standard library and the shared libraries that its modules load, and nothing beside them.
+
+    Installed packages lie inside the standard library's folder or next to the system's libraries, so these folders
+    are not listed themselves: their files can be read, their contents not be seen.
+    """
+    paths = {*_SHARED_FILES, *_needed_libraries()}
+    for folder in library_folders():
+        with suppress(OSError):
+            paths |= {entry.path for entry in os.scandir(folder) if entry.name not in NOT_THE_LIBRARY}
+    return sorted(filter(os.path.exists, paths))
+
+
+def _loaded_libraries() -> set[Path]:
+    """Shared libraries in this process's memory."""
+    try:
+        lines = Path("/proc/self/maps").read_text(errors="replace").splitlines()
+    except OSError:
+        return set()
+    mapped = {Path(line.split(maxsplit=5)[-1]) for line in lines if ".so" in line}
+    return {path for path in mapped if path.is_absolute()}
+
+
+def _needed_libraries() -> set[str]:
+    """Shared libraries in memory once all extension modules of the standard library are; found out in a fork."""
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with suppress(BaseException):
+            for folder in library_folders():
+                for module in Path(folder, "lib-dynload").glob("*.so"):
+                    with suppress(OSError):  # its library is not installed
+                        ctypes.CDLL(str(module), os.RTLD_LAZY)
+            with os.fdopen(write_end, "w") as pipe:
+                pipe.write("\n".join(map(str, _loaded_libraries())))
+        os._exit(0)
+    os.close(write_end)
+    with os.fdopen(read_end) as pipe:
+        found = set(pipe.read().split("\n"))
+    os.waitpid(pid, 0)
+    return found - {""}
+
+
+def _read_only_ruleset(readable: Iterable[str]) -> Any:
+    """Landlock rules that allow reading `readable`, using /dev/null and its like, and nothing else."""
+    access = landlockpy.AccessFS
+    ruleset = landlockpy.Ruleset(scoped=landlockpy.Scope.SIGNAL | landlockpy.Scope.ABSTRACT_UNIX_SOCKET)
+    for path in filter(os.path.exists, readable):
+        ruleset.allow_path(path, access.READ_FILE | access.READ_DIR if os.path.isdir(path) else access.READ_FILE)
+    for path in filter(os.path.exists, _DEVICES):
+        ruleset.allow_path(path, access.READ_FILE | access.WRITE_FILE)
+    return ruleset
+
+
+def _system_call_filter(threads: bool) -> Any:
+    """The seccomp filter; its `load()` confines the process for good, with the threads it has."""
+    rules = seccompy.Filter(default=seccompy.Action.ERRNO | errno.ENOSYS, flags=seccompy.FilterFlag.TSYNC)
+    masked = seccompy.CmpOp.MASKED_EQ
+    if landlock_abi() < _LANDLOCK_GUARDS_TRUNCATION:  # then `open` must not truncate
+        for name, argument in (("open", 1), ("openat", 2)):
+            if _is_known(name):
+                rules.errno(name, errno.EPERM, args=[(argument, masked, _O_TRUNC, _O_TRUNC)])
+    for name, argument, values, mask in (*_ALLOWED_BY_ARGUMENT, *([_THREAD_BY_ARGUMENT] if threads else [])):
+        for value in values:
+            rules.allow(name, args=[(argument, masked, value, mask)])
+    for name in filter(_is_known, _ALLOWED.split()):
+        rules.allow(name)
+    for name in filter(_is_known, _REFUSED.split()):
+        rules.errno(name, errno.EPERM)
+    return rules
+
+
+def _is_known(name: str) -> bool:
+    """Whether this processor has a system call: arm64 has no `open`, no `fork`, no `pipe`."""
+    try:
+        seccompy.syscall_nr(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _own_user(paths: Sequence[str]) -> bool:
+    """Have this process's threads counted apart from all others, so that their number can be limited.
+
+    Root becomes a user id that no other process has (root's threads are never limited), and keeps the right to read
+    if `paths` need it; anybody else enters a user namespace of its own. All other privileges are given up. Whether
+    the kernel let it; if not, only `threads_of_user()` says how many there are.
+    """
+    if sys.platform != "linux":
+        return False
+    keep, alone = 0, True
+    if os.geteuid() != 0:
+        alone = ctypes.CDLL(None).unshare(_CLONE_NEWUSER) == 0
+    else:
+        if any(map(_needs_rights, paths)):
+            keep = next((right for right in _READING_CAPABILITIES if right & _capabilities()), 0)
+            alone = keep > 0 and _prctl(_PR_SET_KEEPCAPS, 1)
+        try:
+            if alone:
+                user = _unused_user()
+                os.setgroups([])
+                os.setresgid(user, user, user)
+                os.setresuid(user, user, user)
+        except OSError:
+            alone = False
+    _drop_capabilities(keep if alone else 0)
+    return alone
+
+
+def _needs_rights(path: str) -> bool:
+    """Whether only its owner, or root, may get at a file."""
+    whole = Path(os.path.realpath(path))
+    with suppress(OSError):
+        return not whole.stat().st_mode & 0o4 or not all(parent.stat().st_mode & 0o1 for parent in whole.parents)
+    return False
+
+
+def _unused_user() -> int:
+    """A user id of this process alone, drawn from the upper half of those there are."""
+    first, count = 0, 65536
+    with suppress(OSError, ValueError):
+        first, _, count = map(int, Path("/proc/self/uid_map").read_text().splitlines()[-1].split())
+    drawn = int.from_bytes(os.urandom(8), "big") % (count // 2)
+    return first + count - 3 - drawn  # the last two stand for "none" and "nobody"
+
+
+def _capabilities() -> int:
+    """Bit mask of the first 32 capabilities that this process may use."""
+    header, sets = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
+    return sets[1] if ctypes.CDLL(None).capget(header, sets) == 0 else 0
+
+
+def _drop_capabilities(keep: int = 0) -> None:
+    """Give up the special powers of root but those in a bit mask."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    sets = (ctypes.c_uint32 * 6)(keep, keep)  # effective, permitted, inheritable; then the same for numbers from 32
+    if sys.platform == "linux":
+        ctypes.CDLL(None).capset(header, sets)
+
+
+def _set_limit(name: str, value: int, hard: int | None = None) -> None:
+    """Lower a resource limit, in the unit of `setrlimit(2)`; never above the hard limit in force."""
+    number = getattr(resource, f"RLIMIT_{name}", None)
+    if number is not None:
+        ceiling = resource.getrlimit(number)[1]
+        wanted = value if hard is None else hard
+        top = wanted if ceiling == resource.RLIM_INFINITY else min(wanted, ceiling)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(number, (min(value, top), top))
+
+
+def _prctl(option: int, value: int) -> bool:
+    """Whether the kernel took it."""
+    return sys.platform == "linux" and ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0

@@ -1,0 +1,200 @@
+"""A running fork server, seen from the trainer: start it, ask it, end it; and how many workers a rank may have.
+
+Why not a library. `multiprocessing`'s spawn and forkserver run the user's unguarded training script again in the
+child, its fork copies a process full of threads and CUDA state, and its results are pickles, which a worker that
+works on a model's text must not be allowed to send. `pebble` and `concurrent.futures` are built on it, and replace
+a killed worker by a cold one, an import of sympy later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trl_rlsp.errors import WorkerError
+from trl_rlsp.verification.workers.fork_server import receive, send
+
+_CLOSE_SECONDS = 5.0
+
+owners: weakref.WeakSet[Any] = weakref.WeakSet()
+"""What has servers. In a forked child each is told to `forget()`: the processes belong to the parent."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: [owner.forget() for owner in list(owners)])
+
+
+class ServerGone(WorkerError):
+    """The server has ended, or this machine cannot start or fork it now."""
+
+
+class ForkServer:
+    """The process and the socket to it; for one caller at a time. It ends with this object and this process.
+
+    Args:
+        config: what `fork_server.py` is told.
+        bare: start Python without installed packages and environment.
+        prefix: a command that starts it in a sandbox.
+
+    Raises:
+        ServerGone: it cannot be started.
+    """
+
+    def __init__(self, config: dict[str, Any], *, bare: bool = False, prefix: Sequence[str] = ()) -> None:
+        self.socket, theirs = socket.socketpair()
+        owner_fd = -1
+        with contextlib.suppress(OSError, AttributeError):  # then the closed socket alone tells that we are gone
+            owner_fd = os.pidfd_open(os.getpid())
+        config = config | {"control_fd": theirs.fileno(), "owner_fd": owner_fd}
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by hello
+        try:
+            self.process = subprocess.Popen(
+                [*prefix, *_python(bare), json.dumps(config)],
+                env={"PYTHONHASHSEED": "0"} if bare else _environment(),
+                pass_fds=[fd for fd in (theirs.fileno(), owner_fd) if fd >= 0],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+                start_new_session=True,  # Ctrl-C is for the trainer; the server leaves when the trainer does
+            )
+        except OSError as error:
+            self.socket.close()
+            raise ServerGone(f"worker processes cannot be started with {sys.executable}: {error}") from error
+        finally:
+            theirs.close()
+            if owner_fd >= 0:
+                os.close(owner_fd)
+        self._finalizer = weakref.finalize(self, _end, self.socket, self.process)
+
+    def hello(self, seconds: float) -> list[str]:
+        """Wait until the server is ready; the layers that confine its forks.
+
+        Raises:
+            WorkerError: it cannot do its work, for instance because a module is missing.
+            ServerGone: it did not get as far as saying so.
+        """
+        kind: type[WorkerError] = ServerGone
+        try:
+            message = self.ask(None, seconds=seconds)
+            if "layers" in message:
+                return message["layers"]  # type: ignore[no-any-return]
+            kind, reason = WorkerError, message["error"]
+        except TimeoutError:
+            reason = f"not ready after {seconds:g} s"
+        except ServerGone:
+            self._errors.seek(0)
+            reason = self._errors.read().decode(errors="replace").strip()[-500:] or "no message"
+        finally:
+            self._errors.close()
+        self.process.kill()
+        self.close()
+        raise kind(f"worker processes failed to start: {reason}")
+
+    def ask(
+        self, message: dict[str, Any] | None, files: Sequence[int] = (), seconds: float | None = None
+    ) -> dict[str, Any]:
+        """Send a message, if any, and wait for the reply.
+
+        Raises:
+            ServerGone: there is none.
+            TimeoutError: not within `seconds`.
+        """
+        reply = None
+        try:
+            self.socket.settimeout(seconds)
+            if message is not None:
+                send(self.socket, message, files)
+            reply, _ = receive(self.socket)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise ServerGone(f"the worker processes are gone: {error}") from error
+        finally:
+            if reply is None:  # also after an interrupt: a late reply must not be taken for the next one's
+                self.socket.close()
+        if reply is None:
+            raise ServerGone("the worker processes are gone")
+        return reply
+
+    def is_gone(self) -> bool:
+        """Whether the server has ended; between requests it never speaks, so anything it says is its end."""
+        if self.socket.fileno() < 0:
+            return True
+        watch = select.poll()  # not select(): a trainer may have more than 1024 files open
+        watch.register(self.socket, select.POLLIN)
+        return bool(watch.poll(0))
+
+    def close(self) -> None:
+        """End the server and all its forks, and wait until they are gone."""
+        self._finalizer()
+
+    def forget(self) -> None:
+        """In a forked child: close our copy of the socket, without waiting for a process that is not ours."""
+        self._finalizer.detach()
+        self.socket.close()
+        self.process.returncode = 0
+
+
+def _end(control: socket.socket, process: subprocess.Popen[bytes]) -> None:
+    """Have a server end its forks and itself; also at interpreter exit and when its object is collected."""
+    control.close()
+    process.terminate()  # a server that still imports has no forks and may just stop
+    try:
+        process.wait(timeout=_CLOSE_SECONDS)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _python(bare: bool) -> list[str]:
+    python = [os.path.realpath(sys.executable), "-s", "-S", "-B"] if bare else [sys.executable]
+    return [*python, "-P", str(Path(__file__).with_name("fork_server.py"))]
+
+
+def _environment() -> dict[str, str]:
+    """What a worker may know: where code is, and nothing else (no tokens, no GPU)."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+    fixed = {"PYTHONHASHSEED": "0", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return kept | fixed | {"PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path if entry)}
+
+
+def share_of_cores() -> int:
+    """Cores for this rank, at least 1: those of its launcher over the ranks of this machine, or its own if fewer.
+
+    The launcher's are counted, not the rank's: ranks bound to cores of their own have their share already. With 8
+    cores under `accelerate launch --num_processes 3` each rank has 2.
+    """
+    own, ranks = _cores_of(0), _ranks_here()
+    return own if ranks == 1 else max(1, min(own, _cores_of(os.getppid()) // ranks))
+
+
+def fitting_workers(asked: int) -> int:
+    """The number of workers asked for; among several ranks on this machine at most `share_of_cores()`."""
+    return asked if _ranks_here() == 1 else min(asked, share_of_cores())
+
+
+def _ranks_here() -> int:
+    """Ranks of this run on this machine; `torchrun` and `accelerate launch` tell, without them this one is alone."""
+    told = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return max(1, int(told)) if told.isdecimal() else 1
+
+
+def _cores_of(process: int) -> int:
+    """Cores that a process may run on; 0 is this one."""
+    if not hasattr(os, "sched_getaffinity"):  # macOS
+        return os.cpu_count() or 1
+    try:
+        return len(os.sched_getaffinity(process))
+    except OSError:  # it is gone, or not ours to ask about
+        return len(os.sched_getaffinity(0))
