@@ -20,6 +20,7 @@ from trl_rlsp.rewards.batch import Reader
 from trl_rlsp.text import completion_text, is_task, kinds_of
 from trl_rlsp.verification import (
     GYM_HANDLER,
+    MATH_HANDLER,
     GymItem,
     MathItem,
     MathRules,
@@ -30,7 +31,6 @@ from trl_rlsp.verification import (
     verify_gym,
     verify_math,
 )
-from trl_rlsp.verification import math as math_verification
 
 COLUMNS = {"code": "tests", "gym": "task", "math": "solution"}
 """Kind of a row -> the data set's column that says what is right."""
@@ -123,7 +123,7 @@ class OutcomeVerifier:
         self.watch = tuple(watch)
         self.cache = VerdictCache(cache_size)
         self.pools = {
-            "math": WorkerPool(math_verification.HANDLER, workers=workers, memory_mb=memory_mb),
+            "math": WorkerPool(MATH_HANDLER, workers=workers, memory_mb=memory_mb),
             "gym": WorkerPool(GYM_HANDLER, workers=workers, memory_mb=memory_mb),
         }
         self.workers = self.pools["math"].workers
