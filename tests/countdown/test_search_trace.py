@@ -76,11 +76,6 @@ class TestByHand:
         trace = read_search("6 + 3 = 9 | 9 + 5 = 14 ? 18 no", [6, 3, 2])
         assert [s.stray for s in trace.steps] == [False, True]
 
-    def test_whole_expressions(self):
-        trace = read_search("( 6 + 3 ) + 2 = 11 ? 18 no | ( 6 + 3 ) * 2 = 18 ? 20 no | ( 6 * 3 ) + 2 = 20 ? 20 yes")
-        assert [s.turned_back for s in trace.steps] == [False, False, True]
-        assert [trace.counts()[name] for name in ("attempts", "wrong_steps", "wrong_claims")] == [3, 0, 0]
-
     @pytest.mark.parametrize("text", ["", "6 + 3 = 9", "x = 5 | y = 6 yes", "The answer is 9 ? no"])
     def test_no_search(self, text):
         assert read_search(text).steps == ()

@@ -1,8 +1,8 @@
 r"""The written-out countdown searches of `trl_rlsp.countdown.search`, read exactly: what was tried, and is it true.
 
-A step with a comparison is an attempt, a step without one goes a level deeper. An attempt may also be one whole
-expression, `( 6 + 3 ) * 2 = 18 ? 18 yes`. Which numbers are left at each open branch is followed along the trace, so a
-return to an earlier branch is known from the numbers that a step uses, not from a keyword.
+A step with a comparison is an attempt, a step without one goes a level deeper. Which numbers are left at each open
+branch is followed along the trace, so a return to an earlier branch is known from the numbers that a step uses, not
+from a keyword.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from trl_rlsp.text import MAX_CHARS, rational
 COMMUTATIVE = ("+", "*")
 
 _STEP = re.compile(
-    r"(?:\A|[|\n>])[ ]{0,8}(?P<expression>[\d(][\d+*/() -]{1,200}?) ?= ?(?P<result>-?\d{1,12})(?![\d.])"
+    r"(?:\A|[|\n>])[ ]{0,8}(?P<written>(?P<left>\d{1,12}) ?(?P<op>[-+*/]) ?(?P<right>\d{1,12})) ?= ?"
+    r"(?P<result>-?\d{1,12})(?![\d.])"
     rf"(?P<comparison> ?\? ?(?P<target>-?\d{{1,12}}) ?(?P<claim>{HIT}|{MISS})\b)?"
 )
-_OPERATION = re.compile(r"(\d{1,12}) ?([-+*/]) ?(\d{1,12})")
-_INNER = re.compile(r"\([^()]*\)")
 
 
 @dataclass(frozen=True)
@@ -107,21 +106,13 @@ def read_search(text: str, numbers: Sequence[int] | None = None) -> SearchTrace:
     return SearchTrace(tuple(reader.step(match) for match in found))
 
 
-def _operation(match: re.Match[str]) -> tuple[int, str, int] | None:
-    """A step of two numbers; `None` for a whole expression."""
-    parts = _OPERATION.fullmatch(match["expression"].strip())
-    return (int(parts[1]), parts[2], int(parts[3])) if parts else None
-
-
 def _numbers_of_first_path(found: Iterable[re.Match[str]]) -> list[int]:
     numbers: list[int] = []
     made: list[int] = []
     for match in found:
-        operation = _operation(match)
-        if operation:
-            for value in (operation[0], operation[2]):
-                (made.remove if value in made else numbers.append)(value)
-            made.append(int(match["result"]))
+        for value in (int(match["left"]), int(match["right"])):
+            (made.remove if value in made else numbers.append)(value)
+        made.append(int(match["result"]))
         if match["claim"]:
             break
     return numbers
@@ -170,42 +161,31 @@ class _Reader:
     def __init__(self, numbers: Iterable[int]) -> None:
         self.open = [_Branch([_Made(number, str(number), str(number)) for number in numbers])]
         self.seen: set[str] = set()
-        self.brackets: set[str] = set()
 
     def step(self, match: re.Match[str]) -> SearchStep:
         """The next step."""
         attempt = match["claim"] is not None
-        expression = key = " ".join(match["expression"].split())
-        turned_back = stray = False
-        operation = _operation(match)
-        if operation:
-            placed = self._place(*operation, int(match["result"]), attempt)
-            stray = placed is None
-            if placed:
-                made, turned_back = placed
-                expression, key = made.text, made.key
-        else:  # one whole expression turned back if a bracket of the one before is gone
-            brackets = set(_INNER.findall(match["expression"]))
-            turned_back = bool(self.brackets - brackets)
-            self.brackets = brackets
+        left, op, right = int(match["left"]), match["op"], int(match["right"])
+        made, turned_back = self._place(left, op, right, int(match["result"]), attempt)
+        key = made.key if made else match["written"]
         repeated = attempt and key in self.seen
         if attempt:
             self.seen.add(key)
         return SearchStep(
-            start=match.start("expression"),
+            start=match.start("written"),
             end=match.end(),
-            written=match["expression"].strip(),
-            expression=expression,
+            written=match["written"],
+            expression=made.text if made else match["written"],
             result=int(match["result"]),
             target=int(match["target"]) if attempt else None,
             claim=match["claim"] == HIT if attempt else None,
             compared=match.start("comparison") + 1 if attempt else match.end(),
             turned_back=turned_back,
             repeated=repeated,
-            stray=stray,
+            stray=made is None,
         )
 
-    def _place(self, left: int, op: str, right: int, result: int, attempt: bool) -> tuple[_Made, bool] | None:
+    def _place(self, left: int, op: str, right: int, result: int, attempt: bool) -> tuple[_Made | None, bool]:
         """Put a step at the deepest branch that has both numbers, and close those below; if no attempt, it opens one.
 
         A branch at which the same operation was tried already gives way to an earlier one. Gives the number made, and
@@ -217,7 +197,7 @@ class _Reader:
             if (attempt or len(branch.terms) > 2) and branch.has(left, right)
         ]
         if not depths:
-            return None
+            return None, False
         untried = (depth for depth in depths if not self.open[depth].has_tried(left, op, right))
         depth = next(untried, depths[0])
         turned_back = depth < len(self.open) - 1
