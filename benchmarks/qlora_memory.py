@@ -114,7 +114,7 @@ def measure(given: argparse.Namespace, device: str = DEVICE) -> Peaks:
     from datasets import Dataset
     from peft import LoraConfig
 
-    from trl_rlsp.countdown.tiny import build_tokenizer
+    from trl_rlsp.countdown import build_tokenizer
     from trl_rlsp.trainers import RLSPGRPOConfig, RLSPGRPOTrainer
 
     model = four_bit_model(load_config(given.model), device)

@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "recipes"
 
 import stand_ins
 
-from trl_rlsp.problems.presets import PRESETS
+from trl_rlsp.problems import PRESETS
 
 
 def tiny_model(name: str, folder: str | Path) -> str:

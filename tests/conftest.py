@@ -29,7 +29,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell started pytest 
 @pytest.fixture(scope="session")
 def tokenizer():
     """The word-level tokenizer of the quickstart."""
-    from trl_rlsp.countdown.tiny import build_tokenizer
+    from trl_rlsp.countdown import build_tokenizer
 
     return build_tokenizer()
 
@@ -37,7 +37,7 @@ def tokenizer():
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory):
     """A random Llama, 2 layers of width 32, saved with its tokenizer."""
-    from trl_rlsp.countdown.tiny import build_model, build_tokenizer
+    from trl_rlsp.countdown import build_model, build_tokenizer
 
     folder = tmp_path_factory.mktemp("tiny_model")
     build_model(hidden_size=32, layers=2).save_pretrained(folder)
@@ -63,7 +63,7 @@ def taught_folder(tmp_path_factory):
     """A tiny model that has learned the completions of `taught` by heart, saved with its tokenizer."""
     import torch
 
-    from trl_rlsp.countdown.tiny import build_model, build_tokenizer
+    from trl_rlsp.countdown import build_model, build_tokenizer
 
     tokenizer, model = build_tokenizer(), build_model(hidden_size=32, layers=2)
     texts = [f"<user> {p} <assistant> {c} <eos>" for p, completions in TAUGHT.items() for c in completions]

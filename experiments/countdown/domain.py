@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterable
 from typing import Any
 
+from trl_rlsp.countdown import LARGEST_NUMBER
 from trl_rlsp.countdown.search import Term, countdown_of, steps
-from trl_rlsp.countdown.tiny import LARGEST_NUMBER
 
 DIFFICULTY = "the expected attempts of a search in random order"
 """What `difficulty` measures, for the report."""

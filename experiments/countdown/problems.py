@@ -59,7 +59,7 @@ def _load(grid: Grid, sources: str | list[str], exclude: Any = None) -> Dataset:
     """The different problems of a source, in its order, or of several, in random order."""
     from datasets import concatenate_datasets
 
-    from trl_rlsp.problems.data import load_problems
+    from trl_rlsp.problems import load_problems
 
     own: Any = getattr(grid.module(), "load", None) or partial(load_problems, prompt_style="compact")
     if isinstance(sources, str):

@@ -173,7 +173,7 @@ def problem_table(samples: Sequence[ScoredSample], difficulty: Sequence[float], 
 
 
 def _problem_row(group: Sequence[ScoredSample], canonical: Any) -> dict[str, Any]:
-    from trl_rlsp.countdown.search import count_attempts
+    from trl_rlsp.countdown import count_attempts
     from trl_rlsp.evaluation import majority_curve, pass_at_k
     from trl_rlsp.text import read
 

@@ -92,7 +92,7 @@ def _base(grid: Grid, output: Path) -> Path:
     folder = output / "base"
     if not (folder / "config.json").is_file():
         build: Mapping[str, Any] = grid.start["build"]
-        from trl_rlsp.countdown.tiny import build_model, build_tokenizer
+        from trl_rlsp.countdown import build_model, build_tokenizer
 
         build_tokenizer().save_pretrained(folder)
         build_model(**build).save_pretrained(folder)

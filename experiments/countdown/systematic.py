@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from countdown.domain import canonical
-from trl_rlsp.countdown.search import countdown_of, first_hit
-from trl_rlsp.countdown.tiny import LARGEST_NUMBER
+from trl_rlsp.countdown import LARGEST_NUMBER, written_search
+from trl_rlsp.countdown.search import countdown_of
 
 __all__ = ["DIFFICULTY", "canonical", "difficulty"]
 
@@ -20,5 +20,5 @@ def difficulty(row: dict[str, Any]) -> float:
     Args:
         row: a countdown row of `load_problems`.
     """
-    hit = first_hit(*countdown_of(row), LARGEST_NUMBER)
-    return float("inf") if hit is None else float(hit)
+    trace = written_search(*countdown_of(row), None, limit=LARGEST_NUMBER)
+    return float(trace.attempts) if trace.solved else float("inf")

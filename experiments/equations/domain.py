@@ -18,8 +18,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from trl_rlsp.countdown import LARGEST_NUMBER
 from trl_rlsp.countdown.search import HIT, MISS, SEPARATOR, geometric_budget
-from trl_rlsp.countdown.tiny import LARGEST_NUMBER
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -46,7 +46,7 @@ def load(source: str, *, unique: bool = False, exclude: Iterable[Mapping[str, An
         unique: keep only the first of rows with the same problem.
         exclude: rows whose problems must not occur.
     """
-    from trl_rlsp.problems.data import load_problems
+    from trl_rlsp.problems import load_problems
 
     rows = load_problems(source, system_prompt=None)
     seen = {equation_of(row) for row in exclude or ()}

@@ -21,10 +21,10 @@ from transformers import LlamaForCausalLM
 from trl import SFTConfig, SFTTrainer
 
 from trl_rlsp import load_problems
+from trl_rlsp.countdown import LARGEST_NUMBER, build_model, build_tokenizer
 from trl_rlsp.countdown.search import Term, geometric_budget, written_search
 from trl_rlsp.countdown.search import steps as first_steps
-from trl_rlsp.countdown.tiny import LARGEST_NUMBER, build_model, build_tokenizer
-from trl_rlsp.problems.data import problem_key
+from trl_rlsp.problems import problem_key
 
 HELD_OUT = (
     "reasoning_gym:countdown?min_numbers=3&max_numbers=3&min_value=1&max_value=12&min_target=10&max_target=99"

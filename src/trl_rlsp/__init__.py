@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
-    from trl_rlsp.problems.data import load_problems
+    from trl_rlsp.problems import load_problems
     from trl_rlsp.rewards import (
         AlphaSchedule,
         BehaviourExploration,

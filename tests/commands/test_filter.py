@@ -9,7 +9,7 @@ import pytest
 from trl_rlsp.cli import main
 from trl_rlsp.commands import parse_filter
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.problems.data import load_problems
+from trl_rlsp.problems import load_problems
 
 # The taught model answers "8 1 9 : 72" with 72, with 17 or not at all, each in a third of its samples, and
 # "1 2 : 3" with 3, with 1 or not at all.

@@ -9,7 +9,7 @@ import pytest
 from trl_rlsp.cli import main
 from trl_rlsp.commands import parse_harvest
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.problems.demonstrations import load_demonstrations
+from trl_rlsp.problems import load_demonstrations
 
 RIGHT = {"8 1 9 : 72": "72", "1 2 : 3": "3"}
 

@@ -62,7 +62,7 @@ def changed_tokenizer(tmp_path, model_folder):
     """The tiny model's folder with another tokenizer."""
     import shutil
 
-    from trl_rlsp.countdown.tiny import build_tokenizer
+    from trl_rlsp.countdown import build_tokenizer
 
     def change(**attributes):
         folder = tmp_path / "changed"

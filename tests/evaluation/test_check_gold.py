@@ -9,7 +9,7 @@ import pytest
 
 from trl_rlsp.evaluation import _dataset as checking
 from trl_rlsp.evaluation._dataset import check_dataset, gold_completion, odd_answers, print_report
-from trl_rlsp.problems.data import load_problems
+from trl_rlsp.problems import load_problems
 from trl_rlsp.rewards import OutcomeVerifier
 from trl_rlsp.text import Terminal
 from trl_rlsp.verification import Verdict

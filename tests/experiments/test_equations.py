@@ -5,7 +5,7 @@ import json
 import pytest
 
 from equations.domain import Equation, demonstrations, difficulty, equation_of, load, written_search
-from trl_rlsp.countdown.search import count_attempts
+from trl_rlsp.countdown import count_attempts
 from trl_rlsp.rewards import OutcomeVerifier
 
 SOURCE = "reasoning_gym:simple_equations?min_terms=2&max_terms=2&min_value=1&max_value=9&seed=1&size=200"

@@ -17,8 +17,8 @@ from transformers import (
 from trl import GRPOConfig, GRPOTrainer
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.generation import leaving_rollout
-from trl_rlsp.generation.rollout import SEGMENT, finished_leave, why_not
+from trl_rlsp.generation import finished_leave, leaving_rollout, why_not
+from trl_rlsp.generation.local import SEGMENT
 
 
 @pytest.fixture
@@ -134,10 +134,23 @@ def test_a_processor_that_keeps_something_of_each_row_is_left_to_transformers(ra
     assert "RepetitionPenaltyLogitsProcessor" in caplog.text
 
 
+@pytest.mark.parametrize("limit", [1, 7, 8, 13, 40])
+def test_sequences_end_at_their_own_limits(random_model, limit):
+    """Two of five prompts have a limit; the others do not notice."""
+    limits = [limit, limit, 40, 40, 40] * 4
+    settings = {"logits_processor": LogitsProcessorList([Endings()])}
+    expected = generated(random_model, finished=False, **settings)
+    with finished_leave(random_model, limits):
+        found = generated(random_model, finished=False, **settings)
+    for row, limit in enumerate(limits):
+        assert torch.equal(found[row, : 3 + limit], expected[row, : min(3 + limit, found.shape[1])])
+        assert (found[row, 3 + limit :] == 0).all()
+
+
 def test_a_cache_that_cannot_be_cut_is_left_to_transformers(random_model, monkeypatch):
     calls = []
     monkeypatch.setattr(type(random_model), "_sample", lambda *args, **given: calls.append(given) or args[1])
-    monkeypatch.setattr("trl_rlsp.generation.rollout.can_be_cut", lambda given: False)
+    monkeypatch.setattr("trl_rlsp.generation.local.can_be_cut", lambda given: False)
     generated(random_model)
     assert len(calls) == 1
     assert calls[0]["past_key_values"] is not None

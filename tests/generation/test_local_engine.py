@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trl_rlsp.countdown.tiny import build_model, build_tokenizer
+from trl_rlsp.countdown import build_model, build_tokenizer
 from trl_rlsp.errors import ConfigError, SourceError
-from trl_rlsp.generation import Request, Sampling, TransformersEngine, generate, load_model, local, render
+from trl_rlsp.generation import Prefixed, Request, Sampling, TransformersEngine, generate, load_model, local, render
 
 PROMPTS = [
     [{"role": "user", "content": "8 1 9 : 72"}],
@@ -130,7 +130,13 @@ class TestGenerate:
     def test_settings_of_the_checkpoint_do_not_bend_the_distribution(self, left):
         """Hub models bring penalties and cut-offs in their generation_config; `Sampling` alone decides."""
         plain, bent = (build_model(hidden_size=32, layers=2).eval() for _ in range(2))
-        for name, value in {"repetition_penalty": 5.0, "top_k": 3, "min_p": 0.5, "no_repeat_ngram_size": 1}.items():
+        for name, value in {
+            "repetition_penalty": 5.0,
+            "top_k": 3,
+            "min_p": 0.5,
+            "no_repeat_ngram_size": 1,
+            "num_beams": 2,
+        }.items():
             setattr(bent.generation_config, name, value)
         assert draw(bent, left)[0] == draw(plain, left)[0]
 
@@ -160,11 +166,13 @@ class TestSegments:
         assert len({s.tokens for s in drawn[0]}) > 1  # they do leave one after another
         assert drawn[0] == drawn[1] == drawn[2]
 
-    def test_a_cache_that_cannot_be_cut_is_computed_anew(self, model, left, monkeypatch):
+    def test_a_cache_that_cannot_be_cut_is_left_to_transformers(self, model, left, monkeypatch):
         monkeypatch.setattr(local, "SEGMENT", 3)
-        expected = draw(model, left, temperature=0)[0]
-        monkeypatch.setattr("trl_rlsp.generation.cache.kept", lambda cache, keep, room: None)
-        assert draw(model, left, temperature=0)[0] == expected
+        prompts = [*PROMPTS, Prefixed("12 4 : 3", ("12", "-"), 2, 4)]
+        expected = draw(model, left, prompts, temperature=0)[0]
+        monkeypatch.setattr(local, "can_be_cut", lambda cache: False)
+        assert draw(model, left, prompts, temperature=0)[0] == expected
+        assert {s.prompt_index: s.tokens <= 2 + 4 for s in expected}[3]
 
 
 class TestRequests:

@@ -6,7 +6,7 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from trl_rlsp.generation.cache import RoomyLayer, kept
+from trl_rlsp.generation.local import RoomyLayer, kept
 
 LAYERS, HEADS, WIDTH = 2, 3, 4
 
@@ -58,11 +58,6 @@ def test_other_kinds_of_layers_stay_as_they_are():
     cut = kept(cache, torch.tensor([2]), 4)
     assert all(isinstance(layer, DynamicSlidingWindowLayer) for layer in cut.layers)
     assert cut.layers[0].keys.shape[0] == 1
-
-
-def test_a_cache_that_knows_no_sequences_is_dropped():
-    assert kept(object(), torch.tensor([0]), 4) is None
-    assert kept(None, torch.tensor([0]), 4) is None
 
 
 def test_layers_that_hold_nothing_stay_as_they_are():

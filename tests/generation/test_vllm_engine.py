@@ -25,14 +25,15 @@ class TestAdapterOptions:
     def test_a_whole_model(self, model_folder):
         assert adapter_options(str(model_folder)) == {}
 
-    def test_an_adapter(self, model_folder, tmp_path):
+    @pytest.mark.parametrize(("rank", "served"), [(2, 8), (16, 16), (33, 64)])
+    def test_an_adapter_at_the_next_rank_that_vllm_serves(self, model_folder, tmp_path, rank, served):
         from peft import LoraConfig, get_peft_model
         from transformers import AutoModelForCausalLM
 
         base = AutoModelForCausalLM.from_pretrained(model_folder)
-        get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(tmp_path)
-        expected = {"model": str(model_folder), "enable_lora": True, "max_lora_rank": 8}
-        assert adapter_options(str(tmp_path)) == expected  # 8 is the smallest rank that vLLM serves
+        get_peft_model(base, LoraConfig(r=rank, target_modules=["q_proj"])).save_pretrained(tmp_path)
+        expected = {"model": str(model_folder), "enable_lora": True, "max_lora_rank": served}
+        assert adapter_options(str(tmp_path)) == expected
 
 
 def test_sampling_options():

@@ -6,7 +6,7 @@ import pytest
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.pipeline import RoundSettings, parse_run, plan_rounds, round_settings
-from trl_rlsp.selfplay.sources import NEUTRAL_TEMPLATE
+from trl_rlsp.selfplay import NEUTRAL_TEMPLATE
 from trl_rlsp.stages import read_yaml
 
 OVERRIDES = [

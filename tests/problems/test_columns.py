@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError, DataError, MissingColumnError
-from trl_rlsp.problems.columns import cell_text, final_answer, last_boxed, problem_rows, resolve_columns
-from trl_rlsp.problems.readers import Table
+from trl_rlsp.problems._tables import Table, cell_text, final_answer, last_boxed, problem_rows, resolve_columns
 from trl_rlsp.verification.code.tests import read_tests
 
 

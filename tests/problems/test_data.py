@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.errors import ConfigError, DataError, MissingColumnError, SourceError
-from trl_rlsp.problems import columns
+from trl_rlsp.problems import _tables
 from trl_rlsp.problems.data import (
     CODE_SYSTEM_PROMPT,
     DEFAULT_SYSTEM_PROMPT,
@@ -95,8 +95,8 @@ class TestRows:
         Dataset.from_list(rows).to_parquet(path)
         expected = load_problems(path, limit=4, seed=3)
         decoded = []
-        whole = columns._problem_row
-        monkeypatch.setattr(columns, "_problem_row", lambda raw, roles: decoded.append(raw) or whole(raw, roles))
+        whole = _tables._problem_row
+        monkeypatch.setattr(_tables, "_problem_row", lambda raw, roles: decoded.append(raw) or whole(raw, roles))
         assert load_problems(path, limit=4, seed=3).to_list() == expected.to_list()
         assert [sorted(raw) for raw in decoded] == [["answer", "problem"]] * 4
         numbers = sorted(random.Random(3).sample(range(40), 4))  # the rows that were drawn when all were decoded

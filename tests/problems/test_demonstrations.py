@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError, DataError, MissingColumnError, SourceError
-from trl_rlsp.problems.data import DEFAULT_SYSTEM_PROMPT
-from trl_rlsp.problems.demonstrations import completion_text, demonstration_rows, load_demonstrations
+from trl_rlsp.problems import DEFAULT_SYSTEM_PROMPT, completion_text, demonstration_rows, load_demonstrations
 from trl_rlsp.text import read
 
 ROW = {"problem": "3 + 4?", "reasoning": "3 + 4 = 7.", "answer": "7"}

@@ -1,58 +1,91 @@
-"""Rows kept on disk."""
+"""Values on disk: several processes, damaged files."""
 
 from __future__ import annotations
 
-import pytest
+import logging
+import os
+import pickle
+import sqlite3
+import subprocess
+import sys
 
-from trl_rlsp.problems import disk_cache as cache
-from trl_rlsp.problems.disk_cache import cache_folder, cached_rows
+from trl_rlsp.problems import DiskCache, cache_folder
 
-ROWS = [{"a": 1, "b": ["ü", None]}]
+WRITER = """
+import sys
+from pathlib import Path
+from trl_rlsp.problems import DiskCache
 
-
-class Maker:
-    def __init__(self):
-        self.calls = 0
-
-    def __call__(self):
-        self.calls += 1
-        return ROWS
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("TRL_RLSP_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(cache, "WORTH_STORING_S", 0.0)
-    return tmp_path / "cache"
+cache = DiskCache(Path(sys.argv[1]))
+for number in range(40):
+    cache.put({f"{sys.argv[2]}-{number}": {"depth": number}, "common": {"depth": 1}})
+"""
 
 
-def test_made_once_per_key():
-    make = Maker()
-    assert [cached_rows({"seed": 1}, make), cached_rows({"seed": 1}, make)] == [ROWS, ROWS]
-    assert make.calls == 1
-    cached_rows({"seed": 2}, make)
-    assert make.calls == 2
+class TestStored:
+    def test_only_what_is_there(self, tmp_path):
+        cache = DiskCache(tmp_path / "new" / "grades.sqlite3")
+        assert cache.get(["a"]) == {}
+        cache.put({"a": {"depth": 3}, "b": {"depth": 4}})
+        assert cache.get(["a", "c"]) == {"a": {"depth": 3}}
+
+    def test_newer_replaces_older(self, tmp_path):
+        cache = DiskCache(tmp_path / "grades.sqlite3")
+        cache.put({"a": 1})
+        cache.put({"a": 2})
+        assert cache.get(["a"]) == {"a": 2}
+
+    def test_more_keys_than_one_query_takes(self, tmp_path):
+        cache = DiskCache(tmp_path / "grades.sqlite3")
+        entries = {str(number): number for number in range(2100)}
+        cache.put(entries)
+        assert cache.get(entries) == entries
+
+    def test_a_copy_reads_the_same_file(self, tmp_path):
+        cache = DiskCache(tmp_path / "grades.sqlite3")
+        cache.put({"a": 1})
+        assert pickle.loads(pickle.dumps(cache)).get(["a"]) == {"a": 1}
+
+    def test_three_processes_at_once(self, tmp_path):
+        path = tmp_path / "grades.sqlite3"
+        writers = [
+            subprocess.Popen([sys.executable, "-c", WRITER, str(path), name], env=dict(os.environ)) for name in "abc"
+        ]
+        assert [writer.wait(timeout=120) for writer in writers] == [0, 0, 0]
+        found = DiskCache(path).get([f"{name}-{number}" for name in "abc" for number in range(40)])
+        assert len(found) == 120
+        assert found["b-7"] == {"depth": 7}
 
 
-def test_quick_rows_are_not_stored(folder, monkeypatch):
-    monkeypatch.setattr(cache, "WORTH_STORING_S", 60.0)
-    assert cached_rows({"seed": 1}, Maker()) == ROWS
-    assert not folder.exists()
+class TestDamage:
+    def test_a_file_that_is_no_database(self, tmp_path, caplog):
+        path = tmp_path / "grades.sqlite3"
+        path.write_text("not a database, and long enough to be read as one" * 100)
+        with caplog.at_level(logging.WARNING):
+            DiskCache(path).put({"a": 1})
+            assert DiskCache(path).get(["a"]) == {}
+        assert "cannot be written" in caplog.text
+        assert "cannot be read" in caplog.text
 
+    def test_a_folder_that_cannot_be_made(self, tmp_path, caplog):
+        (tmp_path / "file").write_text("")
+        with caplog.at_level(logging.WARNING):
+            assert DiskCache(tmp_path / "file" / "grades.sqlite3").get(["a"]) == {}
+        assert "cannot be read" in caplog.text
 
-def test_a_damaged_file_costs_only_time(folder, caplog):
-    folder.mkdir()
-    (folder / "problems.sqlite").write_bytes(b"not a database, and long enough to be read as one" * 100)
-    assert cached_rows({"seed": 1}, Maker()) == ROWS
-    assert "cannot be read" in caplog.text
-
-
-def test_a_folder_that_cannot_be_written_costs_only_time(folder):
-    folder.write_text("a file in the way")
-    assert cached_rows({"seed": 1}, Maker()) == ROWS
+    def test_an_entry_that_is_no_json(self, tmp_path):
+        path = tmp_path / "grades.sqlite3"
+        cache = DiskCache(path)
+        cache.put({"a": 1, "b": 2})
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE entries SET value = '{' WHERE key = 'a'")
+        connection.close()
+        assert cache.get(["a", "b"]) == {"b": 2}
 
 
 def test_folder_of_the_user(monkeypatch, tmp_path):
-    monkeypatch.delenv("TRL_RLSP_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("TRL_RLSP_CACHE", raising=False)
     assert cache_folder() == tmp_path / "trl_rlsp"
+    monkeypatch.setenv("TRL_RLSP_CACHE", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own"

@@ -7,8 +7,7 @@ import json
 import pytest
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.problems import gym
-from trl_rlsp.problems.data import load_problems
+from trl_rlsp.problems import gym, load_problems
 
 COUNTDOWN = "reasoning_gym:countdown?min_numbers=3&max_numbers=3&max_value=9&min_target=1&max_target=99"
 
@@ -118,3 +117,35 @@ def test_entries_become_json():
 def test_no_seed_means_new_problems_each_time():
     source = "reasoning_gym:chain_sum?size=5&seed=none&min_digits=6&max_digits=6"
     assert load_problems(source)["solution"][:] != load_problems(source)["solution"][:]
+
+
+class TestKept:
+    """Problems that took long to make are kept on disk."""
+
+    @pytest.fixture
+    def made(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("TRL_RLSP_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(gym, "WORTH_STORING_S", 0.0)
+        made = []
+        whole = gym._generate
+        monkeypatch.setattr(gym, "_generate", lambda *given: made.append(given) or whole(*given))
+        return made
+
+    def solutions(self, seed):
+        return load_problems(f"reasoning_gym:chain_sum?size=2&seed={seed}")["solution"][:]
+
+    def test_made_once_per_source(self, made):
+        assert self.solutions(1) == self.solutions(1)
+        assert len(made) == 1
+        assert self.solutions(2) != self.solutions(1)
+        assert len(made) == 2
+
+    def test_quick_ones_are_not_stored(self, made, tmp_path, monkeypatch):
+        monkeypatch.setattr(gym, "WORTH_STORING_S", 60.0)
+        self.solutions(1)
+        assert not (tmp_path / "cache").exists()
+
+    def test_a_damaged_file_costs_only_time(self, made, tmp_path):
+        expected = self.solutions(1)
+        (tmp_path / "cache" / "problems.sqlite").write_bytes(b"not a database, and long enough to be read as one" * 100)
+        assert self.solutions(1) == expected

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trl_rlsp.problems.data import load_problems
-from trl_rlsp.problems.presets import PRESETS, find_preset
+from trl_rlsp.problems import PRESETS, find_preset, load_problems
 
 MATH = {"problem": "p", "level": "Level 3", "type": "Algebra", "solution": "Then $\\boxed{x^{2}}$."}
 HUB_ROWS = {

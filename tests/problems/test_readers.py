@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError, DataError, SourceError
-from trl_rlsp.problems import readers
+from trl_rlsp.problems._tables import read_file, read_hub
 from trl_rlsp.problems.data import load_problems, read_table
-from trl_rlsp.problems.readers import read_file, read_hub
 
 ROWS = [{"problem": "1 + 1?", "answer": "2"}, {"problem": "2 + 2?", "answer": "4"}]
 
@@ -140,7 +139,7 @@ class TestHub:
             load_problems(str(tmp_path), split="dev")
 
     def test_empty_split(self, monkeypatch):
-        monkeypatch.setattr(readers, "_load", lambda *_: [])
+        monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: [])
         with pytest.raises(DataError, match=r"me/empty .* is empty"):
             load_problems("me/empty")
 

@@ -6,8 +6,8 @@ chat template, beginning, padding and end.
 
 from __future__ import annotations
 
-from trl_rlsp.problems.presets import PRESETS
-from trl_rlsp.problems.readers import Table
+from trl_rlsp.problems import PRESETS
+from trl_rlsp.problems._tables import Table
 
 # Rows of the data sets with the columns that they have on the Hub.
 _TESTS = {"input": ["1\n"], "output": ["2\n"]}

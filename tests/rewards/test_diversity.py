@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp import DiversityExploration, RLSPRewards
-from trl_rlsp.countdown.search import written_search
+from trl_rlsp.countdown import written_search
 from trl_rlsp.errors import ConfigError
 
 ASKED = "6 3 2 : 18"

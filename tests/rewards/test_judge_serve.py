@@ -62,7 +62,7 @@ def grading_folder(tmp_path_factory):
     """A model that has learned to answer anything with the same grades; they are one token of its own."""
     import torch
 
-    from trl_rlsp.countdown.tiny import build_model, build_tokenizer
+    from trl_rlsp.countdown import build_model, build_tokenizer
 
     tokenizer, model = build_tokenizer(), build_model(hidden_size=32, layers=2, context=4096)
     tokenizer.add_tokens([json.dumps(GOOD)])

@@ -10,10 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import DataError
-from trl_rlsp.problems.demonstrations import load_demonstrations
-from trl_rlsp.selfplay.harvest import demonstration, harvest
-from trl_rlsp.selfplay.known import Demonstrated, HeldOut
-from trl_rlsp.selfplay.trace import read_trace
+from trl_rlsp.problems import load_demonstrations
+from trl_rlsp.selfplay import Demonstrated, HeldOut, harvest
 
 ASKED = [{"role": "user", "content": "What is 3 + 4?"}]
 
@@ -187,8 +185,3 @@ class TestProperties:
             return
         with pytest.raises(DataError, match=f"same text as a demonstration {len(found.rows)}"):
             harvest(items, demonstrated=Demonstrated(found.rows))
-
-
-def test_demonstration_is_plain_data(judged):
-    item = judged()
-    assert json.loads(json.dumps(demonstration(item, read_trace(item.completion.text))))["answer"] == "7"

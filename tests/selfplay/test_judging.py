@@ -8,7 +8,7 @@ import pytest
 
 from trl_rlsp import OutcomeVerifier
 from trl_rlsp.runs import Completion, question
-from trl_rlsp.selfplay.judging import ProblemIndex, judge, key_of
+from trl_rlsp.selfplay import judge
 
 SYSTEM = {"role": "system", "content": "Think."}
 
@@ -23,29 +23,33 @@ ROWS = [
 ]
 
 
-class TestFind:
-    def test_by_the_prompt(self):
-        index = ProblemIndex(ROWS)
-        assert index.find(Completion("a", prompt=user("What is 3 + 4?"))) == ROWS[0]  # whatever the system message
-        assert index.find(Completion("a", prompt=user("What is 3 + 5?"))) is None
+@pytest.fixture(scope="module")
+def verifier():
+    with OutcomeVerifier(workers=1) as verifier:
+        yield verifier
 
-    def test_by_the_index(self):
-        index = ProblemIndex(ROWS)
-        assert index.find(Completion("a", problem="1")) == ROWS[1]
-        assert index.find(Completion("a", problem="2")) is None
-        assert index.find(Completion("a")) is None
+
+class TestFind:
+    """Which problem a completion is of."""
+
+    @pytest.fixture
+    def found(self, verifier):
+        return lambda **fields: judge([Completion("a", **fields)], ROWS, verifier)[0].row
+
+    def test_by_the_prompt(self, found):
+        assert found(prompt=user("What is 3 + 4?")) == ROWS[0]  # whatever the system message
+        assert found(prompt=user("What is 3 + 5?")) is None
+
+    def test_by_the_index(self, found):
+        assert found(problem="1") == ROWS[1]
+        assert found(problem="1", step=3) is None
+        assert found(problem="2") is None
+        assert found() is None
 
     def test_what_is_asked(self):
         assert question([SYSTEM, *user("a"), {"role": "assistant", "content": "b"}, *user("c")]) == "c"
         assert question("text") == "text"
         assert question([SYSTEM]) == "Think."
-        assert key_of({"prompt": [SYSTEM]}) == "think."
-
-
-@pytest.fixture(scope="module")
-def verifier():
-    with OutcomeVerifier(workers=1) as verifier:
-        yield verifier
 
 
 class TestJudge:
@@ -54,13 +58,13 @@ class TestJudge:
             Completion(r"\boxed{\frac{1}{2}}", prompt=user("What is 1 / 2?"), score=0.0),
             Completion(r"\boxed{8}", prompt=user("What is 3 + 4?"), score=1.0),
         ]
-        right, wrong = judge(completions, ProblemIndex(ROWS), verifier)
+        right, wrong = judge(completions, ROWS, verifier)
         assert (right.score, right.verdict, right.key) == (1.0, "match", "what is 1 / 2?")
         assert (wrong.score, wrong.verdict) == (0.0, "mismatch")
 
     def test_others_keep_the_score_of_the_log(self, verifier):
         completions = [Completion("a", prompt=user("Who?"), score=1.0), Completion("b", problem="4")]
-        first, second = judge(completions, ProblemIndex([]), verifier)
+        first, second = judge(completions, [], verifier)
         assert (first.score, first.verdict, first.row, first.key) == (1.0, "logged", None, "who?")
         assert (second.score, second.key) == (None, "problem 4")
 
@@ -72,7 +76,7 @@ class TestJudge:
         (row,) = load_problems(source, prompt_style="compact")
         numbers = json.loads(row["task"])["entry"]["metadata"]["numbers"]
         texts = [f"\\boxed{{{row['solution']}}}", f"\\boxed{{{numbers[0]}}}"]
-        found = judge([Completion(text, prompt=row["prompt"]) for text in texts], ProblemIndex([row]), verifier)
+        found = judge([Completion(text, prompt=row["prompt"]) for text in texts], [row], verifier)
         assert [item.score for item in found] == [1.0, 0.0]
         assert (
             found[0].key

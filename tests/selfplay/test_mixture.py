@@ -10,11 +10,8 @@ from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation import Band
-from trl_rlsp.problems.data import load_problems
-from trl_rlsp.problems.demonstrations import load_demonstrations
-from trl_rlsp.selfplay.known import HeldOut
-from trl_rlsp.selfplay.mixture import mixed, next_problems, solve_rates, stored
-from trl_rlsp.selfplay.sources import NEUTRAL_TEMPLATE, demonstration_rows
+from trl_rlsp.problems import load_demonstrations, load_problems
+from trl_rlsp.selfplay import NEUTRAL_TEMPLATE, HeldOut, mixed, next_problems, solve_rates, trained_on
 from trl_rlsp.stages import DemonstrationArguments
 
 SYSTEM = [{"role": "system", "content": "Think."}]
@@ -38,7 +35,7 @@ class TestOriginals:
             demonstration_template="<think>{reasoning}</think> \\boxed{{answer}}",
         )
         completion = "<think>I count.</think> \\boxed{7}"
-        assert demonstration_rows(source, 0) == [{"prompt": [*SYSTEM, *USER], "reasoning": completion, "answer": "7"}]
+        assert trained_on(source, 0) == [{"prompt": [*SYSTEM, *USER], "reasoning": completion, "answer": "7"}]
 
     @pytest.mark.parametrize("style", ["messages", "prompt_completion", "plain"])
     def test_trained_on_again_they_are_what_they_were(self, demonstrations, tmp_path, style):
@@ -49,7 +46,7 @@ class TestOriginals:
             demonstration_template="<think>{reasoning}</think> \\boxed{{answer}}",
         )
         path = tmp_path / "again.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in demonstration_rows(source, 0)))
+        path.write_text("".join(json.dumps(row) + "\n" for row in trained_on(source, 0)))
         again = load_demonstrations(path, style=style, system_prompt=None, reasoning_template=NEUTRAL_TEMPLATE)
         assert again.to_list() == source.load_rows(0).to_list()
 
@@ -62,8 +59,8 @@ class TestOriginals:
             search_longest=4,
             demonstration_template="{reasoning} \\boxed{ {answer} }",
         )
-        rows = demonstration_rows(source, 5)
-        assert rows == demonstration_rows(source, 5) != demonstration_rows(source, 6)
+        rows = trained_on(source, 5)
+        assert rows == trained_on(source, 5) != trained_on(source, 6)
         assert all(row["reasoning"].endswith(f"\\boxed{{ {row['answer']} }}") for row in rows)
         assert all(row["prompt"][0]["role"] == "user" for row in rows)
 
@@ -110,9 +107,11 @@ class TestNext:
         assert solve_rates(items) == {"a": pytest.approx(1 / 3)}
 
     def test_the_band_and_what_is_unseen(self):
-        found = next_problems([*self.SEEN, row("test"), row("UNSEEN")], self.RATES, Band(), HeldOut([row("test")]))
-        assert asked(found.rows) == ["some", "unseen"]
-        assert (found.retained, found.unseen, found.left_out) == (1, 1, 2)
+        rows, counts = next_problems(
+            [*self.SEEN, row("test"), row("UNSEEN")], self.RATES, Band(), HeldOut([row("test")])
+        )
+        assert asked(rows) == ["some", "unseen"]
+        assert counts == {"problems_retained": 1, "problems_unseen": 1, "problems_left_out": 2}
 
     def test_nothing_left(self):
         with pytest.raises(DataError, match=r"no problem is left for the next round: 2 have a solve rate outside 0\.1"):
@@ -120,23 +119,24 @@ class TestNext:
 
     def test_programs(self):
         with pytest.raises(DataError, match="rounds of self-play need final answers; the outcome of this problem is a"):
-            stored({**row("a"), "tests": "[]"})
+            next_problems([{**row("a"), "tests": "[]"}], {}, Band(), HeldOut([]))
 
     @given(st.lists(st.floats(0, 1), min_size=6, max_size=6), st.floats(0, 0.5), st.floats(0.5, 1))
     def test_only_the_band_stays(self, values, low, high):
         rates = dict(zip("abcdef", values, strict=True))
         try:
-            found = next_problems([row(text) for text in "abcdef"], rates, Band(low, high), HeldOut([]))
+            rows, counts = next_problems([row(text) for text in "abcdef"], rates, Band(low, high), HeldOut([]))
         except DataError:
             assert not any(low <= rate <= high for rate in rates.values())
             return
-        assert set(asked(found.rows)) == {text for text, rate in rates.items() if low <= rate <= high}
-        assert found.retained + found.left_out == len(rates)
+        assert set(asked(rows)) == {text for text, rate in rates.items() if low <= rate <= high}
+        assert counts["problems_retained"] + counts["problems_left_out"] == len(rates)
 
     def test_a_generated_problem_comes_back_from_its_file(self, tmp_path):
         pytest.importorskip("reasoning_gym")
         source = "reasoning_gym:countdown?min_numbers=3&max_numbers=3&seed=1&size=3"
         rows = list(load_problems(source, prompt_style="compact"))
         path = tmp_path / "problems.jsonl"
-        path.write_text("".join(json.dumps(stored(line)) + "\n" for line in rows))
+        written, _ = next_problems(rows, {}, Band(), HeldOut([]))
+        path.write_text("".join(json.dumps(line) + "\n" for line in written))
         assert load_problems(path, system_prompt=None).to_list() == rows

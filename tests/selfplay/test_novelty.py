@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.selfplay.known import Demonstrated, search_path
+from trl_rlsp.selfplay import Demonstrated
 
 PROBLEM = [{"role": "user", "content": "6 3 2 : 20"}]
 OTHER = [{"role": "user", "content": "1 2 3 : 6"}]
@@ -48,7 +48,8 @@ class TestSearch:
         assert known.known(PROBLEM, "6 * 3 = 18 ? 20 no | 6 + 3 = 9 ? 20 no") is None
 
     def test_prose_has_no_path(self):
-        assert search_path("I add 6 and 3 and get 9, which is not 20.") == ()
+        said = "I add 6 and 3 and get 9, which is not 20."
+        assert demonstrated(said, novelty=0).known(PROBLEM, "It is 20.") is None
 
 
 class TestOverlap:

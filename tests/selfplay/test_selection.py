@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.selfplay.harvest import select
-from trl_rlsp.selfplay.trace import Trace
-from trl_rlsp.text import distance, ngrams
+from trl_rlsp.selfplay import select
+from trl_rlsp.selfplay._harvest import Trace
+from trl_rlsp.text import distance, folded_words, ngrams
 
 
 def trace(before):
@@ -51,7 +51,7 @@ class TestDiverse:
         traces = [trace(" ".join(rng.choices("abcdefgh", k=rng.randint(5, 12)))) for _ in range(12)]
 
         def spread(prefer):
-            grams = [ngrams(traces[i].words, 4) for i in select(traces, 4, prefer)]
+            grams = [ngrams(folded_words(traces[i].before), 4) for i in select(traces, 4, prefer)]
             return min(distance(a, b) for a in grams for b in grams if a is not b)
 
         assert spread("diverse") >= spread("shortest")

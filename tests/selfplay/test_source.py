@@ -7,7 +7,7 @@ import json
 import pytest
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.selfplay.sources import (
+from trl_rlsp.selfplay import (
     demonstration_source,
     evaluation_sources,
     held_out_source,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from trl_rlsp.problems.demonstrations import demonstration_rows
-from trl_rlsp.selfplay.sources import NEUTRAL_TEMPLATE
-from trl_rlsp.selfplay.trace import AFTER_ANSWER, Trace, read_trace
+from trl_rlsp.problems import demonstration_rows
+from trl_rlsp.selfplay import NEUTRAL_TEMPLATE
+from trl_rlsp.selfplay._harvest import AFTER_ANSWER, Trace, read_trace
 
 SEARCH = "6 + 3 = 9 ? 18 no | 6 * 3 = 18 ? 18 yes \\boxed{ 6 * 3 }"
 
@@ -42,7 +42,6 @@ class TestRoundTrip:
 
     def test_before_is_what_comes_before_the_answer(self):
         assert read_trace(SEARCH).before.strip() == SEARCH.partition(" \\boxed")[0]
-        assert read_trace("A b \\boxed{7}").words == ("a", "b")
 
 
 class TestRefused:

@@ -10,7 +10,7 @@ from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, Qwen2Config
 
 from trl_rlsp.cli import main
-from trl_rlsp.countdown.tiny import build_tokenizer
+from trl_rlsp.countdown import build_tokenizer
 from trl_rlsp.errors import ConfigError, SourceError
 from trl_rlsp.trainers._merging import TOLERANCES, largest_difference, merge_adapter
 

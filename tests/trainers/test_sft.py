@@ -10,7 +10,7 @@ from datasets import Dataset, IterableDataset
 from trl import SFTTrainer
 
 from trl_rlsp import RLSPSFTConfig, RLSPSFTTrainer
-from trl_rlsp.countdown.tiny import build_model
+from trl_rlsp.countdown import build_model
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.trainers.sft import CutTraces, count_cut
 

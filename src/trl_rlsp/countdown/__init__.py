@@ -1,9 +1,24 @@
 """What only the countdown toy needs: its searches written out and read back, and a model small enough for a laptop.
 
-Knows nothing of data sources, verdicts and training.
+Promises: a search that is written here is read back exactly. Knows nothing of data sources, verdicts and training.
 """
 
-from trl_rlsp.countdown.search import count_attempts, search_demonstrations, written_search
-from trl_rlsp.countdown.search_trace import SearchStep, SearchTrace, read_search
+from __future__ import annotations
 
-__all__ = ["SearchStep", "SearchTrace", "count_attempts", "read_search", "search_demonstrations", "written_search"]
+from typing import TYPE_CHECKING
+
+from trl_rlsp.lazy import attach
+
+if TYPE_CHECKING:
+    from trl_rlsp.countdown.search import count_attempts, search_demonstrations, written_search
+    from trl_rlsp.countdown.search_trace import SearchStep, SearchTrace, read_search
+    from trl_rlsp.countdown.tiny import CHAT_TEMPLATE, LARGEST_NUMBER, build_model, build_tokenizer
+
+__getattr__, __all__ = attach(
+    __name__,
+    {
+        "search": "count_attempts search_demonstrations written_search",
+        "search_trace": "SearchStep SearchTrace read_search",
+        "tiny": "CHAT_TEMPLATE LARGEST_NUMBER build_model build_tokenizer",
+    },
+)

@@ -8,7 +8,7 @@ beside its result so that the comparison is local:
     6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes \boxed{ ( 6 + 3 ) * 2 }
 
 Intermediate results are integers between 0 and `limit`; this loses no solution of three numbers whose own
-intermediate results are such integers. The module knows nothing of tokenizers, models or data sources.
+intermediate results are such integers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MISS = "no"
 
 @dataclass(frozen=True)
 class Term:
-    """A number with the expression that made it; `text` is parenthesised unless it is a given number."""
+    """A number with the expression that made it; `text` is parenthesized unless it is a given number."""
 
     value: int
     text: str
@@ -80,86 +80,43 @@ class Trace:
     attempts: int
 
 
-def _apply(left: Term, op: str, right: Term, rest: tuple[Term, ...], limit: int) -> Step | None:
-    if op == "+":
-        value = left.value + right.value
-    elif op == "-":
-        value = left.value - right.value
-    elif op == "*":
-        value = left.value * right.value
-    elif right.value and left.value % right.value == 0:
-        value = left.value // right.value
-    else:
-        return None
-    if not 0 <= value <= limit:
-        return None
-    return Step(left, op, right, Term(value, f"( {left.text} {op} {right.text} )"), rest)
+def _value(left: int, op: str, right: int) -> int | None:
+    if op == "/":
+        return left // right if right and left % right == 0 else None
+    return {"+": left + right, "-": left - right, "*": left * right}[op]
 
 
 def steps(terms: tuple[Term, ...], limit: int) -> list[Step]:
-    """All first operations on `terms`, without those that differ only in the order of equal numbers.
+    """All first operations on two or more terms, without those that differ only in the order of equal numbers.
 
     Args:
-        terms: two or more numbers still to be combined.
+        terms: numbers still to be combined.
         limit: largest intermediate result considered.
     """
     found: dict[tuple[object, ...], Step] = {}
     for i, a in enumerate(terms):
         for j in range(i + 1, len(terms)):
             b, rest = terms[j], (*terms[:i], *terms[i + 1 : j], *terms[j + 1 :])
-            for op, left, right in (
-                ("+", a, b),
-                ("-", a, b),
-                ("-", b, a),
-                ("*", a, b),
-                ("/", a, b),
-                ("/", b, a),
-            ):
-                step = _apply(left, op, right, rest, limit)
-                if step is not None:
+            for op, left, right in (("+", a, b), ("-", a, b), ("-", b, a), ("*", a, b), ("/", a, b), ("/", b, a)):
+                value = _value(left.value, op, right.value)
+                if value is not None and 0 <= value <= limit:
                     key = (left.value, op, right.value, *sorted(t.value for t in rest))
-                    found.setdefault(key, step)
+                    made = Term(value, f"( {left.text} {op} {right.text} )")
+                    found.setdefault(key, Step(left, op, right, made, rest))
     return list(found.values())
 
 
-def _leaves(terms: tuple[Term, ...], limit: int, rng: random.Random | None) -> Iterator[tuple[list[Step], bool]]:
-    """Depth-first over all leaves: (path from the root, whether the leaf opens a new branch).
-
-    Without rng in the order in which `steps` gives them.
-    """
+def _leaves(terms: tuple[Term, ...], limit: int, rng: random.Random | None) -> Iterator[list[Step]]:
+    """Depth-first over all leaves, each as its path from the root; without rng in the order of `steps`."""
     options = steps(terms, limit)
     if len(terms) == 2:
-        for number, step in enumerate(options):
-            yield [step], number == 0
+        yield from ([step] for step in options)
         return
     if rng is not None:
         rng.shuffle(options)
     for step in options:
-        for number, (path, opens) in enumerate(_leaves((step.result, *step.rest), limit, rng)):
-            yield [step, *path], opens or number == 0
-
-
-def solutions(numbers: Iterable[int], target: int, limit: int) -> list[str]:
-    """All expressions the search can find for `target`, in search order.
-
-    Example:
-        >>> solutions([6, 3, 2], 20, limit=144)
-        ['( 6 * 3 ) + 2']
-    """
-    terms = tuple(Term.given(n) for n in numbers)
-    return [p[-1].result.bare for p, _ in _leaves(terms, limit, random.Random(0)) if p[-1].result.value == target]
-
-
-def first_hit(numbers: Iterable[int], target: int, limit: int = 144) -> int | None:
-    """Attempts that a systematic search needs until it reaches `target`; `None` if it never does.
-
-    Example:
-        >>> first_hit([6, 3, 2], 18)  # 6 + 3 = 9, then 9 + 2, 9 - 2, 9 * 2
-        3
-    """
-    terms = tuple(Term.given(n) for n in numbers)
-    reached = (path[-1].result.value == target for path, _ in _leaves(terms, limit, None))
-    return next((number for number, hit in enumerate(reached, 1) if hit), None)
+        for path in _leaves((step.result, *step.rest), limit, rng):
+            yield [step, *path]
 
 
 def written_search(
@@ -185,31 +142,16 @@ def written_search(
     parts: list[str] = []
     attempts, last, solved = 0, "", False
     written: list[Step] = []
-    for path, _ in _leaves(terms, limit, rng):
-        inner = path[:-1]
+    for *inner, leaf in _leaves(terms, limit, rng):
         shared = sum(1 for a, b in zip(inner, written, strict=False) if a is b)
         parts += [step.written for step in inner[shared:]]
         written = inner
-        leaf = path[-1]
         solved = leaf.result.value == target
         parts.append(f"{leaf.written} ? {target} {HIT if solved else MISS}")
         attempts, last = attempts + 1, leaf.result.bare
         if solved or attempts == budget:
             break
     return Trace(f" {SEPARATOR} ".join(parts), last, solved, attempts)
-
-
-_ATTEMPT = re.compile(rf"= (\d+) \? (\d+) (?:{HIT}|{MISS})\b")
-
-
-def count_attempts(text: str) -> int:
-    """Search steps of a completion: leaves compared with the target.
-
-    Example:
-        >>> count_attempts("6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes")
-        2
-    """
-    return len(_ATTEMPT.findall(text))
 
 
 def geometric_budget(rng: random.Random, mean: float, longest: int) -> int:
@@ -264,20 +206,11 @@ def search_demonstrations(
         for _ in range(per_problem):
             budget = geometric_budget(rng, mean_attempts, longest)
             trace = written_search(numbers, target, branches, budget=budget, limit=limit)
-            if rng.random() < hit_share and branches is not None:
-                for _ in range(20):
-                    if trace.solved:
-                        break
-                    trace = written_search(numbers, target, branches, budget=budget, limit=limit)
-            rows.append(
-                {
-                    "prompt": problem["prompt"],
-                    "reasoning": trace.reasoning,
-                    "answer": trace.answer,
-                    "solved": trace.solved,
-                    "attempts": trace.attempts,
-                }
-            )
+            redraws = 20 if rng.random() < hit_share and branches is not None else 0
+            while redraws and not trace.solved:
+                trace = written_search(numbers, target, branches, budget=budget, limit=limit)
+                redraws -= 1
+            rows.append({"prompt": problem["prompt"], **vars(trace)})
     return rows
 
 
@@ -295,3 +228,16 @@ def countdown_of(problem: dict[str, str]) -> tuple[list[int], int]:
             "search demonstrations need countdown rows (column `task` with numbers and target), "
             f"got {problem.get('task')!r}; load them with `reasoning_gym:countdown`"
         ) from error
+
+
+_ATTEMPT = re.compile(rf"= (\d+) \? (\d+) (?:{HIT}|{MISS})\b")
+
+
+def count_attempts(text: str) -> int:
+    """Search steps of a completion: leaves compared with the target.
+
+    Example:
+        >>> count_attempts("6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes")
+        2
+    """
+    return len(_ATTEMPT.findall(text))

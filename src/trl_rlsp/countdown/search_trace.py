@@ -1,9 +1,8 @@
 r"""The written-out countdown searches of `trl_rlsp.countdown.search`, read exactly: what was tried, and is it true.
 
-A trace is a row of steps, `6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes`: a step with a comparison is an
-attempt, a step without one goes a level deeper. An attempt may also be one whole expression,
-`( 6 + 3 ) * 2 = 18 ? 18 yes`. Which numbers are left at each open branch is followed along the trace, so a return to
-an earlier branch is known from the numbers that a step uses, not from a keyword.
+A step with a comparison is an attempt, a step without one goes a level deeper. An attempt may also be one whole
+expression, `( 6 + 3 ) * 2 = 18 ? 18 yes`. Which numbers are left at each open branch is followed along the trace, so a
+return to an earlier branch is known from the numbers that a step uses, not from a keyword.
 """
 
 from __future__ import annotations
@@ -16,117 +15,6 @@ from trl_rlsp.countdown.search import HIT, MISS
 from trl_rlsp.text import MAX_CHARS, rational
 
 COMMUTATIVE = ("+", "*")
-
-
-@dataclass(frozen=True)
-class _Made:
-    """A number with the expression that made it.
-
-    Attributes:
-        value: the number.
-        text: the expression, in brackets unless it is a number of the problem.
-        key: the same with the operands of + and * in one order, equal for attempts that differ in nothing else.
-    """
-
-    value: int
-    text: str
-    key: str
-
-
-@dataclass
-class _Branch:
-    """A point of the search.
-
-    Attributes:
-        terms: the numbers left.
-        tried: operations already tried here.
-    """
-
-    terms: list[_Made]
-    tried: set[tuple[int, str, int]] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.values = [term.value for term in self.terms]
-
-    def has(self, left: int, right: int) -> bool:
-        """Whether both numbers are here, twice if they are equal."""
-        values = self.values
-        return left in values and right in values and (left != right or values.count(left) > 1)
-
-    def has_tried(self, left: int, op: str, right: int) -> bool:
-        """Whether the operation was tried here; the other order of + and * is another one only of equal numbers."""
-        if (left, op, right) in self.tried:
-            return True
-        distinct = self.values.count(left) == 1 and self.values.count(right) == 1
-        return op in COMMUTATIVE and distinct and (right, op, left) in self.tried
-
-    def take(self, left: int, right: int) -> tuple[_Made, _Made, list[_Made]]:
-        """(`left`, `right`, the terms beside them) where `has` says that both are here."""
-        first = self.values.index(left)
-        second = self.values.index(right, first + 1) if left == right else self.values.index(right)
-        rest = [term for place, term in enumerate(self.terms) if place not in (first, second)]
-        return self.terms[first], self.terms[second], rest
-
-
-@dataclass(frozen=True)
-class _Placed:
-    """Where a step stands in the search.
-
-    Attributes:
-        made: the step with its operands written out in the given numbers.
-        turned_back: it stands at an earlier open branch than the step before it led to.
-    """
-
-    made: _Made
-    turned_back: bool
-
-
-class _Branches:
-    """The path from the root to the present branch of a depth-first search.
-
-    Args:
-        numbers: the numbers of the problem.
-    """
-
-    def __init__(self, numbers: Iterable[int]) -> None:
-        self.open = [_Branch([_Made(number, str(number), str(number)) for number in numbers])]
-
-    def place(self, left: int, op: str, right: int, result: int, *, attempt: bool) -> _Placed | None:
-        """Put the step `left op right = result` where it belongs: the deepest branch that has both numbers.
-
-        A branch at which the same operation was tried already gives way to an earlier one. Branches below the place
-        are closed; a step that is no attempt opens one.
-
-        Returns:
-            Its place, or `None` if no open branch has both numbers.
-        """
-        depth = self._depth(left, op, right, attempt)
-        if depth is None:
-            return None
-        first, second, rest = self.open[depth].take(left, right)
-        turned_back = depth < len(self.open) - 1
-        del self.open[depth + 1 :]
-        self.open[depth].tried.add((left, op, right))
-        made = _combined(first, op, second, result)
-        if not attempt:
-            self.open.append(_Branch([made, *rest]))
-        return _Placed(made, turned_back)
-
-    def _depth(self, left: int, op: str, right: int, attempt: bool) -> int | None:
-        fallback = None
-        for depth in range(len(self.open) - 1, -1, -1):
-            branch = self.open[depth]
-            if (attempt or len(branch.terms) > 2) and branch.has(left, right):
-                if not branch.has_tried(left, op, right):
-                    return depth
-                fallback = depth if fallback is None else fallback
-        return fallback
-
-
-def _combined(left: _Made, op: str, right: _Made, result: int) -> _Made:
-    keys = sorted([left.key, right.key]) if op in COMMUTATIVE else [left.key, right.key]
-    return _Made(result, f"( {left.text} {op} {right.text} )", f"( {keys[0]} {op} {keys[1]} )")
-
 
 _STEP = re.compile(
     r"(?:\A|[|\n>])[ ]{0,8}(?P<expression>[\d(][\d+*/() -]{1,200}?) ?= ?(?P<result>-?\d{1,12})(?![\d.])"
@@ -183,7 +71,7 @@ class SearchStep:
 
 @dataclass(frozen=True)
 class SearchTrace:
-    """The steps of a written-out search, in order, and what they add up to."""
+    """The steps of a written-out search, in order, and how many of them are what."""
 
     steps: tuple[SearchStep, ...]
 
@@ -217,12 +105,6 @@ class SearchTrace:
         """Steps that use numbers no open branch has."""
         return sum(step.stray for step in self.steps)
 
-    @property
-    def hit(self) -> bool | None:
-        """Whether the last attempt that claims a hit is one; `None` if none claims it."""
-        claims = [step.claim_right for step in self.steps if step.claim]
-        return claims[-1] if claims else None
-
 
 def read_search(text: str, numbers: Sequence[int] | None = None) -> SearchTrace:
     r"""Read the written-out search in a completion.
@@ -236,77 +118,137 @@ def read_search(text: str, numbers: Sequence[int] | None = None) -> SearchTrace:
 
     Example:
         >>> trace = read_search("6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 6 - 3 = 3 | 3 * 2 = 5 ? 18 no")
-        >>> trace.attempts, trace.backtracks, trace.wrong_steps, trace.hit
-        (2, 1, 1, None)
+        >>> trace.attempts, trace.backtracks, trace.wrong_steps
+        (2, 1, 1)
     """
     text = text[:MAX_CHARS]
     found = list(_STEP.finditer(text)) if f" {HIT}" in text or f" {MISS}" in text else []
     if not any(match["claim"] for match in found):
         return SearchTrace(())
-    branches = _Branches(numbers if numbers is not None else _numbers_of_first_path(found))
-    seen: set[str] = set()
-    steps: list[SearchStep] = []
-    inner: set[str] = set()
-    for match in found:
-        operation = _OPERATION.fullmatch(match["expression"].strip())
-        if operation:
-            step = _operation_step(match, operation, branches, seen)
-        else:
-            groups = set(_INNER.findall(match["expression"]))
-            step = _whole_step(match, bool(inner - groups), seen)
-            inner = groups
-        steps.append(step)
-    return SearchTrace(tuple(steps))
+    reader = _Reader(numbers if numbers is not None else _numbers_of_first_path(found))
+    return SearchTrace(tuple(reader.step(match) for match in found))
+
+
+def _operation(match: re.Match[str]) -> tuple[int, str, int] | None:
+    """A step of two numbers; `None` for a whole expression."""
+    parts = _OPERATION.fullmatch(match["expression"].strip())
+    return (int(parts[1]), parts[2], int(parts[3])) if parts else None
 
 
 def _numbers_of_first_path(found: Iterable[re.Match[str]]) -> list[int]:
     numbers: list[int] = []
     made: list[int] = []
     for match in found:
-        operation = _OPERATION.fullmatch(match["expression"].strip())
+        operation = _operation(match)
         if operation:
-            for value in (int(operation[1]), int(operation[3])):
-                if value in made:
-                    made.remove(value)
-                else:
-                    numbers.append(value)
+            for value in (operation[0], operation[2]):
+                (made.remove if value in made else numbers.append)(value)
             made.append(int(match["result"]))
         if match["claim"]:
             break
     return numbers
 
 
-def _operation_step(match: re.Match[str], operation: re.Match[str], branches: _Branches, seen: set[str]) -> SearchStep:
-    attempt = match["claim"] is not None
-    placed = branches.place(int(operation[1]), operation[2], int(operation[3]), int(match["result"]), attempt=attempt)
-    if placed is None:
-        return _step(match, operation[0], operation[0], turned_back=False, stray=True, seen=seen)
-    return _step(match, placed.made.text, placed.made.key, turned_back=placed.turned_back, stray=False, seen=seen)
+@dataclass(frozen=True)
+class _Made:
+    """A number, the expression that made it, and the same with the operands of + and * in one order."""
+
+    value: int
+    text: str
+    key: str
 
 
-def _whole_step(match: re.Match[str], left_a_branch: bool, seen: set[str]) -> SearchStep:
-    """An attempt written as one expression; it turned back if a bracket of the attempt before is gone."""
-    written = " ".join(match["expression"].split())
-    return _step(match, written, written, turned_back=left_a_branch, stray=False, seen=seen)
+@dataclass
+class _Branch:
+    """A point of the search: the numbers left, and the operations already tried here."""
+
+    terms: list[_Made]
+    tried: set[tuple[int, str, int]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.values = [term.value for term in self.terms]
+
+    def has(self, left: int, right: int) -> bool:
+        """Whether both numbers are here, twice if they are equal."""
+        twice = left != right or self.values.count(left) > 1
+        return left in self.values and right in self.values and twice
+
+    def has_tried(self, left: int, op: str, right: int) -> bool:
+        """Whether the operation was tried here; the other order of + and * is another one only of equal numbers."""
+        if (left, op, right) in self.tried:
+            return True
+        distinct = self.values.count(left) == 1 and self.values.count(right) == 1
+        return op in COMMUTATIVE and distinct and (right, op, left) in self.tried
+
+    def take(self, left: int, right: int) -> tuple[_Made, _Made, list[_Made]]:
+        """(`left`, `right`, the terms beside them) where `has` says that both are here."""
+        first = self.values.index(left)
+        second = self.values.index(right, first + 1) if left == right else self.values.index(right)
+        rest = [term for place, term in enumerate(self.terms) if place not in (first, second)]
+        return self.terms[first], self.terms[second], rest
 
 
-def _step(
-    match: re.Match[str], expression: str, key: str, *, turned_back: bool, stray: bool, seen: set[str]
-) -> SearchStep:
-    attempt = match["claim"] is not None
-    repeated = attempt and key in seen
-    if attempt:
-        seen.add(key)
-    return SearchStep(
-        start=match.start("expression"),
-        end=match.end(),
-        written=match["expression"].strip(),
-        expression=expression,
-        result=int(match["result"]),
-        target=int(match["target"]) if attempt else None,
-        claim=match["claim"] == HIT if attempt else None,
-        compared=match.start("comparison") + 1 if attempt else match.end(),
-        turned_back=turned_back,
-        repeated=repeated,
-        stray=stray,
-    )
+class _Reader:
+    """The path from the root to the present branch of a depth-first search, and the attempts made so far."""
+
+    def __init__(self, numbers: Iterable[int]) -> None:
+        self.open = [_Branch([_Made(number, str(number), str(number)) for number in numbers])]
+        self.seen: set[str] = set()
+        self.brackets: set[str] = set()
+
+    def step(self, match: re.Match[str]) -> SearchStep:
+        """The next step."""
+        attempt = match["claim"] is not None
+        expression = key = " ".join(match["expression"].split())
+        turned_back = stray = False
+        operation = _operation(match)
+        if operation:
+            placed = self._place(*operation, int(match["result"]), attempt)
+            stray = placed is None
+            if placed:
+                made, turned_back = placed
+                expression, key = made.text, made.key
+        else:  # one whole expression turned back if a bracket of the one before is gone
+            brackets = set(_INNER.findall(match["expression"]))
+            turned_back = bool(self.brackets - brackets)
+            self.brackets = brackets
+        repeated = attempt and key in self.seen
+        self.seen |= {key} if attempt else set()
+        return SearchStep(
+            start=match.start("expression"),
+            end=match.end(),
+            written=match["expression"].strip(),
+            expression=expression,
+            result=int(match["result"]),
+            target=int(match["target"]) if attempt else None,
+            claim=match["claim"] == HIT if attempt else None,
+            compared=match.start("comparison") + 1 if attempt else match.end(),
+            turned_back=turned_back,
+            repeated=repeated,
+            stray=stray,
+        )
+
+    def _place(self, left: int, op: str, right: int, result: int, attempt: bool) -> tuple[_Made, bool] | None:
+        """Put a step at the deepest branch that has both numbers, and close those below; if no attempt, it opens one.
+
+        A branch at which the same operation was tried already gives way to an earlier one. Gives the number made, and
+        whether the step turned back; `None` if no open branch has both numbers.
+        """
+        depths = [
+            depth
+            for depth, branch in reversed(list(enumerate(self.open)))
+            if (attempt or len(branch.terms) > 2) and branch.has(left, right)
+        ]
+        if not depths:
+            return None
+        untried = (depth for depth in depths if not self.open[depth].has_tried(left, op, right))
+        depth = next(untried, depths[0])
+        turned_back = depth < len(self.open) - 1
+        first, second, rest = self.open[depth].take(left, right)
+        keys = sorted([first.key, second.key]) if op in COMMUTATIVE else [first.key, second.key]
+        made = _Made(result, f"( {first.text} {op} {second.text} )", f"( {keys[0]} {op} {keys[1]} )")
+        del self.open[depth + 1 :]
+        self.open[depth].tried.add((left, op, right))
+        if not attempt:
+            self.open.append(_Branch([made, *rest]))
+        return made, turned_back

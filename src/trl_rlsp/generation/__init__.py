@@ -1,6 +1,8 @@
 """Sampling completions for a list of prompts: one interface, three engines (transformers, vLLM, a server).
 
-Also the one client of OpenAI-compatible servers. Knows nothing of rewards, verdicts or files.
+Promises: a completion is drawn from the distribution that `Sampling` describes, whatever the checkpoint's own settings
+and whatever else is in its batch. Also the one client of OpenAI-compatible servers. Knows nothing of rewards, verdicts
+or files.
 """
 
 from __future__ import annotations
@@ -11,16 +13,25 @@ from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
     from trl_rlsp.generation._client import Reply, ServerClient
-    from trl_rlsp.generation.local import TransformersEngine, generate, load_model
-    from trl_rlsp.generation.rollout import leaving_rollout
+    from trl_rlsp.generation.local import (
+        TransformersEngine,
+        finished_leave,
+        generate,
+        leaving_rollout,
+        load_model,
+        why_not,
+    )
     from trl_rlsp.generation.sampling import Engine, Prefixed, Request, Sample, Sampling, all_requests, render
+    from trl_rlsp.generation.server import ServerEngine
+    from trl_rlsp.generation.vllm import VLLMEngine
 
 __getattr__, __all__ = attach(
     __name__,
     {
         "_client": "Reply ServerClient",
-        "local": "TransformersEngine generate load_model",
-        "rollout": "leaving_rollout",
+        "local": "TransformersEngine finished_leave generate leaving_rollout load_model why_not",
         "sampling": "Engine Prefixed Request Sample Sampling all_requests render",
+        "server": "ServerEngine",
+        "vllm": "VLLMEngine",
     },
 )

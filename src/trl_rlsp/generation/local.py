@@ -1,14 +1,24 @@
-"""The engine that needs nothing but transformers: batches of prompts of like length, decoded with a KV cache.
+"""Decoding with transformers alone, for evaluation and for the rollouts of `GRPOTrainer`: what has ended leaves.
 
-Finished sequences leave the batch every `SEGMENT` tokens, cache and all, so that the long ones do not carry them along.
+In `model.generate` every completion of a batch waits for the longest one, each prompt is read once a completion, and
+the cache is copied for each new token. Here sequences that have ended leave the batch every `SEGMENT` tokens, cache and
+all, a prompt is read once, and the cache is written into. transformers prepares logits processors and stopping
+criteria; only its loop over tokens is replaced (`benchmarks/decoding.py`, `benchmarks/step_time.py`).
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
+import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.errors import SourceError
+import torch
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+from trl_rlsp.errors import ConfigError, SourceError
 from trl_rlsp.generation.sampling import (
     Prompts,
     Request,
@@ -24,14 +34,29 @@ from trl_rlsp.generation.sampling import (
 )
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from trl import GRPOTrainer
 
-NEUTRAL = {"top_k": 0, "min_p": None, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0}
+log = logging.getLogger(__name__)
+
+SEGMENT = 8
+"""Tokens decoded before finished sequences leave the batch."""
+
+ROOM = 64
+"""Tokens for which the cache has room when it is copied."""
+
+NEUTRAL = {
+    "top_k": 0,
+    "min_p": None,
+    "repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "num_beams": 1,
+    "num_return_sequences": 1,
+}
 """What a checkpoint's own generation_config must not change, or the samples would not be of `Sampling`."""
 
-SEGMENT = 16
-"""Tokens decoded before finished sequences leave the batch (`benchmarks/decoding.py` compares 16, 32 and 64)."""
+POSITIONS = ("position_ids", "cache_position")
+ROW_BY_ROW = {"Temperature", "TopK", "TopP", "MinP"}
 
 
 def load_model(name_or_path: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -93,17 +118,14 @@ def generate(
 
 
 class TransformersEngine:
-    """Decodes with `model.generate`.
-
-    Args:
-        model: a causal language model.
-        tokenizer: its tokenizer, padding on the left.
-    """
+    """Decodes with a causal language model and its tokenizer, which pads on the left."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self.ends = end_tokens(model, tokenizer)
+        configured: Any = model.generation_config.eos_token_id
+        ends = configured if isinstance(configured, list) else [configured]
+        self.ends = sorted({token for token in (*ends, tokenizer.eos_token_id) if token is not None})
 
     def count(self, text: str) -> int:
         """Length of a text in tokens."""
@@ -111,101 +133,283 @@ class TransformersEngine:
 
     def sample(self, prompts: Prompts, requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
         """Draw the requested completions, shortest prompts first; a batch's seed is that of its first request."""
-        import torch
-
         length = {index: len(render(prompts[index], self.tokenizer)) for index in {r.prompt for r in requests}}
         for batch in chunks(sorted(requests, key=lambda r: (length[r.prompt], r)), sampling.batch_size):
-            with torch.random.fork_rng(devices=range(torch.cuda.device_count())), torch.no_grad():
+            with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
                 torch.manual_seed(seed_of(sampling.seed, batch[0]))
                 yield self._decode(batch, [prompts[request.prompt] for request in batch], sampling)
 
     def _decode(self, requests: Sequence[Request], prompts: list[Any], sampling: Sampling) -> list[Sample]:
-        """A sample for each request, cut after its first end token."""
+        """A sample for each request, cut after its first end token or at its limit."""
+        model: Any = self.model
         tokenizer = self.tokenizer
         asked = [token_ids(prompt, tokenizer) for prompt in prompts]
         inputs = {"input_ids": [[*prompt, *begun] for prompt, begun in asked]}
-        batch = tokenizer.pad(inputs, padding_side="left", return_tensors="pt").to(self.model.device)
+        batch = tokenizer.pad(inputs, padding_side="left", return_tensors="pt").to(model.device)
         limits = [limit_of(prompt, sampling) for prompt in prompts]
-        padding = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else 0
-        ids, mask = batch["input_ids"], batch["attention_mask"]
-        completions = decode(self.model, ids, mask, self.ends, sampling, padding, limits)
-        texts = [
-            str(tokenizer.decode([*begun, *new], skip_special_tokens=True))
-            for (_, begun), new in zip(asked, completions, strict=True)
-        ]
-        return [
-            sample_of(request, prompt, text, len(new), new[-1] not in self.ends)
-            for request, prompt, text, new in zip(requests, prompts, texts, completions, strict=True)
-        ]
+        drawn: dict[str, Any] = {"do_sample": False}
+        if sampling.temperature > 0:
+            drawn = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
+        with finished_leave(model, limits):
+            found = model.generate(
+                **batch,
+                max_new_tokens=max(limits),
+                eos_token_id=self.ends,
+                pad_token_id=tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else 0,
+                use_cache=True,
+                **drawn,
+                **NEUTRAL,
+            )
+        samples = []
+        width = batch["input_ids"].shape[1]
+        rows = zip(requests, prompts, asked, limits, found[:, width:].tolist(), strict=True)
+        for request, prompt, (_, begun), limit, ids in rows:
+            end = next((place for place, token in enumerate(ids[:limit]) if token in self.ends), None)
+            new = ids[: limit if end is None else end + 1]
+            text = str(tokenizer.decode([*begun, *new], skip_special_tokens=True))
+            samples.append(sample_of(request, prompt, text, len(new), end is None))
+        return samples
 
 
-def decode(
-    model: Any,
-    ids_BT: torch.Tensor,
-    mask_BT: torch.Tensor,
-    ends: Sequence[int],
-    sampling: Sampling,
-    padding: int,
-    limits: Sequence[int] | None = None,
-) -> list[list[int]]:
-    """Continue B sequences, each until an end token or its limit.
+def leaving_rollout(prompts: list[Any], trainer: GRPOTrainer) -> dict[str, Any]:
+    """Sample one completion a prompt; finished sequences leave the batch every few tokens.
+
+    Draws from the same distribution as TRL's own rollout, with other random numbers, for `GRPOTrainer`:
+    `GRPOTrainer(rollout_func=leaving_rollout, ...)`. `RLSPGRPOTrainer` needs no `rollout_func` for it.
 
     Args:
-        model: a model with transformers' `generate`.
-        ids_BT: prompts padded on the left, B sequences of T tokens.
-        mask_BT: 1 where there is a token, 0 where there is padding.
-        ends: tokens that end a completion.
-        sampling: how to draw.
-        padding: the token that stands behind an end token.
-        limits: tokens that may be added to each of the B sequences; default `sampling.max_new_tokens` for all.
+        prompts: B prompts of this process, each repeated once a completion.
+        trainer: the trainer, for its model, tokenizer and sampling settings.
 
     Returns:
-        B lists of at least one token and at most its limit, the end token included.
+        `prompt_ids` and `completion_ids`, B lists of tokens each, and `logprobs`, `None`: the trainer computes them.
+
+    Raises:
+        ConfigError: a trainer whose rollouts this cannot draw (`why_not`).
+
+    Example:
+        >>> from trl_rlsp.generation import leaving_rollout
+        >>> trainer = GRPOTrainer(model, rewards, rollout_func=leaving_rollout)  # doctest: +SKIP
     """
-    import torch
-
-    from trl_rlsp.generation.cache import kept
-
-    drawn: dict[str, Any] = {"do_sample": False}
-    if sampling.temperature > 0:
-        drawn = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
-    completions: list[list[int]] = [[] for _ in range(len(ids_BT))]
-    limits = [sampling.max_new_tokens] * len(ids_BT) if limits is None else limits
-    rows, cache, done = list(range(len(ids_BT))), None, 0
-    stops = torch.tensor(list(ends), device=ids_BT.device)
-    while rows:
-        found = model.generate(
-            input_ids=ids_BT,
-            attention_mask=mask_BT,
-            max_new_tokens=min(SEGMENT, max(limits[row] for row in rows) - done),
-            past_key_values=cache,
-            eos_token_id=list(ends),
-            pad_token_id=padding,
-            use_cache=True,
-            return_dict_in_generate=True,
-            **drawn,
-            **NEUTRAL,
-        )
-        new_BS = found.sequences[:, ids_BT.shape[1] :]
-        for row, new in zip(rows, new_BS.tolist(), strict=True):
-            completions[row] += _until_end(new[: limits[row] - done], ends)
-        done += new_BS.shape[1]
-        within_B = torch.tensor([limits[row] > done for row in rows], device=new_BS.device)
-        keep = (within_B & ~torch.isin(new_BS, stops).any(dim=1)).nonzero().flatten()
-        rows = [rows[i] for i in keep.tolist()]
-        mask_BT = torch.cat([mask_BT, torch.ones_like(new_BS)], dim=1)[keep]
-        ids_BT = found.sequences[keep]
-        cache = kept(found.past_key_values, keep, SEGMENT) if rows else None
-    return completions
+    if reason := why_not(trainer):
+        raise ConfigError(f"leaving_rollout cannot draw these rollouts: {reason}. Leave rollout_func out")
+    prompt_ids, images, fields = trainer._tokenize_prompts(prompts)
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    generations = trainer.num_generations if model.training else trainer.num_generations_eval
+    with finished_leave(model):
+        completion_ids, _ = trainer._generate_single_turn(prompt_ids, images, fields, generations)
+    return {"prompt_ids": prompt_ids, "completion_ids": completion_ids, "logprobs": None}
 
 
-def _until_end(ids: list[int], ends: Sequence[int]) -> list[int]:
-    length = next((i + 1 for i, token in enumerate(ids) if token in ends), len(ids))
-    return ids[:length]
+def why_not(trainer: GRPOTrainer) -> str | None:
+    """Why this trainer's rollouts must be TRL's own, or `None` if finished sequences can leave them."""
+    args: Any = trainer.args
+    peft = getattr(trainer.accelerator.unwrap_model(trainer.model), "active_peft_config", None)
+    reasons = {
+        "vLLM draws them": trainer.use_vllm,
+        "continuous batching draws them": getattr(trainer, "use_transformers_continuous_batching", False),
+        "ranks that shard weights decode in step (FSDP, DeepSpeed)": (
+            trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+        ),
+        "the model reads images": getattr(trainer, "_is_vlm", False),
+        "generation_kwargs and cache_implementation are transformers' own": (
+            args.generation_kwargs or args.cache_implementation
+        ),
+        "prompt learning adds tokens of its own": getattr(peft, "is_prompt_learning", False),
+    }
+    return next((reason for reason, applies in reasons.items() if applies), None)
 
 
-def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The tokens that end a completion: those of the model's generation config, and the tokenizer's own."""
-    configured = model.generation_config.eos_token_id
-    ends = configured if isinstance(configured, list) else [configured]
-    return sorted({token for token in (*ends, tokenizer.eos_token_id) if token is not None})
+@contextmanager
+def finished_leave(model: Any, limits: Sequence[int] | None = None) -> Iterator[list[torch.Tensor]]:
+    """While open, `model.generate` drops sequences that have ended from its batch.
+
+    Args:
+        model: a model with transformers' `generate`, or a PEFT model around one.
+        limits: tokens after which each sequence of the batch has ended; where its cache cannot be cut they go on.
+
+    Yields:
+        A list that gets the log-probabilities of the tokens drawn, (B, tokens after the prompt), for each call that
+        samples from the model's own distribution at some temperature; what follows a sequence's end means nothing.
+    """
+    before = vars(model).get("generate")
+    drawn: list[torch.Tensor] = []
+    model.generate = functools.partial(model.generate, custom_generate=functools.partial(_loop, drawn, limits))
+    try:
+        yield drawn
+    finally:
+        del model.generate
+        if before is not None:
+            model.generate = before
+
+
+def _loop(
+    drawn: list[torch.Tensor],
+    limits: Sequence[int] | None,
+    model: Any,
+    input_ids: torch.Tensor,
+    logits_processor: Any,
+    stopping_criteria: Any,
+    generation_config: Any,
+    **given: Any,
+) -> torch.Tensor:
+    """The loop that `generate` calls: B prompts of T tokens become B rows of at most `max_length`, padded behind."""
+    cache, mask_BT = given.pop("past_key_values", None), given.pop("attention_mask", None)
+    settings = {name: value for name, value in given.items() if name == "logits_to_keep"}
+    tensors = [name for name, value in given.items() if isinstance(value, torch.Tensor) and name not in POSITIONS]
+    others = [type(each).__name__ for each in logits_processor if not _is_row_by_row(each)]
+    if tensors or others or not can_be_cut(cache) or given.get("synced_gpus"):
+        _warn_once(f"decoding is transformers' own: sequences cannot leave {type(cache).__name__}, {tensors + others}")
+        given |= {"past_key_values": cache, "attention_mask": mask_BT}
+        return type(model)._sample(model, input_ids, logits_processor, stopping_criteria, generation_config, **given)
+    batch = _Batch(model, input_ids, mask_BT, generation_config, settings)
+    if limits is not None:
+        batch.ends_at = input_ids.shape[1] + torch.tensor(limits, device=input_ids.device)
+    sequences_BT = batch.run(cache, logits_processor, stopping_criteria)
+    if generation_config.do_sample and all(_name(each) == "Temperature" for each in logits_processor):
+        drawn.append(batch.done_logps[:, input_ids.shape[1] : batch.length])
+    return sequences_BT
+
+
+def _name(processor: Any) -> str:
+    return type(processor).__name__.removesuffix("LogitsWarper")
+
+
+def _is_row_by_row(processor: Any) -> bool:
+    """Whether a logits processor keeps nothing of the batch: one of these, or one that says so itself."""
+    return _name(processor) in ROW_BY_ROW or getattr(processor, "row_by_row", False)
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    log.warning(message)
+
+
+class _Batch:
+    """The sequences still being decoded, each with its row in the result."""
+
+    def __init__(
+        self, model: Any, ids_BT: torch.Tensor, mask_BT: torch.Tensor | None, config: Any, settings: dict[str, Any]
+    ) -> None:
+        self.model, self.config, self.settings = model, config, settings
+        rows, self.length = ids_BT.shape
+        self.padding = config.pad_token_id
+        self.done = ids_BT.new_full((rows, config.max_length), self.padding)
+        self.done[:, : self.length] = ids_BT
+        self.ids = self.done.clone()
+        self.done_logps = torch.zeros(self.done.shape, device=ids_BT.device)
+        self.logps = self.done_logps.clone()
+        self.mask = torch.ones_like(self.ids)
+        self.whole = mask_BT is None  # transformers' word for prompts without padding
+        if mask_BT is not None:
+            self.mask[:, : self.length] = mask_BT
+        self.rows = torch.arange(rows, device=ids_BT.device)
+        self.ends_at = torch.full_like(self.rows, config.max_length)
+        self.finished = torch.zeros_like(self.rows, dtype=torch.bool)
+        self.placed = "position_ids" in inspect.signature(type(model).forward).parameters
+
+    def run(self, cache: Any, logits_processor: Any, stopping_criteria: Any) -> torch.Tensor:
+        """Decode until every sequence has ended; returns them (B, max_length at most)."""
+        prompts = torch.cat([self.ids[:, : self.length], self.mask[:, : self.length]], dim=1)
+        unique, which = torch.unique(prompts, dim=0, return_inverse=True)
+        ids, mask = unique.split(self.length, dim=1)
+        logits = self._forward(ids, mask, cache)[which]
+        cache = kept(cache, which, ROOM)
+        copied = start = self.length
+        while True:
+            self._append(logits, logits_processor, stopping_criteria)
+            if self.length == self.config.max_length:
+                return self._collect()
+            if (self.length - start) % SEGMENT == 0:
+                keep = (~self.finished).nonzero().flatten()
+                if not len(keep):
+                    return self._collect()
+                if len(keep) < len(self.rows) or self.length - copied >= ROOM:
+                    self._leave(keep)
+                    cache, copied = kept(cache, keep, ROOM), self.length
+            new = self.ids[:, self.length - 1 : self.length]
+            logits = self._forward(new, self.mask[:, : self.length], cache)
+
+    def _forward(self, ids: torch.Tensor, mask: torch.Tensor, cache: Any) -> torch.Tensor:
+        places: dict[str, Any] = {}
+        if self.placed:
+            places["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        places["attention_mask"] = None if self.whole else mask
+        output = self.model(input_ids=ids, past_key_values=cache, use_cache=True, **places, **self.settings)
+        return output.logits[:, -1].float()
+
+    def _append(self, logits: torch.Tensor, logits_processor: Any, stopping_criteria: Any) -> None:
+        scores = logits_processor(self.ids[:, : self.length], logits)
+        if self.config.do_sample:
+            probabilities = scores.softmax(dim=-1)
+            drawn = torch.multinomial(probabilities, 1)
+            self.logps[:, self.length] = probabilities.gather(1, drawn).squeeze(1).log()
+            drawn = drawn.squeeze(1)
+        else:
+            drawn = scores.argmax(dim=-1)
+        self.ids[:, self.length] = drawn.masked_fill(self.finished, self.padding)
+        self.length += 1
+        ended = stopping_criteria(self.ids[:, : self.length], None)
+        self.finished = self.finished | ended | (self.length >= self.ends_at)
+
+    def _leave(self, keep: torch.Tensor) -> None:
+        self._collect()
+        self.ids, self.mask, self.logps = self.ids[keep], self.mask[keep], self.logps[keep]
+        self.rows, self.finished, self.ends_at = self.rows[keep], self.finished[keep], self.ends_at[keep]
+
+    def _collect(self) -> torch.Tensor:
+        self.done[self.rows, : self.length] = self.ids[:, : self.length]
+        self.done_logps[self.rows, : self.length] = self.logps[:, : self.length]
+        return self.done[:, : self.length]
+
+
+class RoomyLayer(DynamicLayer):
+    """One layer's keys and values (B, heads, T, width), with room for tokens to come.
+
+    Args:
+        layer: the layer whose content is taken over.
+        keep: indices of the sequences that go on.
+        room: tokens that can be added before the layer grows by concatenation, as its base class does.
+    """
+
+    def __init__(self, layer: Any, keep: torch.Tensor, room: int) -> None:
+        super().__init__()
+        self.dtype, self.device, self.is_initialized = layer.dtype, layer.device, True
+        self._length = layer.keys.shape[-2]
+        self._rooms = [_with_room(held, keep, room) for held in (layer.keys, layer.values)]
+        self.keys, self.values = (held[:, :, : self._length] for held in self._rooms)
+
+    def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """Add the states of new tokens (B, heads, new, width); returns all keys and values."""
+        start, end = self._length, self._length + key_states.shape[-2]
+        self._length = end
+        if end > self._rooms[0].shape[-2]:
+            return super().update(key_states, value_states)
+        for held, new in zip(self._rooms, (key_states, value_states), strict=True):
+            held[:, :, start:end] = new
+        self.keys, self.values = (held[:, :, :end] for held in self._rooms)
+        return self.keys, self.values
+
+
+def _with_room(held: torch.Tensor, keep: torch.Tensor, room: int) -> torch.Tensor:
+    _, heads, length, width = held.shape
+    roomy = held.new_empty(len(keep), heads, length + room, width)
+    roomy[:, :, :length] = held[keep]
+    return roomy
+
+
+def kept(cache: Any, keep: torch.Tensor, room: int) -> Any:
+    """A cache that `can_be_cut`, with the sequences that go on and, where it can, room for tokens to come."""
+    if all(type(layer) in (DynamicLayer, RoomyLayer) and layer.get_seq_length() > 0 for layer in cache.layers):
+        for index, layer in enumerate(cache.layers):  # one by one, so that two copies of a single layer exist at most
+            cache.layers[index] = RoomyLayer(layer, keep, room)
+    else:
+        cache.batch_select_indices(keep)
+    return cache
+
+
+def can_be_cut(cache: Any) -> bool:
+    """Whether `kept` can drop and repeat sequences of a cache as `generate` makes it, before it is filled."""
+    lazily = getattr(cache, "layer_class_to_replicate", None)  # layers are made when they are first used
+    kinds = {type(layer) for layer in getattr(cache, "layers", None) or []} | ({lazily} if lazily else set())
+    return bool(kinds) and kinds <= {DynamicLayer, DynamicSlidingWindowLayer}

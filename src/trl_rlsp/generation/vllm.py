@@ -74,10 +74,7 @@ class VLLMEngine:
             asked = [token_ids(prompts[request.prompt], self.tokenizer) for request in batch]
             outputs = self.llm.generate(
                 [TokensPrompt(prompt_token_ids=[*prompt, *begun]) for prompt, begun in asked],
-                [
-                    SamplingParams(**sampling_options(sampling, request, limit_of(prompts[request.prompt], sampling)))
-                    for request in batch
-                ],
+                [SamplingParams(**sampling_options(sampling, r, limit_of(prompts[r.prompt], sampling))) for r in batch],
                 lora_request=lora,
             )
             yield [
@@ -109,24 +106,12 @@ def adapter_options(name_or_path: str) -> dict[str, Any]:
     if not cached_file(name_or_path, "adapter_config.json", _raise_exceptions_for_missing_entries=False):
         return {}
     config = PeftConfig.from_pretrained(name_or_path)
-    return {"model": config.base_model_name_or_path, "enable_lora": True, "max_lora_rank": served_rank(config.r)}
-
-
-def served_rank(rank: int) -> int:
-    """The smallest rank that vLLM has matrices for, from 8 in powers of two, and that holds an adapter of `rank`.
-
-    >>> served_rank(2), served_rank(16), served_rank(33)
-    (8, 16, 64)
-    """
-    return 1 << max(3, (rank - 1).bit_length())
+    served_rank = 1 << max(3, (config.r - 1).bit_length())  # vLLM has matrices of 8, 16, 32, ...
+    return {"model": config.base_model_name_or_path, "enable_lora": True, "max_lora_rank": served_rank}
 
 
 def sampling_options(sampling: Sampling, request: Request, limit: int) -> dict[str, Any]:
-    """Arguments of `vllm.SamplingParams` for one completion of at most `limit` tokens.
-
-    >>> sampling_options(Sampling(), Request(0, 0), 9)["max_tokens"]
-    9
-    """
+    """Arguments of `vllm.SamplingParams` for one completion of at most `limit` tokens."""
     return {
         "n": 1,
         "temperature": sampling.temperature,

@@ -1,7 +1,7 @@
-"""Any source of problems or demonstrations as rows that the trainers, the verifier and the evaluation read.
+"""Any source of problems or demonstrations, as rows that the trainers, the verifier and the evaluation read.
 
-Promises that whatever is wrong with a source is an error that names the place, before a model is loaded. Knows how to
-read answers out of worked solutions, and nothing of models, rewards and runs.
+Promises: whatever is wrong with a source is an error that names the place, before a model is loaded. Knows how answers
+stand in worked solutions; knows nothing of models, rewards and runs.
 """
 
 from __future__ import annotations
@@ -11,13 +11,32 @@ from typing import TYPE_CHECKING
 from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
-    from trl_rlsp.problems.data import CODE_SYSTEM_PROMPT, DEFAULT_SYSTEM_PROMPT, load_problems, problem_key, task_name
-    from trl_rlsp.problems.demonstrations import demonstration_rows, load_demonstrations
+    from trl_rlsp.problems._disk_cache import DiskCache, cache_folder
+    from trl_rlsp.problems._tables import FILE_EXTENSIONS
+    from trl_rlsp.problems.data import (
+        CODE_SYSTEM_PROMPT,
+        DEFAULT_SYSTEM_PROMPT,
+        EVALUATION_PRESETS,
+        PRESETS,
+        find_preset,
+        load_problems,
+        problem_key,
+        task_name,
+    )
+    from trl_rlsp.problems.demonstrations import (
+        DEFAULT_TEMPLATE,
+        completion_text,
+        demonstration_rows,
+        load_demonstrations,
+    )
 
 __getattr__, __all__ = attach(
     __name__,
     {
-        "data": "CODE_SYSTEM_PROMPT DEFAULT_SYSTEM_PROMPT load_problems problem_key task_name",
-        "demonstrations": "demonstration_rows load_demonstrations",
+        "_disk_cache": "DiskCache cache_folder",
+        "_tables": "FILE_EXTENSIONS",
+        "data": "CODE_SYSTEM_PROMPT DEFAULT_SYSTEM_PROMPT EVALUATION_PRESETS PRESETS find_preset load_problems "
+        "problem_key task_name",
+        "demonstrations": "DEFAULT_TEMPLATE completion_text demonstration_rows load_demonstrations",
     },
 )

@@ -1,8 +1,7 @@
 r"""Any source of problems -> rows that the trainers, the verifier and the evaluation read.
 
 A row has `prompt` (messages) and `solution` (text), and where the source gives them `task` (JSON of a
-reasoning-gym entry), `tests` (JSON list of code tests), `level`, `subject` and `id` (text). Everything that
-can be wrong with a source is an error here, before any model is loaded.
+reasoning-gym entry), `tests` (JSON list of code tests), `level`, `subject` and `id` (text).
 """
 
 from __future__ import annotations
@@ -10,15 +9,22 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError, DataError, SourceError
 from trl_rlsp.problems import gym
-from trl_rlsp.problems.columns import WITHOUT_ROLE, problem_rows, resolve_columns
-from trl_rlsp.problems.presets import PRESETS, find_preset
-from trl_rlsp.problems.readers import FILE_EXTENSIONS, Table, read_file, read_hub
+from trl_rlsp.problems._tables import (
+    FILE_EXTENSIONS,
+    WITHOUT_ROLE,
+    Table,
+    problem_rows,
+    read_file,
+    read_hub,
+    resolve_columns,
+)
 from trl_rlsp.text import completion_text
 
 if TYPE_CHECKING:
@@ -38,6 +44,66 @@ CODE_SYSTEM_PROMPT = (
 )
 
 _OPTIONAL_COLUMNS = ("task", "tests", "level", "subject", "id")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How to read one dataset of the Hub.
+
+    Attributes:
+        hub_id: `owner/name`.
+        columns: role (`problem`, `answer`, `tests`, `level`, `subject`, `id`) -> column name.
+        split: the split read when none is asked for.
+        name: the configuration read when none is asked for.
+        revision: branch to read where the default branch cannot be.
+        keep: leaves a raw row out when it returns `False`.
+    """
+
+    hub_id: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    split: str = "train"
+    name: str | None = None
+    revision: str | None = None
+    keep: Callable[[Mapping[str, Any]], bool] | None = None
+
+
+_AIME = {"problem": "Question", "answer": "Answer", "id": "ID", "subject": "Year", "level": "Problem Number"}
+_MATH = {"problem": "problem", "answer": "solution", "level": "level", "subject": "type"}
+_MATH_500 = {"problem": "problem", "answer": "answer", "level": "level", "subject": "subject", "id": "unique_id"}
+_CODE_CONTESTS = {"problem": "description", "id": "name", "level": "difficulty"}
+_APPS = {"problem": "question", "tests": "input_output", "id": "problem_id", "level": "difficulty"}
+_MBPP = {"problem": "text", "tests": "test_list", "id": "task_id"}
+_HUMANEVAL = {"problem": "prompt", "tests": "test", "id": "task_id"}
+
+PRESETS: dict[str, Preset] = {
+    "math": Preset("DigitalLearningGmbH/MATH-lighteval", _MATH),
+    "math-500": Preset("HuggingFaceH4/MATH-500", _MATH_500, split="test"),
+    # 1983 to 2023, so that AIME 2024 stays unseen for the evaluation
+    "aime": Preset("di-zhang-fdu/AIME_1983_2024", _AIME, keep=lambda row: int(row["Year"]) < 2024),
+    "aime-2024": Preset("HuggingFaceH4/aime_2024", {"problem": "problem", "answer": "answer", "id": "id"}),
+    "gsm8k": Preset("openai/gsm8k", {"problem": "question", "answer": "answer"}, name="main"),
+    "code_contests": Preset("deepmind/code_contests", _CODE_CONTESTS),
+    # the default branch of APPS is a loading script, which `datasets` no longer runs
+    "apps": Preset("codeparrot/apps", _APPS, revision="refs/convert/parquet"),
+    "mbpp": Preset("google-research-datasets/mbpp", _MBPP, name="full"),
+    "humaneval": Preset("openai/openai_humaneval", _HUMANEVAL, split="test"),
+}
+
+PAPER_SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_p": 1.0, "max_new_tokens": 8192}
+"""How the paper samples for evaluation (2502.06773, section 3)."""
+
+EVALUATION_PRESETS: dict[str, dict[str, Any]] = {
+    # The paper does not say how many samples it averages over; 30 problems need more of them than 500.
+    "math-500": {"dataset": "math-500", "num_samples": 4, **PAPER_SAMPLING},
+    "aime-2024": {"dataset": "aime-2024", "num_samples": 16, **PAPER_SAMPLING},
+}
+"""Benchmark -> fields of an evaluation, for `rlsp eval --preset`."""
+
+
+def find_preset(source: str) -> Preset | None:
+    """The preset of a short name (`math-500`) or hub id in any case; `None` if there is none."""
+    named = {preset.hub_id.lower(): preset for preset in PRESETS.values()} | PRESETS
+    return named.get(source.lower())
 
 
 def load_problems(
@@ -83,87 +149,64 @@ def load_problems(
         DataError: a broken, empty or incomplete file, row or column; or nothing is left after `exclude`.
         MissingDependencyError: reasoning-gym is needed and not installed.
     """
-    _check_arguments(limit, exclude, prompt_style)
-    source, filtered = str(source), unique or exclude is not None
-    if source.startswith(gym.PREFIX):
-        _refuse_for_generators(split=split, name=name, columns=columns)
-        rows = gym.gym_rows(source, seed=seed, prompt_style=prompt_style, at_most=None if filtered else limit)
-    elif prompt_style == "task":
-        sampled = None if filtered or drop_invalid else limit
-        rows = _stored_rows(source, split, name, columns, drop_invalid, sampled, seed)
-    else:
-        raise ConfigError(f"prompt_style={prompt_style!r} needs a reasoning_gym: source, got {source!r}")
-    rows = [_with_prompt(row, None if prompt_style == "compact" else system_prompt) for row in rows]
-    if filtered:
-        rows = _without(rows, exclude, unique, source)
-    if limit is not None and limit < len(rows):
-        indices = sorted(random.Random(seed).sample(range(len(rows)), limit))
-        rows = rows[:limit] if source.startswith(gym.PREFIX) else [rows[index] for index in indices]
-    return _to_dataset(rows)
-
-
-def _check_arguments(limit: int | None, exclude: Any, prompt_style: str) -> None:
     if prompt_style not in ("task", "compact"):
         raise ConfigError(f"prompt_style must be 'task' or 'compact', got {prompt_style!r}")
     if isinstance(exclude, str):
         raise ConfigError(f"exclude takes rows or keys, got the text {exclude!r}: load its rows first")
     if limit is not None and limit < 1:
         raise ConfigError(f"limit must be at least 1, got {limit}; leave it out to keep every row")
+    source, filtered = str(source), unique or exclude is not None
+    generated = source.startswith(gym.PREFIX)
+    if generated:
+        for argument, value in {"split": split, "name": name, "columns": columns}.items():
+            if value is not None:
+                raise ConfigError(f"{argument}= has no meaning for a generated source; its parameters go after the '?'")
+        rows = gym.gym_rows(source, seed=seed, prompt_style=prompt_style, at_most=None if filtered else limit)
+    elif prompt_style == "task":
+        table, roles = _stored(source, split, name, columns)
+        sampled = table if filtered or drop_invalid else table.sample(limit, seed)
+        rows = problem_rows(sampled, roles, drop_invalid=drop_invalid)
+    else:
+        raise ConfigError(f"prompt_style={prompt_style!r} needs a reasoning_gym: source, got {source!r}")
+    rows = [_with_prompt(row, None if prompt_style == "compact" else system_prompt) for row in rows]
+    if filtered:
+        rows = _without(rows, exclude, unique, source)
+    if limit is not None and limit < len(rows):
+        drawn = range(limit) if generated else sorted(random.Random(seed).sample(range(len(rows)), limit))
+        rows = [rows[index] for index in drawn]
+    return _to_dataset(rows)
 
 
-def _refuse_for_generators(**arguments: Any) -> None:
-    given = [name for name, value in arguments.items() if value is not None]
-    if given:
-        raise ConfigError(f"{given[0]}= has no meaning for a generated source; its parameters go after the '?'")
-
-
-def _stored_rows(
-    source: str,
-    split: str | None,
-    name: str | None,
-    columns: Mapping[str, str] | None,
-    drop_invalid: bool,
-    limit: int | None,
-    seed: int,
-) -> list[dict[str, Any]]:
-    """Rows of a file or of the Hub; of at most `limit` of them only the columns that are needed are decoded."""
+def _stored(
+    source: str, split: str | None, name: str | None, columns: Mapping[str, str] | None
+) -> tuple[Table, dict[str, str]]:
+    """The rows of a file or of the Hub with no more columns than are needed, and role -> column."""
     preset = find_preset(source)
     table = read_table(source, split=split, name=name)
     roles = resolve_columns(table, columns, preset.columns if preset else None)
     table = table.only([*roles.values(), *WITHOUT_ROLE, *(preset.columns.values() if preset else ())])
     if preset and preset.keep:
         table = table.select([index for index, row in enumerate(table.rows) if preset.keep(row)])
-    return problem_rows(table.sample(limit, seed), roles, drop_invalid=drop_invalid)
+    return table, roles
 
 
 def read_table(source: str | Path, *, split: str | None = None, name: str | None = None) -> Table:
-    """Read the raw rows of a file, folder, preset or hub id.
-
-    Args:
-        source: as in `load_problems`, without generators.
-        split: the split of a hub dataset or folder.
-        name: the configuration of a hub dataset.
-
-    Returns:
-        The raw rows.
+    """Read the raw rows of a source of `load_problems` that is no generator.
 
     Raises:
         SourceError: the source is of no known kind, does not exist or cannot be reached.
         ConfigError: a split or configuration was asked of a file, or the file has an unknown extension.
         DataError: the file is broken or empty.
     """
-    path = Path(source)
-    source = str(source)
+    path, source = Path(source), str(source)
     preset = find_preset(source)
     if path.is_file() or path.suffix.lower() in FILE_EXTENSIONS:
         if split is not None or name is not None:
             raise ConfigError(f"a file has neither splits nor configurations, got split={split!r}, name={name!r}")
         return read_file(path)
-    if path.is_dir() and preset is None:
-        return read_hub(source, name=name, split=split)
     if preset is not None:
         return read_hub(preset.hub_id, name=name or preset.name, split=split or preset.split, revision=preset.revision)
-    if source.count("/") == 1 and not source.startswith((".", "/", "~")) and not source.endswith("/"):
+    if path.is_dir() or (source.count("/") == 1 and source[0] not in "./~" and not source.endswith("/")):
         return read_hub(source, name=name, split=split)
     raise SourceError(
         f"unknown source {source!r}: give a preset ({', '.join(PRESETS)}), a hub id owner/name, a file that "
@@ -172,16 +215,7 @@ def read_table(source: str | Path, *, split: str | None = None, name: str | None
 
 
 def prompt_messages(problem: str | list[dict[str, Any]], system_prompt: str | None) -> list[dict[str, Any]]:
-    """The messages a model is asked with.
-
-    Args:
-        problem: the text of the user's message, or messages, which get the system message only if they have
-            none.
-        system_prompt: the system message; `None` for none.
-
-    Returns:
-        The messages.
-    """
+    """The messages a model is asked with: a problem (text or messages) after a system message, unless it has one."""
     messages = problem if isinstance(problem, list) else [{"role": "user", "content": problem}]
     if system_prompt is None or messages[0]["role"] == "system":
         return messages
@@ -191,19 +225,14 @@ def prompt_messages(problem: str | list[dict[str, Any]], system_prompt: str | No
 def _with_prompt(row: dict[str, Any], system_prompt: str | None) -> dict[str, Any]:
     if row.get("tests") is not None and system_prompt == DEFAULT_SYSTEM_PROMPT:
         system_prompt = CODE_SYSTEM_PROMPT
-    row["prompt"] = prompt_messages(row.pop("problem"), system_prompt)
-    return row
+    return {**row, "prompt": prompt_messages(row["problem"], system_prompt)}
 
 
 def problem_key(row: Mapping[str, Any]) -> str:
-    """A text that two rows share exactly when they pose the same problem.
+    """A text that two rows of `load_problems` share exactly when they pose the same problem.
 
-    Args:
-        row: a row of `load_problems`.
-
-    Returns:
-        For tasks in `gym.PROBLEM_KEYS` what defines the problem (countdown: sorted numbers and target), else
-        the last user message (without one the last message) without differences in blanks and case.
+    For tasks in `gym.PROBLEM_KEYS` it is what defines the problem (countdown: sorted numbers and target), else the last
+    user message (without one the last message) without differences in blanks and case.
 
     Raises:
         DataError: a prompt without any text.
@@ -230,21 +259,14 @@ def task_name(row: Mapping[str, Any]) -> str | None:
     return str(json.loads(row["task"])["name"]) if row.get("task") else None
 
 
-def _without(
-    rows: list[dict[str, Any]],
-    exclude: Dataset | Iterable[str | Mapping[str, Any]] | None,
-    unique: bool,
-    source: str,
-) -> list[dict[str, Any]]:
-    excluded = {item if isinstance(item, str) else problem_key(item) for item in exclude or ()}
-    seen: set[str] = set()
+def _without(rows: list[dict[str, Any]], exclude: Any, unique: bool, source: str) -> list[dict[str, Any]]:
+    seen = {item if isinstance(item, str) else problem_key(item) for item in exclude or ()}
     kept = []
     for row in rows:
         key = problem_key(row)
-        if key in excluded or (unique and key in seen):
-            continue
-        seen.add(key)
-        kept.append(row)
+        if key not in seen:
+            kept.append(row)
+            seen |= {key} if unique else set()
     if not kept:
         raise DataError(f"every problem of {source} is excluded: take another split, seed or size")
     if len(kept) < len(rows):
@@ -256,5 +278,4 @@ def _to_dataset(rows: list[dict[str, Any]]) -> Dataset:
     from datasets import Dataset
 
     optional = [name for name in _OPTIONAL_COLUMNS if any(row.get(name) is not None for row in rows)]
-    names = ["prompt", "solution", *optional]
-    return Dataset.from_dict({name: [row.get(name) for row in rows] for name in names})
+    return Dataset.from_dict({name: [row.get(name) for row in rows] for name in ("prompt", "solution", *optional)})

@@ -1,7 +1,7 @@
 r"""(problem, reasoning, answer) -> rows for supervised fine-tuning.
 
-Promises that every completion that leaves gives exactly one final answer in the sense of `trl_rlsp.text.read`:
-a model trained on anything else would learn to earn nothing. Knows nothing of where the reasoning came from.
+Every completion that leaves gives exactly one final answer in the sense of `trl_rlsp.text.read`: a model trained on
+anything else would learn to earn nothing.
 """
 
 from __future__ import annotations
@@ -9,12 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.problems.columns import CANDIDATES, cell_text, final_answer, last_boxed, match_columns, require_roles
+from trl_rlsp.problems._tables import (
+    CANDIDATES,
+    Table,
+    cell_text,
+    final_answer,
+    last_boxed,
+    match_columns,
+    require_roles,
+)
 from trl_rlsp.problems.data import DEFAULT_SYSTEM_PROMPT, prompt_messages, read_table
-from trl_rlsp.problems.readers import Table
 from trl_rlsp.text import find_boxes, read
 
 if TYPE_CHECKING:
@@ -23,12 +30,10 @@ if TYPE_CHECKING:
 Style = Literal["messages", "prompt_completion", "plain"]
 
 DEFAULT_TEMPLATE = "{reasoning}\n\n\\boxed{{answer}}"
-REASONING_CANDIDATES: dict[str, tuple[str, ...]] = {
+REASONING = "reasoning reasoning_trace thinking trace cot rationale generation solution response output"
+ROLES = {
     "problem": CANDIDATES["problem"],
-    "reasoning": (
-        *("reasoning", "reasoning_trace", "thinking", "trace", "cot", "rationale", "generation"),
-        *("solution", "response", "output"),
-    ),
+    "reasoning": tuple(REASONING.split()),
     "answer": CANDIDATES["answer"],
 }
 
@@ -65,7 +70,7 @@ def demonstration_rows(
         ConfigError: an unknown style, or a template without both fields.
         DataError: a row without problem or reasoning, or whose completion gives no or several answers.
     """
-    if style not in ("messages", "prompt_completion", "plain"):
+    if style not in get_args(Style):
         raise ConfigError(f"style must be 'messages', 'prompt_completion' or 'plain', got {style!r}")
     if set(_FIELD.findall(reasoning_template)) != {"reasoning", "answer"}:
         raise ConfigError(f"a template needs {{reasoning}} and {{answer}}, got {reasoning_template!r}")
@@ -73,7 +78,7 @@ def demonstration_rows(
     for number, row in enumerate(rows, start=1):
         try:
             completion = completion_text(row.get("reasoning"), row.get("answer"), reasoning_template)
-            finished.append(_styled(_prompt(row, system_prompt), completion, style))
+            finished.append(_styled(row, system_prompt, completion, style))
         except DataError as error:
             if not drop_invalid:
                 raise DataError(f"demonstration {row.get('place', number)}: {error}") from error
@@ -86,12 +91,8 @@ def completion_text(reasoning: Any, answer: Any = None, template: str = DEFAULT_
     Args:
         reasoning: the reasoning; a closing `#### answer` line is dropped, a closing box of the same answer is
             not repeated.
-        answer: the answer, bare, boxed or at the end of a worked solution; `None` takes the reasoning's own
-            box.
+        answer: bare, boxed or at the end of a worked solution; `None` takes the reasoning's own box.
         template: as `reasoning_template` of `demonstration_rows`.
-
-    Returns:
-        The completion.
 
     Raises:
         DataError: no reasoning, no answer, or a completion with several different answers.
@@ -110,7 +111,8 @@ def completion_text(reasoning: Any, answer: Any = None, template: str = DEFAULT_
         raise DataError("there is neither an answer nor a box at the end of the reasoning")
     text = _HASH_LINE.sub("", text)
     between = template.split("{reasoning}")[1].partition("\\boxed")[0]
-    if own is not None and _squeezed(own) == _squeezed(bare) and _ends_in_box(text) and not between.strip():
+    own_is_answer = own is not None and "".join(own.split()) == "".join(bare.split())
+    if own_is_answer and _ends_in_box(text) and not between.strip():
         template = template.partition("{reasoning}")[0] + "{reasoning}"
     fields = {"reasoning": text, "answer": bare}
     completion = _FIELD.sub(lambda match: fields[match.group(1)], template)
@@ -120,29 +122,22 @@ def completion_text(reasoning: Any, answer: Any = None, template: str = DEFAULT_
     return completion
 
 
-def _squeezed(answer: str) -> str:
-    return "".join(answer.split())
-
-
 def _ends_in_box(text: str) -> bool:
     boxes, _ = find_boxes(text)
     return bool(boxes) and bool(_AFTER_BOX.fullmatch(text, boxes[-1].end))
 
 
-def _prompt(row: Mapping[str, Any], system_prompt: str | None) -> Any:
-    if row.get("prompt"):
-        return row["prompt"]
-    problem = cell_text(row.get("problem"))
-    if not problem:
-        raise DataError("the problem is empty")
-    return prompt_messages(problem, system_prompt)
-
-
-def _styled(prompt: Any, completion: str, style: Style) -> dict[str, Any]:
+def _styled(row: Mapping[str, Any], system_prompt: str | None, completion: str, style: Style) -> dict[str, Any]:
+    prompt = row.get("prompt")
+    if not prompt:
+        problem = cell_text(row.get("problem"))
+        if not problem:
+            raise DataError("the problem is empty")
+        prompt = prompt_messages(problem, system_prompt)
     if style == "plain":
         text = prompt if isinstance(prompt, str) else "".join(f"{turn['content']}\n\n" for turn in prompt)
         return {"prompt": text, "completion": completion}
-    messages = prompt if isinstance(prompt, list) else prompt_messages(prompt, None)
+    messages = prompt_messages(prompt, None)
     answer = [{"role": "assistant", "content": completion}]
     if style == "messages":
         return {"messages": [*messages, *answer]}
@@ -181,8 +176,8 @@ def load_demonstrations(
     from datasets import Dataset
 
     table = read_table(source, split=split, name=name)
-    roles = match_columns(table, REASONING_CANDIDATES, columns)
-    require_roles(table, roles, REASONING_CANDIDATES, ("problem", "reasoning"))
+    roles = match_columns(table, ROLES, columns)
+    require_roles(table, roles, ROLES, "problem", "reasoning")
     rows = demonstration_rows(
         _picked(table.only(roles.values()).sample(limit, seed), roles),
         style=style,

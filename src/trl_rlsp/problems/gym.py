@@ -1,7 +1,7 @@
 """Generated problems from reasoning-gym: `reasoning_gym:TASK?param=value&seed=1&size=500`.
 
-Promises rows with the task's own entry as JSON, so that its scorer can be asked later, in a worker process.
-Nothing here scores anything. reasoning-gym is imported inside the functions: it is optional and loads sympy.
+A row keeps the task's own entry as JSON, so that its scorer can be asked later, in a worker process. reasoning-gym is
+imported inside the functions: it is optional and loads sympy.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import difflib
+import hashlib
 import json
+import time
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -18,23 +20,21 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError
-from trl_rlsp.problems.disk_cache import cached_rows
+from trl_rlsp.problems._disk_cache import DiskCache, cache_folder
 
 PREFIX = "reasoning_gym:"
 PromptStyle = Literal["task", "compact"]
 
-
-def _compact_countdown(metadata: Mapping[str, Any]) -> str:
-    return f"{' '.join(map(str, metadata['numbers']))} : {metadata['target']}"
-
-
-def _countdown_key(metadata: Mapping[str, Any]) -> str:
-    return f"{' '.join(map(str, sorted(metadata['numbers'])))} : {metadata['target']}"
-
+WORTH_STORING_S = 1.0
+"""Problems that took longer to make are kept on disk."""
 
 # Per task: metadata -> something. Add to these to teach the package another task.
-COMPACT_PROMPTS: dict[str, Callable[[Mapping[str, Any]], str]] = {"countdown": _compact_countdown}
-PROBLEM_KEYS: dict[str, Callable[[Mapping[str, Any]], str]] = {"countdown": _countdown_key}
+COMPACT_PROMPTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "countdown": lambda metadata: f"{' '.join(map(str, metadata['numbers']))} : {metadata['target']}"
+}
+PROBLEM_KEYS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "countdown": lambda metadata: f"{' '.join(map(str, sorted(metadata['numbers'])))} : {metadata['target']}"
+}
 LEVELS: dict[str, Callable[[Mapping[str, Any]], str]] = {"countdown": lambda metadata: str(len(metadata["numbers"]))}
 
 
@@ -49,13 +49,12 @@ def gym_rows(
     Args:
         source: `reasoning_gym:TASK?param=value&seed=1&size=500`.
         seed: the generator's seed where the source gives none.
-        prompt_style: `"task"` asks in the task's own words, `"compact"` in the shortest form that holds the
-            problem.
+        prompt_style: `"task"` asks in the task's own words, `"compact"` in the shortest form that holds the problem.
         at_most: generate no more than this many.
 
     Returns:
-        Rows with `problem`, `solution` (an answer the task gives), `task` (JSON of name and entry), and
-        `level` where the task has one.
+        Rows with `problem`, `solution` (an answer the task gives), `task` (JSON of name and entry), and `level` where
+        the task has one.
 
     Raises:
         MissingDependencyError: reasoning-gym is not installed.
@@ -69,18 +68,6 @@ def gym_rows(
     return [_row(task, entry, prompt_style) for entry in _entries(task, params, at_most)]
 
 
-def _entries(task: str, params: dict[str, Any], at_most: int | None) -> list[dict[str, Any]]:
-    """The task's entries as JSON keeps them, from the cache where they were made before."""
-
-    def make() -> list[dict[str, Any]]:
-        return [json.loads(json.dumps(entry, default=_plain)) for entry in _generate(task, params, at_most)]
-
-    if params["seed"] is None:  # asked for problems that nobody can foresee
-        return make()
-    versions = {package: version(package) for package in ("reasoning-gym", "sympy")}
-    return cached_rows({"task": task, "params": params, "at_most": at_most, "versions": versions}, make)
-
-
 def _row(task: str, entry: Mapping[str, Any], prompt_style: PromptStyle) -> dict[str, Any]:
     metadata = entry["metadata"]
     row = {
@@ -88,9 +75,24 @@ def _row(task: str, entry: Mapping[str, Any], prompt_style: PromptStyle) -> dict
         "solution": "" if entry["answer"] is None else str(entry["answer"]),
         "task": json.dumps({"name": task, "entry": entry}, ensure_ascii=False),
     }
-    if task in LEVELS:
-        row["level"] = LEVELS[task](metadata)
-    return row
+    return row | ({"level": LEVELS[task](metadata)} if task in LEVELS else {})
+
+
+def _entries(task: str, params: dict[str, Any], at_most: int | None) -> list[dict[str, Any]]:
+    """The task's entries as JSON keeps them, from the disk where making them took long before."""
+    key = {"task": task, "params": params, "at_most": at_most}
+    key["versions"] = {package: version(package) for package in ("reasoning-gym", "sympy")}
+    name = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
+    cache = DiskCache(cache_folder() / "problems.sqlite")
+    foreseeable = params["seed"] is not None
+    stored = cache.get([name]).get(name) if foreseeable and cache.path.is_file() else None
+    if isinstance(stored, list):
+        return stored
+    start = time.perf_counter()
+    entries = [json.loads(json.dumps(entry, default=_plain)) for entry in _generate(task, params, at_most)]
+    if foreseeable and time.perf_counter() - start > WORTH_STORING_S:
+        cache.put({name: entries})
+    return entries
 
 
 def _generate(task: str, params: dict[str, Any], at_most: int | None) -> list[dict[str, Any]]:
@@ -104,19 +106,18 @@ def _generate(task: str, params: dict[str, Any], at_most: int | None) -> list[di
     if wanted < 1:
         raise ConfigError(f"{task} must generate at least one problem, got size={params.get('size')}")
     entries: list[dict[str, Any]] = []
-    failures, index = 0, 0
+    failures = 0
     while len(entries) < wanted:
         try:
-            entries.append(dataset[index])
+            entries.append(dataset[len(entries) + failures])
         except (ValueError, AssertionError) as error:
             # Some generators give up on an unlucky index; the next one takes its place.
             failures += 1
             if failures > max(20, wanted):
                 raise ConfigError(
-                    f"{task} cannot generate {wanted} problems with {params}: {failures} of {index + 1} "
-                    f"tries failed ({error}); widen its ranges"
+                    f"{task} cannot generate {wanted} problems with {params}: {failures} of "
+                    f"{len(entries) + failures} tries failed ({error}); widen its ranges"
                 ) from error
-        index += 1
     return entries
 
 
@@ -132,50 +133,37 @@ def _plain(value: Any) -> Any:
 
 
 def parse_source(source: str, *, seed: int = 0) -> tuple[str, dict[str, Any]]:
-    """Take `reasoning_gym:TASK?param=value` apart.
+    """Task and parameters of `reasoning_gym:TASK?param=value`, typed as the task's configuration declares them.
 
     Args:
         source: the source; values may be percent-encoded, lists are separated by commas.
         seed: the generator's seed where the source gives none.
-
-    Returns:
-        The task's name and its parameters, typed as the task's configuration declares them.
 
     Raises:
         MissingDependencyError: reasoning-gym is not installed.
         ConfigError: an unknown task or parameter, or a value of the wrong type.
     """
     task, _, query = source.removeprefix(PREFIX).partition("?")
-    config_class = _config_class(task)
-    types_of = typing.get_type_hints(config_class)
-    names = [field.name for field in dataclasses.fields(config_class) if field.init]
+    config = _config_class(task)
+    annotations = typing.get_type_hints(config)
+    names = sorted(field.name for field in dataclasses.fields(config) if field.init)
     params: dict[str, Any] = {"seed": seed}
     for part in filter(None, query.split("&")):
         name, equals, text = part.partition("=")
         if name not in names:
-            raise ConfigError(
-                f"{task} has no parameter {name!r}{_suggestion(name, names)}; it has {', '.join(sorted(names))}"
-            )
+            raise ConfigError(f"{task} has no parameter {name!r}{_suggestion(name, names)}; it has {', '.join(names)}")
         try:
             if not equals:
                 raise ValueError("no value")
-            params[name] = _typed(unquote(text), types_of[name])
+            params[name] = _typed(unquote(text), annotations[name])
         except (ValueError, TypeError) as error:
-            raise ConfigError(f"{task} wants {name}={_type_name(types_of[name])}, got {part!r} ({error})") from error
+            kind = annotations[name]
+            wanted = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
+            raise ConfigError(f"{task} wants {name}={wanted}, got {part!r} ({error})") from error
     return task, params
 
 
 def _config_class(task: str) -> type:
-    datasets = _registry()
-    if task not in datasets:
-        raise ConfigError(
-            f"reasoning-gym has no task {task!r}{_suggestion(task, list(datasets))}; "
-            f"it has {', '.join(sorted(datasets))}"
-        )
-    return datasets[task][1]
-
-
-def _registry() -> dict[str, tuple[type, type]]:
     try:
         import reasoning_gym  # noqa: F401  (importing it registers the tasks)
         from reasoning_gym.factory import DATASETS
@@ -183,7 +171,11 @@ def _registry() -> dict[str, tuple[type, type]]:
         raise MissingDependencyError(
             f'generated tasks need reasoning-gym ({error}): install it with pip install "trl-rlsp[gym]"'
         ) from error
-    return DATASETS
+    if task not in DATASETS:
+        known = sorted(DATASETS)
+        raise ConfigError(f"reasoning-gym has no task {task!r}{_suggestion(task, known)}; it has {', '.join(known)}")
+    config: type = DATASETS[task][1]
+    return config
 
 
 def _suggestion(name: str, known: list[str]) -> str:
@@ -191,17 +183,11 @@ def _suggestion(name: str, known: list[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _type_name(annotation: Any) -> str:
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
-
-
 def _typed(text: str, annotation: Any) -> Any:
     """Read `text` as the type a configuration field is annotated with."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
-        if type(None) in arguments and text.lower() in ("none", "null"):
-            return None
-        return _first_fit(text, [option for option in arguments if option is not type(None)])
+        return _first_fit(text, [option for option in arguments if option is not type(None)], type(None) in arguments)
     if annotation is bool:
         if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
             raise ValueError("must be true or false")
@@ -209,19 +195,24 @@ def _typed(text: str, annotation: Any) -> Any:
     if annotation in (int, float, str):
         return annotation(text)
     if origin is Literal:
+        if text not in map(str, arguments):
+            raise ValueError(f"must be one of {', '.join(map(str, arguments))}")
         return next(value for value in arguments if str(value) == text)
     sequence = origin or annotation
     if sequence in (list, tuple, collections.abc.Sequence):
         items = [item for item in text.split(",") if item]
         inner = [argument for argument in arguments if argument is not Ellipsis] or [str]
         values = [_typed(item, inner[min(index, len(inner) - 1)]) for index, item in enumerate(items)]
-        return values if sequence is not tuple else tuple(values)
+        return tuple(values) if sequence is tuple else values
     if dataclasses.is_dataclass(annotation):
         raise ValueError("which a source string cannot hold")
     return json.loads(text)
 
 
-def _first_fit(text: str, options: list[Any]) -> Any:
+def _first_fit(text: str, options: list[Any], optional: bool) -> Any:
+    """Read `text` as the first of several types that it can be."""
+    if optional and text.lower() in ("none", "null"):
+        return None
     for option in options[:-1]:
         try:
             return _typed(text, option)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from trl_rlsp.errors import ConfigError, ServerError
 from trl_rlsp.generation import Reply, ServerClient
-from trl_rlsp.problems.disk_cache import DiskCache, cache_folder
+from trl_rlsp.problems import DiskCache, cache_folder
 from trl_rlsp.rewards.batch import Batch
 from trl_rlsp.rewards.exploration import Exploration
 from trl_rlsp.rewards.rubric import HIGHEST, Rubric, UnreadableGradesError

@@ -1,1 +1,38 @@
-"""Self-play: what a model found out in RL becomes the demonstrations of its next round."""
+"""Self-play: what a model found out in RL becomes the demonstrations of its next round.
+
+Promises: every logged completion is either kept or dropped for one reason that is counted; no problem of an evaluation
+set gets in; the result does not depend on the order of the log. Does not know how a stage is trained.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trl_rlsp.lazy import attach
+
+if TYPE_CHECKING:
+    from trl_rlsp.selfplay._harvest import Harvest, Judged, harvest, judge, select, solve_rates
+    from trl_rlsp.selfplay._run import MIXTURE_FILE, PROBLEMS_FILE, Selection, harvest_run
+    from trl_rlsp.selfplay._sources import (
+        NEUTRAL_TEMPLATE,
+        Demonstrated,
+        HeldOut,
+        demonstration_source,
+        evaluation_sources,
+        held_out_source,
+        mixed,
+        next_problems,
+        problem_source,
+        source_from,
+        trained_on,
+    )
+
+__getattr__, __all__ = attach(
+    __name__,
+    {
+        "_harvest": "Harvest Judged harvest judge select solve_rates",
+        "_run": "MIXTURE_FILE PROBLEMS_FILE Selection harvest_run",
+        "_sources": "NEUTRAL_TEMPLATE Demonstrated HeldOut demonstration_source evaluation_sources held_out_source "
+        "mixed next_problems problem_source source_from trained_on",
+    },
+)

@@ -115,7 +115,7 @@ class DemonstrationArguments(ProblemArguments):
 
     def load_rows(self, seed: int) -> Dataset:
         """Training rows for SFT; searches are drawn with `seed`."""
-        from trl_rlsp.problems.demonstrations import DEFAULT_TEMPLATE, load_demonstrations
+        from trl_rlsp.problems import DEFAULT_TEMPLATE, load_demonstrations
 
         if self.demonstrations not in ("file", "search"):
             raise ConfigError(f"demonstrations is 'file' or 'search', got {self.demonstrations!r}")

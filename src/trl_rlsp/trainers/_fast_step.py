@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.generation.rollout import finished_leave, why_not
+from trl_rlsp.generation import finished_leave, why_not
 from trl_rlsp.trainers._parts import compute_in_parts
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from datasets import Dataset
 from transformers import GenerationMixin, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from trl_rlsp.countdown.tiny import build_tokenizer
+from trl_rlsp.countdown import build_tokenizer
 from trl_rlsp.evaluation.budget import draw_within
 from trl_rlsp.generation import Sampling, TransformersEngine
 

@@ -1,27 +1,23 @@
-"""JSON values kept on disk between runs: what generators make in minutes, and what judges were asked.
+"""JSON values kept on disk between runs: generated problems that took long to make, and the grades of judges.
 
-Promises: several processes may use one file at once; a file that cannot be read or written costs a warning, not the
-run. Knows nothing of what the values mean: keys are hashes.
+Several processes may use one file at once. A file that cannot be read or written costs a warning, not the run.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
 import sqlite3
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 logger = logging.getLogger(__name__)
 
-WORTH_STORING_S = 1.0
 _BUSY_S = 30.0
-_AT_ONCE = 500
+_KEYS_PER_QUERY = 500
 
 
 def cache_folder() -> Path:
@@ -31,11 +27,7 @@ def cache_folder() -> Path:
 
 
 class DiskCache:
-    """JSON values by key in one SQLite file.
-
-    Args:
-        path: the file, made on first use with its folder.
-    """
+    """JSON values by key in one SQLite file, which is made with its folder on first use."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,13 +36,13 @@ class DiskCache:
         return f"DiskCache({str(self.path)!r})"
 
     def get(self, keys: Iterable[str]) -> dict[str, Any]:
-        """What is stored for these keys; keys without an entry, and entries that are not JSON, are left out."""
+        """What is stored for these keys, without keys that have no entry and entries that are not JSON."""
         wanted = list(keys)
         found: dict[str, Any] = {}
         try:
             with self._opened() as connection:
-                for start in range(0, len(wanted), _AT_ONCE):
-                    part = wanted[start : start + _AT_ONCE]
+                for start in range(0, len(wanted), _KEYS_PER_QUERY):
+                    part = wanted[start : start + _KEYS_PER_QUERY]
                     marks = ",".join("?" * len(part))
                     found |= dict(connection.execute(f"SELECT key, value FROM entries WHERE key IN ({marks})", part))
         except (sqlite3.Error, OSError) as error:
@@ -70,30 +62,11 @@ class DiskCache:
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        """A connection of its own each time: none is carried over a fork or into another thread."""
+        """A connection of its own each time, so that none is carried over a fork or into another thread."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(self.path, timeout=_BUSY_S)) as connection, connection:
             connection.execute("CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
             yield connection
-
-
-def cached_rows(key: Mapping[str, Any], make: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Rows from the cache, or made and kept if making them took long.
-
-    Args:
-        key: everything the rows depend on, versions included.
-        make: makes the rows; each must survive JSON unchanged.
-    """
-    name = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
-    cache = DiskCache(cache_folder() / "problems.sqlite")
-    stored = cache.get([name]).get(name) if cache.path.is_file() else None
-    if isinstance(stored, list):
-        return stored
-    start = time.perf_counter()
-    rows = make()
-    if time.perf_counter() - start > WORTH_STORING_S:
-        cache.put({name: rows})
-    return rows
 
 
 def _parsed(text: Any) -> Any:

@@ -1,0 +1,390 @@
+r"""Raw rows of a file, a folder or the Hub, which column of them plays which role, and the answers inside them.
+
+CSV and JSON are read here and not by `datasets`, which would turn an answer `007` into 7, refuse tests whose arguments
+differ in type, and not say which line is broken.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import random
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trl_rlsp.errors import ConfigError, DataError, MissingColumnError, SourceError
+from trl_rlsp.text import find_boxes
+from trl_rlsp.verification import has_test_columns, reference_program, shown_problem, tests_json
+
+FILE_EXTENSIONS = (".jsonl", ".json", ".csv", ".parquet")
+
+# Names looked for in this order, in any case, with blanks and hyphens read as underscores.
+CANDIDATES: dict[str, tuple[str, ...]] = {
+    role: tuple(names.split())
+    for role, names in {
+        "problem": "problem question prompt description query instruction input text",
+        "answer": "answer final_answer expected_answer gold gold_answer ground_truth target label solution response "
+        "output",
+        "tests": "tests input_output test_cases test_list test",
+        "level": "level difficulty",
+        "subject": "subject type topic",
+        "id": "id unique_id problem_id uid task_id name",
+    }.items()
+}
+WITHOUT_ROLE = (
+    *("task", "public_tests", "private_tests", "generated_tests", "solutions", "code", "starter_code"),
+    *("test", "test_list", "test_imports", "test_setup_code", "challenge_test_list"),
+    *("entry_point", "canonical_solution", "prompt"),
+)
+"""Columns that are read beside those with a role; the rest of a table is not decoded."""
+WORKED_COLUMNS = ("solution", "response", "output")
+LONGEST_BARE_ANSWER = 300
+
+_HASH_ANSWER = re.compile(r"^####[ \t]*(\S.*?)\s*$", re.MULTILINE)
+
+
+@dataclass
+class Table:
+    """Raw rows of one source.
+
+    Attributes:
+        name: the file or the hub id.
+        rows: dictionaries, or a `Dataset`, which is decoded row by row.
+        unit: what messages call a row: "line" in a file read by lines, else "row".
+        numbers: the line or row number of each row, counted from 1.
+    """
+
+    name: str
+    rows: Any
+    unit: str
+    numbers: Sequence[int]
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column name that some row has, in order of first appearance."""
+        if hasattr(self.rows, "column_names"):
+            return list(self.rows.column_names)
+        return list(dict.fromkeys(name for row in self.rows for name in row))
+
+    def place(self, index: int) -> str:
+        """Where row `index` (from 0) stands, such as `line 3 of math.jsonl`."""
+        return f"{self.unit} {self.numbers[index]} of {self.name}"
+
+    def only(self, columns: Iterable[str]) -> Table:
+        """The table without its other columns, where decoding them would cost something."""
+        if not hasattr(self.rows, "select_columns"):
+            return self
+        rows = self.rows.select_columns([name for name in self.columns if name in set(columns)])
+        return Table(self.name, rows, self.unit, self.numbers)
+
+    def sample(self, limit: int | None, seed: int) -> Table:
+        """At most `limit` rows, drawn with a seed, in order."""
+        if limit is None or limit >= len(self.rows):
+            return self
+        return self.select(sorted(random.Random(seed).sample(range(len(self.rows)), limit)))
+
+    def select(self, indices: list[int]) -> Table:
+        """The table cut down to `indices`; each row keeps its number."""
+        select = getattr(self.rows, "select", None)
+        rows = select(indices) if select else [self.rows[index] for index in indices]
+        return Table(self.name, rows, self.unit, [self.numbers[index] for index in indices])
+
+
+def _numbered(name: str, rows: Any) -> Table:
+    return Table(name, rows, "row", range(1, len(rows) + 1))
+
+
+def read_file(path: str | Path) -> Table:
+    """Read the rows of a local file, at least one.
+
+    Args:
+        path: a `.jsonl`, `.json` (a list of objects, an object with one list of objects, or JSON lines), `.csv` (with
+            a header) or `.parquet` file.
+
+    Raises:
+        SourceError: no such file.
+        ConfigError: another extension.
+        DataError: a broken line or row, a wrong encoding, an empty file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SourceError(f"a data file must exist: there is none at {str(path)!r} (looked from {Path.cwd()})")
+    readers = dict(zip(FILE_EXTENSIONS, (_read_jsonl, _read_json, _read_csv, _read_parquet), strict=True))
+    if path.suffix.lower() not in readers:
+        raise ConfigError(
+            f"a data file must end in one of {', '.join(readers)}, got {path.name!r}; "
+            "convert it, for example with datasets.Dataset.to_json"
+        )
+    try:
+        table = readers[path.suffix.lower()](path)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name} must be UTF-8 text: {error}; convert it with iconv -t UTF-8") from error
+    if not len(table.rows):
+        raise DataError(f"a data file must hold at least one row, {path.name} is empty")
+    return table
+
+
+def _read_jsonl(path: Path) -> Table:
+    rows, numbers = [], []
+    with path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                rows.append(_json_object(line.strip(), f"line {number} of {path.name}"))
+                numbers.append(number)
+    return Table(path.name, rows, "line", numbers)
+
+
+def _json_object(text: str, place: str) -> dict[str, Any]:
+    try:
+        row = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{place} is not valid JSON: {error.msg} at column {error.colno}: {text[:80]!r}") from error
+    except RecursionError as error:
+        raise DataError(f"{place} is nested too deeply to read") from error
+    if not isinstance(row, dict):
+        raise DataError(f'{place} must be a JSON object such as {{"problem": ..., "answer": ...}}, got {text[:80]!r}')
+    return row
+
+
+def _read_json(path: Path) -> Table:
+    text = path.read_text(encoding="utf-8-sig")
+    try:
+        content = json.loads(text) if text.strip() else []
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":  # the first line is whole in itself: JSON lines under the name .json
+            return _read_jsonl(path)
+        raise DataError(
+            f"{path.name} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from error
+    if isinstance(content, dict):
+        lists = [rows for rows in content.values() if isinstance(rows, list) and rows and isinstance(rows[0], dict)]
+        content = lists[0] if len(lists) == 1 else [content]
+    if not isinstance(content, list):
+        raise DataError(f"{path.name} must hold a list of objects, got {type(content).__name__}")
+    for number, row in enumerate(content, start=1):
+        if not isinstance(row, dict):
+            raise DataError(f"row {number} of {path.name} must be an object, got {str(row)[:80]!r}")
+    return _numbered(path.name, content)
+
+
+def _read_csv(path: Path) -> Table:
+    rows, numbers = [], []
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        reader = csv.DictReader(handle, strict=True)
+        try:
+            for row in reader:
+                if None in row or None in row.values():
+                    wanted = len(reader.fieldnames or [])
+                    raise DataError(
+                        f"line {reader.line_num} of {path.name} must have {wanted} fields as the header has"
+                    )
+                rows.append(row)
+                numbers.append(reader.line_num)
+        except csv.Error as error:
+            raise DataError(f"line {reader.reader.line_num} of {path.name} is not valid CSV: {error}") from error
+    return Table(path.name, rows, "line", numbers)
+
+
+def _read_parquet(path: Path) -> Table:
+    import pyarrow
+    from datasets import Dataset
+    from pyarrow.parquet import read_table
+
+    try:
+        return _numbered(path.name, Dataset(read_table(path)))
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path.name} is not a readable Parquet file: {error}") from error
+
+
+def read_hub(path: str, *, name: str | None = None, split: str | None = None, revision: str | None = None) -> Table:
+    """Read the rows of a dataset on the Hub, or of a local folder in a layout that `datasets` knows, at least one.
+
+    Args:
+        path: the hub id (`owner/name`) or a folder.
+        name: the configuration of the dataset, where it has several.
+        split: such as `"train"` or `"test[:100]"`; may be left out where there is `train` or only one.
+        revision: branch, tag or commit on the Hub.
+
+    Raises:
+        SourceError: the dataset cannot be reached, found or read.
+        ConfigError: the split must be named.
+        DataError: the split is empty.
+    """
+    import datasets
+
+    try:
+        if any((Path(path) / marker).is_file() for marker in ("state.json", "dataset_dict.json")):
+            loaded: Any = datasets.load_from_disk(path)
+        else:
+            loaded = datasets.load_dataset(path, name=name, split=split, revision=revision)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise SourceError(_unreachable(path, name, split, error)) from error
+    if isinstance(loaded, dict):
+        wanted = split or ("train" if "train" in loaded else next(iter(loaded)) if len(loaded) == 1 else None)
+        if wanted not in loaded:
+            raise ConfigError(f"{path} has the splits {', '.join(loaded)}, got {split!r}: name one of them with split=")
+        loaded = loaded[wanted]
+    if not len(loaded):
+        raise DataError(f"a split must hold at least one row, {path} (split {split!r}) is empty")
+    return _numbered(path, loaded)
+
+
+def _unreachable(path: str, name: str | None, split: str | None, error: BaseException) -> str:
+    given = {"name": name, "split": split}
+    asked = "".join(f", {key} {value!r}" for key, value in given.items() if value is not None)
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    return (
+        f"the dataset {path!r}{asked} could not be loaded: {reason}. Check its id, name and split on "
+        "https://huggingface.co/datasets and that this machine can reach the Hub; for a private or gated "
+        "dataset log in with `hf auth login`. Without a network, save the rows on another machine "
+        "(datasets.load_dataset(...).to_json('rows.jsonl')) and give that file as the source"
+    )
+
+
+def match_columns(
+    table: Table,
+    candidates: Mapping[str, tuple[str, ...]],
+    columns: Mapping[str, str] | None = None,
+    preset: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Role -> column: by the caller's map, else by a preset's where it has that column, else by name.
+
+    Raises:
+        ConfigError: `columns` names a role that does not exist.
+        MissingColumnError: `columns` names a column that does not exist.
+    """
+    present = table.columns
+    for role, column in (columns or {}).items():
+        if role not in candidates:
+            raise ConfigError(f"columns= maps roles ({', '.join(candidates)}) to columns, got the role {role!r}")
+        if column not in present:
+            raise MissingColumnError(
+                f"{table.name} has no column {column!r} (asked for as {role}); it has {', '.join(present)}"
+            )
+    found = {role: column for role, column in (preset or {}).items() if column in present} | dict(columns or {})
+    for role, names in candidates.items():
+        free = {re.sub(r"[\s-]", "_", c.strip().lower()): c for c in reversed(present) if c not in found.values()}
+        chosen = found.get(role) or next((free[name] for name in names if name in free), None)
+        if chosen:
+            found[role] = chosen
+    return found
+
+
+def require_roles(
+    table: Table, found: Mapping[str, str], candidates: Mapping[str, tuple[str, ...]], *required: str
+) -> None:
+    """Refuse a table in which a required role has no column.
+
+    Raises:
+        MissingColumnError: one has none.
+    """
+    for role in required:
+        if role not in found:
+            raise MissingColumnError(
+                f"{table.name} has no column for the {role}; it has {', '.join(table.columns)}. "
+                f"Name it with columns={{{role!r}: COLUMN}} (looked for {', '.join(candidates[role])})"
+            )
+
+
+def resolve_columns(
+    table: Table, columns: Mapping[str, str] | None = None, preset: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """`match_columns` for a table of problems: there is a problem, and an answer or a source of tests."""
+    found = match_columns(table, CANDIDATES, columns, preset)
+    has_tests = "tests" in found or has_test_columns(table.columns)
+    require_roles(table, found, CANDIDATES, *(("problem",) if has_tests else ("problem", "answer")))
+    return found
+
+
+def problem_rows(table: Table, roles: Mapping[str, str], *, drop_invalid: bool = False) -> list[dict[str, Any]]:
+    """Raw rows -> rows with `problem` (text or messages), `solution`, and what the source has of the other roles.
+
+    Args:
+        table: the raw rows.
+        roles: role -> column, from `resolve_columns`.
+        drop_invalid: leave rows without a problem or an answer out instead of raising.
+
+    Raises:
+        DataError: a row without a problem or an answer, or no row left.
+    """
+    rows = []
+    for index, raw in enumerate(table.rows):
+        try:
+            rows.append(_problem_row(raw, roles))
+        except DataError as error:
+            if not drop_invalid:
+                way_out = "correct it, or leave such rows out with drop_invalid=True"
+                raise DataError(f"{table.place(index)}: {error}; {way_out}") from error
+    if not rows:
+        raise DataError(f"no row of {table.name} has a problem and an answer")
+    return rows
+
+
+def _problem_row(raw: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, Any]:
+    problem = raw.get(roles["problem"])
+    if not isinstance(problem, list):
+        problem = cell_text(problem)
+    if not problem:
+        raise DataError(f"the problem (column {roles['problem']!r}) is empty")
+    row: dict[str, Any] = {"problem": problem}
+    answer = raw.get(roles.get("answer", ""))
+    tests = tests_json(raw, roles.get("tests"), problem if isinstance(problem, str) else "")
+    if tests is not None:
+        row["problem"] = shown_problem(problem, raw, tests)
+        row["solution"] = reference_program(raw) or cell_text(answer)
+        row["tests"] = tests
+    else:
+        row["solution"] = final_answer(answer, roles.get("answer", "answer"))
+    if '"entry"' in cell_text(raw.get("task")):  # a generated problem that was saved: its own scorer decides
+        row["task"] = raw["task"]
+    return row | {r: cell_text(raw.get(roles[r])) or None for r in ("level", "subject", "id") if r in roles}
+
+
+def cell_text(value: Any) -> str:
+    """A cell as stripped text: numbers without a spurious `.0`, nothing for null and NaN."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    if isinstance(value, (list, tuple)):
+        return ", ".join(cell_text(item) for item in value)
+    return str(value).strip()
+
+
+def final_answer(value: Any, column: str = "answer") -> str:
+    r"""The gold answer in a cell: bare, or that of a worked solution with `\boxed{...}` or a line `#### answer`.
+
+    Args:
+        value: the cell.
+        column: its column; in one named like a worked solution, a long text without either mark is refused.
+
+    Raises:
+        DataError: the cell is empty, or a worked solution without a marked answer.
+
+    >>> final_answer("She has 3 + 4 = 7.\n#### 7")
+    '7'
+    """
+    text = cell_text(value)
+    if not text:
+        raise DataError(f"the answer (column {column!r}) is empty")
+    hashes = _HASH_ANSWER.findall(text)
+    if hashes:
+        return str(hashes[-1])
+    boxed = last_boxed(text)
+    if boxed is None and column.lower() in WORKED_COLUMNS and (len(text) > LONGEST_BARE_ANSWER or "\n\n" in text):
+        raise DataError(f"the worked solution (column {column!r}) marks no answer with \\boxed{{}} or ####")
+    return text if boxed is None else boxed
+
+
+def last_boxed(text: str) -> str | None:
+    r"""The content of the last `\boxed{...}` of a trusted text; `\boxed 5` and `\fbox{5}` count.
+
+    >>> last_boxed(r"so \boxed{\frac{1}{2}}.")
+    '\\frac{1}{2}'
+    """
+    boxes, _ = find_boxes(text)
+    return (boxes[-1].answer or None) if boxes else None
