@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import logging
 import textwrap
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -30,7 +31,7 @@ class RLSPGRPOConfig(GRPOConfig):
     Advantages are not divided by a standard deviation (TRL: by the group's), and Dr. GRPO's loss does not favor long
     wrong completions. Completions have up to 4,096 tokens as in the paper (TRL: 512), and all are written as Parquet,
     with their rewards, for the report. `rollout`, `trim_updates` and `skip_zero_advantage` turn off the parts of the
-    fast step.
+    fast step; with vLLM, `vllm_adapter` sends a LoRA adapter alone and never merges it into the base (docs/vllm.md).
     """
 
     scale_rewards: str = field(default="none", metadata={"help": "'none', 'batch' or 'group'."})
@@ -41,6 +42,7 @@ class RLSPGRPOConfig(GRPOConfig):
     rollout: str = field(default="fast", metadata={"help": "'fast': ended completions leave the batch; 'trl'."})
     trim_updates: bool = field(default=True, metadata={"help": "Compute log-probabilities without most padding."})
     skip_zero_advantage: bool = field(default=True, metadata={"help": "Leave rows without advantage out."})
+    vllm_adapter: bool = field(default=True, metadata={"help": "Send a LoRA adapter to vLLM without merging it."})
 
 
 class RLSPGRPOTrainer(FastStep, GRPOTrainer):
@@ -97,26 +99,33 @@ class RLSPGRPOTrainer(FastStep, GRPOTrainer):
             args = RLSPGRPOConfig(f"{name.split('/')[-1] or 'model'}-RLSP")
         args = _prepared(reward_funcs, args, getattr(train_dataset, "column_names", None) or [])
         before = trainable_weights(model)
-        super().__init__(
-            model=model,
-            reward_funcs=reward_funcs,
-            args=args,
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            processing_class=processing_class,
-            reward_processing_classes=reward_processing_classes,
-            callbacks=callbacks,
-            optimizers=optimizers,
-            quantization_config=quantization_config,
-            peft_config=peft_config,
-            tools=tools,
-            rollout_func=rollout_func,
-            environment_factory=environment_factory,
-            **kwargs,
-        )
+        with _adapter_alone() if args.use_vllm and getattr(args, "vllm_adapter", True) else nullcontext():
+            super().__init__(
+                model=model,
+                reward_funcs=reward_funcs,
+                args=args,
+                train_dataset=train_dataset,
+                eval_dataset=eval_dataset,
+                processing_class=processing_class,
+                reward_processing_classes=reward_processing_classes,
+                callbacks=callbacks,
+                optimizers=optimizers,
+                quantization_config=quantization_config,
+                peft_config=peft_config,
+                tools=tools,
+                rollout_func=rollout_func,
+                environment_factory=environment_factory,
+                **kwargs,
+            )
         if not self.is_fsdp_enabled:  # which shards weights of one type only
             keep_full_precision(self.model, before)
         self._make_fast()
+
+
+def _adapter_alone() -> AbstractContextManager[None]:
+    from trl_rlsp.trainers._vllm_adapter import adapter_alone
+
+    return adapter_alone()
 
 
 def _has_own_reward(environment_factory: Any) -> bool:
