@@ -9,7 +9,6 @@ import pytest
 
 from trl_rlsp.cli import main
 from trl_rlsp.countdown import CHAT_TEMPLATE
-from trl_rlsp.doctor._data_checks import check_chat_template, check_context, check_data, check_pad_token, check_prompts
 
 DROPPING = CHAT_TEMPLATE.replace("message['content'] }} <eos>", "message['content'].split('</think>')[-1] }} <eos>")
 
@@ -31,14 +30,14 @@ class TestPrompts:
         ],
     )
     def test_fewer_than_one_generation_takes(self, findings, processes, changes, line):
-        found = findings("grpo", processes=processes, checks=[check_prompts], **changes)
+        found = findings("grpo", processes=processes, checks=["prompts"], **changes)
         assert brief(found) == [("error", line)]
         name, value = line.split(": ")
-        assert findings("grpo", processes=processes, checks=[check_prompts], **changes | {name: int(value)}) == []
+        assert findings("grpo", processes=processes, checks=["prompts"], **changes | {name: int(value)}) == []
 
     def test_no_line_helps(self, findings):
         # 40 ranks and 16 completions
-        assert brief(findings("grpo", processes=40, checks=[check_prompts])) == [("error", "take more problems")]
+        assert brief(findings("grpo", processes=40, checks=["prompts"])) == [("error", "take more problems")]
 
     def test_that_is_what_trl_does(self):
         from trl.trainer.utils import RepeatSampler
@@ -50,30 +49,28 @@ class TestContext:
     """The tiny model has 512 positions; the longest prompt is `<system> ... <user> 3 1 : 4 <assistant>`."""
 
     def test_a_completion_as_long_as_the_context(self, findings):
-        assert brief(findings("grpo", checks=[check_context], max_completion_length=512)) == [
+        assert brief(findings("grpo", checks=["context"], max_completion_length=512)) == [
             ("error", "max_completion_length: 256")
         ]
 
     def test_a_prompt_that_leaves_too_little(self, findings):
         # <user> 3 1 : 4 <assistant>: 6 tokens; 506 is the most
-        kept = {"system_prompt": "none", "checks": [check_context]}
+        kept = {"system_prompt": "none", "checks": ["context"]}
         assert findings("grpo", max_completion_length=506, **kept) == []
         (found,) = findings("grpo", max_completion_length=507, **kept)
         assert (found.severity, found.change) == ("warning", "max_completion_length: 506")
         assert "the longest prompt has 6 tokens" in found.what
 
     def test_traces(self, findings):
-        assert brief(findings("sft", checks=[check_context], max_length=600)) == [("warning", "max_length: 512")]
-        assert findings("sft", checks=[check_context], max_length=512) == []
+        assert brief(findings("sft", checks=["context"], max_length=600)) == [("warning", "max_length: 512")]
+        assert findings("sft", checks=["context"], max_length=512) == []
 
     def test_bundled_dimensions_need_no_network(self, findings):
-        found = findings(
-            "sft", checks=[check_context], model_name_or_path="Qwen/Qwen2.5-32B-Instruct", max_length=40_000
-        )
+        found = findings("sft", checks=["context"], model_name_or_path="Qwen/Qwen2.5-32B-Instruct", max_length=40_000)
         assert brief(found) == [("warning", "max_length: 32768")]
 
     def test_a_model_that_cannot_be_reached(self, findings):
-        (found,) = findings("sft", checks=[check_context], model_name_or_path="no/model")
+        (found,) = findings("sft", checks=["context"], model_name_or_path="no/model")
         assert found.severity == "not checked"
         assert "the model's configuration (no/model) cannot be read here" in found.why
 
@@ -82,42 +79,42 @@ class TestTokenizer:
     @pytest.mark.parametrize("kind", ["sft", "grpo"])
     def test_no_pad_token(self, findings, changed_tokenizer, kind):
         folder = changed_tokenizer(pad_token=None)
-        (found,) = findings(kind, checks=[check_pad_token], model_name_or_path=folder)
+        (found,) = findings(kind, checks=["pad_token"], model_name_or_path=folder)
         assert found.severity == "warning"
         assert 'pad_token: "<pad>"' in found.change
         assert "'<eos>'" in found.why
 
     def test_a_pad_token_of_the_stage(self, findings, changed_tokenizer):
         folder = changed_tokenizer(pad_token=None)
-        assert findings("sft", checks=[check_pad_token], model_name_or_path=folder, pad_token="<unk>") == []
+        assert findings("sft", checks=["pad_token"], model_name_or_path=folder, pad_token="<unk>") == []
 
     def test_neither_pad_nor_end(self, findings, changed_tokenizer):
         folder = changed_tokenizer(pad_token=None, eos_token=None)
-        (found,) = findings("grpo", checks=[check_pad_token], model_name_or_path=folder)
+        (found,) = findings("grpo", checks=["pad_token"], model_name_or_path=folder)
         assert found.severity == "error"
 
     def test_a_template_that_drops_think_tags(self, findings, changed_tokenizer):
         folder = changed_tokenizer(chat_template=DROPPING)
-        (found,) = findings("grpo", checks=[check_chat_template], model_name_or_path=folder)
+        (found,) = findings("grpo", checks=["chat_template"], model_name_or_path=folder)
         assert (found.severity, found.check) == ("warning", "chat_template")
 
     def test_demonstrations_that_are_written_with_tags_lose_them(self, findings, changed_tokenizer):
         folder = changed_tokenizer(chat_template=DROPPING)
         tags = "<think>\n{reasoning}\n</think>\n\\boxed{{answer}}"
-        (found,) = findings("sft", checks=[check_chat_template], model_name_or_path=folder, demonstration_template=tags)
+        (found,) = findings("sft", checks=["chat_template"], model_name_or_path=folder, demonstration_template=tags)
         assert (found.severity, found.change) == ("error", "chat_template_path: TEMPLATE.jinja")
         plain = {"demonstration_style": "plain", "demonstration_template": tags}
-        assert findings("sft", checks=[check_chat_template], model_name_or_path=folder, **plain) == []
+        assert findings("sft", checks=["chat_template"], model_name_or_path=folder, **plain) == []
 
     def test_a_template_of_the_stage(self, findings, changed_tokenizer, tmp_path):
         (tmp_path / "keeping.jinja").write_text(CHAT_TEMPLATE)
         folder = changed_tokenizer(chat_template=DROPPING)
         own = {"model_name_or_path": folder, "chat_template_path": str(tmp_path / "keeping.jinja")}
-        assert findings("sft", checks=[check_chat_template], **own) == []
+        assert findings("sft", checks=["chat_template"], **own) == []
 
     def test_no_template(self, findings, changed_tokenizer):
         folder = changed_tokenizer(chat_template=None)
-        (found,) = findings("grpo", checks=[check_chat_template], model_name_or_path=folder)
+        (found,) = findings("grpo", checks=["chat_template"], model_name_or_path=folder)
         assert (found.severity, found.what) == ("error", "the tokenizer has no chat template")
 
 
@@ -132,13 +129,13 @@ class TestData:
     def test_columns(self, findings, tmp_path, row, severity, line):
         path = tmp_path / "other.jsonl"
         path.write_text(json.dumps(row) + "\n")
-        assert brief(findings("grpo", checks=[check_data], dataset=str(path))) == [(severity, line)]
+        assert brief(findings("grpo", checks=["data"], dataset=str(path))) == [(severity, line)]
 
     def test_a_file_that_is_not_there(self, findings):
-        assert brief(findings("grpo", checks=[check_data], dataset="none.jsonl")) == [("error", "dataset: SOURCE")]
+        assert brief(findings("grpo", checks=["data"], dataset="none.jsonl")) == [("error", "dataset: SOURCE")]
 
     def test_the_hub_out_of_reach(self, findings):
-        (found,) = findings("grpo", checks=[check_data], dataset="no/such-data")
+        (found,) = findings("grpo", checks=["data"], dataset="no/such-data")
         assert found.severity == "not checked"
 
     def test_what_depends_on_the_data_is_not_checked(self, findings):
@@ -158,7 +155,7 @@ class TestCommand:
         path = write_stage("grpo", num_generations=3)
         assert main(["doctor", "--config", path]) == 1
         shown = capsys.readouterr().out
-        assert "error groups: 4 completions on each of 1 ranks times 1 steps are 4 completions" in shown
+        assert "error groups: 4 completions on each of 1 ranks times 1 steps are 4 completions, no multiple" in shown
         assert f"change {path}: add `gradient_accumulation_steps: 3`" in shown
         number = Path(path).read_text().splitlines().index("max_completion_length: 32") + 1
         assert main(["doctor", "--config", path, "--num_generations", "4", "--max_completion_length", "999"]) == 1

@@ -4,21 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trl_rlsp.doctor import _settings_checks as settings_checks
-from trl_rlsp.doctor import read_stage
-from trl_rlsp.doctor._settings_checks import (
-    check_bf16,
-    check_disk,
-    check_dropout,
-    check_exploration,
-    check_four_bit,
-    check_groups,
-    check_importance_sampling,
-    check_judge,
-    check_ranks,
-    check_settings,
-    check_vllm,
-)
+from trl_rlsp.doctor import _checks, read_stage
 
 LORA = {"use_peft": True, "lora_target_modules": "q_proj", "load_in_4bit": True}
 
@@ -54,14 +40,14 @@ class TestGroups:
         ],
     )
     def test_refused_with_the_line_that_mends_it(self, findings, processes, changes, line):
-        (found,) = findings("grpo", processes=processes, checks=[check_groups], **changes)
+        (found,) = findings("grpo", processes=processes, checks=["groups"], **changes)
         assert (found.severity, found.change) == ("error", line)
         name, value = line.split(": ")
-        assert findings("grpo", processes=processes, checks=[check_groups], **changes | {name: int(value)}) == []
+        assert findings("grpo", processes=processes, checks=["groups"], **changes | {name: int(value)}) == []
 
     def test_a_group_split_over_ranks_is_whole(self, findings):
         # 2 x 2 ranks = 4 = one group
-        assert findings("grpo", processes=2, checks=[check_groups], per_device_train_batch_size=2) == []
+        assert findings("grpo", processes=2, checks=["groups"], per_device_train_batch_size=2) == []
 
     def test_trls_own_refusal_is_not_said_twice(self, findings):
         found = findings("grpo", num_generations=3)
@@ -70,13 +56,13 @@ class TestGroups:
 
 class TestPrecision:
     def test_four_bit_computes_in_float32_by_default(self, findings):
-        found = findings("grpo", checks=[check_four_bit], use_cpu=False, dtype=None, **LORA)
+        found = findings("grpo", checks=["four_bit"], use_cpu=False, dtype=None, **LORA)
         assert brief(found) == [("warning", "dtype: bfloat16")]
         assert found[0].what == "4-bit layers compute in float32"
 
     @pytest.mark.parametrize("settings", [{"dtype": "bfloat16", "use_cpu": False}, {"dtype": "float32"}])
     def test_four_bit_as_it_should_be(self, findings, settings):
-        assert findings("grpo", checks=[check_four_bit], **LORA | settings) == []
+        assert findings("grpo", checks=["four_bit"], **LORA | settings) == []
 
     def test_that_is_what_trl_does(self):
         """The fact that the check rests on."""
@@ -88,30 +74,30 @@ class TestPrecision:
             get_quantization_config(ModelConfig(load_in_4bit=True, dtype="auto"))
 
     def test_auto_is_no_type_to_compute_in(self, findings):
-        assert brief(findings("grpo", checks=[check_four_bit], **LORA | {"dtype": "auto"})) == [
+        assert brief(findings("grpo", checks=["four_bit"], **LORA | {"dtype": "auto"})) == [
             ("error", "dtype: bfloat16")
         ]
 
     @pytest.mark.parametrize("bits", ["load_in_4bit", "load_in_8bit"])
-    def test_quantised_without_an_adapter(self, findings, bits):
-        assert brief(findings("sft", checks=[check_four_bit], **{bits: True})) == [("error", "use_peft: true")]
+    def test_quantized_without_an_adapter(self, findings, bits):
+        assert brief(findings("sft", checks=["four_bit"], **{bits: True})) == [("error", "use_peft: true")]
 
     def test_bf16_without_a_gpu(self, findings, monkeypatch):
-        monkeypatch.setattr("trl_rlsp.doctor._settings_checks.gpu_has_bf16", lambda: False)
-        assert brief(findings("grpo", checks=[check_bf16], bf16=None, use_cpu=False)) == [("error", "bf16: false")]
-        assert findings("grpo", checks=[check_bf16], use_cpu=False) == []
-        monkeypatch.setattr("trl_rlsp.doctor._settings_checks.gpu_has_bf16", lambda: True)
-        assert findings("grpo", checks=[check_bf16], bf16=True, use_cpu=False) == []
+        monkeypatch.setattr("transformers.utils.is_torch_bf16_gpu_available", lambda: False)
+        assert brief(findings("grpo", checks=["bf16"], bf16=None, use_cpu=False)) == [("error", "bf16: false")]
+        assert findings("grpo", checks=["bf16"], use_cpu=False) == []
+        monkeypatch.setattr("transformers.utils.is_torch_bf16_gpu_available", lambda: True)
+        assert findings("grpo", checks=["bf16"], bf16=True, use_cpu=False) == []
 
     def test_bf16_on_a_cpu(self, findings, monkeypatch):
-        monkeypatch.setattr("trl_rlsp.doctor._settings_checks.cpu_has_bf16", lambda: False)
-        assert brief(findings("grpo", checks=[check_bf16], bf16=True)) == [("warning", "bf16: false")]
-        assert brief(findings("grpo", checks=[check_bf16], dtype="bfloat16")) == [("warning", "dtype: float32")]
-        monkeypatch.setattr("trl_rlsp.doctor._settings_checks.cpu_has_bf16", lambda: True)
-        assert findings("grpo", checks=[check_bf16], bf16=True) == []
+        monkeypatch.setattr("trl_rlsp.doctor._checks.cpu_has_bf16", lambda: False)
+        assert brief(findings("grpo", checks=["bf16"], bf16=True)) == [("warning", "bf16: false")]
+        assert brief(findings("grpo", checks=["bf16"], dtype="bfloat16")) == [("warning", "dtype: float32")]
+        monkeypatch.setattr("trl_rlsp.doctor._checks.cpu_has_bf16", lambda: True)
+        assert findings("grpo", checks=["bf16"], bf16=True) == []
 
     def test_of_another_machine_nothing_is_said(self, findings):
-        found = findings("grpo", checks=[check_bf16], bf16=True, use_cpu=False, elsewhere=True)
+        found = findings("grpo", checks=["bf16"], bf16=True, use_cpu=False, elsewhere=True)
         assert [finding.severity for finding in found] == ["not checked"]
 
 
@@ -119,23 +105,28 @@ class TestVllm:
     @pytest.mark.parametrize(
         ("settings", "severity", "part"),
         [
-            ({"vllm_mode": "server", **LORA}, "error", "server mode with a 4-bit base"),
-            ({"vllm_mode": "colocate", **LORA}, "error", "colocate mode with a 4-bit base"),
+            ({"vllm_mode": "server", "vllm_adapter": False, **LORA}, "error", "server mode with a 4-bit base"),
+            ({"vllm_mode": "colocate", "vllm_adapter": False, **LORA}, "error", "colocate mode with a 4-bit base"),
             ({"load_in_8bit": True, "use_peft": True}, "error", "8-bit base"),
         ],
     )
     def test_known_to_be_broken(self, findings, settings, severity, part):
         safe = {"vllm_importance_sampling_mode": "token_truncate", **settings}
-        (found,) = findings("grpo", checks=[check_vllm], elsewhere=True, use_vllm=True, **safe)
+        (found,) = findings("grpo", checks=["vllm"], elsewhere=True, use_vllm=True, **safe)
         assert found.severity == severity
         assert part in found.what
         assert found.change == "use_vllm: false"
 
     def test_lora_on_bf16_is_fine(self, findings):
-        checks = [check_vllm, check_importance_sampling]
+        checks = ["vllm"]
         (found,) = findings("grpo", checks=checks, elsewhere=True, use_vllm=True, use_peft=True)
-        assert (found.check, found.change) == ("importance_sampling", "vllm_importance_sampling_mode: token_truncate")
-        assert findings("grpo", checks=[check_vllm], **LORA) == []
+        assert (found.check, found.change) == ("vllm", "vllm_importance_sampling_mode: token_truncate")
+        assert findings("grpo", checks=["vllm"], **LORA) == []
+
+    @pytest.mark.parametrize("mode", ["colocate", "server"])
+    def test_an_adapter_that_is_sent_alone_leaves_a_quantized_base_as_it_is(self, findings, mode):
+        settings = {"use_vllm": True, "vllm_mode": mode, "vllm_importance_sampling_mode": "token_truncate", **LORA}
+        assert findings("grpo", checks=["vllm"], elsewhere=True, **settings) == []
 
     def test_not_installed(self, findings):
         pytest.importorskip("trl")
@@ -143,28 +134,28 @@ class TestVllm:
 
         if find_spec("vllm"):
             pytest.skip("vLLM is installed")
-        assert brief(findings("grpo", checks=[check_vllm], use_vllm=True))[0] == ("error", "use_vllm: false")
+        assert brief(findings("grpo", checks=["vllm"], use_vllm=True))[0] == ("error", "use_vllm: false")
 
 
 class TestRanks:
     def test_dropout_of_a_new_adapter(self, findings):
-        (found,) = findings("grpo", checks=[check_dropout], use_peft=True)
+        (found,) = findings("grpo", checks=["dropout"], use_peft=True)
         assert (found.severity, found.change) == ("warning", "lora_dropout: 0.0")
-        assert findings("grpo", checks=[check_dropout], use_peft=True, lora_dropout=0.0) == []
-        assert findings("grpo", checks=[check_dropout]) == []
+        assert findings("grpo", checks=["dropout"], use_peft=True, lora_dropout=0.0) == []
+        assert findings("grpo", checks=["dropout"]) == []
 
     def test_parameters_that_are_looked_for_in_vain(self, findings):
         changes = {"use_peft": True, "lora_target_modules": "q_proj"}
-        (found,) = findings("grpo", checks=[check_ranks], processes=2, **changes)
+        (found,) = findings("grpo", checks=["ranks"], processes=2, **changes)
         assert found.change == "ddp_find_unused_parameters: false"
-        assert findings("grpo", checks=[check_ranks], processes=2, ddp_find_unused_parameters=False, **changes) == []
-        assert findings("grpo", checks=[check_ranks], processes=2) == []
+        assert findings("grpo", checks=["ranks"], processes=2, ddp_find_unused_parameters=False, **changes) == []
+        assert findings("grpo", checks=["ranks"], processes=2) == []
 
     def test_one_process_on_several_gpus(self, findings, monkeypatch):
-        monkeypatch.setattr("trl_rlsp.doctor._settings_checks.visible_gpus", lambda: 8)
-        (found,) = findings("grpo", checks=[check_ranks], use_cpu=False)
+        monkeypatch.setattr("trl_rlsp.doctor._checks.visible_gpus", lambda: 8)
+        (found,) = findings("grpo", checks=["ranks"], use_cpu=False)
         assert found.what == "one process and 8 visible GPUs"
-        assert findings("grpo", checks=[check_ranks]) == []
+        assert findings("grpo", checks=["ranks"]) == []
 
     @pytest.mark.parametrize(
         ("environment", "name"),
@@ -176,7 +167,7 @@ class TestRanks:
     def test_packed_weights_cannot_be_sharded(self, findings, monkeypatch, environment, name):
         for key, value in environment.items():
             monkeypatch.setenv(key, value)
-        (found,) = findings("sft", checks=[check_four_bit], **LORA, use_cpu=True)
+        (found,) = findings("sft", checks=["four_bit"], **LORA, use_cpu=True)
         assert (found.severity, found.change) == ("error", "load_in_4bit: false")
         assert f"{name} shards weights" in found.what
 
@@ -195,16 +186,16 @@ class TestExploration:
         ],
     )
     def test_warnings_of_the_balance(self, findings, changes, line, caplog):
-        found = findings("grpo", checks=[check_exploration], **changes)
+        found = findings("grpo", checks=["exploration"], **changes)
         assert brief(found) == [("warning", line)]
         assert caplog.records == []  # said once, as a finding
 
     def test_unbounded_names_its_form(self, findings):
-        (found,) = findings("grpo", checks=[check_exploration], length_form="paper", gate="none")
+        (found,) = findings("grpo", checks=["exploration"], length_form="paper", gate="none")
         assert "is unbounded" in found.what
 
     def test_no_exploration(self, findings):
-        assert findings("grpo", checks=[check_exploration, check_judge], exploration="none") == []
+        assert findings("grpo", checks=["exploration", "judge"], exploration="none") == []
 
 
 class TestJudge:
@@ -217,9 +208,9 @@ class TestJudge:
             "judge_base_url": "http://127.0.0.1:9/v1",
             "judge_cache": str(tmp_path / "grades.sqlite3"),
         }
-        found = findings("grpo", checks=[check_judge], elsewhere=True, **judge)
+        found = findings("grpo", checks=["judge"], elsewhere=True, **judge)
         assert [finding.severity for finding in found] == ["not checked"]
-        (found,) = findings("grpo", checks=[check_judge], **judge)
+        (found,) = findings("grpo", checks=["judge"], **judge)
         assert (found.severity, found.change) == ("error", "judge_base_url: http://HOST:PORT/v1")
         assert "the judge 'm'" in found.what
 
@@ -227,14 +218,14 @@ class TestJudge:
 class TestDisk:
     def test_checkpoints_that_do_not_fit(self, findings, monkeypatch):
         # 10 steps, one checkpoint each 5: 2. Model: 2 layers of width 32.
-        usage = settings_checks.shutil.disk_usage("/")
-        monkeypatch.setattr(settings_checks.shutil, "disk_usage", lambda folder: usage._replace(free=300_000))
-        (found,) = findings("sft", checks=[check_disk])
+        usage = _checks.shutil.disk_usage("/")
+        monkeypatch.setattr(_checks.shutil, "disk_usage", lambda folder: usage._replace(free=300_000))
+        (found,) = findings("sft", checks=["disk"])
         assert found.severity == "error"
         assert found.what.startswith("2 checkpoints of ")
         assert found.change == "save_total_limit: 1"
-        monkeypatch.setattr(settings_checks.shutil, "disk_usage", lambda folder: usage._replace(free=3_000_000))
-        assert findings("sft", checks=[check_disk]) == []
+        monkeypatch.setattr(_checks.shutil, "disk_usage", lambda folder: usage._replace(free=3_000_000))
+        assert findings("sft", checks=["disk"]) == []
 
     def test_the_estimate_is_what_is_written(self, write_stage, tmp_path, model_folder):
         from trl_rlsp.cli import main
@@ -245,7 +236,7 @@ class TestDisk:
         written = sum((folder / name).stat().st_size for name in ("model.safetensors", "optimizer.pt"))
         stage = read_stage("sft", ["--config", path])
         # headers of the two files beside the numbers
-        assert settings_checks.checkpoint_bytes(stage) == pytest.approx(written, rel=0.05)
+        assert _checks.checkpoint_bytes(stage) == pytest.approx(written, rel=0.05)
 
     @pytest.mark.parametrize(
         ("settings", "count"),
@@ -257,14 +248,12 @@ class TestDisk:
         ],
     )
     def test_how_many_stand_at_once(self, write_stage, settings, count):
-        assert (
-            settings_checks.kept_checkpoints(read_stage("sft", ["--config", write_stage("sft", **settings)])) == count
-        )
+        assert _checks.kept_checkpoints(read_stage("sft", ["--config", write_stage("sft", **settings)])) == count
 
 
 class TestSettings:
     def test_what_the_command_refuses(self, findings):
-        (found,) = findings("grpo", checks=[check_settings], alpha=7)
+        (found,) = findings("grpo", checks=["settings"], alpha=7)
         assert "above 0 and at most 1, got 7" in found.why
 
     def test_rewards_are_judged_elsewhere_too(self, findings):

@@ -16,7 +16,6 @@ from trl_rlsp.evaluation._dataset import (
     keep_band,
     solve_rates,
     stored_row,
-    verdict_on,
 )
 from trl_rlsp.evaluation._metrics import ScoredSample
 from trl_rlsp.files import write_lines
@@ -40,13 +39,13 @@ class TestSolveRates:
     def test_by_hand(self):
         found = solve_rates([*samples(1, 1.0, 0.0, 1.0, 0.0), *samples(0, 0.5, 0.0)])
         assert list(found) == [0, 1]
-        assert found[1] == SolveRate(0.5, 4, 4)
-        assert found[0] == SolveRate(0.25, 2, 2)  # (0.5 + 0) / 2: a share of the tests
+        assert found[1] == SolveRate(0.5, 4)
+        assert found[0] == SolveRate(0.25, 2)  # (0.5 + 0) / 2: a share of the tests
 
     def test_what_has_no_score_is_no_zero(self):
         found = solve_rates([*samples(0, 1.0, None, None), *samples(1, None, None)])
-        assert found[0] == SolveRate(1.0, 1, 3, ("scorer_error",))
-        assert found[1] == SolveRate(None, 0, 2, ("scorer_error",))
+        assert found[0] == SolveRate(1.0, 1, ("scorer_error",))
+        assert found[1] == SolveRate(None, 0, ("scorer_error",))
 
 
 class TestBand:
@@ -63,7 +62,7 @@ class TestBand:
         ],
     )
     def test_verdict(self, rate, verdict):
-        assert verdict_on(SolveRate(rate, 8, 8), BAND) == verdict
+        assert BAND.verdict(rate) == verdict
 
     def test_kept_and_counted(self):
         scored = [
@@ -119,7 +118,7 @@ class TestReadBack:
     def test_the_same_rows(self, tmp_path, name):
         (tmp_path / "source.jsonl").write_text("".join(json.dumps(line) + "\n" for line in SOURCES[name]))
         problems = load_problems(tmp_path / "source.jsonl").to_list()
-        write_lines(tmp_path / "kept.jsonl", [stored_row(problem, SolveRate(0.5, 8, 8)) for problem in problems])
+        write_lines(tmp_path / "kept.jsonl", [stored_row(problem, SolveRate(0.5, 8)) for problem in problems])
         assert load_problems(tmp_path / "kept.jsonl").to_list() == problems
         check_read_back(tmp_path / "kept.jsonl", problems)
         assert json.loads((tmp_path / "kept.jsonl").read_text())["solve_rate"] == 0.5
@@ -127,11 +126,11 @@ class TestReadBack:
     def test_generated_problems(self, tmp_path):
         pytest.importorskip("reasoning_gym")
         problems = load_problems("reasoning_gym:countdown?size=2&seed=3", prompt_style="compact").to_list()
-        write_lines(tmp_path / "kept.jsonl", [stored_row(problem, SolveRate(0.5, 8, 8)) for problem in problems])
+        write_lines(tmp_path / "kept.jsonl", [stored_row(problem, SolveRate(0.5, 8)) for problem in problems])
         assert load_problems(tmp_path / "kept.jsonl", system_prompt=None).to_list() == problems
 
     def test_another_answer_is_noticed(self, tmp_path):
-        write_lines(tmp_path / "kept.jsonl", [stored_row(row(1), SolveRate(0.5, 8, 8))])
+        write_lines(tmp_path / "kept.jsonl", [stored_row(row(1), SolveRate(0.5, 8))])
         with pytest.raises(DataError, match=r"line 1 of .* reads back with another solution: '1' instead of '2'"):
             check_read_back(tmp_path / "kept.jsonl", [{**row(1), "solution": "2"}])
 

@@ -160,7 +160,10 @@ class TestCommand:
         ("arguments", "message"),
         [
             ([], "no stage: give its YAML file"),
-            (["--config", "FILE", "--gpus", "0,2"], "--gpus is a list of numbers above 0 such as 1,2,4,8, got '0,2'"),
+            (
+                ["--config", "FILE", "--gpus", "0,2"],
+                "--gpus are whole numbers of at least 1, such as 1,2,4,8",
+            ),
             (["--config", "FILE", "--memory", "0"], "--memory is above 0 GiB"),
             (["--config", "FILE", "--use_peft", "false"], "quantized weights cannot be trained"),
             (["--config", "FILE", "--optim", "adafactor"], "got optim='adafactor'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 
+import numpy as np
 import pytest
 
 from trl_rlsp.evaluation import Estimate
@@ -157,7 +158,8 @@ CHART = Chart("k", "Title <b>", "step & more", [Line("a", [0, 10], [1.0, 3.0]), 
 
 class TestDrawing:
     def test_smoothed(self):
-        assert smoothed([1.0, None, 4.0, 7.0], 3) == [1.0, None, 5.5, 5.5]
+        found = smoothed(np.array([1.0, np.nan, 4.0, 7.0]), 3)
+        np.testing.assert_array_equal(found, [1.0, np.nan, 5.5, 5.5])
 
     def test_svg_has_no_styles_and_takes_the_colors_of_the_page(self):
         drawn = svg(CHART)

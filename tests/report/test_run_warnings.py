@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from trl_rlsp.report import Thresholds, find
-from trl_rlsp.report._warnings import (
-    cut_off,
-    judge,
-    not_scorable,
-    repetition,
-    reward_without_accuracy,
-    zero_variance,
-)
 from trl_rlsp.runs import Completion, Evaluated, StepMetrics
 
 
@@ -21,8 +15,22 @@ def evaluated(name, scores, problems=None):
     return Evaluated(name, {}, {}, completions, problems or "d")
 
 
+def all_of(kind, run, steps=()):
+    return [warning for warning in find(run, steps) if warning.kind == kind]
+
+
+def first(kind):
+    """The first warning of a kind about a run, or `None`."""
+    return lambda run, steps=(): next(iter(all_of(kind, run, steps)), None)
+
+
+reward_without_accuracy, cut_off = first("reward_without_accuracy"), first("cut_off")
+repetition, zero_variance, judge = first("repetition"), first("zero_variance"), first("judge")
+not_scorable = partial(all_of, "not_scorable")
+
+
 def texture(step, repeated):
-    return StepMetrics(step, 1, 1.0, repeated, {})
+    return StepMetrics(step, 1.0, repeated, {})
 
 
 # 8 steps: the first and the last quarter hold 2 of them, but a window holds at least 3.

@@ -1,11 +1,11 @@
 """The doctor: what is wrong with a stage's settings, and the line to change, before a model is loaded.
 
-It knows TRL's rules and what the checks have been told of the machine; it changes nothing and loads no weights.
+Promises: a check that cannot be made is among the findings, nothing is changed and no weights are loaded. Knows TRL's
+rules and this machine's hardware, and nothing of how a stage is run.
 """
 
-from trl_rlsp.doctor._examination import examine, stop_on_errors
-from trl_rlsp.doctor._finding import Finding
-from trl_rlsp.doctor._settings_checks import check_groups, visible_gpus
+from trl_rlsp.doctor._checks import visible_gpus
+from trl_rlsp.doctor._findings import Finding, examine, stop_on_errors
 from trl_rlsp.stages import Stage, read_stage
 
-__all__ = ["Finding", "Stage", "check_groups", "examine", "read_stage", "stop_on_errors", "visible_gpus"]
+__all__ = ["Finding", "Stage", "examine", "read_stage", "stop_on_errors", "visible_gpus"]

@@ -33,10 +33,17 @@ if TYPE_CHECKING:
         print_report,
     )
     from trl_rlsp.evaluation._estimators import Estimate, bootstrap_mean, maj_at_k, majority_curve, pass_at_k
-    from trl_rlsp.evaluation._metrics import Evaluation, ScoredSample, Slice, by_problem, check_ks, summarize
+    from trl_rlsp.evaluation._metrics import (
+        Evaluation,
+        ScoredSample,
+        Slice,
+        by_problem,
+        check_ks,
+        known_mean,
+        summarize,
+    )
     from trl_rlsp.evaluation._scoring import draw, evaluate, evaluate_samples, score_samples
     from trl_rlsp.evaluation._store import (
-        METRICS,
         SampleStore,
         load_evaluation,
         load_scored,
@@ -44,7 +51,7 @@ if TYPE_CHECKING:
         model_hash,
         problems_hash,
         prompts_hash,
-        read_generation,
+        read_metrics,
         read_problems,
         read_samples,
         save_evaluation,
@@ -68,11 +75,11 @@ __getattr__, __all__ = attach(
         "_compare": "Difference Vote compare compare_folders efficiency_curve equal_budget load_curves paired",
         "_dataset": "Band CheckReport Filtered check_dataset check_read_back gold_completion keep_band print_report",
         "_estimators": "Estimate bootstrap_mean maj_at_k majority_curve pass_at_k",
-        "_metrics": "Evaluation ScoredSample Slice by_problem check_ks summarize",
+        "_metrics": "Evaluation ScoredSample Slice by_problem check_ks known_mean summarize",
         "_scoring": "draw evaluate evaluate_samples score_samples",
         "_store": (
-            "METRICS SampleStore load_evaluation load_scored load_settings model_hash problems_hash prompts_hash "
-            "read_generation read_problems read_samples save_evaluation write_problems"
+            "SampleStore load_evaluation load_scored load_settings model_hash problems_hash prompts_hash "
+            "read_metrics read_problems read_samples save_evaluation write_problems"
         ),
         "_tables": (
             "difference_table efficiency_tables evaluation_table exploration_columns first_samples markdown_table "

@@ -14,7 +14,7 @@ from typing import Any
 
 from trl_rlsp.errors import DataError
 from trl_rlsp.evaluation._estimators import Estimate, bootstrap_mean, majority_curve
-from trl_rlsp.evaluation._metrics import Group, ScoredSample, by_problem, group_majority, group_mean, group_pass
+from trl_rlsp.evaluation._metrics import Group, ScoredSample, by_problem, group_majority, group_pass, known_mean
 from trl_rlsp.evaluation._store import load_evaluation, load_scored
 
 
@@ -96,12 +96,12 @@ def compare(first: Sequence[ScoredSample], second: Sequence[ScoredSample]) -> di
             f"{len(groups[1].keys() - groups[0].keys())} only in the second"
         )
     k = min(len(group) for side in groups for group in side.values())
-    metrics: dict[str, Callable[[Group], float | None]] = {"pass@1": lambda g: group_mean(g, lambda s: s.score)}
+    metrics: dict[str, Callable[[Group], float | None]] = {"pass@1": lambda g: known_mean(s.score for s in g)}
     if k > 1:
         metrics[f"pass@{k}"] = lambda g: group_pass(g, k)
         metrics[f"maj@{k}"] = lambda g: group_majority(g, k)
-    metrics["tokens"] = lambda g: group_mean(g, lambda s: float(s.tokens))
-    metrics["finished"] = lambda g: group_mean(g, lambda s: float(s.finished))
+    metrics["tokens"] = lambda g: known_mean(s.tokens for s in g)
+    metrics["finished"] = lambda g: known_mean(s.finished for s in g)
     found = {}
     for name, metric in metrics.items():
         one, other = ({problem: metric(group) for problem, group in side.items()} for side in groups)

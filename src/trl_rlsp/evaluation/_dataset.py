@@ -1,27 +1,31 @@
-r"""Whether every gold answer of a dataset verifies: the logic of `rlsp check`.
+r"""Whether a dataset is fit for training: its gold answers verify, and a model solves its problems sometimes.
 
-Each row's own answer is handed to the verifier as if a model had given it: `\boxed{answer}`, for rows with
-tests the reference program in a code block. Whatever does not score 1.0 would be unreachable, or wrongly
-reachable, in training.
+`check_dataset` hands each row's own answer to the verifier as if a model had given it: `\boxed{answer}`, for rows with
+tests the reference program in a code block. Whatever does not score 1.0 would be unreachable, or wrongly reachable.
+
+`keep_band` reads scored samples. GRPO learns from differences inside a group: a problem that the model always or never
+solves gives every completion of its group the same verdict, and so no gradient from the outcome. The paper trains on
+what its SFT model does not solve (2502.06773, section 3); here the band is measured and written down.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError, DataError
+from trl_rlsp.evaluation._metrics import ScoredSample, by_problem
 from trl_rlsp.text import find_program
 from trl_rlsp.verification import Verdict
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from trl_rlsp.evaluation._metrics import ScoredSample
     from trl_rlsp.rewards import OutcomeVerifier
     from trl_rlsp.text import Terminal
 
@@ -29,17 +33,12 @@ BATCH = 256
 NEARLY_ALL = 0.9
 _NUMBER = re.compile(r"-?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?")
 
+TOO_HARD, TOO_EASY, NOT_SCORABLE = "solved too rarely", "solved too often", "not scorable"
+
 
 @dataclass(frozen=True)
 class CheckFailure:
-    """A row whose own answer does not score 1.0.
-
-    Attributes:
-        index: the row, from 0.
-        gold: its answer.
-        verdict: what the verifier says of it.
-        problem: the beginning of the last message of its prompt.
-    """
+    """A row, numbered from 0, whose own answer does not score 1.0, with the beginning of its problem."""
 
     index: int
     gold: str
@@ -82,13 +81,7 @@ class CheckReport:
 
 
 def gold_completion(row: Mapping[str, Any]) -> str | None:
-    r"""The text of a completion that gives a row's own answer.
-
-    Args:
-        row: a row of `load_problems`.
-
-    Returns:
-        `\boxed{answer}`, or the reference program in a code block; `None` where the row has no answer.
+    r"""A completion that gives the own answer of a row of `load_problems`; `None` where it has none.
 
     >>> gold_completion({"solution": "7"})
     '\\boxed{7}'
@@ -102,70 +95,45 @@ def gold_completion(row: Mapping[str, Any]) -> str | None:
 
 
 def check_dataset(dataset: Dataset | Sequence[Mapping[str, Any]], verifier: OutcomeVerifier) -> CheckReport:
-    """Prove that the gold answers of a dataset verify as 1.0, or find those that don't.
+    """Prove that the gold answers of rows of `load_problems` verify as 1.0, or find those that don't.
 
     Args:
-        dataset: rows of `load_problems`.
+        dataset: the rows.
         verifier: an `OutcomeVerifier`, configured as for training.
-
-    Returns:
-        The report.
     """
-    report = CheckReport()
-    for batch in _batches(dataset, report):
-        rows = [row for _, row in batch]
-        verdicts = verifier.verdicts(
-            [_as_prompted(gold_completion(row), row["prompt"]) for row in rows],
-            prompts=[row["prompt"] for row in rows],
-            **{name: _column(rows, name) for name in {*rows[0], "task", "tests"} - {"prompt"}},
-        )
-        for (index, row), verdict in zip(batch, verdicts, strict=True):
+    report = CheckReport(odd=odd_answers(dataset))
+    numbered = enumerate(dataset)
+    while batch := list(islice(numbered, BATCH)):
+        texts = {index: text for index, row in batch if (text := gold_completion(row)) is not None}
+        report.unanswered += [index for index, _ in batch if index not in texts]
+        rows = [row for index, row in batch if index in texts]
+        for index, row, verdict in zip(texts, rows, _verdicts(rows, list(texts.values()), verifier), strict=True):
             if verdict.score == 1.0:
                 report.verified += 1
             else:
                 report.failures.append(CheckFailure(index, row["solution"], verdict, _beginning(row["prompt"])))
-    report.odd = odd_answers(dataset)
     return report
 
 
+def _verdicts(rows: list[Mapping[str, Any]], texts: list[str], verifier: OutcomeVerifier) -> Sequence[Verdict]:
+    """Of completions in the form of the prompts; a column is passed where some row has it."""
+    if not rows:
+        return []
+    columns = {name: [row.get(name) for row in rows] for name in {*rows[0], "task", "tests"} - {"prompt"}}
+    given = {name: cells if any(cell is not None for cell in cells) else None for name, cells in columns.items()}
+    prompts = [row["prompt"] for row in rows]
+    completions = [
+        text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
+        for text, prompt in zip(texts, prompts, strict=True)
+    ]
+    return verifier.verdicts(completions, prompts=prompts, **given)
+
+
 def odd_answers(dataset: Dataset | Sequence[Mapping[str, Any]]) -> list[str]:
-    """Answers that are no number in a dataset whose answers nearly all are.
-
-    Args:
-        dataset: rows of `load_problems`; rows of tasks and rows with tests are left aside.
-
-    Returns:
-        The answers; nothing where the share of numbers is below `NEARLY_ALL`.
-    """
+    """Answers that are no number where `NEARLY_ALL` are; rows of tasks and rows with tests are left aside."""
     plain = [row["solution"] for row in dataset if row.get("task") is None and row.get("tests") is None]
     odd = [answer for answer in plain if not _NUMBER.fullmatch(answer)]
     return odd if plain and 1 - len(odd) / len(plain) >= NEARLY_ALL else []
-
-
-def _batches(
-    dataset: Dataset | Sequence[Mapping[str, Any]], report: CheckReport
-) -> Iterator[list[tuple[int, Mapping[str, Any]]]]:
-    """Numbered rows that have an answer; the others go to the report."""
-    batch: list[tuple[int, Mapping[str, Any]]] = []
-    for index, row in enumerate(dataset):
-        if gold_completion(row) is None:
-            report.unanswered.append(index)
-            continue
-        batch.append((index, row))
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _column(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any] | None:
-    cells = [row.get(name) for row in rows]
-    return cells if any(cell is not None for cell in cells) else None
-
-
-def _as_prompted(text: str | None, prompt: Any) -> Any:
-    return text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
 
 
 def _beginning(prompt: Any, length: int = 80) -> str:
@@ -174,14 +142,7 @@ def _beginning(prompt: Any, length: int = 80) -> str:
 
 
 def print_report(report: CheckReport, dataset: str, console: Terminal, show: int = 20) -> None:
-    """Print the rows whose answer does not verify, at most `show` of them, and what else was found.
-
-    Args:
-        report: from `check_dataset`.
-        dataset: its name.
-        console: where to print; texts are no markup there (`trl_rlsp.text.Terminal`).
-        show: rows printed at most.
-    """
+    """Print at most `show` rows whose answer does not verify, and what else was found in the dataset of that name."""
     from rich.table import Table
 
     if report.failures:
@@ -200,16 +161,9 @@ def print_report(report: CheckReport, dataset: str, console: Terminal, show: int
     console.print(f"{verdict}: {report.verified} of {report.total} answers verify in {dataset}")
 
 
-TOO_HARD, TOO_EASY, NOT_SCORABLE = "solved too rarely", "solved too often", "not scorable"
-
-
 @dataclass(frozen=True)
 class Band:
-    """Solve rates worth training on.
-
-    Args:
-        low: lowest solve rate, which belongs to it.
-        high: highest, likewise; with 8 completions a problem, 0.1 to 0.9 is 1 to 7 solved.
+    """Solve rates worth training on, both ends included; with 8 completions a problem, 0.1 to 0.9 is 1 to 7 solved.
 
     Raises:
         ConfigError: not 0 <= low <= high <= 1.
@@ -225,6 +179,16 @@ class Band:
     def __contains__(self, rate: object) -> bool:
         return isinstance(rate, float) and self.low <= rate <= self.high
 
+    def verdict(self, rate: float | None) -> str | None:
+        """Why a problem of this solve rate is left out; `None` for one that stays.
+
+        >>> Band(0.1, 0.9).verdict(1.0), Band(0.1, 0.9).verdict(0.5)
+        ('solved too often', None)
+        """
+        if rate is None:
+            return NOT_SCORABLE
+        return None if rate in self else TOO_HARD if rate < self.low else TOO_EASY
+
 
 @dataclass(frozen=True)
 class SolveRate:
@@ -233,49 +197,22 @@ class SolveRate:
     Attributes:
         rate: mean score of the scorable samples, 0 to 1; `None` where there is none.
         scored: samples that have a score.
-        samples: samples drawn.
         reasons: verdicts of the samples without a score, each once.
     """
 
     rate: float | None
     scored: int
-    samples: int
     reasons: tuple[str, ...] = ()
 
 
 def solve_rates(scored: Iterable[ScoredSample]) -> dict[int, SolveRate]:
-    """The solve rate of each problem that has samples.
-
-    Args:
-        scored: samples in any order; one without a score has no part in the rate.
-
-    Returns:
-        Index of the problem -> its solve rate, in order of the indices.
-    """
-    samples: dict[int, list[ScoredSample]] = {}
-    for sample in scored:
-        samples.setdefault(sample.problem, []).append(sample)
-    return {problem: _rate(samples[problem]) for problem in sorted(samples)}
-
-
-def _rate(samples: Sequence[ScoredSample]) -> SolveRate:
-    scores = [sample.score for sample in samples if sample.score is not None]
-    reasons = tuple(sorted({sample.reason for sample in samples if sample.score is None}))
-    return SolveRate(sum(scores) / len(scores) if scores else None, len(scores), len(samples), reasons)
-
-
-def verdict_on(found: SolveRate, band: Band) -> str | None:
-    """Why a problem is left out; `None` for one that stays.
-
-    Example:
-        >>> verdict_on(SolveRate(1.0, 8, 8), Band(0.1, 0.9)), verdict_on(SolveRate(0.5, 8, 8), Band(0.1, 0.9))
-        ('solved too often', None)
-    """
-    if found.rate is None:
-        return NOT_SCORABLE
-    if found.rate in band:
-        return None
-    return TOO_HARD if found.rate < band.low else TOO_EASY
+    """Index of each problem that has samples -> its solve rate, in order of the indices."""
+    rates = {}
+    for problem, samples in sorted(by_problem(scored).items()):
+        scores = [sample.score for sample in samples if sample.score is not None]
+        reasons = tuple(sorted({sample.reason for sample in samples if sample.score is None}))
+        rates[problem] = SolveRate(sum(scores) / len(scores) if scores else None, len(scores), reasons)
+    return rates
 
 
 @dataclass(frozen=True)
@@ -323,7 +260,7 @@ def keep_band(problems: Sequence[Mapping[str, Any]], scored: Iterable[ScoredSamp
     without = next((index for index in range(len(problems)) if index not in rates), None)
     if without is not None:
         raise DataError(f"problem {without} has no samples: finish the sampling with the command that began it")
-    reasons = {index: verdict_on(found, band) for index, found in rates.items()}
+    reasons = {index: band.verdict(found.rate) for index, found in rates.items()}
     kept = [index for index, reason in reasons.items() if reason is None]
     dropped = Counter(reason for reason in reasons.values() if reason is not None)
     if not kept:
@@ -342,12 +279,7 @@ def keep_band(problems: Sequence[Mapping[str, Any]], scored: Iterable[ScoredSamp
 
 
 def stored_row(row: Mapping[str, Any], found: SolveRate) -> dict[str, Any]:
-    """A row of `load_problems`, with its solve rate, as a line of a file that `load_problems` reads back.
-
-    Args:
-        row: with `prompt`, `solution` and maybe `task`, `tests`, `level`, `subject`, `id`.
-        found: its solve rate.
-    """
+    """A row of `load_problems`, with its solve rate, as a line of a file that `load_problems` reads back."""
     stored: dict[str, Any] = {"problem": row["prompt"]}
     if row.get("tests") is not None:
         stored |= {"tests": row["tests"], "solutions": [row["solution"]] if row["solution"] else []}
@@ -359,11 +291,7 @@ def stored_row(row: Mapping[str, Any], found: SolveRate) -> dict[str, Any]:
 
 
 def check_read_back(path: Path, kept: Sequence[Mapping[str, Any]]) -> None:
-    """Prove that a written file gives the same problems as the source it was filtered from.
-
-    Args:
-        path: the file.
-        kept: the rows of the source that are in it, in order.
+    """Prove that a written file gives the same problems as the rows of the source that are in it, in order.
 
     Raises:
         DataError: a prompt, an answer, a task or tests that `load_problems` reads differently.

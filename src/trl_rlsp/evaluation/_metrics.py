@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError
@@ -50,14 +49,7 @@ class ScoredSample:
 
 @dataclass(frozen=True)
 class Slice:
-    """Metrics of the problems of one level or subject.
-
-    Attributes:
-        problems: how many there are.
-        pass_at_1: accuracy; `None` where none of them is scorable.
-        tokens: completion tokens.
-        finished: share of completions with a final answer.
-    """
+    """Metrics of the problems of one level or subject, as in `Evaluation`; no accuracy where none is scorable."""
 
     problems: int
     pass_at_1: Estimate | None
@@ -119,7 +111,7 @@ def default_ks(n: int) -> list[int]:
     >>> default_ks(1), default_ks(8), default_ks(12)
     ([], [2, 4, 8], [2, 4, 8, 12])
     """
-    powers = [1 << i for i in range(1, n.bit_length()) if 1 << i <= n]
+    powers = [1 << i for i in range(1, n.bit_length())]
     return powers if n in (1, *powers) else [*powers, n]
 
 
@@ -140,45 +132,56 @@ def summarize(samples: Sequence[ScoredSample], ks: Sequence[int] | None = None) 
 
     Args:
         samples: completions of the problems.
-        ks: values of k for pass@k and maj@k; default `default_ks`.
+        ks: values of k for pass@k and maj@k; default powers of two from 2, and the number of samples a problem.
 
     Raises:
         DataError: no sample is scorable.
         ConfigError: a k above the number of samples a problem.
     """
     groups = list(by_problem(samples).values())
-    largest = max((len(group) for group in groups), default=0)
     accuracy = mean_of(groups, lambda s: s.score)
     if accuracy is None:
         raise DataError("no completion is scorable: check the gold answers with `rlsp check`")
+    largest = max(len(group) for group in groups)
     wanted = default_ks(largest) if ks is None else check_ks(ks, largest)
-    passes = {k: [group_pass(group, k) for group in groups] for k in wanted}
-    majorities = {k: [group_majority(group, k) for group in groups] for k in wanted}
+    found: dict[str, dict[int, Estimate]] = {"pass": {}, "maj": {}}
+    left_out = {}
+    for name, metric in (("pass", group_pass), ("maj", group_majority)):
+        for k in wanted:
+            known = [value for group in groups if (value := metric(group, k)) is not None]
+            if known:
+                found[name][k] = bootstrap_mean(known)
+            if len(known) < len(groups):
+                left_out[f"{name}@{k}"] = len(groups) - len(known)
+    task_metrics = {}
+    for name in dict.fromkeys(name for sample in samples for name in sample.task_metrics):
+        measured = [group for group in groups if name in group[0].task_metrics]
+        task_metrics[name] = bootstrap_mean([sum(s.task_metrics[name] for s in g) / len(g) for g in measured])
     return Evaluation(
         pass_at_1=accuracy,
-        tokens=_mean(groups, lambda s: float(s.tokens)),
-        finished=_mean(groups, lambda s: float(s.finished)),
+        tokens=_mean(groups, lambda s: s.tokens),
+        finished=_mean(groups, lambda s: s.finished),
         problems=len(groups),
         samples=largest,
         not_scorable=sum(s.score is None for s in samples),
-        pass_at=_estimates(passes),
-        maj_at=_estimates(majorities),
-        left_out=_left_out("pass", passes) | _left_out("maj", majorities),
+        pass_at=found["pass"],
+        maj_at=found["maj"],
+        left_out=left_out,
         levels=_slices(groups, lambda s: s.level),
         subjects=_slices(groups, lambda s: s.subject),
-        task_metrics=_task_metrics(groups, samples),
+        task_metrics=task_metrics,
     )
 
 
 def mean_of(groups: Sequence[Group], value: Callable[[ScoredSample], float | None]) -> Estimate | None:
     """Mean over problems of the mean over their samples; `None` where no value is known."""
-    means = [mean for mean in (group_mean(group, value) for group in groups) if mean is not None]
+    means = [mean for group in groups if (mean := known_mean(map(value, group))) is not None]
     return bootstrap_mean(means) if means else None
 
 
-def group_mean(group: Group, value: Callable[[ScoredSample], float | None]) -> float | None:
-    """Mean of the known values of one problem's samples; `None` where there is none."""
-    known = [v for v in map(value, group) if v is not None]
+def known_mean(values: Iterable[float | None]) -> float | None:
+    """Mean of the known values; `None` where there is none."""
+    known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
 
@@ -199,45 +202,24 @@ def _mean(groups: Sequence[Group], value: Callable[[ScoredSample], float]) -> Es
     return bootstrap_mean([sum(map(value, group)) / len(group) for group in groups])
 
 
-def _task_metrics(groups: Sequence[Group], samples: Sequence[ScoredSample]) -> dict[str, Estimate]:
-    names = dict.fromkeys(name for sample in samples for name in sample.task_metrics)
-    found = {name: mean_of(groups, partial(_task_metric, name)) for name in names}
-    return {name: estimate for name, estimate in found.items() if estimate is not None}
-
-
-def _task_metric(name: str, sample: ScoredSample) -> float | None:
-    return sample.task_metrics.get(name)
-
-
-def _estimates(values: dict[int, list[float | None]]) -> dict[int, Estimate]:
-    known = {k: [v for v in found if v is not None] for k, found in values.items()}
-    return {k: bootstrap_mean(found) for k, found in known.items() if found}
-
-
-def _left_out(name: str, values: dict[int, list[float | None]]) -> dict[str, int]:
-    counts = {f"{name}@{k}": sum(v is None for v in found) for k, found in values.items()}
-    return {metric: count for metric, count in counts.items() if count}
-
-
 def _slices(groups: Sequence[Group], name: Callable[[ScoredSample], str | None]) -> dict[str, Slice]:
+    """Metrics of each label; `10` comes after `9`, and text after numbers."""
     parts: dict[str, list[Group]] = {}
     for group in groups:
         label = name(group[0])
         if label is not None:
             parts.setdefault(label, []).append(group)
-    return {label: _slice(parts[label]) for label in sorted(parts, key=_natural)}
 
+    def natural(label: str) -> tuple[bool, float, str]:
+        number = label.removeprefix("Level ")
+        return (not number.isdigit(), float(number) if number.isdigit() else 0.0, label)
 
-def _slice(groups: list[Group]) -> Slice:
-    return Slice(
-        problems=len(groups),
-        pass_at_1=mean_of(groups, lambda s: s.score),
-        tokens=_mean(groups, lambda s: float(s.tokens)),
-        finished=_mean(groups, lambda s: float(s.finished)),
-    )
-
-
-def _natural(label: str) -> tuple[bool, float, str]:
-    """`10` comes after `9`, and text after numbers."""
-    number = label.removeprefix("Level ")
-    return (not number.isdigit(), float(number) if number.isdigit() else 0.0, label)
+    return {
+        label: Slice(
+            problems=len(parts[label]),
+            pass_at_1=mean_of(parts[label], lambda s: s.score),
+            tokens=_mean(parts[label], lambda s: s.tokens),
+            finished=_mean(parts[label], lambda s: s.finished),
+        )
+        for label in sorted(parts, key=natural)
+    }

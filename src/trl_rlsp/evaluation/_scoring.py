@@ -1,7 +1,8 @@
-"""Accuracy and effort of a model on a set of problems, with intervals.
+"""Accuracy and effort of a model on a set of problems: draw, score, and say which answers vote together.
 
 The same verifier that trains also scores here. Samples are kept beside the metrics, so that they can be read, and
-scored again without generating again.
+scored again without generating again. Votes are keys, equal where the answers of a problem are: mathematical answers
+where the verifier says so; answers of other kinds, and all with a verifier of one's own, where their text is.
 """
 
 from __future__ import annotations
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
 TASK_METRICS: dict[str, dict[str, Callable[[str], float]]] = {"countdown": {"search_steps": count_attempts}}
 """Name of a generated task -> what else is measured of its completions."""
 
-SCORED_AT_ONCE = 256
-"""Completions in one call of the verifier, whose limit on a whole call is meant for a training batch."""
+AT_ONCE = 256
+"""Completions, or pairs, in one call of the verifier, whose limit on a whole call is meant for a training batch."""
+
+MAX_DISTINCT = 16
+"""Wrong answers of one problem that are compared with each other, the most frequent first: 120 pairs at most."""
 
 
 def evaluate(
@@ -44,14 +48,14 @@ def evaluate(
     verifier: OutcomeVerifier | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> tuple[Evaluation, list[ScoredSample]]:
-    """Sample completions for every problem and score them.
+    """Sample completions for every problem and score them: `draw` and `evaluate_samples` in one.
 
     Args:
         model: a causal language model.
         tokenizer: its tokenizer, padding on the left.
         dataset: P rows as `load_problems` gives them.
         sampling: how to draw.
-        verifier: default `OutcomeVerifier(batch_seconds=3600)`, closed at the end.
+        verifier: default `OutcomeVerifier()`, closed at the end.
         on_batch: called with the number of completions done so far.
 
     Returns:
@@ -117,13 +121,10 @@ def evaluate_samples(
     Args:
         samples: completions of the problems.
         dataset: the problems.
-        verifier: default `OutcomeVerifier(batch_seconds=3600)`, closed at the end.
+        verifier: default `OutcomeVerifier()`, closed at the end.
         ks: values of k for pass@k and maj@k; see `summarize`.
         tokenizer: that of the model, whose chat template says whether prompts open the thinking (see
             `trl_rlsp.text.thinking_is_open`): then a completion that never closes it has no answer.
-
-    Returns:
-        The metrics and the scored samples.
     """
     with nullcontext(verifier) if verifier is not None else OutcomeVerifier() as judge:
         if tokenizer is not None:
@@ -147,9 +148,9 @@ def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: Outcome
     return [replace(scored, answer=key) for scored, key in zip(found, keys, strict=True)]
 
 
-def _parts(samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
-    for start in range(0, len(samples), SCORED_AT_ONCE):
-        yield samples[start : start + SCORED_AT_ONCE]
+def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), AT_ONCE):
+        yield items[start : start + AT_ONCE]
 
 
 def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: OutcomeVerifier) -> Iterator[ScoredSample]:
@@ -159,9 +160,8 @@ def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: Outc
     columns["prompts"] = [row["prompt"] for row in of]
     readings = verifier.reader.read(texts, columns)
     verdicts = verifier.verdicts(texts, **columns, readings=readings)
-    tasks = {id(row): task_name(row) for row in of}
+    measures = {id(row): TASK_METRICS.get(task_name(row) or "", {}) for row in of}
     for sample, row, reading, verdict in zip(samples, of, readings, verdicts, strict=True):
-        task = tasks[id(row)]
         yield ScoredSample(
             problem=sample.prompt_index,
             text=sample.text,
@@ -176,7 +176,7 @@ def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: Outc
             subject=_text(row.get("subject", row.get("type"))),
             compared_gold=verdict.gold,
             compared_answer=verdict.answer,
-            task_metrics={name: measured(sample.text) for name, measured in TASK_METRICS.get(task or "", {}).items()},
+            task_metrics={name: measure(sample.text) for name, measure in measures[id(row)].items()},
         )
 
 
@@ -184,21 +184,8 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-MAX_DISTINCT = 16
-"""Wrong answers of one problem that are compared with each other, the most frequent first: 120 pairs at most."""
-
-PAIRS_AT_ONCE = 256
-"""Pairs in one call of the verifier, whose limit on a whole call is meant for a training batch."""
-
-Key = str | None
-
-
-def final_answer(row: Mapping[str, Any], reading: Reading) -> Key:
-    """The answer of a completion as normalized text, `None` where there is none.
-
-    Args:
-        row: its problem.
-        reading: the completion as `OutcomeVerifier.reader` reads it.
+def final_answer(row: Mapping[str, Any], reading: Reading) -> str | None:
+    """The answer of a completion of a row as normalized text, `None` where there is none.
 
     >>> from trl_rlsp.text import read
     >>> final_answer({"solution": "1"}, read(r"So $x = \\boxed{ 1{,}000 }$.")), final_answer({}, read("No idea."))
@@ -211,13 +198,17 @@ def final_answer(row: Mapping[str, Any], reading: Reading) -> Key:
     return normalize(reading.answer) if _is_math(row) else " ".join(reading.answer.split())
 
 
+def _is_math(row: Mapping[str, Any]) -> bool:
+    return row.get("tests") is None and row.get("task") is None
+
+
 def voting_keys(
     rows: Sequence[Mapping[str, Any]],
     problems: Sequence[int],
-    answers: Sequence[Key],
+    answers: Sequence[str | None],
     scores: Sequence[float | None],
     verifier: OutcomeVerifier,
-) -> list[Key]:
+) -> list[str | None]:
     """A key for each completion, equal for completions of one problem with the same final answer.
 
     Right answers to a mathematical problem are the same, since each equals the gold answer. Wrong ones are
@@ -236,27 +227,29 @@ def voting_keys(
     votes: dict[int, Counter[str]] = {}
     right: dict[int, set[str]] = {}
     for problem, answer, score in zip(problems, answers, scores, strict=True):
-        if answer is None:
-            continue
-        votes.setdefault(problem, Counter())[answer] += 1
-        if score == 1.0 and _is_math(rows[problem]):
-            right.setdefault(problem, set()).add(answer)
-    same = {problem: _Classes(count) for problem, count in votes.items()}
+        if answer is not None:
+            votes.setdefault(problem, Counter())[answer] += 1
+            if score == 1.0 and _is_math(rows[problem]):
+                right.setdefault(problem, set()).add(answer)
+    keys = {problem: {text: text for text, _ in count.most_common()} for problem, count in votes.items()}
     for problem, equal in right.items():
-        same[problem].merge(*equal)
-    wrong = {p: [a for a, _ in c.most_common() if a not in right.get(p, ())] for p, c in votes.items()}
+        _merge(keys[problem], equal)
+    wrong = {problem: [text for text in found if text not in right.get(problem, ())] for problem, found in keys.items()}
     for problem, one, other in _equal_pairs(rows, wrong, verifier):
-        same[problem].merge(one, other)
-    return [None if a is None else same[p].key(a) for p, a in zip(problems, answers, strict=True)]
+        _merge(keys[problem], {one, other})
+    return [None if a is None else keys[p][a] for p, a in zip(problems, answers, strict=True)]
 
 
-def _is_math(row: Mapping[str, Any]) -> bool:
-    return row.get("tests") is None and row.get("task") is None
+def _merge(keys: dict[str, str], equal: set[str]) -> None:
+    """Give all answers that are equal to one of some equal texts the key of the most frequent, which comes first."""
+    same = {keys[text] for text in equal}
+    first = next(text for text in keys if text in same)
+    keys.update({text: first for text, key in keys.items() if key in same})
 
 
 def _equal_pairs(
     rows: Sequence[Mapping[str, Any]], answers: Mapping[int, list[str]], verifier: OutcomeVerifier
-) -> list[tuple[int, str, str]]:
+) -> Iterator[tuple[int, str, str]]:
     """(problem, answer, answer) for the pairs of wrong mathematical answers that the verifier calls equal."""
     pairs = [
         (problem, one, other)
@@ -264,30 +257,7 @@ def _equal_pairs(
         if _is_math(rows[problem]) and verifier.compares_answers
         for one, other in combinations(found[:MAX_DISTINCT], 2)
     ]
-    equal = []
-    for start in range(0, len(pairs), PAIRS_AT_ONCE):
-        part = pairs[start : start + PAIRS_AT_ONCE]
+    for part in _parts(pairs):
         texts = [f"\\boxed{{{other}}}" for _, _, other in part]
         verdicts = verifier.verdicts(texts, solution=[one for _, one, _ in part])
-        equal += [pair for pair, verdict in zip(part, verdicts, strict=True) if verdict.score == 1.0]
-    return equal
-
-
-class _Classes:
-    """Texts of one problem, joined into classes of equal answers (union-find)."""
-
-    def __init__(self, votes: Counter[str]) -> None:
-        self.parent = {text: text for text in votes}
-        self.rank = {text: place for place, (text, _) in enumerate(votes.most_common())}
-
-    def key(self, text: str) -> str:
-        """The most frequent text of the class."""
-        while self.parent[text] != text:
-            text = self.parent[text]
-        return text
-
-    def merge(self, *texts: str) -> None:
-        """Make one class of the classes of these texts."""
-        roots = sorted((self.key(text) for text in texts), key=self.rank.__getitem__)
-        for root in roots[1:]:
-            self.parent[root] = roots[0]
+        yield from (pair for pair, verdict in zip(part, verdicts, strict=True) if verdict.score == 1.0)

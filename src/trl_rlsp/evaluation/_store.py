@@ -31,6 +31,12 @@ logger = logging.getLogger(__name__)
 
 GENERATION, PROBLEMS, SAMPLES, METRICS = "generation.json", "problems.parquet", "samples.jsonl", "metrics.json"
 INTERVALS = "95 % percentile bootstrap over problems, 2000 resamples"
+MODEL_FILES = (
+    *("config.json", "generation_config.json", "adapter_config.json", "tokenizer*.json", "chat_template*"),
+    *("*.safetensors", "*.bin"),
+)
+PIECE = 1 << 20
+"""Bytes read at the start, in the middle and at the end of a model's file; smaller files are read whole."""
 
 
 class SampleStore:
@@ -47,14 +53,14 @@ class SampleStore:
     """
 
     def __init__(self, folder: Path, fingerprint: Mapping[str, Any], problems: Dataset) -> None:
-        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._file = _locked(folder / SAMPLES)
         try:
             started = self._file.tell() > 0
             if started:
                 _refuse_other(folder, fingerprint)
-            drop_torn_line(folder / SAMPLES)
+            content = (folder / SAMPLES).read_bytes()
+            os.truncate(folder / SAMPLES, content.rfind(b"\n") + 1)  # a process that was killed was writing the rest
             self.samples = {sample.request: sample for sample in read_samples(folder)}
         except BaseException:
             self._file.close()
@@ -69,8 +75,15 @@ class SampleStore:
 
     def append(self, samples: Sequence[Sample]) -> None:
         """Write samples to the disk; when this returns, no kill can lose them."""
-        lines = "".join(json.dumps(raw_line(sample), ensure_ascii=False) + "\n" for sample in samples)
-        self._file.write(lines.encode())
+        for sample in samples:
+            line = {
+                "problem": sample.prompt_index,
+                "sample": sample.sample_index,
+                "text": sample.text,
+                "tokens": sample.tokens,
+                "truncated": sample.truncated,
+            }
+            self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
         self.samples.update({sample.request: sample for sample in samples})
@@ -84,94 +97,6 @@ class SampleStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def raw_line(sample: Sample) -> dict[str, Any]:
-    """A sample under the names that it has in `samples.jsonl`."""
-    return {
-        "problem": sample.prompt_index,
-        "sample": sample.sample_index,
-        "text": sample.text,
-        "tokens": sample.tokens,
-        "truncated": sample.truncated,
-    }
-
-
-def read_samples(folder: Path) -> list[Sample]:
-    """The completions of a folder, scored or not, also of a run that was cut off.
-
-    Raises:
-        SourceError: there is no `samples.jsonl`.
-        DataError: a line is not a sample, or a sample is there twice.
-    """
-    samples: dict[Request, Sample] = {}
-    for number, line in enumerate(read_lines(folder), start=1):
-        try:
-            sample = Sample(line["problem"], line["text"], line["tokens"], line["truncated"], line["sample"])
-        except (KeyError, TypeError) as error:
-            raise DataError(f"{folder / SAMPLES}, line {number}: not a sample ({error!r})") from error
-        if sample.request in samples:
-            raise DataError(
-                f"{folder / SAMPLES}, line {number}: problem {line['problem']}, sample {line['sample']} is there twice"
-            )
-        samples[sample.request] = sample
-    return list(samples.values())
-
-
-def read_lines(folder: Path) -> list[Any]:
-    """The lines of `samples.jsonl` as JSON, without a last one that was cut off.
-
-    Raises:
-        SourceError: there is no such file.
-        DataError: a line before the last is not JSON.
-    """
-    path = folder / SAMPLES
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{str(folder)!r} holds no samples.jsonl: give the output_dir of an `rlsp eval`") from error
-    try:
-        return [json.loads(line) for line in content.split(b"\n")[:-1]]
-    except ValueError as error:
-        raise DataError(f"{path} is damaged: {error}; delete the folder and evaluate again") from error
-
-
-def drop_torn_line(path: Path) -> None:
-    """Cut off what follows the last line end: a sample that was being written when the process was killed."""
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
-
-
-def write_problems(folder: Path, problems: Dataset) -> None:
-    """Put the problems beside their samples."""
-    import pyarrow.parquet as parquet
-
-    parquet.write_table(problems.with_format("arrow")[:], folder / PROBLEMS)
-
-
-def read_problems(folder: Path) -> Dataset | None:
-    """The problems that lie beside the samples; `None` where there are none."""
-    import pyarrow.parquet as parquet
-    from datasets import Dataset
-
-    path = folder / PROBLEMS
-    return Dataset(parquet.read_table(path)) if path.is_file() else None
-
-
-def read_generation(folder: Path) -> dict[str, Any]:
-    """What the samples of a folder were drawn with.
-
-    Raises:
-        ConfigError: the folder does not say.
-    """
-    path = folder / GENERATION
-    if not path.is_file():
-        raise ConfigError(
-            f"{folder} holds samples, but no {GENERATION} that says how they were drawn: give another output_dir"
-        )
-    return read_json(path)
 
 
 def _locked(path: Path) -> BinaryIO:
@@ -203,6 +128,67 @@ def _refuse_other(folder: Path, fingerprint: Mapping[str, Any]) -> None:
         )
 
 
+def read_generation(folder: Path) -> dict[str, Any]:
+    """What the samples of a folder were drawn with.
+
+    Raises:
+        ConfigError: the folder does not say.
+    """
+    if not (folder / GENERATION).is_file():
+        raise ConfigError(
+            f"{folder} holds samples, but no {GENERATION} that says how they were drawn: give another output_dir"
+        )
+    return read_json(folder / GENERATION)
+
+
+def write_problems(folder: Path, problems: Dataset) -> None:
+    """Put the problems beside their samples."""
+    import pyarrow.parquet as parquet
+
+    parquet.write_table(problems.with_format("arrow")[:], folder / PROBLEMS)
+
+
+def read_problems(folder: Path) -> Dataset | None:
+    """The problems that lie beside the samples; `None` where there are none."""
+    import pyarrow.parquet as parquet
+    from datasets import Dataset
+
+    path = folder / PROBLEMS
+    return Dataset(parquet.read_table(path)) if path.is_file() else None
+
+
+def read_samples(folder: Path) -> list[Sample]:
+    """The completions of a folder, scored or not, also of a run that was cut off.
+
+    Raises:
+        SourceError: there is no `samples.jsonl`.
+        DataError: a line is not a sample, or a sample is there twice.
+    """
+    samples: dict[Request, Sample] = {}
+    for number, line in enumerate(_read_lines(folder), start=1):
+        where = f"{folder / SAMPLES}, line {number}"
+        try:
+            sample = Sample(line["problem"], line["text"], line["tokens"], line["truncated"], line["sample"])
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{where}: not a sample ({error!r})") from error
+        if sample.request in samples:
+            raise DataError(f"{where}: problem {line['problem']}, sample {line['sample']} is there twice")
+        samples[sample.request] = sample
+    return list(samples.values())
+
+
+def _read_lines(folder: Path) -> list[Any]:
+    """The lines of `samples.jsonl` as JSON, without a last one that was cut off."""
+    try:
+        content = (folder / SAMPLES).read_bytes()
+    except OSError as error:
+        raise SourceError(f"{str(folder)!r} holds no {SAMPLES}: give the output_dir of an `rlsp eval`") from error
+    try:
+        return [json.loads(line) for line in content.split(b"\n")[:-1]]
+    except ValueError as error:
+        raise DataError(f"{folder / SAMPLES} is damaged: {error}; delete the folder and evaluate again") from error
+
+
 def save_evaluation(
     evaluation: Evaluation,
     samples: Sequence[ScoredSample],
@@ -222,8 +208,7 @@ def save_evaluation(
         if not any(sample.task_metrics for sample in samples):  # Parquet has no type for nothing
             table = table.drop_columns("task_metrics")
         write_table(table, folder / "samples.parquet")
-    metrics = {**asdict(evaluation), "intervals": INTERVALS, "settings": settings}
-    write_json(folder / METRICS, metrics)
+    write_json(folder / METRICS, {**asdict(evaluation), "intervals": INTERVALS, "settings": settings})
 
 
 def load_evaluation(folder: Path) -> Evaluation:
@@ -233,19 +218,39 @@ def load_evaluation(folder: Path) -> Evaluation:
         DataError: the folder holds no complete evaluation.
     """
     try:
-        metrics = _read_metrics(folder)
-        for name in ("settings", "intervals"):
-            metrics.pop(name)
+        written = read_metrics(folder)
+        found = {field.name: written[field.name] for field in fields(Evaluation)}
         for name in ("pass_at", "maj_at"):
-            metrics[name] = {int(k): Estimate(**v) for k, v in metrics[name].items()}
-        for name in ("levels", "subjects"):
-            metrics[name] = {label: _slice(v) for label, v in metrics[name].items()}
-        for name in ("pass_at_1", "tokens", "finished"):
-            metrics[name] = Estimate(**metrics[name])
-        metrics["task_metrics"] = {name: Estimate(**v) for name, v in metrics["task_metrics"].items()}
-        return Evaluation(**metrics)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            found[name] = {int(k): estimate for k, estimate in found[name].items()}
+        return Evaluation(**found)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{folder} holds no complete evaluation: run `rlsp eval` again ({error})") from error
+
+
+def load_settings(folder: Path) -> dict[str, Any]:
+    """The settings that an evaluation was made with; where it is not complete, what its samples were drawn with.
+
+    Raises:
+        ConfigError: the folder does not say.
+    """
+    return dict(read_metrics(folder)["settings"]) if (folder / METRICS).is_file() else read_generation(folder)
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """`metrics.json`, with estimates and slices as such.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+
+    def revived(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        found = {key: revived(part) for key, part in value.items()}
+        kind = next((kind for kind in (Estimate, Slice) if found.keys() == {f.name for f in fields(kind)}), None)
+        return kind(**found) if kind else found
+
+    return revived(read_json(folder / METRICS))
 
 
 def load_scored(folder: Path) -> list[ScoredSample]:
@@ -256,7 +261,7 @@ def load_scored(folder: Path) -> list[ScoredSample]:
         DataError: the samples are not scored yet.
     """
     names = {field.name for field in fields(ScoredSample)}
-    lines = read_lines(folder)
+    lines = _read_lines(folder)
     for number, line in enumerate(lines, start=1):
         if not isinstance(line, dict) or not names <= line.keys():
             raise DataError(
@@ -264,33 +269,6 @@ def load_scored(folder: Path) -> list[ScoredSample]:
                 f"or score it again with `rlsp eval --rescore {folder}`"
             )
     return [ScoredSample(**{name: line[name] for name in names}) for line in lines]
-
-
-def load_settings(folder: Path) -> dict[str, Any]:
-    """The settings that an evaluation was made with.
-
-    Raises:
-        DataError: the folder holds no complete evaluation.
-    """
-    try:
-        return dict(_read_metrics(folder)["settings"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{folder} holds no complete evaluation: run `rlsp eval` again ({error})") from error
-
-
-def _read_metrics(folder: Path) -> dict[str, Any]:
-    return read_json(folder / METRICS)
-
-
-def _slice(values: dict[str, Any]) -> Slice:
-    accuracy = None if values["pass_at_1"] is None else Estimate(**values["pass_at_1"])
-    return Slice(values["problems"], accuracy, Estimate(**values["tokens"]), Estimate(**values["finished"]))
-
-
-WEIGHTS = ("*.safetensors", "*.bin")
-SETTINGS = ("config.json", "generation_config.json", "adapter_config.json", "tokenizer*.json", "chat_template*")
-PIECE = 1 << 20
-"""Bytes read at the start, in the middle and at the end of a file of weights; smaller files are read whole."""
 
 
 def problems_hash(dataset: Dataset) -> str:
@@ -304,38 +282,28 @@ def prompts_hash(dataset: Dataset) -> str:
     return _hash(dataset["prompt"][:])
 
 
+def _hash(*content: object) -> str:
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
 def model_hash(name_or_path: str) -> str:
-    """Hash of a model's folder, or the hub id itself.
+    """A hub id itself; of the folder of a model or adapter, a hash that changes with the model and not with its place.
 
-    Args:
-        name_or_path: hub id, or folder of a model or of an adapter.
-
-    Returns:
-        A text that changes when another model is trained into the same folder, and not when the folder is moved.
+    Long files count with their size, beginning, middle and end.
     """
     folder = Path(name_or_path)
     if not folder.is_dir():
         return name_or_path
     digest = hashlib.sha256()
-    for pattern in (*SETTINGS, *WEIGHTS):
-        for path in sorted(folder.glob(pattern)):
-            digest.update(path.name.encode())
-            for piece in _pieces(path):
-                digest.update(piece)
+    for path in (path for pattern in MODEL_FILES for path in sorted(folder.glob(pattern))):
+        size = path.stat().st_size
+        digest.update(path.name.encode())
+        with open(path, "rb") as file:
+            if size <= 3 * PIECE:
+                digest.update(file.read())
+                continue
+            digest.update(str(size).encode())
+            for start in (0, size // 2, size - PIECE):
+                file.seek(start)
+                digest.update(file.read(PIECE))
     return digest.hexdigest()[:16]
-
-
-def _pieces(path: Path) -> list[bytes]:
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        if size <= 3 * PIECE:
-            return [file.read()]
-        pieces = [str(size).encode()]
-        for start in (0, size // 2, size - PIECE):
-            file.seek(start)
-            pieces.append(file.read(PIECE))
-    return pieces
-
-
-def _hash(*content: object) -> str:
-    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:16]

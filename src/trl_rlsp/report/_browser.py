@@ -7,8 +7,7 @@ all texts together stay under `characters`. What was left out is counted, and th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from trl_rlsp.behaviours import KINDS, find_behaviours
 from trl_rlsp.runs import Completion, Run
@@ -18,15 +17,10 @@ CHARACTERS = 60_000_000
 SHORTEST_LIMIT = 500
 
 
-@dataclass(frozen=True)
-class Source:
-    """A set of completions that can be chosen on one side of the page.
+class Source(NamedTuple):
+    """Completions that can be chosen on one side of the page: of an evaluation, or of `training`.
 
-    Attributes:
-        run: name of the run.
-        name: name of the evaluation, or `training`.
-        problem_set: completions of two sources with equal sets and problems answer the same problem.
-        completions: all of them.
+    Those of two sources with equal sets and problems answer the same problem.
     """
 
     run: str
@@ -36,15 +30,14 @@ class Source:
 
 
 def browser_data(runs: Sequence[Run], *, limit: int = LIMIT, characters: int = CHARACTERS) -> dict[str, Any]:
-    """What the page's script reads.
-
-    Args:
-        runs: R runs.
-        limit: most completions kept.
-        characters: most characters of all texts together.
-    """
-    found = sources_of(runs)
-    chosen = choose(found, limit)
+    """What the page's script reads, with at most so many completions and characters of all texts together."""
+    sources = []
+    for run in runs:
+        for e in run.evaluations:
+            sources.append(Source(run.name, e.name, e.problems_hash or f"{run.name}/{e.name}", e.completions))
+        if run.completions:
+            sources.append(Source(run.name, "training", "training", run.completions))
+    chosen = choose(sources, limit)
     longest = text_limit([len(c.text) for completions in chosen for c in completions], characters)
     strings: dict[str, int] = {}
     return {
@@ -58,67 +51,45 @@ def browser_data(runs: Sequence[Run], *, limit: int = LIMIT, characters: int = C
                 "of": len(source.completions),
                 "items": [_item(c, strings, longest) for c in completions],
             }
-            for source, completions in zip(found, chosen, strict=True)
+            for source, completions in zip(sources, chosen, strict=True)
         ],
         "strings": list(strings),  # last: `_item` fills it
     }
 
 
-def sources_of(runs: Sequence[Run]) -> list[Source]:
-    """The evaluations of every run, then what it logged while training."""
-    found = []
-    for run in runs:
-        for evaluated in run.evaluations:
-            found.append(
-                Source(
-                    run.name,
-                    evaluated.name,
-                    evaluated.problems_hash or f"{run.name}/{evaluated.name}",
-                    evaluated.completions,
-                )
-            )
-        if run.completions:
-            found.append(Source(run.name, "training", "training", run.completions))
-    return found
-
-
 def choose(sources: Sequence[Source], limit: int) -> list[list[Completion]]:
     """At most about `limit` completions: the same problems in every source of a set, evenly over the training steps.
 
-    Evaluations come first, because both sides of a comparison must be there; training gets the rest, but at least a
-    quarter.
+    Evaluations come first, because both sides of a comparison must be there; training gets the rest in whole groups
+    that share step and problem, but at least a quarter.
     """
     training = sum(len(source.completions) for source in sources if source.name == "training")
     evaluated = sum(len(source.completions) for source in sources) - training
-    room = max(1, limit - training, limit * 3 // 4)
-    every = max(1, -(-evaluated // room))
-    problems = {s.problem_set: _every(s, every) for s in reversed(sources) if s.name != "training"}
-    chosen = {
-        id(source): [c for c in source.completions if c.problem in problems[source.problem_set]]
-        for source in sources
-        if source.name != "training"
-    }
-    left = limit - sum(len(completions) for completions in chosen.values())
+    every = max(1, -(-evaluated // max(1, limit - training, limit * 3 // 4)))
+    problems: dict[str, set[str]] = {}
+    for source in sources:
+        if source.name != "training":
+            problems.setdefault(
+                source.problem_set, {*list(dict.fromkeys(c.problem for c in source.completions))[::every]}
+            )
+    evaluations = [[c for c in s.completions if c.problem in problems.get(s.problem_set, ())] for s in sources]
+    left = limit - sum(len(completions) for completions in evaluations)
     stride = max(1, -(-training // max(1, left)))
-    return [chosen.get(id(source)) or _groups(source.completions, stride) for source in sources]
-
-
-def _every(source: Source, every: int) -> set[str]:
-    return set(list(dict.fromkeys(c.problem for c in source.completions))[::every])
-
-
-def _groups(completions: Sequence[Completion], stride: int) -> list[Completion]:
-    """Every `stride`-th group of completions that share step and problem, whole."""
-    places = {key: i for i, key in enumerate(dict.fromkeys((c.step, c.problem) for c in completions))}
-    return [c for c in completions if places[c.step, c.problem] % stride == 0]
+    chosen = []
+    for source, completions in zip(sources, evaluations, strict=True):
+        if source.name == "training":
+            groups = [*dict.fromkeys((c.step, c.problem) for c in source.completions)]
+            kept = {*groups[::stride]}
+            completions = [c for c in source.completions if (c.step, c.problem) in kept]
+        chosen.append(completions)
+    return chosen
 
 
 def text_limit(lengths: Sequence[int], characters: int) -> int | None:
     """The length to which long texts are cut so that all together have at most `characters`; `None`: no cut.
 
-    Example:
-        >>> text_limit([600, 600, 4000], 3000)
-        1800
+    >>> text_limit([600, 600, 4000], 3000)
+    1800
     """
     if sum(lengths) <= characters:
         return None
@@ -141,6 +112,7 @@ def _item(completion: Completion, strings: dict[str, int], longest: int | None) 
         return strings.setdefault(text, len(strings))
 
     text, left_out = shortened(completion.text, longest)
+    compared = "" if completion.gold is None else f"compared {completion.answer or 'nothing'} with {completion.gold}"
     return [
         number(completion.problem),
         number(completion.question),
@@ -155,15 +127,8 @@ def _item(completion: Completion, strings: dict[str, int], longest: int | None) 
         [[number(name), value] for name, value in completion.rewards.items()],
         [value for found in spans(text) for value in found],
         left_out,
-        number(_compared(completion)),
+        number(compared),
     ]
-
-
-def _compared(completion: Completion) -> str:
-    """What the verifier compared, as text; empty if that was not recorded."""
-    if completion.gold is None:
-        return ""
-    return f"compared {completion.answer or 'nothing'} with {completion.gold}"
 
 
 def shortened(text: str, longest: int | None) -> tuple[str, int]:
@@ -171,21 +136,18 @@ def shortened(text: str, longest: int | None) -> tuple[str, int]:
     if longest is None or len(text) <= longest:
         return text, 0
     head = longest // 2
-    tail = longest - head
-    return f"{text[:head]}\n[...]\n{text[-tail:]}", len(text) - longest
+    return f"{text[:head]}\n[...]\n{text[head - longest :]}", len(text) - longest
 
 
 def spans(text: str) -> list[tuple[int, int, int]]:
-    """(start, end, index of the kind) of each behaviour, in UTF-16 units, which is how the page's script counts.
+    """(start, end, index of the kind) of each behavior, in UTF-16 units, which is how the page's script counts.
 
-    Example:
-        >>> spans("Alternatively, factor it.")[0][2] == KINDS.index("alternatives")
-        True
+    >>> spans("Alternatively, factor it.")[0][2] == KINDS.index("alternatives")
+    True
     """
     found = find_behaviours(text)
-    places = sorted({offset for b in found for offset in (b.start, b.end)})
     shifted, astral, before = {}, 0, 0
-    for place in places:
+    for place in sorted({offset for b in found for offset in (b.start, b.end)}):
         astral += 0 if text.isascii() else sum(char > "\uffff" for char in text[before:place])
         shifted[place], before = place + astral, place
     return [(shifted[b.start], shifted[b.end], KINDS.index(b.kind)) for b in found]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,21 +24,11 @@ COLORS = ("#1f5fae", "#c2571a", "#1d8564", "#a13f86", "#8a6d0b", "#4a7fa8", "#b2
 _INK, _GRID = "#5b636d", "#e8e6df"
 _MANY = 30  # from this many points on, a line is drawn faint with its moving average over it
 _THEMED = {color: f"var(--c{i})" for i, color in enumerate(COLORS)} | {_INK: "var(--soft)", _GRID: "var(--grid)"}
-_STYLE = re.compile(r' style="([^"]*)"')
-_DECLARATION = re.compile(r"\s*([a-z-]+)\s*:\s*([^;]+)")
-_DROPPED = re.compile(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a chart.
-
-    Attributes:
-        name: what the legend says.
-        x: places: training steps, or indices of the chart's categories.
-        y: a value at each place, `None` where there is none.
-        low, high: 95 % interval of each value, empty if it has none.
-    """
+    """One line of a chart: at each x a value or `None`, and where they are known the ends of its 95 % interval."""
 
     name: str
     x: Sequence[float]
@@ -67,7 +57,7 @@ class Chart:
     lines: Sequence[Line]
     note: str = ""
     percent: bool = False
-    categories: Sequence[str] = field(default_factory=tuple)
+    categories: Sequence[str] = ()
 
 
 def can_draw() -> bool:
@@ -78,24 +68,24 @@ def can_draw() -> bool:
 def svg(chart: Chart) -> str:
     """The chart as one `<svg>` element without style attributes, which the page's policy forbids.
 
-    Colors are the style sheet's, so that a chart follows light and dark.
+    Colors are the style sheet's, so that a chart follows light and dark; the font is the page's.
     """
     from matplotlib import rc_context
+
+    def attributes(style: re.Match[str]) -> str:
+        declared = re.findall(r"\s*([a-z-]+)\s*:\s*([^;]+)", style[1])
+        return "".join(f' {name}="{value.strip()}"' for name, value in declared if name != "font-family")
 
     file = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": chart.key, "svg.id": chart.key}):
         _figure(chart, legend=False).savefig(file, format="svg", transparent=True, metadata={"Date": None})
     drawn = file.getvalue()
-    drawn = _DROPPED.sub("", drawn[drawn.index("<svg") :])
-    drawn = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", drawn, count=1))
-    drawn = _STYLE.sub(lambda found: "".join(map(_attribute, _DECLARATION.findall(found[1]))), drawn)
+    drawn = drawn[drawn.index("<svg") :]
+    drawn = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", drawn, flags=re.DOTALL)
+    for size in ("height", "width"):
+        drawn = re.sub(rf'(<svg[^>]*?) {size}="[^"]*"', r"\1", drawn, count=1)
+    drawn = re.sub(r' style="([^"]*)"', attributes, drawn)
     return re.sub("|".join(_THEMED), lambda found: _THEMED[found[0]], drawn).strip()
-
-
-def _attribute(declaration: tuple[str, str]) -> str:
-    """A declaration of a style as an attribute of SVG; the font is the page's."""
-    name, value = declaration
-    return "" if name == "font-family" else f' {name}="{value.strip()}"'
 
 
 def save_plots(charts: Sequence[Chart], folder: Path) -> list[Path]:
@@ -132,38 +122,29 @@ def _figure(chart: Chart, *, legend: bool = True) -> Figure:
 
 
 def _draw(axes: Any, chart: Chart, line: Line, number: int) -> None:
+    import numpy as np
+
     style: dict[str, Any] = {"color": COLORS[number % len(COLORS)], "linestyle": "--" if number >= len(COLORS) else "-"}
-    name = _plain(line.name)
     shift = (number - (len(chart.lines) - 1) / 2) * 0.08 if chart.categories else 0.0
-    xs = [x + shift for x in line.x]
-    ys = [float("nan") if y is None else y for y in line.y]
+    x, y, name = np.asarray(line.x) + shift, np.asarray(line.y, dtype=float), _plain(line.name)  # None is nan
     if line.low and line.high:
-        spread = [
-            [0.0 if end is None or y is None else abs(y - end) for y, end in zip(line.y, ends, strict=True)]
-            for ends in (line.low, line.high)
-        ]
-        axes.errorbar(xs, ys, yerr=spread, marker="o", markersize=4, label=name, **style)
-    elif len(ys) >= _MANY:
-        averaged = smoothed(line.y, max(3, len(ys) // 12 | 1))
-        axes.plot(xs, ys, alpha=0.3, linewidth=1, **style)
-        axes.plot(xs, [float("nan") if y is None else y for y in averaged], label=name, **style)
+        ends = np.asarray([line.low, line.high], dtype=float)
+        axes.errorbar(x, y, yerr=np.nan_to_num(abs(ends - y)), marker="o", markersize=4, label=name, **style)
+    elif len(y) >= _MANY:
+        axes.plot(x, y, alpha=0.3, linewidth=1, **style)
+        axes.plot(x, smoothed(y, max(3, len(y) // 12 | 1)), label=name, **style)
     else:
-        axes.plot(xs, ys, marker="o", markersize=3, label=name, **style)
+        axes.plot(x, y, marker="o", markersize=3, label=name, **style)
 
 
-def smoothed(values: Sequence[float | None], width: int) -> list[float | None]:
-    """Centered moving average over `width` places, of the values that are there; `None` where no value is.
+def smoothed(values: Any, width: int) -> Any:
+    """Centered moving average over `width` places, of the values that are there; nan where no value is."""
+    import numpy as np
 
-    Example:
-        >>> smoothed([0.0, 3.0, None, 9.0], 3)
-        [1.5, 1.5, None, 9.0]
-    """
-    half = width // 2
-    result: list[float | None] = []
-    for i, value in enumerate(values):
-        near = [v for v in values[max(0, i - half) : i + half + 1] if v is not None]
-        result.append(None if value is None else sum(near) / len(near))
-    return result
+    there = ~np.isnan(values)
+    near = np.ones(width)
+    sums, counts = (np.convolve(row, near, mode="same") for row in (np.nan_to_num(values), there.astype(float)))
+    return np.where(there, sums / np.maximum(counts, 1), np.nan)
 
 
 def _plain(text: str) -> str:

@@ -1,96 +1,83 @@
-"""Charts over the steps of RL: accuracy, reward and its parts, length, share finished, entropy, behaviours."""
+"""Charts over the steps of RL, and of length against correctness and effort against difficulty."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from trl_rlsp.behaviours import KINDS
-from trl_rlsp.evaluation import Estimate, bootstrap_mean, by_problem
+from trl_rlsp.evaluation import Estimate, bootstrap_mean, by_problem, known_mean
 from trl_rlsp.report._charts import Chart, Line
-from trl_rlsp.runs import Completion, Run, StepMetrics, accuracy, accuracy_key, reward_parts, values_of
+from trl_rlsp.runs import Completion, Run, StepMetrics, accuracy_key, reward_parts, values_of
 from trl_rlsp.text import words
 
 STEP = "training step"
-StepsOfRuns = Sequence[Sequence[StepMetrics]]
+PARTS_NOTE = "Mean of each reward function, as logged: before TRL's reward_weights."
+SOLVED = ("never", "under half", "half or more", "always")
+FEWEST = 5
+LENGTH_BINS = 6
 
 
-def training_curves(runs: Sequence[Run], metrics: StepsOfRuns) -> list[Chart]:
-    """The curves of one or several runs; a chart without a line is left out.
+def training_curves(runs: Sequence[Run], metrics: Sequence[Sequence[StepMetrics]]) -> list[Chart]:
+    """The curves of R runs and of their logged completions, step by step; a chart without a line is left out."""
 
-    Args:
-        runs: R runs.
-        metrics: for each run, those of its logged completions, a step each.
-    """
+    def logged(key: str, title: str, metric: str, *, percent: bool = False) -> Chart:
+        return Chart(key, title, STEP, _logged(runs, lambda _: {"": metric}), percent=percent)
+
+    def measured(key: str, title: str, value: Callable[[StepMetrics], float | None]) -> Chart:
+        lines = _measured(runs, metrics, {"": value}, absent=(None,))
+        return Chart(key, title, STEP, lines, "From the completions that were logged.", percent=True)
+
+    parts = _logged(runs, lambda run: {part: f"rewards/{part}/mean" for part in reward_parts(run.history)})
+    found = {kind.replace("_", " "): lambda step, kind=kind: step.behaviours[kind] for kind in KINDS}
+    behaviours = _measured(runs, metrics, found, absent=(None, 0.0))
     charts = [
-        _accuracy(runs),
-        _chart(runs, "reward", "Reward", {"": "reward"}),
-        _parts(runs),
-        _chart(runs, "length", "Completion length, tokens", {"": "completions/mean_length"}),
-        _chart(runs, "cut_off", "Share cut off at the limit", {"": "completions/clipped_ratio"}, percent=True),
-        _from_text(runs, metrics, "finished", "Share with a final answer", "finished"),
-        _chart(runs, "entropy", "Entropy of the next token, nats", {"": "entropy"}),
-        _chart(runs, "kl", "KL divergence from the reference, nats", {"": "kl"}),
-        _chart(
-            runs, "zero_variance", "Groups in which all rewards are equal", {"": "frac_reward_zero_std"}, percent=True
+        Chart("accuracy", "Accuracy", STEP, _logged(runs, _accuracy_keys), percent=True),
+        logged("reward", "Reward", "reward"),
+        Chart("reward_parts", "Reward parts", STEP, parts, PARTS_NOTE),
+        logged("length", "Completion length, tokens", "completions/mean_length"),
+        logged("cut_off", "Share cut off at the limit", "completions/clipped_ratio", percent=True),
+        measured("finished", "Share with a final answer", lambda step: step.finished),
+        logged("entropy", "Entropy of the next token, nats", "entropy"),
+        logged("kl", "KL divergence from the reference, nats", "kl"),
+        logged("zero_variance", "Groups in which all rewards are equal", "frac_reward_zero_std", percent=True),
+        measured("repetition", "Share of text that repeats earlier text", lambda step: step.repetition),
+        Chart(
+            *("behaviours", "Search behaviors per 1,000 words", STEP, behaviours),
+            "Found by patterns in the completions that were logged.",
         ),
-        _from_text(runs, metrics, "repetition", "Share of text that repeats earlier text", "repetition"),
-        _behaviours(runs, metrics),
     ]
     return [chart for chart in charts if chart.lines]
 
 
-def _accuracy(runs: Sequence[Run]) -> Chart:
-    lines = []
-    for run in runs:
-        for held_out, suffix in ((False, "training problems"), (True, "held-out problems")):
-            key = accuracy_key(run.history, held_out=held_out)
-            if key:
-                lines.append(Line(_name(runs, run, suffix), *values_of(run.history, key)))
-    return Chart("accuracy", "Accuracy", STEP, lines, percent=True)
+def _accuracy_keys(run: Run) -> dict[str, str]:
+    places = {"training problems": False, "held-out problems": True}
+    keys = {label: accuracy_key(run.history, held_out=held_out) for label, held_out in places.items()}
+    return {label: key for label, key in keys.items() if key}
 
 
-def _parts(runs: Sequence[Run]) -> Chart:
+def _logged(runs: Sequence[Run], named: Callable[[Run], Mapping[str, str]]) -> list[Line]:
+    """A line for each label and key of a run's log."""
     lines = [
-        Line(_name(runs, run, part), *values_of(run.history, f"rewards/{part}/mean"))
-        for run in runs
-        for part in reward_parts(run.history)
+        Line(_name(runs, run, label), *values_of(run.history, key)) for run in runs for label, key in named(run).items()
     ]
-    note = "Mean of each reward function, as logged: before TRL's reward_weights."
-    return Chart("reward_parts", "Reward parts", STEP, [line for line in lines if line.x], note)
+    return [line for line in lines if line.x]
 
 
-def _chart(
-    runs: Sequence[Run], key: str, title: str, metrics: dict[str, str], *, percent: bool = False, note: str = ""
-) -> Chart:
-    lines = [
-        Line(_name(runs, run, label), *values_of(run.history, metric))
-        for run in runs
-        for label, metric in metrics.items()
-    ]
-    return Chart(key, title, STEP, [line for line in lines if line.x], note, percent)
-
-
-def _from_text(runs: Sequence[Run], metrics: StepsOfRuns, key: str, title: str, attribute: str) -> Chart:
+def _measured(
+    runs: Sequence[Run],
+    metrics: Sequence[Sequence[StepMetrics]],
+    values: Mapping[str, Callable[[StepMetrics], float | None]],
+    absent: Sequence[float | None],
+) -> list[Line]:
     lines = []
     for run, steps in zip(runs, metrics, strict=True):
-        values = [getattr(step, attribute) for step in steps]
-        if any(value is not None for value in values):
-            lines.append(Line(_name(runs, run, ""), [step.step for step in steps], values))
-    return Chart(key, title, STEP, lines, "From the completions that were logged.", percent=True)
-
-
-def _behaviours(runs: Sequence[Run], metrics: StepsOfRuns) -> Chart:
-    lines = []
-    for run, steps in zip(runs, metrics, strict=True):
-        for kind in KINDS:
-            values = [step.behaviours[kind] for step in steps]
-            if any(values):
-                name = _name(runs, run, kind.replace("_", " "))
-                lines.append(Line(name, [step.step for step in steps], values))
-    note = "Found by patterns in the completions that were logged."
-    return Chart("behaviours", "Search behaviours per 1,000 words", STEP, lines, note)
+        for label, value in values.items():
+            y = [value(step) for step in steps]
+            if any(v not in absent for v in y):
+                lines.append(Line(_name(runs, run, label), [step.step for step in steps], y))
+    return lines
 
 
 def _name(runs: Sequence[Run], run: Run, label: str) -> str:
@@ -99,152 +86,122 @@ def _name(runs: Sequence[Run], run: Run, label: str) -> str:
     return f"{run.name}: {label}" if label else run.name
 
 
-Source = tuple[str, Sequence[Completion]]
-SOLVED = ("never", "under half", "half or more", "always")
-FEWEST = 5
-LENGTH_BINS = 6
+Lengths = Sequence[tuple[Completion, int]]
+"""Completions, each with its length."""
+Named = Sequence[tuple[str, Lengths]]
 
 
 def effort_charts(runs: Sequence[Run]) -> list[Chart]:
     """Length against correctness, and length against difficulty, of each evaluation and of training."""
-    found = sources(runs)
-    charts = [length_and_correctness(found), length_by_verdict(found), effort_and_difficulty(found)]
-    return [chart for chart in charts if chart is not None and chart.lines]
+    found = _sources(runs)
+    completions = [c for _, group in found for c in group]
+    in_tokens = all(c.tokens is not None for c in completions)  # else in words
+    lengths = [(name, [(c, c.tokens or 0 if in_tokens else len(words(c.text))) for c in g]) for name, g in found]
+    unit = "tokens" if in_tokens else "words"
+    charts = [
+        _accuracy_by_length(lengths, unit),
+        _binned(
+            Chart("length_verdict", f"Length by verdict, {unit}", "verdict", (), categories=("wrong", "right")),
+            lengths,
+            lambda group: ((int(c.score >= 0.5), length) for c, length in group if c.score is not None),
+            bootstrap_mean,
+            "Mean, with bootstrap 95 % intervals over completions.",
+        ),
+        _length_by_difficulty(completions, lengths, unit),
+    ]
+    return [chart for chart in charts if chart.lines]
 
 
-def sources(runs: Sequence[Run]) -> list[Source]:
-    """Named sets of completions: evaluations; the logged ones of a run that has no evaluation."""
-    found: list[Source] = []
+def _sources(runs: Sequence[Run]) -> list[tuple[str, Sequence[Completion]]]:
+    """Named sets of completions: evaluations; both halves of the logged ones of a run that has no evaluation."""
+    found: list[tuple[str, Sequence[Completion]]] = []
     for run in runs:
         prefix = f"{run.name}: " if len(runs) > 1 else ""
         found += [(prefix + evaluated.name, evaluated.completions) for evaluated in run.evaluations]
         if not run.evaluations and run.completions:
-            half = run.completions[len(run.completions) // 2].step
-            early = [c for c in run.completions if (c.step or 0) < (half or 0)]
-            late = [c for c in run.completions if (c.step or 0) >= (half or 0)]
+            half = run.completions[len(run.completions) // 2].step or 0
+            early = [c for c in run.completions if (c.step or 0) < half]
+            late = [c for c in run.completions if (c.step or 0) >= half]
             found += [(f"{prefix}first half", early), (f"{prefix}second half", late)] if early else [(prefix, late)]
     return found
 
 
-def length_and_correctness(found: Sequence[Source]) -> Chart | None:
-    """Accuracy of short and of long completions; bins hold equal numbers of all completions together."""
-    lengths, unit = _lengths(found)
-    ordered = sorted(length for row in lengths for length in row)
-    if not ordered:
-        return None
+def _binned(
+    chart: Chart,
+    lengths: Named,
+    placed: Callable[[Lengths], Iterable[tuple[int, float]]],
+    estimate: Callable[[Sequence[float]], Estimate],
+    note: str,
+) -> Chart:
+    """A chart with a line for each set of completions, from (category, value) pairs; without empty categories."""
+    lines = []
+    for name, group in lengths:
+        bins: list[list[float]] = [[] for _ in chart.categories]
+        for place, value in placed(group):
+            bins[place].append(value)
+        lines.append((name, [estimate(values) if len(values) >= FEWEST else None for values in bins]))
+    kept = [i for i in range(len(chart.categories)) if any(points[i] for _, points in lines)]
+    drawn = []
+    for name, points in lines if kept else ():
+        y, low, high = ([getattr(points[i], part, None) for i in kept] for part in ("mean", "low", "high"))
+        drawn.append(Line(name, list(range(len(kept))), y, low, high))
+    return replace(chart, lines=drawn, categories=tuple(chart.categories[i] for i in kept), note=note)
+
+
+def _accuracy_by_length(lengths: Named, unit: str) -> Chart:
+    """Bins hold equal numbers of all completions together."""
+    ordered = sorted(length for _, group in lengths for _, length in group) or [0]
     cuts = {ordered[len(ordered) * i // LENGTH_BINS] for i in range(1, LENGTH_BINS)}
-    edges = sorted(cuts - {ordered[0]})
-    names = _bin_names(edges, ordered[0], ordered[-1])
-    lines = []
-    for (name, completions), row in zip(found, lengths, strict=True):
-        bins: list[list[float]] = [[] for _ in names]
-        for completion, length in zip(completions, row, strict=True):
-            if completion.score is not None:
-                bins[sum(length >= edge for edge in edges)].append(completion.score)
-        lines.append(_line(name, bins, wilson))
-    note = f"Share right, with Wilson 95 % intervals; bins under {FEWEST} completions are left out."
-    chart = Chart("length_correctness", "Accuracy by length", f"completion length, {unit}", lines, note, True, names)
-    return without_empty(chart)
+    starts = sorted({ordered[0], *cuts})
+    ends = [start - 1 for start in starts[1:]] + [ordered[-1]]
+    names = tuple(f"{start}–{end}" if start < end else str(end) for start, end in zip(starts, ends, strict=True))
+    return _binned(
+        Chart("length_correctness", "Accuracy by length", f"completion length, {unit}", (), "", True, names),
+        lengths,
+        lambda group: ((sum(n >= start for start in starts[1:]), c.score) for c, n in group if c.score is not None),
+        wilson,
+        f"Share right, with Wilson 95 % intervals; bins under {FEWEST} completions are left out.",
+    )
 
 
-def length_by_verdict(found: Sequence[Source]) -> Chart:
-    """Mean length of right and of wrong completions."""
-    lengths, unit = _lengths(found)
-    lines = []
-    for (name, completions), row in zip(found, lengths, strict=True):
-        bins: list[list[float]] = [[], []]
-        for completion, length in zip(completions, row, strict=True):
-            if completion.score is not None:
-                bins[completion.score >= 0.5].append(float(length))
-        lines.append(_line(name, bins, bootstrap_mean))
-    note = "Mean, with bootstrap 95 % intervals over completions."
-    chart = Chart("length_verdict", f"Length by verdict, {unit}", "verdict", lines, note, False, ("wrong", "right"))
-    return without_empty(chart)
+def _length_by_difficulty(completions: Sequence[Completion], lengths: Named, unit: str) -> Chart:
+    """By the data set's level, else by how often a problem is solved."""
+    levels = {c.problem: c.level for c in completions if c.level is not None}
+    names = sorted(set(levels.values())) if levels else SOLVED
+    places = levels or solve_classes(completions)
 
+    def placed(group: Lengths) -> Iterable[tuple[int, float]]:
+        of_problem: dict[str, list[int]] = {}
+        for completion, length in group:
+            of_problem.setdefault(completion.problem, []).append(length)
+        means = {problem: sum(values) / len(values) for problem, values in of_problem.items()}
+        return ((names.index(places[problem]), mean) for problem, mean in means.items() if problem in places)
 
-def effort_and_difficulty(found: Sequence[Source]) -> Chart:
-    """Mean length on easy and on hard problems: by the data set's level, else by how often a problem is solved."""
-    lengths, unit = _lengths(found)
-    levels = {c.problem: c.level for _, completions in found for c in completions if c.level is not None}
-    names: Sequence[str] = sorted(set(levels.values())) if levels else SOLVED
-    places = levels or solve_classes([c for _, completions in found for c in completions])
-    lines = []
-    for (name, completions), row in zip(found, lengths, strict=True):
-        bins: list[list[float]] = [[] for _ in names]
-        problems: dict[str, list[float]] = {}
-        for completion, length in zip(completions, row, strict=True):
-            problems.setdefault(completion.problem, []).append(float(length))
-        for problem, values in problems.items():
-            if problem in places:
-                bins[names.index(places[problem])].append(sum(values) / len(values))
-        lines.append(_line(name, bins, bootstrap_mean))
     label = "level of the problem" if levels else "how often the problem is solved"
     by = "" if levels else " How often it is solved: by all models here together."
     note = f"Mean over problems, with bootstrap 95 % intervals; places under {FEWEST} problems are left out.{by}"
-    chart = Chart("effort_difficulty", f"Length by difficulty, {unit}", label, lines, note, False, tuple(names))
-    return without_empty(chart)
-
-
-def without_empty(chart: Chart) -> Chart:
-    """The chart without categories in which no line has a value."""
-    kept = [i for i in range(len(chart.categories)) if any(line.y[i] is not None for line in chart.lines)]
-
-    def chosen(line: Line) -> Line:
-        y, low, high = ([row[i] for i in kept] for row in (line.y, line.low, line.high))
-        return Line(line.name, list(range(len(kept))), y, low, high)
-
-    lines = [chosen(line) for line in chart.lines] if kept else []
-    return replace(chart, lines=lines, categories=tuple(chart.categories[i] for i in kept))
+    chart = Chart("effort_difficulty", f"Length by difficulty, {unit}", label, (), categories=tuple(names))
+    return _binned(chart, lengths, placed, bootstrap_mean, note)
 
 
 def solve_classes(completions: Sequence[Completion]) -> dict[str, str]:
     """Problem -> one of `SOLVED`, over every completion given.
 
-    Example:
-        >>> solve_classes([Completion("", p, score=s) for p, s in (("a", 1.0), ("a", 0.0), ("b", 0.0))])
-        {'a': 'half or more', 'b': 'never'}
+    >>> solve_classes([Completion("", p, score=s) for p, s in (("a", 1.0), ("a", 0.0), ("b", 0.0))])
+    {'a': 'half or more', 'b': 'never'}
     """
-    classes = {}
-    for problem, group in by_problem(completions).items():
-        rate = accuracy(group)
-        if rate is not None:
-            classes[problem] = SOLVED[0 if rate == 0 else 3 if rate == 1 else 2 if rate >= 0.5 else 1]
-    return classes
+    rates = {problem: known_mean(c.score for c in group) for problem, group in by_problem(completions).items()}
+    known = {problem: rate for problem, rate in rates.items() if rate is not None}
+    return {p: SOLVED[0 if rate == 0 else 3 if rate == 1 else 2 if rate >= 0.5 else 1] for p, rate in known.items()}
 
 
 def wilson(values: Sequence[float]) -> Estimate:
     """Mean of shares with Wilson's 95 % interval.
 
-    Example:
-        >>> round(wilson([1.0] * 8 + [0.0] * 2).low, 4)
-        0.4902
+    >>> round(wilson([1.0] * 8 + [0.0] * 2).low, 4)
+    0.4902
     """
     n, p, z = len(values), sum(values) / len(values), 1.959964
     center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return Estimate(p, max(0.0, center - half), min(1.0, center + half))
-
-
-def _line(name: str, bins: Sequence[Sequence[float]], estimate: Callable[[Sequence[float]], Estimate]) -> Line:
-    points = [estimate(values) if len(values) >= FEWEST else None for values in bins]
-    return Line(
-        name,
-        list(range(len(bins))),
-        [None if point is None else point.mean for point in points],
-        [None if point is None else point.low for point in points],
-        [None if point is None else point.high for point in points],
-    )
-
-
-def _lengths(found: Sequence[Source]) -> tuple[list[list[int]], str]:
-    """Lengths of every completion: in tokens where all of them were recorded, else in words."""
-    if all(c.tokens is not None for _, completions in found for c in completions):
-        return [[c.tokens or 0 for c in completions] for _, completions in found], "tokens"
-    return [[len(words(c.text)) for c in completions] for _, completions in found], "words"
-
-
-def _bin_names(edges: Sequence[int], least: int, most: int) -> tuple[str, ...]:
-    """`20-39`, `40-80`: the whole numbers that each bin holds."""
-    starts = [least, *edges]
-    ends = [edge - 1 for edge in edges] + [most]
-    return tuple(f"{start}–{end}" if start < end else str(end) for start, end in zip(starts, ends, strict=True))

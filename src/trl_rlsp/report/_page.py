@@ -1,4 +1,4 @@
-"""From runs to files: `index.html`, `report.json` and `plots/*.png`."""
+"""The page: one file that loads nothing, and whose policy forbids that it ever does; and the files beside it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,20 +19,34 @@ from trl_rlsp.files import atomic_write
 from trl_rlsp.report._browser import LIMIT, browser_data
 from trl_rlsp.report._charts import Chart, can_draw, save_plots, svg
 from trl_rlsp.report._curves import effort_charts, training_curves
-from trl_rlsp.report._warnings import (
-    RunWarning,
-    Value,
-    difference,
-    extra_value,
-    find,
-    finished_value,
-    score_value,
-    token_value,
-)
-from trl_rlsp.runs import Evaluated, Run, natural, step_metrics
+from trl_rlsp.report._warnings import RunWarning, find
+from trl_rlsp.runs import Completion, Evaluated, Run, difference, natural, step_metrics
 from trl_rlsp.text import json_for_script, visible_text
 
 PAGE_FILE, NUMBERS_FILE, PLOTS_FOLDER = "index.html", "report.json", "plots"
+LABELS = {"pass_at_1": "accuracy (pass@1)", "tokens": "tokens", "finished": "finished"}
+SHARES = ("pass", "maj", "finished", "share")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that the page shows.
+
+    Attributes:
+        runs: R runs, in the order in which they are shown.
+        warnings: of all runs.
+        curves: charts over training steps.
+        effort: charts of length, correctness and difficulty.
+        browser: data of the browser of completions.
+        plots: there are PNG plots beside the page.
+    """
+
+    runs: Sequence[Run]
+    warnings: Sequence[RunWarning]
+    curves: Sequence[Chart]
+    effort: Sequence[Chart]
+    browser: dict[str, Any]
+    plots: bool = False
 
 
 def build(runs: Sequence[Run], *, limit: int = LIMIT, plots: bool = False) -> Contents:
@@ -62,7 +77,7 @@ def build(runs: Sequence[Run], *, limit: int = LIMIT, plots: bool = False) -> Co
 
 
 def write(runs: Sequence[Run], folder: Path, *, limit: int = LIMIT, plots: bool | None = None) -> Contents:
-    """Write the report.
+    """Write `index.html`, `report.json` and `plots/*.png`.
 
     Args:
         runs: at least one.
@@ -74,57 +89,25 @@ def write(runs: Sequence[Run], folder: Path, *, limit: int = LIMIT, plots: bool 
         What was written.
     """
     contents = build(runs, limit=limit, plots=can_draw() if plots is None else plots)
-    atomic_write(folder / PAGE_FILE, render(contents))
-    atomic_write(folder / NUMBERS_FILE, json.dumps(numbers(contents), indent=1) + "\n")
-    if contents.plots:
-        save_plots([*contents.curves, *contents.effort], folder / PLOTS_FOLDER)
-    return contents
-
-
-def numbers(contents: Contents) -> dict[str, Any]:
-    """The report's numbers as JSON values: warnings, evaluations, and the points of every chart."""
-    return {
+    charts = [*contents.curves, *contents.effort]
+    numbers = {
         "warnings": [asdict(warning) for warning in contents.warnings],
         "runs": [
             {
                 "name": run.name,
-                "evaluations": {
-                    evaluated.name: {name: asdict(estimate) for name, estimate in evaluated.metrics.items()}
-                    for evaluated in run.evaluations
-                },
+                "evaluations": {e.name: {name: asdict(m) for name, m in e.metrics.items()} for e in run.evaluations},
                 "completions_logged": len(run.completions),
                 "missing": list(run.missing),
             }
-            for run in contents.runs
+            for run in runs
         ],
-        "charts": {chart.key: asdict(chart) for chart in [*contents.curves, *contents.effort]},
+        "charts": {chart.key: asdict(chart) for chart in charts},
     }
-
-
-@dataclass(frozen=True)
-class Contents:
-    """All that the page shows.
-
-    Attributes:
-        runs: R runs, in the order in which they are shown.
-        warnings: of all runs.
-        curves: charts over training steps.
-        effort: charts of length, correctness and difficulty.
-        browser: data of the browser of completions.
-        plots: there are PNG plots beside the page.
-    """
-
-    runs: Sequence[Run]
-    warnings: Sequence[RunWarning]
-    curves: Sequence[Chart]
-    effort: Sequence[Chart]
-    browser: dict[str, Any]
-    plots: bool = False
-
-    @property
-    def title(self) -> str:
-        """The names of the runs."""
-        return " · ".join(run.name for run in self.runs)
+    atomic_write(folder / PAGE_FILE, render(contents))
+    atomic_write(folder / NUMBERS_FILE, json.dumps(numbers, indent=1) + "\n")
+    if contents.plots:
+        save_plots(charts, folder / PLOTS_FOLDER)
+    return contents
 
 
 def render(contents: Contents) -> str:
@@ -142,23 +125,24 @@ def render(contents: Contents) -> str:
     def finalize(value: Any) -> Any:
         return visible_text(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
-    environment = Environment(autoescape=True, finalize=finalize)
+    def drawn(charts: Sequence[Chart]) -> list[tuple[Chart, str]]:
+        return [(chart, Markup(svg(chart)) if can_draw() else "") for chart in charts]
+
     style, script = asset("page.css"), asset("browser.js")
-    drawn = can_draw()
     shown = contents.browser if any(source["items"] for source in contents.browser["sources"]) else None
-    return environment.from_string(asset("page.html")).render(
-        title=contents.title,
+    page = Environment(autoescape=True, finalize=finalize).from_string(asset("page.html"))
+    return page.render(
+        title=" · ".join(run.name for run in contents.runs),
         policy=policy(script, style),
         style=Markup(style),
         script=Markup(script),
         several=len(contents.runs) > 1,
         warnings=contents.warnings,
         missing=[(run.name, text) for run in contents.runs for text in run.missing],
-        headings=[label(column) for column in columns(contents.runs)],
+        headings=[LABELS.get(column, column.replace("_", " ")) for column in columns(contents.runs)],
         rows=rows(contents.runs),
-        drawn=drawn,
-        curves=[(chart, Markup(svg(chart)) if drawn else "") for chart in contents.curves],
-        effort=[(chart, Markup(svg(chart)) if drawn else "") for chart in contents.effort],
+        curves=drawn(contents.curves),
+        effort=drawn(contents.effort),
         browser=Markup(json_for_script(shown)) if shown else None,
         plots=contents.plots,
         version=__version__,
@@ -172,40 +156,19 @@ def asset(name: str) -> str:
 
 def policy(script: str, style: str) -> str:
     """Content security policy: no network, no script and no style but these two."""
+
+    def digest(text: str) -> str:
+        return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
     return (
-        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        f"default-src 'none'; script-src '{digest(script)}'; style-src '{digest(style)}'; "
         "base-uri 'none'; form-action 'none'"
     )
 
 
-def _digest(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-LABELS = {
-    "pass_at_1": "accuracy (pass@1)",
-    "tokens": "tokens",
-    "finished": "finished",
-}
-PAIRED: dict[str, Value] = {
-    "pass_at_1": score_value,
-    "tokens": token_value,
-    "finished": finished_value,
-}
-SHARES = ("pass", "maj", "finished", "share")
-
-
 @dataclass(frozen=True)
 class Row:
-    """One row.
-
-    Attributes:
-        run: name of the run.
-        name: model, or the difference.
-        cells: text for each column, `""` where there is no such metric.
-        is_change: it is a difference.
-        note: of how many problems and completions.
-    """
+    """A row of the before/after table: a model of a run or a difference, with a text or `""` for each column."""
 
     run: str
     name: str
@@ -221,18 +184,15 @@ def columns(runs: Sequence[Run]) -> list[str]:
     return [name for name in LABELS if name in found] + sorted(found - LABELS.keys(), key=natural)
 
 
-def label(column: str) -> str:
-    """A column's heading."""
-    return LABELS.get(column, column.replace("_", " "))
-
-
 def rows(runs: Sequence[Run]) -> list[Row]:
-    """Rows of every run, the paired difference under each run with more than one evaluation."""
+    """Rows of every run; under each with several evaluations, last minus first and last minus the one before it."""
     names, found = columns(runs), []
     for run in runs:
         found += [_row(run, evaluated, names) for evaluated in run.evaluations]
         if len(run.evaluations) > 1:
-            found += _changes(run, names)
+            earlier = dict.fromkeys((0, len(run.evaluations) - 2))
+            changes = [_change(run, run.evaluations[i], names) for i in earlier]
+            found += [row for row in changes if any(row.cells)]
     return found
 
 
@@ -246,20 +206,18 @@ def _row(run: Run, evaluated: Evaluated, names: Sequence[str]) -> Row:
     return Row(run.name, evaluated.name, cells, note=note)
 
 
-def _changes(run: Run, names: Sequence[str]) -> list[Row]:
-    """Last against first, and against the one before it where that is another."""
-    last, found = run.evaluations[-1], []
-    for before in dict.fromkeys((0, len(run.evaluations) - 2)):
-        earlier = run.evaluations[before]
-        cells, problems = [], 0
-        for name in names:
-            paired = difference(earlier, last, PAIRED.get(name) or extra_value(name))
-            cells.append(_cell(name, paired.change, signed=True) if paired else "")
-            problems = max(problems, paired.problems if paired else 0)
-        if any(cells):
-            note = f"the same {problems} problems"
-            found.append(Row(run.name, f"{last.name} − {earlier.name}", cells, is_change=True, note=note))
-    return found
+def _change(run: Run, earlier: Evaluated, names: Sequence[str]) -> Row:
+    last = run.evaluations[-1]
+    paired = [difference(earlier, last, partial(_value, name)) for name in names]
+    cells = [_cell(name, d.difference, signed=True) if d else "" for name, d in zip(names, paired, strict=True)]
+    problems = max((d.problems for d in paired if d), default=0)
+    note = f"the same {problems} problems"
+    return Row(run.name, f"{last.name} − {earlier.name}", cells, is_change=True, note=note)
+
+
+def _value(metric: str, completion: Completion) -> float | None:
+    known = {"pass_at_1": completion.score, "tokens": completion.tokens, "finished": completion.finished}
+    return known[metric] if metric in known else completion.extra.get(metric)
 
 
 def _cell(name: str, estimate: Estimate, *, signed: bool = False) -> str:

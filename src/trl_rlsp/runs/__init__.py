@@ -6,21 +6,13 @@ and their settings are `trl_rlsp.stages` and `trl_rlsp.pipeline`.
 """
 
 from trl_rlsp.runs._behaviours import StepMetrics, Summary, shown_steps, step_metrics, summarize
-from trl_rlsp.runs._completions import (
-    VERIFIED,
-    Completion,
-    accuracy,
-    completion_files,
-    mean,
-    question,
-    read_completions,
-    rl_stage,
-)
+from trl_rlsp.runs._completions import VERIFIED, Completion, completion_files, question, read_completions, rl_stage
 from trl_rlsp.runs._run import (
     Evaluated,
     Run,
     accuracy_key,
     change,
+    difference,
     last_mean,
     natural,
     read_run,
@@ -29,26 +21,8 @@ from trl_rlsp.runs._run import (
 )
 
 __all__ = [
-    "VERIFIED",
-    "Completion",
-    "Evaluated",
-    "Run",
-    "StepMetrics",
-    "Summary",
-    "accuracy",
-    "accuracy_key",
-    "change",
-    "completion_files",
-    "last_mean",
-    "mean",
-    "natural",
-    "question",
-    "read_completions",
-    "read_run",
-    "reward_parts",
-    "rl_stage",
-    "shown_steps",
-    "step_metrics",
-    "summarize",
-    "values_of",
+    *("StepMetrics", "Summary", "shown_steps", "step_metrics", "summarize"),
+    *("VERIFIED", "Completion", "completion_files", "question", "read_completions", "rl_stage"),
+    *("Evaluated", "Run", "difference", "natural", "read_run"),
+    *("accuracy_key", "change", "last_mean", "reward_parts", "values_of"),
 ]

@@ -1,18 +1,22 @@
-"""Behaviors of many completions as metrics: per completion, per 1,000 words, and answer changes."""
+"""Behaviors of many completions as metrics: per completion, per 1,000 words, answer changes; and step by step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from trl_rlsp.behaviours import KINDS, candidate_answers, changes_of, count_behaviours
+from trl_rlsp.behaviours import KINDS, Kind, answer_changes, candidate_answers, count_behaviours
 from trl_rlsp.countdown import read_search
-from trl_rlsp.runs._completions import Completion, mean
+from trl_rlsp.evaluation import known_mean
+from trl_rlsp.runs._completions import Completion
 from trl_rlsp.text import novel_words, words
 
 Scorer = Callable[[list[Completion]], Sequence[float | None]]
 """Scores of completions by the outcome verifier."""
+
+PER_STEP = 64
+AT_MOST = 4000
+NGRAM = 8
 
 
 @dataclass(frozen=True)
@@ -44,19 +48,26 @@ def summarize(completions: Sequence[Completion], score: Scorer | None = None) ->
         completions: N completions.
         score: the outcome verifier; `None` leaves answer changes out.
     """
-    totals: dict[str, int] = dict.fromkeys(KINDS, 0)
-    for completion in completions:
-        for kind, count in count_behaviours(completion.text).items():
-            totals[kind] += count
-    length = sum(len(words(c.text)) for c in completions)
+    totals, length = _occurrences(completions)
     return Summary(
         completions=len(completions),
         words=length / len(completions),
         per_completion={kind: total / len(completions) for kind, total in totals.items()},
-        per_1000_words={kind: 1000 * total / length if length else 0.0 for kind, total in totals.items()},
+        per_1000_words=_per_1000_words(totals, length),
         search=_search_totals(completions),
         changes=_change_totals(completions, score) if score is not None else None,
     )
+
+
+def _occurrences(completions: Sequence[Completion]) -> tuple[dict[Kind, int], int]:
+    """Occurrences of each kind, and words."""
+    counts = [count_behaviours(completion.text) for completion in completions]
+    totals = {kind: sum(count[kind] for count in counts) for kind in KINDS}
+    return totals, sum(len(words(completion.text)) for completion in completions)
+
+
+def _per_1000_words(totals: Mapping[Kind, int], length: int) -> dict[str, float]:
+    return {kind: 1000 * total / length if length else 0.0 for kind, total in totals.items()}
 
 
 def _search_totals(completions: Sequence[Completion]) -> dict[str, int]:
@@ -66,39 +77,26 @@ def _search_totals(completions: Sequence[Completion]) -> dict[str, int]:
 
 def _change_totals(completions: Sequence[Completion], score: Scorer) -> dict[str, int] | None:
     """Transitions of all completions that say how to score them; every candidate is scored in one batch."""
-    stated = [(c, answers) for c in completions if c.columns and len(answers := candidate_answers(c.text)) > 1]
-    if not any(c.columns for c in completions):
+    scorable = [c for c in completions if c.columns]
+    if not scorable:
         return None
-    asked = [
-        Completion(f"\\boxed{{{answer}}}", prompt=c.prompt, columns=c.columns)
-        for c, answers in stated
-        for answer in answers
-    ]
+    stated = [(c, answers) for c in scorable if len(answers := candidate_answers(c.text)) > 1]
+    asked = [Completion(f"\\boxed{{{a}}}", prompt=c.prompt, columns=c.columns) for c, found in stated for a in found]
     scores = iter(score(asked) if asked else ())
+    changes = [answer_changes(answers, lambda given: [next(scores) for _ in given]) for _, answers in stated]
     names = ("wrong_to_right", "right_to_wrong", "wrong_to_wrong", "not_scorable")
-    totals: dict[str, int] = dict.fromkeys(names, 0)
-    for _, answers in stated:
-        changes: Any = changes_of(answers, lambda given: [next(scores) for _ in given])
-        for name in names:
-            totals[name] += getattr(changes, name)
-    return totals
+    return {name: sum(getattr(change, name) for change in changes) for name in names}
 
 
 def shown_steps(steps: Sequence[int]) -> list[int]:
     """The first, the quarter points and the last of some steps.
 
-    Example:
-        >>> shown_steps([10, 20, 30, 40, 50, 60, 70, 80, 90])
-        [10, 30, 50, 70, 90]
+    >>> shown_steps([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    [10, 30, 50, 70, 90]
     """
     distinct = sorted(set(steps))
     last = len(distinct) - 1
     return sorted({distinct[round(last * quarter / 4)] for quarter in range(5)}) if distinct else []
-
-
-PER_STEP = 64
-AT_MOST = 4000
-NGRAM = 8
 
 
 @dataclass(frozen=True)
@@ -107,14 +105,12 @@ class StepMetrics:
 
     Attributes:
         step: training step.
-        looked_at: completions that the text figures are of.
         finished: share with exactly one final answer, of all completions.
         repetition: share of the text that repeats what stood before it; `None` if there is no text.
         behaviours: kind -> occurrences per 1,000 words.
     """
 
     step: int
-    looked_at: int
     finished: float | None
     repetition: float | None
     behaviours: dict[str, float]
@@ -127,39 +123,21 @@ def step_metrics(completions: Sequence[Completion]) -> list[StepMetrics]:
         if completion.step is not None:
             steps.setdefault(completion.step, []).append(completion)
     share = max(1, min(PER_STEP, AT_MOST // max(1, len(steps))))
-    return [_of_step(step, group, evenly(group, share)) for step, group in sorted(steps.items())]
-
-
-def _of_step(step: int, group: Sequence[Completion], sampled: Sequence[Completion]) -> StepMetrics:
-    counts: dict[str, int] = dict.fromkeys(KINDS, 0)
-    length = 0
-    for completion in sampled:
-        length += len(words(completion.text))
-        for kind, count in count_behaviours(completion.text).items():
-            counts[kind] += count
-    repetitions = [r for completion in sampled if (r := repetition(completion.text)) is not None]
-    return StepMetrics(
-        step=step,
-        looked_at=len(sampled),
-        finished=mean([float(c.finished) for c in group if c.finished is not None]),
-        repetition=mean(repetitions),
-        behaviours={kind: 1000 * count / length if length else 0.0 for kind, count in counts.items()},
-    )
+    found = []
+    for step, group in sorted(steps.items()):
+        count = min(share, len(group))
+        read = [group[i * len(group) // count] for i in range(count)]  # spread evenly
+        finished = known_mean(None if c.finished is None else float(c.finished) for c in group)
+        repeated = known_mean(repetition(c.text) for c in read)
+        found.append(StepMetrics(step, finished, repeated, _per_1000_words(*_occurrences(read))))
+    return found
 
 
 def repetition(text: str) -> float | None:
     """Share of a text's words inside an n-gram of 8 words, or a sentence, that it already contained; `None` if empty.
 
-    Example:
-        >>> repetition("one two three. one two three.")
-        0.5
+    >>> repetition("one two three. one two three.")
+    0.5
     """
     total = len(words(text))
     return 1 - novel_words(text, ngram=NGRAM) / total if total else None
-
-
-def evenly(items: Sequence[Completion], count: int) -> list[Completion]:
-    """`count` items spread evenly over `items`; all of them if there are no more."""
-    if len(items) <= count:
-        return list(items)
-    return [items[i * len(items) // count] for i in range(count)]

@@ -1,4 +1,4 @@
-"""The one reader of logged completions: TRL's Parquet log, and the samples of `rlsp eval`.
+"""One record of a logged completion, and its one reader: TRL's Parquet log, and the samples of `rlsp eval`.
 
 `GRPOTrainer(log_completions=True)` writes one Parquet file for each logged step: step, prompt, completion, a column
 for each reward function, those that reward functions logged themselves (here `verdict`, the verifier's reason), and
@@ -23,11 +23,85 @@ from trl_rlsp.text import Kind, completion_text, kinds_of, read
 VERIFIED = ("solution", "task", "tests")
 """Columns that the outcome verifier scores by."""
 
+ACCURACY_PARTS = ("outcome_verifier", "accuracy")
+"""Names, or parts of names, of reward functions that say whether the outcome is right, in order of preference."""
+
 SAMPLES = ("samples.jsonl", "samples.parquet")
 LOGGED = "completions/*.parquet"
 _NOT_REWARDS = ("step", "prompt", "completion", "advantage", *VERIFIED)
 _RIGHT = {"match": 1.0, "mismatch": 0.0, "no_answer": 0.0, "several_answers": 0.0, "timeout": 0.0, "worker_crash": 0.0}
 _REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One completion with its verdict; what was not recorded is `None`, or empty.
+
+    Attributes:
+        text: everything the model wrote; nobody vouches for what it holds.
+        problem: what completions of the same problem share: its index in an evaluation, or what the prompt asks.
+        prompt: text or messages as logged.
+        score: 1.0, 0.0, a share, or `None` where it is not scorable.
+        reason: the verdict's reason.
+        tokens: length in tokens.
+        finished: it ends with a final answer within the limit.
+        step: training step, `None` in an evaluation.
+        sample: number among the completions of its problem or batch.
+        level: difficulty as the data set gives it.
+        rewards: reward function -> value, `None` where it gave none.
+        extra: other metrics of the task, such as the search steps of countdown.
+        columns: `solution`, `task`, `tests`, as far as the file has them.
+        messages: how many messages it consists of.
+        gold: the gold answer as the verifier compared it.
+        answer: the completion's answer, likewise.
+        file: name of the file it was read from.
+        sha256: of that file.
+    """
+
+    text: str
+    problem: str = ""
+    prompt: Any = None
+    score: float | None = None
+    reason: str = ""
+    tokens: int | None = None
+    finished: bool | None = None
+    step: int | None = None
+    sample: int = 0
+    level: str | None = None
+    rewards: Mapping[str, float | None] = field(default_factory=dict)
+    extra: Mapping[str, float] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    messages: int = 1
+    gold: str | None = None
+    answer: str | None = None
+    file: str = ""
+    sha256: str = ""
+
+    @property
+    def question(self) -> str:
+        """What the prompt asks, see `question`."""
+        return question(self.prompt)
+
+
+def question(prompt: Any) -> str:
+    """What a prompt asks: its last user message, or all of it where it has none.
+
+    >>> question([{"role": "system", "content": "Think."}, {"role": "user", "content": "3 + 4?"}])
+    '3 + 4?'
+    """
+    if prompt is None or isinstance(prompt, str):
+        return prompt or ""
+    turns = [message for message in prompt if message.get("role") == "user"][-1:] or list(prompt)
+    return "\n".join(completion_text([{**turn, "role": "assistant"}]) for turn in turns)
+
+
+def accuracy_part(names: Sequence[str]) -> str | None:
+    """The reward function among `names` that is the accuracy, if one is.
+
+    >>> accuracy_part(["format_reward", "accuracy_reward"])
+    'accuracy_reward'
+    """
+    return next((name for wanted in ACCURACY_PARTS for name in names if wanted in name), None)
 
 
 def read_completions(sources: Iterable[str | Path]) -> list[Completion]:
@@ -102,6 +176,30 @@ def read_files(files: Sequence[Path]) -> list[Completion]:
     return completions
 
 
+def _rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet
+
+            return pyarrow.parquet.read_table(path).to_pylist()
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors too
+        raise DataError(f"{path} holds no completions that can be read: {error}") from error
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line) if line.strip() else None
+        except ValueError as error:
+            if number == len(lines) and path.name in SAMPLES:
+                break  # a process that was killed was writing it
+            raise DataError(f"line {number} of {path} is not JSON: {error}") from error
+        if isinstance(row, dict):
+            rows.append(row)
+        elif line.strip():
+            raise DataError(f"line {number} of {path} must be a JSON object, got {line.strip()[:80]!r}")
+    return rows
+
+
 def _completions(path: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[Completion]:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     problems = read_problems(path.parent) if path.name in SAMPLES else None
@@ -150,6 +248,14 @@ def _completion(row: Mapping[str, Any], problem: str, number: int, file: str, di
     )
 
 
+def _is_score(value: Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
 def _finished(written: Any, kind: Kind, reason: str) -> bool | None:
     """Whether a logged completion gives a final answer: as its verdict says, else as it reads."""
     if reason in ("gold_unparseable", "scorer_error"):
@@ -175,131 +281,3 @@ def _prompt(prompt: Any) -> Any:
     if not isinstance(prompt, list):
         return prompt
     return [{key: value for key, value in message.items() if value is not None} for message in prompt]
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    try:
-        if path.suffix == ".parquet":
-            import pyarrow.parquet
-
-            return pyarrow.parquet.read_table(path).to_pylist()
-        lines = path.read_text(encoding="utf-8").split("\n")
-        if path.name in SAMPLES and not _is_json(lines[-1]):
-            lines.pop()  # a process that was killed was writing it
-        return [_row(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
-    except DataError:
-        raise
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors too
-        raise DataError(f"{path} holds no completions that can be read: {error}") from error
-
-
-def _is_json(line: str) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
-
-
-def _row(line: str, path: Path, number: int) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"line {number} of {path} is not JSON: {error}") from error
-    if not isinstance(row, dict):
-        raise DataError(f"line {number} of {path} must be a JSON object, got {line.strip()[:80]!r}")
-    return row
-
-
-def _is_score(value: Any) -> bool:
-    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
-
-
-def _finite(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
-
-
-ACCURACY_PARTS = ("outcome_verifier", "accuracy")
-"""Names, or parts of names, of reward functions that say whether the outcome is right, in order of preference."""
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """One completion with its verdict.
-
-    Attributes:
-        text: everything the model wrote; nobody vouches for what it holds.
-        problem: what completions of the same problem share: its index in an evaluation, or what the prompt asks.
-        prompt: text or messages as logged; `None` if not recorded.
-        score: 1.0, 0.0, a share, or `None` where it is not scorable.
-        reason: the verdict's reason, `""` if none was recorded.
-        gold: the gold answer as the verifier compared it, `None` if not recorded.
-        answer: the completion's answer, likewise.
-        tokens: length in tokens, `None` if not recorded.
-        finished: it ends with a final answer within the limit; `None` if not recorded.
-        step: training step, `None` in an evaluation.
-        sample: number among the completions of its problem or batch.
-        level: difficulty as the data set gives it.
-        rewards: reward function -> value, `None` where it gave none.
-        extra: other figures of the task, such as the search steps of countdown.
-        columns: `solution`, `task`, `tests`, as far as the file has them.
-        messages: how many messages it consists of.
-        file: name of the file it was read from.
-        sha256: of that file.
-    """
-
-    text: str
-    problem: str = ""
-    prompt: Any = None
-    score: float | None = None
-    reason: str = ""
-    tokens: int | None = None
-    finished: bool | None = None
-    step: int | None = None
-    sample: int = 0
-    level: str | None = None
-    rewards: Mapping[str, float | None] = field(default_factory=dict)
-    extra: Mapping[str, float] = field(default_factory=dict)
-    columns: Mapping[str, Any] = field(default_factory=dict)
-    messages: int = 1
-    gold: str | None = None
-    answer: str | None = None
-    file: str = ""
-    sha256: str = ""
-
-    @property
-    def question(self) -> str:
-        """What the prompt asks, see `question`."""
-        return question(self.prompt)
-
-
-def question(prompt: Any) -> str:
-    """What a prompt asks: its last user message, or all of it where it has none.
-
-    >>> question([{"role": "system", "content": "Think."}, {"role": "user", "content": "3 + 4?"}])
-    '3 + 4?'
-    """
-    if prompt is None or isinstance(prompt, str):
-        return prompt or ""
-    turns = [message for message in prompt if message.get("role") == "user"][-1:] or list(prompt)
-    return "\n".join(completion_text([{**turn, "role": "assistant"}]) for turn in turns)
-
-
-def accuracy_part(names: Sequence[str]) -> str | None:
-    """The reward function among `names` that is the accuracy, if one is.
-
-    Example:
-        >>> accuracy_part(["format_reward", "accuracy_reward"])
-        'accuracy_reward'
-    """
-    return next((name for wanted in ACCURACY_PARTS for name in names if wanted in name), None)
-
-
-def mean(values: Sequence[float]) -> float | None:
-    """Mean, `None` of nothing."""
-    return sum(values) / len(values) if values else None
-
-
-def accuracy(completions: Sequence[Completion]) -> float | None:
-    """Mean score of those that are scorable, `None` if none is."""
-    return mean([c.score for c in completions if c.score is not None])

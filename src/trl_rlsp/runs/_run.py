@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import DataError, SourceError
-from trl_rlsp.evaluation import Estimate
+from trl_rlsp.evaluation import Difference, Estimate, by_problem, known_mean, paired, read_metrics
 from trl_rlsp.files import read_json
 from trl_rlsp.runs._completions import LOGGED, Completion, accuracy_part, read_files, rl_stage, samples_file
 
 ORDER = ("start", "base", "SFT", "RLSP")
 HISTORY_FILE = "trainer_state.json"
+FEWEST = 3
+"""Values that a window must hold before its mean is compared with another's."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Evaluated:
 
     Attributes:
         name: the model's name in the run: `start`, `SFT`, `RLSP`.
-        metrics: name -> estimate with its 95 % interval, as `metrics.json` gives them.
+        metrics: name -> estimate, as `metrics.json` gives them.
         settings: data set and sampling.
         completions: every sample.
         problems_hash: hash of the problems.
@@ -75,9 +77,11 @@ def read_run(folder: Path, name: str | None = None) -> Run:
     """
     if not folder.is_dir():
         raise SourceError(f"there is no run folder {str(folder)!r}")
-    evaluations = read_evaluations(folder)
+    places = [path.parent for depth in ("", "*/", "round-*/*/") for path in folder.glob(f"{depth}metrics.json")]
+    evaluations = [_read_evaluation(path, samples, folder) for path in places if (samples := samples_file(path))]
+    evaluations.sort(key=lambda evaluated: _order(evaluated.name))
     stage = rl_stage(folder)
-    history = read_history(stage) if stage else []
+    history = _read_history(stage) if stage else []
     completions = read_files(sorted(stage.glob(LOGGED))) if stage else []
     if not (evaluations or history or completions):
         raise SourceError(
@@ -93,12 +97,8 @@ def read_run(folder: Path, name: str | None = None) -> Run:
     return Run(name or folder.resolve().name, folder, evaluations, history, completions, missing)
 
 
-def read_history(stage: Path) -> list[dict[str, Any]]:
-    """The entries of `log_history` of a stage, while it trains those of its newest checkpoint; empty if it left none.
-
-    Raises:
-        DataError: a file that is no trainer state.
-    """
+def _read_history(stage: Path) -> list[dict[str, Any]]:
+    """The `log_history` of a stage, while it trains that of its newest checkpoint; empty if it left none."""
     checkpoints = [path for path in stage.glob(f"checkpoint-*/{HISTORY_FILE}") if path.parent.name[11:].isdigit()]
     newest = max(checkpoints, key=lambda path: int(path.parent.name[11:]), default=None)
     path = stage / HISTORY_FILE if (stage / HISTORY_FILE).is_file() else newest
@@ -110,64 +110,42 @@ def read_history(stage: Path) -> list[dict[str, Any]]:
     return [entry for entry in history if isinstance(entry, dict) and isinstance(entry.get("step"), int)]
 
 
-def read_evaluations(folder: Path) -> list[Evaluated]:
-    """Evaluations in `folder`, in order of training; `folder` may be one itself, or hold rounds."""
-    found = [path.parent for depth in ("", "*/", "round-*/*/") for path in folder.glob(f"{depth}metrics.json")]
-    evaluations = [read_evaluation(path, folder) for path in found if samples_file(path)]
-    return sorted(evaluations, key=lambda evaluated: _order(evaluated.name))
-
-
-def read_evaluation(folder: Path, run: Path | None = None) -> Evaluated:
-    """One evaluation, as `rlsp eval` writes it.
-
-    Args:
-        folder: of the evaluation.
-        run: the run that it belongs to; a round's number becomes part of the evaluation's name.
-
-    Raises:
-        DataError: metrics or samples that cannot be read.
-    """
-    written = read_json(folder / "metrics.json")
-    samples = samples_file(folder)
+def _read_evaluation(folder: Path, samples: Path, run: Path) -> Evaluated:
+    """One evaluation, as `rlsp eval` writes it; a round's number becomes part of its name."""
+    written = read_metrics(folder)
     try:
-        metrics = {name: Estimate(**v) for name, v in _flat(written).items() if _is_estimate(v)}
-        completions = read_files([samples] if samples else [])
+        counted = {f"{kind}@{k}": v for kind in ("pass", "maj") for k, v in (written.get(f"{kind}_at") or {}).items()}
+        completions = read_files([samples])
         if not all(completion.problem for completion in completions):
             raise ValueError("a sample does not say which problem it is of")
     except (TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{folder} is no evaluation that can be read: run `rlsp eval` again ({error})") from error
     settings = written.get("settings")
     name = folder.name.removeprefix("eval_")
-    in_round = run is not None and folder.parent != run and folder.parent.name.startswith("round-")
+    in_round = folder.parent != run and folder.parent.name.startswith("round-")
     return Evaluated(
         name=f"{name} {folder.parent.name}" if in_round else name,
-        metrics=metrics,
+        metrics={name: value for name, value in {**written, **counted}.items() if isinstance(value, Estimate)},
         settings=settings if isinstance(settings, dict) else {},
         completions=completions,
         problems_hash=str(written.get("problems_hash") or ""),
     )
 
 
-def _flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics, with `pass_at: {4: ...}` as `pass@4`."""
-    counted = {
-        f"{name.removesuffix('_at')}@{k}": value
-        for name in ("pass_at", "maj_at")
-        for k, value in (metrics.get(name) or {}).items()
-    }
-    return {**metrics, **counted}
-
-
-def _is_estimate(value: Any) -> bool:
-    return isinstance(value, dict) and value.keys() == {"mean", "low", "high"}
+def difference(before: Evaluated, after: Evaluated, value: Callable[[Completion], float | None]) -> Difference | None:
+    """Paired by problem; `None` on different problem sets, or where no problem has the metric in both."""
+    if not before.problems_hash or before.problems_hash != after.problems_hash:
+        return None
+    groups = [by_problem(evaluated.completions) for evaluated in (before, after)]
+    first, last = ({problem: known_mean(map(value, g)) for problem, g in found.items()} for found in groups)
+    return paired(first, last)
 
 
 def natural(name: str) -> list[str]:
     """Key that sorts numbers in names by their value.
 
-    Example:
-        >>> sorted(["pass@16", "pass@4"], key=natural)
-        ['pass@4', 'pass@16']
+    >>> sorted(["pass@16", "pass@4"], key=natural)
+    ['pass@4', 'pass@16']
     """
     return [f"{int(part):09d}" if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
@@ -178,30 +156,27 @@ def _order(name: str) -> tuple[int, list[str]]:
     return (ORDER.index(stage) if stage in ORDER and not in_round else len(ORDER), natural(f"{in_round} {stage}"))
 
 
-_PART = re.compile(r"rewards/(.+)/mean\Z")
-FEWEST = 3
-"""Values that a window must hold before its mean is compared with another's."""
-
-
 def values_of(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
     """Steps and values of a metric, where it was logged as a finite number."""
-    found = [(entry["step"], entry[key]) for entry in history if _is_number(entry.get(key))]
-    return [step for step, _ in found], [float(value) for _, value in found]
+    found = [(entry["step"], float(entry[key])) for entry in history if _is_number(entry.get(key))]
+    return [step for step, _ in found], [value for _, value in found]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def reward_parts(history: Sequence[Mapping[str, Any]]) -> list[str]:
     """Names of the reward functions that TRL logged, in the order in which they first occur."""
-    names = {match.group(1): None for entry in history for key in entry if (match := _PART.match(key))}
-    return list(names)
+    part = re.compile(r"rewards/(.+)/mean\Z")
+    return list(dict.fromkeys(match[1] for entry in history for key in entry if (match := part.match(key))))
 
 
 def accuracy_key(history: Sequence[Mapping[str, Any]], *, held_out: bool = False) -> str | None:
     """The metric that is the accuracy, on training problems or on `eval_dataset`."""
     part = accuracy_part(reward_parts(history))
-    if part is None:
-        return None
     key = f"{'eval_' if held_out else ''}rewards/{part}/mean"
-    return key if any(_is_number(entry.get(key)) for entry in history) else None
+    return key if part and any(_is_number(entry.get(key)) for entry in history) else None
 
 
 @dataclass(frozen=True)
@@ -235,9 +210,8 @@ class Change:
 def change(values: Sequence[float]) -> Change | None:
     """First quarter against last quarter; `None` with fewer than 6 values.
 
-    Example:
-        >>> change([1, 1, 1, 5, 3, 3, 3])
-        Change(before=1.0, after=3.0, error=0.0)
+    >>> change([1, 1, 1, 5, 3, 3, 3])
+    Change(before=1.0, after=3.0, error=0.0)
     """
     width = max(FEWEST, len(values) // 4)
     if len(values) < 2 * width:
@@ -257,7 +231,3 @@ def _moments(values: Sequence[float]) -> tuple[float, float]:
     mean = sum(values) / len(values)
     variance = sum((v - mean) ** 2 for v in values) / (len(values) - 1)
     return mean, variance / len(values)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -3,7 +3,7 @@
 A command declares dataclasses; their fields are the keys of its YAML file and its options. A list is a YAML list or
 several words after the option. The metadata of a field are arguments of `add_argument`; without a `help` among them, it
 is the field's text in the class's docstring. `positional` makes a field positional, with the number of values that it
-takes (argparse's `nargs`, or 1); `flag` makes a boolean one that takes no value.
+takes (argparse's `nargs`, or 1).
 """
 
 from __future__ import annotations
@@ -101,9 +101,6 @@ class _Parser(ArgumentParser):
         if count is not None:
             kind = Path if "Path" in str(field.type) else str
             self.add_argument(field.name, type=kind, nargs=None if count == 1 else count, **given)
-        elif given.pop("flag", False):
-            name = field.name
-            self.add_argument(f"--{name}", f"--{name.replace('_', '-')}", action="store_true", **given)
         else:
             HfArgumentParser._parse_dataclass_field(self, field)
 

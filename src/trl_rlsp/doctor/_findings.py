@@ -1,0 +1,131 @@
+"""What a check has to say, all checks of a stage in their order, and what a run does with their findings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+from trl_rlsp.errors import ConfigError, RLSPError
+from trl_rlsp.stages import Kind, Stage, UnknownError
+
+if TYPE_CHECKING:
+    from trl import ModelConfig
+
+logger = logging.getLogger(__name__)
+
+Severity = Literal["error", "warning", "not checked"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+ALSO_REFUSED = ("groups", "bf16", "exploration")
+"""Checks whose errors are among those that the stage's own command refuses, with less of an explanation."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something in a stage's settings that a person should look at before paying for a GPU.
+
+    Attributes:
+        check: name of the check.
+        severity: "error" cannot work or trains nothing, "warning" works but costs, "not checked" could not be told.
+        what: what is found, in one sentence.
+        why: its consequence; for "not checked" what was in the way.
+        change: the YAML line, or what to do where no line mends it; empty for "not checked".
+    """
+
+    check: str
+    severity: Severity
+    what: str
+    why: str
+    change: str = ""
+
+    @property
+    def field(self) -> str | None:
+        """The YAML field that `change` sets, if it is a line.
+
+        Example:
+            >>> Finding("bf16", "error", "", "", "bf16: false").field
+            'bf16'
+            >>> Finding("disk", "error", "", "", "free some space").field
+        """
+        name, colon, _ = self.change.partition(":")
+        return name if colon and name.isidentifier() else None
+
+
+error, warning, unchecked = (partial(Finding, "", severity) for severity in SEVERITIES)
+"""Findings (what, why, change) of a check that `examine` fills in."""
+
+
+class Check(NamedTuple):
+    """A registered check."""
+
+    find: Callable[[Stage], Iterator[Finding]]
+    kinds: Collection[Kind]
+    at_start: Collection[Kind]
+
+
+CHECKS: dict[str, Check] = {}
+"""By name, in their order."""
+SFT, RL = ("sft",), ("grpo",)
+BOTH = SFT + RL
+
+
+def check(kinds: Any = BOTH, at_start: Any = ()) -> Callable[[Callable[[Stage], Iterator[Finding]]], Any]:
+    """Register a function `_NAME` as the check NAME of some kinds of stage.
+
+    Those of `at_start` make it at their start as well; parsing, loading or the trainer make the others by then.
+    """
+
+    def register(function: Callable[[Stage], Iterator[Finding]]) -> Any:
+        CHECKS[function.__name__.removeprefix("_")] = Check(function, kinds, at_start)
+        return function
+
+    return register
+
+
+def examine(stage: Stage, checks: Collection[str] | None = None) -> list[Finding]:
+    """Make the checks of a stage, the gravest findings first.
+
+    Args:
+        stage: the stage.
+        checks: names of checks; default all of its kind. One that cannot be made is among the findings.
+    """
+    if checks is None:
+        checks = [name for name, check in CHECKS.items() if stage.kind in check.kinds]
+    found = [finding for name in checks for finding in _findings_of(name, stage)]
+    if any(finding.severity == "error" and finding.check in ALSO_REFUSED for finding in found):
+        found = [finding for finding in found if finding.check != "settings"]
+    return sorted(dict.fromkeys(found), key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def _findings_of(name: str, stage: Stage) -> list[Finding]:
+    """The findings of one check, or that it could not be made."""
+    try:
+        return [replace(finding, check=name) for finding in CHECKS[name].find(stage)]
+    except UnknownError as error:
+        why = str(error)
+    except RLSPError as error:  # wrong settings or data, which have a check of their own
+        why = f"it needs what is not there: {error}"
+    return [Finding(name, "not checked", name.replace("_", " "), why)]
+
+
+def stop_on_errors(
+    kind: Kind, data: Any, training: Any, model: ModelConfig, *, rows: Any, tokenizer: Any, rewards: Any = None
+) -> None:
+    """The checks at the start of `rlsp sft` and `rlsp grpo`, of what they have loaded: a warning is logged once.
+
+    Raises:
+        ConfigError: a finding that ends the run.
+    """
+    stage = Stage(kind, data, training, model, processes=training.world_size)
+    stage.rows, stage.tokenizer, stage.rewards = rows, tokenizer, rewards
+    first = training.process_index == 0
+    found = examine(stage, [n for n, check in CHECKS.items() if kind in check.at_start and (first or n != "judge")])
+    for finding in found if first else ():
+        if finding.severity == "warning":
+            logger.warning("%s: %s (%s)", finding.what, finding.why, finding.change)
+    errors = [finding for finding in found if finding.severity == "error"]
+    if errors:
+        told = "; ".join(f"{finding.what}: {finding.why} -> {finding.change}" for finding in errors)
+        raise ConfigError(f"{told} (see `rlsp doctor`)")
