@@ -36,7 +36,7 @@ _LITERAL = re.compile(r"-?(?:\d[\d,]*(?:\.\d+)?%?|\d*\\frac\{\d+\}\{\d+\}|\d+/\d
 def gold_text(gold: object) -> str | None:
     """The gold answer as LaTeX text, `None` if there is nothing to compare with.
 
-    >>> gold_text("$\\boxed{7}$"), gold_text(4.0), gold_text("#### 1,200"), gold_text(float("nan"))
+    >>> gold_text("$\\\\boxed{7}$"), gold_text(4.0), gold_text("#### 1,200"), gold_text(float("nan"))
     ('7', '4', '1,200', None)
     """
     if isinstance(gold, str):
