@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import logging
 import textwrap
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -27,26 +28,21 @@ logger = logging.getLogger(__name__)
 class RLSPGRPOConfig(GRPOConfig):
     """`GRPOConfig` with defaults that keep alpha : 1 - alpha as written.
 
-    Args:
-        scale_rewards: advantages are not divided by a standard deviation (TRL: by the group's).
-        loss_type: Dr. GRPO's, which does not favour long wrong completions.
-        max_completion_length: 4096 tokens as in the paper (TRL: 512).
-        log_completions: every completion is written as Parquet, with its rewards, for the report.
-        rollout: "fast" drops completions that have ended from the batch, "trl" is TRL's own (without vLLM).
-        trim_updates: log-probabilities are computed in parts of like length, without most of the padding.
-        skip_zero_advantage: rows whose advantage is 0 are left out of the update where they have no gradient.
+    Advantages are not divided by a standard deviation (TRL: by the group's), and Dr. GRPO's loss does not favor long
+    wrong completions. Completions have up to 4,096 tokens as in the paper (TRL: 512), and all are written as Parquet,
+    with their rewards, for the report. `rollout`, `trim_updates` and `skip_zero_advantage` turn off the parts of the
+    fast step; with vLLM, `vllm_adapter` sends a LoRA adapter alone and never merges it into the base (docs/vllm.md).
     """
 
     scale_rewards: str = field(default="none", metadata={"help": "'none', 'batch' or 'group'."})
-    loss_type: str = field(default="dr_grpo", metadata={"help": "Loss normalisation, as in GRPOConfig."})
+    loss_type: str = field(default="dr_grpo", metadata={"help": "Loss normalization, as in GRPOConfig."})
     max_completion_length: int | None = field(default=4096, metadata={"help": "Longest completion in tokens."})
     log_completions: bool = field(default=True, metadata={"help": "Write completions as Parquet at each log."})
-    num_completions_to_print: int | None = field(
-        default=0, metadata={"help": "Completions printed at each log; None prints all."}
-    )
-    rollout: str = field(default="fast", metadata={"help": "Rollouts without vLLM: 'fast' or 'trl'."})
+    num_completions_to_print: int | None = field(default=0, metadata={"help": "Printed at each log; None prints all."})
+    rollout: str = field(default="fast", metadata={"help": "'fast': ended completions leave the batch; 'trl'."})
     trim_updates: bool = field(default=True, metadata={"help": "Compute log-probabilities without most padding."})
     skip_zero_advantage: bool = field(default=True, metadata={"help": "Leave rows without advantage out."})
+    vllm_adapter: bool = field(default=True, metadata={"help": "Send a LoRA adapter to vLLM without merging it."})
 
 
 class RLSPGRPOTrainer(FastStep, GRPOTrainer):
@@ -103,26 +99,33 @@ class RLSPGRPOTrainer(FastStep, GRPOTrainer):
             args = RLSPGRPOConfig(f"{name.split('/')[-1] or 'model'}-RLSP")
         args = _prepared(reward_funcs, args, getattr(train_dataset, "column_names", None) or [])
         before = trainable_weights(model)
-        super().__init__(
-            model=model,
-            reward_funcs=reward_funcs,
-            args=args,
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            processing_class=processing_class,
-            reward_processing_classes=reward_processing_classes,
-            callbacks=callbacks,
-            optimizers=optimizers,
-            quantization_config=quantization_config,
-            peft_config=peft_config,
-            tools=tools,
-            rollout_func=rollout_func,
-            environment_factory=environment_factory,
-            **kwargs,
-        )
+        with _adapter_alone() if args.use_vllm and getattr(args, "vllm_adapter", True) else nullcontext():
+            super().__init__(
+                model=model,
+                reward_funcs=reward_funcs,
+                args=args,
+                train_dataset=train_dataset,
+                eval_dataset=eval_dataset,
+                processing_class=processing_class,
+                reward_processing_classes=reward_processing_classes,
+                callbacks=callbacks,
+                optimizers=optimizers,
+                quantization_config=quantization_config,
+                peft_config=peft_config,
+                tools=tools,
+                rollout_func=rollout_func,
+                environment_factory=environment_factory,
+                **kwargs,
+            )
         if not self.is_fsdp_enabled:  # which shards weights of one type only
             keep_full_precision(self.model, before)
         self._make_fast()
+
+
+def _adapter_alone() -> AbstractContextManager[None]:
+    from trl_rlsp.trainers._vllm_adapter import adapter_alone
+
+    return adapter_alone()
 
 
 def _has_own_reward(environment_factory: Any) -> bool:
