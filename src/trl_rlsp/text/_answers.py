@@ -20,12 +20,8 @@ from trl_rlsp.text._phrases import Region, alternative_after, denied, find_phras
 
 Missing = Literal["no_answer", "several_answers", "unfinished"]
 
-MAX_RIVALS = 64
-"""More answers than twice this are not looked at in a closing statement."""
-
-MAX_GAP = 200
-"""Answers further apart than this, in characters, do not stand side by side."""
-
+MAX_RIVALS = 64  # more answers than twice this are not looked at in a closing statement
+MAX_GAP = 200  # answers further apart than this, in characters, do not stand side by side
 _UNIT = re.compile(r"\\(?:text|mathrm|textbf|mbox)\{[^{}]*\}|\\%|\^\{?\\circ\}?")
 _INSTRUCTION = re.compile(r"(?i)(?:\b(?:in|within|inside|into|using|with|a|an|the)|[`'\"])[\s$(:`'\"]*\Z")
 _PLACEHOLDER = re.compile(

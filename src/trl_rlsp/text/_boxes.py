@@ -7,9 +7,7 @@ from collections import deque
 
 from trl_rlsp.text._phrases import Region, without_words
 
-MAX_BOXES = 1024
-"""Only so many boxes of a text, the last ones, are read."""
-
+MAX_BOXES = 1024  # only so many boxes of a text, the last ones, are read
 _BARE_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z]|\s*\{)\s*(?P<content>[^\s${}\\]*)")
 _TOKEN = re.compile(r"(?s)(?P<box>\\(?:boxed|fbox)(?![A-Za-z])\s*\{)|\\.|[{}]")
 _BOX_ALONE = re.compile(r"(?s)\\(?:boxed|fbox)\s*\{(.*)\}")

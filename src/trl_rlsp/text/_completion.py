@@ -94,8 +94,6 @@ def read(
 
     >>> read(r"\\boxed{7}? Let me look again: it is one more. So \\boxed{8}").answer
     '8'
-    >>> read(r"\\boxed{7} or \\boxed{8}").rivals
-    ('7', '8')
     >>> read("Add them:\\n```python\\nprint(3 + 4)\\n```", "code").answer
     'print(3 + 4)\\n'
     """
@@ -103,8 +101,9 @@ def read(
         raise ConfigError(f"a kind of answer is one of {', '.join(KINDS)}; got {kind!r}")
     earlier, text, thought = _parts(completion)
     whole = f"{earlier}\n{text}" if earlier else text
-    start, still_open = _answer_region_start(text, end_of_thinking)
-    if still_open or (thinking_required and end_of_thinking and not thought and end_of_thinking not in whole):
+    tag, opening = end_of_thinking or "", _opening(end_of_thinking)
+    start = text.rfind(tag) + len(tag) if tag and tag in text else 0
+    if (opening and opening in text[start:]) or (thinking_required and tag and not thought and tag not in whole):
         return Reading(text, whole, None, "unfinished")
     found = KINDS[kind].find(text, start)
     at = len(text) if found.start is None else found.start
@@ -175,13 +174,3 @@ def _content_text(content: object) -> str:
 def _opening(end_of_thinking: str | None) -> str | None:
     opening = (end_of_thinking or "").replace("/", "", 1)
     return opening if opening != end_of_thinking else None
-
-
-def _answer_region_start(text: str, end_of_thinking: str | None) -> tuple[int, bool]:
-    """(where the text after the reasoning starts, whether a reasoning block is still open)."""
-    if not end_of_thinking:
-        return 0, False
-    close = text.rfind(end_of_thinking)
-    start = close + len(end_of_thinking) if close >= 0 else 0
-    opening = _opening(end_of_thinking)
-    return start, opening is not None and text.find(opening, start) >= 0

@@ -7,11 +7,8 @@ import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
-MAX_CHARS = 2000
-"""Answers longer than this are compared as strings only."""
-MAX_DEPTH = 40
-"""Brackets nested deeper than this are compared as strings only."""
-
+MAX_CHARS = 2000  # answers longer than this are compared as strings only
+MAX_DEPTH = 40  # brackets nested deeper than this are compared as strings only
 _SYNONYMS_OF = r"""
 \frac dfrac tfrac cfrac; \binom dbinom tbinom; \le leq leqslant; \ge geq geqslant; \ne neq; < lt; > gt; \cdot times ast;
 / div; \{ lbrace; \} rbrace; [ lbrack; ] rbrack; | lvert rvert vert mid; \emptyset varnothing; \infty infin infinity;

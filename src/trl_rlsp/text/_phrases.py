@@ -6,12 +6,8 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
-MAX_PHRASES = 256
-"""Only so many phrases, the last ones, are looked at."""
-
-LONGEST = 400
-"""Characters in which a phrase must state its answer."""
-
+MAX_PHRASES = 256  # only so many phrases, the last ones, are looked at
+LONGEST = 400  # characters in which a phrase must state its answer
 _HEAD = re.compile(
     r"(?i)(?<!\w)(?:(?P<hashes>####)[ \t]*"
     r"|(?P<final>final\s{1,5})?(?P<word>answers?)"

@@ -17,17 +17,10 @@ from typing import Any
 
 from trl_rlsp.text._completion import Reading, completion_text, read
 
-MAX_CHARS = 400_000
-"""Characters of a completion that are looked at; far beyond any context in use, it bounds the work."""
-
-MAX_WORDS = 50_000
-"""Words of a completion that are looked at for novelty."""
-
-LONGEST_WORD = 24
-"""Letters of the longest word that counts."""
-
-LOOP = 3
-"""Number of occurrences at which even the first stops counting."""
+MAX_CHARS = 400_000  # characters of a completion that are looked at; far beyond any context in use, it bounds the work
+MAX_WORDS = 50_000  # words of a completion that are looked at for novelty
+LONGEST_WORD = 24  # letters of the longest word that counts
+LOOP = 3  # number of occurrences at which even the first stops counting
 
 Gram = tuple[str, ...]
 Piece = tuple[Gram, int, int]

@@ -17,9 +17,7 @@ from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
 MATH_HANDLER = "trl_rlsp.verification.math._sympy_worker:compare"
 
-MAX_RIVALS = 64
-"""More answers than this side by side are not compared one by one."""
-
+MAX_RIVALS = 64  # more answers than this side by side are not compared one by one
 _PERCENT_ASKED = re.compile(
     r"(?i)(?:per ?cent|%)[^.?!]*\?"
     r"|\b(?:what|how|find|express|give|compute|determine|answer|write)\b[^.?!]*(?:per ?cent|%)"
