@@ -86,6 +86,8 @@ def without_boxes(text: str) -> str:
 
 def find_tags(text: str, start: int = 0) -> tuple[list[Region], bool]:
     """The last `<answer>...</answer>` regions from `start` on, and whether a tag is still open at the end."""
+    if text.find("<", start) < 0:
+        return [], False
     tags = deque(_TAG.finditer(text, start), maxlen=MAX_BOXES)
     still_open = re.compile("(?i)<answer>").search(text, tags[-1].end() if tags else start) is not None
     return [Region(tag.start(), tag.end(), without_words(tag[1].strip())) for tag in tags], still_open

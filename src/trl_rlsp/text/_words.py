@@ -136,7 +136,7 @@ def novel_words(text: str, *, ngram: int, before: str = "") -> int:
     """
     segments, known = _segments(text), _segments(before)
     sequence = list(chain.from_iterable(segments))
-    alike = _alike({*sequence, *chain.from_iterable(known)})
+    alike = {word: _folded(word) for word in {*sequence, *chain.from_iterable(known)}}
     keys, earlier = ([alike[word] for word in chain.from_iterable(part)] for part in (segments, known))
     fresh = [len(word) <= LONGEST_WORD for word in sequence]
     _strike(fresh, _sentences(segments, alike), {piece for piece, _, _ in _sentences(known, alike)})
@@ -160,12 +160,9 @@ def _segments(text: str) -> list[list[str]]:
     return found
 
 
-def _alike(distinct: Iterable[str]) -> dict[str, str]:
-    """Words as they are compared: full-width, bold and lookalike letters are the letters they look like."""
-    return {
-        word: word if word.isascii() else unicodedata.normalize("NFKC", word).lower().translate(_LOOKALIKES)
-        for word in distinct
-    }
+def _folded(word: str) -> str:
+    """A word as it is compared: full-width, bold and lookalike letters are the letters they look like."""
+    return word if word.isascii() else unicodedata.normalize("NFKC", word).lower().translate(_LOOKALIKES)
 
 
 def _grams(keys: Sequence[str], size: int) -> Iterator[Piece]:

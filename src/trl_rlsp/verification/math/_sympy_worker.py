@@ -119,33 +119,29 @@ def _gold(text: str) -> Any:
 
 @lru_cache(maxsize=1024)
 def _expression(text: str) -> Any:
-    """The expression a text stands for, decimals as exact fractions; `None` if it cannot be read."""
+    """The expression a text stands for, decimals exact, one symbol for each name; `None` if it cannot be read."""
     value = rational(text)
     if value is not None:
         return sympy.Rational(value.numerator, value.denominator)
     if not balanced(text) or "{}" in text:
         return None
+
+    def primed(match: re.Match[str]) -> str:  # `S'` is a symbol of its own: the parser drops apostrophes
+        return f"{match[1]}_{{{(match[2] or '').strip('{}')}{'prime' * len(match[3])}}}"
+
     text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", without_thousands(text))
-    text = _GAMMA.sub(lambda m: f"{m.group().strip()[1].upper()}_{{greek}} ", _PRIMES.sub(_primed, text))
+    text = _GAMMA.sub(lambda m: f"{m.group().strip()[1].upper()}_{{greek}} ", _PRIMES.sub(primed, text))
     try:
         parsed = latex2sympy(text, is_real=None, normalization_config=_NORMALIZE, conversion_config=_CONVERT)
-        return _canonical(parsed) if isinstance(parsed, sympy.Basic | sympy.MatrixBase) else None
+        if not isinstance(parsed, sympy.Basic | sympy.MatrixBase):
+            return None
+        exact = {f: sympy.Rational(str(f)) for f in parsed.atoms(sympy.Float)}
+        symbols = {s: sympy.I if s.name == "i" else sympy.Symbol(s.name) for s in parsed.atoms(sympy.Symbol)}
+        return parsed.xreplace(exact | symbols)
     except (MemoryError, RecursionError):
         raise
     except Exception:  # the process boundary: the parser raises bare exceptions for text it cannot read
         return None
-
-
-def _primed(match: re.Match[str]) -> str:
-    """`S'` as a symbol of its own: the parser drops apostrophes."""
-    return f"{match.group(1)}_{{{(match.group(2) or '').strip('{}')}{'prime' * len(match.group(3))}}}"
-
-
-def _canonical(expression: Any) -> Any:
-    """Exact decimals, the imaginary unit, one symbol for each name."""
-    exact = {f: sympy.Rational(str(f)) for f in expression.atoms(sympy.Float)}
-    symbols = {s: sympy.I if s.name == "i" else sympy.Symbol(s.name) for s in expression.atoms(sympy.Symbol)}
-    return expression.xreplace(exact | symbols)
 
 
 def _same_value(gold: Any, answer: Any, tolerance: Any) -> bool:

@@ -164,6 +164,5 @@ def _unless_restated(pair: _Pair) -> Reason:
 def _reason_of(reply: Reply, pair: _Pair) -> Reason:
     if reply.outcome == "value":
         return _unless_restated(pair) if reply.value == "match" else reply.value
-    if reply.outcome == "timeout":
-        return "timeout"
-    return "worker_crash" if reply.outcome == "crash" else "scorer_error"  # a failure of this side is never a number
+    failures: dict[str, Reason] = {"timeout": "timeout", "crash": "worker_crash"}
+    return failures.get(reply.outcome, "scorer_error")  # a failure of this side, or no turn: never a number
