@@ -16,14 +16,7 @@ from typing import Literal, NamedTuple
 from trl_rlsp.text._arithmetic import rational
 from trl_rlsp.text._boxes import find_boxes, find_tags
 from trl_rlsp.text._latex import MAX_CHARS, normalize
-from trl_rlsp.text._phrases import (
-    NEGATION_BEFORE,
-    TAKEN_BACK,
-    Region,
-    alternative_after,
-    find_phrases,
-    is_bare_value,
-)
+from trl_rlsp.text._phrases import NEGATION_BEFORE, TAKEN_BACK, Region, alternative_after, find_phrases, is_bare_value
 
 Missing = Literal["no_answer", "several_answers", "unfinished"]
 

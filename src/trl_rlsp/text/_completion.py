@@ -17,9 +17,6 @@ from trl_rlsp.text._boxes import without_boxes
 Completion = str | Sequence[Mapping[str, Any]] | Mapping[str, Any]
 """What TRL hands to a reward: a string, or the messages the model wrote."""
 
-Kind = str
-"""What the answer of a row is: a key of `KINDS`."""
-
 
 def is_task(value: Any) -> bool:
     """Whether a value of the column `task` is the JSON of a generated task, and not a label of the user's own."""
@@ -34,7 +31,7 @@ class AnswerKind(NamedTuple):
     holds: Callable[[Any], bool] = lambda value: True
 
 
-KINDS: dict[Kind, AnswerKind] = {
+KINDS: dict[str, AnswerKind] = {
     "code": AnswerKind("tests", find_program),
     "gym": AnswerKind("task", find_marked, is_task),
     "math": AnswerKind("solution", find_marked),
@@ -51,8 +48,7 @@ class Reading:
         reasoning: all that comes before the final answer is stated for the first time.
         answer: the final answer as written, without box or delimiters; `None` if there is none.
         reason: why there is no answer; `None` if there is one.
-        rivals: with `several_answers`, the different answers of the closing statement. Whether they are equal by
-            value, or parts of one, is for the verifier to say.
+        rivals: with `several_answers`, those of the closing statement; the verifier says if they are equal by value.
     """
 
     text: str
@@ -74,7 +70,7 @@ class Reading:
 
 def read(
     completion: Completion | None,
-    kind: Kind = "math",
+    kind: str = "math",
     *,
     end_of_thinking: str | None = "</think>",
     thinking_required: bool = False,
@@ -83,7 +79,7 @@ def read(
 
     Args:
         completion: a string, a message, or a list of messages.
-        kind: what an answer is for the completion's row, see `kinds_of`.
+        kind: what an answer is for the completion's row, a key of `KINDS`; see `kinds_of`.
         end_of_thinking: closes the reasoning; only text after its last occurrence is searched for the answer, and a
             block opened (`<think>`) and never closed is unfinished. `None`: the whole message is searched.
         thinking_required: the prompt ends in an open thinking block (see `thinking_is_open`), so a completion that
@@ -110,7 +106,7 @@ def read(
     return Reading(text, whole[: len(whole) - len(text) + at], found.answer, found.reason, found.rivals)
 
 
-def kinds_of(columns: Mapping[str, Any], count: int) -> list[Kind]:
+def kinds_of(columns: Mapping[str, Any], count: int) -> list[str]:
     """The kind of each of `count` rows, from the data set's columns as TRL passes them to a reward; else `math`.
 
     >>> kinds_of({"tests": [None, "[]"], "solution": ["1", None]}, 2)

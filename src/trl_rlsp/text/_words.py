@@ -53,10 +53,8 @@ _VISIBLE = _Visible()
 
 
 def visible(text: str) -> str:
-    """The first `MAX_CHARS` of `text` without what adds nothing to read.
-
-    Control and format characters other than white space, blank letters (Hangul fillers, the empty Braille cell), and
-    combining marks that are not part of a composed letter, of which any number can be put on one letter.
+    """The first `MAX_CHARS` of `text` without what adds nothing to read: control and format characters, blank letters,
+    and combining marks that are not part of a composed letter, of which any number can be put on one letter.
     """
     text = text[:MAX_CHARS]
     if text.isascii():
@@ -246,10 +244,7 @@ def _scripts_of(text: str) -> Set[str]:
 
 
 def _is_foreign(word: str, known: Set[str]) -> bool:
-    """Whether a word has letters of a script outside `known`, or is a picture.
-
-    Latin, the script of mathematics, is never foreign; nor is a Greek letter standing alone, or a mathematical sign.
-    """
+    """Whether a word is a picture or in an unknown script; Latin, a Greek letter alone and signs never are."""
     if word.isascii():
         return False
     scripts = _scripts_of(word) - known - {"LATIN"}

@@ -64,7 +64,7 @@ class Leaves:
         value, about = rational(exact), rational(decimal)
         if about is not None and value is None:
             raise Undecided
-        return about is not None and rounds_to(value, about, last_place(decimal))
+        return about is not None and rounds_to(value, about, decimal)
 
     def same_equation(self, gold: tuple[str, str], answer: tuple[str, str]) -> bool:
         """Whether two equations, as (left, right), differ by a constant factor only."""
@@ -78,15 +78,11 @@ def close(a: Fraction, b: Fraction, tolerance: Fraction) -> bool:
     return a == b or abs(a - b) <= tolerance * max(abs(a), abs(b))
 
 
-def rounds_to(value: Any, about: Any, place: Any) -> bool:
-    """Whether a number is another one, rounded at a place or cut off there."""
+def rounds_to(value: Any, about: Fraction, decimal: str) -> bool:
+    """Whether a number is another one, written as a decimal, rounded at its last digit or cut off there."""
+    digits = re.search(r"\.(\d+)", decimal)
+    place = Fraction(1, 10 ** len(digits[1]) if digits else 1)
     return bool(2 * abs(value - about) <= place or (value * about >= 0 and 0 <= abs(value) - abs(about) < place))
-
-
-def last_place(decimal: str) -> Fraction:
-    """What one in the last digit of a decimal is worth: 1/100 in `13.33`."""
-    places = re.search(r"\.(\d+)", decimal)
-    return Fraction(1, 10 ** len(places[1])) if places else Fraction(1)
 
 
 def same_answer(gold: str, answer: str, leaves: Leaves, *, evaluated: bool = True, percent: bool = False) -> bool:

@@ -18,7 +18,7 @@ from latex2sympy2_extended import NormalizationConfig
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
 
 from trl_rlsp.text import balanced, rational, without_thousands
-from trl_rlsp.verification.math._equivalence import Leaves, last_place, rounds_to, same_answer
+from trl_rlsp.verification.math._equivalence import Leaves, rounds_to, same_answer
 
 DIGITS = 60  # of every value
 MANY_DIGITS = 400  # where numbers so large or small occur that they would not show in `DIGITS`
@@ -69,13 +69,11 @@ class SymbolicLeaves(Leaves):
         return left is not None and _same_value(right, left, sympy.Rational(self.tolerance))
 
     def rounded(self, exact: str, decimal: str) -> bool:
-        value, about, place = _expression(exact), rational(decimal), last_place(decimal)
+        value, about = _expression(exact), rational(decimal)
         if value is None or about is None or value.free_symbols:
             return False
         value = sympy.N(value, DIGITS)
-        return bool(value.is_real) and rounds_to(
-            value, *(sympy.Rational(n.numerator, n.denominator) for n in (about, place))
-        )
+        return bool(value.is_real) and rounds_to(value, about, decimal)
 
     def same_equation(self, gold: tuple[str, str], answer: tuple[str, str]) -> bool:
         right, left = _gold(f"({gold[0]})-({gold[1]})"), _expression(f"({answer[0]})-({answer[1]})")
