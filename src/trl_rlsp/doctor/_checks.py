@@ -325,17 +325,18 @@ def _vllm(stage: Stage) -> Iterator[Finding]:
     if not stage.training.use_vllm:
         return
     training, safe = stage.training, "use_vllm: false"
+    merges = stage.model.load_in_4bit and not (stage.model.use_peft and getattr(training, "vllm_adapter", False))
     if not stage.elsewhere and importlib.util.find_spec("vllm") is None:
         yield error("use_vllm is on and vLLM is not installed", "install it: pip install 'trl-rlsp[vllm]'", safe)
     if stage.model.load_in_8bit:
         yield error("vLLM with an 8-bit base", "vLLM does not quantize to 8 bit while it loads; TRL raises", safe)
-    elif stage.model.load_in_4bit and training.vllm_mode == "server":
+    elif merges and training.vllm_mode == "server":
         why = "TRL sends unpacked weights to a server with packed ones: a shape error (huggingface/trl#4973, open)"
         yield error("vLLM in server mode with a 4-bit base", why, safe)
-    elif stage.model.load_in_4bit:
+    elif merges:
         why = (
             "packed weights are sent without their quantization state (huggingface/trl#3466): rollouts come from "
-            "another model than the one that is trained. A bf16 base works with vLLM (load_in_4bit: false)"
+            "another model than the one that is trained. A LoRA adapter can be sent alone (vllm_adapter: true)"
         )
         yield error("vLLM in colocate mode with a 4-bit base", why, safe)
     corrects, mode = training.vllm_importance_sampling_correction, training.vllm_importance_sampling_mode

@@ -45,17 +45,11 @@ class CodeTest:
 
 
 def read_source(source: str, entry_point: str = "", prompt: str = "") -> Iterator[CodeTest]:
-    """The tests in Python source: one for each assert statement, or for a body with loops and the like.
+    """The tests in asserts, `check(candidate)` and `test_...()`: one for each assert, or for a body with loops.
 
-    Args:
-        source: assert statements, `check(candidate)`, `test_...()`.
-        entry_point: the function that `candidate` stands for, `name` or `Class().name`; by default what the source's
-            own `check(...)` says, else the last function that `prompt` starts to define.
-        prompt: the problem; functions that it defines and the tests use, such as HumanEval's `poly`, are taken from it.
-
-    Raises:
-        ValueError: it is not known which function is tested, or which of several.
-        SyntaxError: no Python.
+    What `candidate` stands for says `entry_point` (`name` or `Class().name`), else the source's own `check(...)`, else
+    the last function that `prompt` starts to define. Functions that the prompt defines and the tests use, such as
+    HumanEval's `poly`, are taken from it. `ValueError` where it is not known which function is tested.
     """
     module = ast.parse(source).body
     module = [node for node in module if not (isinstance(node, ast.ImportFrom) and node.module == "solution")]

@@ -28,6 +28,16 @@ TEST_NAMES = {"isclose": "math", "inf": "math", "nan": "math", "Counter": "colle
 """What the statements of a test may use without importing it, besides `MODULES`."""
 
 MAX_CALLS = 1000
+_ITEMS: dict[type, Callable] = {  # type: ignore[type-arg]
+    tuple: lambda value: tuple.__getitem__(value, slice(None)),
+    dict: lambda value: [list(pair) for pair in dict.items(value)],
+    set: set.copy,
+    frozenset: frozenset.copy,
+    complex: lambda value: [complex.real.__get__(value), complex.imag.__get__(value)],  # type: ignore[attr-defined]
+    bytes: lambda value: bytes.__getitem__(value, slice(None)),
+}
+_MAKERS: dict[str, Callable] = {kind.__name__: kind for kind in _ITEMS}  # type: ignore[type-arg]
+_MAKERS |= {"complex": lambda parts: complex(*parts), "iter": iter}
 
 
 def to_data(value: object) -> str:
@@ -42,18 +52,9 @@ def to_data(value: object) -> str:
         return float.__repr__(value).replace("nan", "NaN").replace("inf", "Infinity")
     if isinstance(value, list):
         return _array(list.__getitem__(value, slice(None)))
-    if isinstance(value, tuple):
-        return f'{{"tuple":{_array(tuple.__getitem__(value, slice(None)))}}}'
-    if isinstance(value, dict):
-        return f'{{"dict":{_array([list(pair) for pair in dict.items(value)])}}}'
-    if isinstance(value, set):
-        return f'{{"set":{_array(set.copy(value))}}}'
-    if isinstance(value, frozenset):
-        return f'{{"frozenset":{_array(frozenset.copy(value))}}}'
-    if isinstance(value, complex):
-        return f'{{"complex":{_array([complex.real.__get__(value), complex.imag.__get__(value)])}}}'  # type: ignore[attr-defined]
-    if isinstance(value, bytes):
-        return f'{{"bytes":{_array(bytes.__getitem__(value, slice(None)))}}}'
+    for kind, items in _ITEMS.items():
+        if isinstance(value, kind):
+            return f'{{"{kind.__name__}":{_array(items(value))}}}'
     if isinstance(value, Iterator | range | type({}.keys()) | type({}.values()) | type({}.items())):
         return f'{{"iter":{_array(value)}}}'
     raise TypeError(f"a {type(value).__name__} is no plain data")
@@ -70,17 +71,7 @@ def from_data(data: object) -> object:
     if not isinstance(data, dict):
         return data
     [(kind, items)] = data.items()
-    values = [from_data(item) for item in items]
-    makers: dict[str, Callable[[list], object]] = {  # type: ignore[type-arg]
-        "tuple": tuple,
-        "dict": dict,
-        "set": set,
-        "frozenset": frozenset,
-        "complex": lambda parts: complex(*parts),
-        "bytes": bytes,
-        "iter": iter,
-    }
-    return makers[kind](values)
+    return _MAKERS[kind]([from_data(item) for item in items])
 
 
 def library_names() -> dict[str, object]:

@@ -1,9 +1,6 @@
 """Tests of programs, read from the form of their data set, and what else is in the columns of such a data set.
 
-The only reader of tests; nothing here runs code. Read are, as data or as JSON text: `[{input, output}]`, `[{function,
-arguments, output}]`, lists of assert statements (MBPP), Python source (HumanEval and LeetCode with `test` and
-`entry_point`, KodCode), `inputs` and `outputs`, maybe with `fn_name` (APPS, TACO), functional tests of LiveCodeBench,
-and `public_tests`, `private_tests`, `generated_tests` (CodeContests).
+The only reader of tests, in the forms that `docs/code_sandbox.md` lists; nothing here runs code.
 """
 
 from __future__ import annotations
@@ -34,8 +31,7 @@ def read_tests(tests: Any, prompt: str = "") -> list[CodeTest]:
         prompt: the problem, for tests that leave the function's name to it.
 
     Raises:
-        DataError: no test, or one that cannot be read; then none counts, since a part of the tests would
-            accept what all of them reject.
+        DataError: no test, or one that cannot be read: a part of the tests would accept what all of them reject.
     """
     try:
         found = list(_read(tests, prompt))
@@ -46,13 +42,12 @@ def read_tests(tests: Any, prompt: str = "") -> list[CodeTest]:
     return found
 
 
-def hidden_tests(tests: Iterable[CodeTest], prompt: str) -> list[CodeTest]:
+def hidden_tests(tests: list[CodeTest], prompt: str) -> list[CodeTest]:
     """The tests that count: those that the prompt does not show, or all where it shows all (MBPP).
 
     An input counts as shown where it stands on lines of its own, or after a colon; a call where it is written
     as `name(arguments)` or with its arguments as `name = value`. White space does not matter.
     """
-    tests = list(tests)
     lines = f"\n{_single_spaced(prompt)}\n"
     packed = re.sub(r"[ \t]", "", prompt)
     return [test for test in tests if not _is_shown(test, lines, packed)] or tests
@@ -157,18 +152,10 @@ def has_test_columns(columns: Iterable[str]) -> bool:
 
 
 def tests_json(row: Mapping[str, Any], column: str | None, problem: str) -> str | None:
-    """The tests of a raw row as JSON, a form that Arrow keeps whatever the arguments are.
+    """The tests of a raw row as JSON that `read_tests` reads, a form that Arrow keeps whatever the arguments are.
 
-    Args:
-        row: a raw row.
-        column: the column with the tests; `None` looks for the columns of CodeContests only.
-        problem: the problem's text, for tests that leave the function's name to it.
-
-    Returns:
-        JSON that `read_tests` reads, of at most `MAX_TESTS` inputs and outputs; `None` where there is no such column.
-
-    Raises:
-        DataError: the columns are there but hold no test that can be read.
+    At most `MAX_TESTS` inputs and outputs. `column=None` looks for the columns of CodeContests only, and gives `None`
+    where there are none; `DataError` where they hold no test that can be read.
     """
     if column is None and not has_test_columns(row):
         return None
@@ -206,12 +193,9 @@ def reference_program(row: Mapping[str, Any]) -> str:
 
 
 def shown_problem(problem: Any, row: Mapping[str, Any], tests: str) -> Any:
-    """The problem text with what a program needs to be callable: the starter code, or the function's name.
+    """The problem text with what a program needs to be callable: the row's `starter_code`, or the function's name.
 
-    Args:
-        problem: the problem text, or messages, which are left alone.
-        row: a raw row, maybe with `starter_code`.
-        tests: the row's tests, from `tests_json`.
+    Messages in the place of a text are left alone; `tests` are the row's, from `tests_json`.
     """
     if not isinstance(problem, str):
         return problem

@@ -75,10 +75,9 @@ def verify_code(
 
     Returns:
         A verdict for each item: `match` with 1.0; `mismatch`, `timeout` or `worker_crash` (the reason for the
-        first test not passed) with the share passed; `no_answer` with 0.0 where there is no program;
-        `gold_unparseable` with `None` where there is no test that can be read and counts; `scorer_error` with
-        `None` where the sandbox failed or the deadline came first. Programs that ran out of time on a test have no
-        such excuse: what they left counts as not passed.
+        first test not passed) with the share passed; `no_answer` with 0.0; `gold_unparseable` with `None` where no
+        test can be read and counts; `scorer_error` with `None` where the sandbox failed or the deadline came first.
+        A program that ran out of time on a test has no such excuse: what it left counts as not passed.
 
     Raises:
         ConfigError: an argument that cannot work.
@@ -123,10 +122,7 @@ def _prepare(text: str | None, tests: Any, prompt: str) -> Verdict | Program:
 
 @dataclass(eq=False)
 class Program:
-    """A program, its tests, and how each went: `reasons` has `None` for one that was not run.
-
-    With `gave_up`, what was not run counts as not passed.
-    """
+    """A program, its tests, and how each went: `None` was not run, which with `gave_up` counts as not passed."""
 
     text: str
     tests: list[CodeTest]
@@ -161,12 +157,7 @@ class Schedule:
 
     The program that has used the least time goes first. A program's first tries are cut short so that all programs are
     tried within a part of the deadline; one that needs longer has its whole time when the others are through.
-
-    Attributes:
-        run_test: `(program, index of the test, seconds) -> reason`; `timeout` if those seconds did not suffice.
-        time_limit: wall-clock seconds for a test.
-        batch_seconds: wall-clock seconds for all programs; `None`: as long as it takes.
-        all_or_nothing: whether one test not passed settles a program.
+    `run_test` takes a program, the index of a test and seconds; with `all_or_nothing` one test not passed settles.
     """
 
     run_test: Callable[[Program, int, float], Reason]
@@ -184,10 +175,10 @@ class Schedule:
         self._deadline = time.monotonic() + seconds
         fair = _FIRST_TRIES * seconds * workers / len(programs)
         self._first_limit = min(self.time_limit, max(fair, _SHORTEST_TRY))
-        threads = [threading.Thread(target=self._work, name="sandbox", daemon=True) for _ in range(workers - 1)]
         started = []
-        for thread in threads:
-            with suppress(RuntimeError):  # the system has no threads left
+        with suppress(RuntimeError):  # the system has no threads left
+            for _ in range(workers - 1):
+                thread = threading.Thread(target=self._work, name="sandbox", daemon=True)
                 thread.start()
                 started.append(thread)
         try:

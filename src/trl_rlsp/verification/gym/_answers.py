@@ -10,78 +10,62 @@ from __future__ import annotations
 
 import ast
 import math
+import operator
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
 from trl_rlsp.text import rational
 
-MAX_ANSWER = 20_000
-MAX_EVALUATED = 2_000
+_MAX_ANSWER = 20_000
+_MAX_EVALUATED = 2_000
+_MAX_EXPONENT = 999
+_TOLERANCE = 0.01  # relative; the scorers' are absolute, 0.0001 and 0.001, which 0 meets where the answer is small
 
 _LITERAL_TASKS = frozenset(["string_insertion", "spiral_matrix", "number_sorting", "binary_matrix", "n_queens"])
 _ALGEBRA_TASKS = frozenset(["polynomial_multiplication", "simple_integration", "intermediate_integration"])
-_ARITHMETIC_TASKS = frozenset(("puzzle24", "countdown"))
-EVALUATING_TASKS = _LITERAL_TASKS | _ALGEBRA_TASKS | _ARITHMETIC_TASKS
+EVALUATING_TASKS = _LITERAL_TASKS | _ALGEBRA_TASKS | {"puzzle24", "countdown"}
 """Tasks whose scorer evaluates the answer (read in reasoning-gym 0.1.25)."""
 
 _LITERALS = (ast.Expression, ast.List, ast.Tuple, ast.Constant, ast.Name, ast.Load, ast.UnaryOp, ast.USub)
 _PLAIN_DATA = re.compile(r"[\w\s.,\[\]'\"-]*", re.ASCII)  # no brackets of calls, no operators
 _OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: a / b,
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
 }
-_FUNCTION_NAMES = "sin cos tan cot sec csc asin acos atan sinh cosh tanh exp log ln sqrt abs Abs"
-_FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
-MAX_EXPONENT = 999
+_FUNCTIONS = frozenset("sin cos tan cot sec csc asin acos atan sinh cosh tanh exp log ln sqrt abs Abs".split())  # noqa: SIM905
 _NON_FINITE = re.compile(r"(?<![^\W\d_])s?(?:nan|inf|infinity)\d*[ij]?(?![^\W\d_])", re.IGNORECASE)
 _FLOAT = re.compile(r"(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)e[+-]?\d[\d_]*", re.IGNORECASE)
-TOLERANCE = 0.01  # relative; the scorers' are absolute, 0.0001 and 0.001, which 0 meets where the answer is small
-
 _NUMBER = re.compile(r"-?\d*\.?\d+|-?\d+\.")
 
 _LATEX_TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _LATEX_FRAC = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
-_LATEX_OF = {  # plain text and the signs it stands for
-    "*": "\\times \\cdot × ·",
-    "/": "\\div ÷",
-    "-": "−",
-    " ": "\\, \\; \\:",
-    "": "\\left \\right $",
-    "{": "\\{",
-    "}": "\\}",
-    "_": "\\_",
-}
-_LATEX_SIGNS = [(latex, plain) for plain, signs in _LATEX_OF.items() for latex in signs.split()]
+_LATEX_SIGN = re.compile(r"\\times|\\cdot|\\div|\\left|\\right|\\[,;:{}_]|[×·÷−$]")
+_PLAIN_SIGNS = {r"\times": "*", r"\cdot": "*", "×": "*", "·": "*", r"\div": "/", "÷": "/", "−": "-"}
+_PLAIN_SIGNS |= {r"\,": " ", r"\;": " ", r"\:": " ", r"\{": "{", r"\}": "}", r"\_": "_"}
 
 
 def spellings(task: str, entry: Mapping[str, Any], answer: str) -> list[str]:
-    """The spellings of an answer that the task's scorer may see; none if the answer is refused.
-
-    Args:
-        task: name of the task.
-        entry: the row's entry, with the keys `answer` and `metadata`.
-        answer: as the completion gives it.
+    """The spellings of an answer that the task's scorer may see for the row's `entry`; none if it is refused.
 
     >>> spellings("puzzle24", {"answer": "", "metadata": {"numbers": [2, 3, 4, 1]}}, r"2 \\times 3 \\times 4 \\times 1")
     ['2 * 3 * 4 * 1']
     >>> spellings("puzzle24", {"answer": "", "metadata": {"numbers": [2, 3, 4, 1]}}, "6*4*1*1")
     []
     """
-    if len(answer) > MAX_ANSWER or (non_finite(answer) and not non_finite(str(entry["answer"]))):
+    if len(answer) > _MAX_ANSWER or (non_finite(answer) and not non_finite(str(entry["answer"]))):
         return []
     found = list(dict.fromkeys([answer, plain_answer(answer)]))
     if task == "number_sorting":
         found = [text for text in found if _numbers(text) == _numbers(str(entry["answer"]))]
-    if task in EVALUATING_TASKS:
-        return [text for text in found if _only_states_a_value(task, entry, text)]
     if task in ("coin_flip", "decimal_arithmetic"):
-        return [text for text in found if _near(text, str(entry["answer"]))]
-    return found
+        found = [text for text in found if _near(text, str(entry["answer"]))]
+    return [text for text in found if task not in EVALUATING_TASKS or _only_states_a_value(task, entry, text)]
 
 
 def plain_answer(answer: str) -> str:
@@ -93,9 +77,7 @@ def plain_answer(answer: str) -> str:
     if answer.isascii() and "\\" not in answer and "$" not in answer:
         return answer
     answer = _LATEX_FRAC.sub(r"(\1)/(\2)", _LATEX_TEXT.sub(r"\1", answer))
-    for latex, plain in _LATEX_SIGNS:
-        answer = answer.replace(latex, plain)
-    return answer.strip()
+    return _LATEX_SIGN.sub(lambda sign: _PLAIN_SIGNS.get(sign.group(), ""), answer).strip()
 
 
 def non_finite(text: str) -> bool:
@@ -109,14 +91,13 @@ def non_finite(text: str) -> bool:
 
 
 def _float(text: str) -> float | None:
-    try:
+    with suppress(ValueError):
         return float(text)
-    except ValueError:
-        return None
+    return None
 
 
 def _only_states_a_value(task: str, entry: Mapping[str, Any], text: str) -> bool:
-    if len(text) > MAX_EVALUATED or not text.isascii() or "#" in text:
+    if len(text) > _MAX_EVALUATED or not text.isascii() or "#" in text:
         return False
     try:
         return _is_plain(task, entry, ast.parse(text.strip(), mode="eval"))
@@ -140,20 +121,15 @@ def _is_algebra(node: ast.expr, in_exponent: bool = False) -> bool:
     """Whether an expression is made of numbers, one-letter names, arithmetic and mathematical functions."""
     match node:
         case ast.Constant(value):
-            return (
-                isinstance(value, int | float)
-                and value is not True
-                and value is not False
-                and (not in_exponent or abs(value) <= MAX_EXPONENT)
-            )
+            return type(value) in (int, float) and (not in_exponent or abs(value) <= _MAX_EXPONENT)  # type: ignore[arg-type]
         case ast.Name(name):
             return len(name) == 1 or name == "pi"
         case ast.UnaryOp(ast.USub() | ast.UAdd(), operand):
             return _is_algebra(operand, in_exponent)
         case ast.BinOp(left, ast.Pow(), right):
             return not in_exponent and _is_algebra(left, in_exponent) and _is_algebra(right, True)
-        case ast.BinOp(left, operator, right):
-            return type(operator) in _OPERATORS and _is_algebra(left, in_exponent) and _is_algebra(right, in_exponent)
+        case ast.BinOp(left, kind, right):
+            return type(kind) in _OPERATORS and _is_algebra(left, in_exponent) and _is_algebra(right, in_exponent)
         case ast.Call(ast.Name(function), [argument], []):
             return function in _FUNCTIONS and _is_algebra(argument, in_exponent)
     return False
@@ -167,11 +143,10 @@ def _value(node: ast.expr) -> Fraction | None:
         case ast.UnaryOp(ast.USub(), operand):
             positive = _value(operand)
             return None if positive is None else -positive
-        case ast.BinOp(left, operator, right) if type(operator) in _OPERATORS:
+        case ast.BinOp(left, kind, right) if type(kind) in _OPERATORS:
             a, b = _value(left), _value(right)
-            if a is None or b is None or (b == 0 and isinstance(operator, ast.Div)):
-                return None
-            return _OPERATORS[type(operator)](a, b)  # type: ignore[no-any-return]
+            if a is not None and b is not None and not (b == 0 and isinstance(kind, ast.Div)):
+                return _OPERATORS[type(kind)](a, b)  # type: ignore[no-any-return]
     return None
 
 
@@ -184,4 +159,4 @@ def _near(answer: str, gold: str) -> bool:
     if None in values:
         return answer == gold
     value, right = (float(value or 0) for value in values)
-    return abs(value - right) <= TOLERANCE * abs(right)
+    return abs(value - right) <= _TOLERANCE * abs(right)

@@ -34,15 +34,10 @@ def prepare(name: str) -> None:
 
 
 def score(item: dict[str, Any]) -> Any:
-    """The pool's handler.
+    """The pool's handler: probes a task (`{"name"}`) or a row (`{"row"}`), or scores spellings of one answer.
 
-    Args:
-        item: `{"name"}` to probe a task, `{"row"}` to probe a row (a JSON string `{"name", "entry"}`), or
-            `{"row", "tuples", "answers"}` to score spellings of one answer.
-
-    Returns:
-        For a task, what is wrong with it or `""`. For a row, what is wrong with it or whether its scorer wants
-        tuples (a bool). For an answer, whether one of its spellings has the full score.
+    For a task it says what is wrong with it or `""`; for a row (a JSON string `{"name", "entry"}`) what is wrong with
+    it or whether its scorer wants tuples; for `{"row", "tuples", "answers"}` whether a spelling has the full score.
     """
     if "name" in item:
         return _fault_of_task(item["name"])

@@ -17,7 +17,7 @@ from typing import Any
 
 from trl_rlsp.text import Completion, Reading, read
 from trl_rlsp.verification.gym._answers import spellings
-from trl_rlsp.verification.verdict import Verdict
+from trl_rlsp.verification.verdict import Reason, Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
 GYM_HANDLER = "trl_rlsp.verification.gym._worker:score"
@@ -31,12 +31,7 @@ _told: set[tuple[str, str]] = set()
 
 @dataclass(frozen=True)
 class GymItem:
-    """One answer to score.
-
-    Attributes:
-        task: the row's `task` column, a JSON string `{"name": ..., "entry": {...}}`.
-        completion: what the model wrote, or a reading of it.
-    """
+    """A row's `task` column, a JSON string `{"name": ..., "entry": {...}}`, and what the model wrote."""
 
     task: str
     completion: Completion | Reading | None
@@ -93,11 +88,6 @@ def verify_gym(
     return verdicts
 
 
-def task_name(task: str) -> str:
-    """The name in a `task` string, `""` if there is none."""
-    return _content(task)[0]
-
-
 @lru_cache(maxsize=1024)
 def _content(task: str) -> tuple[str, dict[str, Any]]:
     """Name and entry of a `task` string, `""` and `{}` for what it does not have."""
@@ -112,11 +102,11 @@ def _content(task: str) -> tuple[str, dict[str, Any]]:
 
 def _trusted_rows(rows: list[str], pool: WorkerPool, limit: float, ends: float) -> dict[str, bool]:
     """The rows whose own answer is paid and nonsense is not, of tasks of which the same is known."""
-    names = dict.fromkeys(task_name(row) for row in rows)
+    names = dict.fromkeys(_content(row)[0] for row in rows)
     for name in names:
         pool.prepare(name)
     _probe({name: {"name": name} for name in names}, pool, max(limit, _PROBE_SECONDS), ends)
-    rows = [row for row in rows if _probes.get(task_name(row)) == ""]
+    rows = [row for row in rows if _probes.get(_content(row)[0]) == ""]
     _probe({row: {"row": row} for row in rows}, pool, limit, ends)
     return {row: tuples for row in rows if isinstance(tuples := _probes.get(row), bool)}
 
@@ -131,11 +121,11 @@ def _probe(requests: dict[str, dict[str, Any]], pool: WorkerPool, limit: float, 
         if reply.outcome == "value" and isinstance(reply.value, str | bool):
             _probes[key] = reply.value
         if reply.value != "" and not isinstance(reply.value, bool):
-            why = reply.value or f"a probe ended in {reply.outcome!r}"
-            told = requests[key].get("name") or task_name(key), why
-            if told not in _told:
-                _told.add(told)
-                _logger.warning("rows of reasoning-gym's task %r have no score: %s", *told)
+            name = requests[key].get("name") or _content(key)[0]
+            why = name, reply.value or f"a probe ended in {reply.outcome!r}"
+            if why not in _told:
+                _told.add(why)
+                _logger.warning("rows of reasoning-gym's task %r have no score: %s", *why)
 
 
 def _run(pool: WorkerPool, requests: list[dict[str, Any]], limit: float, ends: float) -> list[Reply]:
@@ -144,8 +134,7 @@ def _run(pool: WorkerPool, requests: list[dict[str, Any]], limit: float, ends: f
 
 
 def _from_reply(reply: Reply) -> Verdict:
-    if reply.outcome == "value":
-        return Verdict(1.0, "match") if reply.value is True else Verdict(0.0, "mismatch")
-    if reply.outcome == "timeout":
-        return Verdict(0.0, "timeout")
-    return Verdict(0.0, "worker_crash") if reply.outcome == "crash" else Verdict(None, "scorer_error")
+    if reply.value is True:
+        return Verdict(1.0, "match")
+    wrong: dict[str, Reason] = {"value": "mismatch", "timeout": "timeout", "crash": "worker_crash"}
+    return Verdict(0.0, wrong[reply.outcome]) if reply.outcome in wrong else Verdict(None, "scorer_error")
