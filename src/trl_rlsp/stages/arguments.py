@@ -183,7 +183,7 @@ class RewardArguments(VerifierArguments):
         alpha_schedule: "constant", "linear", "cosine" or "solve_rate".
         alpha_end: weight of the outcome at the end, or at solve rate 1.
         exploration: of "length", "calculation", "diversity", "behaviour", "judge" and `module.name` of reward
-            functions or classes of your own, with commas; or "none".
+            functions or classes of your own, with commas or as a YAML list; or "none".
         length_form: "bounded", "relative" or "paper".
         length_c: length at which half of the bounded bonus is earned, in words.
         length_ngram: repeated n-grams of this many words do not count.
@@ -222,7 +222,8 @@ class RewardArguments(VerifierArguments):
 
         shape: Any = self.alpha_schedule
         gate: Any = self.gate
-        names = [name.strip() for name in self.exploration.split(",")]
+        written: Any = self.exploration
+        names = [str(name).strip() for name in (written if isinstance(written, list) else written.split(","))]
         parts = [] if names == ["none"] else [self._part(name) for name in names]
         alpha = AlphaSchedule(shape, self.alpha, self.alpha_end)
         verifier = self.outcome_verifier(watch=[BehaviourMetrics()] if self.log_behaviours else [])
