@@ -71,9 +71,8 @@ def _per_1000_words(totals: Mapping[Kind, int], length: int) -> dict[str, float]
 
 
 def _search_totals(completions: Sequence[Completion]) -> dict[str, int]:
-    names = ("attempts", "backtracks", "repeats", "wrong_steps", "wrong_claims", "strays")
-    traces = [trace for c in completions if (trace := read_search(c.text)).steps]
-    return {name: sum(getattr(trace, name) for trace in traces) for name in names} if traces else {}
+    counts = [trace.counts() for c in completions if (trace := read_search(c.text)).steps]
+    return {name: sum(count[name] for count in counts) for name in counts[0]} if counts else {}
 
 
 def _change_totals(completions: Sequence[Completion], score: Scorer) -> dict[str, int] | None:
