@@ -52,9 +52,7 @@ class CheckReport:
 
     Attributes:
         verified: rows whose own answer scores 1.0.
-        failures: rows whose own answer does not.
-        unanswered: rows (from 0) that bring no answer to check: tests without a reference program, tasks that
-            only score.
+        unanswered: rows that bring no answer to check: tests without a reference program, tasks that only score.
         odd: answers that are no number where nearly all are, such as `80 or 81 (both accepted)`: they verify
             against themselves and no model will ever give them.
     """
@@ -66,7 +64,7 @@ class CheckReport:
 
     @property
     def total(self) -> int:
-        """Number of rows."""
+        """All rows."""
         return self.verified + len(self.failures) + len(self.unanswered)
 
     @property
@@ -95,12 +93,7 @@ def gold_completion(row: Mapping[str, Any]) -> str | None:
 
 
 def check_dataset(dataset: Dataset | Sequence[Mapping[str, Any]], verifier: OutcomeVerifier) -> CheckReport:
-    """Prove that the gold answers of rows of `load_problems` verify as 1.0, or find those that don't.
-
-    Args:
-        dataset: the rows.
-        verifier: an `OutcomeVerifier`, configured as for training.
-    """
+    """Find the rows of `load_problems` whose gold answers don't verify as 1.0, with a verifier as for training."""
     report = CheckReport(odd=odd_answers(dataset))
     numbered = enumerate(dataset)
     while batch := list(islice(numbered, BATCH)):
@@ -192,13 +185,7 @@ class Band:
 
 @dataclass(frozen=True)
 class SolveRate:
-    """How often a model solves one problem.
-
-    Attributes:
-        rate: mean score of the scorable samples, 0 to 1; `None` where there is none.
-        scored: samples that have a score.
-        reasons: verdicts of the samples without a score, each once.
-    """
+    """Mean score of the samples of a problem that have one, their number, and why the others have none."""
 
     rate: float | None
     scored: int
@@ -206,7 +193,6 @@ class SolveRate:
 
 
 def solve_rates(scored: Iterable[ScoredSample]) -> dict[int, SolveRate]:
-    """Index of each problem that has samples -> its solve rate, in order of the indices."""
     rates = {}
     for problem, samples in sorted(by_problem(scored).items()):
         scores = [sample.score for sample in samples if sample.score is not None]
@@ -224,7 +210,7 @@ class Filtered:
         kept: index of each row's problem.
         dropped: reason -> how many problems were left out for it.
         unscorable: index of each problem without a score -> the verifier's reasons.
-        rates: solve rates of all scorable problems, in their order.
+        rates: solve rates of all scorable problems.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -246,12 +232,7 @@ class Filtered:
 
 
 def keep_band(problems: Sequence[Mapping[str, Any]], scored: Iterable[ScoredSample], band: Band) -> Filtered:
-    """Keep the problems whose solve rate lies in a band.
-
-    Args:
-        problems: rows of `load_problems`.
-        scored: samples of every one of them.
-        band: of solve rates.
+    """Keep the rows of `load_problems` whose solve rate, by scored samples of all of them, lies in a band.
 
     Raises:
         DataError: a problem without samples, or none is left; the message counts why.

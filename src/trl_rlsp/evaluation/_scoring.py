@@ -60,9 +60,6 @@ def evaluate(
 
     Returns:
         The metrics and the P * n samples, in the order of the problems.
-
-    Raises:
-        DataError: no problems.
     """
     samples = draw(TransformersEngine(model, tokenizer), dataset, sampling, on_batch=on_batch)
     return evaluate_samples(samples, dataset, verifier=verifier, tokenizer=tokenizer)
@@ -85,10 +82,7 @@ def draw(
         sampling: how to draw.
         store: keeps what is drawn as it comes.
         on_batch: called with the number of completions done so far, stored ones included.
-        requests: which completions, in the place of all.
-
-    Returns:
-        A sample for each request; by default P * n, in the order of problems and samples.
+        requests: the completions to return, by default all P * n in the order of problems and samples.
 
     Raises:
         DataError: no problems.
@@ -119,10 +113,9 @@ def evaluate_samples(
     """Score completions, however they came about, and sum them up.
 
     Args:
-        samples: completions of the problems.
-        dataset: the problems.
+        samples: completions of the problems of `dataset`.
         verifier: default `OutcomeVerifier()`, closed at the end.
-        ks: values of k for pass@k and maj@k; see `summarize`.
+        ks: see `summarize`.
         tokenizer: that of the model, whose chat template says whether prompts open the thinking (see
             `trl_rlsp.text.thinking_is_open`): then a completion that never closes it has no answer.
     """
@@ -212,17 +205,11 @@ def voting_keys(
     """A key for each completion, equal for completions of one problem with the same final answer.
 
     Right answers to a mathematical problem are the same, since each equals the gold answer. Wrong ones are
-    compared in pairs, each pair of texts once.
+    compared in pairs, each pair of texts once. A key is the most frequent text of its answer, `None` for no answer.
 
     Args:
         rows: P problems.
-        problems: index of the problem of each of S completions.
-        answers: the `final_answer` of each.
-        scores: their S scores.
-        verifier: says which answers are equal.
-
-    Returns:
-        S keys; `None` where there is no answer. A key is the most frequent text of its answer.
+        problems: index of the problem of each of S completions, whose `final_answer` and score follow.
     """
     votes: dict[int, Counter[str]] = {}
     right: dict[int, set[str]] = {}

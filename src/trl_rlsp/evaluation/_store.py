@@ -129,11 +129,6 @@ def _refuse_other(folder: Path, fingerprint: Mapping[str, Any]) -> None:
 
 
 def read_generation(folder: Path) -> dict[str, Any]:
-    """What the samples of a folder were drawn with.
-
-    Raises:
-        ConfigError: the folder does not say.
-    """
     if not (folder / GENERATION).is_file():
         raise ConfigError(
             f"{folder} holds samples, but no {GENERATION} that says how they were drawn: give another output_dir"
@@ -142,14 +137,12 @@ def read_generation(folder: Path) -> dict[str, Any]:
 
 
 def write_problems(folder: Path, problems: Dataset) -> None:
-    """Put the problems beside their samples."""
     import pyarrow.parquet as parquet
 
     parquet.write_table(problems.with_format("arrow")[:], folder / PROBLEMS)
 
 
 def read_problems(folder: Path) -> Dataset | None:
-    """The problems that lie beside the samples; `None` where there are none."""
     import pyarrow.parquet as parquet
     from datasets import Dataset
 
@@ -158,14 +151,9 @@ def read_problems(folder: Path) -> Dataset | None:
 
 
 def read_samples(folder: Path) -> list[Sample]:
-    """The completions of a folder, scored or not, also of a run that was cut off.
-
-    Raises:
-        SourceError: there is no `samples.jsonl`.
-        DataError: a line is not a sample, or a sample is there twice.
-    """
+    """The completions of a folder, scored or not, also of a run that was cut off."""
     samples: dict[Request, Sample] = {}
-    for number, line in enumerate(_read_lines(folder), start=1):
+    for number, line in enumerate(read_lines(folder), start=1):
         where = f"{folder / SAMPLES}, line {number}"
         try:
             sample = Sample(line["problem"], line["text"], line["tokens"], line["truncated"], line["sample"])
@@ -177,7 +165,7 @@ def read_samples(folder: Path) -> list[Sample]:
     return list(samples.values())
 
 
-def _read_lines(folder: Path) -> list[Any]:
+def read_lines(folder: Path) -> list[Any]:
     """The lines of `samples.jsonl` as JSON, without a last one that was cut off."""
     try:
         content = (folder / SAMPLES).read_bytes()
@@ -228,20 +216,12 @@ def load_evaluation(folder: Path) -> Evaluation:
 
 
 def load_settings(folder: Path) -> dict[str, Any]:
-    """The settings that an evaluation was made with; where it is not complete, what its samples were drawn with.
-
-    Raises:
-        ConfigError: the folder does not say.
-    """
+    """The settings that an evaluation was made with; where it is not complete, what its samples were drawn with."""
     return dict(read_metrics(folder)["settings"]) if (folder / METRICS).is_file() else read_generation(folder)
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """`metrics.json`, with estimates and slices as such.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
+    """`metrics.json`, with estimates and slices as such."""
 
     def revived(value: Any) -> Any:
         if not isinstance(value, dict):
@@ -261,7 +241,7 @@ def load_scored(folder: Path) -> list[ScoredSample]:
         DataError: the samples are not scored yet.
     """
     names = {field.name for field in fields(ScoredSample)}
-    lines = _read_lines(folder)
+    lines = read_lines(folder)
     for number, line in enumerate(lines, start=1):
         if not isinstance(line, dict) or not names <= line.keys():
             raise DataError(

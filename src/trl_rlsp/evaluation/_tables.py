@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from trl_rlsp.evaluation._compare import Difference, Vote, equal_budget
 from trl_rlsp.evaluation._estimators import Estimate
 from trl_rlsp.evaluation._metrics import Evaluation, Slice, default_ks
-from trl_rlsp.evaluation._store import load_evaluation
+from trl_rlsp.evaluation._store import load_evaluation, read_lines
 from trl_rlsp.files import atomic_write, read_json
 
 if TYPE_CHECKING:
@@ -106,11 +105,7 @@ def difference_table(first: str, second: str, found: Mapping[str, Difference]) -
 
 
 def efficiency_tables(curves: Mapping[str, Sequence[Vote]]) -> list[Table]:
-    """Votes and tokens of every model, for k in powers of two and the largest; then each at the budgets of the last.
-
-    Args:
-        curves: model -> its `efficiency_curve`.
-    """
+    """Votes and tokens of every model, for k in powers of two and the largest; then each at the budgets of the last."""
     shown = {name: [v for v in votes if v.k in {1, *default_ks(votes[-1].k)}] for name, votes in curves.items()}
     rows: list[tuple[str, ...]] = [("model", "k", "tokens a problem", "accuracy (maj@k)", "left out")]
     for name, votes in shown.items():
@@ -132,7 +127,7 @@ def _vote_cells(vote: Vote) -> tuple[str, str, str]:
 
 
 class Line(NamedTuple):
-    """Accuracy against tokens, a line of a plot."""
+    """Accuracy against tokens in a plot."""
 
     label: str
     tokens: Sequence[Estimate]
@@ -170,15 +165,7 @@ def plot_efficiency(curves: Mapping[str, Sequence[Vote]], path: Path) -> None:
 
 
 def example(folders: Mapping[str, Path], limit: int = 1200) -> str:
-    """One problem solved by the last model and not by the first, as each model answered it, in Markdown.
-
-    Args:
-        folders: model name -> folder of its evaluation, in order of training.
-        limit: longest completion shown, in characters.
-
-    Returns:
-        Empty text if there is no such problem.
-    """
+    """One problem solved by the last model and not by the first, as each answered it, in Markdown; empty for none."""
     samples = {name: first_samples(folder) for name, folder in folders.items()}
     ordered = list(samples.values())
     first, last = ordered[0], ordered[-1]
@@ -204,10 +191,8 @@ def fenced(text: str) -> list[str]:
 def first_samples(folder: Path) -> dict[int, dict]:
     """The first sample of each problem of an evaluation."""
     samples: dict[int, dict] = {}
-    with open(folder / "samples.jsonl", encoding="utf-8") as file:
-        for line in file:
-            sample = json.loads(line)
-            samples.setdefault(sample["problem"], sample)
+    for line in read_lines(folder):
+        samples.setdefault(line["problem"], line)
     return samples
 
 
@@ -248,9 +233,6 @@ def write_report(folder: Path, name: str, evaluations: Mapping[str, Path], train
         name: the recipe.
         evaluations: model name -> folder of its evaluation, in order of training.
         trainer_state: the `trainer_state.json` of the RL stage.
-
-    Returns:
-        The file.
     """
     results = {model: load_evaluation(path) for model, path in evaluations.items()}
     parts = [f"# {name}", "", markdown_table(results), example(evaluations), training_curve(trainer_state)]
