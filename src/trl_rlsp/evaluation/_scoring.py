@@ -133,17 +133,16 @@ def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: Outcome
         DataError: a sample of a problem that is not in `dataset`.
     """
     rows = dataset.to_list()
-    beyond = next((s.prompt_index for s in samples if not 0 <= s.prompt_index < len(rows)), None)
-    if beyond is not None:
+    beyond = max((sample.prompt_index for sample in samples), default=0)
+    if beyond >= max(1, len(rows)):
         raise DataError(f"the samples have a problem {beyond}, but there are only {len(rows)} problems")
     found = [scored for part in _parts(samples) for scored in _score(part, rows, verifier)]
     keys = voting_keys(rows, [s.problem for s in found], [s.answer for s in found], [s.score for s in found], verifier)
     return [replace(scored, answer=key) for scored, key in zip(found, keys, strict=True)]
 
 
-def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), AT_ONCE):
-        yield items[start : start + AT_ONCE]
+def _parts(items: Sequence[Any]) -> list[Sequence[Any]]:
+    return [items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE)]
 
 
 def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: OutcomeVerifier) -> Iterator[ScoredSample]:
@@ -155,6 +154,7 @@ def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: Outc
     verdicts = verifier.verdicts(texts, **columns, readings=readings)
     measures = {id(row): TASK_METRICS.get(task_name(row) or "", {}) for row in of}
     for sample, row, reading, verdict in zip(samples, of, readings, verdicts, strict=True):
+        subject = row.get("subject", row.get("type"))
         yield ScoredSample(
             problem=sample.prompt_index,
             text=sample.text,
@@ -165,16 +165,12 @@ def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: Outc
             reason=verdict.reason,
             sample=sample.sample_index,
             truncated=sample.truncated,
-            level=_text(row.get("level")),
-            subject=_text(row.get("subject", row.get("type"))),
+            level=None if row.get("level") is None else str(row["level"]),
+            subject=None if subject is None else str(subject),
             compared_gold=verdict.gold,
             compared_answer=verdict.answer,
             task_metrics={name: measure(sample.text) for name, measure in measures[id(row)].items()},
         )
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
 
 
 def final_answer(row: Mapping[str, Any], reading: Reading) -> str | None:

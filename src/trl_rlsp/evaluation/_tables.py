@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trl_rlsp.evaluation._compare import Difference, Vote, equal_budget
 from trl_rlsp.evaluation._estimators import Estimate
-from trl_rlsp.evaluation._metrics import Evaluation, Slice, default_ks
+from trl_rlsp.evaluation._metrics import Evaluation, default_ks
 from trl_rlsp.evaluation._store import load_evaluation, read_lines
 from trl_rlsp.files import atomic_write, read_json
 
@@ -81,16 +81,15 @@ def slice_tables(result: Evaluation) -> list[Table]:
     """A table of the levels and one of the subjects, where the problems have several."""
     columns = ("problems", "accuracy (pass@1)", "completion tokens", "finished")
     named = (("level", result.levels), ("subject", result.subjects))
-    return [
-        terminal_table([(name, *columns), *((label, *_slice_cells(part)) for label, part in slices.items())])
-        for name, slices in named
-        if len(slices) > 1
-    ]
-
-
-def _slice_cells(part: Slice) -> tuple[str, ...]:
-    accuracy = "not scorable" if part.pass_at_1 is None else part.pass_at_1.percent()
-    return (str(part.problems), accuracy, part.tokens.number(), part.finished.percent())
+    tables = []
+    for name, slices in named:
+        rows: list[tuple[str, ...]] = [(name, *columns)]
+        for label, part in slices.items():
+            accuracy = "not scorable" if part.pass_at_1 is None else part.pass_at_1.percent()
+            rows.append((label, str(part.problems), accuracy, part.tokens.number(), part.finished.percent()))
+        if len(slices) > 1:
+            tables.append(terminal_table(rows))
+    return tables
 
 
 def difference_table(first: str, second: str, found: Mapping[str, Difference]) -> Table:
@@ -205,24 +204,19 @@ def training_curve(trainer_state: Path) -> str:
     columns |= {"tokens": "completions/mean_length", "cut off": "completions/clipped_ratio"}
     every = max(1, len(logged) // 20)
     shown = logged[::every] if (len(logged) - 1) % every == 0 else [*logged[::every], logged[-1]]
-    rows = [[*columns], *([_cell(entry.get(key)) for key in columns.values()] for entry in shown)]
-    return "\n".join(["## RL, as trained (mean of each logged step)", "", markdown_rows(rows, left=0), ""])
+    values = ([entry.get(key) for key in columns.values()] for entry in shown)
+    cells = (["" if v is None else str(v) if isinstance(v, int) else f"{v:.3g}" for v in row] for row in values)
+    return "\n".join(
+        ["## RL, as trained (mean of each logged step)", "", markdown_rows([[*columns], *cells], left=0), ""]
+    )
 
 
 def exploration_columns(logged: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Name of each reward of a log beside the verifier's -> its key; a single exploration reward is "exploration"."""
-    keys = dict.fromkeys(
-        key for entry in logged for key in entry if key.startswith("rewards/") and key.endswith("/mean")
-    )
+    keys = [key for entry in logged for key in entry if key.startswith("rewards/") and key.endswith("/mean")]
     parts = {key.split("/")[1].removesuffix("_exploration"): key for key in keys if "outcome_verifier" not in key}
     explored = [key for key in parts.values() if key.endswith("_exploration/mean")]
     return {"exploration" if explored == [key] else name: key for name, key in parts.items()}
-
-
-def _cell(value: float | int | None) -> str:
-    if value is None:
-        return ""
-    return str(value) if isinstance(value, int) else f"{value:.3g}"
 
 
 def write_report(folder: Path, name: str, evaluations: Mapping[str, Path], trainer_state: Path) -> Path:

@@ -104,12 +104,7 @@ class _Turn:
 
 
 def draw_within(
-    engine: Engine,
-    dataset: Dataset,
-    sampling: Sampling,
-    budget: ThinkingBudget,
-    *,
-    store: SampleStore | None = None,
+    engine: Engine, dataset: Dataset, sampling: Sampling, budget: ThinkingBudget, *, store: SampleStore | None = None
 ) -> list[Thought]:
     """`sampling.n` completions of every problem within a budget, in the order of problems and samples.
 
