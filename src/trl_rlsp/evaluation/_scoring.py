@@ -133,8 +133,8 @@ def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: Outcome
         DataError: a sample of a problem that is not in `dataset`.
     """
     rows = dataset.to_list()
-    beyond = max((sample.prompt_index for sample in samples), default=0)
-    if beyond >= max(1, len(rows)):
+    beyond = next((s.prompt_index for s in samples if not 0 <= s.prompt_index < len(rows)), None)
+    if beyond is not None:
         raise DataError(f"the samples have a problem {beyond}, but there are only {len(rows)} problems")
     found = [scored for part in _parts(samples) for scored in _score(part, rows, verifier)]
     keys = voting_keys(rows, [s.problem for s in found], [s.answer for s in found], [s.score for s in found], verifier)

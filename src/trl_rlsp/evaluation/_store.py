@@ -228,7 +228,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 
 def load_scored(folder: Path) -> list[ScoredSample]:
-    """The scored samples of an evaluation; a SourceError where there are none, a DataError where they are not scored."""
+    """The scored samples of an evaluation; a SourceError for none, a DataError where they are not scored."""
     scored = []
     for number, line in enumerate(read_lines(folder), start=1):
         try:
@@ -257,7 +257,7 @@ def _hash(*content: object) -> str:
 
 
 def model_hash(name_or_path: str) -> str:
-    """A hub id itself; of the folder of a model or adapter, a hash that changes with the model and not with its place."""
+    """A hub id itself; of a model's or adapter's folder a hash, which does not change when the folder is moved."""
     folder = Path(name_or_path)
     if not folder.is_dir():
         return name_or_path
