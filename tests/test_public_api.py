@@ -42,7 +42,7 @@ SIGNATURES = {
     "RLSPRewards": "verifier, exploration, alpha, gate, length_penalty, end_of_thinking, thinking_required",
     "RLSPGRPOTrainer": (
         "model, reward_funcs, args, train_dataset, eval_dataset, processing_class, reward_processing_classes, "
-        "callbacks, optimizers, quantization_config, peft_config, tools, rollout_func, environment_factory, kwargs"
+        "callbacks, optimizers, quantization_config, peft_config, tools, rollout_func, environment_factory"
     ),
 }
 ROOT = Path(trl_rlsp.__file__).parent

@@ -124,7 +124,7 @@ class TestResume:
     def test_changed_settings_are_refused_before_the_model_is_loaded(
         self, arguments, copied, capsys, changed, message, monkeypatch
     ):
-        monkeypatch.setattr("trl_rlsp.commands._evaluating.open_engine", lambda *_: pytest.fail("a model was loaded"))
+        monkeypatch.setattr("trl_rlsp.commands._measure._open_engine", lambda *_: pytest.fail("a model was loaded"))
         assert main([*arguments, *changed, "--output_dir", str(copied)]) == 2
         error = capsys.readouterr().err
         assert "holds samples that were drawn otherwise" in error
@@ -167,7 +167,7 @@ class TestResume:
 
 class TestRescore:
     def test_without_a_model(self, evaluated, copied, capsys, monkeypatch):
-        monkeypatch.setattr("trl_rlsp.commands._evaluating.open_engine", lambda *_: pytest.fail("a model was loaded"))
+        monkeypatch.setattr("trl_rlsp.commands._measure._open_engine", lambda *_: pytest.fail("a model was loaded"))
         lines = read_samples(copied)
         for line in lines:
             line |= {"score": 0.25, "answer": "wrong", "reason": "mismatch", "finished": False}

@@ -55,7 +55,6 @@ def check_rlsp(arguments):
     """`rlsp COMMAND ...` by the command's own parser."""
     from trl_rlsp import commands
     from trl_rlsp.cli import COMMANDS
-    from trl_rlsp.commands import comparing
     from trl_rlsp.stages import apply_environment, parse_fields, parse_grpo, parse_sft
 
     command, *rest = arguments
@@ -69,8 +68,8 @@ def check_rlsp(arguments):
         "sft": lambda given: parse_sft([*given, *CPU]),
         "grpo": lambda given: parse_grpo([*given, *CPU]),
         "eval": check_eval,
-        "compare": comparing.run_compare,
-        "efficiency": comparing.parse_efficiency,
+        "compare": commands.run_compare,
+        "efficiency": commands.parse_efficiency,
         "budget": check_budget,
         "harvest": commands.parse_harvest,
         "check": check_data,
@@ -114,12 +113,11 @@ def check_eval(arguments):
 
 def check_budget(arguments):
     """Fields of `rlsp budget`, and whether they fit together."""
-    from trl_rlsp.commands.budget import BudgetArguments
-    from trl_rlsp.commands.budget import check as check_settings
+    from trl_rlsp.commands import BudgetArguments, check_budget
     from trl_rlsp.stages import parse_stage
 
     (settings,) = parse_stage((BudgetArguments,), arguments, "rlsp budget")
-    check_settings(settings)
+    check_budget(settings)
 
 
 def check_data(arguments):

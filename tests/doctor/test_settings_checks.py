@@ -105,8 +105,8 @@ class TestVllm:
     @pytest.mark.parametrize(
         ("settings", "severity", "part"),
         [
-            ({"vllm_mode": "server", **LORA}, "error", "server mode with a 4-bit base"),
-            ({"vllm_mode": "colocate", **LORA}, "error", "colocate mode with a 4-bit base"),
+            ({"vllm_mode": "server", "vllm_adapter": False, **LORA}, "error", "server mode with a 4-bit base"),
+            ({"vllm_mode": "colocate", "vllm_adapter": False, **LORA}, "error", "colocate mode with a 4-bit base"),
             ({"load_in_8bit": True, "use_peft": True}, "error", "8-bit base"),
         ],
     )
@@ -122,6 +122,11 @@ class TestVllm:
         (found,) = findings("grpo", checks=checks, elsewhere=True, use_vllm=True, use_peft=True)
         assert (found.check, found.change) == ("vllm", "vllm_importance_sampling_mode: token_truncate")
         assert findings("grpo", checks=["vllm"], **LORA) == []
+
+    @pytest.mark.parametrize("mode", ["colocate", "server"])
+    def test_an_adapter_that_is_sent_alone_leaves_a_quantized_base_as_it_is(self, findings, mode):
+        settings = {"use_vllm": True, "vllm_mode": mode, "vllm_importance_sampling_mode": "token_truncate", **LORA}
+        assert findings("grpo", checks=["vllm"], elsewhere=True, **settings) == []
 
     def test_not_installed(self, findings):
         pytest.importorskip("trl")

@@ -7,7 +7,7 @@ import torch
 
 from trl_rlsp.countdown import build_model, build_tokenizer
 from trl_rlsp.errors import ConfigError, SourceError
-from trl_rlsp.generation import Prefixed, Request, Sampling, TransformersEngine, generate, load_model, local, render
+from trl_rlsp.generation import Prefixed, Request, Sampling, TransformersEngine, all_requests, load_model, local, render
 
 PROMPTS = [
     [{"role": "user", "content": "8 1 9 : 72"}],
@@ -31,7 +31,9 @@ def left():
 
 def draw(model, tokenizer, prompts=PROMPTS, **settings):
     defaults = {"temperature": 1.0, "max_new_tokens": 12, "batch_size": 4}
-    batches = list(generate(model, tokenizer, prompts, Sampling(**{**defaults, **settings})))
+    sampling = Sampling(**{**defaults, **settings})
+    requests = all_requests(len(prompts), sampling.n)
+    batches = list(TransformersEngine(model, tokenizer).sample(prompts, requests, sampling))
     return [sample for batch in batches for sample in batch], batches
 
 
@@ -72,11 +74,6 @@ class TestGenerate:
         assert [len(batch) for batch in batches] == [4, 4, 1]
         # shortest text first: the plain one, then 5 tokens, then 8
         assert [s.prompt_index for s in samples] == [1] * 3 + [0] * 3 + [2] * 3
-
-    def test_progress(self, model, left):
-        done = []
-        list(generate(model, left, PROMPTS, Sampling(n=3, max_new_tokens=2, batch_size=4), on_batch=done.append))
-        assert done == [4, 8, 9]
 
     def test_token_counts_and_truncation(self, model, left):
         samples, _ = draw(model, left, n=40, batch_size=64)

@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import GRPOTrainer
 
 from trl_rlsp import RLSPGRPOConfig, RLSPGRPOTrainer
-from trl_rlsp.trainers import _fast_step, _parts
+from trl_rlsp.trainers import _fast_step
 
 LOSSES = ("dr_grpo", "grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")
 GENERATIONS, ROWS, LONGEST = 4, 8, 40
@@ -69,7 +69,7 @@ def reward(prompts, completions, **_):
     return [0.0 if "1" in prompt else float(len(text) % 3) for prompt, text in zip(prompts, completions, strict=True)]
 
 
-@patch.object(_fast_step, "compute_in_parts", functools.partial(_parts.compute_in_parts, rows=3))  # several parts
+@patch.object(_fast_step, "compute_in_parts", functools.partial(_fast_step.compute_in_parts, rows=3))  # several parts
 def trainer_of(kind, case, folder, model_folder, **settings):
     """The trainer `kind` for a case, with a callback that copies its gradients."""
     gradients = Gradients()

@@ -47,11 +47,10 @@ class TestResolveColumns:
     def test_found_by_name(self, present, expected):
         assert resolve_columns(table(dict.fromkeys(present, "x"))) == expected
 
-    def test_explicit_map_wins_over_preset_and_names(self):
+    def test_explicit_map_wins_over_names(self):
         rows = table({"problem": "p", "answer": "a", "solution": "s", "gold": "g"})
-        assert resolve_columns(rows, {"answer": "gold"}, {"answer": "solution"})["answer"] == "gold"
-        assert resolve_columns(rows, None, {"answer": "solution"})["answer"] == "solution"
-        assert resolve_columns(rows, None, {"answer": "gone"})["answer"] == "answer"
+        assert resolve_columns(rows, {"answer": "gold"})["answer"] == "gold"
+        assert resolve_columns(rows)["answer"] == "answer"
 
     def test_one_column_plays_one_role(self):
         roles = resolve_columns(table({"prompt": "p", "target": "a"}), {"problem": "prompt"})

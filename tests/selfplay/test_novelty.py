@@ -36,22 +36,6 @@ class TestText:
         assert Demonstrated([]).known(PROBLEM, "a b c") is None
 
 
-class TestSearch:
-    def test_the_same_path_with_words_around_it(self):
-        known = demonstrated("6 + 3 = 9 | 9 + 2 = 11 ? 20 no | 6 * 3 = 18 | 18 + 2 = 20 ? 20 yes")
-        said = "Let me see\n6 + 3 = 9 | 9 + 2 = 11 ? 20 no | 6 * 3 = 18 | 18 + 2 = 20 ? 20 yes and that is all there is"
-        assert known.known(PROBLEM, said) == "same search as a demonstration"
-        assert known.known(OTHER, said) is None
-
-    def test_another_order_is_another_search(self):
-        known = demonstrated("6 + 3 = 9 ? 20 no | 6 * 3 = 18 ? 20 no", novelty=0)
-        assert known.known(PROBLEM, "6 * 3 = 18 ? 20 no | 6 + 3 = 9 ? 20 no") is None
-
-    def test_prose_has_no_path(self):
-        said = "I add 6 and 3 and get 9, which is not 20."
-        assert demonstrated(said, novelty=0).known(PROBLEM, "It is 20.") is None
-
-
 class TestOverlap:
     def test_threshold(self):
         # the last letter differs: 12 of 13 8-grams are known, 12/13 = 0.923

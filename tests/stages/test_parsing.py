@@ -14,7 +14,7 @@ from trl_rlsp.stages import config_of, parse_known, parse_stage, read_yaml
 @dataclass
 class Fields:
     runs: list[Path] = field(metadata={"positional": "+"})
-    quick: bool = field(default=False, metadata={"flag": True})
+    plots: bool = True
     rate: float = 0.5
     count: int | None = None
     ks: list[int] | None = None
@@ -78,7 +78,8 @@ class TestValues:
         assert (found.extra, found.count) == ({"a": 1}, None)
 
     def test_a_flag_takes_no_value(self):
-        assert parse("--quick", "one", "two").runs == [Path("one"), Path("two")]
+        found = parse("--no_plots", "one", "two")
+        assert (found.runs, found.plots) == ([Path("one"), Path("two")], False)
 
     def test_a_model_beside_the_file(self, file, tmp_path):
         (tmp_path / "base").mkdir()

@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, 
 from trl_rlsp.cli import main
 from trl_rlsp.countdown import build_tokenizer
 from trl_rlsp.errors import ConfigError, SourceError
-from trl_rlsp.trainers._merging import TOLERANCES, largest_difference, merge_adapter
+from trl_rlsp.trainers import merge_adapter
+from trl_rlsp.trainers._adapter import TOLERANCES, largest_difference
 
 SIZES = {
     "hidden_size": 32,
@@ -88,9 +89,9 @@ class TestMerge:
         assert saved.dtype == getattr(torch, dtype)
         assert 0 < found.difference <= TOLERANCES[dtype]
 
-    def test_an_adapter_of_a_four_bit_base_goes_into_the_unquantised_one(self, base, tmp_path):
-        quantised = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
-        model = AutoModelForCausalLM.from_pretrained(base, quantization_config=quantised, dtype=torch.float32)
+    def test_an_adapter_of_a_four_bit_base_goes_into_the_unquantized_one(self, base, tmp_path):
+        quantized = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
+        model = AutoModelForCausalLM.from_pretrained(base, quantization_config=quantized, dtype=torch.float32)
         model = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM"))
         with torch.no_grad():
             for name, parameter in model.named_parameters():
@@ -115,10 +116,10 @@ class TestRefused:
 
     def test_a_base_that_is_stored_in_four_bits(self, base, tmp_path):
         adapter = trained(base, tmp_path / "adapter")
-        quantised = BitsAndBytesConfig(load_in_4bit=True)
-        model = AutoModelForCausalLM.from_pretrained(base, quantization_config=quantised)
+        quantized = BitsAndBytesConfig(load_in_4bit=True)
+        model = AutoModelForCausalLM.from_pretrained(base, quantization_config=quantized)
         model.save_pretrained(tmp_path / "four_bit")
-        with pytest.raises(ConfigError, match="must be stored unquantised"):
+        with pytest.raises(ConfigError, match="must be stored unquantized"):
             merge_adapter(adapter, tmp_path / "merged", base=str(tmp_path / "four_bit"))
 
     def test_an_effect_that_rounding_would_lose(self, base, tmp_path):

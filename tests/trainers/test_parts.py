@@ -5,7 +5,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
-from trl_rlsp.trainers._parts import compute_in_parts
+from trl_rlsp.trainers import compute_in_parts
 
 PROMPT, COMPLETION = 5, 30
 

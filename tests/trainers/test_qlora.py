@@ -211,7 +211,7 @@ class TestPrecision:
         assert weight.bfloat16() + torch.tensor([1e-6]).bfloat16() == weight.bfloat16()
         assert weight + 1e-6 > weight
 
-    def test_of_a_quantised_model_only(self):
+    def test_of_a_quantized_model_only(self):
         model = torch.nn.Linear(2, 2).bfloat16()
         assert keep_full_precision(model) == 0
         assert model.weight.dtype == torch.bfloat16

@@ -6,7 +6,7 @@ import pytest
 
 from trl_rlsp.verification import WorkerPool
 from trl_rlsp.verification.gym import verifier
-from trl_rlsp.verification.gym.verifier import GYM_HANDLER, GymItem, task_name, verify_gym
+from trl_rlsp.verification.gym.verifier import GYM_HANDLER, GymItem, verify_gym
 
 reasoning_gym = pytest.importorskip("reasoning_gym", reason="reasoning-gym is an optional dependency")
 worker = pytest.importorskip("trl_rlsp.verification.gym._worker")
@@ -175,6 +175,6 @@ def test_all_tasks(pool):
     assert wrong == {}
 
 
-def test_task_name():
-    assert task_name(json.dumps({"name": "countdown"})) == "countdown"
-    assert task_name("[") == task_name("7") == ""
+def test_name_in_a_task():
+    assert verifier._content(json.dumps({"name": "countdown"})) == ("countdown", {})
+    assert verifier._content("[") == verifier._content("7") == ("", {})

@@ -4,10 +4,17 @@ Promises linear time, and precision and recall that are measured on labeled snip
 nothing of rewards and runs; whether an answer is right it asks the caller.
 """
 
-from trl_rlsp.behaviours.changes import AnswerChanges, answer_changes, candidate_answers, changes_of
-from trl_rlsp.behaviours.counting import BehaviourMetrics, count_behaviours, find_behaviours, rate_per_1000
-from trl_rlsp.behaviours.credit import credited
-from trl_rlsp.behaviours.kinds import KINDS, MEANINGS, Behaviour, Kind
+from trl_rlsp.behaviours._cues import KINDS, MEANINGS, Behaviour, Kind
+from trl_rlsp.behaviours.counting import (
+    AnswerChanges,
+    BehaviourMetrics,
+    answer_changes,
+    candidate_answers,
+    count_behaviours,
+    credited,
+    find_behaviours,
+    rate_per_1000,
+)
 
 __all__ = [
     "KINDS",
@@ -18,7 +25,6 @@ __all__ = [
     "Kind",
     "answer_changes",
     "candidate_answers",
-    "changes_of",
     "count_behaviours",
     "credited",
     "find_behaviours",

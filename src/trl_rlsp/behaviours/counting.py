@@ -1,86 +1,47 @@
 """Search behaviors in English prose, found by their wording, and in written-out searches; their counts and rates.
 
-Wording is evidence, not proof: a model that is paid for it learns to say it. Read the counts beside answer changes
-(`trl_rlsp.behaviours.changes`), and the base model's counts beside the trained model's.
+Wording is evidence, not proof: a model that is paid for it learns to say it. So read the counts beside answer changes
+and the base model's, and pay only for what `credited` gives: a cue costs a model two words and alone is worth nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, groupby, pairwise
 from typing import Any
 
-from trl_rlsp.behaviours._context import announced, negated, opens_clause, prepared
-from trl_rlsp.behaviours._cues import CUES
-from trl_rlsp.behaviours.kinds import KINDS, Behaviour, Cue
+from trl_rlsp.behaviours._cues import CUES, KINDS, Behaviour
+from trl_rlsp.behaviours._prose import find_in_prose
 from trl_rlsp.countdown import SearchStep, SearchTrace, read_search
-from trl_rlsp.text import MAX_CHARS, completion_text, words
+from trl_rlsp.text import MAX_CHARS, completion_text, find_boxes, visible, words
 
-_WORD = re.compile(r"[a-z](?:[a-z']|-(?=[a-z]))*|[✓✔]")
-_SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
+MAX_CANDIDATES = 64
+"""Candidates of one completion that are looked at: the last ones."""
 
+_STATED = re.compile(
+    r"\b(?:answer|result|total)(?: (?:is|would be|should be|must be|becomes|comes to)|:)(?: then| now| simply)?[ \n]*"
+    r"(?=(?P<answer>[^\n]{1,120}))",
+    re.IGNORECASE,
+)
+_END = re.compile(r"[.;!?](?=\s|$)|,(?=\s)|\s(?:because|since|which|so|and|but|not|or)\b")
+_WRAPPING = re.compile(r"^[\s$*`:]+|[\s$*`.,;:!?]+$|^\\[(\[]\s*|\s*\\[)\]]$")
 
-def find_in_prose(text: str) -> list[Behaviour]:
-    """Behaviours in English prose, at most one of each kind a sentence, in order of place.
+SUBSTANCE = 4
+"""New words of content that the sentence of a credited cue must hold."""
 
-    Quotations, code and denied cues (`no need to check`) do not count. Time is linear in the text, of which the
-    first `MAX_CHARS` characters are looked at.
-
-    Example:
-        >>> text = "That is 14. Let me check: 2 * 7 = 14. However, 3 does not fit, so I go back to x = 5."
-        >>> [(b.kind, text[b.start : b.end]) for b in find_in_prose(text)]
-        [('verification', 'Let me check'), ('backtracking', 'I go back')]
-    """
-    plain = prepared(text[:MAX_CHARS])
-    found = []
-    for word in _WORD.finditer(plain):
-        for cue in CUES.get(word.group(), ()):
-            match = cue.rest.match(plain, word.end())
-            behaviour = match and _behaviour(cue, plain, word.start(), match.end())
-            if behaviour is not None:
-                found.append(behaviour)
-    return _one_a_sentence(sorted(found), plain) if found else []
-
-
-def _behaviour(cue: Cue, plain: str, start: int, end: int) -> Behaviour | None:
-    """The behaviour if what `cue` matched from `start` to `end` stands where the cue may."""
-    begins = start
-    if cue.where != "any":
-        announcement = announced(plain, start) if cue.where != "clause" else None
-        if announcement is not None:
-            begins = announcement
-        elif cue.where == "me" or not opens_clause(plain, start):
-            return None
-    if cue.deniable and negated(plain, begins):
-        return None
-    return Behaviour(begins, end, cue.kind)
-
-
-def _one_a_sentence(found: list[Behaviour], plain: str) -> list[Behaviour]:
-    ends = [match.end() for match in _SENTENCE_END.finditer(plain)]
-    kept: list[Behaviour] = []
-    seen: set[tuple[int, str]] = set()
-    sentence = 0
-    for behaviour in found:
-        while sentence < len(ends) and ends[sentence] <= behaviour.start:
-            sentence += 1
-        if (sentence, behaviour.kind) not in seen:
-            seen.add((sentence, behaviour.kind))
-            kept.append(behaviour)
-    return kept
+_MARKS = frozenset(".,;:!?()[]{}\"'|$\\")
+_SENTENCE = re.compile(r"[^.!?;\n]*(?:[.!?;](?!\s|$)[^.!?;\n]*)*(?:[.!?;]|\n|$)")
 
 
 def find_behaviours(text: str) -> list[Behaviour]:
-    r"""Search behaviours of a completion, in order of place: of its prose, and of a written-out countdown search.
+    r"""Search behaviors of a completion, in order of place: of its prose, and of a written-out countdown search.
 
     In a search each comparison with the target is a verification, each return to an earlier open branch
-    backtracking, and each further attempt at the same branch an alternative.
-
-    Args:
-        text: the completion; its first 400,000 characters are looked at.
-
-    Returns:
-        Each occurrence with its kind and its place in `text`.
+    backtracking, and each further attempt at the same branch an alternative. The first `MAX_CHARS` characters count.
 
     Example:
         >>> [b.kind for b in find_behaviours("Alternatively, factor it. The wait time is 4 minutes.")]
@@ -89,16 +50,11 @@ def find_behaviours(text: str) -> list[Behaviour]:
         >>> [(b.kind, text[b.start : b.end]) for b in find_behaviours(text)]
         [('verification', '? 18 no'), ('alternatives', '9 * 2'), ('verification', '? 18 yes')]
     """
-    return sorted([*find_in_prose(text), *find_in_search(text)])
+    of_steps = [behaviour for _, of_step in _behaviours_of_steps(read_search(text)) for behaviour in of_step]
+    return sorted([*find_in_prose(text), *of_steps])
 
 
-def find_in_search(text: str) -> list[Behaviour]:
-    """Behaviours of a written-out countdown search, in order of place; none in other text."""
-    return [behaviour for _, of_step in behaviours_of_step(read_search(text)) for behaviour in of_step]
-
-
-def behaviours_of_step(trace: SearchTrace) -> Iterator[tuple[SearchStep, list[Behaviour]]]:
-    """Each step of a written-out search with the behaviours it shows."""
+def _behaviours_of_steps(trace: SearchTrace) -> Iterator[tuple[SearchStep, list[Behaviour]]]:
     attempted = False
     for step in trace.steps:
         found: list[Behaviour] = []
@@ -120,23 +76,17 @@ def count_behaviours(text: str) -> dict[str, int]:
         >>> count_behaviours("Let me check: 3 * 4 = 12.")["verification"]
         1
     """
-    counts: dict[str, int] = dict.fromkeys(KINDS, 0)
-    for behaviour in find_behaviours(text):
-        counts[behaviour.kind] += 1
-    return counts
+    found = Counter(behaviour.kind for behaviour in find_behaviours(text))
+    return {kind: found[kind] for kind in KINDS}
 
 
 def rate_per_1000(counts: Mapping[str, int], text: str, tokens: int | None = None) -> dict[str, float]:
-    """Occurrences per 1,000 tokens: longer text holds more of everything.
+    """Occurrences per 1,000 tokens, for each of `counts`; 0 for an empty text.
 
     Args:
         counts: occurrences in `text`.
         text: the completion.
-        tokens: its length in tokens; default its length in words (`trl_rlsp.text.words`), which
-            in English mathematics is about the same.
-
-    Returns:
-        A rate for each key of `counts`; 0 for an empty text.
+        tokens: its length in tokens; default in `trl_rlsp.text.words`, in English mathematics about the same.
 
     Example:
         >>> rate_per_1000({"verification": 1}, "Let me check: 3 * 4 = 12.")
@@ -165,20 +115,157 @@ class BehaviourMetrics:
         completion_ids: Sequence[Sequence[int]] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Log the rates of a batch.
-
-        Args:
-            completions: B completions, strings or message lists.
-            log_metric: TRL's logger of scalars; nothing is done without one.
-            completion_ids: B lists of token ids; without them lengths are words.
-        """
+        """Log the rates of B completions; their lengths are words where their token ids are not given."""
         if log_metric is None or not completions:
             return
         texts = [completion_text(completion) for completion in completions]
-        totals: dict[str, int] = dict.fromkeys(KINDS, 0)
+        totals: Counter[str] = Counter()
         for text in texts:
-            for kind, count in count_behaviours(text).items():
-                totals[kind] += count
-        tokens = sum(map(len, completion_ids)) if completion_ids is not None else sum(len(words(t)) for t in texts)
-        for kind, total in totals.items():
-            log_metric(f"behaviour/{kind}", 1000 * total / tokens if tokens else 0.0)
+            totals.update(count_behaviours(text))
+        tokens = sum(map(len, completion_ids if completion_ids is not None else map(words, texts)))
+        for kind, rate in rate_per_1000(totals, "", tokens).items():
+            log_metric(f"behaviour/{kind}", rate)
+
+
+def credited(reasoning: str, *, prompt: str = "", spacing: int = 8, ngram: int = 6) -> list[Behaviour]:
+    """The occurrences in `reasoning` that are worth a reward, those that real reasoning surrounds, in order of place.
+
+    In prose the cue's sentence must say something of its own, `SUBSTANCE` new words of content; `spacing` of these lie
+    between two occurrences; the same wording counts once, and a sentence for one behavior only. Content is what is
+    neither punctuation nor a word that a cue may start with; new is what stands in no n-gram and no sentence that the
+    prompt or the text before it had. In a written-out search, where truth can be checked, a step counts if it is new,
+    right and rightly judged.
+
+    Args:
+        reasoning: what stands before the final answer.
+        prompt: text copied from it is not new.
+        spacing: new words of content that must lie between two occurrences that count.
+        ngram: length of the repeated n-grams that are not new, in words.
+
+    Returns:
+        The occurrences, with their places in the visible part of `reasoning`.
+
+    Example:
+        >>> len(credited("Wait. Let me check. Alternatively. Let me go back. Let me check."))
+        0
+    """
+    text = visible(reasoning)
+    of_steps = [
+        behaviour
+        for step, found in _behaviours_of_steps(read_search(text))
+        if not step.repeated and not step.stray and step.right and step.claim_right is not False
+        for behaviour in found
+    ]
+    return sorted([*_credited_prose(text, prompt, spacing, ngram), *of_steps])
+
+
+def _credited_prose(text: str, prompt: str, spacing: int, ngram: int) -> list[Behaviour]:
+    found = find_in_prose(text)
+    if not found:
+        return []
+    starts = [match.start() for match in _SENTENCE.finditer(text) if match.group()]
+    sentences = [words(text[a:b]) for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
+    fresh = _fresh(sentences, words(prompt), ngram)
+    upto = list(accumulate(fresh, initial=0))
+    kept: list[Behaviour] = []
+    wordings: set[tuple[str, ...]] = set()
+    last = -spacing
+    for behaviour in found:
+        sentence = bisect_right(starts, behaviour.start) - 1
+        wording = tuple(words(text[behaviour.start : behaviour.end]))
+        if upto[sentence] - last >= spacing and fresh[sentence] >= SUBSTANCE and wording not in wordings:
+            kept.append(behaviour)
+            wordings.add(wording)
+            last = upto[sentence]
+    return kept
+
+
+def _fresh(sentences: list[list[str]], before: list[str], ngram: int) -> list[int]:
+    """New words of content in each sentence."""
+    sequence = [word for sentence in sentences for word in sentence]
+    fresh = [word not in _MARKS and word not in CUES for word in sequence]
+    grams = {tuple(before[i : i + ngram]) for i in range(len(before) - ngram + 1)}
+    for i in range(len(sequence) - ngram + 1):
+        gram = tuple(sequence[i : i + ngram])
+        if gram in grams:
+            fresh[i : i + ngram] = [False] * ngram
+        grams.add(gram)
+    counts, position, seen = [], 0, set()
+    for sentence in sentences:
+        new = tuple(sentence) not in seen
+        counts.append(sum(fresh[position : position + len(sentence)]) if new else 0)
+        seen.add(tuple(sentence))
+        position += len(sentence)
+    return counts
+
+
+@dataclass(frozen=True)
+class AnswerChanges:
+    """Answers stated in a completion, in order, and how each changes to the next.
+
+    A model that says `wait` and keeps its answer has not searched. What counts is whether an answer stated later is
+    better than the one before it.
+
+    Attributes:
+        candidates: the answers; one stated again right after itself stands once.
+        scores: 1.0 right, less is wrong, `None` not scorable, for each candidate.
+        not_scorable: pairs of which one is not scorable.
+    """
+
+    candidates: tuple[str, ...]
+    scores: tuple[float | None, ...]
+    wrong_to_right: int = 0
+    right_to_wrong: int = 0
+    wrong_to_wrong: int = 0
+    not_scorable: int = 0
+
+
+def candidate_answers(text: str) -> list[str]:
+    r"""Answers that a completion states, in order: boxes, `the answer is ...`, hits claimed in a written-out search.
+
+    Example:
+        >>> candidate_answers("So the answer is 12. Wait, I forgot one: the total is 13. \\boxed{13}")
+        ['12', '13']
+    """
+    text = text[:MAX_CHARS]
+    boxes, _ = find_boxes(text)
+    places = [(box.start, box.answer) for box in boxes]
+    for match in _STATED.finditer(text):
+        end = _END.search(match["answer"])
+        answer = _WRAPPING.sub("", match["answer"][: end.start()] if end else match["answer"])
+        if any(c.isdigit() or c == "\\" for c in answer) and "boxed" not in answer:
+            places.append((match.start("answer"), answer))
+    places += [(step.start, _bare(step.expression)) for step in read_search(text).steps if step.claim]
+    ordered = [answer for at, answer in sorted(places) if not any(box.start < at < box.end for box in boxes)]
+    runs = groupby(ordered, key=lambda answer: re.sub(r"[\s$]+", "", answer))
+    return [next(run) for _, run in runs][-MAX_CANDIDATES:]
+
+
+def _bare(expression: str) -> str:
+    """An expression of a search without the brackets around the whole of it."""
+    inner = expression[2:-2] if expression.startswith("( ") and expression.endswith(" )") else expression
+    depths = accumulate((char == "(") - (char == ")") for char in inner)
+    return inner if min(depths, default=0) >= 0 else expression
+
+
+def answer_changes(text: str | list[str], is_right: Callable[[list[str]], Sequence[float | None]]) -> AnswerChanges:
+    r"""How the answers stated inside a completion change: the most telling sign that search does something.
+
+    Args:
+        text: the completion, or its `candidate_answers`.
+        is_right: scores a list of answers: 1.0 right, less is wrong, `None` not scorable. Called once, and not at all
+            with fewer than two different answers in a row.
+
+    Example:
+        >>> found = answer_changes("The answer is 12. No, wait. \\boxed{13}", lambda a: [float(x == "13") for x in a])
+        >>> found.candidates, found.wrong_to_right, found.right_to_wrong
+        (('12', '13'), 1, 0)
+    """
+    candidates = candidate_answers(text) if isinstance(text, str) else text
+    if len(candidates) < 2:
+        return AnswerChanges(tuple(candidates), (None,) * len(candidates))
+    scores = tuple(is_right(candidates))
+    pairs = Counter((None if None in pair else (pair[0] == 1, pair[1] == 1)) for pair in pairwise(scores))
+    return AnswerChanges(
+        tuple(candidates), scores, pairs[False, True], pairs[True, False], pairs[False, False], pairs[None]
+    )

@@ -9,14 +9,17 @@ from trl_rlsp.lazy import attach
 __getattr__, __all__ = attach(
     __name__,
     {
-        "_doctor": "parse_doctor parse_plan run_doctor run_plan",
-        "_evaluating": "opens_thinking parse_eval read_settings run_check run_eval verifier_of",
-        "_filter": "parse_filter run_filter",
-        "_harvest": "parse_harvest run_harvest",
-        "_reporting": "BehavioursArguments ReportArguments run_behaviours run_report",
-        "_run": "check_settings run_recipes run_run show_batches",
-        "_training": "MergeArguments model_arguments progress_line rank_errors run_grpo run_merge run_sft train",
-        "budget": "run_budget",
-        "comparing": "run_compare run_efficiency",
+        "_look": (
+            "BehavioursArguments ReportArguments parse_efficiency run_behaviours run_compare run_efficiency run_report"
+        ),
+        "_measure": (
+            "BudgetArguments check_budget opens_thinking parse_eval read_settings run_budget run_eval verifier_of"
+        ),
+        "_prepare": "parse_doctor parse_filter parse_plan run_check run_doctor run_filter run_plan run_recipes",
+        "_run": "check_settings run_run show_batches",
+        "_train": (
+            "MergeArguments model_arguments parse_harvest progress_line rank_errors run_grpo run_harvest run_merge "
+            "run_sft train"
+        ),
     },
 )

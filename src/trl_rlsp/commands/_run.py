@@ -1,4 +1,4 @@
-"""`rlsp run RECIPE`: the steps of a recipe in order, each in its own process, and the table; `rlsp recipes`.
+"""`rlsp run RECIPE`: the steps of a recipe in order, each in its own process, and the table.
 
 A complete step is skipped, a stage that was cut off goes on from its last checkpoint, and a step whose settings, or
 whose predecessors' settings, have changed since is refused rather than mixed. The folder belongs to one run, and is
@@ -12,53 +12,27 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from trl_rlsp import pipeline
-from trl_rlsp.doctor import visible_gpus
+from trl_rlsp import evaluation, pipeline
+from trl_rlsp.commands import parse_eval, parse_harvest, run_report
+from trl_rlsp.doctor import examine, visible_gpus
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.pipeline import (
-    Run,
-    Step,
-    companion_names,
-    copy_recipe,
-    parse_run,
-    plan,
-    recipe_names,
-    refuse_changed,
-    said_of,
-)
-from trl_rlsp.stages import claimed, parse_fields
-
-if TYPE_CHECKING:
-    from trl_rlsp.text import Terminal
+from trl_rlsp.pipeline import Launcher, Run, Step
+from trl_rlsp.stages import claimed, last_complete_checkpoint, parse_grpo, parse_sft, read_record, read_stage
+from trl_rlsp.text import Terminal
 
 
 def run_run(arguments: Sequence[str]) -> int:
-    """Run a recipe and print the table.
-
-    Args:
-        arguments: the recipe's folder or name, `--model`, `--output_dir`, `--seed`, `--rounds`, `--launch`, and
-            overrides such as `--grpo.learning_rate 1e-5`.
-
-    Returns:
-        0, or 128 and the number of the signal that stopped it.
-
-    Raises:
-        RLSPError: a recipe that cannot work, or a stage that ended with an error.
-    """
-    from trl_rlsp.pipeline import plan_rounds
-
-    run = parse_run(arguments)
-    steps = plan_rounds(run) if run.rounds > 1 else plan(run)
+    """Run a recipe and print the table; 0, or 128 and the number of the signal that stopped it."""
+    run = pipeline.parse_run(arguments)
+    steps = pipeline.plan_rounds(run) if run.rounds > 1 else pipeline.plan(run)
     for step in steps:
         check_settings(step)
-    refuse_changed(steps)
+    pipeline.refuse_changed(steps)
     try:
         with claimed(run.output), pipeline.stopped_by_signals():
-            execute_all(run, steps)
+            _execute_all(run, steps)
     except pipeline.StoppedError as stopped:
         again = shlex.join(["rlsp", "run", *arguments])
         print(f"\nrlsp run: stopped by {stopped}; the same command goes on: {again}", file=sys.stderr)
@@ -66,14 +40,26 @@ def run_run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def execute_all(run: Run, steps: Sequence[Step]) -> None:
-    """Execute what is not complete, and show the results."""
-    from trl_rlsp.text import Terminal
+def check_settings(step: Step) -> None:
+    """Read a step's settings before the first step runs, so that a typing error costs no training."""
+    if step.complete:
+        return
+    environment = dict(os.environ)
+    parsers: dict[str, Callable[[list[str]], Any]]
+    parsers = {"sft": parse_sft, "grpo": parse_grpo, "eval": parse_eval, "harvest": parse_harvest}
+    try:
+        parsers[step.command](step.words()[1:])
+    finally:  # accelerate's state is told to the environment, which is the stages' own
+        os.environ.clear()
+        os.environ.update(environment)
 
+
+def _execute_all(run: Run, steps: Sequence[Step]) -> None:
+    """Execute what is not complete, and show the results."""
     console, started = Terminal(), time.monotonic()
     launcher = pipeline.Launcher(visible_gpus(), run.launch)
     waiting = [step for step in steps if not step.complete]
-    show_batches(launcher, waiting, said_of(run.recipe).processes, console)
+    show_batches(launcher, waiting, pipeline.said_of(run.recipe).processes, console)
     for number, step in enumerate(steps, start=1):
         title = f"{number}/{len(steps)} {step.title}"
         if step.complete:
@@ -83,19 +69,16 @@ def execute_all(run: Run, steps: Sequence[Step]) -> None:
         console.rule(f"{title} (rlsp {step.command} {shown})")
         step.remember(launcher.processes(step))
         pipeline.execute(step, launcher)
-    show_results(run, steps, console)
+    _show_results(run, steps, console)
     console.print(f"{(time.monotonic() - started) / 60:.1f} minutes")
 
 
-def show_batches(launcher: pipeline.Launcher, steps: Sequence[Step], written_for: int, console: Terminal) -> None:
+def show_batches(launcher: Launcher, steps: Sequence[Step], written_for: int, console: Terminal) -> None:
     """Print the batch of each training stage beside what the recipe says.
 
     Raises:
         ConfigError: groups that do not fit the processes, or a stage that was begun on another number of them.
     """
-    from trl_rlsp.doctor import examine, read_stage
-    from trl_rlsp.stages import last_complete_checkpoint, read_record
-
     for step in steps:
         if not step.trains:
             continue
@@ -112,95 +95,15 @@ def show_batches(launcher: pipeline.Launcher, steps: Sequence[Step], written_for
         console.print(launcher.batch(step, written_for), soft_wrap=True)
 
 
-def show_results(run: Run, steps: Sequence[Step], console: Terminal) -> None:
+def _show_results(run: Run, steps: Sequence[Step], console: Terminal) -> None:
     """Print the table of the evaluations, and write the report."""
-    from trl_rlsp.commands._reporting import run_report
-    from trl_rlsp.evaluation import evaluation_table, load_evaluation, write_report
-
     evaluations = {step.title.partition(" ")[2]: step.folder for step in steps if step.command == "eval"}
     trained = [step for step in steps if step.command == "grpo"][-1]
-    report = write_report(run.output, run.recipe.name, evaluations, trained.folder / "trainer_state.json")
+    report = evaluation.write_report(run.output, run.recipe.name, evaluations, trained.folder / "trainer_state.json")
     console.rule("result")
-    console.print(evaluation_table({name: load_evaluation(folder) for name, folder in evaluations.items()}))
+    console.print(
+        evaluation.evaluation_table({name: evaluation.load_evaluation(folder) for name, folder in evaluations.items()})
+    )
     console.print(f"model: {trained.folder}; report: {report}", soft_wrap=True)
     if run.rounds == 1:
         run_report([str(run.output)])
-
-
-def check_settings(step: Step) -> None:
-    """Read a step's settings before the first step runs, so that a typing error costs no training.
-
-    Raises:
-        ConfigError: a field or a value that cannot work.
-    """
-    from trl_rlsp.commands._evaluating import parse_eval
-    from trl_rlsp.commands._harvest import parse_harvest
-    from trl_rlsp.stages import parse_grpo, parse_sft
-
-    if step.complete:
-        return
-    environment = dict(os.environ)
-    parsers: dict[str, Callable[[list[str]], Any]]
-    parsers = {"sft": parse_sft, "grpo": parse_grpo, "eval": parse_eval, "harvest": parse_harvest}
-    try:
-        parsers[step.command](step.words()[1:])
-    finally:  # accelerate's state is told to the environment, which is the stages' own
-        os.environ.clear()
-        os.environ.update(environment)
-
-
-@dataclass
-class RecipesArguments:
-    """List the recipes that come with the package, or copy one."""
-
-    words: list[str] = field(
-        default_factory=list,
-        metadata={"positional": "*", "metavar": "copy NAME", "help": "copy a recipe to where it can be changed"},
-    )
-    to: Path | None = field(default=None, metadata={"help": "the folder to make; default recipes/NAME"})
-
-
-def run_recipes(arguments: Sequence[str]) -> None:
-    """List the shipped recipes, or copy one.
-
-    Args:
-        arguments: nothing, or `copy NAME` and options.
-
-    Raises:
-        RLSPError: a recipe that is not shipped, or a folder that cannot be written.
-    """
-    given = parse_fields(RecipesArguments, arguments, "rlsp recipes")
-    if not given.words:
-        print_recipes()
-    elif len(given.words) == 2 and given.words[0] == "copy":
-        print_copied(given.words[1], given.to)
-    else:
-        raise ConfigError(f"rlsp recipes takes nothing, or copy NAME, got {' '.join(given.words)!r}")
-
-
-def print_recipes() -> None:
-    """Print name, purpose and hardware of each shipped recipe."""
-    from rich.table import Table
-
-    from trl_rlsp.text import Terminal
-
-    table = Table("recipe", "what it is for", "hardware", box=None, pad_edge=False)
-    table.columns[0].no_wrap = True
-    for name in recipe_names():
-        said = said_of(name)
-        table.add_row(name, said.title, said.hardware)
-    console = Terminal()
-    console.print(table)
-    console.print(
-        f"\nrlsp run NAME runs one; rlsp recipes copy NAME makes a copy to change, also of "
-        f"{' and '.join(companion_names())}.",
-        soft_wrap=True,
-    )
-
-
-def print_copied(name: str, to: Path | None) -> None:
-    """Copy a recipe and print where it is and what comes next."""
-    target = copy_recipe(name, to)
-    print(f"{name} copied to {target}")
-    if name in recipe_names():
-        print(f"next: change it, then rlsp run {target}")

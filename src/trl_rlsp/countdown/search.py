@@ -13,7 +13,9 @@ intermediate results are such integers.
 
 from __future__ import annotations
 
+import itertools
 import json
+import operator
 import random
 import re
 from collections.abc import Iterable, Iterator
@@ -27,6 +29,9 @@ SearchOrder = Literal["random", "systematic"]
 SEPARATOR = "|"
 HIT = "yes"
 MISS = "no"
+OPERATIONS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.floordiv}
+
+_ATTEMPT = re.compile(rf"= (\d+) \? (\d+) (?:{HIT}|{MISS})\b")
 
 
 @dataclass(frozen=True)
@@ -65,25 +70,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Trace:
-    r"""A written-out search.
-
-    Attributes:
-        reasoning: the search as text, without the final answer.
-        answer: the expression that goes into the box: the hit, or the last attempt if the search gave up.
-        solved: whether the search ended in a hit.
-        attempts: leaves compared with the target.
-    """
+    """A written-out search; its answer is the hit, or the last of its attempts if it gave up."""
 
     reasoning: str
     answer: str
     solved: bool
     attempts: int
-
-
-def _value(left: int, op: str, right: int) -> int | None:
-    if op == "/":
-        return left // right if right and left % right == 0 else None
-    return {"+": left + right, "-": left - right, "*": left * right}[op]
 
 
 def steps(terms: tuple[Term, ...], limit: int) -> list[Step]:
@@ -94,15 +86,16 @@ def steps(terms: tuple[Term, ...], limit: int) -> list[Step]:
         limit: largest intermediate result considered.
     """
     found: dict[tuple[object, ...], Step] = {}
-    for i, a in enumerate(terms):
-        for j in range(i + 1, len(terms)):
-            b, rest = terms[j], (*terms[:i], *terms[i + 1 : j], *terms[j + 1 :])
-            for op, left, right in (("+", a, b), ("-", a, b), ("-", b, a), ("*", a, b), ("/", a, b), ("/", b, a)):
-                value = _value(left.value, op, right.value)
-                if value is not None and 0 <= value <= limit:
-                    key = (left.value, op, right.value, *sorted(t.value for t in rest))
-                    made = Term(value, f"( {left.text} {op} {right.text} )")
-                    found.setdefault(key, Step(left, op, right, made, rest))
+    for i, j in itertools.combinations(range(len(terms)), 2):
+        a, b, rest = terms[i], terms[j], (*terms[:i], *terms[i + 1 : j], *terms[j + 1 :])
+        for op, left, right in (("+", a, b), ("-", a, b), ("-", b, a), ("*", a, b), ("/", a, b), ("/", b, a)):
+            if op == "/" and (right.value == 0 or left.value % right.value):
+                continue
+            value = OPERATIONS[op](left.value, right.value)
+            if 0 <= value <= limit:
+                key = (left.value, op, right.value, *sorted(t.value for t in rest))
+                result = Term(value, f"( {left.text} {op} {right.text} )")
+                found.setdefault(key, Step(left, op, right, result, rest))
     return list(found.values())
 
 
@@ -173,10 +166,10 @@ def search_demonstrations(
     order: SearchOrder = "random",
     limit: int = 144,
 ) -> list[dict[str, object]]:
-    """Demonstrations of *patience of every length*: searches with a random budget, right or given up.
+    """Searches with a random budget, right or given up: rows `prompt`, `reasoning`, `answer`, `solved`, `attempts`.
 
-    The searches are budgeted because they show the process, not the answer: a model trained on them searches, but
-    gives up early; how long to go on is left for the RL stage to learn (RLSP, 2502.06773, section 2.1).
+    They show the process, not the answer: a model trained on them searches, but gives up early; how long to go on is
+    left for the RL stage to learn (RLSP, 2502.06773, section 2.1).
 
     Args:
         problems: rows of a countdown data set, with `prompt` and the JSON string `task`.
@@ -188,9 +181,6 @@ def search_demonstrations(
             meaning in systematic order, in which a redrawn search is the same.
         order: of the branches, `"random"` or `"systematic"`.
         limit: largest intermediate result considered.
-
-    Returns:
-        Rows `prompt` (as given), `reasoning`, `answer`, `solved`, `attempts`.
 
     Raises:
         ConfigError: an unknown order.
@@ -228,9 +218,6 @@ def countdown_of(problem: dict[str, str]) -> tuple[list[int], int]:
             "search demonstrations need countdown rows (column `task` with numbers and target), "
             f"got {problem.get('task')!r}; load them with `reasoning_gym:countdown`"
         ) from error
-
-
-_ATTEMPT = re.compile(rf"= (\d+) \? (\d+) (?:{HIT}|{MISS})\b")
 
 
 def count_attempts(text: str) -> int:

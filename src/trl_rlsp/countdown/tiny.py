@@ -1,8 +1,7 @@
 """A language model small enough to train on a laptop's CPU while one watches.
 
-A stock Llama configuration of well under one million parameters and a word-level tokenizer with one token for each
-integer and operator of the countdown task, with a chat template. Nothing here is special to RLSP: it stands in for
-the instruct model that a real recipe names.
+It stands in for the instruct model that a real recipe names: a stock Llama configuration of well under one million
+parameters and a tokenizer with one token for each integer and operator of the countdown task.
 """
 
 from __future__ import annotations
@@ -47,16 +46,13 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def build_model(*, seed: int = 0, hidden_size: int = 128, layers: int = 3, context: int = 512) -> LlamaForCausalLM:
-    """A Llama with random weights for `build_tokenizer`'s vocabulary.
+    """A float32 Llama in training mode for `build_tokenizer`'s vocabulary; 0.66 million random weights by default.
 
     Args:
         seed: seed of the weights.
         hidden_size: width; heads are 32 wide.
         layers: number of transformer blocks.
         context: longest sequence, in tokens.
-
-    Returns:
-        A float32 model in training mode; 0.66 million parameters by default.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM

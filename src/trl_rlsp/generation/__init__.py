@@ -13,14 +13,7 @@ from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
     from trl_rlsp.generation._client import Reply, ServerClient
-    from trl_rlsp.generation.local import (
-        TransformersEngine,
-        finished_leave,
-        generate,
-        leaving_rollout,
-        load_model,
-        why_not,
-    )
+    from trl_rlsp.generation.local import TransformersEngine, finished_leave, leaving_rollout, load_model, why_not
     from trl_rlsp.generation.sampling import Engine, Prefixed, Request, Sample, Sampling, all_requests, render
     from trl_rlsp.generation.server import ServerEngine
     from trl_rlsp.generation.vllm import VLLMEngine
@@ -29,7 +22,7 @@ __getattr__, __all__ = attach(
     __name__,
     {
         "_client": "Reply ServerClient",
-        "local": "TransformersEngine finished_leave generate leaving_rollout load_model why_not",
+        "local": "TransformersEngine finished_leave leaving_rollout load_model why_not",
         "sampling": "Engine Prefixed Request Sample Sampling all_requests render",
         "server": "ServerEngine",
         "vllm": "VLLMEngine",

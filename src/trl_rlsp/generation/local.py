@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,6 @@ from trl_rlsp.generation.sampling import (
     Request,
     Sample,
     Sampling,
-    all_requests,
     chunks,
     limit_of,
     render,
@@ -46,17 +45,15 @@ ROOM = 64
 """Tokens for which the cache has room when it is copied."""
 
 NEUTRAL = {
-    "top_k": 0,
-    "min_p": None,
-    "repetition_penalty": 1.0,
-    "no_repeat_ngram_size": 0,
-    "num_beams": 1,
-    "num_return_sequences": 1,
+    **{"top_k": 0, "min_p": None, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0},
+    **{"num_beams": 1, "num_return_sequences": 1},
 }
 """What a checkpoint's own generation_config must not change, or the samples would not be of `Sampling`."""
 
 POSITIONS = ("position_ids", "cache_position")
+
 ROW_BY_ROW = {"Temperature", "TopK", "TopP", "MinP"}
+"""Logits processors that keep nothing of the batch; others say so by an attribute `row_by_row`."""
 
 
 def load_model(name_or_path: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -86,35 +83,6 @@ def load_model(name_or_path: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTr
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.eval(), tokenizer
-
-
-def generate(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[Any],
-    sampling: Sampling,
-    *,
-    on_batch: Callable[[int], None] | None = None,
-) -> Iterator[list[Sample]]:
-    """Sample completions with transformers, shortest prompts first, batch by batch.
-
-    Args:
-        model: a causal language model.
-        tokenizer: its tokenizer, padding on the left.
-        prompts: P prompts, messages or text.
-        sampling: how to draw; `sampling.n` completions a prompt.
-        on_batch: called with the number of completions done so far.
-
-    Yields:
-        Lists of at most `sampling.batch_size` samples; P * n in all.
-    """
-    done = 0
-    requests = all_requests(len(prompts), sampling.n)
-    for batch in TransformersEngine(model, tokenizer).sample(prompts, requests, sampling):
-        yield batch
-        done += len(batch)
-        if on_batch is not None:
-            on_batch(done)
 
 
 class TransformersEngine:
@@ -147,9 +115,7 @@ class TransformersEngine:
         inputs = {"input_ids": [[*prompt, *begun] for prompt, begun in asked]}
         batch = tokenizer.pad(inputs, padding_side="left", return_tensors="pt").to(model.device)
         limits = [limit_of(prompt, sampling) for prompt in prompts]
-        drawn: dict[str, Any] = {"do_sample": False}
-        if sampling.temperature > 0:
-            drawn = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
+        drawn: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p}
         with finished_leave(model, limits):
             found = model.generate(
                 **batch,
@@ -157,7 +123,8 @@ class TransformersEngine:
                 eos_token_id=self.ends,
                 pad_token_id=tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else 0,
                 use_cache=True,
-                **drawn,
+                do_sample=sampling.temperature > 0,
+                **(drawn if sampling.temperature > 0 else {}),
                 **NEUTRAL,
             )
         samples = []
@@ -172,10 +139,9 @@ class TransformersEngine:
 
 
 def leaving_rollout(prompts: list[Any], trainer: GRPOTrainer) -> dict[str, Any]:
-    """Sample one completion a prompt; finished sequences leave the batch every few tokens.
+    """A `rollout_func` of `GRPOTrainer` in which finished sequences leave; `RLSPGRPOTrainer` needs none for it.
 
-    Draws from the same distribution as TRL's own rollout, with other random numbers, for `GRPOTrainer`:
-    `GRPOTrainer(rollout_func=leaving_rollout, ...)`. `RLSPGRPOTrainer` needs no `rollout_func` for it.
+    Draws from the same distribution as TRL's own rollout, with other random numbers.
 
     Args:
         prompts: B prompts of this process, each repeated once a completion.
@@ -188,7 +154,6 @@ def leaving_rollout(prompts: list[Any], trainer: GRPOTrainer) -> dict[str, Any]:
         ConfigError: a trainer whose rollouts this cannot draw (`why_not`).
 
     Example:
-        >>> from trl_rlsp.generation import leaving_rollout
         >>> trainer = GRPOTrainer(model, rewards, rollout_func=leaving_rollout)  # doctest: +SKIP
     """
     if reason := why_not(trainer):
@@ -257,7 +222,11 @@ def _loop(
     cache, mask_BT = given.pop("past_key_values", None), given.pop("attention_mask", None)
     settings = {name: value for name, value in given.items() if name == "logits_to_keep"}
     tensors = [name for name, value in given.items() if isinstance(value, torch.Tensor) and name not in POSITIONS]
-    others = [type(each).__name__ for each in logits_processor if not _is_row_by_row(each)]
+    others = [
+        type(processor).__name__
+        for processor in logits_processor
+        if _name(processor) not in ROW_BY_ROW and not getattr(processor, "row_by_row", False)
+    ]
     if tensors or others or not can_be_cut(cache) or given.get("synced_gpus"):
         _warn_once(f"decoding is transformers' own: sequences cannot leave {type(cache).__name__}, {tensors + others}")
         given |= {"past_key_values": cache, "attention_mask": mask_BT}
@@ -273,11 +242,6 @@ def _loop(
 
 def _name(processor: Any) -> str:
     return type(processor).__name__.removesuffix("LogitsWarper")
-
-
-def _is_row_by_row(processor: Any) -> bool:
-    """Whether a logits processor keeps nothing of the batch: one of these, or one that says so itself."""
-    return _name(processor) in ROW_BY_ROW or getattr(processor, "row_by_row", False)
 
 
 @functools.cache
@@ -364,19 +328,20 @@ class _Batch:
 
 
 class RoomyLayer(DynamicLayer):
-    """One layer's keys and values (B, heads, T, width), with room for tokens to come.
+    """One layer's keys and values (B, heads, T, width) of the sequences that go on, with room for tokens to come.
 
-    Args:
-        layer: the layer whose content is taken over.
-        keep: indices of the sequences that go on.
-        room: tokens that can be added before the layer grows by concatenation, as its base class does.
+    Without room left, it grows by concatenation, as its base class does.
     """
 
     def __init__(self, layer: Any, keep: torch.Tensor, room: int) -> None:
         super().__init__()
         self.dtype, self.device, self.is_initialized = layer.dtype, layer.device, True
         self._length = layer.keys.shape[-2]
-        self._rooms = [_with_room(held, keep, room) for held in (layer.keys, layer.values)]
+        self._rooms = []
+        for held in (layer.keys, layer.values):
+            roomy = held.new_empty(len(keep), held.shape[1], self._length + room, held.shape[3])
+            roomy[:, :, : self._length] = held[keep]
+            self._rooms.append(roomy)
         self.keys, self.values = (held[:, :, : self._length] for held in self._rooms)
 
     def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
@@ -389,13 +354,6 @@ class RoomyLayer(DynamicLayer):
             held[:, :, start:end] = new
         self.keys, self.values = (held[:, :, :end] for held in self._rooms)
         return self.keys, self.values
-
-
-def _with_room(held: torch.Tensor, keep: torch.Tensor, room: int) -> torch.Tensor:
-    _, heads, length, width = held.shape
-    roomy = held.new_empty(len(keep), heads, length + room, width)
-    roomy[:, :, :length] = held[keep]
-    return roomy
 
 
 def kept(cache: Any, keep: torch.Tensor, room: int) -> Any:

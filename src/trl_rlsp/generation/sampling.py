@@ -53,12 +53,7 @@ class Sampling:
 
 
 class Request(NamedTuple):
-    """One completion to draw.
-
-    Attributes:
-        prompt: position of its prompt in the list given.
-        sample: which of the prompt's completions, from 0.
-    """
+    """One completion to draw: the position of its prompt, and which of the prompt's completions, both from 0."""
 
     prompt: int
     sample: int
@@ -113,16 +108,14 @@ class Engine(Protocol):
         ...
 
     def sample(self, prompts: Prompts, requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
-        """Draw the requested completions.
+        """Draw the requested completions; yields lists of samples as they are done, together one for each request.
+
+        A list must not depend on the completions' lengths, so that a run may be cut off after any without a bias.
 
         Args:
             prompts: the prompts by number: messages, text or `Prefixed`.
             requests: which completions of them, in any order, each once.
             sampling: how to draw; `sampling.n` has no meaning here.
-
-        Yields:
-            Lists of samples as they are done, together one for each request. What is kept must not depend on the
-            completions' lengths, so that a run may be cut off between any two lists without a bias.
         """
         ...
 

@@ -6,29 +6,15 @@ for the commands.
 """
 
 from trl_rlsp.pipeline._launch import Launcher, StageError, StoppedError, execute, stopped_by_signals
-from trl_rlsp.pipeline._rounds import RoundSettings, plan_rounds, round_settings
 from trl_rlsp.pipeline._shipped import companion_names, copy_recipe, find_recipe, recipe_names, recipes_folder, said_of
-from trl_rlsp.pipeline._steps import Run, RunArguments, Step, parse_run, plan, refuse_changed
-
-__all__ = [
-    "Launcher",
-    "RoundSettings",
-    "Run",
-    "RunArguments",
-    "StageError",
-    "Step",
-    "StoppedError",
-    "companion_names",
-    "copy_recipe",
-    "execute",
-    "find_recipe",
-    "parse_run",
-    "plan",
-    "plan_rounds",
-    "recipe_names",
-    "recipes_folder",
-    "refuse_changed",
-    "round_settings",
-    "said_of",
-    "stopped_by_signals",
-]
+from trl_rlsp.pipeline._steps import (
+    RoundSettings,
+    Run,
+    RunArguments,
+    Step,
+    parse_run,
+    plan,
+    plan_rounds,
+    refuse_changed,
+    round_settings,
+)

@@ -5,19 +5,34 @@ start model, the run folder and the seed are settings of the run. A step's finge
 the steps that it depends on, so that a comment changes nothing and a change upstream makes everything after it stale.
 """
 
+# ruff: noqa: RUF009 (`option` is `dataclasses.field`)
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from trl_rlsp.errors import ConfigError, SourceError
+from trl_rlsp.files import atomic_write
 from trl_rlsp.pipeline._shipped import NEEDED, find_recipe
-from trl_rlsp.stages import STAGE_FILE, differences, parse_fields, read_record, read_yaml, settings_of, write_record
+from trl_rlsp.selfplay import MIXTURE_FILE, NEUTRAL_TEMPLATE, PROBLEMS_FILE, Selection
+from trl_rlsp.stages import (
+    STAGE_FILE,
+    ProblemArguments,
+    differences,
+    option,
+    parse_fields,
+    read_record,
+    read_yaml,
+    settings_of,
+    write_record,
+)
 
 _OF_THE_RUN = {"model_name_or_path": "--model", "output_dir": "--output_dir", "seed": "--seed"}
 """Fields of a stage that are settings of the run -> the option that sets them for all stages."""
@@ -26,27 +41,26 @@ _COMMANDS = ("sft", "grpo", "eval")
 _MARKERS = {"eval": "metrics.json", "harvest": "demonstrations.json"}
 """The file that a step writes last; `stage.json` of a training stage."""
 
+_PROBLEM_FIELDS = {field.name for field in fields(ProblemArguments)}
+_REPLACED = {"sft": _PROBLEM_FIELDS | {"demonstrations", "demonstration_template"}, "grpo": _PROBLEM_FIELDS}
+"""Fields of a stage that say where its data come from; later rounds have their own."""
+
 
 @dataclass
 class RunArguments:
     """Run all stages of a recipe: SFT, RL, evaluation before and after, report. Override a field of a stage with
-    --STAGE.FIELD VALUE, e.g. --grpo.learning_rate 1e-5.
+    --STAGE.FIELD VALUE, e.g. --grpo.learning_rate 1e-5."""
 
-    Args:
-        recipe: folder with grpo.yaml, eval.yaml and perhaps sft.yaml, or a name that `rlsp recipes` lists.
-        model: the model to start from; default the recipe's.
-        output_dir: run folder; default runs/RECIPE-seedSEED.
-        seed: seed of every stage.
-        rounds: rounds of self-play, with --rounds.FIELD VALUE.
-        launch: accelerate's YAML file for the training stages; default one process for each visible GPU.
-    """
-
-    recipe: Path = field(metadata={"positional": 1})
-    model: str | None = None
-    output_dir: Path | None = None
-    seed: int = 0
-    rounds: int = 1
-    launch: Path | None = None
+    recipe: Path = option(
+        help="folder with grpo.yaml, eval.yaml and perhaps sft.yaml, or a name that `rlsp recipes` lists", positional=1
+    )
+    model: str | None = option(None, "the model to start from; default the recipe's")
+    output_dir: Path | None = option(None, "run folder; default runs/RECIPE-seedSEED")
+    seed: int = option(0, "seed of every stage")
+    rounds: int = option(1, "rounds of self-play, with --rounds.FIELD VALUE")
+    launch: Path | None = option(
+        None, "accelerate's YAML file for the training stages; default one process for each visible GPU"
+    )
 
 
 @dataclass(frozen=True)
@@ -268,3 +282,102 @@ def refuse_changed(steps: Sequence[Step]) -> None:
             f"{step.folder} was made with other settings ({changed}): give another --output_dir, or delete what is "
             f"stale and made anew then: {folders}"
         )
+
+
+@dataclass(kw_only=True)
+class RoundSettings(Selection):
+    """What happens between two rounds of self-play; the fields of `rounds.yaml` in a recipe folder.
+
+    From "base", as in STaR (2203.14465) and ReST-EM (2312.06585), nothing drifts.
+    """
+
+    start: str = option(
+        "base", 'SFT of each round starts from the model of the first round, "base", or the "last" that RL ended with'
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.start not in ("base", "last"):
+            raise ConfigError(f"start is 'base' or 'last', got {self.start!r}")
+
+    def arguments(self) -> list[str]:
+        """The settings as arguments of `rlsp harvest`."""
+        pairs = [(f"--{name}", str(value)) for name, value in vars(self).items() if name != "start"]
+        return [text for pair in pairs for text in pair]
+
+
+def round_settings(recipe: Path, overrides: Sequence[str]) -> RoundSettings:
+    """The settings of `rounds.yaml` in the recipe, if there is one, with overrides."""
+    file = recipe / "rounds.yaml"
+    given = ["--config", str(file)] if file.is_file() else []
+    return parse_fields(RoundSettings, [*given, *overrides], "rlsp run --rounds")
+
+
+def plan_rounds(run: Run) -> list[Step]:
+    """The steps of several rounds: SFT -> RL -> harvest -> SFT on the harvest -> RL on new problems -> ...
+
+    Round r goes to `round-r` in the run's folder. Those after the first get YAML files of their own, which this writes,
+    so that each stage can also be run alone: their demonstrations are what RL of the round before found, mixed with
+    those that it came from, and their problems follow its solve rates.
+
+    Raises:
+        ConfigError: a recipe without SFT, which has no use for a harvest.
+    """
+    if not (run.recipe / "sft.yaml").is_file():
+        raise ConfigError(f"{run.recipe} has no sft.yaml: rounds need it to train on what they harvest")
+    settings = round_settings(run.recipe, run.overrides["rounds"])
+    steps = [replace(step, round=1) for step in plan(replace(run, output=run.output / "round-1"))]
+    start = steps[0]
+    for number in range(2, run.rounds + 1):
+        folder = run.output / f"round-{number}" / "harvest"
+        last = next(step for step in reversed(steps) if step.command == "grpo")
+        given = (*settings.arguments(), "--round", str(number), "--seed", str(run.seed))
+        config, model = run.recipe / "grpo.yaml", str(last.folder)
+        harvest = Step("harvest", "harvest", config, folder, model, given, (last,), round=number)
+        steps += [harvest, *_later_steps(run, harvest, start if settings.start == "base" else last)]
+    return steps
+
+
+def _later_steps(run: Run, harvest: Step, start: Step) -> list[Step]:
+    """The steps of a round after its harvest."""
+    sources: dict[str, dict[str, str]] = {
+        "sft": {
+            "demonstrations": "file",
+            "dataset": str(harvest.folder / MIXTURE_FILE),
+            "demonstration_template": NEUTRAL_TEMPLATE,
+            "system_prompt": "none",
+        },
+        "grpo": {"dataset": str(harvest.folder / PROBLEMS_FILE), "system_prompt": "none"},
+    }
+    made: dict[str, Step] = {}
+    for step in plan(replace(run, output=harvest.folder.parent))[1:]:
+        new = replace(step, round=harvest.round, after=tuple(made[one.name] for one in step.after))
+        if step.command in sources:
+            config = _own_config(step, sources[step.command])
+            new = replace(new, config=config, arguments=_without_source(step.command, step.arguments))
+        if step.command == "sft":
+            trained = start.trains
+            model, after = (str(start.folder), (harvest, start)) if trained else (start.model, (harvest,))
+            new = replace(new, model=model, start_name=start.start_name, after=after)
+        made[step.name] = new
+    return list(made.values())
+
+
+def _own_config(step: Step, source: Mapping[str, str]) -> Path:
+    """The recipe's YAML file with other data, written into the round's folder."""
+    content = {n: v for n, v in read_yaml(step.config).items() if n not in _REPLACED[step.command]}
+    path = step.folder.parent / step.config.name
+    atomic_write(path, yaml.safe_dump({**content, **source}, sort_keys=False))
+    return path
+
+
+def _without_source(command: str, arguments: Sequence[str]) -> tuple[str, ...]:
+    """Arguments without those that say where the data come from."""
+    kept: list[str] = []
+    keep = True
+    for word in arguments:
+        if word.startswith("--"):
+            keep = word[2:].partition("=")[0] not in _REPLACED[command]
+        if keep:
+            kept.append(word)
+    return tuple(kept)

@@ -10,14 +10,13 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 logger = logging.getLogger(__name__)
 
 _BUSY_S = 30.0
-_KEYS_PER_QUERY = 500
 
 
 def cache_folder() -> Path:
@@ -32,22 +31,18 @@ class DiskCache:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __repr__(self) -> str:
-        return f"DiskCache({str(self.path)!r})"
-
     def get(self, keys: Iterable[str]) -> dict[str, Any]:
         """What is stored for these keys, without keys that have no entry and entries that are not JSON."""
-        wanted = list(keys)
         found: dict[str, Any] = {}
         try:
             with self._opened() as connection:
-                for start in range(0, len(wanted), _KEYS_PER_QUERY):
-                    part = wanted[start : start + _KEYS_PER_QUERY]
-                    marks = ",".join("?" * len(part))
-                    found |= dict(connection.execute(f"SELECT key, value FROM entries WHERE key IN ({marks})", part))
+                for key in keys:
+                    for (text,) in connection.execute("SELECT value FROM entries WHERE key = ?", [key]):
+                        with suppress(ValueError, TypeError):
+                            found[key] = json.loads(text)
         except (sqlite3.Error, OSError) as error:
             logger.warning("the cache %s cannot be read: %s", self.path, error)
-        return {key: value for key, text in found.items() if (value := _parsed(text)) is not None}
+        return found
 
     def put(self, entries: Mapping[str, Any]) -> None:
         """Store JSON values, all or none."""
@@ -67,10 +62,3 @@ class DiskCache:
         with closing(sqlite3.connect(self.path, timeout=_BUSY_S)) as connection, connection:
             connection.execute("CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
             yield connection
-
-
-def _parsed(text: Any) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, TypeError):
-        return None

@@ -22,18 +22,20 @@ from trl_rlsp.verification import has_test_columns, reference_program, shown_pro
 
 FILE_EXTENSIONS = (".jsonl", ".json", ".csv", ".parquet")
 
+WORKED_COLUMNS = ("solution", "response", "output")
+LONGEST_BARE_ANSWER = 300
+
 # Names looked for in this order, in any case, with blanks and hyphens read as underscores.
 CANDIDATES: dict[str, tuple[str, ...]] = {
-    role: tuple(names.split())
-    for role, names in {
-        "problem": "problem question prompt description query instruction input text",
-        "answer": "answer final_answer expected_answer gold gold_answer ground_truth target label solution response "
-        "output",
-        "tests": "tests input_output test_cases test_list test",
-        "level": "level difficulty",
-        "subject": "subject type topic",
-        "id": "id unique_id problem_id uid task_id name",
-    }.items()
+    "problem": ("problem", "question", "prompt", "description", "query", "instruction", "input", "text"),
+    "answer": (
+        *("answer", "final_answer", "expected_answer", "gold", "gold_answer", "ground_truth", "target", "label"),
+        *WORKED_COLUMNS,
+    ),
+    "tests": ("tests", "input_output", "test_cases", "test_list", "test"),
+    "level": ("level", "difficulty"),
+    "subject": ("subject", "type", "topic"),
+    "id": ("id", "unique_id", "problem_id", "uid", "task_id", "name"),
 }
 WITHOUT_ROLE = (
     *("task", "public_tests", "private_tests", "generated_tests", "solutions", "code", "starter_code"),
@@ -41,27 +43,18 @@ WITHOUT_ROLE = (
     *("entry_point", "canonical_solution", "prompt"),
 )
 """Columns that are read beside those with a role; the rest of a table is not decoded."""
-WORKED_COLUMNS = ("solution", "response", "output")
-LONGEST_BARE_ANSWER = 300
 
 _HASH_ANSWER = re.compile(r"^####[ \t]*(\S.*?)\s*$", re.MULTILINE)
 
 
 @dataclass
 class Table:
-    """Raw rows of one source.
-
-    Attributes:
-        name: the file or the hub id.
-        rows: dictionaries, or a `Dataset`, which is decoded row by row.
-        unit: what messages call a row: "line" in a file read by lines, else "row".
-        numbers: the line or row number of each row, counted from 1.
-    """
+    """Raw rows of one source: dictionaries, or a `Dataset`, which is decoded row by row."""
 
     name: str
     rows: Any
-    unit: str
-    numbers: Sequence[int]
+    unit: str  # what messages call a row: "line" in a file read by lines, else "row"
+    numbers: Sequence[int]  # of lines or rows, from 1
 
     @property
     def columns(self) -> list[str]:
@@ -99,11 +92,7 @@ def _numbered(name: str, rows: Any) -> Table:
 
 
 def read_file(path: str | Path) -> Table:
-    """Read the rows of a local file, at least one.
-
-    Args:
-        path: a `.jsonl`, `.json` (a list of objects, an object with one list of objects, or JSON lines), `.csv` (with
-            a header) or `.parquet` file.
+    """Read the rows of a local file: JSON lines, JSON (a list of objects, alone in an object or not), CSV, Parquet.
 
     Raises:
         SourceError: no such file.
@@ -201,7 +190,7 @@ def _read_parquet(path: Path) -> Table:
 
 
 def read_hub(path: str, *, name: str | None = None, split: str | None = None, revision: str | None = None) -> Table:
-    """Read the rows of a dataset on the Hub, or of a local folder in a layout that `datasets` knows, at least one.
+    """Read the rows of a dataset on the Hub, or of a local folder in a layout that `datasets` knows.
 
     Args:
         path: the hub id (`owner/name`) or a folder.
@@ -222,7 +211,14 @@ def read_hub(path: str, *, name: str | None = None, split: str | None = None, re
         else:
             loaded = datasets.load_dataset(path, name=name, split=split, revision=revision)
     except (OSError, ValueError, RuntimeError) as error:
-        raise SourceError(_unreachable(path, name, split, error)) from error
+        asked = "".join(f", {key} {value!r}" for key, value in {"name": name, "split": split}.items() if value)
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise SourceError(
+            f"the dataset {path!r}{asked} could not be loaded: {reason}. Check its id, name and split on "
+            "https://huggingface.co/datasets and that this machine can reach the Hub; for a private or gated "
+            "dataset log in with `hf auth login`. Without a network, save the rows on another machine "
+            "(datasets.load_dataset(...).to_json('rows.jsonl')) and give that file as the source"
+        ) from error
     if isinstance(loaded, dict):
         wanted = split or ("train" if "train" in loaded else next(iter(loaded)) if len(loaded) == 1 else None)
         if wanted not in loaded:
@@ -233,83 +229,47 @@ def read_hub(path: str, *, name: str | None = None, split: str | None = None, re
     return _numbered(path, loaded)
 
 
-def _unreachable(path: str, name: str | None, split: str | None, error: BaseException) -> str:
-    given = {"name": name, "split": split}
-    asked = "".join(f", {key} {value!r}" for key, value in given.items() if value is not None)
-    reason = str(error).strip().partition("\n")[0] or type(error).__name__
-    return (
-        f"the dataset {path!r}{asked} could not be loaded: {reason}. Check its id, name and split on "
-        "https://huggingface.co/datasets and that this machine can reach the Hub; for a private or gated "
-        "dataset log in with `hf auth login`. Without a network, save the rows on another machine "
-        "(datasets.load_dataset(...).to_json('rows.jsonl')) and give that file as the source"
-    )
-
-
 def match_columns(
-    table: Table,
-    candidates: Mapping[str, tuple[str, ...]],
-    columns: Mapping[str, str] | None = None,
-    preset: Mapping[str, str] | None = None,
+    table: Table, candidates: Mapping[str, tuple[str, ...]], columns: Mapping[str, str] | None, *required: str
 ) -> dict[str, str]:
-    """Role -> column: by the caller's map, else by a preset's where it has that column, else by name.
+    """Role -> column, by the caller's map `columns` where it has the role, else by name.
 
     Raises:
         ConfigError: `columns` names a role that does not exist.
-        MissingColumnError: `columns` names a column that does not exist.
+        MissingColumnError: `columns` names a column that does not exist, or a required role has none.
     """
-    present = table.columns
-    for role, column in (columns or {}).items():
+    present, found = table.columns, dict(columns or {})
+    for role, column in found.items():
         if role not in candidates:
             raise ConfigError(f"columns= maps roles ({', '.join(candidates)}) to columns, got the role {role!r}")
         if column not in present:
             raise MissingColumnError(
                 f"{table.name} has no column {column!r} (asked for as {role}); it has {', '.join(present)}"
             )
-    found = {role: column for role, column in (preset or {}).items() if column in present} | dict(columns or {})
     for role, names in candidates.items():
         free = {re.sub(r"[\s-]", "_", c.strip().lower()): c for c in reversed(present) if c not in found.values()}
         chosen = found.get(role) or next((free[name] for name in names if name in free), None)
         if chosen:
             found[role] = chosen
-    return found
-
-
-def require_roles(
-    table: Table, found: Mapping[str, str], candidates: Mapping[str, tuple[str, ...]], *required: str
-) -> None:
-    """Refuse a table in which a required role has no column.
-
-    Raises:
-        MissingColumnError: one has none.
-    """
-    for role in required:
-        if role not in found:
+        elif role in required:
             raise MissingColumnError(
-                f"{table.name} has no column for the {role}; it has {', '.join(table.columns)}. "
-                f"Name it with columns={{{role!r}: COLUMN}} (looked for {', '.join(candidates[role])})"
+                f"{table.name} has no column for the {role}; it has {', '.join(present)}. "
+                f"Name it with columns={{{role!r}: COLUMN}} (looked for {', '.join(names)})"
             )
-
-
-def resolve_columns(
-    table: Table, columns: Mapping[str, str] | None = None, preset: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """`match_columns` for a table of problems: there is a problem, and an answer or a source of tests."""
-    found = match_columns(table, CANDIDATES, columns, preset)
-    has_tests = "tests" in found or has_test_columns(table.columns)
-    require_roles(table, found, CANDIDATES, *(("problem",) if has_tests else ("problem", "answer")))
     return found
+
+
+def resolve_columns(table: Table, columns: Mapping[str, str] | None = None) -> dict[str, str]:
+    """`match_columns` for a table of problems: there is a problem, and an answer or a source of tests."""
+    tested = has_test_columns(table.columns) or "tests" in match_columns(table, CANDIDATES, columns)
+    return match_columns(table, CANDIDATES, columns, "problem", *([] if tested else ["answer"]))
 
 
 def problem_rows(table: Table, roles: Mapping[str, str], *, drop_invalid: bool = False) -> list[dict[str, Any]]:
     """Raw rows -> rows with `problem` (text or messages), `solution`, and what the source has of the other roles.
 
-    Args:
-        table: the raw rows.
-        roles: role -> column, from `resolve_columns`.
-        drop_invalid: leave rows without a problem or an answer out instead of raising.
-
     Raises:
-        DataError: a row without a problem or an answer, or no row left.
+        DataError: a row without a problem or an answer that is not to be dropped, or no row left.
     """
     rows = []
     for index, raw in enumerate(table.rows):

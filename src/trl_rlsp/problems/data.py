@@ -43,8 +43,6 @@ CODE_SYSTEM_PROMPT = (
     "give the complete program once, in a ```python block."
 )
 
-_OPTIONAL_COLUMNS = ("task", "tests", "level", "subject", "id")
-
 
 @dataclass(frozen=True)
 class Preset:
@@ -52,41 +50,36 @@ class Preset:
 
     Attributes:
         hub_id: `owner/name`.
-        columns: role (`problem`, `answer`, `tests`, `level`, `subject`, `id`) -> column name.
         split: the split read when none is asked for.
         name: the configuration read when none is asked for.
         revision: branch to read where the default branch cannot be.
+        columns: role (`level`, `subject`) -> column, where they are not found by themselves.
         keep: leaves a raw row out when it returns `False`.
     """
 
     hub_id: str
-    columns: Mapping[str, str] = field(default_factory=dict)
     split: str = "train"
     name: str | None = None
     revision: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
     keep: Callable[[Mapping[str, Any]], bool] | None = None
 
 
-_AIME = {"problem": "Question", "answer": "Answer", "id": "ID", "subject": "Year", "level": "Problem Number"}
-_MATH = {"problem": "problem", "answer": "solution", "level": "level", "subject": "type"}
-_MATH_500 = {"problem": "problem", "answer": "answer", "level": "level", "subject": "subject", "id": "unique_id"}
-_CODE_CONTESTS = {"problem": "description", "id": "name", "level": "difficulty"}
-_APPS = {"problem": "question", "tests": "input_output", "id": "problem_id", "level": "difficulty"}
-_MBPP = {"problem": "text", "tests": "test_list", "id": "task_id"}
-_HUMANEVAL = {"problem": "prompt", "tests": "test", "id": "task_id"}
-
 PRESETS: dict[str, Preset] = {
-    "math": Preset("DigitalLearningGmbH/MATH-lighteval", _MATH),
-    "math-500": Preset("HuggingFaceH4/MATH-500", _MATH_500, split="test"),
-    # 1983 to 2023, so that AIME 2024 stays unseen for the evaluation
-    "aime": Preset("di-zhang-fdu/AIME_1983_2024", _AIME, keep=lambda row: int(row["Year"]) < 2024),
-    "aime-2024": Preset("HuggingFaceH4/aime_2024", {"problem": "problem", "answer": "answer", "id": "id"}),
-    "gsm8k": Preset("openai/gsm8k", {"problem": "question", "answer": "answer"}, name="main"),
-    "code_contests": Preset("deepmind/code_contests", _CODE_CONTESTS),
+    "math": Preset("DigitalLearningGmbH/MATH-lighteval"),
+    "math-500": Preset("HuggingFaceH4/MATH-500", split="test"),
+    "aime": Preset(
+        "di-zhang-fdu/AIME_1983_2024",
+        columns={"subject": "Year", "level": "Problem Number"},
+        keep=lambda row: int(row["Year"]) < 2024,  # AIME 2024 stays unseen for the evaluation
+    ),
+    "aime-2024": Preset("HuggingFaceH4/aime_2024"),
+    "gsm8k": Preset("openai/gsm8k", name="main"),
+    "code_contests": Preset("deepmind/code_contests"),
     # the default branch of APPS is a loading script, which `datasets` no longer runs
-    "apps": Preset("codeparrot/apps", _APPS, revision="refs/convert/parquet"),
-    "mbpp": Preset("google-research-datasets/mbpp", _MBPP, name="full"),
-    "humaneval": Preset("openai/openai_humaneval", _HUMANEVAL, split="test"),
+    "apps": Preset("codeparrot/apps", revision="refs/convert/parquet"),
+    "mbpp": Preset("google-research-datasets/mbpp", name="full"),
+    "humaneval": Preset("openai/openai_humaneval", split="test"),
 }
 
 PAPER_SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_p": 1.0, "max_new_tokens": 8192}
@@ -149,6 +142,8 @@ def load_problems(
         DataError: a broken, empty or incomplete file, row or column; or nothing is left after `exclude`.
         MissingDependencyError: reasoning-gym is needed and not installed.
     """
+    from datasets import Dataset
+
     if prompt_style not in ("task", "compact"):
         raise ConfigError(f"prompt_style must be 'task' or 'compact', got {prompt_style!r}")
     if isinstance(exclude, str):
@@ -168,13 +163,16 @@ def load_problems(
         rows = problem_rows(sampled, roles, drop_invalid=drop_invalid)
     else:
         raise ConfigError(f"prompt_style={prompt_style!r} needs a reasoning_gym: source, got {source!r}")
-    rows = [_with_prompt(row, None if prompt_style == "compact" else system_prompt) for row in rows]
+    for row in rows:
+        own = CODE_SYSTEM_PROMPT if "tests" in row and system_prompt == DEFAULT_SYSTEM_PROMPT else system_prompt
+        row["prompt"] = prompt_messages(row["problem"], None if prompt_style == "compact" else own)
     if filtered:
         rows = _without(rows, exclude, unique, source)
     if limit is not None and limit < len(rows):
         drawn = range(limit) if generated else sorted(random.Random(seed).sample(range(len(rows)), limit))
         rows = [rows[index] for index in drawn]
-    return _to_dataset(rows)
+    optional = [c for c in ("task", "tests", "level", "subject", "id") if any(row.get(c) is not None for row in rows)]
+    return Dataset.from_dict({name: [row.get(name) for row in rows] for name in ("prompt", "solution", *optional)})
 
 
 def _stored(
@@ -183,21 +181,15 @@ def _stored(
     """The rows of a file or of the Hub with no more columns than are needed, and role -> column."""
     preset = find_preset(source)
     table = read_table(source, split=split, name=name)
-    roles = resolve_columns(table, columns, preset.columns if preset else None)
-    table = table.only([*roles.values(), *WITHOUT_ROLE, *(preset.columns.values() if preset else ())])
+    roles = resolve_columns(table, {**(preset.columns if preset else {}), **(columns or {})})
+    table = table.only([*roles.values(), *WITHOUT_ROLE])
     if preset and preset.keep:
         table = table.select([index for index, row in enumerate(table.rows) if preset.keep(row)])
     return table, roles
 
 
 def read_table(source: str | Path, *, split: str | None = None, name: str | None = None) -> Table:
-    """Read the raw rows of a source of `load_problems` that is no generator.
-
-    Raises:
-        SourceError: the source is of no known kind, does not exist or cannot be reached.
-        ConfigError: a split or configuration was asked of a file, or the file has an unknown extension.
-        DataError: the file is broken or empty.
-    """
+    """Read the raw rows of a source of `load_problems` that is no generator; raises what that raises."""
     path, source = Path(source), str(source)
     preset = find_preset(source)
     if path.is_file() or path.suffix.lower() in FILE_EXTENSIONS:
@@ -220,12 +212,6 @@ def prompt_messages(problem: str | list[dict[str, Any]], system_prompt: str | No
     if system_prompt is None or messages[0]["role"] == "system":
         return messages
     return [{"role": "system", "content": system_prompt}, *messages]
-
-
-def _with_prompt(row: dict[str, Any], system_prompt: str | None) -> dict[str, Any]:
-    if row.get("tests") is not None and system_prompt == DEFAULT_SYSTEM_PROMPT:
-        system_prompt = CODE_SYSTEM_PROMPT
-    return {**row, "prompt": prompt_messages(row["problem"], system_prompt)}
 
 
 def problem_key(row: Mapping[str, Any]) -> str:
@@ -260,6 +246,7 @@ def task_name(row: Mapping[str, Any]) -> str | None:
 
 
 def _without(rows: list[dict[str, Any]], exclude: Any, unique: bool, source: str) -> list[dict[str, Any]]:
+    """The rows whose problem is not excluded and, if asked for, unique."""
     seen = {item if isinstance(item, str) else problem_key(item) for item in exclude or ()}
     kept = []
     for row in rows:
@@ -272,10 +259,3 @@ def _without(rows: list[dict[str, Any]], exclude: Any, unique: bool, source: str
     if len(kept) < len(rows):
         logger.info("%s: %d of %d rows left out as excluded or repeated", source, len(rows) - len(kept), len(rows))
     return kept
-
-
-def _to_dataset(rows: list[dict[str, Any]]) -> Dataset:
-    from datasets import Dataset
-
-    optional = [name for name in _OPTIONAL_COLUMNS if any(row.get(name) is not None for row in rows)]
-    return Dataset.from_dict({name: [row.get(name) for row in rows] for name in ("prompt", "solution", *optional)})

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.problems._tables import (
     CANDIDATES,
+    WORKED_COLUMNS,
     Table,
     cell_text,
     final_answer,
     last_boxed,
     match_columns,
-    require_roles,
 )
 from trl_rlsp.problems.data import DEFAULT_SYSTEM_PROMPT, prompt_messages, read_table
 from trl_rlsp.text import find_boxes, read
@@ -30,12 +30,8 @@ if TYPE_CHECKING:
 Style = Literal["messages", "prompt_completion", "plain"]
 
 DEFAULT_TEMPLATE = "{reasoning}\n\n\\boxed{{answer}}"
-REASONING = "reasoning reasoning_trace thinking trace cot rationale generation solution response output"
-ROLES = {
-    "problem": CANDIDATES["problem"],
-    "reasoning": tuple(REASONING.split()),
-    "answer": CANDIDATES["answer"],
-}
+REASONING = ("reasoning", "reasoning_trace", "thinking", "trace", "cot", "rationale", "generation", *WORKED_COLUMNS)
+ROLES = {"problem": CANDIDATES["problem"], "reasoning": REASONING, "answer": CANDIDATES["answer"]}
 
 _FIELD = re.compile(r"\{(reasoning|answer)\}")
 _HASH_LINE = re.compile(r"\n?####[^\n]*\s*\Z")
@@ -176,8 +172,7 @@ def load_demonstrations(
     from datasets import Dataset
 
     table = read_table(source, split=split, name=name)
-    roles = match_columns(table, ROLES, columns)
-    require_roles(table, roles, ROLES, "problem", "reasoning")
+    roles = match_columns(table, ROLES, columns, "problem", "reasoning")
     rows = demonstration_rows(
         _picked(table.only(roles.values()).sample(limit, seed), roles),
         style=style,

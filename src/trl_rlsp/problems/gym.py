@@ -7,6 +7,7 @@ imported inside the functions: it is optional and loads sympy.
 from __future__ import annotations
 
 import collections.abc
+import contextlib
 import dataclasses
 import difflib
 import hashlib
@@ -41,7 +42,7 @@ LEVELS: dict[str, Callable[[Mapping[str, Any]], str]] = {"countdown": lambda met
 def gym_rows(
     source: str, *, seed: int = 0, prompt_style: PromptStyle = "task", at_most: int | None = None
 ) -> list[dict[str, Any]]:
-    """Generate the problems of a source.
+    """Generate the problems of a source: `problem`, `solution`, `task` (JSON of name and entry), maybe `level`.
 
     Two seeds closer together than `size` share problems: reasoning-gym draws problem `i` from `seed + i`.
     Take seeds far apart for training and evaluation, and `load_problems(..., exclude=...)` to be sure.
@@ -52,10 +53,6 @@ def gym_rows(
         prompt_style: `"task"` asks in the task's own words, `"compact"` in the shortest form that holds the problem.
         at_most: generate no more than this many.
 
-    Returns:
-        Rows with `problem`, `solution` (an answer the task gives), `task` (JSON of name and entry), and `level` where
-        the task has one.
-
     Raises:
         MissingDependencyError: reasoning-gym is not installed.
         ConfigError: unknown task or parameter, values the task refuses, no compact form.
@@ -65,17 +62,16 @@ def gym_rows(
         raise ConfigError(
             f"prompt_style='compact' is known for {', '.join(COMPACT_PROMPTS)}, got {task}; use prompt_style='task'"
         )
-    return [_row(task, entry, prompt_style) for entry in _entries(task, params, at_most)]
-
-
-def _row(task: str, entry: Mapping[str, Any], prompt_style: PromptStyle) -> dict[str, Any]:
-    metadata = entry["metadata"]
-    row = {
-        "problem": COMPACT_PROMPTS[task](metadata) if prompt_style == "compact" else entry["question"],
-        "solution": "" if entry["answer"] is None else str(entry["answer"]),
-        "task": json.dumps({"name": task, "entry": entry}, ensure_ascii=False),
-    }
-    return row | ({"level": LEVELS[task](metadata)} if task in LEVELS else {})
+    rows = []
+    for entry in _entries(task, params, at_most):
+        compact = COMPACT_PROMPTS[task](entry["metadata"]) if prompt_style == "compact" else None
+        row = {
+            "problem": compact or entry["question"],
+            "solution": "" if entry["answer"] is None else str(entry["answer"]),
+            "task": json.dumps({"name": task, "entry": entry}, ensure_ascii=False),
+        }
+        rows.append(row | ({"level": LEVELS[task](entry["metadata"])} if task in LEVELS else {}))
+    return rows
 
 
 def _entries(task: str, params: dict[str, Any], at_most: int | None) -> list[dict[str, Any]]:
@@ -187,7 +183,13 @@ def _typed(text: str, annotation: Any) -> Any:
     """Read `text` as the type a configuration field is annotated with."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
-        return _first_fit(text, [option for option in arguments if option is not type(None)], type(None) in arguments)
+        if type(None) in arguments and text.lower() in ("none", "null"):
+            return None
+        *options, last = [option for option in arguments if option is not type(None)]
+        for option in options:
+            with contextlib.suppress(ValueError):
+                return _typed(text, option)
+        return _typed(text, last)
     if annotation is bool:
         if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
             raise ValueError("must be true or false")
@@ -195,9 +197,9 @@ def _typed(text: str, annotation: Any) -> Any:
     if annotation in (int, float, str):
         return annotation(text)
     if origin is Literal:
-        if text not in map(str, arguments):
-            raise ValueError(f"must be one of {', '.join(map(str, arguments))}")
-        return next(value for value in arguments if str(value) == text)
+        if text not in arguments:
+            raise ValueError(f"must be one of {', '.join(arguments)}")
+        return text
     sequence = origin or annotation
     if sequence in (list, tuple, collections.abc.Sequence):
         items = [item for item in text.split(",") if item]
@@ -207,15 +209,3 @@ def _typed(text: str, annotation: Any) -> Any:
     if dataclasses.is_dataclass(annotation):
         raise ValueError("which a source string cannot hold")
     return json.loads(text)
-
-
-def _first_fit(text: str, options: list[Any], optional: bool) -> Any:
-    """Read `text` as the first of several types that it can be."""
-    if optional and text.lower() in ("none", "null"):
-        return None
-    for option in options[:-1]:
-        try:
-            return _typed(text, option)
-        except ValueError:
-            continue
-    return _typed(text, options[-1])

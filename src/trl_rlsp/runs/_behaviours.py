@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from trl_rlsp.behaviours import KINDS, Kind, candidate_answers, changes_of, count_behaviours
+from trl_rlsp.behaviours import KINDS, Kind, answer_changes, candidate_answers, count_behaviours
 from trl_rlsp.countdown import read_search
 from trl_rlsp.evaluation import known_mean
 from trl_rlsp.runs._completions import Completion
@@ -64,9 +64,8 @@ def _per_1000_words(totals: Mapping[Kind, int], length: int) -> dict[str, float]
 
 
 def _search_totals(completions: Sequence[Completion]) -> dict[str, int]:
-    names = ("attempts", "backtracks", "repeats", "wrong_steps", "wrong_claims", "strays")
-    traces = [trace for c in completions if (trace := read_search(c.text)).steps]
-    return {name: sum(getattr(trace, name) for trace in traces) for name in names} if traces else {}
+    counts = [trace.counts() for c in completions if (trace := read_search(c.text)).steps]
+    return {name: sum(count[name] for count in counts) for name in counts[0]} if counts else {}
 
 
 def _change_totals(completions: Sequence[Completion], score: Scorer) -> dict[str, int] | None:
@@ -77,7 +76,7 @@ def _change_totals(completions: Sequence[Completion], score: Scorer) -> dict[str
     stated = [(c, answers) for c in scorable if len(answers := candidate_answers(c.text)) > 1]
     asked = [Completion(f"\\boxed{{{a}}}", prompt=c.prompt, columns=c.columns) for c, found in stated for a in found]
     scores = iter(score(asked) if asked else ())
-    changes = [changes_of(answers, lambda given: [next(scores) for _ in given]) for _, answers in stated]
+    changes = [answer_changes(answers, lambda given: [next(scores) for _ in given]) for _, answers in stated]
     names = ("wrong_to_right", "right_to_wrong", "wrong_to_wrong", "not_scorable")
     return {name: sum(getattr(change, name) for change in changes) for name in names}
 

@@ -12,6 +12,7 @@ from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
     from trl_rlsp.selfplay._harvest import Harvest, Judged, harvest, judge, select, solve_rates
+    from trl_rlsp.selfplay._run import MIXTURE_FILE, PROBLEMS_FILE, Selection, harvest_run
     from trl_rlsp.selfplay._sources import (
         NEUTRAL_TEMPLATE,
         Demonstrated,
@@ -30,6 +31,7 @@ __getattr__, __all__ = attach(
     __name__,
     {
         "_harvest": "Harvest Judged harvest judge select solve_rates",
+        "_run": "MIXTURE_FILE PROBLEMS_FILE Selection harvest_run",
         "_sources": "NEUTRAL_TEMPLATE Demonstrated HeldOut demonstration_source evaluation_sources held_out_source "
         "mixed next_problems problem_source source_from trained_on",
     },

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trl_rlsp.errors import ConfigError, DataError
@@ -72,52 +72,29 @@ class Judged:
 def judge(
     completions: Sequence[Completion], problems: Iterable[Mapping[str, Any]], verifier: OutcomeVerifier
 ) -> list[Judged]:
-    """Verify completions whose problem is known; the others keep the score of the log.
+    """Verify completions whose problem is known, from rows of `load_problems`; the others keep the score of the log.
 
-    Args:
-        completions: C completions.
-        problems: rows of the data set they were sampled for; may be empty.
-        verifier: the outcome verifier.
-
-    Returns:
-        C judged completions, in the same order.
+    A completion is of the problem that its prompt asks, where that was logged, else of the one with its index.
     """
-    rows = _rows_of(completions, problems)
-    found = {index: (completion.score, "logged") for index, completion in enumerate(completions)}
-    known = [(index, row) for index, row in enumerate(rows) if row is not None]
-    for start in range(0, len(known), CHUNK):
-        places, given = zip(*known[start : start + CHUNK], strict=True)
-        columns = {name: [row.get(name) for row in given] for name in ("solution", "task", "tests")}
-        texts = [completions[index].text for index in places]
-        verdicts = verifier.verdicts(texts, prompts=[row["prompt"] for row in given], **columns)
-        found |= {i: (verdict.score, verdict.reason) for i, verdict in zip(places, verdicts, strict=True)}
-    return [
-        Judged(completion, row, _key(completion, row), *found[index])
-        for index, (completion, row) in enumerate(zip(completions, rows, strict=True))
-    ]
-
-
-def _rows_of(
-    completions: Iterable[Completion], problems: Iterable[Mapping[str, Any]]
-) -> list[Mapping[str, Any] | None]:
-    """The problem of each completion: by its prompt where that was logged, else by its index."""
     rows = [dict(row) for row in problems]
-    by_text: dict[str, int] = {}
-    for index, row in enumerate(rows):
-        by_text.setdefault(question(row["prompt"]), index)
-    found: list[Mapping[str, Any] | None] = []
+    by_text = {question(row["prompt"]): row for row in reversed(rows)}
+    judged = []
     for completion in completions:
-        index = int(completion.problem) if completion.problem.isdecimal() and completion.step is None else len(rows)
-        if completion.prompt:
-            index = by_text.get(completion.question, index)
-        found.append(rows[index] if index < len(rows) else None)
-    return found
-
-
-def _key(completion: Completion, row: Mapping[str, Any] | None) -> str:
-    if row is None and not completion.prompt:
-        return f"problem {completion.problem}"
-    return problem_key(row or {"prompt": completion.prompt})
+        numbered = completion.step is None and completion.problem.isdecimal() and int(completion.problem) < len(rows)
+        row = rows[int(completion.problem)] if numbered else None
+        row = by_text.get(completion.question, row) if completion.prompt else row
+        posed = row or {"prompt": completion.prompt}
+        key = problem_key(posed) if posed["prompt"] else f"problem {completion.problem}"
+        judged.append(Judged(completion, row, key, completion.score, "logged"))
+    known = [index for index, item in enumerate(judged) if item.row is not None]
+    for start in range(0, len(known), CHUNK):
+        chunk = [judged[index] for index in known[start : start + CHUNK]]
+        columns = {name: [(item.row or {}).get(name) for item in chunk] for name in ("solution", "task", "tests")}
+        texts, prompts = [item.completion.text for item in chunk], [item.prompt for item in chunk]
+        verdicts = verifier.verdicts(texts, prompts=prompts, **columns)
+        for index, verdict in zip(known[start : start + CHUNK], verdicts, strict=True):
+            judged[index] = replace(judged[index], score=verdict.score, verdict=verdict.reason)
+    return judged
 
 
 def solve_rates(judged: Iterable[Judged]) -> dict[str, float]:
@@ -146,12 +123,7 @@ class Trace:
 
 
 def read_trace(text: str, *, messages: int = 1, finished: bool | None = None) -> Trace | str:
-    r"""A completion as a trace, or the reason why it is none.
-
-    Args:
-        text: the completion.
-        messages: how many messages it consists of; only one can be a demonstration.
-        finished: whether it was recorded as finished.
+    r"""A completion of so many messages, recorded as finished or not, as a trace, or the reason why it is none.
 
     Example:
         >>> read_trace(r"3 + 4 = 7, so \boxed{7}.").answer
@@ -203,8 +175,8 @@ class Harvest:
 
     rows: Sequence[Mapping[str, Any]]
     read: int
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    problems: int = 0
+    dropped: Mapping[str, int]
+    problems: int
 
     def counts(self) -> dict[str, Any]:
         """The counts, for a file."""
@@ -230,9 +202,6 @@ def harvest(
         prefer: which of them; see `select`.
         run: name of the run, for the provenance.
 
-    Returns:
-        The harvest; the rows in order of their problems' keys.
-
     Raises:
         DataError: nothing is left; the message says what became of the completions.
         ConfigError: `per_problem` or `prefer` that cannot work.
@@ -241,7 +210,9 @@ def harvest(
     dropped: Counter[str] = Counter()
     problems: dict[str, dict[Gram, tuple[Judged, Trace]]] = {}
     contaminated: dict[str, bool] = {}
-    for item in sorted(judged, key=_place):
+    for item in sorted(
+        judged, key=lambda j: (j.completion.step or 0, j.completion.file, j.completion.sample, j.completion.text)
+    ):
         found = _trace(item)
         if isinstance(found, Trace):
             if item.key not in contaminated:
@@ -263,7 +234,7 @@ def harvest(
         novel = [found for found, reason in zip(candidates.values(), reasons, strict=True) if not reason]
         chosen = select([trace for _, trace in novel], per_problem, prefer)
         dropped["more than per_problem"] += len(novel) - len(chosen)
-        rows += [demonstration(*novel[index], run) for index in chosen]
+        rows += [_demonstration(*novel[index], run) for index in chosen]
         having += bool(chosen)
     counts = {reason: count for reason, count in dropped.most_common() if count}
     if not rows:
@@ -289,7 +260,7 @@ def _trace(item: Judged) -> Trace | str:
     return read_trace(completion.text, messages=completion.messages, finished=completion.finished)
 
 
-def demonstration(item: Judged, trace: Trace, run: str = "") -> dict[str, Any]:
+def _demonstration(item: Judged, trace: Trace, run: str) -> dict[str, Any]:
     """A row that `rlsp sft --demonstrations file` takes, with where it comes from."""
     completion = item.completion
     return {
@@ -309,19 +280,13 @@ def demonstration(item: Judged, trace: Trace, run: str = "") -> dict[str, Any]:
 
 
 def select(traces: Sequence[Trace], most: int, prefer: Preference) -> list[int]:
-    """Choose among the traces of one problem.
+    """Indices of at most so many traces of one problem, in order of choice, which does not depend on theirs.
 
     Args:
-        traces: traces without duplicates, in any order; the choice does not depend on it.
+        traces: traces without duplicates.
         most: how many to choose at most.
         prefer: `"shortest"` by words of reasoning; `"diverse"` starts with the shortest and then always takes the
             trace whose nearest neighbor among those taken is farthest (Jaccard distance of 4-grams).
-
-    Returns:
-        Indices of the chosen traces, in order of choice.
-
-    Raises:
-        ConfigError: `most` below 1, or an unknown preference.
     """
     if most < 1:
         raise ConfigError(f"per_problem is at least 1, got {most}")

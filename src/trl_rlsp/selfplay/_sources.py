@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from trl_rlsp.countdown import read_search
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.files import read_json
 from trl_rlsp.problems import problem_key
@@ -37,15 +37,10 @@ Source = TypeVar("Source", bound=ProblemArguments)
 
 
 def source_from(kind: type[Source], settings: Mapping[str, Any], given: Sequence[str] = ()) -> Source:
-    """The data fields among the settings of a stage.
-
-    Args:
-        kind: `ProblemArguments` or `DemonstrationArguments`.
-        settings: of a stage; fields of other dataclasses are passed over.
-        given: arguments, which win; all of them must be fields of `kind`.
+    """The fields of `kind` among the settings of a stage and the arguments `given`, which win.
 
     Raises:
-        ConfigError: a field that does not exist, or a value of the wrong kind.
+        ConfigError: an argument that is no field of `kind`, or a value of the wrong kind.
     """
     names = {field.name for field in dataclasses.fields(kind)}
     own = {name: value for name, value in settings.items() if name in names and value is not None}
@@ -81,10 +76,6 @@ def problem_source(folder: Path, given: Sequence[str] = (), config: str | None =
         folder: of an RL stage, or of an evaluation.
         given: arguments such as `--dataset SOURCE`, which win.
         config: a YAML file to read instead of what the run wrote down.
-
-    Raises:
-        ConfigError: a field or a value that cannot work.
-        DataError: settings that cannot be read.
     """
     if any(argument.partition("=")[0] == "--dataset" for argument in given):
         return source_from(ProblemArguments, {}, given)
@@ -107,15 +98,7 @@ def evaluation_sources(stage: Path) -> list[ProblemArguments]:
 
 
 def held_out_source(name: str, style: str) -> ProblemArguments:
-    """An evaluation set by its name.
-
-    Args:
-        name: a source of `load_problems`; `SOURCE@SPLIT` names a split.
-        style: how generated problems are rendered.
-
-    Raises:
-        ConfigError: an empty name.
-    """
+    """An evaluation set by its name, `SOURCE` or `SOURCE@SPLIT`; `style` renders generated problems."""
     source, _, split = name.partition("@")
     if not source:
         raise ConfigError(f"--exclude wants a source or SOURCE@SPLIT, got {name!r}")
@@ -124,12 +107,7 @@ def held_out_source(name: str, style: str) -> ProblemArguments:
 
 
 def trained_on(source: DemonstrationArguments, seed: int) -> list[dict[str, Any]]:
-    """Demonstrations as an SFT stage saw them: `prompt`, `reasoning` (the whole completion) and `answer`.
-
-    Args:
-        source: its data fields.
-        seed: its seed, which decides the searches that were written.
-    """
+    """Demonstrations as an SFT stage with this seed saw them: `prompt`, `reasoning` (the completion) and `answer`."""
     rows = []
     for row in source.load_rows(seed):
         if "messages" in row:
@@ -142,58 +120,46 @@ def trained_on(source: DemonstrationArguments, seed: int) -> list[dict[str, Any]
 
 
 class HeldOut:
-    """The problems of the evaluation sets.
+    """The problems of the evaluation sets, rows of `load_problems`.
 
     A problem is one of them if it is the same by `problem_key` or as a text without case and blanks, or if one of the
     two shares more than half of its n-grams of 8 words with the other, where both are texts that somebody wrote.
     Generated problems come from one template and are compared by identity alone.
-
-    Args:
-        rows: as `load_problems` gives them.
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
         self.keys: set[str] = set()
-        self.grams: list[frozenset[Gram]] = []
+        self.sizes: list[int] = []
         self.where: dict[Gram, list[int]] = {}
         for row in rows:
-            self.keys |= _keys(row)
-            if not row.get("task"):
-                self.grams.append(_grams(row))
-                for gram in self.grams[-1]:
-                    self.where.setdefault(gram, []).append(len(self.grams) - 1)
+            keys, grams = _keys_and_grams(row)
+            self.keys |= keys
+            for gram in grams:
+                self.where.setdefault(gram, []).append(len(self.sizes))
+            self.sizes.append(len(grams))
 
     def has(self, row: Mapping[str, Any]) -> bool:
         """Whether a problem (`prompt`, and `task` where it is generated) is one of them, or close to one."""
-        if _keys(row) & self.keys:
-            return True
-        grams = frozenset() if row.get("task") else _grams(row)
-        close = {number for gram in grams for number in self.where.get(gram, ())}
-        return any(max(share_in(grams, self.grams[n]), share_in(self.grams[n], grams)) > OVERLAP for n in close)
+        keys, grams = _keys_and_grams(row)
+        shared = Counter(number for gram in grams for number in self.where.get(gram, ()))
+        close = (count / min(len(grams), self.sizes[number]) > OVERLAP for number, count in shared.items())
+        return bool(keys & self.keys) or any(close)
 
 
-def _keys(row: Mapping[str, Any]) -> set[str]:
-    return {problem_key(row), " ".join(folded_words(question(row["prompt"])))}
-
-
-def _grams(row: Mapping[str, Any]) -> frozenset[Gram]:
-    return ngrams(folded_words(question(row["prompt"])), NGRAM)
+def _keys_and_grams(row: Mapping[str, Any]) -> tuple[set[str], frozenset[Gram]]:
+    words = folded_words(question(row["prompt"]))
+    return {problem_key(row), " ".join(words)}, frozenset() if row.get("task") else ngrams(words, NGRAM)
 
 
 class Demonstrated:
     """The demonstrations of a run, and what is new against them.
 
-    A trace is known if one of them has the same text (without case and blanks), or if one for the same problem has the
-    same search path (the same operations in the same order, whatever is written around them) or at least `1 - novelty`
-    of its n-grams of 8 words. Searches of different problems share their sums.
+    A trace is known if one of them has the same text (without case and blanks), or if one for the same problem has more
+    than `1 - novelty` of its n-grams of 8 words; with a novelty of 0 n-grams do not count.
 
     Args:
         rows: `prompt` (text or messages) and `reasoning` (the completion) of each.
-        novelty: smallest share of a trace's n-grams that every demonstration of its problem must lack, 0 to 1; 0
-            refuses the same text and the same path only.
-
-    Raises:
-        ConfigError: a novelty out of its range.
+        novelty: 0 to 1.
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]], *, novelty: float = 0.2) -> None:
@@ -201,49 +167,27 @@ class Demonstrated:
             raise ConfigError(f"novelty is a share between 0 and 1, got {novelty!r}")
         self.novelty = novelty
         self.texts: set[Gram] = set()
-        self.by_problem: dict[str, list[str]] = {}
+        self.by_problem: dict[str, list[Gram]] = {}
         for row in rows:
-            reasoning = read(row["reasoning"]).reasoning
-            self.texts.add(folded_words(reasoning))
+            reasoning = folded_words(read(row["reasoning"]).reasoning)
+            self.texts.add(reasoning)
             self.by_problem.setdefault(question(row["prompt"]), []).append(reasoning)
 
     def known(self, prompt: Any, reasoning: str) -> str | None:
-        """Why a trace is not new: `same text`, `same search` or `close`, each `... a demonstration`; `None` if it is.
-
-        Args:
-            prompt: text or messages of its problem.
-            reasoning: what it writes before its answer.
-        """
+        """Why a trace, what stands before its answer, is not new for a prompt (text or messages); `None` if it is."""
         sequence = folded_words(reasoning)
         if sequence in self.texts:
             return "same text as a demonstration"
-        others = self.by_problem.get(question(prompt), [])
-        path = _search_path(reasoning) if others else []
-        if path and any(_search_path(other) == path for other in others):
-            return "same search as a demonstration"
         grams = ngrams(sequence, NGRAM)
-        overlap = max((share_in(grams, ngrams(folded_words(other), NGRAM)) for other in others), default=0.0)
+        others = self.by_problem.get(question(prompt), [])
+        overlap = max((share_in(grams, ngrams(other, NGRAM)) for other in others), default=0.0)
         return "close to a demonstration" if self.novelty > 0 and overlap > 1 - self.novelty else None
-
-
-def _search_path(text: str) -> list[tuple[str, int]]:
-    """Operations and results of a written-out search, in order; empty if there is none."""
-    return [(step.expression, step.result) for step in read_search(text).steps]
 
 
 def mixed(
     harvested: Sequence[Mapping[str, Any]], originals: Sequence[Mapping[str, Any]], share: float, seed: int
 ) -> list[Mapping[str, Any]]:
-    """Harvested demonstrations, then as many of the originals as leave them their share.
-
-    Args:
-        harvested: H rows, all of which stay.
-        originals: rows to draw from, without replacement.
-        share: smallest share of harvested rows, above 0, at most 1; 1 leaves the originals out.
-        seed: of the draw.
-
-    Raises:
-        ConfigError: a share out of its range.
+    """Harvested demonstrations, then as many of the originals, drawn with a seed, as leave them their share.
 
     Example:
         >>> len(mixed([{"prompt": "a"}], [{"prompt": "b"}, {"prompt": "c"}], 0.5, seed=0))
@@ -268,8 +212,7 @@ def next_problems(
         held_out: the problems of the evaluation sets, which never get in.
 
     Returns:
-        Rows of a file that `load_problems` reads back, and how many are `problems_retained` because RL solved them
-        sometimes, how many `problems_unseen`, and how many problems that RL saw are `problems_left_out`.
+        Rows of a file that `load_problems` reads back, and how many are retained, unseen, left out.
 
     Raises:
         DataError: none is left, or problems whose outcome is a program, of which there are no demonstrations.

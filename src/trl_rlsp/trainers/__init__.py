@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING
 from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
-    from trl_rlsp.trainers._adapter import is_adapter, load_trainable
-    from trl_rlsp.trainers._merging import merge_adapter
-    from trl_rlsp.trainers._parts import compute_in_parts
+    from trl_rlsp.trainers._adapter import is_adapter, load_trainable, merge_adapter
+    from trl_rlsp.trainers._fast_step import compute_in_parts
     from trl_rlsp.trainers.grpo import RLSPGRPOConfig, RLSPGRPOTrainer
     from trl_rlsp.trainers.sft import RLSPSFTConfig, RLSPSFTTrainer
 
 __getattr__, __all__ = attach(
     __name__,
     {
-        "_adapter": "is_adapter load_trainable",
-        "_merging": "merge_adapter",
-        "_parts": "compute_in_parts",
+        "_adapter": "is_adapter load_trainable merge_adapter",
+        "_fast_step": "compute_in_parts",
         "grpo": "RLSPGRPOConfig RLSPGRPOTrainer",
         "sft": "RLSPSFTConfig RLSPSFTTrainer",
     },

@@ -1,21 +1,48 @@
-"""Training that goes on with an adapter: loading it over its base, and the precision that its weights keep.
+"""LoRA adapters: training that goes on with one, and merging one into its base.
 
-TRL takes a model by name, but not an adapter's folder, and it stores the adapter of a quantised model in bfloat16.
+TRL takes a model by name, but not an adapter's folder, and it stores the adapter of a quantized model in bfloat16.
 Eight bits of mantissa lose an update below about 0.4 % of a weight, which RL at a learning rate of 1e-6 seldom
 exceeds; a run resumed by transformers trains the same adapter in float32, and the frozen copy that the KL is taken to
 is in float32 as well. So the adapter is kept in float32 throughout: four bytes a weight.
+
+A merge loads the base unquantized, whatever it was trained under, and in float32: merging into 4-bit weights would
+quantize them again. What was written is read back, and its logits are compared with those of base and adapter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.errors import SourceError
+from trl_rlsp.errors import ConfigError, RLSPError, SourceError
+from trl_rlsp.files import write_json
 
 if TYPE_CHECKING:
     import torch
     from peft import PeftModel
+
+PROMPTS = (
+    "What is 17 * 24? Think step by step.",
+    "Find all integers n such that n^2 + n + 1 divides 42, and check each of them.",
+    "The sum of two numbers is 10 and their product is 21. Which numbers are they?",
+)
+TOLERANCES = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
+"""Type of the saved weights -> largest difference of a logit that is allowed, relative to the largest logit."""
+
+
+@contextmanager
+def _instead(
+    kind: type[RLSPError], message: str, causes: tuple[type[Exception], ...] = (OSError, ValueError)
+) -> Iterator[None]:
+    """Raise an error that says which model it is about instead of those of transformers and peft."""
+    try:
+        yield
+    except causes as error:
+        raise kind(f"{message} ({error})") from error
 
 
 def is_adapter(name_or_path: str, revision: str | None = None) -> bool:
@@ -35,8 +62,8 @@ def load_trainable(name_or_path: str, revision: str | None = None, **kwargs: Any
     """The base model with an adapter over it whose weights go on being trained.
 
     Args:
-        name_or_path: folder or hub id of the adapter; its adapter_config.json names the base.
-        revision: of the adapter; the base's is in its adapter_config.json.
+        name_or_path: folder or hub id of the adapter; its adapter_config.json names the base and the base's revision.
+        revision: of the adapter.
         kwargs: passed to the base's `from_pretrained` (`dtype`, `quantization_config`, `attn_implementation`).
 
     Raises:
@@ -47,13 +74,12 @@ def load_trainable(name_or_path: str, revision: str | None = None, **kwargs: Any
 
     config = PeftConfig.from_pretrained(name_or_path, revision=revision)
     base = str(config.base_model_name_or_path)
-    try:
+    message = (
+        f"the adapter {name_or_path!r} is of the model {base!r}, which cannot be loaded: correct "
+        "base_model_name_or_path in its adapter_config.json"
+    )
+    with _instead(SourceError, message, (OSError,)):
         model = AutoModelForCausalLM.from_pretrained(base, revision=config.revision or "main", **kwargs)
-    except OSError as error:
-        raise SourceError(
-            f"the adapter {name_or_path!r} is of the model {base!r}, which cannot be loaded: correct "
-            f"base_model_name_or_path in its adapter_config.json ({error})"
-        ) from error
     return PeftModel.from_pretrained(model, name_or_path, revision=revision, is_trainable=True)
 
 
@@ -65,11 +91,11 @@ def trainable_weights(model: Any) -> dict[str, torch.Tensor]:
 
 
 def keep_full_precision(model: Any, before: Mapping[str, torch.Tensor] | None = None) -> int:
-    """Turn the trainable half-precision weights of a quantised model into float32.
+    """Turn the trainable half-precision weights of a quantized model into float32.
 
     Args:
-        model: what a trainer has wrapped; a model that is not quantised is left as it is.
-        before: its `trainable_weights` before the trainer rounded them, which come back as they were.
+        model: what a trainer has wrapped; a model that is not quantized is left as it is.
+        before: its `trainable_weights` from before the trainer rounded them; they are restored exactly.
 
     Returns:
         The number of tensors turned.
@@ -81,7 +107,157 @@ def keep_full_precision(model: Any, before: Mapping[str, torch.Tensor] | None = 
     turned = 0
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and parameter.dtype in (torch.bfloat16, torch.float16):
-            original = (before or {}).get(name)
-            parameter.data = (parameter.data if original is None else original).float()
+            parameter.data = (before or {}).get(name, parameter.data).float()
             turned += 1
     return turned
+
+
+@dataclass(frozen=True)
+class Merge:
+    """What a merge of some layers did to the logits, relative to the largest logit of the model with its adapter.
+
+    Attributes:
+        effect: largest difference that the adapter makes.
+        difference: largest difference that the merge makes.
+        tolerance: largest difference that is allowed for the type of the saved weights.
+    """
+
+    base: str
+    dtype: str
+    layers: int
+    effect: float
+    difference: float
+    tolerance: float
+
+
+def merge_adapter(
+    adapter: str | Path,
+    output_dir: str | Path,
+    *,
+    base: str | None = None,
+    dtype: str | None = None,
+) -> Merge:
+    """Merge a LoRA adapter into its base and save model, tokenizer and `merge.json` with what the merge did.
+
+    Args:
+        adapter: folder or hub id.
+        output_dir: folder to write; it must be empty or not exist, and is removed again if the check fails.
+        base: the unquantized base; default the one that the adapter names.
+        dtype: type of the saved weights: "float32", "bfloat16" or "float16"; default the base's own.
+
+    Raises:
+        SourceError: no adapter or no base at that place.
+        ConfigError: an adapter that changes nothing or is no LoRA, a base that is stored quantized, a folder that is
+            not empty, or a merged model that differs from the adapter by more than the tolerance or by as much as the
+            adapter itself changes.
+    """
+    import torch
+    from peft import PeftModel
+    from transformers import AutoTokenizer
+
+    output, adapter = Path(output_dir), str(adapter)
+    if output.exists() and any(output.iterdir()):
+        raise ConfigError(f"the merged model needs an empty folder, and {str(output)!r} holds files: name another")
+    base, dtype = _base_and_type(adapter, base, dtype)
+    with _instead(SourceError, f"neither {adapter!r} nor {base!r} has a tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(adapter if Path(adapter, "tokenizer_config.json").is_file() else base)
+    with (
+        _instead(ConfigError, f"the adapter {adapter!r} does not fit the base {base!r}", (RuntimeError, KeyError)),
+        _instead(SourceError, f"the weights of {base!r} or {adapter!r} are not there"),
+    ):
+        model = PeftModel.from_pretrained(_load(base), adapter).eval()
+    _refuse_empty(model, adapter)
+    adapted = _logits(model, tokenizer)
+    with model.disable_adapter():
+        without = _logits(model, tokenizer)
+    layers = len({name.split(".lora_")[0] for name, _ in model.named_parameters() if ".lora_" in name})
+    with _instead(ConfigError, "the adapter cannot be merged", (ValueError,)):  # weights that are not finite
+        whole: Any = model.merge_and_unload(safe_merge=True)
+    whole.to(getattr(torch, dtype)).save_pretrained(output)
+    tokenizer.save_pretrained(output)
+    del model, whole
+    merged = _logits(_load(str(output)), tokenizer)
+    effect, difference = largest_difference(without, adapted), largest_difference(merged, adapted)
+    found = Merge(base, dtype, layers, effect, difference, TOLERANCES[dtype])
+    _refuse_different(found, output)
+    write_json(output / "merge.json", asdict(found))
+    return found
+
+
+def _base_and_type(adapter: str, base: str | None, dtype: str | None) -> tuple[str, str]:
+    """The model to merge into, and the type of the saved weights."""
+    from peft import PeftConfig
+    from transformers import AutoConfig
+
+    if dtype is not None and dtype not in TOLERANCES:
+        raise ConfigError(f"dtype is one of {', '.join(TOLERANCES)}, got {dtype!r}")
+    with _instead(SourceError, f"no adapter at {adapter!r}: a folder or hub id with adapter_config.json"):
+        settings = PeftConfig.from_pretrained(adapter)
+    kind = str(getattr(settings.peft_type, "value", settings.peft_type))
+    if kind != "LORA":
+        raise ConfigError(f"an adapter must be LoRA to be merged, {adapter!r} is {kind}")
+    base = base or str(settings.base_model_name_or_path)
+    with _instead(SourceError, f"no base model at {base!r}: name its unquantized weights with --base"):
+        config = AutoConfig.from_pretrained(base)
+    if getattr(config, "quantization_config", None):
+        raise ConfigError(
+            f"the base must be stored unquantized, {base!r} is quantized: an adapter merged into it is rounded to "
+            "few bits. Name the unquantized model with --base"
+        )
+    own = str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
+    return base, dtype or (own if own in TOLERANCES else "float32")
+
+
+def _load(path: str) -> Any:
+    """A model in float32, on the GPU if there is one."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    device = "auto" if torch.cuda.is_available() else None
+    return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, device_map=device).eval()
+
+
+def _refuse_empty(model: PeftModel, adapter: str) -> None:
+    """Refuse an adapter whose every B is zero, if no other weights were saved with it."""
+    trained = [p for name, p in model.named_parameters() if ".lora_B." in name or ".lora_embedding_B." in name]
+    others = any(".modules_to_save." in name for name, _ in model.named_parameters())
+    if not others and not any(parameter.any() for parameter in trained):
+        raise ConfigError(
+            f"a merge must change something: every B of the adapter {adapter!r} is zero, as before the first step of "
+            "training. Is it the adapter of the trained model?"
+        )
+
+
+def _logits(model: Any, tokenizer: Any) -> list[torch.Tensor]:
+    """Logits of `PROMPTS` at each position: tensors of (tokens, vocabulary), on the CPU."""
+    import torch
+
+    with torch.no_grad():
+        ids = [torch.tensor([tokenizer(prompt)["input_ids"]], device=model.device) for prompt in PROMPTS]
+        return [model(input_ids=one).logits[0].float().cpu() for one in ids]
+
+
+def largest_difference(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor]) -> float:
+    """Largest absolute difference, relative to the largest absolute value of `second`; infinite for NaN."""
+    scale = max(float(tensor.abs().max()) for tensor in second)
+    differences = [float((one - two).abs().max()) for one, two in zip(first, second, strict=True)]
+    finite = all(bool(tensor.isfinite().all()) for tensor in (*first, *second))
+    return max(differences) / scale if scale and finite else float("inf")
+
+
+def _refuse_different(found: Merge, output: Path) -> None:
+    """Remove a merged model that differs by more than the tolerance, or by as much as the adapter changes."""
+    if found.difference > found.tolerance:
+        message = (
+            f"logits of the merged model differ from the adapter's by {found.difference:.2g} of the largest logit, and "
+            f"{found.tolerance:g} is allowed for {found.dtype}: nothing was kept. Try --dtype float32"
+        )
+    elif found.difference >= found.effect:
+        message = (
+            f"rounding to {found.dtype} changes logits by {found.difference:.2g}, as much as the adapter itself "
+            f"({found.effect:.2g}): it would be lost. Use --dtype float32, or keep the adapter"
+        )
+    else:
+        return
+    shutil.rmtree(output)
+    raise ConfigError(message)

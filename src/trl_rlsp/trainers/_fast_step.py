@@ -1,26 +1,30 @@
 """A step of GRPO without the padding: what `RLSPGRPOTrainer` does otherwise than TRL, with the same gradients.
 
-Rollouts drop completions that have ended, log-probabilities are computed in parts of like length, the rows of an
-optimizer step are sorted over its micro-batches, and rows whose advantage is 0 are left out where they have no
-gradient. What is not supported is done TRL's way, with one line in the log.
+Rollouts drop completions that have ended, the rows of an optimizer step are sorted over its micro-batches, and rows
+whose advantage is 0 are left out where they have no gradient. TRL pads every row of a generation to the longest prompt
+and the longest completion, and computes all of it in every update: here log-probabilities are computed in parts of like
+length, each cut to its width, and what is cut is masked there. What is not supported is done TRL's way, with one line
+in the log.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from torch.nn.functional import pad
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.generation import finished_leave, why_not
-from trl_rlsp.trainers._parts import compute_in_parts
 
 log = logging.getLogger(__name__)
 
+# losses in which a row without advantage has no gradient and leaves no trace in a metric
 ROW_BY_ROW = ("grpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo")
-"""Losses in which a row without advantage has no gradient and leaves no trace in a metric."""
+ROWS = 16  # that are computed together
 
 
 class FastStep:
@@ -50,7 +54,10 @@ class FastStep:
                 self._say(f"{name} is off, done as TRL does it: {reason}")
         if self._fast["trim_updates"]:
             models = [self.accelerator.unwrap_model(self.model), self.ref_model]
-            made = [compute_in_parts(_causal(model)) for model in models if model is not None]
+            bare = [
+                one.get_base_model() if hasattr(one, "get_base_model") else one for one in models if one is not None
+            ]
+            made = [compute_in_parts(model) for model in bare]
             if not all(made):
                 self._say("log-probabilities are as wide as TRL's: the angles of rotary embeddings depend on the width")
         self._sorts = self._fast["trim_updates"] and self._exact_in_any_order()
@@ -63,13 +70,13 @@ class FastStep:
             log.warning(message)
 
     def _why_whole(self: Any) -> str | None:
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            return "weights are sharded (FSDP, DeepSpeed)"
-        if getattr(self, "_is_vlm", False):
-            return "the model reads images"
-        if self.aux_loss_enabled:
-            return "the auxiliary loss of a mixture of experts depends on the whole batch"
-        return "pad_to_multiple_of is set" if self.pad_to_multiple_of else None
+        reasons = {
+            "weights are sharded (FSDP, DeepSpeed)": self.is_fsdp_enabled or self.is_deepspeed_enabled,
+            "the model reads images": getattr(self, "_is_vlm", False),
+            "the auxiliary loss of a mixture of experts depends on the whole batch": self.aux_loss_enabled,
+            "pad_to_multiple_of is set": self.pad_to_multiple_of,
+        }
+        return next((reason for reason, holds in reasons.items() if holds), None)
 
     def _exact_in_any_order(self: Any) -> bool:
         """Whether the loss is a sum of what each row gives, with a normalizer that no other row moves."""
@@ -139,17 +146,10 @@ class FastStep:
         return old_BT.to(found_RT.dtype).index_copy(0, learned_R, found_RT), entropy_BT, aux
 
 
-def _causal(model: Any) -> Any:
-    """The model with the head, without adapters around it."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
 def _sorted(batches: list[dict[str, Any]], skips: bool) -> list[dict[str, Any]]:
     """The rows of some micro-batches, dealt out again by length: those without advantage first where they are skipped.
 
-    Args:
-        batches: M micro-batches of B rows, tensors of first dimension B and numbers of the whole generation.
-        skips: whether rows without advantage are left out of the update.
+    A batch holds tensors of first dimension B and numbers of the whole generation.
     """
     if len(batches) == 1:
         return batches
@@ -165,3 +165,76 @@ def _sorted(batches: list[dict[str, Any]], skips: bool) -> list[dict[str, Any]]:
     order = torch.argsort(lengths, stable=True)
     parts = {name: value[order].split(rows) for name, value in by_row.items()}
     return [{**batch, **{name: part[index] for name, part in parts.items()}} for index, batch in enumerate(batches)]
+
+
+def compute_in_parts(model: Any, rows: int = ROWS) -> bool:
+    """Make a model with TRL's fused head compute its log-probabilities in parts; its other passes stay as they are.
+
+    One pass of the model stays one pass for whatever wraps it (DDP, PEFT, autocast).
+
+    Args:
+        model: a causal language model to which TRL's `add_fused_lm_head` was applied; its `forward` is replaced.
+        rows: rows of a part, which are of like length.
+
+    Returns:
+        Whether it was: not where rotary angles depend on the width of the batch.
+    """
+    config = model.config.get_text_config()
+    if _rotary_kinds(config) & {"dynamic", "longrope"}:
+        return False
+    whole, relative = model.forward, _is_relative(config)
+
+    @functools.wraps(whole)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        given = {name: value for name, value in kwargs.items() if value is not None}
+        tensors = [given.pop(name, None) for name in ("input_ids", "attention_mask", "labels")]
+        plain = all(isinstance(value, bool) for value in given.values()) and not given.get("output_router_logits")
+        if args or not plain or not given.get("fused_lm_head") or any(tensor is None for tensor in tensors):
+            return whole(*args, **kwargs)
+        return _in_parts(functools.partial(whole, **given), *tensors, rows=rows, relative=relative)
+
+    model.forward = forward
+    return True
+
+
+def _rotary_kinds(config: Any) -> set[str]:
+    found = getattr(config, "rope_parameters", None) or {}
+    each = [found, *(value for value in found.values() if isinstance(value, dict))]  # one for each kind of layer
+    return {str(settings["rope_type"]) for settings in each if "rope_type" in settings}
+
+
+def _is_relative(config: Any) -> bool:
+    """Whether a row's numbers stay the same where columns of padding before its prompt are cut."""
+    layers = set(getattr(config, "layer_types", None) or []) <= {"full_attention", "sliding_attention"}
+    return bool(_rotary_kinds(config)) and layers and not getattr(config, "attention_chunk_size", None)
+
+
+def _in_parts(
+    whole: Any,
+    ids_BT: torch.Tensor,
+    mask_BT: torch.Tensor,
+    labels_BT: torch.Tensor,
+    *,
+    rows: int,
+    relative: bool,
+) -> Any:
+    """TRL's output of the fused head for B rows of T tokens; rows without a label give zeros and are left out."""
+    columns = ids_BT.shape[1]
+    places_T = torch.arange(columns, device=ids_BT.device)
+    labeled_B = (labels_BT != -100).any(dim=1)
+    labeled_B[0] |= ~labeled_B.any()  # one row keeps the output connected to the weights
+    first_B = torch.where(mask_BT.bool(), places_T, columns - 2).amin(dim=1) * relative
+    last_B = torch.where((mask_BT * labeled_B[:, None]).bool(), places_T, 0).amax(dim=1).clamp(min=1)
+    order_R = torch.argsort(last_B)[(~labeled_B).sum() :]
+    parts: dict[str, list[torch.Tensor]] = {"log_probs": [], "entropy": []}
+    for part in order_R.split(rows):
+        end = int(last_B[part].max()) + 1
+        cut = slice(min(int(first_B[part].min()), end - 2), end)
+        found = whole(input_ids=ids_BT[part, cut], attention_mask=mask_BT[part, cut], labels=labels_BT[part, cut])
+        for name, values in parts.items():
+            if (numbers := getattr(found, name)) is not None:
+                values.append(pad(numbers, (cut.start, columns - end)))
+    empty = parts["log_probs"][0].new_zeros(len(ids_BT), columns - 1)
+    return type(found)(
+        **{name: empty.index_copy(0, order_R, torch.cat(values)) for name, values in parts.items() if values}
+    )

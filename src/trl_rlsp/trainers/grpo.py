@@ -9,8 +9,10 @@ warned about or refused, with the reason (see `trl_rlsp.rewards.balance`).
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
 import textwrap
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -19,6 +21,7 @@ from trl import GRPOConfig, GRPOTrainer
 from trl_rlsp.rewards import OutcomeVerifier, RLSPRewards, refuse_imbalance, scorers_of
 from trl_rlsp.trainers._adapter import keep_full_precision, trainable_weights
 from trl_rlsp.trainers._fast_step import FastStep
+from trl_rlsp.trainers._vllm_adapter import adapter_alone
 
 logger = logging.getLogger(__name__)
 
@@ -27,26 +30,21 @@ logger = logging.getLogger(__name__)
 class RLSPGRPOConfig(GRPOConfig):
     """`GRPOConfig` with defaults that keep alpha : 1 - alpha as written.
 
-    Args:
-        scale_rewards: advantages are not divided by a standard deviation (TRL: by the group's).
-        loss_type: Dr. GRPO's, which does not favour long wrong completions.
-        max_completion_length: 4096 tokens as in the paper (TRL: 512).
-        log_completions: every completion is written as Parquet, with its rewards, for the report.
-        rollout: "fast" drops completions that have ended from the batch, "trl" is TRL's own (without vLLM).
-        trim_updates: log-probabilities are computed in parts of like length, without most of the padding.
-        skip_zero_advantage: rows whose advantage is 0 are left out of the update where they have no gradient.
+    Advantages are not divided by a standard deviation (TRL: by the group's), and Dr. GRPO's loss does not favor long
+    wrong completions. Completions have up to 4,096 tokens as in the paper (TRL: 512), and all are written as Parquet,
+    with their rewards, for the report. `rollout`, `trim_updates` and `skip_zero_advantage` turn off the parts of the
+    fast step; with vLLM, `vllm_adapter` sends a LoRA adapter alone and never merges it into the base (docs/vllm.md).
     """
 
     scale_rewards: str = field(default="none", metadata={"help": "'none', 'batch' or 'group'."})
-    loss_type: str = field(default="dr_grpo", metadata={"help": "Loss normalisation, as in GRPOConfig."})
+    loss_type: str = field(default="dr_grpo", metadata={"help": "Loss normalization, as in GRPOConfig."})
     max_completion_length: int | None = field(default=4096, metadata={"help": "Longest completion in tokens."})
     log_completions: bool = field(default=True, metadata={"help": "Write completions as Parquet at each log."})
-    num_completions_to_print: int | None = field(
-        default=0, metadata={"help": "Completions printed at each log; None prints all."}
-    )
-    rollout: str = field(default="fast", metadata={"help": "Rollouts without vLLM: 'fast' or 'trl'."})
+    num_completions_to_print: int | None = field(default=0, metadata={"help": "Printed at each log; None prints all."})
+    rollout: str = field(default="fast", metadata={"help": "'fast': ended completions leave the batch; 'trl'."})
     trim_updates: bool = field(default=True, metadata={"help": "Compute log-probabilities without most padding."})
     skip_zero_advantage: bool = field(default=True, metadata={"help": "Leave rows without advantage out."})
+    vllm_adapter: bool = field(default=True, metadata={"help": "Send a LoRA adapter to vLLM without merging it."})
 
 
 class RLSPGRPOTrainer(FastStep, GRPOTrainer):
@@ -84,45 +82,24 @@ class RLSPGRPOTrainer(FastStep, GRPOTrainer):
         reward_funcs: Any = None,
         args: GRPOConfig | None = None,
         train_dataset: Any = None,
-        eval_dataset: Any = None,
-        processing_class: Any = None,
-        reward_processing_classes: Any = None,
-        callbacks: Any = None,
-        optimizers: tuple[Any, Any] = (None, None),
-        quantization_config: Any = None,
-        peft_config: Any = None,
-        tools: Any = None,
-        rollout_func: Any = None,
-        environment_factory: Any = None,
+        *others: Any,
         **kwargs: Any,
     ) -> None:
-        if reward_funcs is None and not _has_own_reward(environment_factory):
+        if reward_funcs is None and not _has_own_reward(kwargs.get("environment_factory")):
             reward_funcs = RLSPRewards()
         if args is None:
             name = model if isinstance(model, str) else model.config._name_or_path
             args = RLSPGRPOConfig(f"{name.split('/')[-1] or 'model'}-RLSP")
         args = _prepared(reward_funcs, args, getattr(train_dataset, "column_names", None) or [])
         before = trainable_weights(model)
-        super().__init__(
-            model=model,
-            reward_funcs=reward_funcs,
-            args=args,
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            processing_class=processing_class,
-            reward_processing_classes=reward_processing_classes,
-            callbacks=callbacks,
-            optimizers=optimizers,
-            quantization_config=quantization_config,
-            peft_config=peft_config,
-            tools=tools,
-            rollout_func=rollout_func,
-            environment_factory=environment_factory,
-            **kwargs,
-        )
+        alone = adapter_alone() if args.use_vllm and getattr(args, "vllm_adapter", True) else nullcontext()
+        with alone:
+            super().__init__(model, reward_funcs, args, train_dataset, *others, **kwargs)
         if not self.is_fsdp_enabled:  # which shards weights of one type only
             keep_full_precision(self.model, before)
         self._make_fast()
+
+    __init__.__signature__ = inspect.signature(GRPOTrainer.__init__)  # type: ignore[attr-defined]
 
 
 def _has_own_reward(environment_factory: Any) -> bool:

@@ -7,12 +7,12 @@ reason without ever answering. This trainer counts and reports every trace that 
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from trl import SFTConfig, SFTTrainer
 
 from trl_rlsp.errors import ConfigError
@@ -23,18 +23,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class RLSPSFTConfig(SFTConfig):
-    """`SFTConfig` with the room that reasoning needs.
+    """`SFTConfig` with the room that reasoning needs: 8,192 tokens as in the paper (TRL: 1,024).
 
     Args:
-        max_length: longest sequence in tokens; 8192 as in the paper (TRL: 1024).
         max_cut_share: share of traces that may be cut by `max_length` before training is refused, 0 to 1.
     """
 
     max_length: int | None = field(default=8192, metadata={"help": "Longest sequence in tokens; longer are cut."})
-    max_cut_share: float = field(
-        default=0.5,
-        metadata={"help": "Refuse to train if a larger share of the traces is cut by max_length (0 to 1)."},
-    )
+    max_cut_share: float = field(default=0.5, metadata={"help": "Refuse to train if more of the traces are cut."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,10 +40,9 @@ class RLSPSFTConfig(SFTConfig):
 
 @dataclass(frozen=True)
 class CutTraces:
-    """How many traces of a data set `max_length` cuts.
+    """How many traces of a data set ("train", or the name of an evaluation set) `max_length` cuts.
 
     Attributes:
-        dataset: "train" or the name of the evaluation set.
         total: traces.
         cut: traces longer than `max_length`.
         longest: length of the longest trace in tokens.
@@ -79,49 +74,16 @@ class RLSPSFTTrainer(SFTTrainer):
     _name = "RLSP SFT"
     cut_traces: tuple[CutTraces, ...] = ()
 
-    def __init__(
-        self,
-        model: Any,
-        args: Any = None,
-        data_collator: Any = None,
-        train_dataset: Any = None,
-        eval_dataset: Any = None,
-        processing_class: Any = None,
-        compute_loss_func: Any = None,
-        compute_metrics: Any = None,
-        callbacks: Any = None,
-        optimizers: tuple[Any, Any] = (None, None),
-        optimizer_cls_and_kwargs: Any = None,
-        preprocess_logits_for_metrics: Any = None,
-        quantization_config: Any = None,
-        peft_config: Any = None,
-        formatting_func: Callable[[dict], str] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, model: Any, args: Any = None, *others: Any, **kwargs: Any) -> None:
         if args is None:
             name = model if isinstance(model, str) else model.config._name_or_path
             args = RLSPSFTConfig(f"{name.split('/')[-1] or 'model'}-SFT")
         before = trainable_weights(model)
-        super().__init__(
-            model=model,
-            args=args,
-            data_collator=data_collator,
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            processing_class=processing_class,
-            compute_loss_func=compute_loss_func,
-            compute_metrics=compute_metrics,
-            callbacks=callbacks,
-            optimizers=optimizers,
-            optimizer_cls_and_kwargs=optimizer_cls_and_kwargs,
-            preprocess_logits_for_metrics=preprocess_logits_for_metrics,
-            quantization_config=quantization_config,
-            peft_config=peft_config,
-            formatting_func=formatting_func,
-            **kwargs,
-        )
+        super().__init__(model, args, *others, **kwargs)
         if not self.is_fsdp_enabled:  # which shards weights of one type only
             keep_full_precision(self.model, before)
+
+    __init__.__signature__ = inspect.signature(SFTTrainer.__init__)  # type: ignore[attr-defined]
 
     def _prepare_dataset(
         self,
@@ -132,34 +94,35 @@ class RLSPSFTTrainer(SFTTrainer):
         formatting_func: Callable[[dict], str] | None,
         dataset_name: str,
     ) -> Any:
-        keeps_all = packing and args.packing_strategy in ("wrapped", "bfd_split")  # split, not cut
-        if args.max_length is None or keeps_all or not hasattr(dataset, "__len__"):
+        splits = packing and args.packing_strategy in ("wrapped", "bfd_split")  # long traces, instead of cutting them
+        if args.max_length is None or splits or not hasattr(dataset, "__len__"):
             return super()._prepare_dataset(dataset, processing_class, args, packing, formatting_func, dataset_name)
         whole = copy.copy(args)
         whole.max_length, whole.shuffle_dataset = None, False
         tokenized = super()._prepare_dataset(dataset, processing_class, whole, False, formatting_func, dataset_name)
         cut = count_cut(tokenized, args.max_length, dataset_name)
         self.cut_traces = (*self.cut_traces, cut)
-        self._report(cut, args)
+        _report(cut, args)
         return super()._prepare_dataset(tokenized, processing_class, args, packing, None, dataset_name)
-
-    def _report(self, cut: CutTraces, args: SFTConfig) -> None:
-        if not cut.cut:
-            logger.info("no trace of %s is cut: the longest has %d tokens", cut.dataset, cut.longest)
-            return
-        lost = "START, the problem included" if args.truncation_mode == "keep_end" else "END, the answer included"
-        message = (
-            f"{cut.cut} of {cut.total} traces of `{cut.dataset}` ({cut.share:.1%}) are longer than "
-            f"max_length={args.max_length} and LOSE THEIR {lost}; the longest has {cut.longest} "
-            f"tokens. Set max_length={cut.longest}, or leave the long traces out."
-        )
-        if cut.dataset == "train" and cut.share > getattr(args, "max_cut_share", 1.0):
-            raise ConfigError(f"{message} More than max_cut_share={getattr(args, 'max_cut_share', 1.0)} are cut.")
-        logger.warning(message)
 
 
 def count_cut(tokenized: Any, max_length: int, name: str) -> CutTraces:
     """Count the rows of a tokenized data set that are longer than `max_length` tokens."""
-    lengths = np.array([len(ids) for ids in tokenized["input_ids"]], dtype=int)
-    longest = int(lengths.max()) if lengths.size else 0
-    return CutTraces(name, int(lengths.size), int((lengths > max_length).sum()), longest)
+    lengths = [len(ids) for ids in tokenized["input_ids"]]
+    return CutTraces(name, len(lengths), sum(length > max_length for length in lengths), max(lengths, default=0))
+
+
+def _report(cut: CutTraces, args: SFTConfig) -> None:
+    if not cut.cut:
+        logger.info("no trace of %s is cut: the longest has %d tokens", cut.dataset, cut.longest)
+        return
+    lost = "START, the problem included" if args.truncation_mode == "keep_end" else "END, the answer included"
+    message = (
+        f"{cut.cut} of {cut.total} traces of `{cut.dataset}` ({cut.share:.1%}) are longer than "
+        f"max_length={args.max_length} and LOSE THEIR {lost}; the longest has {cut.longest} "
+        f"tokens. Set max_length={cut.longest}, or leave the long traces out."
+    )
+    most = getattr(args, "max_cut_share", 1.0)
+    if cut.dataset == "train" and cut.share > most:
+        raise ConfigError(f"{message} More than max_cut_share={most} are cut.")
+    logger.warning(message)

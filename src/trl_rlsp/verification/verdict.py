@@ -28,8 +28,7 @@ class Verdict:
     Attributes:
         score: 1.0 right, 0.0 wrong, a share in between for partial credit (code tests), `None` not scorable.
         reason: why.
-        gold: the gold answer that was compared, in normal form and at most `MAX_SHOWN` characters; `None` if it
-            could not be read or the row's kind has none.
+        gold: the gold answer that was compared, at most `MAX_SHOWN` characters; `None` if the row's kind has none.
         answer: the completion's answer, likewise.
     """
 
@@ -40,10 +39,7 @@ class Verdict:
 
 
 class VerdictCache:
-    """Keeps at least the last `size` / 2 verdicts and at most `size`, in two generations.
-
-    Without locks: safe in threads, and in a child forked while a thread writes. A pickled copy is empty.
-    """
+    """Keeps the last `size` / 2 to `size` verdicts in two generations, without locks; a pickled copy is empty."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -55,7 +51,7 @@ class VerdictCache:
         self._old: dict[Hashable, Verdict] = {}
 
     def get(self, key: Hashable) -> Verdict | None:
-        """The verdict stored for a key, `None` if there is none."""
+        """The verdict stored for a key, if any."""
         return self._young.get(key) or self._old.get(key)
 
     def put(self, key: Hashable, verdict: Verdict) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from trl_rlsp.commands.budget import BudgetArguments, check, run_budget
+from trl_rlsp.commands import BudgetArguments, check_budget, run_budget
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.evaluation import load_scored
 from trl_rlsp.generation import TransformersEngine
@@ -34,13 +34,13 @@ class TestRefused:
     )
     def test_before_a_model_is_loaded(self, fields, match):
         with pytest.raises(ConfigError, match=match):
-            check(given(**fields))
+            check_budget(given(**fields))
 
 
 def test_read():
     settings = given(models=["a=x=1", "b=y"], budgets="64, 8,8", ends=[])
     assert settings.named_models() == {"a": "x=1", "b": "y"}
-    assert settings.budget_list() == [8, 64]
+    assert settings.sizes() == [8, 64]
     ends = ("\\boxed",)
     assert [b and (b.at_least, b.at_most, b.ends) for b in settings.points()] == [(0, 8, ends), (0, 64, ends), None]
     forced = given(budgets="8", at_least=True).points()

@@ -1,12 +1,10 @@
 """What runs inside the sandbox: one process calls a program's functions, another judges what they returned.
 
-Its source text is sent to the sandbox as it is, so it imports nothing of this package. It reads one line of JSON from
-standard input and writes a marker and its answer, as JSON, to where standard output was.
-
-- `{program, calls}` runs the program, calls its functions and writes what they returned, as data. It is told no test:
-  a program that writes the frame itself gains what it would by returning.
-- `{statements, functions, answers}` runs the statements of a test, without the program: each call of a function gets
-  the next answer. It writes whether they passed, or the calls that have no answer yet.
+Its source text is sent to the sandbox as it is, so it imports nothing of this package. It reads one line of JSON and
+writes a marker and its answer, as JSON. `{program, calls}` asks what the program's functions return: it is told no
+test, so that a program that writes the frame itself gains what it would by returning. `{statements, functions,
+answers}` runs the statements of a test, without the program: each call of a function gets the next answer; it writes
+whether they passed, or the calls that have no answer yet.
 
 Data is JSON that keeps Python's types: lists and scalars as they are, other values as `{"tuple": [...]}` and so on.
 """
@@ -28,6 +26,16 @@ TEST_NAMES = {"isclose": "math", "inf": "math", "nan": "math", "Counter": "colle
 """What the statements of a test may use without importing it, besides `MODULES`."""
 
 MAX_CALLS = 1000
+_ITEMS: dict[type, Callable] = {  # type: ignore[type-arg]
+    tuple: lambda value: tuple.__getitem__(value, slice(None)),
+    dict: lambda value: [list(pair) for pair in dict.items(value)],
+    set: set.copy,
+    frozenset: frozenset.copy,
+    complex: lambda value: [complex.real.__get__(value), complex.imag.__get__(value)],  # type: ignore[attr-defined]
+    bytes: lambda value: bytes.__getitem__(value, slice(None)),
+}
+_MAKERS: dict[str, Callable] = {kind.__name__: kind for kind in _ITEMS}  # type: ignore[type-arg]
+_MAKERS |= {"complex": lambda parts: complex(*parts), "iter": iter}
 
 
 def to_data(value: object) -> str:
@@ -42,18 +50,9 @@ def to_data(value: object) -> str:
         return float.__repr__(value).replace("nan", "NaN").replace("inf", "Infinity")
     if isinstance(value, list):
         return _array(list.__getitem__(value, slice(None)))
-    if isinstance(value, tuple):
-        return f'{{"tuple":{_array(tuple.__getitem__(value, slice(None)))}}}'
-    if isinstance(value, dict):
-        return f'{{"dict":{_array([list(pair) for pair in dict.items(value)])}}}'
-    if isinstance(value, set):
-        return f'{{"set":{_array(set.copy(value))}}}'
-    if isinstance(value, frozenset):
-        return f'{{"frozenset":{_array(frozenset.copy(value))}}}'
-    if isinstance(value, complex):
-        return f'{{"complex":{_array([complex.real.__get__(value), complex.imag.__get__(value)])}}}'  # type: ignore[attr-defined]
-    if isinstance(value, bytes):
-        return f'{{"bytes":{_array(bytes.__getitem__(value, slice(None)))}}}'
+    for kind, items in _ITEMS.items():
+        if isinstance(value, kind):
+            return f'{{"{kind.__name__}":{_array(items(value))}}}'
     if isinstance(value, Iterator | range | type({}.keys()) | type({}.values()) | type({}.items())):
         return f'{{"iter":{_array(value)}}}'
     raise TypeError(f"a {type(value).__name__} is no plain data")
@@ -70,17 +69,7 @@ def from_data(data: object) -> object:
     if not isinstance(data, dict):
         return data
     [(kind, items)] = data.items()
-    values = [from_data(item) for item in items]
-    makers: dict[str, Callable[[list], object]] = {  # type: ignore[type-arg]
-        "tuple": tuple,
-        "dict": dict,
-        "set": set,
-        "frozenset": frozenset,
-        "complex": lambda parts: complex(*parts),
-        "bytes": bytes,
-        "iter": iter,
-    }
-    return makers[kind](values)
+    return _MAKERS[kind]([from_data(item) for item in items])
 
 
 def library_names() -> dict[str, object]:
@@ -95,9 +84,7 @@ def library_names() -> dict[str, object]:
 def call_functions(program: str, calls: list[list[str]]) -> str:
     """Run a program and call its functions: JSON list of what they returned, or `{"raise": [name of the exception]}`.
 
-    Args:
-        program: its source. One with a class `Solution` finds `library_names` defined.
-        calls: pairs of a function (`name`, `Class.name` or `Class().name`) and data of its arguments, `[list, dict]`.
+    A call is a function (`name`, `Class.name` or `Class().name`) and data of its arguments, `[list, dict]`.
     """
     module = types.ModuleType("solution")
     sys.modules["solution"] = module

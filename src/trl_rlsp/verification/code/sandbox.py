@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from importlib.util import find_spec
-from pathlib import Path
+from itertools import chain
 from typing import IO, Any, Literal, Protocol
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError, WorkerError
@@ -41,68 +41,40 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Limits:
-    """What one run of a program may use.
+    """What one run of a program may use."""
 
-    Attributes:
-        seconds: wall-clock time; CPU time is limited to one second more.
-        memory_mb: address space it may add to the bare interpreter's, in MiB.
-        output_bytes: standard output; writing more fails.
-    """
-
-    seconds: float = 5.0
-    memory_mb: int = 512
-    output_bytes: int = 1024 * 1024
+    seconds: float = 5.0  # wall-clock time; CPU time is limited to one second more
+    memory_mb: int = 512  # MiB of address space that it may add to the bare interpreter's
+    output_bytes: int = 1024 * 1024  # standard output; writing more fails
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended.
-
-    Attributes:
-        status: `finished` with exit code 0; `failed` with another one, such as 1 after an exception; `killed` by a
-            signal (out of CPU seconds, out of stack, a crash of the interpreter); `timeout`: still ran at the limit.
-        stdout: what it wrote, at most `Limits.output_bytes` bytes, not necessarily text.
-        stderr: the end of its messages; for people, never for scoring.
-    """
+    """How a run ended: `finished` with exit code 0, `failed` with another, `killed` by a signal, out of time."""
 
     status: Literal["finished", "failed", "killed", "timeout"]
-    stdout: bytes = b""
-    stderr: bytes = b""
+    stdout: bytes = b""  # at most `Limits.output_bytes`, not necessarily text
+    stderr: bytes = b""  # the end of its messages; for people, never for scoring
 
 
 Runner = Callable[[str, str, Limits], RunResult]
 
 
 class Sandbox(Protocol):
-    """Runs one program with one input; safe to call from several threads."""
+    """Safe to call from several threads; raises only when it failed itself and the program is not to blame."""
 
     def run(self, program: str, stdin: str, limits: Limits) -> RunResult:
-        """Run a Python program (source text) in a fresh process that reads `stdin`.
-
-        Raises:
-            WorkerError: the sandbox itself failed; the program is not to blame.
-        """
-        ...
+        """Run a Python program (source text) in a fresh process that reads `stdin`."""
 
 
 class LocalSandbox:
-    """Runs programs in forks of confined processes; safe to use from several threads and after a fork.
+    """Runs programs in forks of confined processes, on Linux; safe to use from several threads and after a fork.
 
     Args:
         backend: `"bubblewrap"`, `"landlock"` or `"unsandboxed"`.
-        packages: folders that programs may import from besides the standard library, such as a `site-packages` with
-            numpy.
+        packages: folders that programs may import from besides the standard library.
         layers: of `"namespaces"`, `"landlock"`, `"seccomp"`; by default what the backend needs and what else the
             kernel offers, without the limits on files for `"unsandboxed"`.
-
-    Raises:
-        ConfigError: an unknown backend.
-        MissingDependencyError: not on Linux.
-
-    Example:
-        >>> with LocalSandbox("landlock") as sandbox:  # doctest: +SKIP
-        ...     sandbox.run("print(int(input()) + 1)", "41", Limits())
-        RunResult(status='finished', stdout=b'42\\n')
     """
 
     def __init__(self, backend: str, *, packages: Sequence[str] = (), layers: Sequence[str] | None = None) -> None:
@@ -116,21 +88,18 @@ class LocalSandbox:
         self._packages = [os.path.abspath(folder) for folder in packages]
         extra = [layer for layer in _confine.available_layers() if layer == "seccomp" or backend == "bubblewrap"]
         self._layers = list(dict.fromkeys([*_BACKENDS[backend], *extra])) if layers is None else list(layers)
-        self._idle: list[ForkServer] = []
         self.forget()
         owners.add(self)
 
     def forget(self) -> None:
         """In a forked child: the processes and the lock belong to the parent."""
-        for server in self._idle:
-            server.forget()
         self._lock = threading.Lock()
-        self._idle = []
+        self._idle: list[ForkServer] = []
         self._confined_by: list[str] | None = None
         self._counted = (float("-inf"), 0)  # when, threads of this user
 
     def run(self, program: str, stdin: str, limits: Limits) -> RunResult:
-        """Run a program; see `Sandbox.run`."""
+        """Run a program in a fresh process, `WorkerError` where that cannot be done."""
         for _ in range(2):
             try:
                 with self._server() as server:
@@ -143,15 +112,13 @@ class LocalSandbox:
 
     def _ask(self, server: ForkServer, program: str, stdin: str, limits: Limits) -> RunResult:
         with ExitStack() as stack:
-            files = [stack.enter_context(_file(text)) for text in (program, stdin, "", "")]
+            files = [stack.enter_context(_file(text)).fileno() for text in (program, stdin, "", "")]
             request = asdict(limits) | {"threads": self._others()}
-            reply = server.ask(request, [file.fileno() for file in files], limits.seconds + _GRACE_SECONDS)
+            reply = server.ask(request, files, limits.seconds + _GRACE_SECONDS)
             if "status" not in reply:
                 raise ServerGone(reply["error"])
-            _, _, out, err = files
-            size = os.fstat(err.fileno()).st_size
-            messages = os.pread(err.fileno(), _MESSAGE_BYTES, max(0, size - _MESSAGE_BYTES))
-            return RunResult(reply["status"], os.pread(out.fileno(), limits.output_bytes, 0), messages)
+            messages = os.pread(files[3], _MESSAGE_BYTES, max(0, os.fstat(files[3]).st_size - _MESSAGE_BYTES))
+            return RunResult(reply["status"], os.pread(files[2], limits.output_bytes, 0), messages)
 
     def close(self) -> None:
         """End all processes; a later `run` starts new ones."""
@@ -183,15 +150,11 @@ class LocalSandbox:
             self._idle.append(server)
 
     def _start(self) -> ForkServer:
-        bindings = [str(Path(spec.origin).parent) for spec in map(find_spec, _BINDINGS) if spec and spec.origin]
-        config = {
-            "layers": self._layers,
-            "packages": self._packages,
-            "bindings": sorted(set(map(os.path.dirname, bindings))),
-        }
-        prefix: list[str] = []
-        if "namespaces" in self._layers:
-            prefix = bubblewrap_command([str(Path(_confine.__file__).parent), *bindings, *self._packages])
+        bindings = [os.path.dirname(spec.origin) for spec in map(find_spec, _BINDINGS) if spec and spec.origin]
+        config = {"layers": self._layers, "packages": self._packages}
+        config["bindings"] = sorted(set(map(os.path.dirname, bindings)))
+        readable = [os.path.dirname(_confine.__file__), *bindings, *self._packages]
+        prefix = bubblewrap_command(readable) if "namespaces" in self._layers else []
         server = ForkServer(config, bare=True, prefix=prefix)
         confined_by = server.hello(_HELLO_SECONDS)
         if self._confined_by is None and self.backend != "unsandboxed":
@@ -219,25 +182,14 @@ def _file(text: str) -> IO[bytes]:
 
 
 def available_backend() -> str | None:
-    """The strongest isolation this machine offers to this user.
-
-    `"bubblewrap"` where `bwrap` is installed and may make user namespaces, else `"landlock"` where the kernel has both
-    Landlock and seccomp filters, else `None`.
-    """
+    """The strongest isolation this machine offers: `"bubblewrap"`, else `"landlock"` with seccomp, else `None`."""
     if bubblewrap_works():
         return "bubblewrap"
     return "landlock" if len(_confine.available_layers()) == 2 else None
 
 
 def require_sandbox(columns: Iterable[str]) -> None:
-    """Refuse problems whose programs could not be run here, before a model is loaded for them.
-
-    Args:
-        columns: the columns of the problems; those with `tests` need a sandbox.
-
-    Raises:
-        MissingDependencyError: this machine has none; the message says how to get one.
-    """
+    """Raise `MissingDependencyError`, before a model is loaded, for problems (`tests`) that need a missing sandbox."""
     if "tests" in columns and available_backend() is None:
         raise MissingDependencyError(_no_sandbox())
 
@@ -246,23 +198,15 @@ def require_sandbox(columns: Iterable[str]) -> None:
 def find_sandbox(allow_unsandboxed: bool = False) -> LocalSandbox:
     """The local sandbox shared by this process, with its processes not yet started; it closes itself at exit.
 
-    Args:
-        allow_unsandboxed: where there is no isolation, run programs with resource limits only, and warn once.
-
-    Raises:
-        MissingDependencyError: no isolation is available and `allow_unsandboxed` is false.
+    Where there is no isolation it raises `MissingDependencyError`, or warns once and has resource limits only.
     """
     backend = available_backend()
-    if backend is not None:
-        return LocalSandbox(backend)
-    if not allow_unsandboxed:
+    if backend is None and not allow_unsandboxed:
         raise MissingDependencyError(_no_sandbox())
-    warnings.warn(
-        "programs of completions run WITHOUT a sandbox: they can read and delete your files",
-        RuntimeWarning,
-        stacklevel=2,
-    )
-    return LocalSandbox("unsandboxed")
+    if backend is None:
+        warning = "programs of completions run WITHOUT a sandbox: they can read and delete your files"
+        warnings.warn(warning, RuntimeWarning, stacklevel=2)
+    return LocalSandbox(backend or "unsandboxed")
 
 
 def _no_sandbox() -> str:
@@ -274,9 +218,7 @@ def _no_sandbox() -> str:
     )
 
 
-# Bubblewrap: processes in namespaces of their own, with only Python's files mounted, read-only. Adds to Landlock and
-# seccomp what those lack: other files do not exist, there are no other processes to see, and the limit on processes is
-# the sandbox's own. Source: bwrap(1).
+# Bubblewrap (source: bwrap(1)): namespaces of their own, with only Python's files mounted, read-only.
 _NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
 _USER_NAMESPACE = ("--unshare-user", "--cap-drop", "ALL")
 _ROOT = ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_DAC_READ_SEARCH")
@@ -291,13 +233,17 @@ def bubblewrap_command(readable: Iterable[str], privileges: Iterable[str] | None
     """The part of a command line that puts what follows into namespaces, where Python and `readable` are mounted."""
     command = [shutil.which("bwrap") or "bwrap", *_NAMESPACES, *(privileges or _privileges() or _USER_NAMESPACE)]
     command += ["--clearenv", "--new-session", "--dev", "/dev", "--proc", "/proc"]
-    folders, hidden = [*_confine.python_folders(), os.path.realpath(sys.executable)], _not_the_library()
-    for option, paths in (("--ro-bind-try", folders), ("--tmpfs", hidden), ("--ro-bind-try", readable)):
-        for path in paths:  # what is readable may lie in what is hidden
-            command += [option, path] if option == "--tmpfs" else [option, path, path]
-    for path in [*hidden, "/dev", "/"]:
-        command += ["--remount-ro", path]
-    return [*command, "--chdir", "/", "--setenv", "PYTHONHASHSEED", "0"]
+    library = _confine.library_folders()
+    packages = {os.path.join(folder, name) for folder in library for name in _confine.NOT_THE_LIBRARY}
+    found = {path for folder in _confine.LIBRARY_FOLDERS for path in glob.glob(f"{os.path.realpath(folder)}/python*")}
+    hidden = sorted(filter(os.path.isdir, packages | found - {*library}))  # lie in what is mounted
+    mounts: list[tuple[str, ...]] = [
+        ("--ro-bind-try", path, path) for path in (*_confine.python_folders(), os.path.realpath(sys.executable))
+    ]
+    mounts += [("--tmpfs", path) for path in hidden]
+    mounts += [("--ro-bind-try", path, path) for path in readable]  # which may lie in what is hidden
+    mounts += [("--remount-ro", path) for path in (*hidden, "/dev", "/")]
+    return [*command, *chain.from_iterable(mounts), "--chdir", "/", "--setenv", "PYTHONHASHSEED", "0"]
 
 
 @cache
@@ -311,12 +257,3 @@ def _privileges() -> tuple[str, ...] | None:
             subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_SECONDS, check=True)
             return options
     return None
-
-
-def _not_the_library() -> list[str]:
-    """Folders below those mounted that hold installed packages."""
-    library = _confine.library_folders()
-    packages = [os.path.join(folder, name) for folder in library for name in _confine.NOT_THE_LIBRARY]
-    found = [path for folder in _confine.LIBRARY_FOLDERS for path in glob.glob(f"{os.path.realpath(folder)}/python*/")]
-    others = [path.rstrip("/") for path in found if path.rstrip("/") not in library]
-    return sorted({path for path in [*packages, *others] if os.path.isdir(path)})

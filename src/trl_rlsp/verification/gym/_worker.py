@@ -12,7 +12,7 @@ import reasoning_gym
 import sympy  # noqa: F401  loaded once in the fork server; several scorers import it when first called
 from reasoning_gym.factory import DATASETS
 
-from trl_rlsp.verification.gym._answers import spellings
+from trl_rlsp.verification.gym.verifier import spellings
 
 NONSENSE = ("~?~", "nan")  # game_of_life_halting's scorer in reasoning-gym 0.1.25 gives any text its full score
 CONSTANTS = (*NONSENSE, "0", "1", "-1", "[]", "[0]", "{}", "True", "None", "6*4*1*1", "[NaN]", "impossible")
@@ -34,15 +34,10 @@ def prepare(name: str) -> None:
 
 
 def score(item: dict[str, Any]) -> Any:
-    """The pool's handler.
+    """The pool's handler: probes a task (`{"name"}`) or a row (`{"row"}`), or scores spellings of one answer.
 
-    Args:
-        item: `{"name"}` to probe a task, `{"row"}` to probe a row (a JSON string `{"name", "entry"}`), or
-            `{"row", "tuples", "answers"}` to score spellings of one answer.
-
-    Returns:
-        For a task, what is wrong with it or `""`. For a row, what is wrong with it or whether its scorer wants
-        tuples (a bool). For an answer, whether one of its spellings has the full score.
+    For a task it says what is wrong with it or `""`; for a row (a JSON string `{"name", "entry"}`) what is wrong with
+    it or whether its scorer wants tuples; for `{"row", "tuples", "answers"}` whether a spelling has the full score.
     """
     if "name" in item:
         return _fault_of_task(item["name"])

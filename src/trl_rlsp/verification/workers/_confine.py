@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import secrets
 import signal
 import sys
 import sysconfig
@@ -48,26 +49,23 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"
 _LANDLOCK_GUARDS_TRUNCATION = 3  # the version of Landlock from which on it does
 
 _ALLOWED = """
-    read write readv writev pread64 pwrite64 preadv pwritev lseek close dup dup2 dup3 pipe pipe2
-    stat fstat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat getdents getdents64
-    getcwd chdir open openat umask fsync fdatasync
-    mmap mprotect munmap brk mremap madvise msync membarrier
-    rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack
-    restart_syscall pause alarm setitimer getitimer
-    select pselect6 poll ppoll epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 recvfrom
-    nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday time times sched_yield sched_getaffinity
-    getpid getppid gettid getuid geteuid getgid getegid getgroups getpgrp getpgid getsid getresuid getresgid
-    getcpu uname sysinfo getrandom getrlimit setrlimit getrusage getpriority
-    futex set_robust_list get_robust_list rseq set_tid_address arch_prctl exit exit_group
+    read write readv writev pread64 pwrite64 preadv pwritev lseek close dup dup2 dup3 pipe pipe2 stat fstat lstat
+    newfstatat statx access faccessat faccessat2 readlink readlinkat getdents getdents64 getcwd chdir open openat
+    umask fsync fdatasync mmap mprotect munmap brk mremap madvise msync membarrier rt_sigaction rt_sigprocmask
+    rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack restart_syscall pause alarm setitimer
+    getitimer select pselect6 poll ppoll epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2
+    recvfrom nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday time times sched_yield
+    sched_getaffinity getpid getppid gettid getuid geteuid getgid getegid getgroups getpgrp getpgid getsid getresuid
+    getresgid getcpu uname sysinfo getrandom getrlimit setrlimit getrusage getpriority futex set_robust_list
+    get_robust_list rseq set_tid_address arch_prctl exit exit_group
 """
 # These fail with "not permitted", which a program understands; all others fail with "no such call".
 _REFUSED = """
     fork vfork execve execveat socket connect bind listen accept accept4 kill tkill tgkill rt_sigqueueinfo
-    rt_tgsigqueueinfo pidfd_send_signal ptrace process_vm_readv process_vm_writev
-    mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat
-    truncate ftruncate fallocate creat mknod mknodat chmod fchmod fchmodat chown fchown lchown fchownat
-    utimensat setxattr
-    mount umount2 chroot setuid setgid setresuid setresgid setpriority sched_setaffinity memfd_create
+    rt_tgsigqueueinfo pidfd_send_signal ptrace process_vm_readv process_vm_writev mkdir mkdirat rmdir unlink
+    unlinkat rename renameat renameat2 link linkat symlink symlinkat truncate ftruncate fallocate creat mknod
+    mknodat chmod fchmod fchmodat chown fchown lchown fchownat utimensat setxattr mount umount2 chroot setuid setgid
+    setresuid setresgid setpriority sched_setaffinity memfd_create
     clone close_range fcntl ioctl prctl prlimit64 socketpair sendto
 """
 # Of the last line some are allowed, by the value of an argument: name, argument, values, mask.
@@ -91,25 +89,19 @@ _ALLOWED_BY_ARGUMENT: tuple[tuple[str, int, tuple[int, ...], int], ...] = (
 # Flags of clone as pthread_create passes them (memory, files, signals and the rest are shared with the process), and
 # all but CLONE_DETACHED, which means nothing today; musl still passes it.
 _THREAD_BY_ARGUMENT = ("clone", 0, (0x003D0F00,), 0xFFFFFFFFFFBFFFFF)
-_O_TRUNC = 0o1000
+_RISKS = {
+    "landlock": "read and write this user's files (no Landlock)",
+    "seccomp": "use the network and start processes (no seccomp)",
+    "threads": "start any number of threads (root may not take another user id)",
+}
 
 
 class Confinement:
     """What a fork may still do, prepared before the fork so that putting it on costs little.
 
     Afterwards the process can use the pipes and sockets it has open; it cannot open a file for writing, read files
-    other than the given ones, open sockets, start processes or send signals.
-
-    Args:
-        layers: of `"landlock"`, `"seccomp"`; others are ignored.
-        readable: files and folders that may be read.
-        threads: whether threads may be started.
-
-    Attributes:
-        layers: those that apply.
-
-    Raises:
-        OSError: the kernel does not have one of the layers.
+    other than the `readable` ones, open sockets, start processes or send signals. `OSError` where the kernel does not
+    have one of the `layers` (`"landlock"`, `"seccomp"`; others are ignored).
     """
 
     def __init__(self, layers: Sequence[str], readable: Sequence[str], *, threads: bool = False) -> None:
@@ -126,16 +118,13 @@ class Confinement:
     def put_on(
         self, memory_mb: int, *, output_bytes: int = 0, processes: int = 0, seconds: float | None = None
     ) -> None:
-        """Confine the calling process and its threads to come, for good.
+        """Confine the calling process and its threads to come, for good; `OSError` if the kernel refused a layer.
 
         Args:
             memory_mb: address space it may add to what it has now, in MiB.
             output_bytes: the size of any file it writes.
             processes: threads and processes its user may have, this one included.
             seconds: CPU time, if limited.
-
-        Raises:
-            OSError: the kernel refused a layer.
         """
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if seconds is not None:
@@ -171,11 +160,7 @@ def confine_server(readable: Sequence[str], packages: Sequence[str]) -> bool:
 
 
 def landlock_abi() -> int:
-    """Version of Landlock's interface the kernel offers, 0 where the kernel or the binding is missing.
-
-    Signals to other processes are stopped from 6 on, TCP from 4 on, truncating from 3 on; the seccomp filter covers all
-    three anyway.
-    """
+    """Version of Landlock's interface the kernel offers, 0 where the kernel or the binding is missing."""
     try:
         return landlockpy.abi_version() if landlockpy else 0
     except OSError:
@@ -197,12 +182,7 @@ def available_layers() -> list[str]:
 
 def missing_protection(layers: Sequence[str], expected: Sequence[str] = ("landlock", "seccomp")) -> str:
     """A sentence on what untrusted text could do without the layers that are not there, `""` if all are."""
-    risks = {
-        "landlock": "read and write this user's files (no Landlock)",
-        "seccomp": "use the network and start processes (no seccomp)",
-        "threads": "start any number of threads (root may not take another user id)",
-    }
-    missing = [risks[layer] for layer in expected if layer not in layers]
+    missing = [_RISKS[layer] for layer in expected if layer not in layers]
     install = "" if landlockpy else "; pip install landlockpy seccompy"
     return f"text that took over a worker could {' and '.join(missing)}{install}" if missing else ""
 
@@ -210,11 +190,10 @@ def missing_protection(layers: Sequence[str], expected: Sequence[str] = ("landlo
 def threads_of_user() -> int:
     """Threads this user has now, which is what `RLIMIT_NPROC` counts; 0 where the system does not tell."""
     total = 0
-    with suppress(OSError):
-        for process in filter(str.isdigit, os.listdir("/proc")):
-            with suppress(OSError):  # it ended meanwhile
-                if os.stat(f"/proc/{process}").st_uid == os.getuid():
-                    total += len(os.listdir(f"/proc/{process}/task"))
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended meanwhile
+            if process.stat().st_uid == os.getuid():
+                total += len(os.listdir(process / "task"))
     return total
 
 
@@ -233,11 +212,7 @@ def library_folders() -> list[str]:
 
 
 def python_folders(*, packages: bool = False) -> list[str]:
-    """Existing folders and files the interpreter reads when it runs or imports, with what else is in these folders.
-
-    With `packages` also those of installed packages and of this one, never the current folder or what else is in
-    `sys.path`.
-    """
+    """Folders the interpreter reads when it runs or imports, with `packages` also those of installed packages."""
     paths = {*library_folders(), sysconfig.get_config_var("LIBDIR"), *LIBRARY_FOLDERS, *_SHARED_FILES}
     paths |= {str(path.parent) for path in _loaded_libraries() if path.name.startswith(_OWN_LIBRARIES)}
     if packages:
@@ -247,10 +222,9 @@ def python_folders(*, packages: bool = False) -> list[str]:
 
 
 def standard_library() -> list[str]:
-    """The files of the standard library and the shared libraries that its modules load, and nothing beside them.
+    """The files of the standard library and the shared libraries that its modules load, not the packages beside them.
 
-    Installed packages lie inside the standard library's folder or next to the system's libraries, so these folders
-    are not listed themselves: their files can be read, their contents not be seen.
+    Their folders are not listed: the files can be read, the contents of the folders not be seen.
     """
     paths = {*_SHARED_FILES, *_needed_libraries()}
     for folder in library_folders():
@@ -261,11 +235,10 @@ def standard_library() -> list[str]:
 
 def _loaded_libraries() -> set[Path]:
     """Shared libraries in this process's memory."""
-    try:
+    mapped = set()
+    with suppress(OSError):
         lines = Path("/proc/self/maps").read_text(errors="replace").splitlines()
-    except OSError:
-        return set()
-    mapped = {Path(line.split(maxsplit=5)[-1]) for line in lines if ".so" in line}
+        mapped = {Path(line.split(maxsplit=5)[-1]) for line in lines if ".so" in line}
     return {path for path in mapped if path.is_absolute()}
 
 
@@ -307,7 +280,7 @@ def _system_call_filter(threads: bool) -> Any:
     if landlock_abi() < _LANDLOCK_GUARDS_TRUNCATION:  # then `open` must not truncate
         for name, argument in (("open", 1), ("openat", 2)):
             if _is_known(name):
-                rules.errno(name, errno.EPERM, args=[(argument, masked, _O_TRUNC, _O_TRUNC)])
+                rules.errno(name, errno.EPERM, args=[(argument, masked, os.O_TRUNC, os.O_TRUNC)])
     for name, argument, values, mask in (*_ALLOWED_BY_ARGUMENT, *([_THREAD_BY_ARGUMENT] if threads else [])):
         for value in values:
             rules.allow(name, args=[(argument, masked, value, mask)])
@@ -320,19 +293,16 @@ def _system_call_filter(threads: bool) -> Any:
 
 def _is_known(name: str) -> bool:
     """Whether this processor has a system call: arm64 has no `open`, no `fork`, no `pipe`."""
-    try:
-        seccompy.syscall_nr(name)
-    except ValueError:
-        return False
-    return True
+    with suppress(ValueError):
+        return seccompy.syscall_nr(name) >= 0
+    return False
 
 
 def _own_user(paths: Sequence[str]) -> bool:
-    """Have this process's threads counted apart from all others, so that their number can be limited.
+    """Have this process's threads counted apart from all others, to limit their number; whether the kernel let it.
 
     Root becomes a user id that no other process has (root's threads are never limited), and keeps the right to read
-    if `paths` need it; anybody else enters a user namespace of its own. All other privileges are given up. Whether
-    the kernel let it; if not, only `threads_of_user()` says how many there are.
+    if `paths` need it; anybody else enters a user namespace of its own. All other privileges are given up.
     """
     if sys.platform != "linux":
         return False
@@ -357,7 +327,7 @@ def _own_user(paths: Sequence[str]) -> bool:
 
 def _needs_rights(path: str) -> bool:
     """Whether only its owner, or root, may get at a file."""
-    whole = Path(os.path.realpath(path))
+    whole = Path(path).resolve()
     with suppress(OSError):
         return not whole.stat().st_mode & 0o4 or not all(parent.stat().st_mode & 0o1 for parent in whole.parents)
     return False
@@ -368,8 +338,7 @@ def _unused_user() -> int:
     first, count = 0, 65536
     with suppress(OSError, ValueError):
         first, _, count = map(int, Path("/proc/self/uid_map").read_text().splitlines()[-1].split())
-    drawn = int.from_bytes(os.urandom(8), "big") % (count // 2)
-    return first + count - 3 - drawn  # the last two stand for "none" and "nobody"
+    return first + count - 3 - secrets.randbelow(count // 2)  # the last two stand for "none" and "nobody"
 
 
 def _capabilities() -> int:
@@ -380,10 +349,9 @@ def _capabilities() -> int:
 
 def _drop_capabilities(keep: int = 0) -> None:
     """Give up the special powers of root but those in a bit mask."""
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     sets = (ctypes.c_uint32 * 6)(keep, keep)  # effective, permitted, inheritable; then the same for numbers from 32
     if sys.platform == "linux":
-        ctypes.CDLL(None).capset(header, sets)
+        ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), sets)
 
 
 def _set_limit(name: str, value: int, hard: int | None = None) -> None:

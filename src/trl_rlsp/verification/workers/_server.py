@@ -1,9 +1,9 @@
 """A running fork server, seen from the trainer: start it, ask it, end it; and how many workers a rank may have.
 
-Why not a library. `multiprocessing`'s spawn and forkserver run the user's unguarded training script again in the
-child, its fork copies a process full of threads and CUDA state, and its results are pickles, which a worker that
-works on a model's text must not be allowed to send. `pebble` and `concurrent.futures` are built on it, and replace
-a killed worker by a cold one, an import of sympy later.
+`multiprocessing` would not do: its spawn and forkserver run the user's unguarded training script again in the child,
+its fork copies a process full of threads and CUDA state, and its results are pickles, which a worker that works on a
+model's text must not be allowed to send. `pebble` and `concurrent.futures` are built on it, and replace a killed worker
+by a cold one, an import of sympy later.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from trl_rlsp.verification.workers.fork_server import receive, send
 _CLOSE_SECONDS = 5.0
 
 owners: weakref.WeakSet[Any] = weakref.WeakSet()
-"""What has servers. In a forked child each is told to `forget()`: the processes belong to the parent."""
+"""Servers and what has them. In a forked child each is told to `forget()`: the processes belong to the parent."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: [owner.forget() for owner in list(owners)])
@@ -45,23 +45,17 @@ class ForkServer:
         config: what `fork_server.py` is told.
         bare: start Python without installed packages and environment.
         prefix: a command that starts it in a sandbox.
-
-    Raises:
-        ServerGone: it cannot be started.
     """
 
     def __init__(self, config: dict[str, Any], *, bare: bool = False, prefix: Sequence[str] = ()) -> None:
         self.socket, theirs = socket.socketpair()
-        owner_fd = -1
-        with contextlib.suppress(OSError, AttributeError):  # then the closed socket alone tells that we are gone
-            owner_fd = os.pidfd_open(os.getpid())
-        config = config | {"control_fd": theirs.fileno(), "owner_fd": owner_fd}
+        config = config | {"control_fd": theirs.fileno()}
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by hello
         try:
             self.process = subprocess.Popen(
                 [*prefix, *_python(bare), json.dumps(config)],
                 env={"PYTHONHASHSEED": "0"} if bare else _environment(),
-                pass_fds=[fd for fd in (theirs.fileno(), owner_fd) if fd >= 0],
+                pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
@@ -72,16 +66,14 @@ class ForkServer:
             raise ServerGone(f"worker processes cannot be started with {sys.executable}: {error}") from error
         finally:
             theirs.close()
-            if owner_fd >= 0:
-                os.close(owner_fd)
         self._finalizer = weakref.finalize(self, _end, self.socket, self.process)
+        owners.add(self)
 
     def hello(self, seconds: float) -> list[str]:
         """Wait until the server is ready; the layers that confine its forks.
 
-        Raises:
-            WorkerError: it cannot do its work, for instance because a module is missing.
-            ServerGone: it did not get as far as saying so.
+        `WorkerError` where it cannot do its work, for instance because a module is missing; `ServerGone` where it did
+        not get as far as saying so.
         """
         kind: type[WorkerError] = ServerGone
         try:
@@ -103,13 +95,8 @@ class ForkServer:
     def ask(
         self, message: dict[str, Any] | None, files: Sequence[int] = (), seconds: float | None = None
     ) -> dict[str, Any]:
-        """Send a message, if any, and wait for the reply.
-
-        Raises:
-            ServerGone: there is none.
-            TimeoutError: not within `seconds`.
-        """
-        reply = None
+        """Send a message, if any, and wait for the reply; `TimeoutError` if there is none within `seconds`."""
+        reply, why = None, "closed"
         try:
             self.socket.settimeout(seconds)
             if message is not None:
@@ -118,12 +105,12 @@ class ForkServer:
         except TimeoutError:
             raise
         except OSError as error:
-            raise ServerGone(f"the worker processes are gone: {error}") from error
+            why = str(error)
         finally:
             if reply is None:  # also after an interrupt: a late reply must not be taken for the next one's
                 self.socket.close()
         if reply is None:
-            raise ServerGone("the worker processes are gone")
+            raise ServerGone(f"the worker processes are gone: {why}")
         return reply
 
     def is_gone(self) -> bool:
@@ -169,25 +156,18 @@ def _environment() -> dict[str, str]:
     return kept | fixed | {"PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path if entry)}
 
 
-def share_of_cores() -> int:
-    """Cores for this rank, at least 1: those of its launcher over the ranks of this machine, or its own if fewer.
+def fitting_workers(asked: int | None = None) -> int:
+    """The number of workers asked for, or of cores; among several ranks on this machine at most this one's share.
 
-    The launcher's are counted, not the rank's: ranks bound to cores of their own have their share already. With 8
-    cores under `accelerate launch --num_processes 3` each rank has 2.
+    That is the cores of its launcher over the ranks, or its own if fewer: a rank bound to cores of its own has its
+    share already. `torchrun` and `accelerate launch` tell the number of ranks.
     """
-    own, ranks = _cores_of(0), _ranks_here()
-    return own if ranks == 1 else max(1, min(own, _cores_of(os.getppid()) // ranks))
-
-
-def fitting_workers(asked: int) -> int:
-    """The number of workers asked for; among several ranks on this machine at most `share_of_cores()`."""
-    return asked if _ranks_here() == 1 else min(asked, share_of_cores())
-
-
-def _ranks_here() -> int:
-    """Ranks of this run on this machine; `torchrun` and `accelerate launch` tell, without them this one is alone."""
     told = os.environ.get("LOCAL_WORLD_SIZE", "")
-    return max(1, int(told)) if told.isdecimal() else 1
+    ranks = int(told) if told.isdecimal() else 1
+    if ranks <= 1:
+        return asked or _cores_of(0)
+    share = max(1, min(_cores_of(0), _cores_of(os.getppid()) // ranks))
+    return min(asked or share, share)
 
 
 def _cores_of(process: int) -> int:

@@ -3,7 +3,7 @@
 It imports once and then forks a confined process for each piece of untrusted work, which costs milliseconds where an
 import of sympy costs a second. Two kinds of work: a *handler* answers JSON lines on a channel until that is closed; a
 *program* runs once, and is waited for. The server itself never reads what is not trusted. It ends, and takes its forks
-along, when its socket closes or its owner's process ends.
+along, when its socket closes.
 
 Both directions of the socket carry one line of JSON at a time, requests with open files; each request has one reply.
 """
@@ -27,6 +27,7 @@ import traceback
 import types
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from typing import Any, NoReturn
 
@@ -52,7 +53,7 @@ def main() -> int:
     send(control, {"layers": work.layers})
     gc.collect()
     gc.freeze()  # forks then share the pages of what is loaded now
-    Server(control, config["owner_fd"], work).serve()
+    Server(control, work).serve()
     return 0
 
 
@@ -78,32 +79,22 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
 
 
 class Server:
-    """Answers requests, one at a time."""
+    """Answers requests, one at a time, until the socket closes."""
 
-    def __init__(self, control: socket.socket, owner_fd: int, work: Handler | Program) -> None:
+    def __init__(self, control: socket.socket, work: Handler | Program) -> None:
         self.control = control
-        self.owner_fd = owner_fd  # readable once the owner has ended; -1 where the system has no such thing
-        self.parent = os.getppid()
         self.work = work
         self.children: set[int] = set()
-        self.watch = select.poll()
-        for fd in (control.fileno(), owner_fd):
-            if fd >= 0:
-                self.watch.register(fd, select.POLLIN)
 
     def serve(self) -> None:
-        """Serve until the socket closes or the owner ends."""
+        """Serve, and take all forks along."""
         try:
             while True:
-                ready = [fd for fd, _ in self.watch.poll(500 if self.owner_fd < 0 else None)]
+                request, files = receive(self.control)
                 self.children = {pid for pid in self.children if not os.waitpid(pid, os.WNOHANG)[0]}
-                if self.owner_fd in ready or (self.owner_fd < 0 and os.getppid() != self.parent):
+                if request is None:
                     return
-                if ready:
-                    request, files = receive(self.control)
-                    if request is None:
-                        return
-                    send(self.control, self._answer(request, files))
+                send(self.control, self._answer(request, files))
         finally:
             for pid in self.children:
                 os.kill(pid, signal.SIGKILL)
@@ -137,31 +128,28 @@ class Server:
         return pid
 
     def _wait_for(self, request: dict[str, Any], files: list[int]) -> dict[str, Any]:
-        """How a fork ended; what it left behind is ended too."""
+        """How a fork ended, a status of `RunResult`; killed at its deadline or when nobody waits for the answer."""
         started, tell_started = os.pipe()
-        try:
-            pid = self._fork(request, [*files, tell_started])
-        finally:
-            os.close(tell_started)
         with os.fdopen(started, "rb", buffering=0) as told:
-            status = self._end_of(pid, request["seconds"])
+            try:
+                pid = self._fork(request, [*files, tell_started])
+            finally:
+                os.close(tell_started)
+            deadline, status = time.monotonic() + request["seconds"], ""
+            while not status:
+                done, code = os.waitpid(pid, os.WNOHANG)
+                left = deadline - time.monotonic()
+                if done:
+                    status = "killed" if os.WIFSIGNALED(code) else "failed" if os.WEXITSTATUS(code) else "finished"
+                elif left <= 0 or select.select([self.control], [], [], 0)[0]:
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
+                    status = "timeout"
+                else:
+                    signal.sigtimedwait([signal.SIGCHLD], min(left, 0.2))  # it is blocked, and so kept
             if self.work.leaves_processes:
                 _end_descendants(pid)
             return {"status": status} if told.read(1) else {"error": "a fork could not confine itself"}
-
-    def _end_of(self, pid: int, seconds: float) -> str:
-        """A `RunStatus`; a fork is killed at its deadline or when nobody waits for the answer."""
-        deadline = time.monotonic() + seconds
-        while True:
-            done, code = os.waitpid(pid, os.WNOHANG)
-            if done:
-                return "killed" if os.WIFSIGNALED(code) else "failed" if os.WEXITSTATUS(code) else "finished"
-            left = deadline - time.monotonic()
-            if left <= 0 or self.watch.poll(0):
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-                return "timeout"
-            signal.sigtimedwait([signal.SIGCHLD], min(left, 0.2))  # it is blocked, and so kept
 
 
 def _end_descendants(pid: int) -> None:
@@ -232,16 +220,14 @@ class Program:
     """The second kind: a program that nobody trusts, run once in a process of its own.
 
     The server never sees a program or its input: only the fork reads the open files that hold them, so that none
-    inherits what another was given, and it gives up its rights before it compiles the program. What is loaded here
-    of this package is forgotten before any program runs.
+    inherits what another was given, and it gives up its rights before it compiles the program.
     """
 
     waits = True
 
     def __init__(self, config: dict[str, Any]) -> None:
-        layers, packages = config["layers"], config["packages"]
-        path, bindings = sys.path[:], config["bindings"]
-        sys.path[:0] = bindings
+        layers, packages, path = config["layers"], config["packages"], sys.path[:]
+        sys.path[:0] = config["bindings"]
         confine = _confine()
         sys.path[:] = [*path, *packages]
         for name in _PRELOADED.split():
@@ -260,12 +246,10 @@ class Program:
         """Nothing to prepare."""
 
     def run(self, request: dict[str, Any], files: Sequence[int]) -> NoReturn:
-        """Become the program.
+        """Become the program, under the fields of `Limits` and with `threads` of others that count.
 
-        Args:
-            request: the fields of `Limits`, and `threads`, the number of others' threads that count.
-            files: the source text (UTF-8), the input, for the output, for messages; and a pipe to be told when all
-                layers are on, so that a failure before is not the program's.
+        The files are the source text (UTF-8), the input, for the output, for messages; and a pipe to be told when all
+        layers are on, so that a failure before is not the program's.
         """
         os.setsid()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
@@ -285,14 +269,14 @@ class Program:
 
 
 def _execute(source: bytes) -> NoReturn:
-    """Run source text as `__main__` with fresh standard streams, and end as an interpreter would.
+    """Run source text as `__main__` with fresh standard streams, and end as an interpreter would, but at once.
 
-    Taking the interpreter down tidily would cost most of the time of a short run, so its visible parts only
-    are done: wait for threads, call exit handlers, write what is buffered.
+    Only the visible parts are done: wait for threads, call exit handlers, write what is buffered.
     """
     sys.argv = ["main.py"]
-    sys.stdin = sys.__stdin__ = _stream(0, "r")  # type: ignore[misc]
-    stdout = sys.stdout = sys.__stdout__ = _stream(1, "w")  # type: ignore[misc]
+    stream: Any = partial(open, encoding="utf-8", errors="surrogateescape", closefd=False)
+    sys.stdin = sys.__stdin__ = stream(0)  # type: ignore[misc]
+    stdout = sys.stdout = sys.__stdout__ = stream(1, "w")  # type: ignore[misc]
     for name in ("exit", "quit"):  # `site` makes these, and is not loaded
         setattr(builtins, name, _sitebuiltins.Quitter(name, "end of file"))
     module = types.ModuleType("__main__")
@@ -303,10 +287,6 @@ def _execute(source: bytes) -> NoReturn:
         _exit_code(last_step)
     flush = lambda: [stream.flush() for stream in (stdout, sys.stdout) if not stream.closed]  # noqa: E731
     os._exit(_exit_code(flush) or code)
-
-
-def _stream(fd: int, mode: str) -> Any:
-    return open(fd, mode, encoding="utf-8", errors="surrogateescape", closefd=False)
 
 
 def _exit_code(run: Callable[[], object]) -> int:

@@ -41,13 +41,10 @@ _told: set[str] = set()  # what is missing on this machine, said once
 
 @dataclass(frozen=True)
 class Reply:
-    """What became of one item.
+    """What became of one item: what the handler returned, or the text of its error, or why there is neither.
 
-    Attributes:
-        outcome: `value` the handler returned; `timeout` it ran past the limit, or past its fair share of a batch in
-            which many items are slow; `crash` its process died or ran out of memory or stack; `error` it raised;
-            `not_run` the batch's deadline came before its turn or cut it short.
-        value: what the handler returned, or the text of its error.
+    `timeout`: it ran past the limit, or past its fair share of a batch in which many items are slow; `crash`: its
+    process died or ran out of memory or stack; `not_run`: the batch's deadline came before its turn or cut it short.
     """
 
     outcome: Literal["value", "timeout", "crash", "error", "not_run"]
@@ -72,8 +69,7 @@ class WorkerPool:
 
     Args:
         handler: `package.module:function`, imported in the workers only. It takes and returns JSON values.
-        workers: processes that work at the same time. Each rank of a distributed run has a pool of its own, with at
-            most its share of the machine's cores.
+        workers: processes at the same time; in a distributed run at most this rank's share of the machine's cores.
         memory_mb: address space each worker may add to what it has after its imports, in MiB.
     """
 
@@ -92,8 +88,6 @@ class WorkerPool:
 
     def forget(self) -> None:
         """In a forked child: the processes and the lock belong to the parent."""
-        if self._server is not None:
-            self._server.forget()
         self._lock = threading.RLock()
         self._reset()
 
@@ -118,19 +112,16 @@ class WorkerPool:
     def run(
         self, items: Sequence[Any], *, limit: float, deadline: float | None = None, fresh: bool = False
     ) -> list[Reply]:
-        """Run the handler on each item.
+        """Run the handler on each item (JSON values); `WorkerError` if it cannot be imported.
 
         Args:
-            items: JSON values.
+            items: what the handler is called with.
             limit: wall-clock seconds an item may take once a worker has it.
             deadline: wall-clock seconds the whole call may take, not counting the pool's first start.
             fresh: a process of its own for each item, so that nothing of one can reach another.
 
         Returns:
             One reply per item, in order; `not_run` also where this machine cannot start processes now.
-
-        Raises:
-            WorkerError: the handler cannot be imported.
         """
         if not items:
             return []
@@ -203,7 +194,6 @@ class WorkerPool:
             self._idle.append(self._fork())
 
     def _fork(self) -> _Worker:
-        """A fresh warm worker."""
         ours, theirs = socket.socketpair()
         with theirs:
             reply = self._server.ask({}, [theirs.fileno()])
@@ -211,9 +201,6 @@ class WorkerPool:
             ours.close()
             raise ServerGone(f"no process can be started: {reply['error']}")
         return _Worker(reply["pid"], ours)
-
-    def _take(self) -> _Worker:
-        return self._idle.popleft() if self._idle else self._fork()
 
     def _kill(self, worker: _Worker) -> None:
         """End a worker at once; a warm one takes its place."""
@@ -247,7 +234,8 @@ class _Batch:
         try:
             while (self.waiting or self.busy) and time.monotonic() < self.ends:
                 while self.waiting and len(self.busy) < self.pool.workers:
-                    self._assign(self.pool._take(), self.waiting.popleft())
+                    worker = self.pool._idle.popleft() if self.pool._idle else self.pool._fork()
+                    self._assign(worker, self.waiting.popleft())
                 self._collect()
             for worker in list(self.busy):  # cut short by the batch, not by its own limit
                 self._finish(worker, Reply("not_run"))

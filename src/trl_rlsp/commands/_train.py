@@ -1,10 +1,11 @@
-"""`rlsp sft` and `rlsp grpo`: one stage each, from a flat YAML file; `rlsp merge`: an adapter into its base.
+"""`rlsp sft`, `grpo`, `harvest` and `merge`: one stage each, what it found, and its adapter in its base.
 
 Data and settings are checked before any model is loaded. A folder belongs to one run: its settings are written there,
 another run is refused, and no second process works in it. A stage that is complete leaves `stage.json` in its output
 folder; a stage that was cut off continues from its last checkpoint with `--resume_from_checkpoint auto`.
 """
 
+# ruff: noqa: RUF009 (`option` is `dataclasses.field`)
 from __future__ import annotations
 
 import contextlib
@@ -16,80 +17,74 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.table import Column, Table
+
+from trl_rlsp import evaluation, trainers
+from trl_rlsp.doctor import stop_on_errors
+from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import write_json
+from trl_rlsp.selfplay import Selection, harvest_run
 from trl_rlsp.stages import (
     STAGE_FILE,
+    ProblemArguments,
     claimed,
     different_runs,
     last_complete_checkpoint,
     model_name,
     names_adapter,
+    option,
     parse_fields,
     parse_grpo,
+    parse_known,
     parse_sft,
+    parse_stage,
     read_record,
     refuse_other_run,
     settings_of,
     tokenizer_of,
     write_record,
 )
+from trl_rlsp.text import Terminal
+from trl_rlsp.verification import require_sandbox
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
     from trl import ModelConfig
 
-NEXT = {
-    "sft": "RL from it: rlsp grpo --config FILE --model_name_or_path {folder}",
-    "grpo": "evaluate it: rlsp eval --config FILE --model_name_or_path {folder}",
-}
+_NEXT = {"sft": "RL from it: rlsp grpo", "grpo": "evaluate it: rlsp eval"}
 """What comes after a stage."""
+
+_SHOWN = {
+    "loss": "loss",
+    "accuracy": "rewards/outcome_verifier/mean",
+    "tokens": "completions/mean_length",
+    "cut off": "completions/clipped_ratio",
+    "entropy": "entropy",
+}
+"""What the line of a step shows -> the metric that TRL logs."""
 
 
 def run_sft(arguments: Sequence[str]) -> None:
-    """Train on demonstrations.
-
-    Args:
-        arguments: command-line arguments, `--config FILE` among them.
-
-    Raises:
-        RLSPError: data or settings that cannot work, before a model is loaded.
-    """
-    from trl_rlsp.doctor import stop_on_errors
-    from trl_rlsp.trainers import RLSPSFTTrainer
-
+    """Train on demonstrations."""
     data, training, model = parse_sft(arguments)
     rows = data.load_rows(training.seed)
     tokenizer = tokenizer_of(model)
     stop_on_errors("sft", data, training, model, rows=rows, tokenizer=tokenizer)
-    with belongs_to("sft", arguments, training):
-        trainer = RLSPSFTTrainer(
-            args=training, train_dataset=rows, processing_class=tokenizer, **model_arguments(model, training)
-        )
-        train(trainer, training)
-    closing_line("sft", training)
+    with _stage("sft", arguments, training):
+        made = model_arguments(model, training)
+        train(trainers.RLSPSFTTrainer(args=training, train_dataset=rows, processing_class=tokenizer, **made), training)
 
 
 def run_grpo(arguments: Sequence[str]) -> None:
-    """Train by RL with the outcome verifier and the exploration reward.
-
-    Args:
-        arguments: command-line arguments, `--config FILE` among them.
-
-    Raises:
-        RLSPError: data or settings that cannot work, before a model is loaded.
-    """
-    from trl_rlsp.doctor import stop_on_errors
-    from trl_rlsp.trainers import RLSPGRPOTrainer
-    from trl_rlsp.verification import require_sandbox
-
+    """Train by RL with the outcome verifier and the exploration reward."""
     data, rewards, training, model = parse_grpo(arguments)
-    try:
+    with contextlib.closing(rewards):
         problems = data.load()
         require_sandbox(problems.column_names)
         tokenizer = tokenizer_of(model, padding_side="left")
         stop_on_errors("grpo", data, training, model, rows=problems, rewards=rewards, tokenizer=tokenizer)
-        with belongs_to("grpo", arguments, training):
-            trainer = RLSPGRPOTrainer(
+        with _stage("grpo", arguments, training):
+            trainer = trainers.RLSPGRPOTrainer(
                 reward_funcs=rewards,
                 args=training,
                 train_dataset=problems,
@@ -97,25 +92,21 @@ def run_grpo(arguments: Sequence[str]) -> None:
                 **model_arguments(model, training),
             )
             train(trainer, training)
-    finally:
-        rewards.close()
-    closing_line("grpo", training)
 
 
 @contextlib.contextmanager
-def belongs_to(command: str, arguments: Sequence[str], training: TrainingArguments) -> Iterator[None]:
-    """Make the output folder this run's own while it trains.
-
-    Raises:
-        ConfigError: another process works in it, or it holds what this run must not replace.
-    """
+def _stage(command: str, arguments: Sequence[str], training: TrainingArguments) -> Iterator[None]:
+    """Make the output folder this run's own while it trains, and say what comes next; a ConfigError if it cannot be."""
     folder, settings = Path(str(training.output_dir)), settings_of(arguments)
+    first = training.process_index == 0
     refuse_other_run(folder, command, settings, resume=bool(training.resume_from_checkpoint))
-    with claimed(folder) if training.process_index == 0 else contextlib.nullcontext():
+    with claimed(folder) if first else contextlib.nullcontext():
         before = read_record(folder)
-        if training.process_index == 0 and (before is None or different_runs(before, command, settings)):
+        if first and (before is None or different_runs(before, command, settings)):
             write_record(folder, command, settings)
         yield
+    if first:
+        print(f"model: {folder}; next, {_NEXT[command]} --config FILE --model_name_or_path {folder}", flush=True)
 
 
 def model_arguments(model: ModelConfig, training: TrainingArguments) -> dict[str, Any]:
@@ -125,25 +116,19 @@ def model_arguments(model: ModelConfig, training: TrainingArguments) -> dict[str
     """
     from trl import get_peft_config, get_quantization_config
 
-    from trl_rlsp.trainers import load_trainable
-
-    name, settings = model_name(model), init_kwargs(model, training)
-    quantization = get_quantization_config(model)
-    if not names_adapter(name, settings["revision"]):
-        training.model_init_kwargs = settings  # type: ignore[attr-defined]
-        return {"model": name, "quantization_config": quantization, "peft_config": get_peft_config(model)}
-    training.model_init_kwargs = None  # type: ignore[attr-defined]
-    return {"model": load_trainable(name, quantization_config=quantization, **settings)}
-
-
-def init_kwargs(model: ModelConfig, training: TrainingArguments) -> dict[str, Any]:
-    """Keyword arguments of `from_pretrained`, as TRL's own scripts set them."""
-    return {
+    name = model_name(model)
+    settings = {  # as TRL's own scripts set them
         "revision": model.model_revision,
         "attn_implementation": model.attn_implementation,
         "dtype": model.dtype,
         **(getattr(training, "model_init_kwargs", None) or {}),
     }
+    quantization = get_quantization_config(model)
+    if not names_adapter(name, settings["revision"]):
+        training.model_init_kwargs = settings  # type: ignore[attr-defined]
+        return {"model": name, "quantization_config": quantization, "peft_config": get_peft_config(model)}
+    training.model_init_kwargs = None  # type: ignore[attr-defined]
+    return {"model": trainers.load_trainable(name, quantization_config=quantization, **settings)}
 
 
 def train(trainer: Any, training: TrainingArguments) -> None:
@@ -152,7 +137,7 @@ def train(trainer: Any, training: TrainingArguments) -> None:
     checkpoint = training.resume_from_checkpoint
     if checkpoint == "auto":
         checkpoint = last_complete_checkpoint(Path(str(training.output_dir)))
-    show_progress(trainer)
+    _show_progress(trainer)
     with rank_errors(training):
         trainer.train(resume_from_checkpoint=checkpoint)
         trainer.save_model(training.output_dir)
@@ -165,13 +150,6 @@ def train(trainer: Any, training: TrainingArguments) -> None:
             "seconds": round(time.monotonic() - start, 1),
         }
         write_json(Path(str(training.output_dir), STAGE_FILE), done)
-
-
-def closing_line(command: str, training: TrainingArguments) -> None:
-    """Print where the model is and what comes next, on the first rank."""
-    if training.process_index == 0:
-        folder = training.output_dir
-        print(f"model: {folder}; next, {NEXT[command].format(folder=folder)}", flush=True)
 
 
 @contextlib.contextmanager
@@ -187,7 +165,9 @@ def rank_errors(training: TrainingArguments) -> Iterator[None]:
     from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
     if training.process_index == 0:
-        print(f"rlsp: if a rank is lost: {way_out(training)}", file=sys.stderr, flush=True)
+        added = "" if training.resume_from_checkpoint == "auto" else " with --resume_from_checkpoint auto"
+        way = f"the same command{added} goes on from the last checkpoint in {training.output_dir}"
+        print(f"rlsp: if a rank is lost: {way}", file=sys.stderr, flush=True)
     handler = get_error_handler()
     handler.initialize()
     try:
@@ -197,13 +177,7 @@ def rank_errors(training: TrainingArguments) -> Iterator[None]:
         raise
 
 
-def way_out(training: TrainingArguments) -> str:
-    """How a run that was cut off goes on."""
-    added = "" if training.resume_from_checkpoint == "auto" else " with --resume_from_checkpoint auto"
-    return f"the same command{added} goes on from the last checkpoint in {training.output_dir}"
-
-
-def show_progress(trainer: Any) -> None:
+def _show_progress(trainer: Any) -> None:
     """Show one short line a log instead of every metric; all metrics stay in `trainer_state.json`."""
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
@@ -219,15 +193,6 @@ def show_progress(trainer: Any) -> None:
         trainer.add_callback(ShortLines())
 
 
-SHOWN = {
-    "loss": "loss",
-    "accuracy": "rewards/outcome_verifier/mean",
-    "tokens": "completions/mean_length",
-    "cut off": "completions/clipped_ratio",
-    "entropy": "entropy",
-}
-
-
 def progress_line(step: int, logs: dict[str, Any]) -> str:
     """The metrics a person watches, in one line; empty if none of them was logged.
 
@@ -235,11 +200,55 @@ def progress_line(step: int, logs: dict[str, Any]) -> str:
         >>> progress_line(3, {"loss": "0.5", "completions/mean_length": 61.34})
         'step 3: loss 0.5, tokens 61.3'
     """
-    from trl_rlsp.evaluation import exploration_columns
 
-    shown = {name: SHOWN[name] for name in ("loss", "accuracy")} | exploration_columns([logs]) | SHOWN
+    shown = {name: _SHOWN[name] for name in ("loss", "accuracy")} | evaluation.exploration_columns([logs]) | _SHOWN
     found = [f"{name} {float(logs[key]):.3g}" for name, key in shown.items() if logs.get(key) is not None]
     return f"step {step}: {', '.join(found)}" if found else ""
+
+
+@dataclass(kw_only=True)
+class HarvestArguments(Selection):
+    """Keep the completions of a run that are verified, finished, novel and no duplicates, at most K of a problem, as
+    demonstrations for `rlsp sft --demonstrations file --dataset FILE`. Problems of the run's evaluations never get in.
+    Every field of a data set can be given as well, e.g. --dataset SOURCE for a run that does not say what it was
+    trained on."""
+
+    run: Path = option(help="folder of `rlsp run`, of a GRPOTrainer, or of `rlsp eval`", positional=1)
+    output: Path | None = option(None, "file to write; default RUN/harvest/demonstrations.jsonl")
+    exclude: list[str] = field(
+        default_factory=list,
+        metadata={"action": "extend", "metavar": "SOURCE", "help": "further evaluation set, SOURCE or SOURCE@SPLIT"},
+    )
+    config: str | None = option(None, "YAML file of the RL stage, if the run does not name it")
+    round: int | None = option(None, "also write mixture.jsonl and problems.jsonl for it")
+    seed: int = option(0, "of the draw of the mixture")
+
+
+def parse_harvest(arguments: Sequence[str]) -> tuple[HarvestArguments, list[str]]:
+    """Settings of a harvest, and the fields of its data set that were given; a ConfigError for what cannot work."""
+    given, rest = parse_known(HarvestArguments, arguments, "rlsp harvest")
+    parse_stage((ProblemArguments,), rest, "rlsp harvest", also=vars(given))
+    if given.output is not None and given.output.suffix != ".jsonl":
+        raise ConfigError(f"--output is a .jsonl file, got {str(given.output)!r}")
+    return given, rest
+
+
+def run_harvest(arguments: Sequence[str]) -> None:
+    """Harvest a run and print what became of its completions."""
+    given, rest = parse_harvest(arguments)
+    output = given.output or given.run / "harvest" / "demonstrations.jsonl"
+    options: dict[str, Any] = {"config": given.config, "exclude": given.exclude, "seed": given.seed}
+    found, counts = harvest_run(given.run, output, given, given=rest, next_round=given.round is not None, **options)
+    table = Table("completions", Column("number", justify="right"))
+    table.add_row("read", str(found.read))
+    for reason, count in found.dropped.items():
+        table.add_row(f"dropped: {reason}", str(count))
+    table.add_row(f"kept, for {found.problems} problems", str(len(found.rows)))
+    console = Terminal()
+    console.print(table)
+    for name, value in counts.get("round", {}).items():
+        console.print(f"{name.replace('_', ' ')}: {value}")
+    console.print(f"demonstrations: {output}", soft_wrap=True)
 
 
 @dataclass
@@ -247,30 +256,16 @@ class MergeArguments:
     """Merge a LoRA adapter into its unquantized base in float32, and compare the logits of what was saved with
     those of the adapter."""
 
-    adapter: str = field(metadata={"help": "folder or hub id of the adapter"})
-    output_dir: Path = field(metadata={"help": "empty folder for the merged model"})
-    base: str | None = field(
-        default=None, metadata={"help": "the unquantized base; default the one that the adapter names"}
-    )
-    dtype: str | None = field(
-        default=None, metadata={"help": "type of the saved weights: float32, bfloat16, float16; default the base's"}
-    )
+    adapter: str = option(help="folder or hub id of the adapter")
+    output_dir: Path = option(help="empty folder for the merged model")
+    base: str | None = option(None, "the unquantized base; default the one that the adapter names")
+    dtype: str | None = option(None, "type of the saved weights: float32, bfloat16, float16; default the base's")
 
 
 def run_merge(arguments: Sequence[str]) -> None:
-    """Merge an adapter into its base, compare logits, and print what was found.
-
-    Args:
-        arguments: options of the command.
-
-    Raises:
-        RLSPError: an adapter or a base that cannot be merged, or a merged model that differs.
-    """
-    from trl_rlsp.text import Terminal
-    from trl_rlsp.trainers import merge_adapter
-
+    """Merge an adapter into its base, compare logits, and print what was found."""
     given = parse_fields(MergeArguments, arguments, "rlsp merge")
-    found = merge_adapter(given.adapter, given.output_dir, base=given.base, dtype=given.dtype)
+    found = trainers.merge_adapter(given.adapter, given.output_dir, base=given.base, dtype=given.dtype)
     text = (
         f"{found.layers} layers merged into {found.base} in float32, saved as {found.dtype}: logits differ from the "
         f"adapter's by {found.difference:.2g} of the largest ({found.tolerance:g} is allowed, the adapter changes "

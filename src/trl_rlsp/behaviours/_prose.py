@@ -1,0 +1,122 @@
+"""Behaviors in English prose: the cues, and what stands around one and takes its meaning away. Linear time."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+
+from trl_rlsp.behaviours._cues import CUES, Behaviour, Cue
+from trl_rlsp.text import MAX_CHARS
+
+_ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+_PLAIN_MARKS = {ord("’"): "'", ord("‘"): "'", ord("“"): '"', ord("”"): '"', ord("…"): ".", ord("\t"): " "}
+_PLAIN: dict[int, int | str] = {**_ASCII_LOWER, **_PLAIN_MARKS}
+_CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)  # an open block reaches to the end
+_QUOTED = re.compile(
+    r'"[^"\n]{1,300}"'  # "go back"
+    r"|(?<!\w)'(?:[^'\n]|(?<=\w)'(?=\w)){1,200}'(?!\w)"  # 'go back', but not don't
+    r"|`[^`\n]{1,300}`"
+)
+_NEGATED = re.compile(
+    r"\b(?:no need|not necessary|needn't|not to say(?: that)?|never|without|should not|shouldn't|do not|don't|will not"
+    r"|won't|cannot|can't|did not|didn't|not have|no|not|nor)(?: \w+){0,4} ?\Z"
+)
+_STILL_MEANT = re.compile(
+    r"(?:\b(?:not forget to|don't forget to)|\b(?:or|if) not|\bno|\b(?:nowhere|not work)\b.*) ?\Z"
+)
+_MODAL = (
+    r"(?:'ll| will|'d| would| can| could| should| must| might| may| have to| need to| want to| ought to| am going to"
+    r"|'m going to| are going to|'re going to|'d like to|'d better| had better)?"
+)
+_ADVERB = r"(?: (?:just|now|quickly|also|first|then|instead|therefore|simply|rather|better|at least|really))?"
+_ANNOUNCED = re.compile(rf"\b(?:let me|let's|let us|time to|(?:i|we){_MODAL}){_ADVERB} \Z")
+_OPENER = (
+    r"(?:so|and|then|ok|okay|hmm|well|now|but|wait|or|hence|therefore|actually|yes|no|oh|ah|maybe|perhaps|thus|again)"
+)
+_REACH = 48
+"""Characters before a cue in which a negation or an announcement is looked for."""
+
+_WORD = re.compile(r"[a-z](?:[a-z']|-(?=[a-z]))*|[✓✔]")
+_AFTER_OPENER = re.compile(rf"(?<![a-z]){_OPENER} \Z")
+_SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
+
+
+def find_in_prose(text: str) -> list[Behaviour]:
+    """Behaviors in English prose, at most one of each kind a sentence, in order of place.
+
+    Quotations, code and denied cues (`no need to check`) do not count. Time is linear in the text, of which the
+    first `MAX_CHARS` characters are looked at.
+
+    Example:
+        >>> text = "That is 14. Let me check: 2 * 7 = 14. However, 3 does not fit, so I go back to x = 5."
+        >>> [(b.kind, text[b.start : b.end]) for b in find_in_prose(text)]
+        [('verification', 'Let me check'), ('backtracking', 'I go back')]
+    """
+    plain = prepared(text[:MAX_CHARS])
+    found = []
+    for word in _WORD.finditer(plain):
+        for cue in CUES.get(word.group(), ()):
+            match = cue.rest.match(plain, word.end())
+            begins = _begins(cue, plain, word.start()) if match else None
+            if match and begins is not None:
+                found.append(Behaviour(begins, match.end(), cue.kind))
+    return _one_a_sentence(sorted(found), plain) if found else []
+
+
+def prepared(text: str) -> str:
+    """`text` in lower case with plain quotation marks, code and quotations blanked out; of the same length.
+
+    Example:
+        >>> prepared('It says "go back" to A.')
+        'it says           to a.'
+    """
+    plain = text.translate(_PLAIN)
+    if "```" in plain:
+        plain = _CODE.sub(lambda found: re.sub(r"[^\n]", " ", found.group()), plain)
+    if '"' in plain or "'" in plain or "`" in plain:
+        plain = _QUOTED.sub(lambda found: " " * len(found.group()), plain)
+    return plain
+
+
+def _begins(cue: Cue, plain: str, start: int) -> int | None:
+    """Where the behavior begins whose cue stands at `start`; `None` where the cue may not stand there."""
+    begins = start
+    if cue.where != "any":
+        announcement = _announced(plain, start) if cue.where != "clause" else None
+        if announcement is not None:
+            begins = announcement
+        elif cue.where == "me" or not _opens_clause(plain, start):
+            return None
+    return None if cue.deniable and _negated(plain, begins) else begins
+
+
+def _announced(text: str, start: int) -> int | None:
+    """Where the author begins to announce what starts at `start` as his own doing, if he does."""
+    offset = max(0, start - _REACH)
+    found = _ANNOUNCED.search(text[offset:start])
+    return offset + found.start() if found else None
+
+
+def _opens_clause(text: str, start: int) -> bool:
+    """Whether a clause starts at `start`: after punctuation, or `so`, `and`, `wait` and the like."""
+    before = text[max(0, start - 16) : start]
+    stripped = before.rstrip(" ")
+    if not stripped or stripped[-1] in "\n(*—":
+        return True
+    if stripped == before:
+        return False
+    return stripped[-1] in ".,;:!?>-" or bool(_AFTER_OPENER.search(before))
+
+
+def _negated(text: str, start: int) -> bool:
+    """Whether the clause before `start` denies the cue: `no need to`, `we never`."""
+    clause = re.split(r"[.,;:!?\n()]", text[max(0, start - _REACH) : start])[-1]
+    return bool(_NEGATED.search(clause)) and not _STILL_MEANT.search(clause)
+
+
+def _one_a_sentence(found: list[Behaviour], plain: str) -> list[Behaviour]:
+    ends = [match.end() for match in _SENTENCE_END.finditer(plain)]
+    first: dict[tuple[int, str], Behaviour] = {}
+    for behaviour in found:
+        first.setdefault((bisect_right(ends, behaviour.start), behaviour.kind), behaviour)
+    return list(first.values())

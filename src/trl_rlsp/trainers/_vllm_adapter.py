@@ -1,0 +1,140 @@
+"""vLLM rollouts of a LoRA adapter that is never merged: the base stays in vLLM, and only the adapter is sent.
+
+TRL merges the adapter into the base and sends every weight before each generation. A 4-bit base cannot take such a
+merge without rounding it, and of a 32B model it moves 64 GB where the adapter has 0.5.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from trl.generation import vllm_generation
+from trl.generation.vllm_generation import VLLMGeneration
+from trl.trainer import grpo_trainer
+
+from trl_rlsp.errors import ServerError
+
+log = logging.getLogger(__name__)
+
+HIGHEST_RANK = 512
+
+
+def why_merged(model: Any, sharded: bool = False) -> str | None:
+    """Why TRL has to merge what is trained before vLLM can draw from it, or `None` if the adapter is enough.
+
+    Args:
+        model: what is trained, after adapters were put around it.
+        sharded: whether ranks hold parts of it (FSDP, DeepSpeed).
+    """
+    configs = getattr(model, "peft_config", None)
+    if not configs:
+        return "no adapter is trained"
+    config = configs["default"] if "default" in configs else next(iter(configs.values()))
+    reasons = {
+        f"vLLM takes LoRA adapters, not {getattr(config.peft_type, 'value', config.peft_type)}": (
+            config.peft_type != "LORA"
+        ),
+        "vLLM does not take DoRA": getattr(config, "use_dora", False),
+        "modules_to_save are not part of a LoRA request": getattr(config, "modules_to_save", None),
+        "vLLM does not take the biases of an adapter": getattr(config, "bias", "none") != "none",
+        "target_parameters are not layers of their own": getattr(config, "target_parameters", None),
+        f"rank {getattr(config, 'r', 0)} is above vLLM's {HIGHEST_RANK}": getattr(config, "r", 0) > HIGHEST_RANK,
+        "FSDP and DeepSpeed shard the adapter": sharded,
+    }
+    return next((reason for reason, applies in reasons.items() if applies), None)
+
+
+@contextmanager
+def adapter_alone() -> Iterator[None]:
+    """While open, a trainer of TRL that is built sends its adapter alone to vLLM, where it can; else it merges."""
+    with mock.patch.object(grpo_trainer, "VLLMGeneration", _generation):
+        yield
+
+
+def _generation(model: Any, accelerator: Any, *args: Any, **kwargs: Any) -> VLLMGeneration:
+    sharded = accelerator.distributed_type in ("FSDP", "DEEPSPEED")
+    reason = why_merged(model, sharded)
+    if reason and getattr(model, "peft_config", None):
+        log.warning("vLLM gets merged weights, as TRL sends them: %s", reason)
+    return (VLLMGeneration if reason else AdapterGeneration)(model, accelerator, *args, **kwargs)
+
+
+class AdapterGeneration(VLLMGeneration):
+    """TRL's vLLM backend whose `sync_weights` hands over the adapter as a LoRA request of a new number.
+
+    Colocated, vLLM sleeps with its weights kept (level 1), since nothing sends them again. A server has to be started
+    with `--enable-lora` and `VLLM_ALLOW_RUNTIME_LORA_UPDATING=1`, and to see the folder of temporary files.
+    """
+
+    model: Any
+    _number = 0
+    _request: Any = None
+
+    def _init_vllm(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="rlsp-adapter-")
+        if self.mode == "server":
+            with mock.patch.object(vllm_generation.VLLMClient, "init_communicator"):  # nothing is broadcast
+                return super()._init_vllm()
+        with mock.patch.object(vllm_generation, "LLM", self._engine):
+            super()._init_vllm()
+
+    def _engine(self, **settings: Any) -> Any:
+        """vLLM's engine with room for the adapter, in the type that the trainer computes in."""
+        from vllm import LLM
+
+        rank = next(iter(self.model.peft_config.values())).r
+        room = 1 << max(3, (rank - 1).bit_length())  # vLLM has matrices of 8, 16, 32, ...
+        dtype = str(self.model.get_base_model().dtype).removeprefix("torch.")
+        engine = LLM(enable_lora=True, max_lora_rank=room, max_loras=1, dtype=dtype, **settings)
+        generate, sleep = engine.generate, engine.sleep
+        engine.generate = lambda *args, **kwargs: generate(*args, lora_request=self._request, **kwargs)
+        engine.sleep = functools.partial(_ignore_level, sleep)
+        return engine
+
+    def sync_weights(self) -> None:
+        """Hand over the adapter as it is now."""
+        if self.mode == "colocate" and self.enable_sleep_mode:
+            self.llm.wake_up(tags=["weights"])
+            self._llm_weights_sleeping = False
+        self._number += 1
+        name = f"adapter-{self._number}"
+        if self.mode == "colocate" or self.accelerator.is_main_process:
+            path = Path(self._folder.name, name)
+            self.model.save_pretrained(str(path), selected_adapters=[self.model.active_adapter])
+            self._load(name, str(path))
+
+    def _load(self, name: str, path: str) -> None:
+        if self.mode == "server":
+            return self._load_on_server(name, path)
+        from vllm.lora.request import LoRARequest
+
+        if self._request is not None:
+            self.llm.llm_engine.remove_lora(self._request.lora_int_id)
+        self._request = LoRARequest(name, self._number, path)
+
+    def _load_on_server(self, name: str, path: str) -> None:
+        client = self.vllm_client
+        answer = client.session.post(
+            f"{client.base_url}/v1/load_lora_adapter", json={"lora_name": name, "lora_path": path}
+        )
+        if answer.status_code != 200:
+            raise ServerError(
+                f"the vLLM server at {client.base_url} does not load the adapter {path} ({answer.status_code}: "
+                f"{answer.text[:200]}); start it with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 where it "
+                "sees that folder, or set vllm_adapter: false"
+            )
+        if self._number > 1:
+            before = {"lora_name": client.model}
+            client.session.post(f"{client.base_url}/v1/unload_lora_adapter", json=before)
+        client.model = name
+
+
+def _ignore_level(sleep: Any, level: int = 1, **kwargs: Any) -> Any:
+    return sleep(level=1, **kwargs)
