@@ -88,14 +88,11 @@ def trainable_weights(model: Any) -> dict[str, torch.Tensor]:
 
 
 def keep_full_precision(model: Any, before: Mapping[str, torch.Tensor] | None = None) -> int:
-    """Turn the trainable half-precision weights of a quantized model into float32.
+    """Turn the trainable half-precision weights of a quantized model into float32, and return how many tensors.
 
     Args:
-        model: what a trainer has wrapped; a model that is not quantized is left as it is.
+        model: what a trainer has wrapped.
         before: its `trainable_weights` from before the trainer rounded them; they are restored exactly.
-
-    Returns:
-        The number of tensors turned.
     """
     import torch
 
