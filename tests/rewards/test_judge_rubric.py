@@ -10,8 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("pydantic")
-
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.rubric import DIMENSIONS, Rubric, UnreadableGradesError, quoted
 
@@ -42,13 +40,13 @@ class TestRead:
             ("", "no JSON object"),
             ("rigour: 7, depth: 2", "no JSON object"),
             ('{"rigour": 7, "depth": 2', "no JSON object"),
-            ('{"rigour": 7}', "depth: Field required"),
-            ('{"rigour": 7, "depth": 11}', "depth: Input should be less than or equal to 10, got '11'"),
-            ('{"rigour": -1, "depth": 2}', "rigour: Input should be greater than or equal to 0"),
-            ('{"rigour": 7.5, "depth": 2}', "rigour: Input should be a valid integer"),
-            ('{"rigour": "7", "depth": 2}', "rigour: Input should be a valid integer"),
-            ('{"rigour": true, "depth": 2}', "rigour: Input should be a valid integer"),
-            ('{"rigour": NaN, "depth": 2}', "rigour: Input should be a valid integer"),
+            ('{"rigour": 7}', "depth is an integer from 0 to 10, got None"),
+            ('{"rigour": 7, "depth": 11}', "depth is an integer from 0 to 10, got 11"),
+            ('{"rigour": -1, "depth": 2}', "rigour is an integer from 0 to 10, got -1"),
+            ('{"rigour": 7.5, "depth": 2}', "rigour is an integer from 0 to 10, got 7.5"),
+            ('{"rigour": "7", "depth": 2}', "rigour is an integer from 0 to 10, got 7"),
+            ('{"rigour": true, "depth": 2}', "rigour is an integer from 0 to 10, got True"),
+            ('{"rigour": NaN, "depth": 2}', "rigour is an integer from 0 to 10, got nan"),
             (GOOD + '{"rigour": 10, "depth": 10}', "2 different sets of grades"),
             ('{"a":' * 5000, "no JSON object"),
             ("{" * 30_000, "no JSON object"),
@@ -60,7 +58,9 @@ class TestRead:
 
     @given(st.text())
     def test_any_text_gives_grades_or_the_error(self, text):
-        with pytest.raises(UnreadableGradesError, match=r"no JSON object|Field required|Input should"):
+        with pytest.raises(
+            UnreadableGradesError, match=r"no JSON object|is an integer from 0 to 10|grades are a JSON object"
+        ):
             TWO.read(text)
 
 

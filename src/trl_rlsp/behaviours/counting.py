@@ -41,13 +41,7 @@ def find_behaviours(text: str) -> list[Behaviour]:
     r"""Search behaviors of a completion, in order of place: of its prose, and of a written-out countdown search.
 
     In a search each comparison with the target is a verification, each return to an earlier open branch
-    backtracking, and each further attempt at the same branch an alternative.
-
-    Args:
-        text: the completion; its first 400,000 characters are looked at.
-
-    Returns:
-        Each occurrence with its kind and its place in `text`.
+    backtracking, and each further attempt at the same branch an alternative. The first `MAX_CHARS` characters count.
 
     Example:
         >>> [b.kind for b in find_behaviours("Alternatively, factor it. The wait time is 4 minutes.")]
@@ -87,16 +81,12 @@ def count_behaviours(text: str) -> dict[str, int]:
 
 
 def rate_per_1000(counts: Mapping[str, int], text: str, tokens: int | None = None) -> dict[str, float]:
-    """Occurrences per 1,000 tokens: longer text holds more of everything.
+    """Occurrences per 1,000 tokens, for each of `counts`; 0 for an empty text.
 
     Args:
         counts: occurrences in `text`.
         text: the completion.
-        tokens: its length in tokens; default its length in words (`trl_rlsp.text.words`), which
-            in English mathematics is about the same.
-
-    Returns:
-        A rate for each key of `counts`; 0 for an empty text.
+        tokens: its length in tokens; default in `trl_rlsp.text.words`, in English mathematics about the same.
 
     Example:
         >>> rate_per_1000({"verification": 1}, "Let me check: 3 * 4 = 12.")
@@ -125,13 +115,7 @@ class BehaviourMetrics:
         completion_ids: Sequence[Sequence[int]] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Log the rates of a batch.
-
-        Args:
-            completions: B completions, strings or message lists.
-            log_metric: TRL's logger of scalars; nothing is done without one.
-            completion_ids: B lists of token ids; without them lengths are words.
-        """
+        """Log the rates of B completions; their lengths are words where their token ids are not given."""
         if log_metric is None or not completions:
             return
         texts = [completion_text(completion) for completion in completions]

@@ -17,7 +17,7 @@ import math
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
 from trl_rlsp.errors import ConfigError
@@ -33,6 +33,7 @@ Column = list[float | None]
 
 _LOGGERS = ("log_metric", "log_extra")
 _MOST_OPEN = 4
+_LOCK = threading.RLock()
 _ASYNC_WORKER = "trl.experimental.async_grpo.async_rollout_worker"
 
 
@@ -61,6 +62,8 @@ class Scorer:
     reader: Reader
     checked: bool = False
     """Whether the trainer's settings have been compared with the suite's."""
+    _open: list[_Step] = field(default_factory=list)
+    _warned: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if self.gate not in get_args(Gate):
@@ -75,15 +78,9 @@ class Scorer:
                 "completions outrank correct ones whatever alpha is; use form='bounded', or gate='none' for the "
                 "paper's reward"
             )
-        self._warned: set[str] = set()
-        self.__setstate__({})
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_open")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._lock, self._open = threading.Lock(), list[_Step]()
+        return {**vars(self), "_open": []}
 
     def scale(self, alpha: float) -> float:
         """Factor of an exploration value beside a verdict of 1."""
@@ -95,7 +92,7 @@ class Scorer:
         The first column that is asked for a batch scores it for all, and logs; each then takes its share once.
         """
         batch = {"completions": completions, **{name: kwargs[name] for name in kwargs if name not in _LOGGERS}}
-        with self._lock:  # TRL's asynchronous trainer asks for all columns at once, in threads
+        with _LOCK:  # TRL's asynchronous trainer asks for all columns at once, in threads
             step = next((step for step in self._open if place in step.waiting and _same(step.batch, batch)), None)
             if step is None:
                 columns = self.columns(completions, kwargs)
@@ -119,12 +116,15 @@ class Scorer:
         for part, column in zip(self.exploration, values, strict=True):
             self._check_bounds(part, column)
         rates, values = self._over_groups(verdicts, values, kwargs)
-        scale = self.scale(self._current_alpha(kwargs))
+        metric = f"rewards/{name_of(self.verifier)}/mean"
+        alpha = self.schedule.value(kwargs.get("trainer_state"), metric=metric)
+        if self.schedule.moves:
+            _log_mean(kwargs, "exploration/alpha", [alpha])
+        scale = self.scale(alpha)
         paid = [verdicts]
         for part, column in zip(self.exploration, values, strict=True):
-            lengths: Sequence[float | None] = [None] * len(completions)
-            if self.gate == "adaptive" and getattr(part, "measures_length", False):
-                lengths = part.costs(completions, **given)  # type: ignore[attr-defined]
+            measures = self.gate == "adaptive" and getattr(part, "measures_length", False)
+            lengths = part.costs(completions, **given) if measures else [1.0] * len(completions)  # type: ignore[attr-defined]
             rows = zip(verdicts, rates, column, lengths, strict=True)
             paid.append([None if v is None or e is None else scale * self._gated(v, f, e, x) for v, f, e, x in rows])
         return paid
@@ -158,20 +158,12 @@ class Scorer:
             ]
         return rates, values
 
-    def _gated(self, verdict: float, rate: float | None, value: float, length: float | None) -> float:
+    def _gated(self, verdict: float, rate: float | None, value: float, length: float) -> float:
         if self.gate == "adaptive":
             failing = rate or 0.0
-            saved = 0.0 if length is None else 1 - length
-            return failing * value + self.length_penalty * (1 - failing) * saved
+            return failing * value + self.length_penalty * (1 - failing) * (1 - length)
         paid = {"none": True, "correct": verdict > 0, "incorrect": verdict <= 0}[self.gate]
         return value if paid else 0.0
-
-    def _current_alpha(self, kwargs: Mapping[str, Any]) -> float:
-        metric = f"rewards/{name_of(self.verifier)}/mean"
-        alpha = self.schedule.value(kwargs.get("trainer_state"), metric=metric)
-        if self.schedule.moves:
-            _log_mean(kwargs, "exploration/alpha", [alpha])
-        return alpha
 
     def _check_bounds(self, part: Reward, values: Column) -> None:
         name = name_of(part)
@@ -249,12 +241,7 @@ def _called(part: Reward, function: Reward, completions: Sequence[Any], given: M
 
 
 def failure_rate(verdicts: Iterable[float | None]) -> float | None:
-    """1 - the mean verdict over the scorable completions, in [0, 1]; `None` without any.
-
-    Example:
-        >>> failure_rate([1.0, 0.0, None, 0.0, 0.0])
-        0.75
-    """
+    """1 - the mean verdict over the scorable completions, in [0, 1]; `None` without any."""
     mean = _mean(verdicts)
     return None if mean is None else min(max(1 - mean, 0.0), 1.0)
 

@@ -33,8 +33,7 @@ class Reader:
         end_of_thinking: closes the reasoning (`</think>`); `None` if completions have no such mark.
         thinking_required: whether a completion without `end_of_thinking` is unfinished. `None`: where the prompt ends
             in an open thinking block, as the chat templates of R1 distillations write it. The template is that of the
-            trainer that calls the reward, or of `look_at_template`; without one only prompts that are strings are
-            looked at.
+            trainer that calls the reward, or of `look_at_template`; without one only prompts that are strings count.
     """
 
     def __init__(self, end_of_thinking: str | None = "</think>", thinking_required: bool | None = None) -> None:
@@ -47,13 +46,9 @@ class Reader:
         return self.end_of_thinking, self.thinking_required
 
     def read(self, completions: Sequence[Any], columns: Mapping[str, Any]) -> list[Reading]:
-        """One `Reading` for each of B completions.
+        """One `Reading` for each of B completions; `columns` are the reward's other arguments.
 
         Several answers to a problem whose gold answer is a list are one, and the tags are no part of the reasoning.
-
-        Args:
-            completions: strings or message lists.
-            columns: the reward's other arguments; `prompts`, `tests`, `task`, `solution` and `log_metric` are used.
         """
         count = len(completions)
         prompts, golds = (columns.get(name) or [None] * count for name in ("prompts", "solution"))
@@ -113,7 +108,7 @@ class Batch:
         completions: as TRL passes them, strings or message lists.
         columns: the reward's other arguments: `prompts`, the data set's columns, `completion_ids`.
         prompts: texts of the prompts, `""` where there are none.
-        readings: one for each completion: its reasoning and its answer.
+        readings: each completion's reasoning and answer.
     """
 
     def __init__(
@@ -136,11 +131,7 @@ class Batch:
         return zip(self.readings, self.prompts, strict=True)
 
     def members(self, values: Sequence[T]) -> list[Member[T]]:
-        """Each completion's view of what its whole group has, over all ranks; see `gather_members`.
-
-        Raises:
-            ConfigError: the reward was called without prompts.
-        """
+        """Each completion's view of what its whole group has, over all ranks; ConfigError without prompts."""
         return gather_members(group_keys(self.columns.get("prompts"), self.columns), values)
 
     def log(self, name: str, values: Sequence[float]) -> None:
@@ -150,26 +141,14 @@ class Batch:
 
 
 class Member(NamedTuple, Generic[T]):
-    """One completion's view of its group.
-
-    Attributes:
-        values: the values of the whole group over all ranks, in rank order, then in batch order.
-        position: index of the completion's own value among them.
-    """
+    """The values of a completion's whole group over all ranks, and which of them is its own."""
 
     values: list[T]
     position: int
 
 
 def group_keys(prompts: Sequence[Any] | None, columns: Mapping[str, Any]) -> list[str]:
-    """The identity of each completion's group, equal on every rank and in every run: a hash of prompt and columns.
-
-    Args:
-        prompts: B prompts, strings or message lists; the order of a message's fields does not matter.
-        columns: the reward's other arguments; `tests`, `task` and `solution` are used where they are given.
-
-    Raises:
-        ConfigError: no prompts, or a column of another length.
+    """The identity of each completion's group: a hash of prompt, `tests`, `task` and `solution`, equal on every rank.
 
     Example:
         >>> one, two, three = group_keys(["1 + 2", "3 + 4", "1 + 2"], {"solution": ["3", "7", "3"]})
@@ -198,7 +177,7 @@ def _written(value: Any) -> Any:
 
 
 def gather_members(keys: Sequence[str], values: Sequence[T]) -> list[Member[T]]:
-    """For each local completion its group's values over all ranks, and which of them is its own; one exchange.
+    """For each local completion its group's values over all ranks, in rank order; one exchange.
 
     Example:
         >>> gather_members(["a", "b", "a"], [1, 2, 3])[2]

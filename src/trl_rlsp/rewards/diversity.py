@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -38,27 +38,26 @@ class _Vector(NamedTuple):
 
 @dataclass(eq=False, kw_only=True)
 class DiversityExploration(Exploration):
-    r"""Pays for approaches that the rest of the group does not take.
+    r"""Pays for approaches that the rest of the group does not take; logs `diversity/steps` or `diversity/failed`.
 
     With `S` the set of a completion's calculations and `f(s)` the share of the other completions of its group that
-    also make calculation `s`, the value is `sum(1 - f(s) for s in S) / (|S| + K)`. This is the mean, over the others,
-    of the share of `S` that the other one does not have, times the saturating `|S| / (|S| + K)`. It lies in [0, 1).
+    also make calculation `s`, the value is `sum(1 - f(s) for s in S) / (|S| + K)`: the mean, over the others, of the
+    share of `S` that the other one does not have, times the saturating `|S| / (|S| + K)`. It lies in [0, 1).
 
     It is for arithmetic: in a group that hardly calculates nearly all values are 0. With `embed`, the first factor is
     the mean of `1 - cosine` over the others, clipped to [0, 1], the second `L / (L + 6 K)` with `L` the effective
     length (`trl_rlsp.text.effective_length`), and the value `None` where there was no usable vector.
 
-    A group of one has nothing to differ from: 0.0. Groups split over ranks are compared whole. Logs `diversity/steps`,
-    the mean number of distinct calculations, or `diversity/failed`, the share of `None`.
+    A group of one has nothing to differ from: 0.0. Groups split over ranks are compared whole.
 
     Args:
         K: calculations at which half of the possible bonus is earned.
-        embed: texts -> vectors, for comparing by meaning instead; any callable that can be pickled if the reward must
-            be. With sentence-transformers: `embed=SentenceTransformer("all-MiniLM-L6-v2").encode`. How well it
-            resists gibberish is the model's affair.
+        embed: texts -> vectors, for comparing by meaning instead, such as
+            `SentenceTransformer("all-MiniLM-L6-v2").encode`; picklable if the reward must be. How well it resists
+            gibberish is the model's affair.
 
     Raises:
-        ConfigError: K not positive and finite, or `embed` not callable; when called, no prompts.
+        ConfigError: an argument out of its range; when called, no prompts.
 
     Example:
         >>> reward = DiversityExploration(K=2)
@@ -90,8 +89,9 @@ class DiversityExploration(Exploration):
         for reading, own, (group, _) in zip(batch.readings, steps, batch.members(steps), strict=True):
             if id(group) not in counts:
                 counts[id(group)] = Counter(step for other in group for step in other)
-            new = novelty(own, counts[id(group)], len(group))
-            values.append(new / (len(own) + self.K) if reading.finished else 0.0)
+            shared = sum(counts[id(group)][step] - 1 for step in own) / max(len(group) - 1, 1)
+            alone = len(group) == 1 or not reading.finished
+            values.append(0.0 if alone else (len(own) - shared) / (len(own) + self.K))
         return values
 
     def _by_meaning(self, batch: Batch, embed: Embed) -> list[float | None]:
@@ -106,23 +106,6 @@ class DiversityExploration(Exploration):
             values.append(None if mean is None and length else (mean or 0.0) * weight)
         batch.log("diversity/failed", [value is None for value in values])
         return values
-
-
-def novelty(own: Collection[str], counts: Mapping[str, int], members: int) -> float:
-    """Number of elements of `own`, each weighted by the share of the other members that lack it.
-
-    Args:
-        own: the elements of one member.
-        counts: for each element, how many members have it.
-        members: size of the group; one alone has nothing that is new.
-
-    Example:
-        >>> novelty("ab", {"a": 3, "b": 1}, members=3)  # a is everyone's, b is nobody else's
-        1.0
-    """
-    if members < 2:
-        return 0.0
-    return len(own) - sum(counts[element] - 1 for element in own) / (members - 1)
 
 
 def _unit_vector(vector: Any) -> Any | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal, get_args
 
@@ -23,12 +23,8 @@ LengthForm = Literal["bounded", "paper", "relative"]
 class Exploration(ABC):
     """An exploration reward, called as TRL calls a reward; a new one needs a fixed, unique `__name__` and `scores`.
 
-    It is picklable and keeps nothing between steps.
-
-    Attributes:
-        bounded: whether the values lie in [0, 1].
-        can_fail: whether a value can be `None`, so that ranks must exchange them.
-        takes_readings: whether the suite passes the completions as it has read them.
+    It is picklable and keeps nothing between steps. `bounded`: the values lie in [0, 1]; `can_fail`: one can be `None`,
+    so that ranks must exchange them; `takes_readings`: the suite passes the completions as it has read them.
 
     Example:
         >>> class Sentences(Exploration):
@@ -54,7 +50,7 @@ class Exploration(ABC):
         readings: Sequence[Reading] | None = None,
         **columns: Any,
     ) -> list[float | None]:
-        """Score a batch; collective where ranks share the batch and the reward compares within groups.
+        """B values, `None` where there is none; collective where ranks share the batch and groups are compared.
 
         Args:
             prompts: B prompts, strings or message lists; what is copied from them earns nothing. Completions of one
@@ -62,10 +58,7 @@ class Exploration(ABC):
             completions: B completions, strings or message lists.
             log_metric: TRL's logger of scalars, if any.
             readings: the completions as the suite has read them.
-            columns: the reward's other arguments; `completion_ids` and the data set's columns are used.
-
-        Returns:
-            B values, `None` where there is none.
+            columns: `completion_ids` and the data set's columns.
         """
         return self.scores(Batch(completions, {"prompts": prompts, **columns}, readings, log_metric))
 
@@ -76,20 +69,17 @@ class Exploration(ABC):
 
 @dataclass(eq=False)
 class LengthExploration(Exploration):
-    r"""Pays for the length of reasoning.
+    r"""Pays for the length of reasoning; logs `exploration/effective_length`.
 
-    With `|o|` the effective length of a completion (see `trl_rlsp.text.effective_length`):
+    With `|o|` the effective length of a completion (`trl_rlsp.text.effective_length`):
 
     - `form="bounded"`: `|o| / (|o| + C)`, in [0, 1). With alpha > 0.5 a correct completion always outranks a
       wrong one.
     - `form="paper"`: `-C / |o|`, with `|o|` at least 1, in [-C, 0) (RLSP, 2502.06773, section 2.2). It is
       unbounded below: a long wrong completion can outrank a short correct one.
     - `form="relative"`: the share of the other completions of the group whose `|o|` is smaller, equal ones counting
-      half, in [0, 1]; 0 where `|o|` is 0 and in a group of one. It has no scale to choose and does not flatten: what
-      one more step of reasoning earns is the same at any length. Because it never saturates, use it only with
+      half, in [0, 1]; 0 where `|o|` is 0 and in a group of one. It has no scale and never saturates: use it only with
       `gate="adaptive"`. Groups split over ranks are compared whole.
-
-    The first two have the same shape for long completions. Logs `exploration/effective_length`.
 
     Args:
         form: which of the three.
@@ -100,8 +90,7 @@ class LengthExploration(Exploration):
         ngram: repeated n-grams of this many words do not count.
 
     Raises:
-        ConfigError: an unknown form, C not positive and finite, or ngram below 2; when called, `form="relative"`
-            without prompts.
+        ConfigError: an argument out of its range; when called, `form="relative"` without prompts.
 
     Example:
         >>> reward = LengthExploration(C=6)
@@ -135,7 +124,7 @@ class LengthExploration(Exploration):
             lengths = self._written(batch.completions, batch.columns)
         batch.log("exploration/effective_length", lengths)
         if self.form == "relative":
-            return [relative_rank(member) for member in batch.members(lengths)]
+            return [_rank(member) for member in batch.members(lengths)]
         return [self.value(length) for length in lengths]
 
     def value(self, length: int) -> float:
@@ -152,8 +141,7 @@ class LengthExploration(Exploration):
     def costs(self, completions: Sequence[Any], **columns: Any) -> list[float]:
         """The B values `L = |all| / (|all| + C)`, in [0, 1), of everything that was written.
 
-        Repetition, text after the answer and whole completions without an answer count here: what effort ignores is
-        no place to hide from the cost. With `guarded=False` it is the bounded reward.
+        What effort ignores (repetition, text after the answer, completions without one) is no place to hide from it.
 
         Example:
             >>> LengthExploration(C=6).costs(["12 , 12 , 12 , 12"])  # 7 words
@@ -162,13 +150,8 @@ class LengthExploration(Exploration):
         return [length / (length + self.C) for length in self._written(completions, columns)]
 
 
-def relative_rank(member: Member[int]) -> float:
-    """Share of a group's other lengths that are smaller than the completion's own, equal ones counting half, in [0, 1].
-
-    Example:
-        >>> [relative_rank(Member([0, 20, 20, 50, 0], place)) for place in range(5)]
-        [0.0, 0.625, 0.625, 1.0, 0.0]
-    """
+def _rank(member: Member[int]) -> float:
+    """Share of a group's other lengths that are smaller than the completion's own, equal ones counting half."""
     own, group = member.values[member.position], member.values
     if own == 0 or len(group) == 1:
         return 0.0
@@ -178,21 +161,16 @@ def relative_rank(member: Member[int]) -> float:
 
 @dataclass(eq=False, kw_only=True)
 class CalculationExploration(Exploration):
-    r"""Pays `n / (n + K)` for `n` distinct calculations that hold, in [0, 1).
+    r"""Pays `n / (n + K)` for `n` distinct calculations that hold, in [0, 1); logs `exploration/calculations`.
 
-    Length pays for text: an attempt with a wrong sum earns as much as one with a right sum, so that long training on
-    it wears out the arithmetic that the search rests on (docs/log.md). Here a calculation counts if it holds and starts
-    from the problem's numbers, or from results of such (`trl_rlsp.text.calculations`); in a problem without numbers,
-    from any. Each counts once, in whatever notation, before a final answer; without one, `n` is 0. Words earn nothing,
-    so this is for arithmetic. Known exploit: true but pointless calculations from the problem's numbers on.
-
-    Logs `exploration/calculations`, the mean of `n`.
+    Length pays an attempt with a wrong sum as much as one with a right sum, so that long training on it wears out the
+    arithmetic that the search rests on (docs/log.md). Here a calculation counts if it holds and starts from the
+    problem's numbers, or from results of such (`trl_rlsp.text.calculations`); once in whatever notation, before a
+    final answer; without one, `n` is 0. Words earn nothing, so this is for arithmetic. Known exploit: true but
+    pointless calculations from the problem's numbers on.
 
     Args:
         K: calculations at which half of the bonus is earned.
-
-    Raises:
-        ConfigError: K not positive and finite.
 
     Example:
         >>> reward = CalculationExploration(K=2)
@@ -210,27 +188,22 @@ class CalculationExploration(Exploration):
 
     def scores(self, batch: Batch) -> list[float | None]:
         """B floats in [0, 1)."""
-        counts = [len(explored_calculations(*row)) for row in batch.rows]
+        counts = [
+            len(calculations(visible(reading.exploration), given=prompt)) if reading.finished else 0
+            for reading, prompt in batch.rows
+        ]
         batch.log("exploration/calculations", counts)
         return [count / (count + self.K) for count in counts]
 
 
-def explored_calculations(reading: Reading, prompt: str = "") -> Collection[str]:
-    """The distinct calculations before a final answer that hold; none without one."""
-    return calculations(visible(reading.exploration), given=prompt) if reading.finished else ()
-
-
 @dataclass(eq=False)
 class BehaviourExploration(Exploration):
-    r"""Pays for distinct search behaviors, each with diminishing returns and a cap.
+    r"""Pays for distinct search behaviors, each with diminishing returns and a cap; logs `exploration/<kind>`.
 
-    With `n_k` the occurrences of behavior `k` that count (`trl_rlsp.behaviours.credited`: surrounded by new reasoning,
-    before a final answer), at most `cap` of them, the value is the mean over the kinds of
-    `n_k / (n_k + half)`, in [0, 1): a second behavior is worth more than a second occurrence of the first.
-
-    A cue in front of real reasoning cannot be told from a real one by its wording. Pay little for it, gate it on
-    correctness, and watch answer changes beside it (`rlsp behaviours`). Logs `exploration/<kind>`, the mean number that
-    counts.
+    With `n_k` the occurrences of behavior `k` that count (`trl_rlsp.behaviours.credited`), at most `cap` of them, the
+    value is the mean over the kinds of `n_k / (n_k + half)`, in [0, 1): a second behavior is worth more than a second
+    occurrence of the first. A cue in front of real reasoning cannot be told from a real one by its wording: pay little
+    for it, gate it on correctness, and watch answer changes beside it (`rlsp behaviours`).
 
     Args:
         kinds: the behaviors paid for, of `trl_rlsp.behaviours.KINDS`.
@@ -238,9 +211,6 @@ class BehaviourExploration(Exploration):
         half: occurrences that earn half of a behavior's share.
         spacing: new words of content between two occurrences that count.
         ngram: repeated n-grams of this many words are not new.
-
-    Raises:
-        ConfigError: an unknown kind or one given twice, no kind, or a number out of range.
 
     Example:
         >>> reward = BehaviourExploration(["verification"], spacing=4)

@@ -48,10 +48,7 @@ class JudgeExploration(Exploration):
     The value is `0.99 * mean grade / 10`, grades being integers from 0 to 10, and `None` where there are no valid
     ones. The judge sees neither the final answer nor the solution. A completion without effective reasoning
     (`trl_rlsp.text.effective_length`) is worth 0.0 and is not sent. Equal work on an equal problem is asked about once,
-    and its grades are kept on disk.
-
-    Logs `judge/failed` and `judge/cached`, shares of the completions with reasoning, and `judge/latency`, mean seconds
-    of the requests made.
+    and its grades are kept on disk. Logs `judge/failed`, `judge/cached` and `judge/latency`.
 
     Args:
         model: the judge's name at the server.
@@ -66,10 +63,6 @@ class JudgeExploration(Exploration):
         max_chars: longest reasoning, and longest problem, that is sent; of a longer one the middle is left out.
         options: request parameters over temperature 0 and 300 tokens; `None` removes one, as in
             `{"max_tokens": None, "max_completion_tokens": 2000}`.
-
-    Raises:
-        ConfigError: a value out of its range.
-        MissingDependencyError: the extra `judge` is not installed.
 
     Example:
         >>> judge = JudgeExploration("qwen3-8b", base_url="http://localhost:8000/v1")

@@ -20,6 +20,7 @@ from trl_rlsp.rewards.batch import Reader
 from trl_rlsp.text import completion_text, is_task, kinds_of
 from trl_rlsp.verification import (
     GYM_HANDLER,
+    MATH_HANDLER,
     GymItem,
     MathItem,
     MathRules,
@@ -30,12 +31,9 @@ from trl_rlsp.verification import (
     verify_gym,
     verify_math,
 )
-from trl_rlsp.verification import math as math_verification
 
 COLUMNS = {"code": "tests", "gym": "task", "math": "solution"}
 """Kind of a row -> the data set's column that says what is right."""
-
-_PLAIN_MESSAGE = {"role", "content"}
 
 UNFINISHED = Verdict(0.0, "no_answer")
 
@@ -50,7 +48,7 @@ class Row(NamedTuple):
         completion: as TRL gives it, string or messages.
         truth: the row's `tests`, `task` or `solution`.
         prompt: the user's text, `""` if unknown.
-        reading: where its reasoning ends and what its answer is (`trl_rlsp.text.Reading`), if it was read.
+        reading: its reasoning and its answer (`trl_rlsp.text.Reading`), if it was read.
     """
 
     kind: str
@@ -64,11 +62,10 @@ class OutcomeVerifier:
     """Reward function: is the final answer right?
 
     Args:
-        workers: processes that check, or programs that run, at the same time. Each rank of a distributed run has its
-            own, at most its share of the machine's cores.
-        time_limit: wall-clock seconds for one answer, or for one test of a program; over it the answer is wrong,
-            reason `timeout`.
-        batch_seconds: wall-clock seconds for one call; what it leaves unchecked scores `None`.
+        workers: processes that check, or programs that run, at the same time, on each rank; at most its share of the
+            machine's cores.
+        time_limit: seconds for one answer, or for one test of a program; over it the answer is wrong, reason `timeout`.
+        batch_seconds: seconds for one call; what it leaves unchecked scores `None`.
         memory_mb: address space a worker may add to what it has after its imports, in MiB.
         cache_size: verdicts kept, so that the next reward of the same batch costs nothing.
         end_of_thinking: closes the reasoning (`</think>`); `None` if completions have no such mark.
@@ -76,9 +73,8 @@ class OutcomeVerifier:
             the prompt opens the reasoning (see `trl_rlsp.rewards.Reader`).
         rules: how strict mathematical equality is.
         custom: verifiers that replace the built-in one of a kind, `{"code": callable}`; each takes the `Row`s and
-            returns for each a `Verdict`, a score from 0 to 1, a boolean, or `None` for not scorable. Must be picklable
-            where the reward is pickled.
-        code_options: passed on to `trl_rlsp.verification.verify_code`, before the options above.
+            returns for each a `Verdict`, a score from 0 to 1, a boolean, or `None` for not scorable.
+        code_options: for `trl_rlsp.verification.verify_code`, before the options above.
         watch: called once a batch with `completions`, `completion_ids` and `log_metric`, where there is such a logger;
             for metrics that do not touch the reward, such as `trl_rlsp.behaviours.BehaviourMetrics()`.
 
@@ -113,18 +109,24 @@ class OutcomeVerifier:
         code_options: Mapping[str, Any] | None = None,
         watch: Sequence[Callable[..., None]] = (),
     ) -> None:
-        _check_arguments(workers, time_limit, batch_seconds, cache_size, custom)
-        self.time_limit = time_limit
-        self.batch_seconds = batch_seconds
+        if not 1 <= workers <= 256:
+            raise ConfigError(f"workers must be between 1 and 256, got {workers}")
+        if not 0 < time_limit <= batch_seconds:
+            raise ConfigError(
+                f"0 < time_limit <= batch_seconds must hold, got time_limit={time_limit}, batch_seconds={batch_seconds}"
+            )
+        if cache_size < 1:
+            raise ConfigError(f"cache_size must be at least 1, got {cache_size}")
+        if unknown := sorted(set(custom or {}) - set(COLUMNS)):
+            raise ConfigError(f"custom verifiers are registered for {', '.join(COLUMNS)}; got {', '.join(unknown)}")
+        self.time_limit, self.batch_seconds = time_limit, batch_seconds
         self.reader = Reader(end_of_thinking, thinking_required)
-        self.rules = rules or MathRules()
-        self.custom = dict(custom or {})
+        self.rules, self.custom, self.watch = rules or MathRules(), dict(custom or {}), tuple(watch)
         self.code_options = dict(code_options or {})
-        self.watch = tuple(watch)
         self.cache = VerdictCache(cache_size)
         self.pools = {
-            "math": WorkerPool(math_verification.HANDLER, workers=workers, memory_mb=memory_mb),
-            "gym": WorkerPool(GYM_HANDLER, workers=workers, memory_mb=memory_mb),
+            kind: WorkerPool(handler, workers=workers, memory_mb=memory_mb)
+            for kind, handler in (("math", MATH_HANDLER), ("gym", GYM_HANDLER))
         }
         self.workers = self.pools["math"].workers
 
@@ -138,11 +140,8 @@ class OutcomeVerifier:
             completions: B completions, likewise.
             columns: the data set's; the first of `tests`, `task`, `solution` that a row has decides. Also `readings`,
                 as the suite has read the completions, and TRL's loggers: `log_metric` receives the share of each
-                reason, `log_extra` the columns `verdict` (the reason), `parsed_gold` and `parsed_answer` (what was
+                reason, `log_extra` the columns `verdict` (the reason), `parsed_gold`, `parsed_answer` (what was
                 compared).
-
-        Raises:
-            ConfigError: none of the three columns was passed.
         """
         return [verdict.score for verdict in self.judged(completions, prompts=prompts, **columns)]
 
@@ -174,7 +173,6 @@ class OutcomeVerifier:
         **columns: Any,
     ) -> list[Verdict]:
         """Score and reason for each completion; a completion judged before is answered from the cache."""
-        _require_column(columns)
         rows = _rows(completions, prompts, columns)
         keys = [_key(row) for row in rows]
         found = [self.cache.get(key) for key in keys]
@@ -188,7 +186,7 @@ class OutcomeVerifier:
             indices = [i for i in missing if rows[i].kind == kind]
             given = [rows[i]._replace(reading=readings[i]) if readings else rows[i] for i in indices]
             for i, value in zip(indices, self._verify(kind, given) if given else (), strict=True):
-                found[i] = verdict = as_verdict(value)
+                found[i] = verdict = _as_verdict(value)
                 if verdict.reason not in ("scorer_error", "worker_crash"):  # worth another try
                     self.cache.put(keys[i], verdict)
         return [verdict for verdict in found if verdict is not None]
@@ -235,29 +233,8 @@ class OutcomeVerifier:
         self.close()
 
 
-def _check_arguments(
-    workers: int, time_limit: float, batch_seconds: float, cache_size: int, custom: Mapping[str, Any] | None
-) -> None:
-    if not 1 <= workers <= 256:
-        raise ConfigError(f"workers must be between 1 and 256, got {workers}")
-    if not 0 < time_limit <= batch_seconds:
-        raise ConfigError(
-            f"0 < time_limit <= batch_seconds must hold, got time_limit={time_limit}, batch_seconds={batch_seconds}"
-        )
-    if cache_size < 1:
-        raise ConfigError(f"cache_size must be at least 1, got {cache_size}")
-    unknown = sorted(set(custom or {}) - set(COLUMNS))
-    if unknown:
-        raise ConfigError(f"custom verifiers are registered for {', '.join(COLUMNS)}; got {', '.join(unknown)}")
-
-
-def as_verdict(value: Verdict | float | bool | None) -> Verdict:
-    """What a verifier of one's own returns, as a verdict.
-
-    Example:
-        >>> as_verdict(True).reason, as_verdict(0.5).reason, as_verdict(None).reason
-        ('match', 'mismatch', 'scorer_error')
-    """
+def _as_verdict(value: Verdict | float | bool | None) -> Verdict:
+    """What a verifier of one's own returns, as a verdict."""
     if isinstance(value, Verdict):
         return value
     if value is None or not math.isfinite(value):
@@ -265,30 +242,25 @@ def as_verdict(value: Verdict | float | bool | None) -> Verdict:
     return Verdict(float(value), "match" if value >= 1 else "mismatch")
 
 
-def _require_column(columns: Mapping[str, Any]) -> None:
-    solution, task, tests = (columns.get(name) for name in ("solution", "task", "tests"))
-    if solution is None and task is None and tests is None:
-        received = ", ".join(sorted(set(columns) - {*COLUMNS.values()})) or "none"
+def _rows(completions: Sequence[Any], prompts: Sequence[Any] | None, columns: Mapping[str, Any]) -> list[Row]:
+    count, given = len(completions), {name: columns.get(name) for name in COLUMNS.values()}
+    if all(column is None for column in given.values()):
         raise ConfigError(
             "the outcome verifier needs one of the columns solution, task, tests; other columns received: "
-            f"{received}. Rename the data set's answer column, e.g. dataset.rename_column('answer', 'solution')"
+            f"{', '.join(sorted(set(columns) - set(given))) or 'none'}. Rename the data set's answer column, e.g. "
+            "dataset.rename_column('answer', 'solution')"
         )
-    labels = [value for value in task or () if value is not None]
-    if solution is None and tests is None and labels and not any(map(is_task, labels)):
+    labels = [value for value in given["task"] or () if value is not None]
+    if given["solution"] is None and given["tests"] is None and labels and not any(map(is_task, labels)):
         raise ConfigError(
             f"the column task holds generated tasks as JSON, got {labels[0]!r} and no other column to verify by; add a "
             "column solution, or rename task if it is something else"
         )
-
-
-def _rows(completions: Sequence[Any], prompts: Sequence[Any] | None, columns: Mapping[str, Any]) -> list[Row]:
-    count = len(completions)
-    for name in ("prompts", *COLUMNS.values()):
-        column = prompts if name == "prompts" else columns.get(name)
+    for name, column in {"prompts": prompts, **given}.items():
         if column is not None and len(column) != count:
             raise ConfigError(f"{count} completions need {count} {name}, got {len(column)}")
     kinds = kinds_of(columns, count)
-    truths = [(columns.get(COLUMNS[kind]) or [None] * count)[i] for i, kind in enumerate(kinds)]
+    truths = [(given[COLUMNS[kind]] or [None] * count)[i] for i, kind in enumerate(kinds)]
     texts = ["" if prompt is None else _user_text(prompt) for prompt in prompts or [None] * count]
     return [Row(*values) for values in zip(kinds, completions, truths, texts, strict=True)]
 
@@ -298,26 +270,13 @@ def _user_text(prompt: Any) -> str:
     if isinstance(prompt, str):
         return prompt
     turns = [message.get("content") for message in prompt or () if message.get("role") == "user"]
-    if len(turns) == 1 and isinstance(turns[0], str):
-        return turns[0]
-    return "\n".join(completion_text({"content": turn}) for turn in turns)
+    return "\n".join(turn if isinstance(turn, str) else completion_text({"content": turn}) for turn in turns)
 
 
 def _key(row: Row) -> Hashable:
     """All that a verdict depends on, as 64-bit hashes: the cache must not keep the texts alive."""
-    truth = row.truth if isinstance(row.truth, str) else (type(row.truth), repr(row.truth))
-    return row.kind, hash(truth), hash(_completion_key(row.completion)), hash(row.prompt)
-
-
-def _completion_key(completion: Any) -> Hashable:
-    """A completion as a hashable value; one plain assistant message, the usual case, at once."""
-    if isinstance(completion, str):
-        return completion
-    if isinstance(completion, list) and len(completion) == 1 and isinstance(completion[0], dict):
-        message = completion[0]
-        if message.keys() == _PLAIN_MESSAGE and isinstance(message["content"], str):
-            return message["role"], message["content"]
-    return repr(completion)
+    truth, completion = (value if isinstance(value, str) else repr(value) for value in (row.truth, row.completion))
+    return row.kind, type(row.truth), hash(truth), hash(completion), hash(row.prompt)
 
 
 class OwnVerifier(OutcomeVerifier):
@@ -345,7 +304,7 @@ class OwnVerifier(OutcomeVerifier):
     def verdicts(self, completions: Sequence[Any], **columns: Any) -> list[Verdict]:  # type: ignore[override]
         """Score and reason for each completion."""
         columns.pop("readings", None)
-        found = [as_verdict(value) for value in self.function(completions=completions, **columns)]
+        found = [_as_verdict(value) for value in self.function(completions=completions, **columns)]
         if len(found) != len(completions):
             raise ConfigError(f"a verifier gives one value a completion, got {len(found)} for {len(completions)}")
         return found

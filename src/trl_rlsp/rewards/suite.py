@@ -40,7 +40,7 @@ class _SuiteType(type):
 class RLSPRewards(list, metaclass=_SuiteType):
     """The RLSP reward for `GRPOTrainer(reward_funcs=...)`: a list of reward functions that can also be called.
 
-    `suite + [other_reward]` is a suite, too. Attributes cannot be set after construction: build a new suite.
+    `suite + [other_reward]` is a suite, too. A suite is read-only: build a new one.
 
     Args:
         verifier: the outcome verifier; default `OutcomeVerifier()`. Any callable like a TRL reward function whose
@@ -58,13 +58,9 @@ class RLSPRewards(list, metaclass=_SuiteType):
         thinking_required: whether a completion that does not close its reasoning is unfinished; `None`: where the
             prompt opens the reasoning, as seen from the trainer's chat template. Likewise the verifier's.
 
-    Attributes:
-        schedule: alpha over training; `alpha` is its start.
-
     Raises:
-        ConfigError: alpha or length_penalty out of range, an unknown gate, unbounded exploration under
-            `gate="adaptive"`, something that is not callable, two parts of one name (TRL would merge them in its
-            logs), or reading settings that differ from the verifier's.
+        ConfigError: an argument out of its range, unbounded exploration under `gate="adaptive"`, two parts of one name
+            (TRL would merge them in its logs), or reading settings that differ from the verifier's.
 
     Example:
         >>> rewards = RLSPRewards(exploration=[LengthExploration(C=6)], alpha=0.8)
@@ -135,11 +131,6 @@ class RLSPRewards(list, metaclass=_SuiteType):
         self, prompts: Any = None, completions: Any = (), log_metric: Any = None, **kwargs: Any
     ) -> list[float | None]:
         """The sum of the parts, for hosts that take one function; logs `rewards/<part>/mean` as TRL would.
-
-        Args:
-            prompts: B prompts.
-            completions: B completions.
-            log_metric: TRL's logger of scalars, if any.
 
         Returns:
             B floats; `None` where the outcome is not scorable.
