@@ -5,8 +5,7 @@ import logging
 
 import pytest
 
-from trl_rlsp.verification import WorkerPool
-from trl_rlsp.verification.math import HANDLER, MathItem, verify_math
+from trl_rlsp.verification import MATH_HANDLER, MathItem, WorkerPool, verify_math
 
 POLYNOMIAL = "(x-1.3170824)(x-0.4142135)(x+1.6449340)"  # vanishes at points that were once the same in every process
 
@@ -82,7 +81,7 @@ def attacks():
 
 @pytest.fixture(scope="module")
 def pool():
-    with WorkerPool(HANDLER, workers=2) as pool:
+    with WorkerPool(MATH_HANDLER, workers=2) as pool:
         yield pool
 
 

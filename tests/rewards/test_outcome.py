@@ -14,8 +14,7 @@ import pytest
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards import OutcomeVerifier
 from trl_rlsp.text import _completion
-from trl_rlsp.verification import RunResult, Verdict
-from trl_rlsp.verification.math import MathRules
+from trl_rlsp.verification import MathRules, RunResult, Verdict
 
 DATA = Path(__file__).parents[1] / "data"
 TASK = json.dumps(

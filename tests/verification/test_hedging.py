@@ -2,8 +2,7 @@
 
 import pytest
 
-from trl_rlsp.verification import WorkerPool
-from trl_rlsp.verification.math import HANDLER, MathItem, verify_math
+from trl_rlsp.verification import MATH_HANDLER, MathItem, WorkerPool, verify_math
 
 SENTENCES = (
     "First one may look at it from the left",
@@ -14,7 +13,7 @@ SENTENCES = (
 
 @pytest.fixture(scope="module")
 def score():
-    with WorkerPool(HANDLER, workers=1) as pool:
+    with WorkerPool(MATH_HANDLER, workers=1) as pool:
         yield lambda gold, completion: verify_math([MathItem(gold, completion)], pool)[0].score
 
 

@@ -15,8 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trl_rlsp.verification import Reply, Verdict, WorkerPool
-from trl_rlsp.verification.math import HANDLER, MathItem, MathRules, is_list, verify_math
+from trl_rlsp.verification import MATH_HANDLER, MathItem, MathRules, Reply, Verdict, WorkerPool, is_list, verify_math
 from trl_rlsp.verification.math._equivalence import Leaves, Undecided, close, same_answer
 from trl_rlsp.verification.math._gold import restates, unboxed
 
@@ -47,7 +46,7 @@ DECIDED = {
 
 @pytest.fixture(scope="module")
 def pool():
-    with WorkerPool(HANDLER, workers=2) as pool:
+    with WorkerPool(MATH_HANDLER, workers=2) as pool:
         yield pool
 
 

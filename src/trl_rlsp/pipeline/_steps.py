@@ -5,6 +5,7 @@ start model, the run folder and the seed are settings of the run. A step's finge
 the steps that it depends on, so that a comment changes nothing and a change upstream makes everything after it stale.
 """
 
+# ruff: noqa: RUF009 (`option` is `dataclasses.field`)
 from __future__ import annotations
 
 import hashlib
@@ -25,6 +26,7 @@ from trl_rlsp.stages import (
     STAGE_FILE,
     ProblemArguments,
     differences,
+    option,
     parse_fields,
     read_record,
     read_yaml,
@@ -47,23 +49,18 @@ _REPLACED = {"sft": _PROBLEM_FIELDS | {"demonstrations", "demonstration_template
 @dataclass
 class RunArguments:
     """Run all stages of a recipe: SFT, RL, evaluation before and after, report. Override a field of a stage with
-    --STAGE.FIELD VALUE, e.g. --grpo.learning_rate 1e-5.
+    --STAGE.FIELD VALUE, e.g. --grpo.learning_rate 1e-5."""
 
-    Args:
-        recipe: folder with grpo.yaml, eval.yaml and perhaps sft.yaml, or a name that `rlsp recipes` lists.
-        model: the model to start from; default the recipe's.
-        output_dir: run folder; default runs/RECIPE-seedSEED.
-        seed: seed of every stage.
-        rounds: rounds of self-play, with --rounds.FIELD VALUE.
-        launch: accelerate's YAML file for the training stages; default one process for each visible GPU.
-    """
-
-    recipe: Path = field(metadata={"positional": 1})
-    model: str | None = None
-    output_dir: Path | None = None
-    seed: int = 0
-    rounds: int = 1
-    launch: Path | None = None
+    recipe: Path = option(
+        help="folder with grpo.yaml, eval.yaml and perhaps sft.yaml, or a name that `rlsp recipes` lists", positional=1
+    )
+    model: str | None = option(None, "the model to start from; default the recipe's")
+    output_dir: Path | None = option(None, "run folder; default runs/RECIPE-seedSEED")
+    seed: int = option(0, "seed of every stage")
+    rounds: int = option(1, "rounds of self-play, with --rounds.FIELD VALUE")
+    launch: Path | None = option(
+        None, "accelerate's YAML file for the training stages; default one process for each visible GPU"
+    )
 
 
 @dataclass(frozen=True)
@@ -291,12 +288,12 @@ def refuse_changed(steps: Sequence[Step]) -> None:
 class RoundSettings(Selection):
     """What happens between two rounds of self-play; the fields of `rounds.yaml` in a recipe folder.
 
-    Args:
-        start: the model that SFT starts from in each round: "base", the one of the first round (as in STaR, 2203.14465,
-            and ReST-EM, 2312.06585, so that nothing drifts), or "last", the one that RL of the round before ended with.
+    From "base", as in STaR (2203.14465) and ReST-EM (2312.06585), nothing drifts.
     """
 
-    start: str = "base"
+    start: str = option(
+        "base", 'SFT of each round starts from the model of the first round, "base", or the "last" that RL ended with'
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -20,6 +20,7 @@ from trl_rlsp.rewards.batch import Reader
 from trl_rlsp.text import KINDS, completion_text, is_task, kinds_of
 from trl_rlsp.verification import (
     GYM_HANDLER,
+    MATH_HANDLER,
     GymItem,
     MathItem,
     MathRules,
@@ -30,7 +31,6 @@ from trl_rlsp.verification import (
     verify_gym,
     verify_math,
 )
-from trl_rlsp.verification.math import HANDLER
 
 COLUMNS = {name: kind.column for name, kind in KINDS.items()}
 """Kind of a row -> the data set's column that says what is right."""
@@ -122,7 +122,7 @@ class OutcomeVerifier:
         self.cache = VerdictCache(cache_size)
         self.pools = {
             kind: WorkerPool(handler, workers=workers, memory_mb=memory_mb)
-            for kind, handler in (("math", HANDLER), ("gym", GYM_HANDLER))
+            for kind, handler in (("math", MATH_HANDLER), ("gym", GYM_HANDLER))
         }
         self.workers = self.pools["math"].workers
 

@@ -24,7 +24,7 @@ from trl_rlsp.selfplay._sources import (
     problem_source,
     trained_on,
 )
-from trl_rlsp.stages import ProblemArguments
+from trl_rlsp.stages import ProblemArguments, option
 
 MIXTURE_FILE = "mixture.jsonl"
 PROBLEMS_FILE = "problems.jsonl"
@@ -32,23 +32,14 @@ PROBLEMS_FILE = "problems.jsonl"
 
 @dataclass(kw_only=True)
 class Selection:
-    """What a harvest keeps, and what the round after it trains on.
+    """What a harvest keeps, and what the round after it trains on."""
 
-    Args:
-        per_problem: harvested demonstrations of one problem, at most.
-        prefer: which of one problem's, "diverse" or "shortest".
-        novelty: least share of 8-grams that are new against the demonstrations of the same problem.
-        harvested_share: least share of harvested demonstrations among those of SFT; 1 leaves the others out.
-        solve_rate_low: problems solved more rarely are not kept.
-        solve_rate_high: problems solved more often are not kept.
-    """
-
-    per_problem: int = 2
-    prefer: Literal["diverse", "shortest"] = "diverse"
-    novelty: float = 0.2
-    harvested_share: float = 0.5
-    solve_rate_low: float = 0.1
-    solve_rate_high: float = 0.9
+    per_problem: int = option(2, "harvested demonstrations of one problem, at most")
+    prefer: Literal["diverse", "shortest"] = option("diverse", "which of one problem's")
+    novelty: float = option(0.2, "least share of 8-grams that are new against demonstrations of the same problem")
+    harvested_share: float = option(0.5, "least share of the harvest among the demonstrations of the next SFT")
+    solve_rate_low: float = option(0.1, "problems solved more rarely are not kept")
+    solve_rate_high: float = option(0.9, "problems solved more often are not kept")
 
     def __post_init__(self) -> None:
         Demonstrated([], novelty=self.novelty)

@@ -1,9 +1,7 @@
 """The one grammar of every command: `--config FILE` with flat YAML, and `--field value`, which wins.
 
-A command declares dataclasses; their fields are the keys of its YAML file and its options. A list is a YAML list or
-several words after the option. The metadata of a field are arguments of `add_argument`; without a `help` among them, it
-is the field's text in the class's docstring. `positional` makes a field positional, with the number of values that it
-takes (argparse's `nargs`, or 1).
+A command declares dataclasses; their fields, written with `option` (lists with `field`), are the keys of its YAML file
+and its options. A list is a YAML list or several words after the option.
 """
 
 from __future__ import annotations
@@ -26,6 +24,19 @@ Written = Callable[[dict[str, Any]], dict[str, Any]]
 
 _ENTRY = re.compile(r"^ {4}(\w+): ((?:.*\n?)(?: {5,}.*\n?)*)", re.MULTILINE)
 """A field of a docstring's "Args:", its text on one or several lines."""
+
+
+def option(default: Any = dataclasses.MISSING, help: str = "", *, positional: Any = None, **more: Any) -> Any:
+    """A field of a command.
+
+    Args:
+        default: its value; without one it must be given.
+        help: what --help says.
+        positional: makes it positional, with the number of values that it takes (argparse's `nargs`, or 1).
+        more: further arguments of `add_argument`.
+    """
+    given = {"positional": positional} if positional else {}
+    return dataclasses.field(default=default, metadata={"help": help, **given, **more})
 
 
 def parse_stage(

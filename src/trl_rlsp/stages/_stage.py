@@ -18,16 +18,17 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from trl_rlsp import trainers
 from trl_rlsp.errors import ConfigError, DataError, RLSPError, SourceError
+from trl_rlsp.rewards import RLSPRewards, refuse_imbalance
+from trl_rlsp.stages import arguments
 from trl_rlsp.stages._parsing import config_of, parse_stage, read_yaml
+from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments, RewardArguments
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
     from trl import ModelConfig
 
-    from trl_rlsp.rewards import RLSPRewards
-    from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments, RewardArguments
-    from trl_rlsp.trainers import RLSPGRPOConfig, RLSPSFTConfig
 
 Kind = Literal["sft", "grpo"]
 T = TypeVar("T")
@@ -199,7 +200,7 @@ def read_stage(
     return Stage(kind, data, training, model, kept, processes, elsewhere, tuple(arguments), before)
 
 
-def parse_sft(arguments: Sequence[str]) -> tuple[DemonstrationArguments, RLSPSFTConfig, ModelConfig]:
+def parse_sft(arguments: Sequence[str]) -> tuple[DemonstrationArguments, trainers.RLSPSFTConfig, ModelConfig]:
     """Data, settings and model of an SFT stage; a ConfigError for a field or a value that cannot work."""
     data, training, model = parse_stage(_kinds("sft"), arguments, "rlsp sft")
     data.required()
@@ -207,13 +208,12 @@ def parse_sft(arguments: Sequence[str]) -> tuple[DemonstrationArguments, RLSPSFT
     return data, training, model
 
 
-def parse_grpo(arguments: Sequence[str]) -> tuple[ProblemArguments, RLSPRewards, RLSPGRPOConfig, ModelConfig]:
+def parse_grpo(arguments: Sequence[str]) -> tuple[ProblemArguments, RLSPRewards, trainers.RLSPGRPOConfig, ModelConfig]:
     """Data, rewards, settings and model of an RL stage.
 
     Raises:
         ConfigError: a field or a value that cannot work, or settings that lose the balance of the rewards.
     """
-    from trl_rlsp.rewards import refuse_imbalance
 
     data, reward, training, model = parse_stage(_kinds("grpo"), arguments, "rlsp grpo")
     rewards = reward.build()
@@ -239,7 +239,6 @@ def _kinds(kind: Kind) -> tuple[Any, ...]:
     from trl import ModelConfig
 
     from trl_rlsp import trainers
-    from trl_rlsp.stages import arguments
 
     if kind == "sft":
         return arguments.DemonstrationArguments, trainers.RLSPSFTConfig, ModelConfig
@@ -285,18 +284,16 @@ def tokenizer_of(model: ModelConfig, **kwargs: Any) -> PreTrainedTokenizerBase:
 
 def names_adapter(name: str, revision: str | None = None) -> bool:
     """Whether a name is an adapter's. The hub is asked once, and not at all about a bundled model."""
-    from trl_rlsp.trainers import is_adapter
 
     if Path(name).is_dir():
-        return is_adapter(name, revision)
+        return trainers.is_adapter(name, revision)
     return bundled_config(name) is None and _asked(name, revision)
 
 
 @lru_cache(maxsize=64)
 def _asked(name: str, revision: str | None) -> bool:
-    from trl_rlsp.trainers import is_adapter
 
-    return is_adapter(name, revision)
+    return trainers.is_adapter(name, revision)
 
 
 def load_config(name: str, revision: str | None = None) -> PreTrainedConfig:

@@ -1,92 +1,87 @@
-"""The final answer of a text that marks it: with a box, an `<answer>` tag, or a phrase such as `The answer is ...`.
+"""The final answer of a text: marked with a box, an `<answer>` tag or a phrase, or the last program.
 
 The last answer counts: a text that boxes 7, looks again and boxes 8 has answered 8. What stands side by side in the
-closing statement is not a correction, though: `7 or 8`, a list of boxes, a table of them. Such answers are returned as
-rivals. A phrase decides only where there is neither box nor tag; beside one it can only contradict it, and only with a
-bare value: prose is never a rival.
+closing statement is no correction, though: `7 or 8`, a list of boxes, a table of them; such answers are rivals. A
+phrase decides only where there is neither box nor tag; beside one it can only contradict it, with a bare value.
 """
 
 from __future__ import annotations
 
 import re
 import textwrap
+from bisect import bisect_left
 from collections.abc import Hashable, Sequence
+from typing import Literal, NamedTuple
 
 from trl_rlsp.text._arithmetic import rational
 from trl_rlsp.text._boxes import find_boxes, find_tags
 from trl_rlsp.text._latex import MAX_CHARS, normalize
-from trl_rlsp.text._phrases import Found, Region, alternative_after, denied, find_phrases, is_bare_value, taken_back
+from trl_rlsp.text._phrases import Region, alternative_after, denied, find_phrases, is_bare_value, taken_back
+
+Missing = Literal["no_answer", "several_answers", "unfinished"]
 
 MAX_RIVALS = 64
-"""More different answers than this in a closing statement are not told apart any more."""
+"""More answers than twice this are not looked at in a closing statement."""
 
 MAX_GAP = 200
 """Answers further apart than this, in characters, do not stand side by side."""
 
 _UNIT = re.compile(r"\\(?:text|mathrm|textbf|mbox)\{[^{}]*\}|\\%|\^\{?\\circ\}?")
-_INSTRUCTION = re.compile(r"(?:\b(?:in|within|inside|into|using|with|a|an|the)|[`'\"])[\s$(:`'\"]*\Z", re.IGNORECASE)
+_INSTRUCTION = re.compile(r"(?i)(?:\b(?:in|within|inside|into|using|with|a|an|the)|[`'\"])[\s$(:`'\"]*\Z")
 _PLACEHOLDER = re.compile(
-    r"(?:[\s.…_?]|\\(?:ldots|cdots|dots|text)|[{}])*|(?:\\text\{)?(?:your|the|final|\s)*answer(?:\s+here)?\}?",
-    re.IGNORECASE,
+    r"(?i)(?:[\s.…_?]|\\(?:ldots|cdots|dots|text)|[{}])*|(?:\\text\{)?(?:your|the|final|\s)*answer(?:\s+here)?\}?"
 )
 _TURN = re.compile(
-    r"\b(?:no|wait|hmm+|actually|wrong|incorrect|correct(?:ed|ion|ly)?|sorry|mistake|error|oops|instead|rather|check"
+    r"(?i)\b(?:no|wait|hmm+|actually|wrong|incorrect|correct(?:ed|ion|ly)?|sorry|mistake|error|oops|instead|rather|check"
     r"|verify|re-?\w*(?:check|consider|calculat|comput|examin)\w*|final(?:ly)?|answer|so|thus|hence|therefore|then"
-    r"|implies|gives|step|because|since|summary|conclusion)\b|\\(?:implies|Rightarrow|therefore|Longrightarrow)(?![A-Za-z])|⇒|∴",
-    re.IGNORECASE,
+    r"|implies|gives|step|because|since|summary|conclusion)\b|\\(?:implies|Rightarrow|therefore|Longrightarrow)(?![A-Za-z])|⇒|∴"
 )
-_ALTERNATIVE = re.compile(r"[\s$.,;:)\]\\*!?-]*(?:or|and|alternatively|either|otherwise|also|&)\b", re.IGNORECASE)
+_ALTERNATIVE = re.compile(r"(?i)[\s$.,;:)\]\\*!?-]*(?:or|and|alternatively|either|otherwise|also|&)\b")
 _BREAK = re.compile(r"[.!?][\"')\]*$]*\s|\n")
 _COMMAND = re.compile(r"\\(?:begin|end)\{\w*\*?\}|\\[A-Za-z]+")
 _WORDS_OF_A_LABEL = 2
+_FENCE = re.compile(r"(?m)^(?P<indent>[^\S\n]*)(?P<fence>`{3,}|~{3,})(?P<rest>[^\n]*)$")
+_PYTHON_LABELS = ("", "python", "python3", "py", "py3")
+
+
+class Found(NamedTuple):
+    """The final answer of a text, as in `Reading`; `start` is where it is stated for the first time, if at all."""
+
+    start: int | None
+    answer: str | None = None
+    reason: Missing | None = None
+    rivals: tuple[str, ...] = ()
 
 
 def find_marked(text: str, start: int) -> Found:
-    """The final answer of `text` from `start` on.
-
-    >>> find_marked(r"\\boxed{7}. That was too quick, 3 + 5 is one more: \\boxed{8}", 0).answer
-    '8'
-    """
+    """The final answer of `text` from `start` on."""
     marks, cut_off = _marks(text, start)
-    phrases = find_phrases(text, start)
     if cut_off:
-        return Found(min((region.start for region in marks), default=None), None, "unfinished")
+        return Found(min((mark.start for mark in marks), default=None), reason="unfinished")
+    phrases = find_phrases(text, start)
     if not marks:
-        return _final(text, phrases)
+        return _closing_statement(text, phrases)
     last = marks[-1]
     bare = [phrase for phrase in phrases if is_bare_value(phrase.answer)]
-    before = [phrase for phrase in bare if phrase.final and phrase.end <= last.start]
     after = [phrase for phrase in bare if phrase.start >= last.end and _key(phrase.answer) != _key(last.answer)]
     if after and last.answer:
-        rivals = _distinct([last, *after])
-        return Found(last.start, None, "several_answers", rivals)
-    return _final(text, sorted([*marks, *before], key=lambda region: region.start))
+        return Found(last.start, reason="several_answers", rivals=_distinct([last, *after]))
+    before = [phrase for phrase in bare if phrase.final and phrase.end <= last.start]
+    return _closing_statement(text, sorted([*marks, *before], key=lambda region: region.start))
 
 
 def _marks(text: str, start: int) -> tuple[list[Region], bool]:
     """Boxes and tags in order, without those that only repeat the instruction, and whether the last was cut off."""
     boxes, cut_off = find_boxes(text, start)
     tags, tag_open = find_tags(text, start)
-    if tags and boxes:
-        tags = _without_boxes(tags, boxes)
+    if boxes:  # a box within a tag says what the tag says
+        starts = [box.start for box in boxes]
+        tags = [tag for tag in tags if bisect_left(starts, tag.start) == bisect_left(starts, tag.end)]
     marks = sorted([*boxes, *tags], key=lambda region: region.start)
     stated = [mark for mark in marks if not _is_mention(text, mark)]
-    while len(stated) > 1 and denied(text, stated[-1].start):
-        stated.pop()
-    if stated and denied(text, stated[-1].start):
+    while stated and denied(text, stated[-1].start):
         stated.pop()
     return stated, cut_off or (tag_open and not boxes)
-
-
-def _without_boxes(tags: Sequence[Region], boxes: Sequence[Region]) -> list[Region]:
-    """The tags that hold no box: a box within a tag says what the tag says. Both are in order."""
-    kept, at = [], 0
-    for tag in tags:
-        while at < len(boxes) and boxes[at].start < tag.start:
-            at += 1
-        if at == len(boxes) or boxes[at].start >= tag.end:
-            kept.append(tag)
-    return kept
 
 
 def _is_mention(text: str, mark: Region) -> bool:
@@ -96,33 +91,22 @@ def _is_mention(text: str, mark: Region) -> bool:
     return mark.answer != "" or bool(_INSTRUCTION.search(text[max(0, mark.start - 20) : mark.start]))
 
 
-def _final(text: str, regions: Sequence[Region]) -> Found:
-    """The answer of the closing statement."""
-    regions = _without_empty(regions)
+def _closing_statement(text: str, regions: Sequence[Region]) -> Found:
+    """The last answer with those that stand beside it."""
+    regions = [region for region in regions[:-1] if region.answer] + list(regions[-1:])
     if not regions:
-        return Found(None, None, "no_answer")
-    last = regions[-1]
-    first = len(regions) - 1
-    while (
-        first > 0 and len(regions) - first < 2 * MAX_RIVALS and _side_by_side(text, regions[first - 1], regions[first])
-    ):
+        return Found(None, reason="no_answer")
+    last, first = regions[-1], len(regions) - 1
+    least = max(0, len(regions) - 2 * MAX_RIVALS)
+    while first > least and _side_by_side(text, regions[first - 1], regions[first]):
         first -= 1
-    closing = [*regions[first:], *alternative_after(text, last.end)]
-    rivals = _distinct(closing)
-    key = _key(last.answer)
-    while first > 0 and _key(regions[first - 1].answer) == key:
+    rivals = _distinct([*regions[first:], *alternative_after(text, last.end)])
+    while first > 0 and _key(regions[first - 1].answer) == _key(last.answer):
         first -= 1
     start = regions[first].start
     if not last.answer or taken_back(text, last.end):
-        return Found(start, None, "no_answer")
-    if len(rivals) > 1:
-        return Found(start, None, "several_answers", rivals)
-    return Found(start, last.answer, None)
-
-
-def _without_empty(regions: Sequence[Region]) -> list[Region]:
-    """Without the empty ones before the last one that says something."""
-    return [region for region in regions[:-1] if region.answer] + list(regions[-1:])
+        return Found(start, reason="no_answer")
+    return Found(start, reason="several_answers", rivals=rivals) if len(rivals) > 1 else Found(start, last.answer)
 
 
 def _distinct(regions: Sequence[Region]) -> tuple[str, ...]:
@@ -156,38 +140,20 @@ def _key(answer: str) -> Hashable:
     return text if value is None else value
 
 
-_FENCE = re.compile(r"^(?P<indent>[^\S\n]*)(?P<fence>`{3,}|~{3,})(?P<rest>[^\n]*)$", re.MULTILINE)
-_PYTHON_LABELS = ("", "python", "python3", "py", "py3")
-
-
 def find_program(text: str, start: int) -> Found:
-    """The last program of `text` from `start` on, and where its fence begins.
-
-    Blocks labeled with another language are passed over, and so is a block that was never closed: the completion
-    was cut off.
-
-    >>> find_program("So:\\n```python\\nprint(2)\\n```", 0).answer
-    'print(2)\\n'
-    """
-    found = Found(None, None, "no_answer")
-    answer = text[start:]
+    """The last closed fenced block of Python in `text` from `start` on, and where its fence begins."""
+    found = Found(None, reason="no_answer")
     opening: re.Match[str] | None = None
-    for line in _FENCE.finditer(answer):
+    text = text[start:]
+    for line in _FENCE.finditer(text):
         rest = line["rest"].strip()
         if opening is None:
             opening = line if "`" not in rest else None
         elif line["fence"].startswith(opening["fence"]) and not rest:
-            found = _program(answer, opening, line, start) or found
+            label = (opening["rest"].split() or [""])[0].lower()
+            program = text[opening.end() + 1 : line.start()].replace("\r\n", "\n")
+            if label in _PYTHON_LABELS:
+                program = textwrap.dedent(program) if opening["indent"] else program
+                found = Found(start + opening.start(), program) if program.strip() else Found(None, reason="no_answer")
             opening = None
     return found
-
-
-def _program(answer: str, opening: re.Match[str], closing: re.Match[str], start: int) -> Found | None:
-    """What stands between two fences, if it is Python."""
-    label = opening["rest"].split()
-    if label and label[0].lower() not in _PYTHON_LABELS:
-        return None
-    program = answer[opening.end() + 1 : closing.start()].replace("\r\n", "\n")
-    if not program.strip():
-        return Found(None, None, "no_answer")
-    return Found(start + opening.start(), textwrap.dedent(program) if opening["indent"] else program, None)

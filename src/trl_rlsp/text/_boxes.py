@@ -10,14 +10,10 @@ from trl_rlsp.text._phrases import Region, without_words
 MAX_BOXES = 1024
 """Only so many boxes of a text, the last ones, are read."""
 
-MAX_IN_CONTEXT = 64
-"""What stands around a box is looked at for so many boxes, the last ones of a text."""
-
-_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
-_BARE_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z]|\s*\{)\s*")
-_TOKEN = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*\{|\\.|[{}]", re.DOTALL)
-_BARE = re.compile(r"[^\s${}\\]+")
-_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
+_BARE_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z]|\s*\{)\s*(?P<content>[^\s${}\\]*)")
+_TOKEN = re.compile(r"(?s)(?P<box>\\(?:boxed|fbox)(?![A-Za-z])\s*\{)|\\.|[{}]")
+_BOX_ALONE = re.compile(r"(?s)\\(?:boxed|fbox)\s*\{(.*)\}")
+_TAG = re.compile(r"(?s)(?i)<answer>((?:(?!</?answer>).)*)</answer>")
 _MATH_OPEN = ("$", "\\[", "\\(")
 _MATH_CLOSE = ("$", "\\]", "\\)")
 _REACH = 200  # how far a formula around a box is followed, in characters
@@ -41,37 +37,36 @@ _PADDING = re.compile(
 )
 _PUNCTUATION = ".,;:!?"
 _WORD_BEFORE = re.compile(
-    r"(?:\b(?P<factor>half(?:\s+of)?|twice|double|triple)|\b(?P<minus>minus|negative))\s+(?:\$\$?|\\[(\[])?\s*\Z"
-    r"|(?P<digits>\d)(?:\$|\\\()\Z",
-    re.IGNORECASE,
+    r"(?i)(?:\b(?P<factor>half(?:\s+of)?|twice|double|triple)|\b(?P<minus>minus|negative))\s+(?:\$\$?|\\[(\[])?\s*\Z"
+    r"|(?P<digits>\d)(?:\$|\\\()\Z"
 )
 _WORD_AFTER = re.compile(
-    r"\s*(?:\$\$?|\\[)\]])?\s*(?:(?P<percent>percent|per\s+cent)|(?P<many>hundred|thousand|million|billion|trillion|dozen))\b"
-    r"|(?:\$|\\\))(?P<digits>\.?\d+)",
-    re.IGNORECASE,
+    r"(?i)\s*(?:\$\$?|\\[)\]])?\s*(?:(?P<percent>percent|per\s+cent)|(?P<many>hundred|thousand|million|billion|trillion|dozen))\b"
+    r"|(?:\$|\\\))(?P<digits>\.?\d+)"
 )
-_RELATED = re.compile(r"(?:[≤≥≠]|\\(?:lt|gt|leq?|geq?|neq?)(?![A-Za-z])|(?<=[\w)}]\s)[<>]=?)\s*\Z")
-_FUNCTION = re.compile(r"\\(?:log|ln|exp|sqrt|(?:arc)?(?:sin|cos|tan)h?)(?:[_^]\S{1,8})?\s*\Z")
+_CHANGES = re.compile(  # relations and functions
+    r"(?:[≤≥≠]|\\(?:lt|gt|leq?|geq?|neq?)(?![A-Za-z])|(?<=[\w)}]\s)[<>]=?)\s*\Z"
+    r"|\\(?:log|ln|exp|sqrt|(?:arc)?(?:sin|cos|tan)h?)(?:[_^]\S{1,8})?\s*\Z"
+)
 _DIGIT_BEFORE = re.compile(r"(?:(?<!\d)1|\d[.,])\Z")  # any other is a factor: 2\boxed{7} is 14
 _SIGN = re.compile(r"[-+−±]|\\(?:pm|mp)(?![A-Za-z])")
-_SUFFIX = re.compile(
-    r"(?:\.?\d+|\s?[eE][-+]?\d+\b|\s*\\(?:over|choose|atop)(?![A-Za-z])\s*\S+|\\?%|\^\s*\{?\s*\\(?:circ|degree)\s*\}?|°|\\(?:text|mathrm|textbf|mbox)\s*\{[^{}]*\}(?:\^\{?\d\}?)?"
-    r"|\^\{?[\w-]{1,8}\}?|_\{?\w{1,8}\}?)"
-)
-_OPERATION = re.compile(
-    r"(?:[-+*/^}]|\s*[+*/^]|\s*\\(?:cdot|times|div|pm)(?![A-Za-z]))\s?[\d\\{(}A-Za-z](?![A-Za-z]{2})[\w\\{(}]*"
+_TOUCHES_AFTER = re.compile(  # digits, powers of ten, units, scripts, then operations
+    r"\.?\d+|\s?[eE][-+]?\d+\b|\s*\\(?:over|choose|atop)(?![A-Za-z])\s*\S+|\\?%|\^\s*\{?\s*\\(?:circ|degree)\s*\}?|°"
+    r"|\\(?:text|mathrm|textbf|mbox)\s*\{[^{}]*\}(?:\^\{?\d\}?)?|\^\{?[\w-]{1,8}\}?|_\{?\w{1,8}\}?"
+    r"|(?:[-+*/^}]|\s*[+*/^]|\s*\\(?:cdot|times|div|pm)(?![A-Za-z]))\s?[\d\\{(}A-Za-z](?![A-Za-z]{2})[\w\\{(}]*"
 )
 
 
 def find_boxes(text: str, start: int = 0) -> tuple[list[Region], bool]:
     """The last outermost boxes from `start` on, and whether a box is still open at the end of the text."""
-    firsts = [at for command in ("\\boxed", "\\fbox") if (at := text.find(command, start)) >= 0]
-    if not firsts:
+    first = _first_box(text, start)
+    if first < 0:
         return [], False
-    spans, still_open = _box_spans(text, min(firsts))
-    regions = [Region(begin, end + 1, text[inside:end].strip()) for begin, inside, end in spans[:-MAX_IN_CONTEXT]]
-    regions += [_with_words(text, _in_context(text, *span)) for span in spans[-MAX_IN_CONTEXT:]]
-    regions += [_bare_box(text, box) for box in deque(_BARE_BOX.finditer(text, min(firsts)), maxlen=MAX_BOXES)]
+    spans, still_open = _box_spans(text, first, MAX_BOXES)
+    regions = [_with_words(text, _in_context(text, *span)) for span in spans]
+    for box in deque(_BARE_BOX.finditer(text, first), maxlen=MAX_BOXES):  # `\\boxed 7`: up to the next space
+        content = box["content"].rstrip(_PUNCTUATION)
+        regions.append(Region(box.start(), box.start("content") + len(content), content))
     return sorted(regions, key=lambda region: region.start), still_open
 
 
@@ -81,42 +76,43 @@ def without_boxes(text: str) -> str:
     >>> without_boxes(r"Maybe \boxed{\frac{1}{2}}, or \boxed 3 ?")
     'Maybe  , or   ?'
     """
-    first = min((at for command in ("\\boxed", "\\fbox") if (at := text.find(command)) >= 0), default=-1)
+    first = _first_box(text, 0)
     if first < 0:
         return text
     kept, at = [], 0
-    for begin, _, end in _box_spans(text, first, None)[0]:
+    for begin, _, end in _box_spans(text, first)[0]:
         kept.append(text[at:begin])
         at = end + 1
-    return re.sub(_BARE_BOX.pattern + _BARE.pattern, " ", " ".join([*kept, text[at:]]))
+    return _BARE_BOX.sub(" ", " ".join([*kept, text[at:]]))
 
 
-def _box_spans(text: str, start: int, most: int | None = MAX_BOXES) -> tuple[list[tuple[int, int, int]], bool]:
+def find_tags(text: str, start: int = 0) -> tuple[list[Region], bool]:
+    """The last `<answer>...</answer>` regions from `start` on, and whether a tag is still open at the end."""
+    tags = deque(_TAG.finditer(text, start), maxlen=MAX_BOXES)
+    still_open = re.compile("(?i)<answer>").search(text, tags[-1].end() if tags else start) is not None
+    return [Region(tag.start(), tag.end(), without_words(tag[1].strip())) for tag in tags], still_open
+
+
+def _first_box(text: str, start: int) -> int:
+    return min((at for command in ("\\boxed", "\\fbox") if (at := text.find(command, start)) >= 0), default=-1)
+
+
+def _box_spans(text: str, start: int, most: int | None = None) -> tuple[list[tuple[int, int, int]], bool]:
     """(box start, content start, content end) of the last braced boxes, and whether one is open."""
     spans: deque[tuple[int, int, int]] = deque(maxlen=most)
-    stack: list[tuple[int, int] | None] = []  # None: a plain brace
+    stack: list[re.Match[str] | None] = []  # None: a plain brace
     boxes_open = 0
     for token in _TOKEN.finditer(text, start):
-        piece = token.group()
-        if piece == "{":
-            stack.append(None)
-        elif piece == "}":
-            opened = stack.pop() if stack else None
-            if opened is not None:
-                boxes_open -= 1
-                if boxes_open == 0:
-                    spans.append((*opened, token.start()))
-        elif piece.endswith("{") and len(piece) > 2:
-            stack.append((token.start(), token.end()))
+        if token["box"]:
+            stack.append(token)
             boxes_open += 1
+        elif token[0] == "{":
+            stack.append(None)
+        elif token[0] == "}" and stack and (box := stack.pop()):
+            boxes_open -= 1
+            if boxes_open == 0:
+                spans.append((box.start(), box.end(), token.start()))
     return list(spans), boxes_open > 0
-
-
-def _bare_box(text: str, box: re.Match[str]) -> Region:
-    """A box without braces, as in `\\boxed 7`: up to the next space."""
-    token = _BARE.match(text, box.end())
-    content = token.group().rstrip(_PUNCTUATION) if token else ""
-    return Region(box.start(), box.end() + len(content), content)
 
 
 def _with_words(text: str, box: Region) -> Region:
@@ -124,7 +120,7 @@ def _with_words(text: str, box: Region) -> Region:
     before = _WORD_BEFORE.search(text[max(0, box.start - 24) : box.start])
     after = _WORD_AFTER.match(text, box.end, box.end + 24)
     answer = box.answer
-    if not answer or (before is None and after is None):
+    if not answer or not (before or after):
         return box
     if after:
         answer += after["digits"] or ("\\%" if after["percent"] else rf"\text{{ {after['many']}}}")
@@ -136,8 +132,11 @@ def _with_words(text: str, box: Region) -> Region:
 
 def _in_context(text: str, start: int, content_start: int, content_end: int) -> Region:
     """The box's content together with the signs, factors and units that stand around it."""
-    content = without_words(_innermost(text[content_start:content_end].strip()))
-    end = content_end + 1
+    content, end = text[content_start:content_end].strip(), content_end + 1
+    for _ in range(8):  # a box that holds nothing but a box says what that one says; each step copies the content
+        inner = _BOX_ALONE.fullmatch(content)
+        content = inner[1].strip() if inner else content
+    content = without_words(content)
     if text[max(0, start - 2) : start].endswith(_MATH_OPEN) and text.startswith(_MATH_CLOSE, end):
         return Region(start, end, content)  # nothing but the box in its formula: the usual case
     before, after, in_math = _surroundings(text, start, end)
@@ -145,28 +144,15 @@ def _in_context(text: str, start: int, content_start: int, content_end: int) -> 
     after = _PADDING.sub(" ", _RELATION.split(_CUT_AFTER.split(after)[0])[0]).rstrip()
     if not in_math:
         before = _adjacent_before(before)
-        after = _adjacent_after(after, in_group=before.endswith("{"))
+        touching = _TOUCHES_AFTER.match(after)
+        after = after.split(" ", 1)[0] if before.endswith("{") else touching.group() if touching else ""
     before, after = before.strip(), after.strip().rstrip(".,;:?" if in_math else _PUNCTUATION)
-    if (not before and not after) or not content:
+    if not (before or after) or not content:
         return Region(start, end, content)
     joined = content[:1].isdigit() and _DIGIT_BEFORE.search(before)  # 1\boxed{7} is 17
-    plain = joined or (re.fullmatch(r"[\w.]+", content) and not _needs_group(before, after))
-    body = content if plain else f"({content})"
-    return Region(start, end, f"{before}{body}{after}")
-
-
-def _innermost(content: str) -> str:
-    """A box that holds nothing but another box says what the inner one says."""
-    for _ in range(8):  # each step copies the content
-        inner = _BOX.match(content)
-        if not inner or content[inner.end() : inner.end() + 1] != "{" or content[-1] != "}":
-            break
-        content = content[inner.end() + 1 : -1].strip()
-    return content
-
-
-def _needs_group(before: str, after: str) -> bool:
-    return (bool(before) and not _SIGN.fullmatch(before)) or (after.startswith("^") and "circ" not in after)
+    grouped = (before and not _SIGN.fullmatch(before)) or (after.startswith("^") and "circ" not in after)
+    plain = joined or (re.fullmatch(r"[\w.]+", content) and not grouped)
+    return Region(start, end, f"{before}{content if plain else f'({content})'}{after}")
 
 
 def _surroundings(text: str, start: int, end: int) -> tuple[str, str, bool]:
@@ -177,44 +163,20 @@ def _surroundings(text: str, start: int, end: int) -> tuple[str, str, bool]:
     closed = max((before.rfind(mark) for mark in _MATH_CLOSE[1:] if mark in before), default=-1)
     stop = min((after.find(mark) for mark in _MATH_CLOSE if mark in after), default=-1)
     # an odd number of dollars before the box on its line: it stands inside $...$
-    inside = stop >= 0 and opened > closed and (text[line_start + opened - 1] != "$" or before.count("$") % 2 == 1)
-    if inside:
+    if stop >= 0 and opened > closed and (before[opened - 1] != "$" or before.count("$") % 2 == 1):
         return before[opened:], after[:stop], True
     return before, after.split("\n", 1)[0], False
 
 
 def _adjacent_before(before: str) -> str:
     """Outside a formula only a sign, a factor or an open group that touches the box is part of the answer."""
-    for pattern in (_RELATED, _FUNCTION):
-        if match := pattern.search(before):
-            return match.group()
+    if changed := _CHANGES.search(before):
+        return changed.group()
     run = before[max(before.rfind(" "), before.rfind("\n")) + 1 :]
-    if run.endswith("{") and ("\\" in run or run[-2:-1] in ("^", "_")):
-        return run
     if run in ("!", "$-$", "$−$", r"\(-\)"):
         return run.strip("$\\()")
-    if _DIGIT_BEFORE.search(run):
+    if (run.endswith("{") and ("\\" in run or run[-2:-1] in ("^", "_"))) or _DIGIT_BEFORE.search(run):
         return run
     if re.search(r"[A-Za-z]{3,}[).]?$", run) and "\\" not in run:
         return ""
     return run if re.search(r"(?:[-+*/^_\d)}−±]|\\(?:pm|mp|cdot|times|sqrt|ne|neq|not))$", run) else ""
-
-
-def _adjacent_after(after: str, *, in_group: bool) -> str:
-    if in_group:
-        return after.split(" ", 1)[0]
-    match = _SUFFIX.match(after) or _OPERATION.match(after)
-    return match.group() if match else ""
-
-
-def find_tags(text: str, start: int = 0) -> tuple[list[Region], bool]:
-    """The last `<answer>...</answer>` regions from `start` on, and whether a tag is still open at the end."""
-    regions: deque[Region] = deque(maxlen=MAX_BOXES)
-    opened: tuple[int, int] | None = None
-    for tag in _TAG.finditer(text, start):
-        if not tag.group(1):
-            opened = (tag.start(), tag.end())
-        elif opened is not None:
-            regions.append(Region(opened[0], tag.end(), without_words(text[opened[1] : tag.start()].strip())))
-            opened = None
-    return list(regions), opened is not None

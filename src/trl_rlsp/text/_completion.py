@@ -1,12 +1,6 @@
-"""Where a completion's reasoning ends, and what its final answer is: the only place that knows.
+"""Where a completion's reasoning ends, and what its final answer is.
 
-Promises: time linear in the completion's length whatever it holds; the same answer for a string, a message list,
-content parts or a multi-turn conversation with tool messages; nothing is kept between calls. Knows nothing of
-mathematics: whether an answer is right, and whether two that differ as text are equal, is decided in
-`trl_rlsp.verification`.
-
-The final answer is looked for in the last assistant message, after the reasoning. What it looks like depends on the
-kind of the row, see `KINDS`.
+The answer is looked for in the last assistant message, after the reasoning; `KINDS` says what it looks like.
 """
 
 from __future__ import annotations
@@ -14,20 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.text._answers import find_marked, find_program
+from trl_rlsp.text._answers import Found, Missing, find_marked, find_program
 from trl_rlsp.text._boxes import without_boxes
-from trl_rlsp.text._phrases import Found
 
 Completion = str | Sequence[Mapping[str, Any]] | Mapping[str, Any]
 """What TRL hands to a reward: a string, or the messages the model wrote."""
 
 Kind = str
 """What the answer of a row is: a key of `KINDS`."""
-
-_REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
 
 
 def is_task(value: Any) -> bool:
@@ -36,13 +27,7 @@ def is_task(value: Any) -> bool:
 
 
 class AnswerKind(NamedTuple):
-    """A kind of answer.
-
-    Attributes:
-        column: the data set's column with the truth; a row that has it is of this kind.
-        find: looks for the final answer in a text from an offset on.
-        holds: whether a value of the column is a truth of this kind; `None` never is.
-    """
+    """A kind of answer: the column with the truth, the search for the answer, and which values are a truth at all."""
 
     column: str
     find: Callable[[str, int], Found]
@@ -63,19 +48,17 @@ class Reading:
 
     Attributes:
         text: the last assistant message.
-        reasoning: everything the model wrote before it states its final answer for the first time (all of it if there
-            is none).
+        reasoning: all that comes before the final answer is stated for the first time.
         answer: the final answer as written, without box or delimiters; `None` if there is none.
         reason: why there is no answer; `None` if there is one.
-        rivals: with `several_answers`, the different answers of the closing statement as written, in their order. They
-            are one answer if all are equal by value, or parts of one where the truth is a list: that is for the
-            verifier to say.
+        rivals: with `several_answers`, the different answers of the closing statement. Whether they are equal by
+            value, or parts of one, is for the verifier to say.
     """
 
     text: str
     reasoning: str
     answer: str | None
-    reason: Literal["no_answer", "several_answers", "unfinished"] | None
+    reason: Missing | None
     rivals: tuple[str, ...] = ()
 
     @property
@@ -101,16 +84,14 @@ def read(
     Args:
         completion: a string, a message, or a list of messages.
         kind: what an answer is for the completion's row, see `kinds_of`.
-        end_of_thinking: closes the reasoning; only text after its last occurrence is searched for the answer. A block
-            opened (`<think>` for `</think>`) and never closed is unfinished. `None`: the whole message is searched.
+        end_of_thinking: closes the reasoning; only text after its last occurrence is searched for the answer, and a
+            block opened (`<think>`) and never closed is unfinished. `None`: the whole message is searched.
         thinking_required: the prompt ends in an open thinking block (see `thinking_is_open`), so a completion that
             never closes it is unfinished.
 
     Raises:
         ConfigError: an unknown kind.
 
-    >>> read(r"<think>3 + 4</think> So $x = \\boxed{7}$.").answer
-    '7'
     >>> read(r"\\boxed{7}? Let me look again: it is one more. So \\boxed{8}").answer
     '8'
     >>> read(r"\\boxed{7} or \\boxed{8}").rivals
@@ -131,11 +112,7 @@ def read(
 
 
 def kinds_of(columns: Mapping[str, Any], count: int) -> list[Kind]:
-    """The kind of each of `count` rows: the first of `KINDS` whose column a row has, else `math`.
-
-    Args:
-        columns: the data set's columns as TRL passes them to a reward; others are ignored.
-        count: number of rows.
+    """The kind of each of `count` rows, from the data set's columns as TRL passes them to a reward; else `math`.
 
     >>> kinds_of({"tests": [None, "[]"], "solution": ["1", None]}, 2)
     ['math', 'code']
@@ -150,8 +127,7 @@ def kinds_of(columns: Mapping[str, Any], count: int) -> list[Kind]:
 def thinking_is_open(prompt: Any, end_of_thinking: str | None = "</think>", **template_options: Any) -> bool:
     """Whether the prompt of a generation already opens the thinking block, so that completions only close it.
 
-    That is how the chat templates of R1 distillations, QwQ and Qwen3-Thinking work. A completion without the closing
-    tag then was cut off while thinking, whatever it boxes.
+    Chat templates of R1 distillations and Qwen3-Thinking do; a completion without the closing tag was then cut off.
 
     Args:
         prompt: a rendered generation prompt, or a tokenizer, whose chat template is rendered for one.
@@ -162,22 +138,15 @@ def thinking_is_open(prompt: Any, end_of_thinking: str | None = "</think>", **te
     (True, False)
     """
     opening = _opening(end_of_thinking)
-    if not opening:
-        return False
-    if not isinstance(prompt, str):
-        if not getattr(prompt, "chat_template", None):
-            return False
+    if opening and not isinstance(prompt, str):
         turns = [{"role": "user", "content": "2 + 2?"}]
-        prompt = prompt.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **template_options)
-    return prompt.rstrip().endswith(opening)
+        options = {"tokenize": False, "add_generation_prompt": True, **template_options}
+        prompt = prompt.apply_chat_template(turns, **options) if getattr(prompt, "chat_template", None) else ""
+    return bool(opening) and prompt.rstrip().endswith(opening)
 
 
 def completion_text(completion: Completion | None) -> str:
-    """The text of the last assistant message, `""` if there is none.
-
-    >>> completion_text([{"role": "assistant", "content": [{"type": "text", "text": "hi"}]}])
-    'hi'
-    """
+    """The text of the last assistant message, `""` if there is none."""
     return _parts(completion)[1]
 
 
@@ -186,24 +155,21 @@ def _parts(completion: Completion | None) -> tuple[str, str, bool]:
     if isinstance(completion, str):
         return "", completion, False
     messages = [completion] if isinstance(completion, Mapping) else completion or ()
-    turns = [m for m in messages if isinstance(m, Mapping) and m.get("role", "assistant") == "assistant"]
-    if not turns:
-        return "", "", False
-    earlier: list[str] = []
-    for turn in turns:
-        thoughts = [_content_text(turn.get(key)) for key in _REASONING_KEYS]
-        earlier += [*thoughts, _content_text(turn.get("content"))]
-    last = earlier.pop()
-    return "\n".join(part for part in earlier if part), last, any(thoughts) and bool(last)
+    earlier, last, thoughts = [], "", []
+    for turn in messages:
+        if isinstance(turn, Mapping) and turn.get("role", "assistant") == "assistant":
+            thoughts = [_content_text(turn.get(key)) for key in ("reasoning_content", "thinking", "reasoning")]
+            earlier += [last, *thoughts]
+            last = _content_text(turn.get("content"))
+    return "\n".join(filter(None, earlier)), last, any(thoughts) and bool(last)
 
 
 def _content_text(content: object) -> str:
     if isinstance(content, str):
         return content
-    if not isinstance(content, Sequence):
-        return ""
-    parts = (part.get("text") if isinstance(part, Mapping) else part for part in content)
-    return "".join(part for part in parts if isinstance(part, str))
+    parts = content if isinstance(content, Sequence) else ()
+    texts = (part.get("text") if isinstance(part, Mapping) else part for part in parts)
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _opening(end_of_thinking: str | None) -> str | None:

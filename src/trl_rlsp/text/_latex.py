@@ -1,13 +1,10 @@
-"""LaTeX as text: one spelling for each answer, brackets, splitting. Linear time; it knows nothing of values.
-
-`normalize` never changes what an expression says; two answers with the same normal form are the same answer. Texts of
-more than `2 * MAX_CHARS` characters only lose their spaces.
-"""
+"""LaTeX as text: one spelling for each answer, brackets, splitting. Linear time; it knows nothing of values."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from functools import lru_cache
 
 MAX_CHARS = 2000
@@ -31,45 +28,12 @@ _FUNCTIONS = re.findall(
 )
 _MULTIPLIERS = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 
-_COMMAND = re.compile(r"\\([A-Za-z]+)\s*")
-_SPACE_COMMAND = re.compile(r"\\[,;:! ]|(?<!\\)~|\\\$|\$|&\s*=|\\\(|\\\)|\\\[|\\\]")
-_TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
-_TEXT_OR_NOT = re.compile(r"(\\text\{[^{}]*\})")
-_OPERATOR_NAME = re.compile(r"\\operatorname\*?\s*\{\s*(\w*)\s*\}")
+_SEPARATED = re.compile(r",\s|,\\ |;|\\text\s*\{[^{}]*\b(?:and|or)\b|(?<=\d) (?:and|or) ")
+_PLAIN_THOUSANDS = re.compile(r"(?<![\d.,(\[])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
 _TWICE_ESCAPED = re.compile(
     r"(?<!\\)\\\\(?=(?:[dt]?frac|sqrt|begin|end|text|left|right|pi|cdot|times|pm|infty|boxed|sin|cos|log|ln)(?![A-Za-z]))"
 )
-_ROW_END = re.compile(r"\\\\(?:\s*\[[^\]]{0,9}\])?")
-_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
-_CONNECTIVE = re.compile(r"(?<![\\A-Za-z{])(and|or)(?![A-Za-z}])")
-_SEPARATED = re.compile(r",\s|,\\ |;|\\text\s*\{[^{}]*\b(?:and|or)\b|(?<=\d) (?:and|or) ")
-_PLAIN_THOUSANDS = re.compile(r"(?<![\d.,(\[])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
-_THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:(?:\{,\}|\\!,|,\\! ?|\\[,:;]| )\d{3})+(?!\d)")
-_MIXED = re.compile(r"(?<![\w.}])(\d{1,9}) +(\d{1,9})/(\d{1,9})(?![\w.])")
-_SCIENTIFIC = re.compile(r"(?<![\w.\\}])(\d{1,30}(?:\.\d{1,30})?)[eE]([-+]?)0{0,3}([1-9]\d{0,2})(?![\w.^{(])")
-_OVER = re.compile(r"\{([^{}]*)\\over(?![a-z])([^{}]*)\}|^([^{}]*)\\over(?![a-z])([^{}]*)$")
-_COLOR = re.compile(r"\\(?:text)?color\s*\{\w+\}")
-_CONSTANT = re.compile(r"\\(?:mathrm|rm|text)\s*\{([eid])\}")
-_PERCENT = re.compile(r"(?<=[\d}]) *(?:\\text\s*\{\s*(?:per ?cent|pct)\.?\s*\}|(?:per ?cent|pct)\b)")
-_MULTIPLIED = re.compile(rf"(?<=[\d}}])\s*({'|'.join(_MULTIPLIERS)})s?(?![A-Za-z])")
-_BRACED_MARK = re.compile(r"(?<![\\A-Za-z_^}\] ])\{([:;A-Za-z])\}")
-_ASCII_WORDS = re.compile(
-    rf"(?<![A-Za-z\\])(?!max|min|deg)(sqrt|pi|theta|infty|infinity|{'|'.join(_FUNCTIONS)})(?![A-Za-z])"
-)
-_PRODUCT_STAR = re.compile(r"(?<=[\w)}])\s*\*\s*(?=[\w\\({])")
-_ARRAY = re.compile(r"[\[(]\s*\\begin\s*\{(array|matrix)\}(?:\s*\{[lcr|\s]*\})?(.*?)\\end\s*\{\1\}\s*[\])]", re.DOTALL)
-_SPELLINGS = {
-    "{bmatrix}": "{pmatrix}", "{Bmatrix}": "{pmatrix}", "\\cr \\end": "\\end", "^{\\circ}": "^\\circ",
-    "^{\\prime}": "'", "^\\prime": "'", "\\{\\}": "\\emptyset ", "\\log_e": "\\ln", "<=": "\\le ", ">=": "\\ge ",
-    "!=": "\\ne ", "**": "^", "+-": "-", "--": "+",
-}  # fmt: skip
-_SPACES = re.compile(
-    r"(?<![A-Za-z\d]) (?!(?<=\d, )\d{3}(?!\d))| (?![A-Za-z\d])|(?<=\d) (?=[A-Za-z])|(?<=[A-Za-z]) (?=\d)"
-)
-_ARG = re.compile(r"([\^_])\{(\w)\}")
-_POWER_FIRST = re.compile(r"(\^(?:\w|\{[^{}]*\}))(_(?:\w|\{[^{}]*\}))")
-_LEADING_POINT = re.compile(r"(?<![\w.)])\.(\d)")
-_TRAILING = re.compile(r"(?:[;,:\s]|\\cr|(?<![.])\.(?!\.))+$")
+_TEXT_OR_NOT = re.compile(r"(\\text\{[^{}]*\})")
 _COMMAND_OF = {  # what Unicode characters stand for
     **dict.fromkeys("−–﹣", "-"),
     **dict.fromkeys("×·⋅∙", "\\cdot "),
@@ -86,19 +50,19 @@ _NAMES = (
 )
 _COMMAND_OF |= {char: f"\\{name} " for char, name in re.findall(r"(\S) (\w+)", _NAMES)}
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
-_MAX_COMMANDS = 150  # so many \frac and \sqrt get braces around their arguments
 _WITH_ARGUMENTS = re.compile(r"\\(frac|binom|sqrt)(?![A-Za-z])")
 _ARGUMENT = re.compile(
     r"\s*(?:(?P<open>\{)|(?P<command>\\[A-Za-z]+)|(?P<digits>\d+)|(?P<letter>[A-Za-z])|(?P<paren>\([^()]*\)))"
 )
-_VULGAR = re.compile("[¼½¾⅐-⅞]")
-_SUPER_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
-_SUB_RUN = re.compile("[₀-₉]+")
+_MAX_COMMANDS = 150  # so many \frac and \sqrt get braces around their arguments
+_WITH_ARGUMENTS = re.compile(r"\\(?:(?:frac|binom)(?![A-Za-z])|(?P<root>sqrt)(?![A-Za-z])(?:\s*\[[^\[\]]*\])?)")
+_ARGUMENT = re.compile(r"\s*(?:(\{)|(?P<command>\\[A-Za-z]+)|(?P<digits>\d+)|[A-Za-z]|(?P<paren>\([^()]*\)))")
+_BRACKETS = re.compile(r"\\.|[()\[\]{}]", re.DOTALL)
 
 
 @lru_cache(maxsize=8192)
 def normalize(text: str) -> str:
-    """The normal form of a LaTeX answer.
+    """The normal form of a LaTeX answer, which says the same; of more than `2 * MAX_CHARS` only spaces are dropped.
 
     >>> normalize(r" $\\dfrac{1}{2}$ "), normalize(r"\\frac12"), normalize("7²")
     ('\\\\frac{1}{2}', '\\\\frac{1}{2}', '7^2')
@@ -107,72 +71,85 @@ def normalize(text: str) -> str:
         return text
     if len(text) > 2 * MAX_CHARS:
         return "".join(text.split())
-    text = _numbers(to_latex(text).strip())
+    text = _rewritten(to_latex(text).strip(), _MIXED_AND_SCIENTIFIC)
+    if "," in text and _SEPARATED.search(text):  # a comma before a space separates: `81, 256` are two numbers
+        text = _PLAIN_THOUSANDS.sub(lambda m: m.group().replace(",", ""), text)
+    text = _rewritten(text, _THOUSANDS)
     if "\\" in text:
-        text = _commands(text)
-    text = _PERCENT.sub("%", _BRACED_MARK.sub(r"\1", _SPACE_COMMAND.sub(" ", text)))
-    text = _strip_spaces(_TEXT.sub(_plain_text, text))
+        text = _rewritten(text.replace("\\\\", "\\") if _TWICE_ESCAPED.search(text) else text, _COMMANDS)
+    text = _strip_spaces(_rewritten(text, _SPACES_AND_TEXT))
     if "\\frac" in text or "\\sqrt" in text or "\\binom" in text:
-        text = arguments_in_braces(text)
-    text = _ARG.sub(r"\1\2", text)
+        text = _arguments_in_braces(text)
+    text = _rewritten(text, _SCRIPTS)
     for spelling, usual in _SPELLINGS.items():
         text = text.replace(spelling, usual)
-    text = _POWER_FIRST.sub(r"\2\1", text)
-    return _unwrap(_TRAILING.sub("", _LEADING_POINT.sub(r"0.\1", text))).removeprefix("+")
+    return _unwrap(_rewritten(text, _ENDS)).removeprefix("+")
 
 
 def too_complex(text: str) -> bool:
-    """Whether an answer is too long or too deeply nested to be looked into.
-
-    >>> too_complex("(" * 50 + ")" * 50)
-    True
-    """
+    """Whether an answer is too long or too deeply nested to be looked into."""
     if len(text) > MAX_CHARS:
         return True
     if len(text) <= MAX_DEPTH:
         return False
-    depth = deepest = signs = longest = 0
+    depth = deepest = 0
     for char in text:
         depth += (char in "({[") - (char in ")}]")
         deepest = max(deepest, depth)
-        signs = signs + 1 if char in "-+|" else 0
-        longest = max(longest, signs)
-    return deepest > MAX_DEPTH or longest > MAX_DEPTH
+    return deepest > MAX_DEPTH or re.search(rf"[-+|]{{{MAX_DEPTH + 1}}}", text) is not None
 
 
-def _numbers(text: str) -> str:
-    """Mixed numbers, scientific notation, thousands. A comma before a space separates: `81, 256` are two numbers."""
-    text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
-    text = _SCIENTIFIC.sub(r"\1\\cdot 10^{\2\3}", text)
-    if "," in text and _SEPARATED.search(text):
-        text = _PLAIN_THOUSANDS.sub(lambda m: m.group().replace(",", ""), text)
-    return _THOUSANDS.sub(lambda m: re.sub(r"\D", "", m.group()), text)
+def to_latex(text: str) -> str:
+    """Replace Unicode mathematics by LaTeX, drop invisible characters, fold full-width forms."""
+    if text.isascii():
+        return text
+    text = _rewritten(text, _UNICODE)
+    text = "".join(_COMMAND_OF.get(c, c) for c in text if unicodedata.category(c) not in ("Cf", "Cc") or c in "\n\t")
+    return unicodedata.normalize("NFKC", text)
 
 
-def _commands(text: str) -> str:
-    if _TWICE_ESCAPED.search(text):
-        text = text.replace("\\\\", "\\")
-    text = _BOX.sub("", _ROW_END.sub(r"\\cr ", text.replace("\\\\%", "%")))
-    if "\\over" in text:
-        text = _OVER.sub(lambda m: f"\\frac{{{m[1] or m[3]}}}{{{m[2] or m[4]}}}", text)
-    text = text.replace("\\!", "").replace("\\%", "%").replace("\\#", "#")
-    text = _CONSTANT.sub(r"\1", _COLOR.sub("", _OPERATOR_NAME.sub(_operator_name, text)))
-    return _ARRAY.sub(r"\\begin{pmatrix}\2\\end{pmatrix}", _COMMAND.sub(_synonym, text))
+def closing(text: str, start: int) -> int:
+    """Where the bracket that opens at `start` closes, whatever its kind (intervals mix them); -1 if nowhere."""
+    depth = 0
+    for token in _BRACKETS.finditer(text, start):
+        depth += (token[0] in "([{") - (token[0] in ")]}")
+        if depth == 0:
+            return token.start()
+    return -1
+
+
+def split_top(text: str, separators: str) -> list[str]:
+    """Split at separators outside all brackets. `separators`: single characters, or one command such as `\\cup`."""
+    cut = re.escape(separators) if separators.startswith("\\") else f"[{separators}]"
+    token = rf"(?P<cut>{cut})|(?P<open>\\begin|\\{{|[({{\[])|(?P<close>\\end|\\}}|[)}}\]])|\\."
+    parts, depth, start = [], 0, 0
+    for found in re.finditer(token, text, re.DOTALL):
+        depth += (found.lastgroup == "open") - (found.lastgroup == "close")
+        if found.lastgroup == "cut" and depth == 0:
+            parts.append(text[start : found.start()])
+            start = found.end()
+    return [*parts, text[start:]]
+
+
+def balanced(text: str) -> bool:
+    """Whether braces match."""
+    depth = 0
+    for piece in re.findall(r"\\.|[{}]", text, re.DOTALL):
+        depth += (piece == "{") - (piece == "}")
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def _synonym(match: re.Match[str]) -> str:
-    name = match.group(1)
+    name = match[1]
     replacement = _SYNONYMS.get(name)
     return f"\\{name} " if replacement is None else f"{replacement} "
 
 
-def _operator_name(match: re.Match[str]) -> str:
-    return f"\\{match.group(1)} " if match.group(1) in _FUNCTIONS else f"{{{match.group(1)}}}"
-
-
 def _plain_text(match: re.Match[str]) -> str:
     """Function names set as text are commands; a first word that multiplies does; other words are single-spaced."""
-    words = " ".join(match.group(1).split())
+    words = " ".join(match[1].split())
     if words in _FUNCTIONS:
         return f"\\{words} "
     first, _, rest = words.partition(" ")
@@ -185,11 +162,7 @@ def _plain_text(match: re.Match[str]) -> str:
 def _strip_spaces(text: str) -> str:
     """Drop spaces that separate nothing: all but those inside \\text, after a command, and between two words."""
     pieces = _TEXT_OR_NOT.split(text)
-    for i in range(0, len(pieces), 2):
-        piece = _CONNECTIVE.sub(r"\\text{\1}", pieces[i])
-        piece = _MULTIPLIED.sub(lambda m: f"\\cdot {_MULTIPLIERS[m.group(1)]}", piece)
-        piece = _PRODUCT_STAR.sub(r"\\cdot ", _ASCII_WORDS.sub(r"\\\1 ", piece))
-        pieces[i] = _SPACES.sub("", re.sub(r"\s+", " ", piece))
+    pieces[::2] = [_rewritten(piece, _BETWEEN_TEXTS) for piece in pieces[::2]]
     return "".join(pieces)
 
 
@@ -203,70 +176,12 @@ def _unwrap(text: str) -> str:
     return text
 
 
-def to_latex(text: str) -> str:
-    """Replace Unicode mathematics by LaTeX, drop invisible characters, fold full-width forms."""
-    if text.isascii():
-        return text
-    text = _SUPER_RUN.sub(lambda m: "^{" + m.group().translate(_SUPERSCRIPTS) + "}", text)
-    text = _SUB_RUN.sub(lambda m: "_{" + unicodedata.normalize("NFKC", m.group()) + "}", text)
-    text = _VULGAR.sub(_vulgar_fraction, text)
-    text = "".join(_COMMAND_OF.get(c, c) for c in text if unicodedata.category(c) not in ("Cf", "Cc") or c in "\n\t")
-    return unicodedata.normalize("NFKC", text)
-
-
-def closing(text: str, start: int) -> int:
-    """Where the bracket that opens at `start` closes, whatever its kind (intervals mix them); -1 if nowhere."""
-    depth, i = 0, start
-    while i < len(text):
-        if text[i] == "\\":
-            i += 2
-            continue
-        depth += (text[i] in "([{") - (text[i] in ")]}")
-        if depth == 0:
-            return i
-        i += 1
-    return -1
-
-
-def split_top(text: str, separators: str) -> list[str]:
-    """Split at separators outside all brackets. `separators`: single characters, or one command such as `\\cup`."""
-    command = separators if separators.startswith("\\") else ""
-    if (command and command not in text) or (not command and not any(char in text for char in separators)):
-        return [text]
-    parts, depth, start, i = [], 0, 0, 0
-    while i < len(text):
-        char = text[i]
-        if command and depth == 0 and text.startswith(command, i):
-            parts.append(text[start:i])
-            i = start = i + len(command)
-            continue
-        if char == "\\":
-            if text.startswith("\\begin", i) or text.startswith("\\{", i):
-                depth += 1
-            elif text.startswith("\\end", i) or text.startswith("\\}", i):
-                depth -= 1
-            i += 2
-            continue
-        if char in "({[":
-            depth += 1
-        elif char in ")}]":
-            depth -= 1
-        elif not command and char in separators and depth == 0:
-            parts.append(text[start:i])
-            start = i + 1
-        i += 1
-    return [*parts, text[start:]]
-
-
-def arguments_in_braces(text: str) -> str:
+def _arguments_in_braces(text: str) -> str:
     """`\\frac12`, `\\frac\\pi2`, `\\sqrt3` with braces around their arguments; from the right, inner ones first."""
     for match in list(_WITH_ARGUMENTS.finditer(text))[: -_MAX_COMMANDS - 1 : -1]:
-        at = match.end()
-        if match.group(1) == "sqrt":
-            optional = re.compile(r"\s*\[[^\[\]]*\]").match(text, at)
-            at = optional.end() if optional else at
-        for _ in range(1 if match.group(1) == "sqrt" else 2):
-            end, inner = _argument(text, at, whole_number=match.group(1) == "sqrt")
+        at, root = match.end(), bool(match["root"])
+        for _ in range(1 if root else 2):
+            end, inner = _argument(text, at, whole_number=root)
             if end < 0:
                 break
             text = f"{text[:at]}{{{inner}}}{text[end:]}"
@@ -277,20 +192,17 @@ def arguments_in_braces(text: str) -> str:
 def _argument(text: str, at: int, *, whole_number: bool) -> tuple[int, str]:
     """(end, content) of the argument of a command at `at`; end is -1 if there is none."""
     match = _ARGUMENT.match(text, at)
-    if match is None:
+    if match is None or (match["paren"] and not whole_number):
         return -1, ""
-    if match.group("open"):
-        end = closing(text, match.end() - 1)
-        return (end + 1 if end >= 0 else -1), text[match.end() : end]
-    if match.group("paren"):
-        return (match.end(), match.group("paren")[1:-1]) if whole_number else (-1, "")
-    if match.group("digits"):
-        end = match.end() if whole_number else match.start("digits") + 1
-        return end, text[match.start("digits") : end]
     end = match.end()
-    while match.group("command") and text[end : end + 1] == "{":
+    if match[1]:
+        close = closing(text, end - 1)
+        return (close + 1 if close >= 0 else -1), text[end:close]
+    if match["digits"] and not whole_number:
+        end = match.start("digits") + 1
+    while match["command"] and text[end : end + 1] == "{":
         end = closing(text, end) + 1 or len(text)
-    return end, text[match.start() : end].strip()
+    return end, match["paren"][1:-1] if match["paren"] else text[match.start() : end].strip()
 
 
 def _vulgar_fraction(match: re.Match[str]) -> str:
@@ -298,11 +210,70 @@ def _vulgar_fraction(match: re.Match[str]) -> str:
     return f"\\frac{{{top}}}{{{bottom}}}"
 
 
-def balanced(text: str) -> bool:
-    """Whether braces match."""
-    depth = 0
-    for piece in re.findall(r"\\.|[{}]", text, re.DOTALL):
-        depth += (piece == "{") - (piece == "}")
-        if depth < 0:
-            return False
-    return depth == 0
+_Rules = list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]]
+
+
+def _rewritten(text: str, rules: _Rules) -> str:
+    for pattern, replacement in rules:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _rules(*pairs: tuple[str, str | Callable[[re.Match[str]], str]]) -> _Rules:
+    return [(re.compile(pattern, re.DOTALL), replacement) for pattern, replacement in pairs]
+
+
+_UNICODE = _rules(
+    ("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+", lambda m: "^{" + m.group().translate(_SUPERSCRIPTS) + "}"),
+    ("[₀-₉]+", lambda m: "_{" + unicodedata.normalize("NFKC", m.group()) + "}"),
+    ("[¼½¾⅐-⅞]", _vulgar_fraction),
+)
+_MIXED_AND_SCIENTIFIC = _rules(
+    (r"(?<![\w.}])(\d{1,9}) +(\d{1,9})/(\d{1,9})(?![\w.])", r"\1\\frac{\2}{\3}"),
+    (r"(?<![\w.\\}])(\d{1,30}(?:\.\d{1,30})?)[eE]([-+]?)0{0,3}([1-9]\d{0,2})(?![\w.^{(])", r"\1\\cdot 10^{\2\3}"),
+)
+_THOUSANDS = _rules(
+    (r"(?<![\d.,])[1-9]\d{0,2}(?:(?:\{,\}|\\!,|,\\! ?|\\[,:;]| )\d{3})+(?!\d)", lambda m: re.sub(r"\D", "", m.group())),
+)
+_COMMANDS = _rules(
+    (r"\\\\%", "%"),
+    (r"\\\\(?:\s*\[[^\]]{0,9}\])?", r"\\cr "),
+    (r"\\(?:boxed|fbox)(?![A-Za-z])\s*", ""),
+    (r"\{([^{}]*)\\over(?![a-z])([^{}]*)\}", r"\\frac{\1}{\2}"),
+    (r"^([^{}]*)\\over(?![a-z])([^{}]*)$", r"\\frac{\1}{\2}"),
+    (r"\\!", ""),
+    (r"\\([%#])", r"\1"),
+    (r"\\operatorname\*?\s*\{\s*(\w*)\s*\}", lambda m: f"\\{m[1]} " if m[1] in _FUNCTIONS else f"{{{m[1]}}}"),
+    (r"\\(?:text)?color\s*\{\w+\}", ""),
+    (r"\\(?:mathrm|rm|text)\s*\{([eid])\}", r"\1"),
+    (r"\\([A-Za-z]+)\s*", _synonym),
+    (
+        r"[\[(]\s*\\begin\s*\{(array|matrix)\}(?:\s*\{[lcr|\s]*\})?(.*?)\\end\s*\{\1\}\s*[\])]",
+        r"\\begin{pmatrix}\2\\end{pmatrix}",
+    ),
+)
+_SPACES_AND_TEXT = _rules(
+    (r"\\[,;:! ]|(?<!\\)~|\\\$|\$|&\s*=|\\\(|\\\)|\\\[|\\\]", " "),
+    (r"(?<![\\A-Za-z_^}\] ])\{([:;A-Za-z])\}", r"\1"),
+    (r"(?<=[\d}]) *(?:\\text\s*\{\s*(?:per ?cent|pct)\.?\s*\}|(?:per ?cent|pct)\b)", "%"),
+    (r"\\text\s*\{([^{}]*)\}", _plain_text),
+)
+_BETWEEN_TEXTS = _rules(
+    (r"(?<![\\A-Za-z{])(and|or)(?![A-Za-z}])", r"\\text{\1}"),
+    (rf"(?<=[\d}}])\s*({'|'.join(_MULTIPLIERS)})s?(?![A-Za-z])", lambda m: f"\\cdot {_MULTIPLIERS[m[1]]}"),
+    (rf"(?<![A-Za-z\\])(?!max|min|deg)(sqrt|pi|theta|infty|infinity|{'|'.join(_FUNCTIONS)})(?![A-Za-z])", r"\\\1 "),
+    (r"(?<=[\w)}])\s*\*\s*(?=[\w\\({])", r"\\cdot "),
+    (r"\s+", " "),
+    (r"(?<![A-Za-z\d]) (?!(?<=\d, )\d{3}(?!\d))| (?![A-Za-z\d])|(?<=\d) (?=[A-Za-z])|(?<=[A-Za-z]) (?=\d)", ""),
+)
+_SCRIPTS = _rules((r"([\^_])\{(\w)\}", r"\1\2"))
+_SPELLINGS = {
+    "{bmatrix}": "{pmatrix}", "{Bmatrix}": "{pmatrix}", "\\cr \\end": "\\end", "^{\\circ}": "^\\circ",
+    "^{\\prime}": "'", "^\\prime": "'", "\\{\\}": "\\emptyset ", "\\log_e": "\\ln", "<=": "\\le ", ">=": "\\ge ",
+    "!=": "\\ne ", "**": "^", "+-": "-", "--": "+",
+}  # fmt: skip
+_ENDS = _rules(
+    (r"(\^(?:\w|\{[^{}]*\}))(_(?:\w|\{[^{}]*\}))", r"\2\1"),
+    (r"(?<![\w.)])\.(\d)", r"0.\1"),
+    (r"(?:[;,:\s]|\\cr|(?<![.])\.(?!\.))+$", ""),
+)

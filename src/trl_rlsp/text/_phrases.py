@@ -1,11 +1,10 @@
-"""Explicit final-answer phrases, and words that take an answer back. Linear time."""
+"""Answers that a text states in words, and the words that deny an answer or take it back. Linear time."""
 
 from __future__ import annotations
 
 import re
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
 
 MAX_PHRASES = 256
 """Only so many phrases, the last ones, are looked at."""
@@ -13,100 +12,68 @@ MAX_PHRASES = 256
 LONGEST = 400
 """Characters in which a phrase must state its answer."""
 
-_WORD = re.compile(r"nswer|NSWER|####")
-_FINAL = re.compile(r"(?<![A-Za-z])final\s{1,5}\Z", re.IGNORECASE)
 _HEAD = re.compile(
-    r"(?P<hashes>####)[ \t]*"
-    r"|(?P<final>final\s{1,5})?answers?"
+    r"(?i)(?<!\w)(?:(?P<hashes>####)[ \t]*"
+    r"|(?P<final>final\s{1,5})?(?P<word>answers?)"
     r"(?P<says>(?:\s+(?:to|for)\s[^.:\n$\\=]{1,60}?)?\s+(?:is|are|equals|will be|must be|should be)\b\s{0,3}:?"
-    r"|[*_]{0,3}\s?[:=])?(?:\s+(?:of|as)\s)?[*_\s]{0,12}",
-    re.IGNORECASE,
+    r"|[*_]{0,3}\s?[:=])?(?:\s+(?:of|as)\s)?[*_\s]{0,12})"
 )
-_FORMULA = re.compile(r"\$\$.{1,400}?\$\$|\$[^$\n]{1,400}\$|\\\[.{1,400}?\\\]|\\\([^\n]{1,400}?\\\)", re.DOTALL)
+_FORMULA = re.compile(r"(?s)\$\$.{1,400}?\$\$|\$[^$\n]{1,400}\$|\\\[.{1,400}?\\\]|\\\([^\n]{1,400}?\\\)")
 _SENTENCE_END = re.compile(
     r"[.!?](?=[\s*\"'<]|$)|\n|\s(?:because|since|which)\b|,\s+(?:as|so|where|not|rather|which)\b|<\|"
 )
 _DELIMITERS = re.compile(r"(?<!\\)\$+|\\[()\[\]]|\*\*|`")
-_FILLER = re.compile(
-    r"(?:(?:indeed|therefore|thus|simply|just|exactly|equal to|hence|given by|now|then)\b|:)\s*", re.IGNORECASE
-)
+_FILLER = re.compile(r"(?i)(?:(?:indeed|therefore|thus|simply|just|exactly|equal to|hence|given by|now|then)\b|:)\s*")
 _IS_THE_ANSWER = re.compile(
-    r",?\s*(?:\\(?:text\w*|mathrm|mbox)\s*\{)?\s*is\s+(?:the|our|my)\s+(?:final\s+|correct\s+)?(?:answer|solution|result)\.?\s*\}?\Z",
-    re.IGNORECASE,
+    r"(?i),?\s*(?:\\(?:text\w*|mathrm|mbox)\s*\{)?\s*is\s+(?:the|our|my)\s+(?:final\s+|correct\s+)?(?:answer|solution|result)\.?\s*\}?\Z"
 )
 _SENTENCE = re.compile(
-    r"(?:\\(?:text\w*|mathrm|mbox)\s*\{)?(?P<words>[A-Za-z][^{}\\]{0,120})(?:\b(?:is|are|equals)\b[\s:]*|(?<=answer)\s*:)"
-    r"\s*(?P<close>\}?)\s*(?P<rest>\S.*)",
-    re.IGNORECASE | re.DOTALL,
+    r"(?is)(?:\\(?:text\w*|mathrm|mbox)\s*\{)?(?P<words>[A-Za-z][^{}\\]{0,120})(?:\b(?:is|are|equals)\b[\s:]*|(?<=answer)\s*:)"
+    r"\s*(?P<close>\}?)\s*(?P<rest>\S.*)"
 )
 _VALUE_START = re.compile(r"-?\s*(?:\d|\\(?!text)|\$|\([^)]{1,3}\))")
 _NO_VALUE = re.compile(
-    r"(?:in)?(?:correct|valid|complete)\b|right\b|wrong\b|verified|confirmed|consistent|reasonable|clear\b|as follows"
-    r"|below|above|obtained|found|given|boxed|in\s|unique\b(?!\s*\w)",
-    re.IGNORECASE,
+    r"(?i)(?:in)?(?:correct|valid|complete)\b|right\b|wrong\b|verified|confirmed|consistent|reasonable|clear\b"
+    r"|as follows|below|above|obtained|found|given|boxed|in\s|unique\b(?!\s*\w)"
 )
-_WORD_IN_VALUE = re.compile(r"[^\W\d_]{3,}|\b(?:is|it|in|as|to|of|we|no|so|at|by|an|if)\b", re.IGNORECASE)
+_WORD_IN_VALUE = re.compile(r"(?i)[^\W\d_]{3,}|\b(?:is|it|in|as|to|of|we|no|so|at|by|an|if)\b")
 _LATEX = re.compile(r"\\(?:text|mathrm|textbf|mbox)\{[^{}]*\}|\\[A-Za-z]+|\b(?:sin|cos|tan|log|exp|sqrt|pi|inf)\b")
 _REVERSED = re.compile(
-    r"(?<!if )(?<!whether )(?<!that )"
+    r"(?i)(?<!if )(?<!whether )(?<!that )"
     r"(?:\$([^$\n]{1,120})\$|\\\(([^\n]{1,120}?)\\\)|\*\*([^*\n]{1,60})\*\*|(?<![\w.$\\])(-?\d[\d.,/]*))"
-    r"\s+is\s+(?:the|our|my)\s+(?:final\s+|correct\s+)?a\Z",
-    re.IGNORECASE,
+    r"\s+is\s+(?:the|our|my)\s+(?:final\s+|correct\s+)?\Z"
 )
 _NEGATION_BEFORE = re.compile(
-    r"(?:\b(?:not|never|cannot be|can't be|isn't|isnt|wasn't|aren't|instead of|rather than|except|unlike)"
+    r"(?i)(?:\b(?:not|never|cannot be|can't be|isn't|isnt|wasn't|aren't|instead of|rather than|except|unlike)"
     r"|\banything\s+but|\bwrong,?\s+(?:and\s+)?so\s+is|(?:\A|[.!?\n]\s*)(?:wrong|incorrect|false)\s*:"
     r"|\b(?:wrong|incorrect|false)\s+(?:answer|guess|result|solution|value)\s+(?:is|was|would\s+be)\b\s*:?"
-    r"|\\(?:ne|neq|not)|≠)\s*(?:equal\s+to\s*|simply\s*|just\s*)?(?:the\s+answer\s*(?:is)?\s*)?[$\\(\[\s:]*\Z",
-    re.IGNORECASE,
+    r"|\\(?:ne|neq|not)|≠)\s*(?:equal\s+to\s*|simply\s*|just\s*)?(?:the\s+answer\s*(?:is)?\s*)?[$\\(\[\s:]*\Z"
 )
-_AFTER = r"[\s$.,;)\]\\!?*(–—-]*"
 _TAKEN_BACK = re.compile(
-    _AFTER + r"(?:no,?\s*wait\b|no[,.]\s|scratch that|never ?mind|oops|just kidding"
+    r"(?i)[\s$.,;)\]\\!?*(–—-]*(?:no,?\s*wait\b|no[,.]\s|scratch that|never ?mind|oops|just kidding"
     r"|actually,?\s+no\b|correction\s*:|i(?:'ve|\s+have)?\s+changed\s+my\s+mind|hmm+,?\s+rather\b"
     r"|is\s+(?:one|a)\s+(?:wrong\s+)?(?:candidate|guess)\b|would\s+be\s+a\s+guess|if\b[^.\n$]{1,40}\botherwise\b"
     r"|(?:(?:hmm+|wait|no|but|actually|well|oh|sorry|however|and)\b[\s,.!–—-]*){0,3}"
     r"(?:(?:this|that|it|the answer|which)(?:\s+|(?='s)))?(?:"
     r"(?:'s|is|was|seems|looks|must be|would be)\s+(?:\w+ly\s+|also\s+)?(?:wrong|incorrect|false|a guess and wrong)"
     r"|(?:(?:'s|is|was|seems)\s+(?:\w+ly\s+)?not|(?:is|was|does)n'?t|can'?t\s+be|cannot\s+be)\s+(?:\w+ly\s+|also\s+)?"
-    r"(?:right|correct|true|possible|(?:the|our|my)\s+(?:right\s+|correct\s+|final\s+)?answer))\b)",
-    re.IGNORECASE,
+    r"(?:right|correct|true|possible|(?:the|our|my)\s+(?:right\s+|correct\s+|final\s+)?answer))\b)"
 )
 _ALTERNATIVE = re.compile(
-    r"(?:[\s$.,;)\]\\!?*(–—-]*(?:or|and|xor)\s+|\s*\\text\w*\{\s*(?:or|and)\s*\}\s*)(?:maybe\s+|perhaps\s+|possibly\s+)?"
+    r"(?i)(?:[\s$.,;)\]\\!?*(–—-]*(?:or|and|xor)\s+|\s*\\text\w*\{\s*(?:or|and)\s*\}\s*)(?:maybe\s+|perhaps\s+|possibly\s+)?"
     r"(?:\$([^$\n]{1,80})\$|\\\((.{1,80}?)\\\)|(-?\d[\d.,/]*(?:\\?%)?|\\[dt]?frac\{\d+\}\{\d+\}))"
-    r"|\s*[,;]\s*(-?\d[\d./]*)(?=\s*(?:\$|\\[)\]]|[,;]|\Z))",
-    re.IGNORECASE,
+    r"|\s*[,;]\s*(-?\d[\d./]*)(?=\s*(?:\$|\\[)\]]|[,;]|\Z))"
 )
 
 
 @dataclass(frozen=True)
 class Region:
-    """A place where a final answer is stated.
-
-    Attributes:
-        start, end: character offsets in the text.
-        answer: what is stated there, without box and delimiters.
-        final: whether it says of itself that it is final.
-    """
+    """A place in a text where a final answer is stated; `final`: it says of itself that it is final."""
 
     start: int
     end: int
     answer: str
     final: bool = True
-
-
-class Found(NamedTuple):
-    """The final answer of a text; see `trl_rlsp.text.Reading` for the last three.
-
-    Attributes:
-        start: offset where the final answer is stated for the first time; `None` if it is not.
-    """
-
-    start: int | None
-    answer: str | None
-    reason: Literal["no_answer", "several_answers", "unfinished"] | None
-    rivals: tuple[str, ...] = ()
 
 
 def find_phrases(text: str, start: int = 0) -> list[Region]:
@@ -119,52 +86,38 @@ def find_phrases(text: str, start: int = 0) -> list[Region]:
         return []
     last_line = text.rfind("\n", start, len(text.rstrip())) + 1
     found: list[Region] = []
-    for word in deque(_WORD.finditer(text, min(firsts)), maxlen=MAX_PHRASES):
-        region = _region(text, _phrase_start(text, word.start(), start), last_line) or _reversed(
-            text, word.start(), start
-        )
-        if region is None:
-            continue
-        if found and found[-1].end > region.start:
-            found.pop()
-        found.append(region)
+    for head in deque(_HEAD.finditer(text, max(start, min(firsts) - 12)), maxlen=MAX_PHRASES):
+        region = _after_head(text, head, last_line) or _before_head(text, head, start)
+        if region is not None:
+            if found and found[-1].end > region.start:
+                found.pop()
+            found.append(region)
     found = [region for region in found if region.answer]
     return [region for region in found if region.final] or found[-1:]
 
 
-def _phrase_start(text: str, at: int, start: int) -> int:
-    """Where a phrase with `nswer` or `####` at `at` begins: at `final` if that comes before `answer`."""
-    if text[at] == "#":
-        return at
-    before = _FINAL.search(text, max(start, at - 12), at - 1)
-    return before.start() if before else max(start, at - 1)
-
-
-def _reversed(text: str, at: int, start: int) -> Region | None:
-    """`12 is the answer`, with `nswer` at `at`."""
-    before = max(start, at - 160)
-    said = _REVERSED.search(text[before:at])
-    if said is None or text[at] == "#":
-        return None
-    answer = next(filter(None, said.groups())).strip()
-    return Region(before + said.start(), at, answer, final=False) if is_bare_value(answer) else None
-
-
-def _region(text: str, start: int, last_line: int) -> Region | None:
-    head = _HEAD.match(text, start)
-    if head is None or text[start - 1 : start].isalnum() or text[start - 1 : start] == "_":
-        return None
+def _after_head(text: str, head: re.Match[str], last_line: int) -> Region | None:
+    """`The answer is 12`."""
     at = head.end()
     formula = _FORMULA.match(text, at)
     stop = _SENTENCE_END.search(text, formula.end() if formula else at, at + LONGEST)
     end = stop.start() if stop else min(at + LONGEST, len(text))
     answer = _stated(text[at:end])
     if head["hashes"]:
-        heading = text[text.rfind("\n", 0, start) + 1 : start].strip() != "" or not is_bare_value(answer)
-        answer = "" if heading and start < last_line else answer
+        heading = text[text.rfind("\n", 0, head.start()) + 1 : head.start()].strip() or not is_bare_value(answer)
+        answer = "" if heading and head.start() < last_line else answer
     elif not head["says"] and not (is_bare_value(answer) and (formula or "\n" in head.group() or head["final"])):
         return None
-    return Region(start, end, answer, final=bool(head["final"] or head["hashes"]))
+    return Region(head.start(), end, answer, final=bool(head["final"] or head["hashes"]))
+
+
+def _before_head(text: str, head: re.Match[str], start: int) -> Region | None:
+    """`12 is the answer`."""
+    before = max(start, head.start() - 160)
+    said = _REVERSED.search(text[before : head.start("word")]) if head["word"] else None
+    if said is None or not is_bare_value(answer := next(filter(None, said.groups())).strip()):
+        return None
+    return Region(before + said.start(), head.start("word"), answer, final=False)
 
 
 def _stated(rest: str) -> str:
@@ -178,11 +131,7 @@ def _stated(rest: str) -> str:
 
 
 def without_words(answer: str) -> str:
-    """An answer without the sentence around it; unchanged where what is left is not a value.
-
-    >>> without_words(r"\\text{The answer is } 12"), without_words("The largest n is 12"), without_words("It is not 12")
-    ('12', '12', 'It is not 12')
-    """
+    """An answer without the sentence around it; unchanged where what is left is not a value, as in `It is not 12`."""
     if len(answer) > LONGEST or " " not in answer:
         return answer
     answer = _IS_THE_ANSWER.sub("", answer)
@@ -196,40 +145,24 @@ def without_words(answer: str) -> str:
 
 
 def is_bare_value(answer: str) -> bool:
-    """Whether an answer is a value alone, without words.
-
-    >>> is_bare_value(r"\\frac{1}{2}"), is_bare_value("5 km"), is_bare_value("the sum of both")
-    (True, True, False)
-    """
+    """Whether an answer is a value alone, without words: a fraction or `5 km`, not `the sum of both`."""
     return bool(answer) and len(answer) <= 200 and not _WORD_IN_VALUE.search(_LATEX.sub(" ", answer))
 
 
 def denied(text: str, start: int) -> bool:
-    """Whether the words before an answer at `start` say that it is none.
-
-    >>> denied("It is not 7", 10), denied("It is 7", 6)
-    (True, False)
-    """
+    """Whether the words before an answer at `start` say that it is none."""
     return bool(_NEGATION_BEFORE.search(text[max(0, start - 60) : start]))
 
 
 def taken_back(text: str, end: int) -> bool:
-    """Whether the words after an answer that ends at `end` take it back.
-
-    >>> taken_back("7 is wrong", 1), taken_back("7 is right", 1), taken_back("7. It was not hard.", 1)
-    (True, False, False)
-    """
+    """Whether the words after an answer that ends at `end` take it back."""
     return bool(_TAKEN_BACK.match(text[end : end + 80]))
 
 
 def alternative_after(text: str, end: int) -> list[Region]:
-    """The unmarked value that follows an answer as an alternative: `or 8`, `and $8$`.
-
-    >>> [region.answer for region in alternative_after("7 or $8$", 1)]
-    ['8']
-    """
+    """The unmarked value that follows an answer as an alternative: `or 8`, `and $8$`."""
     other = _ALTERNATIVE.match(text, end, end + 200)
     if other is None or (" and " in other.group() and text[other.end() : other.end() + 3].lstrip()[:1].isalpha()):
         return []
     value = next(filter(None, other.groups()))
-    return [Region(end, other.end(), value.strip().rstrip(".,"))] if re.fullmatch(r"[^=<>]*", value) else []
+    return [] if re.search("[=<>]", value) else [Region(end, other.end(), value.strip().rstrip(".,"))]

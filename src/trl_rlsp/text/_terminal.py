@@ -1,7 +1,7 @@
-"""Text that nobody vouches for, made safe to put into a page.
+"""Text that nobody vouches for, made safe to be shown in a terminal or put into a page.
 
-Markup is escaped by the template engine. What is left are characters that a reader cannot see and that change what
-is read: controls, zero-width characters, and bidirectional overrides, which show text in another order.
+Markup is escaped elsewhere. What is left are characters that a reader cannot see and that change what is read:
+controls, zero-width characters, and bidirectional overrides, which show text in another order.
 """
 
 from __future__ import annotations
@@ -26,33 +26,22 @@ HIDDEN = re.compile(
 def visible_text(text: str) -> str:
     """`text` with each hidden character replaced by its number.
 
-    Example:
-        >>> visible_text("a\\u202eb")
-        'a⟨U+202E⟩b'
+    >>> visible_text("a\\u202eb")
+    'a⟨U+202E⟩b'
     """
     return HIDDEN.sub(lambda found: f"⟨U+{ord(found.group()):04X}⟩", text)
 
 
 def json_for_script(value: Any) -> str:
-    """JSON that may stand inside a `<script>` element whatever texts it holds: ASCII, without `<`, `>`, `&`.
-
-    Example:
-        >>> json_for_script("</script>")
-        '"\\\\u003c/script\\\\u003e"'
-    """
+    """JSON that may stand inside a `<script>` element whatever texts it holds: ASCII, without `<`, `>`, `&`."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return text.translate({ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&"})
 
 
 class Terminal(Console):
-    """A `rich` console in which strings are no markup and control characters are shown by their number.
+    """A `rich` console in which strings are no markup and hidden characters are shown by their number.
 
-    A data set's level `[/x]` is not a closing tag, and an escape sequence in a completion does not reach the terminal.
     Styles are given as `style=...` or `rich.text.Text`.
-
-    Example:
-        >>> Terminal(width=40).print("level [/x] \\x1b[2J")
-        level [/x] ⟨U+001B⟩[2J
     """
 
     def __init__(self, **options: Any) -> None:

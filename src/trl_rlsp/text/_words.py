@@ -1,30 +1,18 @@
-"""Which part of a completion counts as exploration: the known ways to fake effort, priced at zero.
+"""Words of a text, and how many of them count as exploration: the known ways to fake effort, priced at zero.
 
 Length is counted in *words* of text (a word, a number, a punctuation mark, one CJK character each count as one), not in
 tokens: a word count cannot be raised by invisible characters, odd spellings or digits glued together, and old
-completions can be scored without their tokenizer. In English mathematics a word is about one token. What does not
-count:
-
-- everything from the final answer on, and the whole of a completion without a final answer;
-- words inside an n-gram that the completion, or its prompt, already contained (2502.03373, section 4.2, uses n-grams
-  of 40 tokens; here 6, because whole sentences repeated once would pass under 40);
-- sentences and lines that the completion, or its prompt, already contained, however short; the order of their words
-  does not make one without digits new;
-- n-grams that do not calculate in which only a number changes (`Look at it 7 times.`, `x_7 = y_7`): counted loops;
-- the first occurrence, too, of what occurs three times: that is a loop;
-- more numbers in a row than a list of six or so (`1, 2, 3, ...`), and twice as many with single letters among them;
-- words in a script that the prompt does not use, pictures, and words of more than 24 letters (blanks left out);
-- invisible characters, combining marks, and `\\text{}` around words.
+completions can be scored without their tokenizer. In English mathematics a word is about one token.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import lru_cache
-from itertools import accumulate, chain
+from itertools import chain, groupby
 from typing import Any
 
 from trl_rlsp.text._completion import Reading, completion_text, read
@@ -41,6 +29,10 @@ LONGEST_WORD = 24
 LOOP = 3
 """Number of occurrences at which even the first stops counting."""
 
+Gram = tuple[str, ...]
+Piece = tuple[Gram, int, int]
+"""Words as they are compared, and where they start and end in the sequence of all words."""
+
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
 _IS_CJK = re.compile(f"[{_CJK}]")
 _WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]")
@@ -52,6 +44,7 @@ _DIGITS = re.compile(r"\d+")
 _ASCII_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]+")
 _BLANKS = "\u115f\u1160\u3164\uffa0\u2800"
 _HIDDEN = ("Cf", "Cc", "Co", "Cn", "Mn", "Mc", "Me")
+_LOOKALIKES = str.maketrans("аеорсухіјѕοαυν", "aeopcyxijsoauv")  # Cyrillic and Greek letters, and what they pass for
 
 
 class _Visible(dict[int, str | None]):
@@ -60,8 +53,7 @@ class _Visible(dict[int, str | None]):
     def __missing__(self, code: int) -> str | None:
         character = chr(code)
         hidden = character in _BLANKS or unicodedata.category(character) in _HIDDEN
-        shown = None if hidden and not character.isspace() else character
-        return self.setdefault(code, shown)
+        return self.setdefault(code, None if hidden and not character.isspace() else character)
 
 
 _VISIBLE = _Visible()
@@ -82,51 +74,94 @@ def visible(text: str) -> str:
 def words(text: str) -> list[str]:
     """Words, numbers, punctuation marks and CJK characters of `text`, in lower case.
 
-    Example:
-        >>> words("So x = 3.5, right?")
-        ['so', 'x', '=', '3', '.', '5', ',', 'right', '?']
+    >>> words("So x = 3.5, right?")
+    ['so', 'x', '=', '3', '.', '5', ',', 'right', '?']
     """
     return _WORD.findall(visible(text).lower())
 
 
+def folded_words(text: str) -> Gram:
+    """Words of a text as they are compared: full-width and other compatible forms are the same."""
+    return tuple(words(unicodedata.normalize("NFKC", text)))
+
+
+def ngrams(sequence: Sequence[str], size: int) -> frozenset[Gram]:
+    """The runs of `size` words; the whole sequence where it is shorter, nothing of nothing."""
+    shorter = [tuple(sequence)] if 0 < len(sequence) < size else []
+    return frozenset(shorter or (gram for gram, _, _ in _grams(sequence, size)))
+
+
+def share_in(grams: Set[Gram], others: Set[Gram]) -> float:
+    """Share of `grams` that `others` has; 0 of nothing."""
+    return len(grams & others) / max(len(grams), 1)
+
+
+def distance(grams: Set[Gram], others: Set[Gram]) -> float:
+    """Jaccard distance, 0 for the same set and 1 for sets that share nothing."""
+    return 1 - share_in(grams | others, grams & others) if grams or others else 0.0
+
+
+def effective_length(completion: Any, *, prompt: Any = None, ngram: int = 6) -> int:
+    """Words of reasoning that count as exploration, see `novel_words`; 0 without exactly one final answer.
+
+    Args:
+        completion: a `Reading`, or the text or message list of a completion to a mathematical problem.
+        prompt: text or message list; text copied from it does not count.
+        ngram: length of the repeated n-grams that do not count, in words.
+    """
+    reading = completion if isinstance(completion, Reading) else read(completion)
+    return novel_words(reading.exploration, ngram=ngram, before=prompt_text(prompt)) if reading.finished else 0
+
+
+def prompt_text(prompt: Any) -> str:
+    """All text of a prompt given as a string or as messages; empty for `None`."""
+    if isinstance(prompt, Sequence) and not isinstance(prompt, str):
+        return "\n".join(completion_text([{**message, "role": "assistant"}]) for message in prompt)
+    return "" if prompt is None else str(prompt)
+
+
 def novel_words(text: str, *, ngram: int, before: str = "") -> int:
-    """Words among the first `MAX_WORDS` of `text` that are new, see the list at the top of this module.
+    """Words among the first `MAX_WORDS` of `text` that are new. What does not count:
+
+    - words inside an n-gram that the text, or what came before, already contained (2502.03373, section 4.2, uses
+      n-grams of 40 tokens; 6 are usual here, because whole sentences repeated once would pass under 40);
+    - sentences and lines that were there before, however short; the order of their words does not make one without
+      digits new;
+    - n-grams that do not calculate in which only a number changes (`Look at it 7 times.`, `x_7 = y_7`): counted loops;
+    - the first occurrence, too, of what occurs three times: that is a loop;
+    - more numbers in a row than a list of six or so (`1, 2, 3, ...`), and twice as many with single letters among them;
+    - words in a script that the prompt does not use, pictures, and words of more than 24 letters (blanks left out);
+    - invisible characters, combining marks, and `\\text{}` around words.
 
     Args:
         text: the reasoning.
         ngram: length of the n-grams in words, at least 2.
         before: text that came before (the prompt); copying it is repetition.
 
-    Example:
-        >>> novel_words("try two . add three . try two .", ngram=3)
-        6
+    >>> novel_words("try two . add three . try two .", ngram=3)
+    6
     """
     segments, known = _segments(text), _segments(before)
     sequence = list(chain.from_iterable(segments))
     alike = _alike({*sequence, *chain.from_iterable(known)})
+    keys, earlier = ([alike[word] for word in chain.from_iterable(part)] for part in (segments, known))
     fresh = [len(word) <= LONGEST_WORD for word in sequence]
-    _strike_repeated_segments(segments, known, alike, fresh)
-    keys, earlier = [alike[word] for word in sequence], [alike[word] for word in chain.from_iterable(known)]
-    _strike_repeated_grams(keys, earlier, fresh, ngram)
-    _strike_counted_loops(keys, fresh, ngram)
+    _strike(fresh, _sentences(segments, alike), {piece for piece, _, _ in _sentences(known, alike)})
+    _strike(fresh, _grams(keys, ngram), {piece for piece, _, _ in _grams(earlier, ngram)})
+    _strike(fresh, _counted(keys, ngram), frozenset())
     numbers = {word for word in alike if word in _SEPARATORS or word.isdecimal()}
     letters = {word for word in alike if len(word) == 1 and word.isalpha() and not _IS_CJK.match(word)}
-    _strike_runs(sequence, fresh, numbers, 2 * ngram)
-    _strike_runs(sequence, fresh, numbers | letters, 4 * ngram)
-    _strike_foreign(sequence, fresh, before)
+    _strike_runs(fresh, sequence, numbers, 2 * ngram)
+    _strike_runs(fresh, sequence, numbers | letters, 4 * ngram)
+    _strike_foreign(fresh, sequence, before)
     return sum(fresh)
 
 
 def _segments(text: str) -> list[list[str]]:
     """The words of each sentence or line, `MAX_WORDS` in all."""
-    shown = visible(text).lower()
-    if "\\" in shown:
-        shown = _WRAPPED.sub(r" \1 ", shown)
     found: list[list[str]] = []
     room = MAX_WORDS
-    for segment in _SEGMENT.split(shown):
-        if room <= 0:
-            break
+    for segment in _SEGMENT.split(_WRAPPED.sub(r" \1 ", visible(text).lower())):
         found.append(_WORD.findall(segment)[:room])
         room -= len(found[-1])
     return found
@@ -135,218 +170,99 @@ def _segments(text: str) -> list[list[str]]:
 def _alike(distinct: Iterable[str]) -> dict[str, str]:
     """Words as they are compared: full-width, bold and lookalike letters are the letters they look like."""
     return {
-        word: word if word.isascii() else unicodedata.normalize("NFKC", word).lower().translate(LOOKALIKES)
+        word: word if word.isascii() else unicodedata.normalize("NFKC", word).lower().translate(_LOOKALIKES)
         for word in distinct
     }
 
 
-def _grams(keys: Sequence[str], size: int) -> list[tuple[str, ...]]:
-    return list(zip(*(keys[i:] for i in range(size)), strict=False))
+def _grams(keys: Sequence[str], size: int) -> Iterator[Piece]:
+    grams = zip(*(keys[i:] for i in range(size)), strict=False)
+    return ((gram, i, i + size) for i, gram in enumerate(grams))
 
 
-def _strike_repeated_grams(keys: list[str], earlier: list[str], fresh: list[bool], size: int) -> None:
-    grams = _grams(keys, size)
-    _strike(grams, range(len(grams)), range(size, len(grams) + size), fresh, set(_grams(earlier, size)))
+def _sentences(segments: list[list[str]], alike: dict[str, str]) -> Iterator[Piece]:
+    """Sentences and lines, their words in any order where there is no number among them."""
+    end = 0
+    for segment in filter(None, segments):
+        keys = [alike[word] for word in segment]
+        start, end = end, end + len(keys)
+        yield tuple(keys if any(key[0].isdigit() for key in keys) else sorted(keys)), start, end
 
 
-def _strike_counted_loops(keys: list[str], fresh: list[bool], size: int) -> None:
-    """Strike what repeats but for its numbers, among n-grams that do not calculate.
+def _counted(keys: list[str], size: int) -> Iterator[Piece]:
+    """N-grams with `#` for their numbers, of those that do not calculate.
 
     These have a letter, a digit, and no operator, or no number outside a name (`x_1 + y_1 = z_1`).
     """
     masks = {key: _DIGITS.sub("#", key) for key in set(keys)}
-    masked = [masks[key] for key in keys]
-    signs = {mask: (mask in _OPERATORS, mask == "#", "#" in mask, any(map(str.isalpha, mask))) for mask in set(masked)}
-    operator = number = digit = letter = -1  # where each stood last
-    grams, starts = [], []
-    for i, mask in enumerate(masked):
-        is_operator, is_number, has_digit, has_letter = signs[mask]
-        operator = i if is_operator else operator
-        number = i if is_number else number
-        digit = i if has_digit else digit
-        letter = i if has_letter else letter
-        begin = i - size + 1
-        if 0 <= begin <= digit and begin <= letter and (operator < begin or number < begin):
-            starts.append(begin)
-            grams.append(tuple(masked[begin : i + 1]))
-    _strike(grams, starts, [start + size for start in starts], fresh, frozenset())
+    signs = {key: _sign(mask) for key, mask in masks.items()}
+    to_end = size - 1
+    loop = rf"(?=.{{0,{to_end}}}[#db])(?=.{{0,{to_end}}}[lb])(?=[^o]{{{size}}}|[^#]{{{size}}})"
+    for match in re.finditer(loop, "".join(signs[key] for key in keys)):
+        start, end = match.start(), match.start() + size
+        yield tuple(masks[key] for key in keys[start:end]), start, end
 
 
-def _strike_repeated_segments(
-    segments: list[list[str]], known: list[list[str]], alike: dict[str, str], fresh: list[bool]
-) -> None:
-    ends = list(accumulate(map(len, segments)))
-    contents = [_content(segment, alike) for segment in segments]
-    _strike(contents, [0, *ends], ends, fresh, {_content(segment, alike) for segment in known if segment})
+def _sign(mask: str) -> str:
+    """An operator, a number (#), or what has digits, letters, both or neither."""
+    if mask == "#" or mask in _OPERATORS:
+        return "#" if mask == "#" else "o"
+    digits, letters = "#" in mask, any(map(str.isalpha, mask))
+    return "b" if digits and letters else "d" if digits else "l" if letters else "."
 
 
-def _content(segment: list[str], alike: dict[str, str]) -> tuple[str, ...]:
-    """What makes a sentence the same: its words, in any order where there is no number among them."""
-    keys = [alike[word] for word in segment]
-    return tuple(keys if any(key[0].isdigit() for key in keys) else sorted(keys))
-
-
-def _strike(
-    pieces: Sequence[tuple[str, ...]],
-    starts: Sequence[int],
-    ends: Sequence[int],
-    fresh: list[bool],
-    known: Set[tuple[str, ...]],
-) -> None:
+def _strike(fresh: list[bool], pieces: Iterable[Piece], known: Set[Gram]) -> None:
     """Strike every repetition, everything `known`, and the first occurrence of what occurs `LOOP` times."""
-    first: dict[tuple[str, ...], int] = {}
-    again: Counter[tuple[str, ...]] = Counter()
-    for i, piece in enumerate(pieces):
-        before = first.setdefault(piece, i)
-        if before < i:
-            again[piece] += 1
-            if again[piece] == LOOP - 1:
-                _clear(fresh, starts[before], ends[before])
-        if before < i or piece in known:
-            _clear(fresh, starts[i], ends[i])
+    spans: dict[Gram, list[tuple[int, int]]] = defaultdict(list)
+    for piece, start, end in pieces:
+        spans[piece].append((start, end))
+    for piece, found in spans.items():
+        for start, end in found if piece in known or len(found) >= LOOP else found[1:]:
+            fresh[start:end] = [False] * (end - start)
 
 
-def _clear(fresh: list[bool], start: int, end: int) -> None:
-    fresh[start:end] = [False] * (end - start)
-
-
-def _strike_runs(sequence: list[str], fresh: list[bool], listed: Set[str], most: int) -> None:
+def _strike_runs(fresh: list[bool], sequence: list[str], listed: Set[str], most: int) -> None:
     """Strike runs of more than `most` of the `listed` words, whatever they are."""
-    start = 0
-    for i in range(len(sequence) + 1):
-        if i < len(sequence) and sequence[i] in listed:
-            continue
-        if i - start > most:
-            _clear(fresh, start, i)
-        start = i + 1
+    end = 0
+    for is_listed, run in groupby(sequence, listed.__contains__):
+        start, end = end, end + len(list(run))
+        if is_listed and end - start > most:
+            fresh[start:end] = [False] * (end - start)
 
 
-def _strike_foreign(sequence: list[str], fresh: list[bool], before: str) -> None:
+def _strike_foreign(fresh: list[bool], sequence: list[str], before: str) -> None:
     """Strike foreign words and pictures, and the signs that follow them; nothing where the prompt has no letters."""
-    known = scripts_of(before)
+    known = _scripts_of(before)
     if not known:
         return
-    foreign = {word: is_foreign(word, known) for word in set(sequence)}
+    foreign = {word: _is_foreign(word, known) for word in set(sequence)}
     strange = False
     for i, word in enumerate(sequence):
         strange = foreign[word] or (strange and not word[0].isalnum())
         fresh[i] = fresh[i] and not strange
 
 
-def effective_length(completion: Any, *, prompt: Any = None, ngram: int = 6) -> int:
-    """Words of reasoning that count as exploration; 0 without a final answer.
-
-    Args:
-        completion: a `Reading`, or the text or message list of a completion to a mathematical problem.
-        prompt: text or message list; text copied from it does not count.
-        ngram: length of the repeated n-grams that do not count, in words.
-    """
-    reading = completion if isinstance(completion, Reading) else read(completion)
-    if not reading.finished:
-        return 0
-    return novel_words(reading.exploration, ngram=ngram, before=prompt_text(prompt))
-
-
-def prompt_text(prompt: Any) -> str:
-    """All text of a prompt given as a string or as messages; empty for `None`."""
-    if prompt is None or isinstance(prompt, str):
-        return prompt or ""
-    if isinstance(prompt, Sequence):
-        return "\n".join(completion_text([{**message, "role": "assistant"}]) for message in prompt)
-    return str(prompt)
-
-
-LOOKALIKES = str.maketrans("аеорсухіјѕοαυν", "aeopcyxijsoauv")
-"""Cyrillic and Greek letters -> the Latin ones they pass for; for `str.translate`."""
-
-_EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})
-
-
 @lru_cache(maxsize=4096)
-def script_of(character: str) -> str | None:
-    """The script of a letter or a digit by the first word of its Unicode name; `None` for everything else.
-
-    Chinese, Japanese and Korean characters share one, as they share texts. ASCII digits belong to every script.
-
-    Example:
-        >>> [script_of(character) for character in "aé\u0436\u4e09\uff11+1"]
-        ['LATIN', 'LATIN', 'CYRILLIC', 'CJK', 'FULLWIDTH', None, None]
-    """
-    is_number = unicodedata.category(character) == "Nd" and not character.isascii()
-    if not character.isalpha() and not is_number:
+def _script_of(character: str) -> str | None:
+    """The script of a letter or a non-ASCII digit by its Unicode name; Chinese, Japanese and Korean share one."""
+    if not character.isalpha() and (character.isascii() or unicodedata.category(character) != "Nd"):
         return None
     script = unicodedata.name(character, "UNNAMED").split()[0]
-    return "CJK" if script in _EAST_ASIAN else script
+    return "CJK" if script in ("HIRAGANA", "KATAKANA", "HANGUL") else script
 
 
-def scripts_of(text: str) -> frozenset[str]:
-    """The scripts of all letters and digits of `text`.
-
-    Example:
-        >>> sorted(scripts_of("3 \u03b1 of x"))
-        ['GREEK', 'LATIN']
-    """
-    return frozenset(script for script in map(script_of, set(text)) if script is not None)
+def _scripts_of(text: str) -> Set[str]:
+    return {script for script in map(_script_of, set(text)) if script is not None}
 
 
-def is_foreign(word: str, known: Set[str]) -> bool:
+def _is_foreign(word: str, known: Set[str]) -> bool:
     """Whether a word has letters of a script outside `known`, or is a picture.
 
     Latin, the script of mathematics, is never foreign; nor is a Greek letter standing alone, or a mathematical sign.
-
-    Example:
-        >>> [is_foreign(word, {"LATIN"}) for word in ("wait", "w\u0430it", "\u03b1", "\u4e09", "\u2264", "\u2606")]
-        [False, True, False, True, False, True]
     """
     if word.isascii():
         return False
-    if unicodedata.category(word[0]) in ("So", "Sk"):
-        return True
-    scripts = scripts_of(word) - known - {"LATIN"}
-    return bool(scripts) and not (len(word) == 1 and scripts == {"GREEK"})
-
-
-Gram = tuple[str, ...]
-
-
-def folded_words(text: str) -> Gram:
-    """Words of a text as they are compared: without case, blanks and invisible characters.
-
-    Example:
-        >>> folded_words("So  X = 3.5")
-        ('so', 'x', '=', '3', '.', '5')
-    """
-    return tuple(words(unicodedata.normalize("NFKC", text)))
-
-
-def ngrams(sequence: Sequence[str], size: int) -> frozenset[Gram]:
-    """The runs of `size` words; the whole sequence where it is shorter, nothing of nothing.
-
-    Example:
-        >>> sorted(ngrams(("a", "b", "c"), 2))
-        [('a', 'b'), ('b', 'c')]
-    """
-    if len(sequence) <= size:
-        return frozenset([tuple(sequence)]) if sequence else frozenset()
-    return frozenset(tuple(sequence[i : i + size]) for i in range(len(sequence) - size + 1))
-
-
-def share_in(grams: Set[Gram], others: Set[Gram]) -> float:
-    """Share of `grams` that `others` has; 0 of nothing.
-
-    Example:
-        >>> share_in({("a",), ("b",)}, {("b",), ("c",)})
-        0.5
-    """
-    return len(grams & others) / len(grams) if grams else 0.0
-
-
-def distance(grams: Set[Gram], others: Set[Gram]) -> float:
-    """Jaccard distance, 0 for the same set and 1 for sets that share nothing.
-
-    Example:
-        >>> distance({("a",), ("b",)}, {("b",)})
-        0.5
-    """
-    union = len(grams | others)
-    return 1 - len(grams & others) / union if union else 0.0
+    scripts = _scripts_of(word) - known - {"LATIN"}
+    return unicodedata.category(word[0]) in ("So", "Sk") or (
+        scripts != set() and (len(word), scripts) != (1, {"GREEK"})
+    )

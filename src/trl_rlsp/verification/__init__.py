@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     )
     from trl_rlsp.verification.code.verifier import verify_code
     from trl_rlsp.verification.gym.verifier import GYM_HANDLER, GymItem, verify_gym
-    from trl_rlsp.verification.math import MathItem, MathRules, gold_text, is_list, verify_math
+    from trl_rlsp.verification.math._gold import gold_text
+    from trl_rlsp.verification.math._verifier import MATH_HANDLER, MathItem, MathRules, is_list, verify_math
     from trl_rlsp.verification.verdict import Reason, Verdict, VerdictCache
     from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
@@ -41,7 +42,8 @@ __getattr__, __all__ = attach(
         "code.tests": "has_test_columns read_tests reference_program shown_problem tests_json",
         "code.verifier": "verify_code",
         "gym.verifier": "GYM_HANDLER GymItem verify_gym",
-        "math": "MathItem MathRules gold_text is_list verify_math",
+        "math._gold": "gold_text",
+        "math._verifier": "MATH_HANDLER MathItem MathRules is_list verify_math",
         "verdict": "Reason Verdict VerdictCache",
         "workers.pool": "Reply WorkerPool",
     },

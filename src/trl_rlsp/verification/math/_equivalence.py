@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -33,10 +33,7 @@ _NO_UNIT = re.compile(  # words after a value that change it or take it back
 )
 _UNREADABLE = re.compile(r"\\text|\\dots|\.\.|@|\d_|\d'|(?<![\d.])-0(?![\d.])|\\pm ?-|-\\pm|[A-Za-z]'\(")
 _CHOICE = re.compile(r"\(?([A-Z])\)?[.:]?")
-_CHOICE_OF = re.compile(
-    r"(?i:option|choice|answer)? ?(?:\(([A-Z])\)[.:]?|([A-Z])(?:\)|[.:])|([A-Z])$)(.{0,80})",
-    re.DOTALL,
-)
+_CHOICE_OF = re.compile(r"(?s)(?i:option|choice|answer)? ?(?:\(([A-Z])\)[.:]?|([A-Z])(?:\)|[.:])|([A-Z])$)(.{0,80})")
 _CALL = re.compile(r"([A-Za-z]\w*'*)\(([a-z](?:,[a-z])*)\)")
 
 
@@ -66,17 +63,15 @@ class Leaves:
     def rounded(self, exact: str, decimal: str) -> bool:
         """Whether a decimal is an expression's value, rounded."""
         value, about = rational(exact), rational(decimal)
-        if about is None:
-            return False
-        if value is None:
+        if about is not None and value is None:
             raise Undecided
-        return rounds_to(value, about, last_place(decimal))
+        return about is not None and rounds_to(value, about, last_place(decimal))
 
     def same_equation(self, gold: tuple[str, str], answer: tuple[str, str]) -> bool:
         """Whether two equations, as (left, right), differ by a constant factor only."""
-        if gold == answer:
-            return True
-        raise Undecided
+        if gold != answer:
+            raise Undecided
+        return True
 
 
 def close(a: Fraction, b: Fraction, tolerance: Fraction) -> bool:
@@ -90,13 +85,9 @@ def rounds_to(value: Any, about: Any, place: Any) -> bool:
 
 
 def last_place(decimal: str) -> Fraction:
-    """What one in the last digit of a decimal is worth.
-
-    >>> last_place("13.33"), last_place("7")
-    (Fraction(1, 100), Fraction(1, 1))
-    """
+    """What one in the last digit of a decimal is worth: 1/100 in `13.33`."""
     places = re.search(r"\.(\d+)", decimal)
-    return Fraction(1, 10 ** len(places.group(1))) if places else Fraction(1)
+    return Fraction(1, 10 ** len(places[1])) if places else Fraction(1)
 
 
 def same_answer(gold: str, answer: str, leaves: Leaves, *, evaluated: bool = True, percent: bool = False) -> bool:
@@ -114,7 +105,7 @@ def same_answer(gold: str, answer: str, leaves: Leaves, *, evaluated: bool = Tru
     """
     choice = _CHOICE.fullmatch(_bare(gold))
     if choice:
-        return chosen(answer) == choice.group(1)
+        return chosen(answer) == choice[1]
     return _Comparison(leaves, evaluated, percent).same(shape_of(gold), shape_of(answer))
 
 
@@ -125,29 +116,27 @@ def chosen(answer: str) -> str | None:
     ('C', 'C', None, None)
     """
     match = _CHOICE_OF.fullmatch(_bare(answer))
-    if not match:
-        return None
-    letter = next(group for group in match.groups()[:3] if group)
-    other = re.search(r"(?<![A-Za-z\\])[A-Z](?![A-Za-z])|(?<![a-z])(?:or|and|not)(?![a-z])|[;,?]", match.group(4))
-    return None if other else letter
+    other = r"(?<![A-Za-z\\])[A-Z](?![A-Za-z])|(?<![a-z])(?:or|and|not)(?![a-z])|[;,?]"
+    return None if match is None or re.search(other, match[4]) else match[1] or match[2] or match[3]
 
 
 def _bare(text: str) -> str:
     return re.sub(r"\\text(?=\{)|[{}]", "", normalize(text)).strip() if len(text) < 200 else ""
 
 
+@dataclass(frozen=True)
 class _Comparison:
-    def __init__(self, leaves: Leaves, evaluated: bool, percent: bool) -> None:
-        self.leaves = leaves
-        self.evaluated = evaluated
-        self.percent = percent
+    leaves: Leaves
+    evaluated: bool
+    percent: bool
 
     def same(self, gold: Shape, answer: Shape) -> bool:
         if gold.name != answer.name and gold.name and answer.name and gold.kind == answer.kind:
             renamed = _renamed(gold, answer)
             return renamed is not None and self.same(gold, renamed)
         if gold.kind == "equation" or (answer.kind == "equation" and gold.name and has_variable(gold.text)):
-            return self._equations(gold, answer)
+            left, right = _as_equation(gold), _as_equation(answer)
+            return left is not None and right is not None and self.leaves.same_equation(left, right)
         if gold.kind == "chain" or answer.kind in ("chain", "equation"):
             return self._chains(gold, answer)
         if gold.kind == "text" or answer.kind == "text":
@@ -156,62 +145,50 @@ class _Comparison:
 
     def _structures(self, gold: Shape, answer: Shape) -> bool:
         kinds = (gold.kind, answer.kind)
-        if gold.kind in ("list", "set"):
-            if answer.kind in ("list", "set"):
-                ordered = _order(gold, answer)
-                return ordered is not None and self._items(gold, answer, ordered=ordered)
-            if len(gold.items) == 1:
-                return self.same(gold.items[0], answer)
-            return answer.kind == "scalar" and _with_commas(answer.text, gold.text)
-        if answer.kind in ("list", "set"):
-            if len(answer.items) == 1:
-                return self.same(gold, answer.items[0])
-            return answer.kind == "list" and gold.kind == "scalar" and _with_commas(gold.text, answer.text)
+        lists = [kind in ("list", "set") for kind in kinds]
+        if all(lists):
+            ordered = _order(gold, answer)
+            return ordered is not None and self._items(gold, answer, ordered=ordered)
+        if any(lists):
+            if len((gold if lists[0] else answer).items) == 1:
+                return self.same(gold.items[0], answer) if lists[0] else self.same(gold, answer.items[0])
+            number, listed = (answer, gold) if lists[0] else (gold, answer)
+            return number.kind == "scalar" and answer.kind != "set" and _with_commas(number.text, listed.text)
         if kinds == ("union", "union"):
             return self._items(gold, answer, ordered=False)
-        if kinds == ("tuple", "tuple"):
-            return gold.brackets == answer.brackets and self._items(gold, answer, ordered=True)
-        if kinds in (("matrix", "matrix"), ("ratio", "ratio")):
-            return self._units_fit(gold, answer) and self._items(gold, answer, ordered=True)
+        if kinds in (("tuple", "tuple"), ("matrix", "matrix"), ("ratio", "ratio")):
+            return gold.brackets == answer.brackets and self._units_fit(gold, answer) and self._items(gold, answer)
         if "ratio" in kinds and "scalar" in kinds:
-            return self._scalars(*(_quotient(shape) for shape in (gold, answer)))
+            return self._scalars(_quotient(gold), _quotient(answer))
         return kinds == ("scalar", "scalar") and self._scalars(gold, answer)
 
-    def _items(self, gold: Shape, answer: Shape, *, ordered: bool) -> bool:
+    def _items(self, gold: Shape, answer: Shape, *, ordered: bool = True) -> bool:
         if len(gold.items) != len(answer.items) or len(gold.items) > MAX_ITEMS:
             return False
         if ordered:
             return _all_decided(self.same, list(zip(gold.items, answer.items, strict=True)))
-        left = list(answer.items)
-        undecided = False
+        left, undecided = list(answer.items), False
         for item in gold.items:
             found, doubt = self._find(item, left)
             undecided |= doubt
-            if found is None and not doubt:
-                return False
             if found is not None:
                 left.pop(found)
+            elif not doubt:
+                return False
         if undecided:
             raise Undecided
         return True
 
     def _find(self, item: Shape, candidates: Sequence[Shape]) -> tuple[int | None, bool]:
-        """(index of the first candidate equal to the item, whether any could not be decided)."""
-        for i, candidate in enumerate(candidates):
-            if candidate.text == item.text and candidate == item:
-                return i, False
+        """(index of a candidate equal to the item, identical ones first, whether any could not be decided)."""
         doubt = False
-        for i, candidate in enumerate(candidates):
+        for i in sorted(range(len(candidates)), key=lambda i: candidates[i].text != item.text or candidates[i] != item):
             try:
-                if self.same(item, candidate):
+                if candidates[i] == item or self.same(item, candidates[i]):
                     return i, False
             except Undecided:
                 doubt = True
         return None, doubt
-
-    def _equations(self, gold: Shape, answer: Shape) -> bool:
-        left, right = _as_equation(gold), _as_equation(answer)
-        return left is not None and right is not None and self.leaves.same_equation(left, right)
 
     def _chains(self, gold: Shape, answer: Shape) -> bool:
         """Each side of the answer is one of gold's, some side is evaluated, and what is rough fits the rest."""
@@ -219,18 +196,16 @@ class _Comparison:
         if answer.kind not in ("chain", "equation"):
             answer = replace(answer, name="")
             return _any_decided(self.same, [(side, answer) for side in golds])
-        free = _Comparison(self.leaves, False, self.percent)
+        free = replace(self, evaluated=False)
         exact = [side for side in answer.items if not side.approximate]
 
-        def is_gold(side: Shape) -> bool:
-            return _any_decided(free.same, [(one, side) for one in golds])
-
         def fits(side: Shape) -> bool:
-            checks = (lambda: is_gold(side), lambda: self.leaves.rounded(exact[-1].text, side.text))
-            return _any_decided(lambda check: check(), [(check,) for check in checks])
+            cases: list[tuple[Callable[..., bool], Any, Any]] = [(free.same, one, side) for one in golds]
+            if side.approximate:
+                cases.append((self.leaves.rounded, exact[-1].text, side.text))
+            return _any_decided(lambda test, one, other: test(one, other), cases)
 
-        sides = [(fits if side.approximate else is_gold, side) for side in answer.items]
-        if not _all_decided(lambda test, side: test(side), sides):
+        if not _all_decided(fits, [(side,) for side in answer.items]):
             return False
         return gold.kind == "chain" or _any_decided(self.same, [(one, side) for one in golds for side in exact])
 
@@ -248,13 +223,15 @@ class _Comparison:
             return "\\frac{1}{0}" not in gold.text
         if any(_NOTATION.search(shape.text) or "\\infty" in shape.text for shape in (gold, answer)):
             return False
-        if not _readable(answer.text) or (self.evaluated and self._unevaluated(gold.text, answer.text)):
+        if not answer.text.isascii() or _UNREADABLE.search(answer.text):
             return False
-        numbers = [shape.text.removesuffix("%") for shape in (gold, answer)]
+        if self.evaluated and self._unevaluated(gold.text, answer.text):
+            return False
         signs = (gold.text.endswith("%"), answer.text.endswith("%"))
+        cases = [(gold.text, answer.text)]
         if signs == (True, False) or (signs == (False, True) and self.percent):
-            return _any_decided(self.leaves.equal, [(numbers[0], numbers[1]), (gold.text, answer.text)])
-        return self.leaves.equal(gold.text, answer.text)
+            cases.append((gold.text.removesuffix("%"), answer.text.removesuffix("%")))
+        return _any_decided(self.leaves.equal, cases)
 
     def _unevaluated(self, gold: str, answer: str) -> bool:
         """An answer with work left to do: operators that gold does not have; all logarithms are one operator."""
@@ -282,11 +259,6 @@ def _any_decided(test: Callable[..., bool], cases: Sequence[tuple[Any, ...]]) ->
     if undecided:
         raise Undecided
     return False
-
-
-def _readable(text: str) -> bool:
-    """Only mathematics: no words, no foreign letters, no dots that stand for something, no digits in another base."""
-    return text.isascii() and not _UNREADABLE.search(text)
 
 
 def _order(gold: Shape, answer: Shape) -> bool | None:

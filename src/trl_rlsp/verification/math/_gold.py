@@ -1,5 +1,10 @@
-"""What is compared: the gold answer of a row, however the data set gives it (bare, boxed, in dollars, a number, a whole
-solution), and the completion's answer without a box inside it.
+r"""What is compared: the gold answer of a row, however the data set gives it, and the completion's answer, which must
+say more than its prompt.
+
+`Compute $99^2+99+1$.` answered by `\boxed{99^2+99+1}` is equal to the gold 9901, and is no answer. An answer
+restates the prompt if it consists of the same numbers, letters and operators as an expression there, in whatever
+order and beside parts that change nothing (`+0`, `\cdot 1`). A number written out does only where the prompt asks
+for another form of it.
 """
 
 from __future__ import annotations
@@ -16,9 +21,16 @@ from trl_rlsp.verification.math._structure import shape_of
 FLOAT_TOLERANCE = 1e-9
 """Relative tolerance where the gold answer itself is a float: its last digits are not the data set's."""
 _ENDS_IN_BOX = re.compile(
-    r"(?:.*(?:=|:|\\approx|\\in))?[\s$]*(?:\\[(\[])?\s*\\f?boxed\s*\{(.*)\}\s*\.?\s*(?:\\[)\]])?[\s$.]*", re.DOTALL
+    r"(?s)(?:.*(?:=|:|\\approx|\\in))?[\s$]*(?:\\[(\[])?\s*\\f?boxed\s*\{(.*)\}\s*\.?\s*(?:\\[)\]])?[\s$.]*"
 )
 _LONG = 300  # characters; a longer gold is prose with an answer somewhere in it
+MAX_PROMPT = 20_000
+_MATH = re.compile(r"(?s)\$\$(.+?)\$\$|\$(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]|((?:\d|\()[\d\s+*/^().×·⋅÷−-]*[\d)])")
+_RELATIONS = re.compile(r"=|<|>|\\(?:le|ge|ne|approx|equiv)(?![a-z])|,")
+_PART = re.compile(r"\\[A-Za-z]+|[A-Za-z]|\d+(?:\.\d+)?|[-/^!%]")
+_CONVERSION = re.compile(r"(?i)\b(?:decimal|fraction|mixed number)")
+_NEUTRAL = {"0", "1", "\\cdot"}
+_LITERAL = re.compile(r"-?(?:\d[\d,]*(?:\.\d+)?%?|\d*\\frac\{\d+\}\{\d+\}|\d+/\d+)")
 
 
 def gold_text(gold: object) -> str | None:
@@ -29,16 +41,17 @@ def gold_text(gold: object) -> str | None:
     """
     if isinstance(gold, str):
         return _from_text(gold)
-    if gold is None or isinstance(gold, bool):
+    if isinstance(gold, list | tuple):
+        parts = [gold_text(part) or "" for part in gold]
+        return ", ".join(parts) if all(parts) else None
+    if isinstance(gold, bool) or not isinstance(gold, Real):
         return None
     if isinstance(gold, Integral):
         return str(int(gold))
-    if isinstance(gold, Real):
-        return _from_float(float(gold))
-    if isinstance(gold, list | tuple):
-        parts = [gold_text(part) for part in gold]
-        return ", ".join(part for part in parts if part) if parts and all(parts) else None
-    return None
+    value = float(gold)
+    if not math.isfinite(value):
+        return None
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else format(Decimal(repr(value)), "f")
 
 
 def gold_tolerance(gold: object) -> float:
@@ -46,52 +59,25 @@ def gold_tolerance(gold: object) -> float:
     return FLOAT_TOLERANCE if isinstance(gold, Real) and not isinstance(gold, Integral) else 0.0
 
 
-def _from_float(value: float) -> str | None:
-    if not math.isfinite(value):
-        return None
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else format(Decimal(repr(value)), "f")
-
-
 @lru_cache(maxsize=8192)
 def _from_text(gold: str) -> str | None:
     boxes, _ = find_boxes(gold)
     if boxes:
         text = ", ".join(dict.fromkeys(box.answer for box in boxes))
-    elif len(gold) > _LONG or "####" in gold:
-        text = read(gold, end_of_thinking=None).answer or gold
     else:
-        text = gold
+        text = (read(gold, end_of_thinking=None).answer if len(gold) > _LONG or "####" in gold else None) or gold
     text = text.strip()
     return text if text and normalize(text) and balanced(text) else None
 
 
 def unboxed(answer: str) -> str:
-    """An answer that ends in a box of its own says what that box says; one with words beside it does not.
-
-    >>> unboxed(r"x = \\boxed{7}"), unboxed(r"\\text{not }\\boxed{7}")
-    ('7', '\\\\text{not }\\\\boxed{7}')
-    """
+    """An answer that ends in a box of its own says what that box says; one with words beside it does not."""
     inner = _ENDS_IN_BOX.fullmatch(answer) if "boxed" in answer and not too_complex(answer) else None
-    return inner.group(1).strip() if inner and balanced(inner.group(1)) else answer
-
-
-MAX_PROMPT = 20_000
-_MATH = re.compile(
-    r"\$\$(.+?)\$\$|\$(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]|((?:\d|\()[\d\s+*/^().×·⋅÷−-]*[\d)])", re.DOTALL
-)
-_RELATIONS = re.compile(r"=|<|>|\\(?:le|ge|ne|approx|equiv)(?![a-z])|,")
-_PART = re.compile(r"\\[A-Za-z]+|[A-Za-z]|\d+(?:\.\d+)?|[-/^!%]")
-_CONVERSION = re.compile(r"\b(?:decimal|fraction|mixed number)", re.IGNORECASE)
-_NEUTRAL = {"0", "1", "\\cdot"}
-_LITERAL = re.compile(r"-?(?:\d[\d,]*(?:\.\d+)?%?|\d*\\frac\{\d+\}\{\d+\}|\d+/\d+)")
+    return inner[1].strip() if inner and balanced(inner[1]) else answer
 
 
 def restates(prompt: str, answer: str) -> bool:
-    """Whether the answer is an expression of the prompt.
-
-    Args:
-        prompt: the user's text.
-        answer: as written, without box.
+    """Whether the answer, as written without box, is an expression of the prompt.
 
     >>> restates("Compute $2^3 + 1$.", "1 + 2^{3}"), restates("Compute $2^3 + 1$.", "9")
     (True, False)
@@ -112,11 +98,9 @@ def _is_literal(text: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _prompt_expressions(prompt: str) -> frozenset[tuple[str, ...]]:
-    expressions = set()
-    for match in _MATH.finditer(prompt):
-        segment = next(group for group in match.groups() if group is not None)
-        expressions |= {_parts(side) for side in [segment, *_RELATIONS.split(normalize(segment))]}
-    return frozenset(expressions - {()})
+    segments = [match[match.lastindex or 0] for match in _MATH.finditer(prompt)]
+    sides = [side for segment in segments for side in (segment, *_RELATIONS.split(normalize(segment)))]
+    return frozenset(map(_parts, sides)) - {()}
 
 
 def _parts(text: str) -> tuple[str, ...]:

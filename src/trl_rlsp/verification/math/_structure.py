@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
@@ -33,20 +33,47 @@ _QUANTITY = re.compile(  # what an answer may be the value of
 )
 _NAME_END = re.compile(r"=|:=|\\in(?![a-z]) ?|\\approx ?")
 _VARIABLE = re.compile(rf"{_SYMBOL}{_SCRIPTS}(?:\([a-z](?:,[a-z])*\))?")
-_LETTER = re.compile(r"\\(?:alpha|beta|gamma|theta|lambda|phi)|(?<![\\A-Za-z_])(?!(?:e|i)(?![A-Za-z]))[A-Za-z]")
-_COMMANDS_AND_TEXT = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+")
+_LETTERS = re.compile(  # letters, but for texts, commands, e and i
+    r"\\text\{[^{}]*\}|\\(?!(?:alpha|beta|gamma|theta|lambda|phi)(?![A-Za-z]))[A-Za-z]+"
+    r"|(?P<variable>\\[a-z]+|(?<![\\A-Za-z_])(?!(?:e|i)(?![A-Za-z]))[A-Za-z])"
+)
 _SEPARATOR_TEXT = re.compile(r",?\\text\{,? ?(?:and|or|&),?\}")
 _INEQUALITY = re.compile(r"(<|>|\\le(?![a-z]) ?|\\ge(?![a-z]) ?)")
 _THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(?:,\d{3})+(?![,\d])[^,;]*")
 _BASED = re.compile(r"(-?[\dA-Za-z]+)_(?:\{?(\d{1,2})\}?|\{\\text\{(\w+)\}\}|\\text\{(\w+)\})\Z")
 _BASE_WORDS = re.findall(r"\w+", "zero one two three four five six seven eight nine ten eleven twelve")
-_MATRIX = re.compile(r"\\begin\{pmatrix\}(.*)\\end\{pmatrix\}\Z", re.DOTALL)
-_CASES = re.compile(r"\\begin\{cases\}([^&]*)\\end\{cases\}\Z", re.DOTALL)
+_MATRIX = re.compile(r"(?s)\\begin\{pmatrix\}(.*)\\end\{pmatrix\}\Z")
+_CASES = re.compile(r"(?s)\\begin\{cases\}([^&]*)\\end\{cases\}\Z")
 _RATIO = re.compile(r"(?:[^:=<>,]|\\[<>])+(?::[^:=<>,]+)+")
 _WORDS = re.compile(r"(?=.*[A-Za-z]{3})[A-Za-z][A-Za-z '\-,.]*\Z")
 _REALS = {"\\mathbb{R}", "\\mathbb R", "\\Reals", "\\R"}
 _MINUS_INFINITY, _INFINITY = "-\\infty", "\\infty"
 _FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
+_DEGREES = r"\^\\circ ?(?:\\text\{)?[CF]?\}?"
+_UNIT = re.compile(
+    r"(?P<value>.*?[\d}).a-z!])"
+    rf"(?P<unit>(?:(?:\\cdot ?|/)?\\text\{{[^{{}}]*\}}(?:\^\{{?-?\d\}}?)?)+(?:/\\text\{{[^{{}}]*\}})?|{_DEGREES})\Z",
+    re.DOTALL,
+)
+_LENGTHS = "cm|mm|km|ft|feet|foot|in|inch(?:es)?|m|met(?:er|re)s?|miles?|mi|yards?"
+_BARE_UNIT = re.compile(
+    r"(?P<value>-?[\d.,]*\d|.*[\d})]|.*\\pi) ?(?P<unit>(?:sq(?:uare)?\.? |cubic )?"
+    r"(?:cm|mm|km|ft|feet|foot|inch(?:es)?|met(?:er|re)s?|miles?|yards?|hours?|hrs?|minutes?|mins?|seconds?|secs?|days?|weeks?"
+    r"|months?|years?|kg|grams?|pounds?|lbs?|lit(?:er|re)s?|ml|gallons?|dollars?|cents?|degrees?|units?|mph|people"
+    r"|students?|ways|[ap]\.?m\.?|"
+    rf"(?:{_LENGTHS})(?:/| per )(?:h|hr|hour|s|sec|second|min|minute|day)(?![a-z]))(?: per \w+)?(?:\^\{{?\d\}}?)?)\Z"
+)
+_COUNTED = re.compile(r"(?P<value>-?[\d.,]*\d) ?(?P<unit>[a-z]{4,30}(?: [a-z]{1,30}){0,3})\Z")
+_UNITS_OF = (
+    "cm centimeter centimetre, m meter metre, km kilometer kilometre, mm millimeter millimetre, in inch inche,"
+    "ft foot feet, yard yd, mile mi, second s sec secs, minute min mins, hour h hr hrs, year yr yrs, g gram,"
+    "kg kilogram, lb lbs pound, l liter litre, ml milliliter, degree deg, % percent"
+)
+_UNIT_SYNONYMS = {name: names.split()[0] for names in _UNITS_OF.split(",") for name in names.split()[1:]} | {
+    "mph": "mile per hour",
+    "kph": "km per hour",
+    "kmh": "km per hour",
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +94,7 @@ class Shape:
 
     kind: Kind
     text: str
-    items: tuple[Shape, ...] = field(default=())
+    items: tuple[Shape, ...] = ()
     brackets: str = ""
     name: str = ""
     unit: str = ""
@@ -86,26 +113,18 @@ def shape_of(answer: str) -> Shape:
     if text.isdigit():
         return Shape("scalar", text)
     worded = re.fullmatch(r"\\text\{(-?\.?\d[^{}]*)\}", text)
-    return _parse(normalize(worded.group(1)) if worded else text)
+    return _parse(normalize(worded[1]) if worded else text)
 
 
 def has_variable(text: str) -> bool:
-    """Whether letters other than e and i stand in an expression.
-
-    >>> has_variable(r"2x"), has_variable(r"\\log_6(216)")
-    (True, False)
-    """
-    return bool(_LETTER.search(_COMMANDS_AND_TEXT.sub(lambda m: m.group() if m.group() in _GREEK else " ", text)))
-
-
-_GREEK = {f"\\{name}" for name in ("alpha", "beta", "gamma", "theta", "lambda", "phi")}
+    """Whether letters other than e and i stand in an expression, as in `2x` and not in `\\log_6(216)`."""
+    return any(found["variable"] for found in _LETTERS.finditer(text))
 
 
 def _parse(text: str) -> Shape:
     text = text.removeprefix("=").removeprefix("\\approx").lstrip()
-    cases = _CASES.match(text)
-    if cases:
-        text = ";".join(row.strip(" ,;") for row in re.split(r"\\cr ?", cases.group(1)))
+    if cases := _CASES.match(text):
+        text = ";".join(row.strip(" ,;") for row in re.split(r"\\cr ?", cases[1]))
     text = _SEPARATOR_TEXT.sub(",", text)
     if _THOUSANDS.fullmatch(text):
         return _single(text)
@@ -113,10 +132,8 @@ def _parse(text: str) -> Shape:
     if len(groups) > 1 and all(len(group) > 1 for group in groups):  # p=5,q=2;p=7,q=2
         return Shape("list", text, tuple(Shape("tuple", ",".join(g), _singles(g), "()") for g in groups[:MAX_ITEMS]))
     parts = [part for group in groups for part in group if part]
-    return _list_of(text, parts) if len(parts) > 1 else _single(parts[0] if parts else text)
-
-
-def _list_of(text: str, parts: list[str]) -> Shape:
+    if len(parts) < 2:
+        return _single(parts[0] if parts else text)
     items = _singles(parts)
     names = {item.name for item in items if item.name}
     if len(names) == 1:  # x=1,2 and x=1,x=2 say the same
@@ -137,14 +154,13 @@ def _singles(parts: Sequence[str]) -> tuple[Shape, ...]:
 
 def _single(text: str) -> Shape:
     """An answer that is not a bare comma-separated list."""
-    interval = _interval(text)
-    if interval is not None:
+    if interval := _interval(text):
         return interval
     name, value = _split_name(text)
     shape = _value(value)
     if name and (shape.kind in ("chain", "equation") or not shape.name):
         return replace(shape, name=name)
-    return shape if not name else _value(text)
+    return _value(text) if name else shape
 
 
 def _split_name(text: str) -> tuple[str, str]:
@@ -177,29 +193,25 @@ def _interval(text: str) -> Shape | None:
     if len(text) > 500:
         return None
     unequal = re.fullmatch(rf"({_VARIABLE.pattern})\\ne ?(.+)", text)
-    if unequal and not re.search(r"[,;=<>]|\\text", unequal.group(2)):
-        return _without(_ray(text, unequal.group(1), "R", ""), [unequal.group(2)])
-    if not _INEQUALITY.search(text):
-        return None
+    if unequal and not re.search(r"[,;=<>]|\\text", unequal[2]):
+        return _without(_ray(text, unequal[1]), [unequal[2]])
     parts = [part.strip() for part in _INEQUALITY.split(text)]
-    if len(parts) == 3 and _VARIABLE.fullmatch(parts[2]) and not _VARIABLE.fullmatch(parts[0]):
-        parts = [parts[2], _FLIPPED[parts[1]], parts[0]]
+    if len(parts) not in (3, 5):
+        return None
+    if (len(parts) == 3 and not _VARIABLE.fullmatch(parts[0])) or (len(parts) == 5 and parts[1] in (">", "\\ge")):
+        parts = [_FLIPPED.get(part, part) for part in reversed(parts)]
     if len(parts) == 3 and _VARIABLE.fullmatch(parts[0]):
         return _ray(text, *parts)
-    if len(parts) == 5 and _VARIABLE.fullmatch(parts[2]) and (parts[1] in "<\\le") == (parts[3] in "<\\le"):
-        if parts[1] in (">", "\\ge"):
-            parts = [parts[4], _FLIPPED[parts[3]], parts[2], _FLIPPED[parts[1]], parts[0]]
+    if len(parts) == 5 and _VARIABLE.fullmatch(parts[2]) and {parts[1], parts[3]} <= {"<", "\\le"}:
         brackets = ("(" if parts[1] == "<" else "[") + (")" if parts[3] == "<" else "]")
         return Shape("tuple", text, (_bracketed(parts[0]), _bracketed(parts[4])), brackets, name=parts[2])
     return None
 
 
-def _ray(text: str, variable: str, relation: str, bound: str) -> Shape:
-    low, high = Shape("scalar", _MINUS_INFINITY), Shape("scalar", _INFINITY)
-    if relation in ("<", "\\le"):
-        high = _bracketed(bound)
-    elif relation in (">", "\\ge"):
-        low = _bracketed(bound)
+def _ray(text: str, variable: str, relation: str = "", bound: str = "") -> Shape:
+    """The numbers that have a relation to a bound; without a relation all of them."""
+    low = _bracketed(bound) if relation in (">", "\\ge") else Shape("scalar", _MINUS_INFINITY)
+    high = _bracketed(bound) if relation in ("<", "\\le") else Shape("scalar", _INFINITY)
     brackets = {"\\le": "(]", "\\ge": "[)"}.get(relation, "()")
     return Shape("tuple", text, (low, high), brackets, variable)
 
@@ -212,8 +224,7 @@ def _without(whole: Shape, points: Sequence[str]) -> Shape | None:
         return None
     ends = [whole.items[0], *(_bracketed(point) for point in ordered), whole.items[1]]
     bounds = [whole.brackets[0], *"(" * len(points)], [*")" * len(points), whole.brackets[1]]
-    numbers = [rational(end.text) for end in ends]
-    known = [n for n in numbers if n is not None]
+    known = [n for end in ends if (n := rational(end.text)) is not None]
     if known != sorted(known):
         return None
     pieces = (
@@ -225,9 +236,9 @@ def _without(whole: Shape, points: Sequence[str]) -> Shape | None:
 
 def _bracketed(text: str) -> Shape:
     if text in _REALS:
-        return _ray(text, "", "R", "")
+        return _ray(text, "")
     if "\\pm" in text and not text.startswith("\\{") and not re.search(r"-\\pm|\\pm ?-|\\mp", text):
-        pair = (text.replace("\\pm ", "+").replace("\\pm", "+"), text.replace("\\pm ", "-").replace("\\pm", "-"))
+        pair = (re.sub(r"\\pm ?", sign, text) for sign in "+-")
         return Shape("list", text, tuple(_bracketed(normalize(part)) for part in pair))
     return _set(text) or _matrix(text) or _tuple(text) or _scalar(text)
 
@@ -243,20 +254,20 @@ def _set(text: str) -> Shape | None:
     pieces = split_top(text.replace("\\setminus ", "\\setminus"), "\\setminus")
     if len(pieces) == 2 and pieces[1].startswith("\\{") and pieces[1].endswith("\\}"):
         return _without(_bracketed(pieces[0]), split_top(pieces[1][2:-2], ",;"))
-    if text.startswith("\\{") and text.endswith("\\}"):
-        if "|" not in text and ":" not in text:
-            return Shape("set", text, _items(text[2:-2]))
-        condition = re.fullmatch(r"([A-Za-z])(?:\\in ?\\mathbb\{R\})?[|:](.*)", text[2:-2])
-        interval = _interval(condition.group(2)) if condition else None
-        return interval if condition and interval and interval.name == condition.group(1) else None
-    return None
+    if not text.startswith("\\{") or not text.endswith("\\}"):
+        return None
+    if "|" not in text and ":" not in text:
+        return Shape("set", text, _items(text[2:-2]))
+    condition = re.fullmatch(r"([A-Za-z])(?:\\in ?\\mathbb\{R\})?[|:](.*)", text[2:-2])
+    interval = _interval(condition[2]) if condition else None
+    return interval if condition and interval and interval.name == condition[1] else None
 
 
 def _matrix(text: str) -> Shape | None:
     matrix = _MATRIX.match(text)
-    if not matrix or "\\begin" in matrix.group(1):
+    if not matrix or "\\begin" in matrix[1]:
         return None
-    rows = [row for row in re.split(r"\\cr ?", matrix.group(1)) if row]
+    rows = [row for row in re.split(r"\\cr ?", matrix[1]) if row]
     return Shape("matrix", text, tuple(Shape("tuple", row, _items(row, "&"), "()") for row in rows[:50]))
 
 
@@ -276,11 +287,11 @@ def _items(text: str, separators: str = ",;") -> tuple[Shape, ...]:
 
 def _scalar(text: str) -> Shape:
     based = _BASED.match(text)
-    if based and based.group(1)[-1].isdigit():
-        word = based.group(3) or based.group(4)
-        base = based.group(2) or (str(_BASE_WORDS.index(word)) if word in _BASE_WORDS else word)
-        return Shape("scalar", based.group(1), base="" if base == "10" else base)
-    value, unit = split_unit(text)
+    if based and based[1][-1].isdigit():
+        word = based[3] or based[4]
+        base = based[2] or (str(_BASE_WORDS.index(word)) if word in _BASE_WORDS else word)
+        return Shape("scalar", based[1], base="" if base == "10" else base)
+    value, unit = _split_unit(text)
     if unit:
         return replace(_ratio(value), unit=unit)
     stripped = re.sub(r"\\text\{([^{}]*)\}", r"\1", text)
@@ -292,66 +303,25 @@ def _scalar(text: str) -> Shape:
 def _ratio(text: str) -> Shape:
     """Values that colons separate: a ratio or a time of day; else the scalar itself."""
     text = text.removeprefix("+")
-    if ":" not in text or not _RATIO.fullmatch(text) or len(parts := split_top(text, ":")) < 2:
+    parts = split_top(text, ":") if _RATIO.fullmatch(text) else []
+    if len(parts) < 2:
         return Shape("scalar", text)
     return Shape("ratio", text, tuple(Shape("scalar", part) for part in parts[:MAX_ITEMS]))
 
 
-_DEGREES = r"\^\\circ ?(?:\\text\{)?[CF]?\}?"
-_UNIT = re.compile(
-    r"(?P<value>.*?[\d}).a-z!])"
-    rf"(?P<unit>(?:(?:\\cdot ?|/)?\\text\{{[^{{}}]*\}}(?:\^\{{?-?\d\}}?)?)+(?:/\\text\{{[^{{}}]*\}})?|{_DEGREES})\Z",
-    re.DOTALL,
-)
-_LENGTHS = "cm|mm|km|ft|feet|foot|in|inch(?:es)?|m|met(?:er|re)s?|miles?|mi|yards?"
-_BARE_UNIT = re.compile(
-    r"(?P<value>-?[\d.,]*\d|.*[\d})]|.*\\pi) ?(?P<unit>(?:sq(?:uare)?\.? |cubic )?"
-    r"(?:cm|mm|km|ft|feet|foot|inch(?:es)?|met(?:er|re)s?|miles?|yards?|hours?|hrs?|minutes?|mins?|seconds?|secs?|days?|weeks?"
-    r"|months?|years?|kg|grams?|pounds?|lbs?|lit(?:er|re)s?|ml|gallons?|dollars?|cents?|degrees?|units?|mph|people"
-    r"|students?|ways|[ap]\.?m\.?|"
-    rf"(?:{_LENGTHS})(?:/| per )(?:h|hr|hour|s|sec|second|min|minute|day)(?![a-z]))(?: per \w+)?(?:\^\{{?\d\}}?)?)\Z"
-)
-_COUNTED = re.compile(r"(?P<value>-?[\d.,]*\d) ?(?P<unit>[a-z]{4,30}(?: [a-z]{1,30}){0,3})\Z")
-_NO_VALUE = re.compile(r"\\text|\\\Z")
-
-
-def split_unit(text: str) -> tuple[str, str]:
-    """(value, unit) of a normalized text; ("", "") if it does not end in a unit.
-
-    >>> split_unit(r"864\\text{ square inches}"), split_unit("60mph"), split_unit(r"\\cos60^\\circ")
-    (('864', 'in^2'), ('60', 'mile per hour'), ('', ''))
-    """
+def _split_unit(text: str) -> tuple[str, str]:
+    """(value, unit) of a normalized text, one spelling for each unit; ("", "") if it does not end in a unit."""
     unit = _UNIT.match(text) or _BARE_UNIT.match(text) or _COUNTED.match(text)
-    if not unit or _NO_VALUE.search(unit.group("value")):
+    if not unit or re.search(r"\\text|\\\Z", unit["value"]):
         return "", ""
-    if "circ" in unit.group("unit") and re.search(r"\\(?!frac|sqrt|pi|cdot)", unit.group("value")):
+    if "circ" in unit["unit"] and re.search(r"\\(?!frac|sqrt|pi|cdot)", unit["value"]):
         return "", ""  # a function of degrees is no angle
-    return unit.group("value"), _name(unit.group("unit"))
-
-
-def _name(text: str) -> str:
-    """One spelling for a unit: `\\text{ inches}^2`, `square inch` and `in^2` are the same."""
-    words = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text.replace("\\cdot", " ")).lower()
+    words = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", unit["unit"].replace("\\cdot", " ")).lower()
     words = words.replace("^\\circ", " degree ")
     square = re.search(r"\bsq(?:uare)?\b|\^\{?2", words)
     cube = re.search(r"\bcubic\b|\bcu\b|\^\{?3", words)
     words = re.sub(r"\b(?:square|sq|cubic|cu)\b\.?|\^\{?-?\d\}?", " ", words.replace("/", " per "))
     words = re.sub(r"\b([ap])\.?m\b\.?", r"\1m", words)
-    names = [_UNIT_SYNONYMS.get(_singular(word), _singular(word)) for word in re.findall(r"[^\W\d_]+|\S", words)]
-    return " ".join(names) + ("^2" if square else "^3" if cube else "")
-
-
-def _singular(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
-
-
-_UNITS_OF = (
-    "cm centimeter centimetre, m meter metre, km kilometer kilometre, mm millimeter millimetre, in inch inche,"
-    "ft foot feet, yard yd, mile mi, second s sec secs, minute min mins, hour h hr hrs, year yr yrs, g gram,"
-    "kg kilogram, lb lbs pound, l liter litre, ml milliliter, degree deg, % percent"
-)
-_UNIT_SYNONYMS = {name: names.split()[0] for names in _UNITS_OF.split(",") for name in names.split()[1:]} | {
-    "mph": "mile per hour",
-    "kph": "km per hour",
-    "kmh": "km per hour",
-}
+    singular = (re.sub(r"(?<=\w{2}[^\Ws])s$", "", word) for word in re.findall(r"[^\W\d_]+|\S", words))
+    name = " ".join(_UNIT_SYNONYMS.get(word, word) for word in singular)
+    return unit["value"], name + ("^2" if square else "^3" if cube else "")

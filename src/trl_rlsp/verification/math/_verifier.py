@@ -1,13 +1,11 @@
-"""Verdicts on mathematical answers: normalized string, exact rational number, then symbolic in a worker process.
-
-Nothing symbolic happens in this process. What each rule decides is listed, with examples, in `docs/verifier.md`.
-"""
+"""Verdicts on mathematical answers. What each rule decides is listed, with examples, in `docs/verifier.md`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.text import Completion, Reading, normalize, read, too_complex
@@ -17,24 +15,17 @@ from trl_rlsp.verification.math._structure import shape_of
 from trl_rlsp.verification.verdict import MAX_SHOWN, Reason, Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
-_PERCENT_ASKED = re.compile(
-    r"(?:per ?cent|%)[^.?!]*\?|\b(?:what|how|find|express|give|compute|determine|answer|write)\b[^.?!]*(?:per ?cent|%)",
-    re.IGNORECASE,
-)
-_QUESTION = 2000  # characters at the end of a prompt in which it asks for percent
-HANDLER = "trl_rlsp.verification.math._sympy_worker:compare"
+MATH_HANDLER = "trl_rlsp.verification.math._sympy_worker:compare"
 
 MAX_RIVALS = 64
 """More answers than this side by side are not compared one by one."""
 
-MATCH = Verdict(1.0, "match")
-MISMATCH = Verdict(0.0, "mismatch")
-NO_ANSWER = Verdict(0.0, "no_answer")
-SEVERAL_ANSWERS = Verdict(0.0, "several_answers")
-TIMEOUT = Verdict(0.0, "timeout")
-WORKER_CRASH = Verdict(0.0, "worker_crash")
-GOLD_UNPARSEABLE = Verdict(None, "gold_unparseable")
-SCORER_ERROR = Verdict(None, "scorer_error")
+_PERCENT_ASKED = re.compile(
+    r"(?i)(?:per ?cent|%)[^.?!]*\?"
+    r"|\b(?:what|how|find|express|give|compute|determine|answer|write)\b[^.?!]*(?:per ?cent|%)"
+)
+_QUESTION = 2000  # characters at the end of a prompt in which it asks for percent
+_NOT_SCORABLE = ("gold_unparseable", "scorer_error")
 
 
 @dataclass(frozen=True)
@@ -61,21 +52,14 @@ class MathRules:
 
 @dataclass(frozen=True)
 class MathItem:
-    """One answer to check.
-
-    Attributes:
-        gold: the row's answer, in any form.
-        completion: what the model wrote, or a reading of it.
-        prompt: the user's text, `""` if unknown.
-    """
+    """One answer to check: what the model wrote, or a reading of it, and the row's answer in any form."""
 
     gold: object
     completion: Completion | Reading | None
     prompt: str = ""
 
 
-@dataclass(frozen=True)
-class _Pair:
+class _Pair(NamedTuple):
     """What the verdict depends on: equal pairs are checked once."""
 
     gold: str
@@ -95,71 +79,61 @@ def verify_math(
     limit: float = 2.0,
     deadline: float | None = None,
 ) -> list[Verdict]:
-    """Check final answers against gold answers.
+    """Check final answers against gold answers, one verdict per item; `scorer_error` for those whose turn never came.
 
     Args:
         items: what to check.
-        pool: runs `HANDLER`; used only for pairs that text and rational numbers do not settle.
+        pool: runs `MATH_HANDLER`; used only for pairs that text and rational numbers do not settle.
         rules: documented choices.
         end_of_thinking: where the reasoning ends, see `trl_rlsp.text.read`.
         thinking_required: likewise.
         limit: wall-clock seconds for one symbolic comparison.
         deadline: wall-clock seconds for all of them together.
-
-    Returns:
-        One verdict per item; `scorer_error` (score `None`) for items whose turn never came.
     """
     rules = rules or MathRules()
-    found = [_pairs_or_verdict(item, rules, end_of_thinking, thinking_required) for item in items]
-    pairs = list(dict.fromkeys(pair for entry in found if not isinstance(entry, Verdict) for pair in entry))
-    decided: dict[_Pair, Verdict] = {}
-    for pair in pairs:
-        verdict = _quick_verdict(pair, rules)
-        if verdict is not None:
-            decided[pair] = verdict
-    open_pairs = [pair for pair in pairs if pair not in decided]
-    requests = [_request(pair, rules) for pair in open_pairs]
+    found = [_pairs(item, rules, end_of_thinking, thinking_required) for item in items]
+    decided = {pair: _quick_reason(pair, rules) for pairs, _, _ in found for pair in pairs}
+    open_pairs = [pair for pair, reason in decided.items() if reason is None]
+    requests = [
+        {"gold": gold, "answer": answer, "tolerance": tolerance, "evaluated": rules.evaluated, "percent": percent}
+        for gold, answer, _, percent, tolerance in open_pairs
+    ]
     replies = pool.run(requests, limit=limit, deadline=deadline)
-    decided |= {pair: _from_reply(pair, reply, rules) for pair, reply in zip(open_pairs, replies, strict=True)}
-    return [entry if isinstance(entry, Verdict) else _joint(entry, decided) for entry in found]
+    decided |= {pair: _reason_of(reply, pair) for pair, reply in zip(open_pairs, replies, strict=True)}
+    return [_joint(*entry, decided) for entry in found]
 
 
-def _joint(pairs: Sequence[_Pair], decided: Mapping[_Pair, Verdict]) -> Verdict:
-    """The verdict together with what was compared; answers side by side are one answer if each of them is right."""
-    verdicts = [decided[pair] for pair in pairs]
-    answer = _shortened(", ".join(pair.answer for pair in pairs))
-    if len(verdicts) == 1 or all(verdict.score == 1.0 for verdict in verdicts):
-        score, reason = verdicts[0].score, verdicts[0].reason
-    else:
-        unknown = next((verdict for verdict in verdicts if verdict.score is None), SEVERAL_ANSWERS)
-        score, reason = unknown.score, unknown.reason
-    return Verdict(score, reason, _shortened(pairs[0].gold), answer)
-
-
-def _shortened(text: str) -> str:
-    return normalize(text)[:MAX_SHOWN]
-
-
-def _pairs_or_verdict(
+def _pairs(
     item: MathItem, rules: MathRules, end_of_thinking: str | None, thinking_required: bool
-) -> Sequence[_Pair] | Verdict:
-    """What must match: the answer, or each of the rivals, which may be equal by value."""
+) -> tuple[list[_Pair], Reason, str | None]:
+    """(what must match: the answer, or each of the rivals, which may be equal by value; else why; the gold answer)."""
     gold = gold_text(item.gold)
     if gold is None:
-        return GOLD_UNPARSEABLE
+        return [], "gold_unparseable", None
     reading = item.completion
     if not isinstance(reading, Reading):
         reading = read(reading, end_of_thinking=end_of_thinking, thinking_required=thinking_required)
     answers = reading.rivals if reading.answer is None else (reading.answer,)
     if not 0 < len(answers) <= MAX_RIVALS:
-        reason: Reason = "several_answers" if reading.reason == "several_answers" else "no_answer"
-        return Verdict(0.0, reason, _shortened(gold))
+        return [], "several_answers" if reading.reason == "several_answers" else "no_answer", gold
     if len(answers) > 1 and is_list(gold):
         answers = (", ".join(answers),)
     prompt = item.prompt if rules.refuse_restated else ""
     tolerance = max(rules.float_tolerance, gold_tolerance(item.gold))
     percent = _PERCENT_ASKED.search(item.prompt[-_QUESTION:]) is not None
-    return [_Pair(gold, unboxed(answer), prompt, percent, tolerance) for answer in answers]
+    return [_Pair(gold, unboxed(answer), prompt, percent, tolerance) for answer in answers], "match", gold
+
+
+def _joint(pairs: list[_Pair], reason: Reason, gold: str | None, decided: Mapping[_Pair, Reason | None]) -> Verdict:
+    """The verdict with what was compared; answers side by side are one answer if each of them is right."""
+    reasons = [decided[pair] or "scorer_error" for pair in pairs]
+    if len(pairs) == 1:
+        reason = reasons[0]
+    elif any(each != "match" for each in reasons):
+        reason = next((each for each in reasons if each in _NOT_SCORABLE), "several_answers")
+    score = None if reason in _NOT_SCORABLE else float(reason == "match")
+    shown = [text and normalize(text)[:MAX_SHOWN] for text in (gold, ", ".join(pair.answer for pair in pairs))]
+    return Verdict(score, reason, shown[0], shown[1] or None)
 
 
 def is_list(gold: str) -> bool:
@@ -171,38 +145,27 @@ def is_list(gold: str) -> bool:
     return not too_complex(gold) and shape_of(gold).kind in ("list", "set")
 
 
-def _quick_verdict(pair: _Pair, rules: MathRules) -> Verdict | None:
-    """The verdict, if text and rational numbers settle it."""
+def _quick_reason(pair: _Pair, rules: MathRules) -> Reason | None:
+    """The verdict's reason, if text and rational numbers settle it."""
     if pair.gold == pair.answer or normalize(pair.gold) == normalize(pair.answer):
-        return MATCH
+        return "match"
     if too_complex(pair.answer) or too_complex(pair.gold):
-        return MISMATCH
+        return "mismatch"
     leaves = Leaves(pair.tolerance)
     try:
         same = same_answer(pair.gold, pair.answer, leaves, evaluated=rules.evaluated, percent=pair.percent)
     except Undecided:
         return None
-    return _unless_restated(pair) if same else MISMATCH
+    return _unless_restated(pair) if same else "mismatch"
 
 
-def _unless_restated(pair: _Pair) -> Verdict:
-    if not pair.prompt or not restates(pair.prompt, pair.answer):
-        return MATCH
-    return MISMATCH
+def _unless_restated(pair: _Pair) -> Reason:
+    return "mismatch" if pair.prompt and restates(pair.prompt, pair.answer) else "match"
 
 
-def _request(pair: _Pair, rules: MathRules) -> dict[str, object]:
-    options = {"tolerance": pair.tolerance, "evaluated": rules.evaluated, "percent": pair.percent}
-    return {"gold": pair.gold, "answer": pair.answer, **options}
-
-
-def _from_reply(pair: _Pair, reply: Reply, rules: MathRules) -> Verdict:
+def _reason_of(reply: Reply, pair: _Pair) -> Reason:
     if reply.outcome == "value":
-        if reply.value == "match":
-            return _unless_restated(pair)
-        return GOLD_UNPARSEABLE if reply.value == "gold_unparseable" else MISMATCH
+        return _unless_restated(pair) if reply.value == "match" else reply.value
     if reply.outcome == "timeout":
-        return TIMEOUT
-    if reply.outcome == "crash":
-        return WORKER_CRASH
-    return SCORER_ERROR  # a failure of this side, or no turn: never a number
+        return "timeout"
+    return "worker_crash" if reply.outcome == "crash" else "scorer_error"  # a failure of this side is never a number

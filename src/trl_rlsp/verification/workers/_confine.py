@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import secrets
 import signal
 import sys
 import sysconfig
@@ -337,8 +338,7 @@ def _unused_user() -> int:
     first, count = 0, 65536
     with suppress(OSError, ValueError):
         first, _, count = map(int, Path("/proc/self/uid_map").read_text().splitlines()[-1].split())
-    drawn = int.from_bytes(os.urandom(8), "big") % (count // 2)
-    return first + count - 3 - drawn  # the last two stand for "none" and "nobody"
+    return first + count - 3 - secrets.randbelow(count // 2)  # the last two stand for "none" and "nobody"
 
 
 def _capabilities() -> int:

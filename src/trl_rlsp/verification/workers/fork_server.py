@@ -27,6 +27,7 @@ import traceback
 import types
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from typing import Any, NoReturn
 
@@ -273,8 +274,9 @@ def _execute(source: bytes) -> NoReturn:
     Only the visible parts are done: wait for threads, call exit handlers, write what is buffered.
     """
     sys.argv = ["main.py"]
-    sys.stdin = sys.__stdin__ = _stream(0, "r")  # type: ignore[misc]
-    stdout = sys.stdout = sys.__stdout__ = _stream(1, "w")  # type: ignore[misc]
+    stream: Any = partial(open, encoding="utf-8", errors="surrogateescape", closefd=False)
+    sys.stdin = sys.__stdin__ = stream(0)  # type: ignore[misc]
+    stdout = sys.stdout = sys.__stdout__ = stream(1, "w")  # type: ignore[misc]
     for name in ("exit", "quit"):  # `site` makes these, and is not loaded
         setattr(builtins, name, _sitebuiltins.Quitter(name, "end of file"))
     module = types.ModuleType("__main__")
@@ -285,10 +287,6 @@ def _execute(source: bytes) -> NoReturn:
         _exit_code(last_step)
     flush = lambda: [stream.flush() for stream in (stdout, sys.stdout) if not stream.closed]  # noqa: E731
     os._exit(_exit_code(flush) or code)
-
-
-def _stream(fd: int, mode: str) -> Any:
-    return open(fd, mode, encoding="utf-8", errors="surrogateescape", closefd=False)
 
 
 def _exit_code(run: Callable[[], object]) -> int:

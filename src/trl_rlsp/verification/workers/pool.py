@@ -41,13 +41,10 @@ _told: set[str] = set()  # what is missing on this machine, said once
 
 @dataclass(frozen=True)
 class Reply:
-    """What became of one item.
+    """What became of one item: what the handler returned, or the text of its error, or why there is neither.
 
-    Attributes:
-        outcome: `value` the handler returned; `timeout` it ran past the limit, or past its fair share of a batch in
-            which many items are slow; `crash` its process died or ran out of memory or stack; `error` it raised;
-            `not_run` the batch's deadline came before its turn or cut it short.
-        value: what the handler returned, or the text of its error.
+    `timeout`: it ran past the limit, or past its fair share of a batch in which many items are slow; `crash`: its
+    process died or ran out of memory or stack; `not_run`: the batch's deadline came before its turn or cut it short.
     """
 
     outcome: Literal["value", "timeout", "crash", "error", "not_run"]
@@ -115,10 +112,10 @@ class WorkerPool:
     def run(
         self, items: Sequence[Any], *, limit: float, deadline: float | None = None, fresh: bool = False
     ) -> list[Reply]:
-        """Run the handler on each item; `WorkerError` if it cannot be imported.
+        """Run the handler on each item (JSON values); `WorkerError` if it cannot be imported.
 
         Args:
-            items: JSON values.
+            items: what the handler is called with.
             limit: wall-clock seconds an item may take once a worker has it.
             deadline: wall-clock seconds the whole call may take, not counting the pool's first start.
             fresh: a process of its own for each item, so that nothing of one can reach another.
