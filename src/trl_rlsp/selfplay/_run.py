@@ -187,9 +187,9 @@ def held_out_sources(folder: Path, source: ProblemArguments | None, names: Itera
         dataset, _, split = name.partition("@")
         if not dataset:
             raise ConfigError(f"--exclude wants a source or SOURCE@SPLIT, got {name!r}")
-        generated = source and dataset.startswith("reasoning_gym:")
-        same_task = generated and str(source.dataset).partition("?")[0] == dataset.partition("?")[0]
-        style = source.prompt_style if source and same_task else "task"
+        task = dataset.partition("?")[0] if dataset.startswith("reasoning_gym:") else None
+        same_task = source is not None and task == str(source.dataset).partition("?")[0]
+        style = source.prompt_style if source is not None and same_task else "task"
         if split or dataset not in [other.dataset for other in found]:
             found.append(ProblemArguments(dataset=dataset, dataset_split=split or None, prompt_style=style))
     return found
