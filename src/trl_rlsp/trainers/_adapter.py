@@ -50,12 +50,9 @@ def is_adapter(name_or_path: str, revision: str | None = None) -> bool:
     from transformers.utils import cached_file
 
     try:
-        found = cached_file(
-            name_or_path, "adapter_config.json", revision=revision, _raise_exceptions_for_missing_entries=False
-        )
-    except (OSError, ValueError):  # no such folder or repository: whoever loads the model says so
+        return cached_file(name_or_path, "adapter_config.json", revision=revision) is not None
+    except (OSError, ValueError):  # no such file, folder or repository: whoever loads the model says so
         return False
-    return found is not None
 
 
 def load_trainable(name_or_path: str, revision: str | None = None, **kwargs: Any) -> PeftModel:
@@ -131,11 +128,7 @@ class Merge:
 
 
 def merge_adapter(
-    adapter: str | Path,
-    output_dir: str | Path,
-    *,
-    base: str | None = None,
-    dtype: str | None = None,
+    adapter: str | Path, output_dir: str | Path, *, base: str | None = None, dtype: str | None = None
 ) -> Merge:
     """Merge a LoRA adapter into its base and save model, tokenizer and `merge.json` with what the merge did.
 
@@ -166,10 +159,14 @@ def merge_adapter(
         _instead(SourceError, f"the weights of {base!r} or {adapter!r} are not there"),
     ):
         model = PeftModel.from_pretrained(_load(base), adapter).eval()
-    _refuse_empty(model, adapter)
     adapted = _logits(model, tokenizer)
     with model.disable_adapter():
-        without = _logits(model, tokenizer)
+        effect = largest_difference(_logits(model, tokenizer), adapted)
+    if not effect:
+        raise ConfigError(
+            f"a merge must change something, and the adapter {adapter!r} changes no logit: is every B of it zero, as "
+            "before the first step of training?"
+        )
     layers = len({name.split(".lora_")[0] for name, _ in model.named_parameters() if ".lora_" in name})
     with _instead(ConfigError, "the adapter cannot be merged", (ValueError,)):  # weights that are not finite
         whole: Any = model.merge_and_unload(safe_merge=True)
@@ -177,8 +174,7 @@ def merge_adapter(
     tokenizer.save_pretrained(output)
     del model, whole
     merged = _logits(_load(str(output)), tokenizer)
-    effect, difference = largest_difference(without, adapted), largest_difference(merged, adapted)
-    found = Merge(base, dtype, layers, effect, difference, TOLERANCES[dtype])
+    found = Merge(base, dtype, layers, effect, largest_difference(merged, adapted), TOLERANCES[dtype])
     _refuse_different(found, output)
     write_json(output / "merge.json", asdict(found))
     return found
@@ -215,17 +211,6 @@ def _load(path: str) -> Any:
 
     device = "auto" if torch.cuda.is_available() else None
     return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, device_map=device).eval()
-
-
-def _refuse_empty(model: PeftModel, adapter: str) -> None:
-    """Refuse an adapter whose every B is zero, if no other weights were saved with it."""
-    trained = [p for name, p in model.named_parameters() if ".lora_B." in name or ".lora_embedding_B." in name]
-    others = any(".modules_to_save." in name for name, _ in model.named_parameters())
-    if not others and not any(parameter.any() for parameter in trained):
-        raise ConfigError(
-            f"a merge must change something: every B of the adapter {adapter!r} is zero, as before the first step of "
-            "training. Is it the adapter of the trained model?"
-        )
 
 
 def _logits(model: Any, tokenizer: Any) -> list[torch.Tensor]:

@@ -147,10 +147,7 @@ class FastStep:
 
 
 def _sorted(batches: list[dict[str, Any]], skips: bool) -> list[dict[str, Any]]:
-    """The rows of some micro-batches, dealt out again by length: those without advantage first where they are skipped.
-
-    A batch holds tensors of first dimension B and numbers of the whole generation.
-    """
+    """The rows of some micro-batches, dealt out again by length; those without advantage first if `skips`."""
     if len(batches) == 1:
         return batches
     rows = len(batches[0]["advantages"])
@@ -210,13 +207,7 @@ def _is_relative(config: Any) -> bool:
 
 
 def _in_parts(
-    whole: Any,
-    ids_BT: torch.Tensor,
-    mask_BT: torch.Tensor,
-    labels_BT: torch.Tensor,
-    *,
-    rows: int,
-    relative: bool,
+    whole: Any, ids_BT: torch.Tensor, mask_BT: torch.Tensor, labels_BT: torch.Tensor, *, rows: int, relative: bool
 ) -> Any:
     """TRL's output of the fused head for B rows of T tokens; rows without a label give zeros and are left out."""
     columns = ids_BT.shape[1]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,13 +85,7 @@ class RLSPSFTTrainer(SFTTrainer):
     __init__.__signature__ = inspect.signature(SFTTrainer.__init__)  # type: ignore[attr-defined]
 
     def _prepare_dataset(
-        self,
-        dataset: Any,
-        processing_class: Any,
-        args: SFTConfig,
-        packing: bool,
-        formatting_func: Callable[[dict], str] | None,
-        dataset_name: str,
+        self, dataset: Any, processing_class: Any, args: Any, packing: bool, formatting_func: Any, dataset_name: str
     ) -> Any:
         splits = packing and args.packing_strategy in ("wrapped", "bfd_split")  # long traces, instead of cutting them
         if args.max_length is None or splits or not hasattr(dataset, "__len__"):
