@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 
-from trl_rlsp.behaviours._cues import CUES, Behaviour, Cue
+from trl_rlsp.behaviours._cues import CUES, Behaviour
 from trl_rlsp.text import MAX_CHARS
 
 _ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
@@ -55,11 +55,11 @@ def find_in_prose(text: str) -> list[Behaviour]:
     plain = prepared(text[:MAX_CHARS])
     found = []
     for word in _WORD.finditer(plain):
-        for cue in CUES.get(word.group(), ()):
-            match = cue.rest.match(plain, word.end())
-            begins = _begins(cue, plain, word.start()) if match else None
-            if match and begins is not None:
-                found.append(Behaviour(begins, match.end(), cue.kind))
+        for kind, where, rest, deniable in CUES.get(word.group(), ()):
+            match = rest.match(plain, word.end())
+            begins = _begins(where, plain, word.start()) if match else None
+            if match and begins is not None and not (deniable and _negated(plain, begins)):
+                found.append(Behaviour(begins, match.end(), kind))
     return _one_a_sentence(sorted(found), plain) if found else []
 
 
@@ -78,16 +78,12 @@ def prepared(text: str) -> str:
     return plain
 
 
-def _begins(cue: Cue, plain: str, start: int) -> int | None:
+def _begins(where: str, plain: str, start: int) -> int | None:
     """Where the behavior begins whose cue stands at `start`; `None` where the cue may not stand there."""
-    begins = start
-    if cue.where != "any":
-        announcement = _announced(plain, start) if cue.where != "clause" else None
-        if announcement is not None:
-            begins = announcement
-        elif cue.where == "me" or not _opens_clause(plain, start):
-            return None
-    return None if cue.deniable and _negated(plain, begins) else begins
+    if where == "any":
+        return start
+    announcement = _announced(plain, start) if where != "clause" else None
+    return start if announcement is None and where != "me" and _opens_clause(plain, start) else announcement
 
 
 def _announced(text: str, start: int) -> int | None:
