@@ -311,8 +311,8 @@ def _vllm(stage: Stage) -> Iterator[Finding]:
         yield error("vLLM with an 8-bit base", "vLLM does not quantize to 8 bit while it loads; TRL raises", safe)
     elif merges:
         why = (
-            "packed weights cannot take TRL's merged ones: a shape error on a server (huggingface/trl#4973), rollouts of "
-            "another model in colocate mode (huggingface/trl#3466). A LoRA adapter can be sent alone (vllm_adapter: true)"
+            "packed weights cannot take TRL's merged ones: a shape error on a server (huggingface/trl#4973), another "
+            "model's rollouts if colocated (huggingface/trl#3466). Send a LoRA adapter alone (vllm_adapter: true)"
         )
         yield error(f"vLLM in {training.vllm_mode} mode with a 4-bit base", why, safe)
     corrects, mode = training.vllm_importance_sampling_correction, training.vllm_importance_sampling_mode
