@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from trl_rlsp.planning import _memory as memory_of
 from trl_rlsp.planning._memory import Architecture
@@ -84,7 +84,7 @@ def layout(architecture: Architecture, settings: Settings, gpus: int, strategy: 
     whole, adapter = memory_of.weight_bytes(*model), memory_of.adapter_bytes(*model)
     gradients, states = memory_of.trained_bytes(*model), memory_of.optimizer_bytes(*model)
     if strategy.startswith("zero") and settings.computes_in != "float32":
-        trained = memory_of.trained_weights(*model)  # gradients in half precision, and a float32 copy of each weight
+        trained = sum(memory_of.trained_tensors(*model))  # gradients in half precision, and a float32 copy
         gradients, states = 2 * trained, 4 * trained + (states if "8bit" in settings.optimizer else 8 * trained)
     if strategy == "ddp" and gpus > 1:
         gradients *= 2  # buckets hold a second copy
@@ -110,7 +110,7 @@ def layout(architecture: Architecture, settings: Settings, gpus: int, strategy: 
 
 
 def _working_bytes(architecture: Architecture, settings: Settings, gathered: bool) -> int:
-    sizes = [linear.weights for linear in architecture.quantized.values()]
+    sizes = [math.prod(linear) for linear in architecture.quantized.values()]
     if gathered:
         return math.ceil(sum(sizes) / architecture.layers) * BYTES[settings.computes_in]
     return max(sizes) * BYTES[settings.computes_in] if settings.bits else 0
@@ -130,8 +130,7 @@ def strategies(settings: Settings, gpus: int) -> tuple[Strategy, ...]:
     return STRATEGIES[:2] if settings.bits else STRATEGIES
 
 
-@dataclass(frozen=True)
-class Remedy:
+class Remedy(NamedTuple):
     """YAML lines with which, all of them together, a stage fits or comes closest, and its memory then."""
 
     lines: tuple[str, ...]

@@ -69,14 +69,9 @@ class Settings:
             raise ConfigError("quantized weights cannot be trained: set `use_peft: true`")
 
     @property
-    def bytes_per_weight(self) -> int:
-        """Bytes of a weight that is not quantized."""
-        return BYTES[self.dtype]
-
-    @property
     def bytes_per_trained(self) -> int:
         """Bytes of a trained weight: adapters are kept in float32."""
-        return self.bytes_per_weight if self.rank is None else 4
+        return BYTES[self.dtype] if self.rank is None else 4
 
     @property
     def computes_in(self) -> str:
@@ -133,17 +128,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokens of one optimizer step over all GPUs, if every completion has its full length.
-
-    Attributes:
-        sampled: completion tokens that are generated.
-        scored: completion tokens whose gradient is taken.
-        processed: tokens of the forward passes, prompts included.
-    """
+    """Completion tokens that one optimizer step samples and takes gradients of, over all GPUs, at full length."""
 
     sampled: float
     scored: int
-    processed: int
 
 
 def tokens_per_step(settings: Settings, gpus: int) -> Tokens:
@@ -152,8 +140,8 @@ def tokens_per_step(settings: Settings, gpus: int) -> Tokens:
     Example:
         >>> settings = Settings(micro_batch=2, accumulation=4, rollouts=16, completion=100, prompt=20)
         >>> tokens_per_step(settings, gpus=8)  # 8 x 2 x 4 = 64 completions, each generated once
-        Tokens(sampled=6400.0, scored=6400, processed=7680)
+        Tokens(sampled=6400.0, scored=6400)
     """
     sequences = settings.micro_batch * settings.accumulation * gpus
     sampled = sequences * settings.completion / settings.updates if settings.rollouts else 0.0
-    return Tokens(sampled, sequences * settings.completion, sequences * settings.length)
+    return Tokens(sampled, sequences * settings.completion)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,18 +22,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class RLSPSFTConfig(SFTConfig):
-    """`SFTConfig` with the room that reasoning needs.
+    """`SFTConfig` with the room that reasoning needs: 8,192 tokens as in the paper (TRL: 1,024).
 
     Args:
-        max_length: longest sequence in tokens; 8192 as in the paper (TRL: 1024).
         max_cut_share: share of traces that may be cut by `max_length` before training is refused, 0 to 1.
     """
 
     max_length: int | None = field(default=8192, metadata={"help": "Longest sequence in tokens; longer are cut."})
-    max_cut_share: float = field(
-        default=0.5,
-        metadata={"help": "Refuse to train if a larger share of the traces is cut by max_length (0 to 1)."},
-    )
+    max_cut_share: float = field(default=0.5, metadata={"help": "Refuse to train if more of the traces are cut."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -90,13 +85,7 @@ class RLSPSFTTrainer(SFTTrainer):
     __init__.__signature__ = inspect.signature(SFTTrainer.__init__)  # type: ignore[attr-defined]
 
     def _prepare_dataset(
-        self,
-        dataset: Any,
-        processing_class: Any,
-        args: SFTConfig,
-        packing: bool,
-        formatting_func: Callable[[dict], str] | None,
-        dataset_name: str,
+        self, dataset: Any, processing_class: Any, args: Any, packing: bool, formatting_func: Any, dataset_name: str
     ) -> Any:
         splits = packing and args.packing_strategy in ("wrapped", "bfd_split")  # long traces, instead of cutting them
         if args.max_length is None or splits or not hasattr(dataset, "__len__"):
