@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 from typing import Any
 
-from trl_rlsp.behaviours._cues import CUES, KINDS, Behaviour
-from trl_rlsp.behaviours._prose import find_in_prose
+from trl_rlsp.behaviours._prose import CUES, KINDS, Behaviour, find_in_prose
 from trl_rlsp.countdown import SearchStep, SearchTrace, read_search
 from trl_rlsp.text import MAX_CHARS, completion_text, find_boxes, visible, words
 
