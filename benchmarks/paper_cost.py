@@ -10,6 +10,7 @@ by arithmetic. The shares of the peaks that are reached are assumptions; the tim
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from trl_rlsp.planning import BYTES, GIB, Architecture, Settings, Strategy, adapter_bytes, layout, weight_bytes
@@ -104,7 +105,7 @@ def sampling_seconds(
     sequences = schedule.completions / gpus
     weights = weight_bytes(architecture, settings) + adapter_bytes(architecture, settings)
     if settings.bits:
-        unpacked = sum(linear.weights for linear in architecture.quantized.values())
+        unpacked = sum(map(math.prod, architecture.quantized.values()))
         weights += 2 * unpacked * BYTES[settings.computes_in]
     mean_context = schedule.prompt + schedule.tokens / 2
     cache = sequences * mean_context * architecture.kv_numbers_per_token * BYTES[settings.computes_in]
@@ -121,7 +122,7 @@ def forward_flops(architecture: Architecture, context: float) -> float:
         context: tokens before it, on average.
     """
     text = architecture.config.get_text_config()
-    products = sum(linear.weights for linear in architecture.linears.values())
+    products = sum(map(math.prod, architecture.linears.values()))
     return 2.0 * products + 4.0 * architecture.layers * text.hidden_size * context
 
 

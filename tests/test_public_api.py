@@ -42,7 +42,7 @@ SIGNATURES = {
     "RLSPRewards": "verifier, exploration, alpha, gate, length_penalty, end_of_thinking, thinking_required",
     "RLSPGRPOTrainer": (
         "model, reward_funcs, args, train_dataset, eval_dataset, processing_class, reward_processing_classes, "
-        "callbacks, optimizers, quantization_config, peft_config, tools, rollout_func, environment_factory, kwargs"
+        "callbacks, optimizers, quantization_config, peft_config, tools, rollout_func, environment_factory"
     ),
 }
 ROOT = Path(trl_rlsp.__file__).parent
@@ -107,7 +107,7 @@ def test_commands():
     from trl_rlsp import commands
     from trl_rlsp.cli import COMMANDS
 
-    expected = "recipes check filter doctor plan run sft grpo harvest merge eval compare efficiency budget"
+    expected = "init recipes check filter doctor plan run sft grpo harvest merge eval compare efficiency budget"
     assert list(COMMANDS) == [*expected.split(), "report", "behaviours"]
     assert {f"run_{command}" for command in COMMANDS} <= set(commands.__all__)
 

@@ -66,7 +66,7 @@ class TestCheckDataset:
     def test_failures_name_row_reason_and_problem(self):
         report = check_dataset([row("1"), row("x" * 200)], BoxVerifier(wrong=("x" * 200,)))
         (failure,) = report.failures
-        assert (failure.index, failure.verdict, report.ok) == (1, Verdict(0.0, "mismatch"), False)
+        assert (failure.row, failure.verdict, report.ok) == (1, Verdict(0.0, "mismatch"), False)
         assert len(failure.problem) == 80
         assert failure.problem.startswith("What is xxx")
         assert report.reasons == {"mismatch": 1}

@@ -13,7 +13,7 @@ import pytest
 
 from trl_rlsp.verification import RunResult, verify_code
 from trl_rlsp.verification.workers import _server
-from trl_rlsp.verification.workers._server import fitting_workers, share_of_cores
+from trl_rlsp.verification.workers._server import fitting_workers
 
 linux = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux's sched_setaffinity")
 
@@ -46,7 +46,7 @@ def machine(monkeypatch):
 )
 def test_share_of_cores(machine, own, launcher, ranks, share):
     machine(own, launcher, ranks)
-    assert share_of_cores() == share
+    assert fitting_workers() == share
 
 
 def test_more_is_only_had_alone(machine):

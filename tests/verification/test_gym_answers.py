@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from trl_rlsp.verification.gym._answers import EVALUATING_TASKS, non_finite, plain_answer, spellings
+from trl_rlsp.verification.gym.verifier import EVALUATING_TASKS, non_finite, plain_answer, spellings
 
 FOUR = {"answer": "6*4*1*1", "metadata": {"numbers": [6, 4, 1, 1], "target": 24}}
 PAYLOAD = "exec(bytes.fromhex('00'))"

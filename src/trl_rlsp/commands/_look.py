@@ -1,65 +1,54 @@
 """`rlsp compare`, `efficiency`, `report` and `behaviours`: what saved evaluations and runs show."""
 
+# ruff: noqa: RUF009 (`option` is `dataclasses.field`)
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from rich.table import Column, Table
+
+from trl_rlsp import evaluation
+from trl_rlsp.behaviours import KINDS
 from trl_rlsp.commands._measure import named
 from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.files import write_json
-from trl_rlsp.stages import parse_fields
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from trl_rlsp.runs import Completion, Run, Summary
+from trl_rlsp.report import PAGE_FILE, can_draw, write
+from trl_rlsp.rewards import OutcomeVerifier
+from trl_rlsp.runs import VERIFIED, Completion, Run, Summary, read_completions, read_run, shown_steps, summarize
+from trl_rlsp.stages import option, parse_fields
+from trl_rlsp.text import Terminal
 
 _CAPTION = "per 1,000 words (per completion); wording is evidence, not proof: compare with the base model"
 
 
 @dataclass
 class CompareArguments:
-    """Paired difference of two evaluations on the same problems.
+    """Paired difference of two evaluations on the same problems."""
 
-    Args:
-        first: output_dir of an `rlsp eval`.
-        second: output_dir of another on the same problems.
-        output: write the metrics to this JSON file.
-    """
-
-    first: Path = field(metadata={"positional": 1})
-    second: Path = field(metadata={"positional": 1})
-    output: Path | None = None
+    first: Path = option(help="output_dir of an `rlsp eval`", positional=1)
+    second: Path = option(help="output_dir of another on the same problems", positional=1)
+    output: Path | None = option(None, "write the metrics to this JSON file")
 
 
 def run_compare(arguments: list[str]) -> None:
     """Print what differs between two evaluations on the same problems."""
-    from trl_rlsp.evaluation import compare_folders, difference_table
-    from trl_rlsp.text import Terminal
-
     given = parse_fields(CompareArguments, arguments, "rlsp compare")
-    found = compare_folders(given.first, given.second)
+    found = evaluation.compare_folders(given.first, given.second)
     if given.output:
         metrics = {name: {**asdict(difference), "clear": difference.clear} for name, difference in found.items()}
         write_json(given.output, metrics)
-    Terminal().print(difference_table(str(given.first), str(given.second), found))
+    Terminal().print(evaluation.difference_table(str(given.first), str(given.second), found))
 
 
 @dataclass
 class EfficiencyArguments:
-    """Accuracy of majority votes against tokens, from saved evaluations, the last of which sets the budgets.
+    """Accuracy of majority votes against tokens, from saved evaluations, the last of which sets the budgets."""
 
-    Args:
-        runs: base=FOLDER rlsp=FOLDER.
-        output_dir: folder for efficiency.json and efficiency.png.
-    """
-
-    runs: list[str] = field(metadata={"metavar": "NAME=FOLDER"})
-    output_dir: Path | None = None
+    runs: list[str] = field(metadata={"metavar": "NAME=FOLDER", "help": "base=FOLDER rlsp=FOLDER"})
+    output_dir: Path | None = option(None, "folder for efficiency.json and efficiency.png")
 
 
 def parse_efficiency(arguments: list[str]) -> tuple[dict[str, Path], Path | None]:
@@ -73,40 +62,30 @@ def parse_efficiency(arguments: list[str]) -> tuple[dict[str, Path], Path | None
 
 def run_efficiency(arguments: list[str]) -> None:
     """Print accuracy of majority votes against tokens, and the models at equal budgets; write JSON and a plot."""
-    from trl_rlsp.evaluation import efficiency_tables, load_curves, plot_efficiency
-    from trl_rlsp.text import Terminal
-
     runs, output = parse_efficiency(arguments)
-    curves = load_curves(runs)
+    curves = evaluation.load_curves(runs)
     console = Terminal()
-    for table in efficiency_tables(curves):
+    for table in evaluation.efficiency_tables(curves):
         console.print(table)
     if output is not None:
         metrics = {name: [asdict(point) for point in points] for name, points in curves.items()}
         write_json(output / "efficiency.json", metrics)
-        plot_efficiency(curves, output / "efficiency.png")
+        evaluation.plot_efficiency(curves, output / "efficiency.png")
         console.print(f"{output / 'efficiency.json'}, {output / 'efficiency.png'}")
 
 
 @dataclass
 class BehavioursArguments:
-    """What the completions of a run do, step by step.
+    """What the completions of a run do, step by step."""
 
-    Args:
-        sources: run folder, completions_*.parquet or samples.jsonl.
-        output: write the metrics to this JSON file.
-    """
-
-    sources: list[str] = field(metadata={"positional": "+", "metavar": "RUN"})
-    output: Path | None = None
+    sources: list[str] = field(
+        metadata={"positional": "+", "metavar": "RUN", "help": "run folder, completions_*.parquet or samples.jsonl"}
+    )
+    output: Path | None = option(None, "write the metrics to this JSON file")
 
 
 def run_behaviours(arguments: Sequence[str]) -> None:
     """Print behaviours per step and overall, and write them as JSON where --output says."""
-    from trl_rlsp.rewards import OutcomeVerifier
-    from trl_rlsp.runs import VERIFIED, read_completions, shown_steps, summarize
-    from trl_rlsp.text import Terminal
-
     given = parse_fields(BehavioursArguments, arguments, "rlsp behaviours")
     completions = read_completions(given.sources)
     if not completions:
@@ -130,10 +109,6 @@ def run_behaviours(arguments: Sequence[str]) -> None:
 
 def _behaviour_table(rows: dict[str, Summary]) -> Table:
     """One row a step: completions, words, each behaviour, answer changes where they could be scored."""
-    from rich.table import Column, Table
-
-    from trl_rlsp.behaviours import KINDS
-
     with_changes = any(summary.changes is not None for summary in rows.values())
     names = ["completions", "words", *(kind.replace("_", "-") for kind in KINDS)]
     names += ["wrong>right / right>wrong"] if with_changes else []
@@ -151,26 +126,16 @@ def _behaviour_table(rows: dict[str, Summary]) -> Table:
 @dataclass
 class ReportArguments:
     """Write one self-contained page about one or several runs: folders of `rlsp run`, or of a GRPOTrainer with
-    log_completions=True.
+    log_completions=True."""
 
-    Args:
-        runs: run folder.
-        output: folder to write; default RUN/report, for several runs report.
-        limit: most completions on the page.
-        plots: write PNG plots, if matplotlib is installed.
-    """
-
-    runs: list[Path] = field(metadata={"positional": "+", "metavar": "RUN"})
-    output: Path | None = None
-    limit: int = 10_000
-    plots: bool = True
+    runs: list[Path] = field(metadata={"positional": "+", "metavar": "RUN", "help": "run folder"})
+    output: Path | None = option(None, "folder to write; default RUN/report, for several runs report")
+    limit: int = option(10_000, "most completions on the page")
+    plots: bool = option(True, "write PNG plots, if matplotlib is installed")
 
 
 def run_report(arguments: Sequence[str]) -> None:
     """Read runs, write the report, and print its warnings and where it is."""
-    from trl_rlsp.report import PAGE_FILE, can_draw, write
-    from trl_rlsp.text import Terminal
-
     given = parse_fields(ReportArguments, arguments, "rlsp report")
     output = given.output or (given.runs[0] / "report" if len(given.runs) == 1 else Path("report"))
     contents = write(_named_runs(given.runs), output, limit=given.limit, plots=None if given.plots else False)
@@ -185,8 +150,6 @@ def run_report(arguments: Sequence[str]) -> None:
 
 def _named_runs(folders: list[Path]) -> list[Run]:
     """The runs, named by as many folders of their path as it takes to tell them apart."""
-    from trl_rlsp.runs import read_run
-
     paths = [folder.resolve() for folder in folders]
     if len(set(paths)) < len(paths):
         raise ConfigError(f"a run is given twice: {', '.join(map(str, folders))}")

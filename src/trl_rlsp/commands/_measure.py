@@ -6,21 +6,25 @@ import importlib.util
 import logging
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+
+from trl_rlsp import evaluation, generation
 from trl_rlsp.errors import ConfigError, MissingDependencyError, SourceError
 from trl_rlsp.files import atomic_write, write_json
-from trl_rlsp.stages import EvaluationArguments, parse_fields
+from trl_rlsp.problems import EVALUATION_PRESETS
+from trl_rlsp.rewards import OutcomeVerifier
+from trl_rlsp.stages import EvaluationArguments, option, parse_fields
+from trl_rlsp.text import Terminal, thinking_is_open
+from trl_rlsp.verification import require_sandbox
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from trl_rlsp.evaluation import Evaluation
     from trl_rlsp.evaluation.budget import Rule, RuleResult, ThinkingBudget
-    from trl_rlsp.generation import Engine, Sample, Sampling
-    from trl_rlsp.rewards import OutcomeVerifier
-    from trl_rlsp.text import Terminal
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +34,6 @@ _ENGINES = {"transformers": "transformers", "vllm": "vllm", "server": "openai"}
 
 def run_eval(arguments: list[str]) -> None:
     """Sample and score a model on a data set, or score the samples of a folder again, and print the metrics."""
-    from trl_rlsp.evaluation import evaluate_samples, evaluation_table, save_evaluation, slice_tables
-    from trl_rlsp.text import Terminal
-
     settings = read_settings(arguments)
     console = Terminal()
     if settings.rescore:
@@ -42,14 +43,14 @@ def run_eval(arguments: list[str]) -> None:
         problems = load_problems(settings)
         samples = draw_samples(settings, name, sampling, problems, console)
         with verifier_of(settings, name) as verifier:
-            metrics, scored = evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
-        if settings.output_dir:
-            save_evaluation(metrics, scored, Path(settings.output_dir), asdict(settings), parquet=settings.save_parquet)
-    for table in (evaluation_table({name: metrics}), *slice_tables(metrics)):
+            metrics, scored = evaluation.evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
+        if folder := settings.output_dir:
+            evaluation.save_evaluation(metrics, scored, Path(folder), asdict(settings), parquet=settings.save_parquet)
+    for table in (evaluation.evaluation_table({name: metrics}), *evaluation.slice_tables(metrics)):
         console.print(table)
 
 
-def parse_eval(arguments: list[str]) -> tuple[EvaluationArguments, str, Sampling]:
+def parse_eval(arguments: list[str]) -> tuple[EvaluationArguments, str, generation.Sampling]:
     """Settings, model and sampling of an evaluation; an RLSPError for what cannot work."""
     settings = read_settings(arguments)
     return settings, *check_eval(settings)
@@ -57,8 +58,6 @@ def parse_eval(arguments: list[str]) -> tuple[EvaluationArguments, str, Sampling
 
 def read_settings(arguments: list[str]) -> EvaluationArguments:
     """The fields of an evaluation: the command line's, else the YAML file's, else the preset's."""
-    from trl_rlsp.problems import EVALUATION_PRESETS
-
     settings = parse_fields(EvaluationArguments, arguments, "rlsp eval")
     if settings.preset is None:
         return settings
@@ -68,14 +67,12 @@ def read_settings(arguments: list[str]) -> EvaluationArguments:
     return parse_fields(EvaluationArguments, arguments, "rlsp eval", written=lambda content: {**preset, **content})
 
 
-def check_eval(settings: EvaluationArguments) -> tuple[str, Sampling]:
+def check_eval(settings: EvaluationArguments) -> tuple[str, generation.Sampling]:
     """The model and the sampling, after everything that can be checked without data has been."""
-    from trl_rlsp.evaluation import check_ks
-
     if not settings.model_name_or_path:
         raise ConfigError("no model: set `model_name_or_path` in the YAML file or on the command line")
     sampling = settings.sampling()
-    check_ks(settings.ks or [], sampling.n)
+    evaluation.check_ks(settings.ks or [], sampling.n)
     _check_engine(settings)
     settings.required()
     return settings.model_name_or_path, sampling
@@ -97,69 +94,54 @@ def _check_engine(settings: EvaluationArguments) -> None:
 
 
 def load_problems(settings: EvaluationArguments) -> Dataset:
-    from trl_rlsp.verification import require_sandbox
-
+    """The problems of an evaluation; an RLSPError if programs cannot be run here as they need."""
     problems = settings.load()
     require_sandbox(problems.column_names)
     return problems
 
 
-def _open_engine(settings: EvaluationArguments, name: str, problems: Dataset, new_tokens: int) -> Engine:
+def _open_engine(settings: EvaluationArguments, name: str, problems: Dataset, new_tokens: int) -> generation.Engine:
     """Load the model, or connect to its server; a SourceError if there is no such model."""
     if settings.engine == "server":
-        from trl_rlsp.generation import ServerEngine
-
-        return ServerEngine(name, settings.server_url or "")
+        return generation.ServerEngine(name, settings.server_url or "")
     if settings.engine == "vllm":
-        from trl_rlsp.generation import VLLMEngine
-
         options: dict[str, Any] = {"prompts": problems["prompt"], "new_tokens": new_tokens}
         options |= {n: getattr(settings, n) for n in ("dtype", "tensor_parallel_size", "gpu_memory_utilization")}
-        return VLLMEngine(name, **options)
+        return generation.VLLMEngine(name, **options)
     import torch
 
-    from trl_rlsp.generation import TransformersEngine, load_model
-
     placed: dict[str, Any] = {"device_map": "auto"} if torch.cuda.is_available() else {}
-    return TransformersEngine(*load_model(name, dtype=settings.dtype, **placed))
+    return generation.TransformersEngine(*generation.load_model(name, dtype=settings.dtype, **placed))
 
 
 def draw_samples(
-    settings: EvaluationArguments, name: str, sampling: Sampling, problems: Dataset, console: Terminal
-) -> list[Sample]:
+    settings: EvaluationArguments, name: str, sampling: generation.Sampling, problems: Dataset, console: Terminal
+) -> list[generation.Sample]:
     """The samples of an evaluation: those that the output folder has, and the others drawn now."""
-    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
-
-    from trl_rlsp.evaluation import SampleStore, draw
-    from trl_rlsp.generation import all_requests
-
     folder = Path(settings.output_dir) if settings.output_dir else None
     total = len(problems) * sampling.n
-    with SampleStore(folder, _fingerprint(settings, name, problems), problems) if folder else nullcontext() as store:
-        there = total - len(store.missing(all_requests(len(problems), sampling.n))) if store else 0
+    made_of = _fingerprint(settings, name, problems) if folder else {}
+    with evaluation.SampleStore(folder, made_of, problems) if folder else nullcontext() as store:
+        there = total - len(store.missing(generation.all_requests(len(problems), sampling.n))) if store else 0
         if there:
             console.print(f"{there} of {total} samples are in {folder} already")
         engine = _open_engine(settings, name, problems, sampling.max_new_tokens) if there < total else None
         columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console) as progress:
-            bar = progress.add_task("sampling", total=total, completed=there)
-            return draw(engine, problems, sampling, store=store, on_batch=lambda n: progress.update(bar, completed=n))
+            shown = partial(progress.update, progress.add_task("sampling", total=total, completed=there))
+            return evaluation.draw(engine, problems, sampling, store=store, on_batch=lambda n: shown(completed=n))
 
 
 def _fingerprint(settings: EvaluationArguments, name: str, problems: Dataset) -> dict[str, Any]:
     """All that the samples depend on; the batch size has no part in it, so that it may be lowered in a resumed run."""
-    from trl_rlsp.evaluation import model_hash, problems_hash, prompts_hash
-
     names = ("engine", "dtype", "num_samples", "temperature", "top_p", "max_new_tokens", "seed")
-    hashes = {"problems": problems_hash(problems), "prompts": prompts_hash(problems)}
-    model = name if settings.engine == "server" else model_hash(name)
+    hashes = {"problems": evaluation.problems_hash(problems), "prompts": evaluation.prompts_hash(problems)}
+    model = name if settings.engine == "server" else evaluation.model_hash(name)
     return {"model": model, **hashes, **{n: getattr(settings, n) for n in names}}
 
 
-def _rescored(settings: EvaluationArguments, folder: Path) -> tuple[str, Evaluation]:
+def _rescored(settings: EvaluationArguments, folder: Path) -> tuple[str, evaluation.Evaluation]:
     """Score the samples of a folder again and replace its metrics; the model's name and the metrics."""
-    from trl_rlsp import evaluation
-
     samples, problems = evaluation.read_samples(folder), evaluation.read_problems(folder)
     before = evaluation.load_settings(folder)
     if problems is None:
@@ -191,8 +173,6 @@ def opens_thinking(model: str, end_of_thinking: str) -> bool:
     """Whether a model's chat template opens the reasoning; no, with a warning, where it cannot be read."""
     from transformers import AutoTokenizer
 
-    from trl_rlsp.text import thinking_is_open
-
     try:
         return thinking_is_open(AutoTokenizer.from_pretrained(model), end_of_thinking)
     except (OSError, ValueError) as error:
@@ -202,33 +182,23 @@ def opens_thinking(model: str, end_of_thinking: str) -> bool:
 
 @dataclass
 class BudgetArguments(EvaluationArguments):
-    """An evaluation at several thinking budgets; see `trl_rlsp.evaluation.budget.ThinkingBudget`.
+    """An evaluation at several thinking budgets; see `trl_rlsp.evaluation.budget.ThinkingBudget`."""
 
-    Args:
-        models: `NAME=PATH` of each model, in the place of `model_name_or_path`.
-        budgets: reasoning tokens, separated by commas.
-        at_least: measure each budget as floor and ceiling too, not as ceiling alone.
-        continuation: written where a model would stop too early.
-        answer: begins a forced answer.
-        ends: what ends the reasoning; by default a box.
-        settled: what the model may stop after before the floor.
-        answer_tokens: tokens for the answer.
-        votes: samples a problem for voting with early stopping; 0 for no votes.
-        confidence: of adaptive consistency.
-        document: Markdown file whose numbers are replaced.
-    """
-
-    models: list[str] = field(default_factory=list)
-    budgets: str = ""
-    at_least: bool = False
-    continuation: str = "Wait"
-    answer: str = "\\boxed{"
-    ends: list[str] = field(default_factory=list)
-    settled: list[str] = field(default_factory=list)
-    answer_tokens: int = 32
-    votes: int = 0
-    confidence: float = 0.95
-    document: str | None = None
+    models: list[str] = field(
+        default_factory=list, metadata={"help": "NAME=PATH of each model, in the place of model_name_or_path"}
+    )
+    budgets: str = option("", "reasoning tokens, separated by commas")
+    at_least: bool = option(False, "measure each budget as floor and ceiling too, not as ceiling alone")
+    continuation: str = option("Wait", "written where a model would stop too early")
+    answer: str = option("\\boxed{", "begins a forced answer")
+    ends: list[str] = field(default_factory=list, metadata={"help": "what ends the reasoning; by default a box"})
+    settled: list[str] = field(
+        default_factory=list, metadata={"help": "what the model may stop after before the floor"}
+    )
+    answer_tokens: int = option(32, "tokens for the answer")
+    votes: int = option(0, "samples a problem for voting with early stopping; 0 for no votes")
+    confidence: float = option(0.95, "of adaptive consistency")
+    document: str | None = option(None, "Markdown file whose numbers are replaced")
 
     def named_models(self) -> dict[str, str]:
         """Name -> path of each model."""
@@ -253,10 +223,6 @@ class BudgetArguments(EvaluationArguments):
         budgets = [ThinkingBudget(least, most, answer_tokens=self.answer_tokens, **texts) for least, most in bounds]
         return [*budgets, None]
 
-    def longest(self) -> int:
-        """Tokens of the longest completion; what is forced has tokens too."""
-        return max(self.max_new_tokens, max(self.sizes()) + self.answer_tokens + 64)
-
 
 def named(rule: str, entries: list[str]) -> dict[str, str]:
     """`NAME=VALUE` entries as a mapping; a ConfigError that states the rule for one without either, or a name twice."""
@@ -279,7 +245,7 @@ def positive_numbers(name: str, text: str, example: str) -> list[int]:
     return sorted({int(part) for part in parts})
 
 
-def check_budget(settings: BudgetArguments) -> Sampling:
+def check_budget(settings: BudgetArguments) -> generation.Sampling:
     """The sampling, after whatever can be known to be wrong before a model is loaded."""
     from trl_rlsp.evaluation.budget import AdaptiveConsistency
 
@@ -298,7 +264,6 @@ def check_budget(settings: BudgetArguments) -> Sampling:
 def run_budget(arguments: list[str]) -> None:
     """Measure, print and write the curve of each model; what a run before has drawn into the folder is kept."""
     from trl_rlsp.evaluation import budget
-    from trl_rlsp.text import Terminal
 
     settings = parse_fields(BudgetArguments, arguments, "rlsp budget")
     sampling = check_budget(settings)
@@ -311,7 +276,8 @@ def run_budget(arguments: list[str]) -> None:
     votes: dict[str, list[RuleResult]] = {}
     for name, path in settings.named_models().items():
         with verifier_of(settings, path) as verifier:
-            engine = _open_engine(settings, path, problems, settings.longest())
+            longest = max(settings.sizes()) + settings.answer_tokens + 64  # what is forced has tokens too
+            engine = _open_engine(settings, path, problems, max(settings.max_new_tokens, longest))
             made_of, own = _fingerprint(settings, path, problems), folder / name.replace("/", "_")
             bench = budget.Bench(name, engine, problems, sampling, verifier, own, made_of, asdict(settings))
             curves[name] = budget.Curve()

@@ -1,5 +1,6 @@
 """`rlsp recipes`, `check`, `filter`, `doctor` and `plan`: what is worth knowing before a GPU is paid for."""
 
+# ruff: noqa: RUF009 (`option` is `dataclasses.field`)
 from __future__ import annotations
 
 import json
@@ -7,32 +8,31 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from rich.table import Column, Table
+
+from trl_rlsp import evaluation
 from trl_rlsp.commands._measure import check_eval, draw_samples, load_problems, positive_numbers, verifier_of
+from trl_rlsp.doctor import Finding, examine
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import write_json, write_lines
 from trl_rlsp.pipeline import companion_names, copy_recipe, recipe_names, said_of
+from trl_rlsp.planning import GIB, Architecture, Layout, Remedy, Settings, layout, remedies, strategies, tokens_per_step
 from trl_rlsp.stages import (
     EvaluationArguments,
     ProblemArguments,
+    Stage,
     VerifierArguments,
     kind_of,
     offline_without_network,
+    option,
     parse_fields,
     parse_known,
     parse_stage,
     read_stage,
 )
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from trl_rlsp.doctor import Finding
-    from trl_rlsp.evaluation import Filtered
-    from trl_rlsp.planning import Architecture, Layout, Remedy, Settings
-    from trl_rlsp.stages import Stage
-    from trl_rlsp.text import Terminal
+from trl_rlsp.text import Terminal
 
 _PARTS = ("weights", "adapter", "gradients", "optimizer", "reference", "activations", "logits", "working", "cache")
 _COLORS = {"error": "red", "warning": "yellow", "not checked": "blue"}
@@ -40,23 +40,17 @@ _COLORS = {"error": "red", "warning": "yellow", "not checked": "blue"}
 
 @dataclass
 class RecipesArguments:
-    """List the recipes that come with the package, or copy one.
+    """List the recipes that come with the package, or copy one."""
 
-    Args:
-        words: copy a recipe to where it can be changed.
-        to: the folder to make; default recipes/NAME.
-    """
-
-    words: list[str] = field(default_factory=list, metadata={"positional": "*", "metavar": "copy NAME"})
-    to: Path | None = None
+    words: list[str] = field(
+        default_factory=list,
+        metadata={"positional": "*", "metavar": "copy NAME", "help": "copy a recipe to where it can be changed"},
+    )
+    to: Path | None = option(None, "the folder to make; default recipes/NAME")
 
 
 def run_recipes(arguments: Sequence[str]) -> None:
     """List the shipped recipes with purpose and hardware, or copy one."""
-    from rich.table import Column, Table
-
-    from trl_rlsp.text import Terminal
-
     given = parse_fields(RecipesArguments, arguments, "rlsp recipes")
     if given.words:
         if len(given.words) != 2 or given.words[0] != "copy":
@@ -80,37 +74,24 @@ def run_recipes(arguments: Sequence[str]) -> None:
 
 def run_check(arguments: list[str]) -> int:
     """Print every gold answer of a data set that does not verify as 1.0; 0 when all do, else 1."""
-    from trl_rlsp.evaluation import check_dataset, print_report
-    from trl_rlsp.text import Terminal
-
     source, checking = parse_stage((ProblemArguments, VerifierArguments), arguments, "rlsp check")
     problems = source.load()
     with checking.outcome_verifier(batch_seconds=3600) as verifier:
-        report = check_dataset(problems, verifier)
-    print_report(report, source.required(), Terminal())
+        report = evaluation.check_dataset(problems, verifier)
+    evaluation.print_report(report, source.required(), Terminal())
     return 0 if report.ok else 1
 
 
 @dataclass
 class FilterArguments(EvaluationArguments):
-    """Which problems to keep; samples are drawn as in RL: temperature 1, at most 4096 tokens, unless the file says.
+    """Which problems to keep; samples are drawn as in RL: temperature 1, at most 4096 tokens, unless the file says."""
 
-    Args:
-        n: samples of each problem.
-        low: problems solved more rarely are left out, 0 to 1.
-        high: problems solved more often are left out, 0 to 1.
-        output: the .jsonl file to write.
-        output_dir: folder of the samples, which are not drawn again; default beside `output`.
-        temperature: as in the RL stage.
-        max_new_tokens: as `max_completion_length` of the RL stage.
-    """
-
-    n: int = 8
-    low: float = 0.1
-    high: float = 0.9
-    output: str = "problems.jsonl"
-    temperature: float = 1.0
-    max_new_tokens: int = 4096
+    n: int = option(8, "samples of each problem")
+    low: float = option(0.1, "problems solved more rarely are left out, 0 to 1")
+    high: float = option(0.9, "problems solved more often are left out, 0 to 1")
+    output: str = option("problems.jsonl", "the .jsonl file to write; the samples go beside it")
+    temperature: float = option(1.0, "as in the RL stage")
+    max_new_tokens: int = option(4096, "as max_completion_length of the RL stage")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -139,29 +120,24 @@ def _sampled_fields(written: Mapping[str, Any]) -> dict[str, Any]:
 
 def run_filter(arguments: list[str]) -> None:
     """Sample, score, keep the problems of the band and write the file; the samples of a run cut off are kept."""
-    from trl_rlsp.evaluation import Band, check_read_back, keep_band, score_samples
-    from trl_rlsp.text import Terminal
-
     settings = parse_filter(arguments)
-    band = Band(settings.low, settings.high)
+    band = evaluation.Band(settings.low, settings.high)
     name, sampling = check_eval(settings)
     problems = load_problems(settings)
     console = Terminal()
     samples = draw_samples(settings, name, sampling, problems, console)
     with verifier_of(settings, name) as verifier:
-        scored = score_samples(samples, problems, verifier)
+        scored = evaluation.score_samples(samples, problems, verifier)
     rows, output = problems.to_list(), Path(settings.output)
-    found = keep_band(rows, scored, band)
+    found = evaluation.keep_band(rows, scored, band)
     write_lines(output, found.rows)
-    check_read_back(output, [rows[index] for index in found.kept])
+    evaluation.check_read_back(output, [rows[index] for index in found.kept])
     write_json(output.with_suffix(".json"), {**found.counts(), "settings": asdict(settings)})
     _show_filtered(found, settings, console)
 
 
-def _show_filtered(found: Filtered, settings: FilterArguments, console: Terminal) -> None:
+def _show_filtered(found: evaluation.Filtered, settings: FilterArguments, console: Terminal) -> None:
     """Print what became of the problems, and how the file is read."""
-    from rich.table import Column, Table
-
     counts = found.counts()
     table = Table("problems", Column("number", justify="right"), title=f"solve rates of {settings.n} samples")
     table.add_row("sampled", str(counts["problems"]))
@@ -179,17 +155,11 @@ def _show_filtered(found: Filtered, settings: FilterArguments, console: Terminal
 
 @dataclass
 class StageArguments:
-    """Which stage: further arguments override fields of its file.
+    """Which stage: further arguments override fields of its file."""
 
-    Args:
-        config: YAML file of `rlsp sft` or `rlsp grpo`.
-        stage: kind of the stage; default by its fields.
-        json: print the result as JSON.
-    """
-
-    config: Path | None = None
-    stage: Literal["sft", "grpo"] | None = None
-    json: bool = False
+    config: Path | None = option(None, "YAML file of `rlsp sft` or `rlsp grpo`")
+    stage: Literal["sft", "grpo"] | None = option(None, "kind of the stage; default by its fields")
+    json: bool = option(False, "print the result as JSON")
 
 
 def _described_stage(given: StageArguments, overrides: Sequence[str], **options: Any) -> Stage:
@@ -204,15 +174,10 @@ def _described_stage(given: StageArguments, overrides: Sequence[str], **options:
 @dataclass
 class DoctorArguments(StageArguments):
     """Check the YAML file of `rlsp sft` or `rlsp grpo` without loading weights. Further arguments override its fields.
-    Ends with status 1 if an error is found.
+    Ends with status 1 if an error is found."""
 
-    Args:
-        processes: ranks that the stage will run on; default $WORLD_SIZE or 1.
-        elsewhere: it will run on another machine: leave out hardware, disk and judge.
-    """
-
-    processes: int | None = None
-    elsewhere: bool = False
+    processes: int | None = option(None, "ranks that the stage will run on; default $WORLD_SIZE or 1")
+    elsewhere: bool = option(False, "it will run on another machine: leave out hardware, disk and judge")
 
 
 def parse_doctor(arguments: Sequence[str]) -> tuple[DoctorArguments, Stage]:
@@ -225,8 +190,6 @@ def parse_doctor(arguments: Sequence[str]) -> tuple[DoctorArguments, Stage]:
 
 def run_doctor(arguments: Sequence[str]) -> int:
     """Check a stage's YAML file and print what is found; 1 if there is an error among it, else 0."""
-    from trl_rlsp.doctor import examine
-
     given, stage = parse_doctor(arguments)
     found = examine(stage)
     if given.json:
@@ -238,8 +201,6 @@ def run_doctor(arguments: Sequence[str]) -> int:
 
 def _show_findings(found: list[Finding], path: Path) -> None:
     """Print findings, each with the line of the file to change."""
-    from trl_rlsp.text import Terminal
-
     console = Terminal(soft_wrap=True)
     lines = path.read_text(encoding="utf-8").splitlines()
     for finding in found:
@@ -270,23 +231,16 @@ def _where(finding: Finding, path: Path, lines: Sequence[str]) -> str:
 
 @dataclass
 class PlanArguments(StageArguments):
-    """Memory on each GPU by part, from the model's configuration alone. Further arguments override fields of the file.
+    """Memory on each GPU by part, from the model's configuration alone. Further arguments override fields of the
+    file."""
 
-    Args:
-        gpus: numbers of GPUs.
-        memory: memory of a GPU in GiB.
-        prompt: tokens of the longest prompt.
-    """
-
-    gpus: str = "1,2,4,8"
-    memory: float = 80.0
-    prompt: int = 512
+    gpus: str = option("1,2,4,8", "numbers of GPUs")
+    memory: float = option(80.0, "memory of a GPU in GiB")
+    prompt: int = option(512, "tokens of the longest prompt")
 
 
 def parse_plan(arguments: Sequence[str]) -> tuple[PlanArguments, Architecture, Settings]:
     """The command's own arguments, and the model and settings of the stage."""
-    from trl_rlsp.planning import Architecture, Settings
-
     given, overrides = parse_known(PlanArguments, arguments, "rlsp plan")
     if given.memory <= 0 or given.prompt < 0:
         raise ConfigError(f"--memory is above 0 GiB and --prompt at least 0, got {given.memory:g} and {given.prompt}")
@@ -296,8 +250,6 @@ def parse_plan(arguments: Sequence[str]) -> tuple[PlanArguments, Architecture, S
 
 def run_plan(arguments: Sequence[str]) -> None:
     """Print the memory that a stage takes on each GPU, and what would make it fit where it does not."""
-    from trl_rlsp.planning import layout, remedies, strategies
-
     given, architecture, settings = parse_plan(arguments)
     counts = positive_numbers("--gpus", given.gpus, "1,2,4,8")
     wanted = [(gpus, strategy) for gpus in counts for strategy in strategies(settings, gpus)]
@@ -314,8 +266,6 @@ def run_plan(arguments: Sequence[str]) -> None:
 
 def _as_json(settings: Settings, layouts: list[Layout], advice: list[Remedy], memory: float) -> dict[str, Any]:
     """The plan as plain values, in bytes."""
-    from trl_rlsp.planning import tokens_per_step
-
     rows = [
         asdict(one)
         | {"training": one.training, "rollout": one.rollout, "peak": one.peak, "fits": one.fits(memory)}
@@ -330,9 +280,6 @@ def _show_plan(
     architecture: Architecture, settings: Settings, layouts: list[Layout], advice: list[Remedy], memory: float
 ) -> None:
     """Print the plan in GiB, and what would make it fit."""
-    from trl_rlsp.planning import GIB, tokens_per_step
-    from trl_rlsp.text import Terminal
-
     console = Terminal()
     kind = "all weights" if settings.rank is None else f"LoRA of rank {settings.rank}"
     bits = f"{settings.bits}-bit base" if settings.bits else settings.dtype
@@ -351,10 +298,6 @@ def _show_plan(
 
 def _plan_table(layouts: list[Layout], memory: float) -> Table:
     """The parts as rows, the strategies of one number of GPUs as columns: narrow enough for any terminal."""
-    from rich.table import Column, Table
-
-    from trl_rlsp.planning import GIB
-
     table = Table(f"GPUs: {layouts[0].gpus}", *(Column(one.strategy, justify="right") for one in layouts))
     for name in (*_PARTS, "training", "rollout"):
         values = [getattr(one, name) / GIB for one in layouts]

@@ -12,16 +12,15 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from trl_rlsp import pipeline
+from trl_rlsp import evaluation, pipeline
+from trl_rlsp.commands import parse_eval, parse_harvest, run_report
 from trl_rlsp.doctor import examine, visible_gpus
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.pipeline import Launcher, Run, Step
 from trl_rlsp.stages import claimed, last_complete_checkpoint, parse_grpo, parse_sft, read_record, read_stage
-
-if TYPE_CHECKING:
-    from trl_rlsp.pipeline import Launcher, Run, Step
-    from trl_rlsp.text import Terminal
+from trl_rlsp.text import Terminal
 
 
 def run_run(arguments: Sequence[str]) -> int:
@@ -43,8 +42,6 @@ def run_run(arguments: Sequence[str]) -> int:
 
 def check_settings(step: Step) -> None:
     """Read a step's settings before the first step runs, so that a typing error costs no training."""
-    from trl_rlsp.commands import parse_eval, parse_harvest
-
     if step.complete:
         return
     environment = dict(os.environ)
@@ -59,8 +56,6 @@ def check_settings(step: Step) -> None:
 
 def _execute_all(run: Run, steps: Sequence[Step]) -> None:
     """Execute what is not complete, and show the results."""
-    from trl_rlsp.text import Terminal
-
     console, started = Terminal(), time.monotonic()
     launcher = pipeline.Launcher(visible_gpus(), run.launch)
     waiting = [step for step in steps if not step.complete]
@@ -102,14 +97,13 @@ def show_batches(launcher: Launcher, steps: Sequence[Step], written_for: int, co
 
 def _show_results(run: Run, steps: Sequence[Step], console: Terminal) -> None:
     """Print the table of the evaluations, and write the report."""
-    from trl_rlsp.commands import run_report
-    from trl_rlsp.evaluation import evaluation_table, load_evaluation, write_report
-
     evaluations = {step.title.partition(" ")[2]: step.folder for step in steps if step.command == "eval"}
     trained = [step for step in steps if step.command == "grpo"][-1]
-    report = write_report(run.output, run.recipe.name, evaluations, trained.folder / "trainer_state.json")
+    report = evaluation.write_report(run.output, run.recipe.name, evaluations, trained.folder / "trainer_state.json")
     console.rule("result")
-    console.print(evaluation_table({name: load_evaluation(folder) for name, folder in evaluations.items()}))
+    console.print(
+        evaluation.evaluation_table({name: evaluation.load_evaluation(folder) for name, folder in evaluations.items()})
+    )
     console.print(f"model: {trained.folder}; report: {report}", soft_wrap=True)
     if run.rounds == 1:
         run_report([str(run.output)])

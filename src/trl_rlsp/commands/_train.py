@@ -5,6 +5,7 @@ another run is refused, and no second process works in it. A stage that is compl
 folder; a stage that was cut off continues from its last checkpoint with `--resume_from_checkpoint auto`.
 """
 
+# ruff: noqa: RUF009 (`option` is `dataclasses.field`)
 from __future__ import annotations
 
 import contextlib
@@ -16,9 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.table import Column, Table
+
+from trl_rlsp import evaluation, trainers
+from trl_rlsp.doctor import stop_on_errors
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import write_json
-from trl_rlsp.selfplay import Selection
+from trl_rlsp.selfplay import Selection, harvest_run
 from trl_rlsp.stages import (
     STAGE_FILE,
     ProblemArguments,
@@ -27,6 +32,7 @@ from trl_rlsp.stages import (
     last_complete_checkpoint,
     model_name,
     names_adapter,
+    option,
     parse_fields,
     parse_grpo,
     parse_known,
@@ -38,14 +44,14 @@ from trl_rlsp.stages import (
     tokenizer_of,
     write_record,
 )
+from trl_rlsp.text import Terminal
+from trl_rlsp.verification import require_sandbox
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
     from trl import ModelConfig
 
 _NEXT = {"sft": "RL from it: rlsp grpo", "grpo": "evaluate it: rlsp eval"}
-"""What comes after a stage."""
-
 _SHOWN = {
     "loss": "loss",
     "accuracy": "rewards/outcome_verifier/mean",
@@ -58,24 +64,17 @@ _SHOWN = {
 
 def run_sft(arguments: Sequence[str]) -> None:
     """Train on demonstrations."""
-    from trl_rlsp.doctor import stop_on_errors
-    from trl_rlsp.trainers import RLSPSFTTrainer
-
     data, training, model = parse_sft(arguments)
     rows = data.load_rows(training.seed)
     tokenizer = tokenizer_of(model)
     stop_on_errors("sft", data, training, model, rows=rows, tokenizer=tokenizer)
     with _stage("sft", arguments, training):
         made = model_arguments(model, training)
-        train(RLSPSFTTrainer(args=training, train_dataset=rows, processing_class=tokenizer, **made), training)
+        train(trainers.RLSPSFTTrainer(args=training, train_dataset=rows, processing_class=tokenizer, **made), training)
 
 
 def run_grpo(arguments: Sequence[str]) -> None:
     """Train by RL with the outcome verifier and the exploration reward."""
-    from trl_rlsp.doctor import stop_on_errors
-    from trl_rlsp.trainers import RLSPGRPOTrainer
-    from trl_rlsp.verification import require_sandbox
-
     data, rewards, training, model = parse_grpo(arguments)
     with contextlib.closing(rewards):
         problems = data.load()
@@ -83,7 +82,7 @@ def run_grpo(arguments: Sequence[str]) -> None:
         tokenizer = tokenizer_of(model, padding_side="left")
         stop_on_errors("grpo", data, training, model, rows=problems, rewards=rewards, tokenizer=tokenizer)
         with _stage("grpo", arguments, training):
-            trainer = RLSPGRPOTrainer(
+            trainer = trainers.RLSPGRPOTrainer(
                 reward_funcs=rewards,
                 args=training,
                 train_dataset=problems,
@@ -115,8 +114,6 @@ def model_arguments(model: ModelConfig, training: TrainingArguments) -> dict[str
     """
     from trl import get_peft_config, get_quantization_config
 
-    from trl_rlsp.trainers import load_trainable
-
     name = model_name(model)
     settings = {  # as TRL's own scripts set them
         "revision": model.model_revision,
@@ -129,7 +126,7 @@ def model_arguments(model: ModelConfig, training: TrainingArguments) -> dict[str
         training.model_init_kwargs = settings  # type: ignore[attr-defined]
         return {"model": name, "quantization_config": quantization, "peft_config": get_peft_config(model)}
     training.model_init_kwargs = None  # type: ignore[attr-defined]
-    return {"model": load_trainable(name, quantization_config=quantization, **settings)}
+    return {"model": trainers.load_trainable(name, quantization_config=quantization, **settings)}
 
 
 def train(trainer: Any, training: TrainingArguments) -> None:
@@ -201,9 +198,7 @@ def progress_line(step: int, logs: dict[str, Any]) -> str:
         >>> progress_line(3, {"loss": "0.5", "completions/mean_length": 61.34})
         'step 3: loss 0.5, tokens 61.3'
     """
-    from trl_rlsp.evaluation import exploration_columns
-
-    shown = {name: _SHOWN[name] for name in ("loss", "accuracy")} | exploration_columns([logs]) | _SHOWN
+    shown = {name: _SHOWN[name] for name in ("loss", "accuracy")} | evaluation.exploration_columns([logs]) | _SHOWN
     found = [f"{name} {float(logs[key]):.3g}" for name, key in shown.items() if logs.get(key) is not None]
     return f"step {step}: {', '.join(found)}" if found else ""
 
@@ -213,23 +208,17 @@ class HarvestArguments(Selection):
     """Keep the completions of a run that are verified, finished, novel and no duplicates, at most K of a problem, as
     demonstrations for `rlsp sft --demonstrations file --dataset FILE`. Problems of the run's evaluations never get in.
     Every field of a data set can be given as well, e.g. --dataset SOURCE for a run that does not say what it was
-    trained on.
+    trained on."""
 
-    Args:
-        run: folder of `rlsp run`, of a GRPOTrainer, or of `rlsp eval`.
-        output: file to write; default RUN/harvest/demonstrations.jsonl.
-        exclude: further evaluation set, SOURCE or SOURCE@SPLIT.
-        config: YAML file of the RL stage, if the run does not name it.
-        round: also write mixture.jsonl and problems.jsonl for it.
-        seed: of the draw of the mixture.
-    """
-
-    run: Path = field(metadata={"positional": 1})
-    output: Path | None = None
-    exclude: list[str] = field(default_factory=list, metadata={"action": "extend", "metavar": "SOURCE"})
-    config: str | None = None
-    round: int | None = None
-    seed: int = 0
+    run: Path = option(help="folder of `rlsp run`, of a GRPOTrainer, or of `rlsp eval`", positional=1)
+    output: Path | None = option(None, "file to write; default RUN/harvest/demonstrations.jsonl")
+    exclude: list[str] = field(
+        default_factory=list,
+        metadata={"action": "extend", "metavar": "SOURCE", "help": "further evaluation set, SOURCE or SOURCE@SPLIT"},
+    )
+    config: str | None = option(None, "YAML file of the RL stage, if the run does not name it")
+    round: int | None = option(None, "also write mixture.jsonl and problems.jsonl for it")
+    seed: int = option(0, "of the draw of the mixture")
 
 
 def parse_harvest(arguments: Sequence[str]) -> tuple[HarvestArguments, list[str]]:
@@ -243,11 +232,6 @@ def parse_harvest(arguments: Sequence[str]) -> tuple[HarvestArguments, list[str]
 
 def run_harvest(arguments: Sequence[str]) -> None:
     """Harvest a run and print what became of its completions."""
-    from rich.table import Column, Table
-
-    from trl_rlsp.selfplay import harvest_run
-    from trl_rlsp.text import Terminal
-
     given, rest = parse_harvest(arguments)
     output = given.output or given.run / "harvest" / "demonstrations.jsonl"
     options: dict[str, Any] = {"config": given.config, "exclude": given.exclude, "seed": given.seed}
@@ -267,28 +251,18 @@ def run_harvest(arguments: Sequence[str]) -> None:
 @dataclass
 class MergeArguments:
     """Merge a LoRA adapter into its unquantized base in float32, and compare the logits of what was saved with
-    those of the adapter.
+    those of the adapter."""
 
-    Args:
-        adapter: folder or hub id of the adapter.
-        output_dir: empty folder for the merged model.
-        base: the unquantized base; default the one that the adapter names.
-        dtype: type of the saved weights: float32, bfloat16, float16; default the base's.
-    """
-
-    adapter: str
-    output_dir: Path
-    base: str | None = None
-    dtype: str | None = None
+    adapter: str = option(help="folder or hub id of the adapter")
+    output_dir: Path = option(help="empty folder for the merged model")
+    base: str | None = option(None, "the unquantized base; default the one that the adapter names")
+    dtype: str | None = option(None, "type of the saved weights: float32, bfloat16, float16; default the base's")
 
 
 def run_merge(arguments: Sequence[str]) -> None:
     """Merge an adapter into its base, compare logits, and print what was found."""
-    from trl_rlsp.text import Terminal
-    from trl_rlsp.trainers import merge_adapter
-
     given = parse_fields(MergeArguments, arguments, "rlsp merge")
-    found = merge_adapter(given.adapter, given.output_dir, base=given.base, dtype=given.dtype)
+    found = trainers.merge_adapter(given.adapter, given.output_dir, base=given.base, dtype=given.dtype)
     text = (
         f"{found.layers} layers merged into {found.base} in float32, saved as {found.dtype}: logits differ from the "
         f"adapter's by {found.difference:.2g} of the largest ({found.tolerance:g} is allowed, the adapter changes "

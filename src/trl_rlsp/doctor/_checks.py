@@ -69,22 +69,16 @@ def _four_bit(stage: Stage) -> Iterator[Finding]:
         why = "quantized weights cannot be trained; the trainer refuses them"
         yield error("the base model is quantized and there is no adapter", why, "use_peft: true")
     if sharding := _shards_weights(stage):
-        yield error(
-            f"the base model is quantized and {sharding} shards weights",
-            "packed weights cannot be gathered for generation or synchronization; one copy on each GPU works",
-            "load_in_4bit: false" if model.load_in_4bit else "load_in_8bit: false",
-        )
+        why = "packed weights cannot be gathered for generation or synchronization; one copy on each GPU works"
+        line = f"load_in_{4 if model.load_in_4bit else 8}bit: false"
+        yield error(f"the base model is quantized and {sharding} shards weights", why, line)
     dtype = model.dtype or "float32"
     if model.load_in_4bit and dtype not in ("bfloat16", "float16", "float32"):
         what = f"dtype is {dtype!r}, and TRL takes the compute type of 4-bit layers from it"
         yield error(what, "bitsandbytes computes in a named type only", "dtype: bfloat16")
     elif model.load_in_4bit and dtype == "float32" and not stage.training.use_cpu:
-        yield warning(
-            "4-bit layers compute in float32",
-            "TRL takes their compute type from `dtype`, which is float32 by default: matrix products leave the tensor "
-            "cores' bf16 path, and embeddings and head take twice the memory",
-            "dtype: bfloat16",
-        )
+        why = "TRL takes their compute type from `dtype`: products are slower, embeddings and head twice as large"
+        yield warning("4-bit layers compute in float32", why, "dtype: bfloat16")
 
 
 def _shards_weights(stage: Stage) -> str:
@@ -137,11 +131,10 @@ def _pad_token(stage: Stage) -> Iterator[Finding]:
     special = sorted(token for token in tokenizer.get_vocab() if re.fullmatch("<.+>", token))
     fitting = [token for word in ("pad", "unk", "reserved") for token in special if word in token.lower()]
     line = f'pad_token: "{fitting[0] if fitting else "<pad>"}"'
-    yield warning(
-        "the tokenizer has no pad token",
-        f"TRL pads with the end token {tokenizer.eos_token!r}: what masks padding by its id masks the real end, too",
-        line if stage.kind == "sft" else f"in the model's tokenizer_config.json, {line}",
-    )
+    if stage.kind == "grpo":
+        line = f"in the model's tokenizer_config.json, {line}"
+    why = f"TRL pads with the end token {tokenizer.eos_token!r}: what masks padding by its id masks the real end, too"
+    yield warning("the tokenizer has no pad token", why, line)
 
 
 @check(BOTH, at_start=RL)
@@ -152,23 +145,18 @@ def _chat_template(stage: Stage) -> Iterator[Finding]:
     if sft and getattr(stage.data, "demonstration_style", "messages") == "plain":
         return
     if stage.tokenizer.chat_template is None:
-        yield error(
-            "the tokenizer has no chat template",
-            "problems are messages, which nothing can render" + ("" if sft else "; an SFT stage can set one"),
-            "demonstration_style: plain" if sft else "take an instruct model, or save a template with the model",
-        )
+        line = "demonstration_style: plain" if sft else "take an instruct model, or save a template with the model"
+        yield error("the tokenizer has no chat template", "problems are messages, which nothing can render", line)
         return
     own = getattr(stage.data, "demonstration_template", None) or DEFAULT_TEMPLATE
     if sft and not _survives(stage, own.replace("{reasoning}", MARK).replace("{answer}", "4")):
         what = "the chat template drops the reasoning of the demonstrations"
         yield error(what, "the model would be trained on answers alone", "chat_template_path: TEMPLATE.jinja")
     elif not _survives(stage, f"<think>\n{MARK}\n</think>\n\nfour"):
-        yield warning(
-            "the chat template drops <think>...</think> from an assistant's message",
-            "reasoning in these tags is lost wherever a completion is rendered again: in demonstrations, in further "
-            "turns, in harvested traces",
-            "chat_template_path: TEMPLATE.jinja" if sft else "save a template that keeps them with the model",
-        )
+        what = "the chat template drops <think>...</think> from an assistant's message"
+        why = "reasoning in these tags is lost in demonstrations, in further turns, and in harvested traces"
+        line = "chat_template_path: TEMPLATE.jinja" if sft else "save a template that keeps them with the model"
+        yield warning(what, why, line)
 
 
 def _survives(stage: Stage, completion: str) -> bool:
@@ -194,12 +182,10 @@ def _context(stage: Stage) -> Iterator[Finding]:
         yield error(what, "completions run past the positions that the model knows", f"{field}: {context // 2}")
     elif (prompt := _longest_prompt(stage)) + longest > context:
         fits = prompt < context
-        yield (warning if fits else error)(
-            f"the longest prompt has {prompt} tokens: with max_completion_length {longest} "
-            f"they exceed the model's context of {context}",
-            "its completions run past the positions that the model knows; vLLM refuses them",
-            f"{field}: {context - prompt}" if fits else "leave out the longest prompts",
-        )
+        what = f"the longest prompt has {prompt} tokens: with {field} {longest} they exceed the context of {context}"
+        line = f"{field}: {context - prompt}" if fits else "leave out the longest prompts"
+        why = "its completions run past the positions that the model knows; vLLM refuses them"
+        yield (warning if fits else error)(what, why, line)
 
 
 def _longest_prompt(stage: Stage) -> int:
@@ -223,12 +209,10 @@ def _disk(stage: Stage) -> Iterator[Finding]:
     free = shutil.disk_usage(folder).free
     if needed > free:
         fits = max(1, (free - one // 3) // max(one, 1))
-        yield error(
-            f"{count} checkpoints of {one / 1e9:.3g} GB take {needed / 1e9:.3g} GB, "
-            f"and {folder} has {free / 1e9:.3g} GB left",
-            "a run that cannot write its checkpoint ends there, and may leave a broken one",
-            f"save_total_limit: {fits}" if count > 1 else "output_dir: a folder on a larger disk",
-        )
+        size, total, left = (f"{value / 1e9:.3g} GB" for value in (one, needed, free))
+        what = f"{count} checkpoints of {size} take {total}, and {folder} has {left} left"
+        line = f"save_total_limit: {fits}" if count > 1 else "output_dir: a folder on a larger disk"
+        yield error(what, "a run that cannot write its checkpoint ends there, and may leave a broken one", line)
 
 
 def checkpoint_bytes(stage: Stage) -> int:
@@ -254,17 +238,12 @@ def kept_checkpoints(stage: Stage) -> int:
 @check(BOTH, at_start=BOTH)
 def _ranks(stage: Stage) -> Iterator[Finding]:
     if stage.processes > 1 and stage.adapter[0] is not None and stage.training.ddp_find_unused_parameters is None:
-        yield warning(
-            "ddp_find_unused_parameters is on for an adapter by default",
-            "each step walks the whole graph once more to find parameters that got no gradient; an adapter has none",
-            "ddp_find_unused_parameters: false",
-        )
+        what = "ddp_find_unused_parameters is on for an adapter by default"
+        why = "each step searches the whole graph for parameters without a gradient; an adapter has none"
+        yield warning(what, why, "ddp_find_unused_parameters: false")
     if stage.processes == 1 and not stage.elsewhere and not stage.training.use_cpu and (count := visible_gpus()) > 1:
-        yield warning(
-            f"one process and {count} visible GPUs",
-            "TRL spreads one model over all of them, at the batch of one: use rlsp run, or accelerate launch",
-            "CUDA_VISIBLE_DEVICES=0, for one GPU on purpose",
-        )
+        why = "TRL spreads one model over all of them, at the batch of one: use rlsp run, or accelerate launch"
+        yield warning(f"one process and {count} visible GPUs", why, "CUDA_VISIBLE_DEVICES=0, for one GPU on purpose")
 
 
 def visible_gpus() -> int:
@@ -330,34 +309,25 @@ def _vllm(stage: Stage) -> Iterator[Finding]:
         yield error("use_vllm is on and vLLM is not installed", "install it: pip install 'trl-rlsp[vllm]'", safe)
     if stage.model.load_in_8bit:
         yield error("vLLM with an 8-bit base", "vLLM does not quantize to 8 bit while it loads; TRL raises", safe)
-    elif merges and training.vllm_mode == "server":
-        why = "TRL sends unpacked weights to a server with packed ones: a shape error (huggingface/trl#4973, open)"
-        yield error("vLLM in server mode with a 4-bit base", why, safe)
     elif merges:
         why = (
-            "packed weights are sent without their quantization state (huggingface/trl#3466): rollouts come from "
-            "another model than the one that is trained. A LoRA adapter can be sent alone (vllm_adapter: true)"
+            "packed weights cannot take TRL's merged ones: a shape error on a server (huggingface/trl#4973), another "
+            "model's rollouts if colocated (huggingface/trl#3466). Send a LoRA adapter alone (vllm_adapter: true)"
         )
-        yield error("vLLM in colocate mode with a 4-bit base", why, safe)
+        yield error(f"vLLM in {training.vllm_mode} mode with a 4-bit base", why, safe)
     corrects, mode = training.vllm_importance_sampling_correction, training.vllm_importance_sampling_mode
     if corrects and mode == "sequence_mask":
-        yield warning(
-            "vllm_importance_sampling_mode is sequence_mask (TRL's default)",
-            "its bound is on the product over all tokens, so long completions are left out of the loss first, just "
-            "those that exploration wants",
-            "vllm_importance_sampling_mode: token_truncate",
-        )
+        what = "vllm_importance_sampling_mode is sequence_mask (TRL's default)"
+        why = "its bound is on the product over all tokens, so long completions are left out of the loss first"
+        yield warning(what, why, "vllm_importance_sampling_mode: token_truncate")
 
 
 @check(RL, at_start=RL)
 def _dropout(stage: Stage) -> Iterator[Finding]:
     if stage.model.use_peft and not stage.is_adapter and stage.model.lora_dropout > 0:
-        yield warning(
-            f"lora_dropout is {stage.model.lora_dropout:g} (TRL's default is 0.05)",
-            "TRL samples and scores completions in training mode: another model answers each time, and "
-            "the KL to the reference is not 0 at the first step",
-            "lora_dropout: 0.0",
-        )
+        what = f"lora_dropout is {stage.model.lora_dropout:g} (TRL's default is 0.05)"
+        why = "TRL samples and scores in training mode: another model answers each time, and the first KL is not 0"
+        yield warning(what, why, "lora_dropout: 0.0")
 
 
 @check(RL)
@@ -380,8 +350,5 @@ def _judge(stage: Stage) -> Iterator[Finding]:
         try:
             judge.check()
         except ServerError as failure:
-            yield error(
-                f"the judge {judge.client.model!r} gives no grades",
-                f"every grade would be None, and the run would train on the outcome alone: {failure}",
-                "judge_base_url: http://HOST:PORT/v1",
-            )
+            why = f"every grade would be None, and the run would train on the outcome alone: {failure}"
+            yield error(f"the judge {judge.client.model!r} gives no grades", why, "judge_base_url: http://HOST:PORT/v1")

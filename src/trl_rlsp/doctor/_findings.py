@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trl_rlsp.errors import ConfigError, RLSPError
-from trl_rlsp.stages import Kind, Stage, UnknownError
+from trl_rlsp.stages import Kind, Stage
 
 if TYPE_CHECKING:
     from trl import ModelConfig
@@ -57,28 +57,21 @@ error, warning, unchecked = (partial(Finding, "", severity) for severity in SEVE
 """Findings (what, why, change) of a check that `examine` fills in."""
 
 
-class Check(NamedTuple):
-    """A registered check."""
-
-    find: Callable[[Stage], Iterator[Finding]]
-    kinds: Collection[Kind]
-    at_start: Collection[Kind]
-
-
-CHECKS: dict[str, Check] = {}
-"""By name, in their order."""
-SFT, RL = ("sft",), ("grpo",)
-BOTH = SFT + RL
+Check = Callable[[Stage], Iterator[Finding]]
+CHECKS: dict[str, tuple[Check, Collection[Kind], Collection[Kind]]] = {}
+"""Name -> check, the kinds of stage that it is for, and those at whose start it is made once more; in their order."""
+RL: tuple[Kind, ...] = ("grpo",)
+BOTH: tuple[Kind, ...] = ("sft", "grpo")
 
 
-def check(kinds: Any = BOTH, at_start: Any = ()) -> Callable[[Callable[[Stage], Iterator[Finding]]], Any]:
+def check(kinds: Collection[Kind] = BOTH, at_start: Collection[Kind] = ()) -> Callable[[Check], Check]:
     """Register a function `_NAME` as the check NAME of some kinds of stage.
 
     Those of `at_start` make it at their start as well; parsing, loading or the trainer make the others by then.
     """
 
-    def register(function: Callable[[Stage], Iterator[Finding]]) -> Any:
-        CHECKS[function.__name__.removeprefix("_")] = Check(function, kinds, at_start)
+    def register(function: Check) -> Check:
+        CHECKS[function.__name__.removeprefix("_")] = (function, kinds, at_start)
         return function
 
     return register
@@ -92,7 +85,7 @@ def examine(stage: Stage, checks: Collection[str] | None = None) -> list[Finding
         checks: names of checks; default all of its kind. One that cannot be made is among the findings.
     """
     if checks is None:
-        checks = [name for name, check in CHECKS.items() if stage.kind in check.kinds]
+        checks = [name for name, (_, kinds, _) in CHECKS.items() if stage.kind in kinds]
     found = [finding for name in checks for finding in _findings_of(name, stage)]
     if any(finding.severity == "error" and finding.check in ALSO_REFUSED for finding in found):
         found = [finding for finding in found if finding.check != "settings"]
@@ -102,12 +95,9 @@ def examine(stage: Stage, checks: Collection[str] | None = None) -> list[Finding
 def _findings_of(name: str, stage: Stage) -> list[Finding]:
     """The findings of one check, or that it could not be made."""
     try:
-        return [replace(finding, check=name) for finding in CHECKS[name].find(stage)]
-    except UnknownError as error:
-        why = str(error)
-    except RLSPError as error:  # wrong settings or data, which have a check of their own
-        why = f"it needs what is not there: {error}"
-    return [Finding(name, "not checked", name.replace("_", " "), why)]
+        return [replace(finding, check=name) for finding in CHECKS[name][0](stage)]
+    except RLSPError as error:  # something is out of reach, or wrong settings or data, which have a check of their own
+        return [Finding(name, "not checked", name.replace("_", " "), str(error))]
 
 
 def stop_on_errors(
@@ -121,7 +111,8 @@ def stop_on_errors(
     stage = Stage(kind, data, training, model, processes=training.world_size)
     stage.rows, stage.tokenizer, stage.rewards = rows, tokenizer, rewards
     first = training.process_index == 0
-    found = examine(stage, [n for n, check in CHECKS.items() if kind in check.at_start and (first or n != "judge")])
+    starts = [name for name, (_, _, kinds) in CHECKS.items() if kind in kinds and (first or name != "judge")]
+    found = examine(stage, starts)
     for finding in found if first else ():
         if finding.severity == "warning":
             logger.warning("%s: %s (%s)", finding.what, finding.why, finding.change)

@@ -20,15 +20,7 @@ from trl_rlsp.evaluation._store import load_evaluation, load_scored
 
 @dataclass(frozen=True)
 class Difference:
-    """One metric of two evaluations.
-
-    Attributes:
-        first: the first one's, over the shared problems.
-        second: the second one's.
-        difference: second minus first, paired by problem.
-        problems: problems that it is over.
-        left_out: problems for which one of the two does not know the metric.
-    """
+    """One metric of two evaluations over the problems that know it in both, and second minus first by problem."""
 
     first: Estimate
     second: Estimate
@@ -58,11 +50,7 @@ def paired(first: Mapping[Any, float | None], second: Mapping[Any, float | None]
 
 
 def compare_folders(first: Path, second: Path) -> dict[str, Difference]:
-    """`compare` two evaluations on disk.
-
-    Raises:
-        DataError: different problems, or an evaluation that is not complete.
-    """
+    """`compare` two evaluations on disk; a DataError for different problems, or where one is not complete."""
     hashes = [load_evaluation(folder).problems_hash for folder in (first, second)]
     for folder, found in zip((first, second), hashes, strict=True):
         if not found:
@@ -76,24 +64,19 @@ def compare_folders(first: Path, second: Path) -> dict[str, Difference]:
 
 
 def compare(first: Sequence[ScoredSample], second: Sequence[ScoredSample]) -> dict[str, Difference]:
-    """Paired differences of accuracy, majority, tokens and share finished.
+    """Paired differences of accuracy, pass@k, maj@k, tokens and share finished of two models on the same problems.
 
-    Args:
-        first: samples of one model.
-        second: samples of the other on the same problems; not necessarily as many a problem.
-
-    Returns:
-        Metric -> difference; `pass@k` and `maj@k` for the largest k that both have samples for, if it is above 1.
+    k is the largest that both have samples for; with 1 there are no such metrics.
 
     Raises:
         DataError: the problems are not the same, or none is scorable in both.
     """
     groups = by_problem(first), by_problem(second)
-    if groups[0].keys() != groups[1].keys():
+    one, other = (side.keys() for side in groups)
+    if one != other:
         raise DataError(
-            "a paired comparison is of the same problems, got "
-            f"{len(groups[0].keys() - groups[1].keys())} only in the first and "
-            f"{len(groups[1].keys() - groups[0].keys())} only in the second"
+            f"a paired comparison is of the same problems, got {len(one - other)} only in the first and "
+            f"{len(other - one)} only in the second"
         )
     k = min(len(group) for side in groups for group in side.values())
     metrics: dict[str, Callable[[Group], float | None]] = {"pass@1": lambda g: known_mean(s.score for s in g)}
@@ -104,8 +87,8 @@ def compare(first: Sequence[ScoredSample], second: Sequence[ScoredSample]) -> di
     metrics["finished"] = lambda g: known_mean(s.finished for s in g)
     found = {}
     for name, metric in metrics.items():
-        one, other = ({problem: metric(group) for problem, group in side.items()} for side in groups)
-        if difference := paired(one, other):
+        before, after = ({problem: metric(group) for problem, group in side.items()} for side in groups)
+        if difference := paired(before, after):
             found[name] = difference
     if "pass@1" not in found:
         raise DataError("no problem is scorable in both evaluations: check the gold answers with `rlsp check`")
@@ -114,13 +97,9 @@ def compare(first: Sequence[ScoredSample], second: Sequence[ScoredSample]) -> di
 
 @dataclass(frozen=True)
 class Vote:
-    """A majority vote of k completions a problem.
+    """A majority vote of k completions a problem: maj@k for k times the tokens of one completion.
 
-    Attributes:
-        k: completions that vote; one is plain sampling.
-        tokens: completion tokens a problem, k times the mean of one completion.
-        accuracy: maj@k.
-        left_out: problems whose maj@k is not known.
+    The problems whose maj@k is not known are `left_out` of the accuracy.
     """
 
     k: int
@@ -130,10 +109,7 @@ class Vote:
 
 
 def efficiency_curve(samples: Sequence[ScoredSample]) -> list[Vote]:
-    """maj@k against tokens: a vote for each k = 1..n for which maj@k is known for some problem.
-
-    Args:
-        samples: n scored completions of each problem, with the keys of their answers.
+    """maj@k against tokens: a vote for each k = 1..n, of n samples, for which maj@k is known for some problem.
 
     Raises:
         DataError: no samples, or not equally many of each problem.
@@ -159,11 +135,7 @@ def equal_budget(vote: Vote, rival: Sequence[Vote]) -> Vote | None:
 
 
 def load_curves(folders: Mapping[str, Path]) -> dict[str, list[Vote]]:
-    """The `efficiency_curve` of each evaluation.
-
-    Raises:
-        DataError: they are not of the same problems.
-    """
+    """The `efficiency_curve` of each evaluation; a DataError where they are not of the same problems."""
     hashes = {name: load_evaluation(folder).problems_hash for name, folder in folders.items()}
     samples = {name: load_scored(folder) for name, folder in folders.items()}
     if len(set(hashes.values())) > 1:

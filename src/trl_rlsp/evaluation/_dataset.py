@@ -16,10 +16,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.evaluation._metrics import ScoredSample, by_problem
+from trl_rlsp.evaluation._metrics import ScoredSample, by_problem, known_mean
 from trl_rlsp.text import read
 from trl_rlsp.verification import Verdict
 
@@ -36,11 +36,10 @@ _NUMBER = re.compile(r"-?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?")
 TOO_HARD, TOO_EASY, NOT_SCORABLE = "solved too rarely", "solved too often", "not scorable"
 
 
-@dataclass(frozen=True)
-class CheckFailure:
+class CheckFailure(NamedTuple):
     """A row, numbered from 0, whose own answer does not score 1.0, with the beginning of its problem."""
 
-    index: int
+    row: int
     gold: str
     verdict: Verdict
     problem: str
@@ -52,9 +51,7 @@ class CheckReport:
 
     Attributes:
         verified: rows whose own answer scores 1.0.
-        failures: rows whose own answer does not.
-        unanswered: rows (from 0) that bring no answer to check: tests without a reference program, tasks that
-            only score.
+        unanswered: rows that bring no answer to check: tests without a reference program, tasks that only score.
         odd: answers that are no number where nearly all are, such as `80 or 81 (both accepted)`: they verify
             against themselves and no model will ever give them.
     """
@@ -66,7 +63,7 @@ class CheckReport:
 
     @property
     def total(self) -> int:
-        """Number of rows."""
+        """All rows."""
         return self.verified + len(self.failures) + len(self.unanswered)
 
     @property
@@ -95,12 +92,7 @@ def gold_completion(row: Mapping[str, Any]) -> str | None:
 
 
 def check_dataset(dataset: Dataset | Sequence[Mapping[str, Any]], verifier: OutcomeVerifier) -> CheckReport:
-    """Prove that the gold answers of rows of `load_problems` verify as 1.0, or find those that don't.
-
-    Args:
-        dataset: the rows.
-        verifier: an `OutcomeVerifier`, configured as for training.
-    """
+    """Find the rows of `load_problems` whose gold answers don't verify as 1.0, with a verifier as for training."""
     report = CheckReport(odd=odd_answers(dataset))
     numbered = enumerate(dataset)
     while batch := list(islice(numbered, BATCH)):
@@ -148,7 +140,7 @@ def print_report(report: CheckReport, dataset: str, console: Terminal, show: int
     if report.failures:
         table = Table("row", "answer", "reason", "problem", title=f"{dataset}: answers that do not verify")
         for failure in report.failures[:show]:
-            table.add_row(str(failure.index), failure.gold, failure.verdict.reason, failure.problem)
+            table.add_row(str(failure.row), failure.gold, failure.verdict.reason, failure.problem)
         console.print(table)
         hidden = len(report.failures) - show
         counts = ", ".join(f"{reason} {count}" for reason, count in report.reasons.most_common())
@@ -190,15 +182,8 @@ class Band:
         return None if rate in self else TOO_HARD if rate < self.low else TOO_EASY
 
 
-@dataclass(frozen=True)
-class SolveRate:
-    """How often a model solves one problem.
-
-    Attributes:
-        rate: mean score of the scorable samples, 0 to 1; `None` where there is none.
-        scored: samples that have a score.
-        reasons: verdicts of the samples without a score, each once.
-    """
+class SolveRate(NamedTuple):
+    """Mean score of the samples of a problem that have one, their number, and why the others have none."""
 
     rate: float | None
     scored: int
@@ -206,52 +191,45 @@ class SolveRate:
 
 
 def solve_rates(scored: Iterable[ScoredSample]) -> dict[int, SolveRate]:
-    """Index of each problem that has samples -> its solve rate, in order of the indices."""
     rates = {}
     for problem, samples in sorted(by_problem(scored).items()):
-        scores = [sample.score for sample in samples if sample.score is not None]
+        scored_ones = [sample.score for sample in samples if sample.score is not None]
         reasons = tuple(sorted({sample.reason for sample in samples if sample.score is None}))
-        rates[problem] = SolveRate(sum(scores) / len(scores) if scores else None, len(scores), reasons)
+        rates[problem] = SolveRate(known_mean(scored_ones), len(scored_ones), reasons)
     return rates
 
 
 @dataclass(frozen=True)
 class Filtered:
-    """The problems of a band, and what became of the others.
+    """The problems of a band and what became of the others.
 
     Attributes:
         rows: lines of a file that `load_problems` reads back, each with its `solve_rate`.
         kept: index of each row's problem.
         dropped: reason -> how many problems were left out for it.
-        unscorable: index of each problem without a score -> the verifier's reasons.
-        rates: solve rates of all scorable problems, in their order.
+        rates: solve rates of all problems.
     """
 
     rows: Sequence[Mapping[str, Any]]
     kept: Sequence[int]
     dropped: Mapping[str, int]
-    unscorable: Mapping[int, Sequence[str]]
-    rates: Sequence[float]
+    rates: Mapping[int, SolveRate]
 
     def counts(self) -> dict[str, Any]:
         """The counts, for a file; the mean is `None` where nothing was scorable."""
+        known = [found.rate for found in self.rates.values() if found.rate is not None]
         return {
-            "problems": len(self.rows) + sum(self.dropped.values()),
+            "problems": len(self.rates),
             "kept": len(self.rows),
             "dropped": dict(self.dropped),
-            "mean_solve_rate": sum(self.rates) / len(self.rates) if self.rates else None,
-            "solve_rates": {f"{rate:.3f}": count for rate, count in sorted(Counter(self.rates).items())},
-            "not_scorable": {str(index): list(reasons) for index, reasons in self.unscorable.items()},
+            "mean_solve_rate": known_mean(known),
+            "solve_rates": {f"{rate:.3f}": count for rate, count in sorted(Counter(known).items())},
+            "not_scorable": {str(i): list(found.reasons) for i, found in self.rates.items() if found.rate is None},
         }
 
 
 def keep_band(problems: Sequence[Mapping[str, Any]], scored: Iterable[ScoredSample], band: Band) -> Filtered:
-    """Keep the problems whose solve rate lies in a band.
-
-    Args:
-        problems: rows of `load_problems`.
-        scored: samples of every one of them.
-        band: of solve rates.
+    """Keep the rows of `load_problems` whose solve rate, by scored samples of all of them, lies in a band.
 
     Raises:
         DataError: a problem without samples, or none is left; the message counts why.
@@ -260,22 +238,17 @@ def keep_band(problems: Sequence[Mapping[str, Any]], scored: Iterable[ScoredSamp
     without = next((index for index in range(len(problems)) if index not in rates), None)
     if without is not None:
         raise DataError(f"problem {without} has no samples: finish the sampling with the command that began it")
-    reasons = {index: band.verdict(found.rate) for index, found in rates.items()}
-    kept = [index for index, reason in reasons.items() if reason is None]
-    dropped = Counter(reason for reason in reasons.values() if reason is not None)
+    verdicts = {index: band.verdict(found.rate) for index, found in rates.items()}
+    kept = [index for index, reason in verdicts.items() if reason is None]
+    dropped = Counter(reason for reason in verdicts.values() if reason is not None)
     if not kept:
         counts = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
         raise DataError(
             f"no problem of {len(problems)} has a solve rate from {band.low} to {band.high} ({counts}): widen the "
             "band, or take easier or harder problems"
         )
-    return Filtered(
-        [stored_row(problems[index], rates[index]) for index in kept],
-        kept,
-        {name: dropped[name] for name in (TOO_HARD, TOO_EASY, NOT_SCORABLE)},
-        {index: found.reasons for index, found in rates.items() if found.rate is None},
-        [found.rate for found in rates.values() if found.rate is not None],
-    )
+    rows = [stored_row(problems[index], rates[index]) for index in kept]
+    return Filtered(rows, kept, {name: dropped[name] for name in (TOO_HARD, TOO_EASY, NOT_SCORABLE)}, rates)
 
 
 def stored_row(row: Mapping[str, Any], found: SolveRate) -> dict[str, Any]:

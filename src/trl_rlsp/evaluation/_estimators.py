@@ -36,11 +36,7 @@ class Estimate:
 def bootstrap_mean(values: Sequence[float], *, resamples: int = 2000, seed: int = 0) -> Estimate:
     """Mean of one value a problem, with a 95 % percentile bootstrap interval over problems.
 
-    Args:
-        values: one value a problem (already averaged over its samples); resampling problems, not samples, keeps
-            the samples of a problem together.
-        resamples: bootstrap resamples.
-        seed: seed of the resampling.
+    Resampling problems, not samples, keeps the samples of a problem together: they are averaged before.
 
     Raises:
         ValueError: no values.
@@ -75,15 +71,16 @@ def maj_at_k(answers: Sequence[Hashable | None], scores: Sequence[float | None],
     """Expected score of the answer that most of k samples give (self-consistency, 2203.11171, section 2).
 
     The expectation is over all subsets of k of the n samples and is exact. A sample without an answer does not vote;
-    answers with equally many votes share the win evenly; a subset in which nobody votes scores 0.
+    answers with equally many votes share the win evenly; a subset in which nobody votes scores 0. An answer's score is
+    the mean of the known scores of its samples.
 
     Args:
         answers: n keys, equal where the answers are; `None` for no answer.
-        scores: n scores. An answer's score is the mean of the known scores of its samples.
+        scores: n scores.
         k: samples that vote.
 
     Returns:
-        The expected score, or `None` where it is not known: no score at all, or an answer that may win has none.
+        `None` where the score is not known: no sample has one, or an answer that may win has none.
 
     Raises:
         ConfigError: not 1 <= k <= n.

@@ -15,19 +15,11 @@ class ScoredSample:
     """A completion with its verdict.
 
     Attributes:
-        problem: index of the problem in the data set.
-        text: the completion.
-        tokens: its length in tokens.
-        finished: it gives a final answer within the limit.
-        score: 1.0, 0.0, a share, or `None` where the problem is not scorable.
-        reason: why.
-        sample: which of the problem's completions, from 0.
-        truncated: it ran into the limit.
+        problem: index of the problem in the data set; `sample` numbers the problem's completions, from 0.
+        finished: it gives a final answer within the limit, into which it ran if it is `truncated`.
+        score: 1.0, 0.0, a share, or `None` where the problem is not scorable; `reason` says why.
         answer: key of its final answer, equal within a problem where the answers are; `None` for no answer.
-        level: difficulty of the problem, where the data set says so.
-        subject: field of the problem, where the data set says so.
-        compared_gold: the gold answer as the verifier compared it; `None` where it could not be read.
-        compared_answer: the completion's answer, likewise.
+        compared_gold: the gold answer as the verifier compared it, with `compared_answer`; `None` if unreadable.
         task_metrics: measured of completions of this row's task alone, by name.
     """
 
@@ -63,19 +55,14 @@ class Evaluation:
 
     Attributes:
         pass_at_1: accuracy, averaged over the samples of each problem.
-        tokens: completion tokens.
         finished: share of completions with a final answer.
-        problems: problems evaluated.
         samples: completions a problem.
         not_scorable: completions left out of `pass_at_1` because their verdict is `None`.
         pass_at: k -> unbiased pass@k; a completion with a share of the points is not a pass.
         maj_at: k -> accuracy of the majority of k answers.
         left_out: metric (`pass@4`) -> problems left out of it, having fewer than k scorable completions or (maj@k)
             an answer that may win without a score; only metrics with such problems.
-        levels: metrics of each level, where the data set has levels.
-        subjects: metrics of each subject, where the data set has subjects.
-        problems_hash: hash of the problems.
-        task_metrics: what is measured of the data set's task alone, by name, over the problems that have it.
+        task_metrics: what is measured of the data set's task alone, over the problems that have it.
     """
 
     pass_at_1: Estimate
@@ -116,11 +103,7 @@ def default_ks(n: int) -> list[int]:
 
 
 def check_ks(ks: Sequence[int], n: int) -> list[int]:
-    """The values of k, sorted, each once.
-
-    Raises:
-        ConfigError: one is not in 1..n.
-    """
+    """The values of k, sorted, each once; a ConfigError where one is not in 1..n."""
     wrong = [k for k in ks if not 1 <= k <= n]
     if wrong:
         raise ConfigError(f"ks are from 1 to the number of samples a problem ({n}), got {wrong[0]}; draw more samples")
@@ -131,8 +114,8 @@ def summarize(samples: Sequence[ScoredSample], ks: Sequence[int] | None = None) 
     """Metrics of scored samples.
 
     Args:
-        samples: completions of the problems.
-        ks: values of k for pass@k and maj@k; default powers of two from 2, and the number of samples a problem.
+        samples: the samples.
+        ks: of pass@k and maj@k; default powers of two from 2, and the number of samples a problem.
 
     Raises:
         DataError: no sample is scorable.
@@ -180,7 +163,7 @@ def mean_of(groups: Sequence[Group], value: Callable[[ScoredSample], float | Non
 
 
 def known_mean(values: Iterable[float | None]) -> float | None:
-    """Mean of the known values; `None` where there is none."""
+    """`None` where no value is known."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 

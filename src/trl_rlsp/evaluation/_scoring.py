@@ -60,9 +60,6 @@ def evaluate(
 
     Returns:
         The metrics and the P * n samples, in the order of the problems.
-
-    Raises:
-        DataError: no problems.
     """
     samples = draw(TransformersEngine(model, tokenizer), dataset, sampling, on_batch=on_batch)
     return evaluate_samples(samples, dataset, verifier=verifier, tokenizer=tokenizer)
@@ -85,10 +82,7 @@ def draw(
         sampling: how to draw.
         store: keeps what is drawn as it comes.
         on_batch: called with the number of completions done so far, stored ones included.
-        requests: which completions, in the place of all.
-
-    Returns:
-        A sample for each request; by default P * n, in the order of problems and samples.
+        requests: the completions to return, by default all P * n in the order of problems and samples.
 
     Raises:
         DataError: no problems.
@@ -119,10 +113,9 @@ def evaluate_samples(
     """Score completions, however they came about, and sum them up.
 
     Args:
-        samples: completions of the problems.
-        dataset: the problems.
+        samples: completions of the problems of `dataset`.
         verifier: default `OutcomeVerifier()`, closed at the end.
-        ks: values of k for pass@k and maj@k; see `summarize`.
+        ks: see `summarize`.
         tokenizer: that of the model, whose chat template says whether prompts open the thinking (see
             `trl_rlsp.text.thinking_is_open`): then a completion that never closes it has no answer.
     """
@@ -148,9 +141,8 @@ def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: Outcome
     return [replace(scored, answer=key) for scored, key in zip(found, keys, strict=True)]
 
 
-def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), AT_ONCE):
-        yield items[start : start + AT_ONCE]
+def _parts(items: Sequence[Any]) -> list[Sequence[Any]]:
+    return [items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE)]
 
 
 def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: OutcomeVerifier) -> Iterator[ScoredSample]:
@@ -162,6 +154,7 @@ def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: Outc
     verdicts = verifier.verdicts(texts, **columns, readings=readings)
     measures = {id(row): TASK_METRICS.get(task_name(row) or "", {}) for row in of}
     for sample, row, reading, verdict in zip(samples, of, readings, verdicts, strict=True):
+        subject = row.get("subject", row.get("type"))
         yield ScoredSample(
             problem=sample.prompt_index,
             text=sample.text,
@@ -172,16 +165,12 @@ def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: Outc
             reason=verdict.reason,
             sample=sample.sample_index,
             truncated=sample.truncated,
-            level=_text(row.get("level")),
-            subject=_text(row.get("subject", row.get("type"))),
+            level=None if row.get("level") is None else str(row["level"]),
+            subject=None if subject is None else str(subject),
             compared_gold=verdict.gold,
             compared_answer=verdict.answer,
             task_metrics={name: measure(sample.text) for name, measure in measures[id(row)].items()},
         )
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
 
 
 def final_answer(row: Mapping[str, Any], reading: Reading) -> str | None:
@@ -212,17 +201,11 @@ def voting_keys(
     """A key for each completion, equal for completions of one problem with the same final answer.
 
     Right answers to a mathematical problem are the same, since each equals the gold answer. Wrong ones are
-    compared in pairs, each pair of texts once.
+    compared in pairs, each pair of texts once. A key is the most frequent text of its answer, `None` for no answer.
 
     Args:
         rows: P problems.
-        problems: index of the problem of each of S completions.
-        answers: the `final_answer` of each.
-        scores: their S scores.
-        verifier: says which answers are equal.
-
-    Returns:
-        S keys; `None` where there is no answer. A key is the most frequent text of its answer.
+        problems: index of the problem of each of S completions, whose `final_answer` and score follow.
     """
     votes: dict[int, Counter[str]] = {}
     right: dict[int, set[str]] = {}

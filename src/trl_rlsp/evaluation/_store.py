@@ -36,16 +36,14 @@ MODEL_FILES = (
     *("*.safetensors", "*.bin"),
 )
 PIECE = 1 << 20
-"""Bytes read at the start, in the middle and at the end of a model's file; smaller files are read whole."""
+"""Bytes read at the start, in the middle and at the end of a model's file."""
 
 
 class SampleStore:
-    """Samples of one run, each (problem, sample) once.
+    """Samples of one run, each (problem, sample) once, in a folder that is made if it is not there.
 
-    Args:
-        folder: where to write; made if it is not there.
-        fingerprint: whatever the samples depend on; a folder that was started with another one is refused.
-        problems: written beside the samples, so that they can be scored again without the source.
+    A folder that was started with another fingerprint, which is whatever the samples depend on, is refused. The
+    problems lie beside the samples, so that they can be scored again without the source.
 
     Raises:
         ConfigError: the folder holds samples drawn with other settings, or another process is writing to it.
@@ -129,11 +127,6 @@ def _refuse_other(folder: Path, fingerprint: Mapping[str, Any]) -> None:
 
 
 def read_generation(folder: Path) -> dict[str, Any]:
-    """What the samples of a folder were drawn with.
-
-    Raises:
-        ConfigError: the folder does not say.
-    """
     if not (folder / GENERATION).is_file():
         raise ConfigError(
             f"{folder} holds samples, but no {GENERATION} that says how they were drawn: give another output_dir"
@@ -142,14 +135,12 @@ def read_generation(folder: Path) -> dict[str, Any]:
 
 
 def write_problems(folder: Path, problems: Dataset) -> None:
-    """Put the problems beside their samples."""
     import pyarrow.parquet as parquet
 
     parquet.write_table(problems.with_format("arrow")[:], folder / PROBLEMS)
 
 
 def read_problems(folder: Path) -> Dataset | None:
-    """The problems that lie beside the samples; `None` where there are none."""
     import pyarrow.parquet as parquet
     from datasets import Dataset
 
@@ -158,14 +149,9 @@ def read_problems(folder: Path) -> Dataset | None:
 
 
 def read_samples(folder: Path) -> list[Sample]:
-    """The completions of a folder, scored or not, also of a run that was cut off.
-
-    Raises:
-        SourceError: there is no `samples.jsonl`.
-        DataError: a line is not a sample, or a sample is there twice.
-    """
+    """The completions of a folder, scored or not, also of a run that was cut off."""
     samples: dict[Request, Sample] = {}
-    for number, line in enumerate(_read_lines(folder), start=1):
+    for number, line in enumerate(read_lines(folder), start=1):
         where = f"{folder / SAMPLES}, line {number}"
         try:
             sample = Sample(line["problem"], line["text"], line["tokens"], line["truncated"], line["sample"])
@@ -177,7 +163,7 @@ def read_samples(folder: Path) -> list[Sample]:
     return list(samples.values())
 
 
-def _read_lines(folder: Path) -> list[Any]:
+def read_lines(folder: Path) -> list[Any]:
     """The lines of `samples.jsonl` as JSON, without a last one that was cut off."""
     try:
         content = (folder / SAMPLES).read_bytes()
@@ -212,11 +198,7 @@ def save_evaluation(
 
 
 def load_evaluation(folder: Path) -> Evaluation:
-    """Read what `save_evaluation` wrote.
-
-    Raises:
-        DataError: the folder holds no complete evaluation.
-    """
+    """Read what `save_evaluation` wrote; a DataError where the evaluation is not complete."""
     try:
         written = read_metrics(folder)
         found = {field.name: written[field.name] for field in fields(Evaluation)}
@@ -228,20 +210,12 @@ def load_evaluation(folder: Path) -> Evaluation:
 
 
 def load_settings(folder: Path) -> dict[str, Any]:
-    """The settings that an evaluation was made with; where it is not complete, what its samples were drawn with.
-
-    Raises:
-        ConfigError: the folder does not say.
-    """
+    """The settings that an evaluation was made with; where it is not complete, what its samples were drawn with."""
     return dict(read_metrics(folder)["settings"]) if (folder / METRICS).is_file() else read_generation(folder)
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """`metrics.json`, with estimates and slices as such.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
+    """`metrics.json`, with estimates and slices as such."""
 
     def revived(value: Any) -> Any:
         if not isinstance(value, dict):
@@ -254,21 +228,17 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 
 def load_scored(folder: Path) -> list[ScoredSample]:
-    """The scored samples of a complete evaluation, with the keys of their answers.
-
-    Raises:
-        SourceError: there is no `samples.jsonl`.
-        DataError: the samples are not scored yet.
-    """
-    names = {field.name for field in fields(ScoredSample)}
-    lines = _read_lines(folder)
-    for number, line in enumerate(lines, start=1):
-        if not isinstance(line, dict) or not names <= line.keys():
+    """The scored samples of an evaluation; a SourceError for none, a DataError where they are not scored."""
+    scored = []
+    for number, line in enumerate(read_lines(folder), start=1):
+        try:
+            scored.append(ScoredSample(**line))
+        except TypeError as error:
             raise DataError(
                 f"{folder / SAMPLES}, line {number}: not a sample with a score and an answer; finish the evaluation, "
                 f"or score it again with `rlsp eval --rescore {folder}`"
-            )
-    return [ScoredSample(**{name: line[name] for name in names}) for line in lines]
+            ) from error
+    return scored
 
 
 def problems_hash(dataset: Dataset) -> str:
@@ -287,23 +257,16 @@ def _hash(*content: object) -> str:
 
 
 def model_hash(name_or_path: str) -> str:
-    """A hub id itself; of the folder of a model or adapter, a hash that changes with the model and not with its place.
-
-    Long files count with their size, beginning, middle and end.
-    """
+    """A hub id itself; of a model's or adapter's folder a hash, which does not change when the folder is moved."""
     folder = Path(name_or_path)
     if not folder.is_dir():
         return name_or_path
     digest = hashlib.sha256()
     for path in (path for pattern in MODEL_FILES for path in sorted(folder.glob(pattern))):
         size = path.stat().st_size
-        digest.update(path.name.encode())
+        digest.update(f"{path.name} {size}".encode())
         with open(path, "rb") as file:
-            if size <= 3 * PIECE:
-                digest.update(file.read())
-                continue
-            digest.update(str(size).encode())
-            for start in (0, size // 2, size - PIECE):
+            for start in (0, size // 2, max(0, size - PIECE)):
                 file.seek(start)
                 digest.update(file.read(PIECE))
     return digest.hexdigest()[:16]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trl_rlsp.evaluation._compare import Difference, Vote, equal_budget
 from trl_rlsp.evaluation._estimators import Estimate
-from trl_rlsp.evaluation._metrics import Evaluation, Slice, default_ks
-from trl_rlsp.evaluation._store import load_evaluation
+from trl_rlsp.evaluation._metrics import Evaluation, default_ks
+from trl_rlsp.evaluation._store import load_evaluation, read_lines
 from trl_rlsp.files import atomic_write, read_json
 
 if TYPE_CHECKING:
@@ -82,16 +81,15 @@ def slice_tables(result: Evaluation) -> list[Table]:
     """A table of the levels and one of the subjects, where the problems have several."""
     columns = ("problems", "accuracy (pass@1)", "completion tokens", "finished")
     named = (("level", result.levels), ("subject", result.subjects))
-    return [
-        terminal_table([(name, *columns), *((label, *_slice_cells(part)) for label, part in slices.items())])
-        for name, slices in named
-        if len(slices) > 1
-    ]
-
-
-def _slice_cells(part: Slice) -> tuple[str, ...]:
-    accuracy = "not scorable" if part.pass_at_1 is None else part.pass_at_1.percent()
-    return (str(part.problems), accuracy, part.tokens.number(), part.finished.percent())
+    tables = []
+    for name, slices in named:
+        rows: list[tuple[str, ...]] = [(name, *columns)]
+        for label, part in slices.items():
+            accuracy = "not scorable" if part.pass_at_1 is None else part.pass_at_1.percent()
+            rows.append((label, str(part.problems), accuracy, part.tokens.number(), part.finished.percent()))
+        if len(slices) > 1:
+            tables.append(terminal_table(rows))
+    return tables
 
 
 def difference_table(first: str, second: str, found: Mapping[str, Difference]) -> Table:
@@ -106,11 +104,7 @@ def difference_table(first: str, second: str, found: Mapping[str, Difference]) -
 
 
 def efficiency_tables(curves: Mapping[str, Sequence[Vote]]) -> list[Table]:
-    """Votes and tokens of every model, for k in powers of two and the largest; then each at the budgets of the last.
-
-    Args:
-        curves: model -> its `efficiency_curve`.
-    """
+    """Votes and tokens of every model, for k in powers of two and the largest; then each at the budgets of the last."""
     shown = {name: [v for v in votes if v.k in {1, *default_ks(votes[-1].k)}] for name, votes in curves.items()}
     rows: list[tuple[str, ...]] = [("model", "k", "tokens a problem", "accuracy (maj@k)", "left out")]
     for name, votes in shown.items():
@@ -132,7 +126,7 @@ def _vote_cells(vote: Vote) -> tuple[str, str, str]:
 
 
 class Line(NamedTuple):
-    """Accuracy against tokens, a line of a plot."""
+    """Accuracy against tokens in a plot."""
 
     label: str
     tokens: Sequence[Estimate]
@@ -170,15 +164,7 @@ def plot_efficiency(curves: Mapping[str, Sequence[Vote]], path: Path) -> None:
 
 
 def example(folders: Mapping[str, Path], limit: int = 1200) -> str:
-    """One problem solved by the last model and not by the first, as each model answered it, in Markdown.
-
-    Args:
-        folders: model name -> folder of its evaluation, in order of training.
-        limit: longest completion shown, in characters.
-
-    Returns:
-        Empty text if there is no such problem.
-    """
+    """One problem solved by the last model and not by the first, as each answered it, in Markdown; empty for none."""
     samples = {name: first_samples(folder) for name, folder in folders.items()}
     ordered = list(samples.values())
     first, last = ordered[0], ordered[-1]
@@ -204,10 +190,8 @@ def fenced(text: str) -> list[str]:
 def first_samples(folder: Path) -> dict[int, dict]:
     """The first sample of each problem of an evaluation."""
     samples: dict[int, dict] = {}
-    with open(folder / "samples.jsonl", encoding="utf-8") as file:
-        for line in file:
-            sample = json.loads(line)
-            samples.setdefault(sample["problem"], sample)
+    for line in read_lines(folder):
+        samples.setdefault(line["problem"], line)
     return samples
 
 
@@ -220,24 +204,19 @@ def training_curve(trainer_state: Path) -> str:
     columns |= {"tokens": "completions/mean_length", "cut off": "completions/clipped_ratio"}
     every = max(1, len(logged) // 20)
     shown = logged[::every] if (len(logged) - 1) % every == 0 else [*logged[::every], logged[-1]]
-    rows = [[*columns], *([_cell(entry.get(key)) for key in columns.values()] for entry in shown)]
-    return "\n".join(["## RL, as trained (mean of each logged step)", "", markdown_rows(rows, left=0), ""])
+    values = ([entry.get(key) for key in columns.values()] for entry in shown)
+    cells = (["" if v is None else str(v) if isinstance(v, int) else f"{v:.3g}" for v in row] for row in values)
+    return "\n".join(
+        ["## RL, as trained (mean of each logged step)", "", markdown_rows([[*columns], *cells], left=0), ""]
+    )
 
 
 def exploration_columns(logged: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Name of each reward of a log beside the verifier's -> its key; a single exploration reward is "exploration"."""
-    keys = dict.fromkeys(
-        key for entry in logged for key in entry if key.startswith("rewards/") and key.endswith("/mean")
-    )
+    keys = [key for entry in logged for key in entry if key.startswith("rewards/") and key.endswith("/mean")]
     parts = {key.split("/")[1].removesuffix("_exploration"): key for key in keys if "outcome_verifier" not in key}
     explored = [key for key in parts.values() if key.endswith("_exploration/mean")]
     return {"exploration" if explored == [key] else name: key for name, key in parts.items()}
-
-
-def _cell(value: float | int | None) -> str:
-    if value is None:
-        return ""
-    return str(value) if isinstance(value, int) else f"{value:.3g}"
 
 
 def write_report(folder: Path, name: str, evaluations: Mapping[str, Path], trainer_state: Path) -> Path:
@@ -248,9 +227,6 @@ def write_report(folder: Path, name: str, evaluations: Mapping[str, Path], train
         name: the recipe.
         evaluations: model name -> folder of its evaluation, in order of training.
         trainer_state: the `trainer_state.json` of the RL stage.
-
-    Returns:
-        The file.
     """
     results = {model: load_evaluation(path) for model, path in evaluations.items()}
     parts = [f"# {name}", "", markdown_table(results), example(evaluations), training_curve(trainer_state)]

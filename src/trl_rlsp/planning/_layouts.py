@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from trl_rlsp.planning import _memory as memory_of
 from trl_rlsp.planning._memory import Architecture
@@ -20,35 +20,22 @@ RESERVE = 0.1
 
 @dataclass(frozen=True)
 class Layout:
-    """Memory of one GPU by part, in bytes.
-
-    Attributes:
-        strategy: how the parts are divided over the GPUs.
-        gradients: buckets of DDP included.
-        optimizer: float32 copies that ZeRO keeps of half-precision weights included.
-        reference: the frozen model of the KL.
-        logits: the output layer's tile, hidden states and gradient.
-        working: the largest layer unpacked from 4 or 8 bits, or a whole block gathered from the other GPUs.
-        cache: keys and values of the rollouts, and the logits of one position; vLLM's own is not counted.
-        rollout_weights: base model and adapter while rollouts are made.
-        vllm: share of the card that a colocated vLLM takes for itself.
-        vllm_needs: least that its share must hold: all weights, and one sequence's keys and values.
-    """
+    """Memory of one GPU by part, in bytes."""
 
     strategy: Strategy
-    gpus: int
+    gpus: int  # that the parts are divided over
     weights: int
     adapter: int
-    gradients: int
-    optimizer: int
-    reference: int
+    gradients: int  # and buckets of DDP
+    optimizer: int  # and float32 copies that ZeRO keeps of half-precision weights
+    reference: int  # the frozen model of the KL
     activations: int
-    logits: int
-    working: int
-    cache: int
-    rollout_weights: int
-    vllm: float
-    vllm_needs: int = 0
+    logits: int  # the output layer's tile, hidden states and gradient
+    working: int  # the largest layer unpacked from 4 or 8 bits, or a whole block gathered from the other GPUs
+    cache: int  # keys and values of the rollouts, and the logits of one position; vLLM's own is not counted
+    rollout_weights: int  # base model and adapter while rollouts are made
+    vllm: float  # share of the card that a colocated vLLM takes for itself
+    vllm_needs: int = 0  # least that its share must hold: all weights, and one sequence's keys and values
 
     @property
     def training(self) -> int:
@@ -84,7 +71,7 @@ def layout(architecture: Architecture, settings: Settings, gpus: int, strategy: 
     whole, adapter = memory_of.weight_bytes(*model), memory_of.adapter_bytes(*model)
     gradients, states = memory_of.trained_bytes(*model), memory_of.optimizer_bytes(*model)
     if strategy.startswith("zero") and settings.computes_in != "float32":
-        trained = memory_of.trained_weights(*model)  # gradients in half precision, and a float32 copy of each weight
+        trained = sum(memory_of.trained_tensors(*model))  # gradients in half precision, and a float32 copy
         gradients, states = 2 * trained, 4 * trained + (states if "8bit" in settings.optimizer else 8 * trained)
     if strategy == "ddp" and gpus > 1:
         gradients *= 2  # buckets hold a second copy
@@ -110,7 +97,7 @@ def layout(architecture: Architecture, settings: Settings, gpus: int, strategy: 
 
 
 def _working_bytes(architecture: Architecture, settings: Settings, gathered: bool) -> int:
-    sizes = [linear.weights for linear in architecture.quantized.values()]
+    sizes = [math.prod(linear) for linear in architecture.quantized.values()]
     if gathered:
         return math.ceil(sum(sizes) / architecture.layers) * BYTES[settings.computes_in]
     return max(sizes) * BYTES[settings.computes_in] if settings.bits else 0
@@ -130,8 +117,7 @@ def strategies(settings: Settings, gpus: int) -> tuple[Strategy, ...]:
     return STRATEGIES[:2] if settings.bits else STRATEGIES
 
 
-@dataclass(frozen=True)
-class Remedy:
+class Remedy(NamedTuple):
     """YAML lines with which, all of them together, a stage fits or comes closest, and its memory then."""
 
     lines: tuple[str, ...]

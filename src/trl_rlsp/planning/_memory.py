@@ -14,7 +14,7 @@ import copy
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.planning._settings import BYTES, Settings
@@ -24,42 +24,20 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
+# weights that share a constant in bitsandbytes: of 4-bit weights, of their constants, of 8-bit optimizer states
 BLOCK, NESTED_BLOCK, OPTIMIZER_BLOCK = 64, 256, 256
-"""Weights that share a constant in bitsandbytes: of 4-bit weights, of their constants, of 8-bit optimizer states."""
-
-SMALLEST_8BIT = 4096
-"""Tensors with fewer weights keep their optimizer states in float32 (bitsandbytes' `min_8bit_size`)."""
-
-TILE_TOKENS, TILE_VOCABULARY = 4096, 32768
-"""Positions and vocabulary of a tile of TRL's fused output layer: its `TOKEN_CHUNK_SIZE` and chunk size."""
-
-
-class Linear(NamedTuple):
-    """Features of a linear layer."""
-
-    inputs: int
-    outputs: int
-
-    @property
-    def weights(self) -> int:
-        """Weights without bias."""
-        return self.inputs * self.outputs
+SMALLEST_8BIT = 4096  # tensors with fewer weights keep their optimizer states in float32 (its `min_8bit_size`)
+TILE_TOKENS, TILE_VOCABULARY = 4096, 32768  # of TRL's fused output layer: its `TOKEN_CHUNK_SIZE` and chunk size
 
 
 @dataclass(frozen=True, eq=False)  # by identity, so that results can be kept for it
 class Architecture:
-    """Shapes of a causal language model.
-
-    Attributes:
-        parameters: name -> number of weights; tied weights are there once.
-        linears: name -> linear layer; `head` is among them.
-        head: name of the output layer.
-    """
+    """Shapes of a causal language model."""
 
     config: PreTrainedConfig
-    parameters: dict[str, int]
-    linears: dict[str, Linear]
-    head: str | None
+    parameters: dict[str, int]  # name -> number of weights; tied weights are there once
+    linears: dict[str, tuple[int, int]]  # name -> input and output features; `head` is among them
+    head: str | None  # name of the output layer
 
     @classmethod
     def of(cls, config: PreTrainedConfig) -> Architecture:
@@ -70,7 +48,7 @@ class Architecture:
         with torch.device("meta"):
             model = _untrained(config)
         found = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-        linears = {name: Linear(module.in_features, module.out_features) for name, module in found.items()}
+        linears = {name: (module.in_features, module.out_features) for name, module in found.items()}
         head = next((name for name, module in found.items() if module is model.get_output_embeddings()), None)
         return cls(config, {name: p.numel() for name, p in model.named_parameters()}, linears, head)
 
@@ -93,11 +71,11 @@ class Architecture:
         return 2 * self.layers * heads * size
 
     @property
-    def quantized(self) -> dict[str, Linear]:
+    def quantized(self) -> dict[str, tuple[int, int]]:
         """The layers that bitsandbytes quantizes: every linear layer but the output layer."""
         return {name: linear for name, linear in self.linears.items() if name != self.head}
 
-    def adapted(self, targets: tuple[str, ...] | str | None) -> dict[str, Linear]:
+    def adapted(self, targets: tuple[str, ...] | str | None) -> dict[str, tuple[int, int]]:
         """The linear layers that LoRA adapts: by the ends of their names, "all-linear", or `None` for peft's choice.
 
         Raises:
@@ -122,24 +100,24 @@ class Architecture:
 def weight_bytes(architecture: Architecture, settings: Settings) -> int:
     """The base model in its precision, with the constants of a quantized one."""
     if settings.bits is None:
-        return architecture.total * settings.bytes_per_weight
+        return architecture.total * BYTES[settings.dtype]
     linears = architecture.quantized.values()
-    kept = architecture.total - sum(linear.weights for linear in linears)  # embeddings, norms, biases, output layer
-    return kept * settings.bytes_per_weight + sum(_packed(linear, settings) for linear in linears)
+    kept = architecture.total - sum(map(math.prod, linears))  # embeddings, norms, biases, output layer
+    return kept * BYTES[settings.dtype] + sum(_packed(*linear, settings) for linear in linears)
 
 
-def _packed(linear: Linear, settings: Settings) -> int:
+def _packed(inputs: int, outputs: int, settings: Settings) -> int:
     """Bytes of a quantized layer."""
     if settings.bits == 8:  # and a float32 for each row
-        return linear.weights + 4 * linear.outputs
-    blocks = math.ceil(linear.weights / BLOCK)
+        return inputs * outputs + 4 * outputs
+    blocks = math.ceil(inputs * outputs / BLOCK)
     constants = 4 * blocks
     if settings.nested:  # in a byte each, with constants, codebook and offset of their own
         constants = blocks + 4 * math.ceil(blocks / NESTED_BLOCK) + 4 * 256 + 4
-    return math.ceil(linear.weights / 2) + 4 * 16 + constants  # and the 16 values of the type
+    return math.ceil(inputs * outputs / 2) + 4 * 16 + constants  # and the 16 values of the type
 
 
-def _trained_tensors(architecture: Architecture, settings: Settings) -> list[int]:
+def trained_tensors(architecture: Architecture, settings: Settings) -> list[int]:
     """Weights of each trained tensor: LoRA's A and B of each layer, or everything."""
     if settings.rank is None:
         return list(architecture.parameters.values())
@@ -147,14 +125,9 @@ def _trained_tensors(architecture: Architecture, settings: Settings) -> list[int
     return [settings.rank * size for linear in adapted for size in linear]
 
 
-def trained_weights(architecture: Architecture, settings: Settings) -> int:
-    """Number of weights that are trained."""
-    return sum(_trained_tensors(architecture, settings))
-
-
 def trained_bytes(architecture: Architecture, settings: Settings) -> int:
     """What is trained: the adapter in float32, or all weights in their type. Gradients take as much."""
-    return trained_weights(architecture, settings) * settings.bytes_per_trained
+    return sum(trained_tensors(architecture, settings)) * settings.bytes_per_trained
 
 
 def adapter_bytes(architecture: Architecture, settings: Settings) -> int:
@@ -168,7 +141,7 @@ def optimizer_bytes(architecture: Architecture, settings: Settings) -> int:
     Raises:
         ConfigError: an optimizer that is not modeled.
     """
-    name, tensors = settings.optimizer, _trained_tensors(architecture, settings)
+    name, tensors = settings.optimizer, trained_tensors(architecture, settings)
     if name == "sgd":
         return 0
     if "adamw" not in name:

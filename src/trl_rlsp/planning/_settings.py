@@ -18,49 +18,31 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 class Settings:
     """What memory depends on beside the model's shapes; the defaults are those of a GRPO stage.
 
-    Attributes:
-        autocast: type that the forward pass computes in under mixed precision.
-        bits: 4 or 8 for a quantized base, else `None`.
-        nested: the 4-bit constants are quantized again (`use_bnb_nested_quant`).
-        rank: of the adapter; `None` trains all weights.
-        targets: adapted layers, as in `Architecture.adapted`.
-        attention: "sdpa", also for flash kernels, or "eager", which keeps the scores.
-        micro_batch: sequences of one forward pass on a rank.
-        accumulation: micro-batches of one optimizer step.
-        rollouts: sequences that a rank generates at once; 0 for "sft".
-        updates: optimizer passes over each generation (`num_iterations`).
-        prompt: longest prompt in tokens.
-        completion: longest completion in tokens; for "sft" the whole sequence.
-        reference: the KL needs frozen weights of its own; under a new adapter it has the base.
-        vllm: where vLLM generates: `None`, "colocate" or "server".
-        vllm_share: share of the GPU's memory that a colocated vLLM takes.
-        gathers: ZeRO-3 gathers all weights on each GPU for the rollouts (`ds3_gather_for_generation`).
-
     Raises:
         ConfigError: an unknown type, or quantized weights without an adapter.
     """
 
     kind: Literal["sft", "grpo"] = "grpo"
     dtype: str = "bfloat16"
-    autocast: str | None = None
-    bits: int | None = None
-    nested: bool = False
-    rank: int | None = None
-    targets: tuple[str, ...] | str | None = None
+    autocast: str | None = None  # type that the forward pass computes in under mixed precision
+    bits: int | None = None  # 4 or 8 for a quantized base
+    nested: bool = False  # the 4-bit constants are quantized again (`use_bnb_nested_quant`)
+    rank: int | None = None  # of the adapter; `None` trains all weights
+    targets: tuple[str, ...] | str | None = None  # adapted layers, as in `Architecture.adapted`
     dropout: float = 0.05
     optimizer: str = "adamw_torch_fused"
     checkpointing: bool = True
-    attention: str = "sdpa"
-    micro_batch: int = 1
-    accumulation: int = 1
-    rollouts: int = 8
-    updates: int = 1
-    prompt: int = 512
-    completion: int = 4096
-    reference: bool = False
-    vllm: str | None = None
-    vllm_share: float = 0.3
-    gathers: bool = True
+    attention: str = "sdpa"  # "sdpa", also for flash kernels, or "eager", which keeps the scores
+    micro_batch: int = 1  # sequences of one forward pass on a rank
+    accumulation: int = 1  # micro-batches of one optimizer step
+    rollouts: int = 8  # sequences that a rank generates at once; 0 for "sft"
+    updates: int = 1  # optimizer passes over each generation (`num_iterations`)
+    prompt: int = 512  # longest prompt in tokens
+    completion: int = 4096  # longest completion in tokens; for "sft" the whole sequence
+    reference: bool = False  # the KL needs frozen weights of its own; under a new adapter it has the base
+    vllm: str | None = None  # where vLLM generates: `None`, "colocate" or "server"
+    vllm_share: float = 0.3  # of the GPU's memory, for a colocated vLLM
+    gathers: bool = True  # ZeRO-3 gathers all weights on each GPU for the rollouts
 
     def __post_init__(self) -> None:
         if self.dtype not in BYTES:
@@ -69,14 +51,9 @@ class Settings:
             raise ConfigError("quantized weights cannot be trained: set `use_peft: true`")
 
     @property
-    def bytes_per_weight(self) -> int:
-        """Bytes of a weight that is not quantized."""
-        return BYTES[self.dtype]
-
-    @property
     def bytes_per_trained(self) -> int:
         """Bytes of a trained weight: adapters are kept in float32."""
-        return self.bytes_per_weight if self.rank is None else 4
+        return BYTES[self.dtype] if self.rank is None else 4
 
     @property
     def computes_in(self) -> str:
@@ -133,17 +110,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokens of one optimizer step over all GPUs, if every completion has its full length.
-
-    Attributes:
-        sampled: completion tokens that are generated.
-        scored: completion tokens whose gradient is taken.
-        processed: tokens of the forward passes, prompts included.
-    """
+    """Completion tokens that one optimizer step samples and takes gradients of, over all GPUs, at full length."""
 
     sampled: float
     scored: int
-    processed: int
 
 
 def tokens_per_step(settings: Settings, gpus: int) -> Tokens:
@@ -152,8 +122,8 @@ def tokens_per_step(settings: Settings, gpus: int) -> Tokens:
     Example:
         >>> settings = Settings(micro_batch=2, accumulation=4, rollouts=16, completion=100, prompt=20)
         >>> tokens_per_step(settings, gpus=8)  # 8 x 2 x 4 = 64 completions, each generated once
-        Tokens(sampled=6400.0, scored=6400, processed=7680)
+        Tokens(sampled=6400.0, scored=6400)
     """
     sequences = settings.micro_batch * settings.accumulation * gpus
     sampled = sequences * settings.completion / settings.updates if settings.rollouts else 0.0
-    return Tokens(sampled, sequences * settings.completion, sequences * settings.length)
+    return Tokens(sampled, sequences * settings.completion)

@@ -86,11 +86,7 @@ def choose(sources: Sequence[Source], limit: int) -> list[list[Completion]]:
 
 
 def text_limit(lengths: Sequence[int], characters: int) -> int | None:
-    """The length to which long texts are cut so that all together have at most `characters`; `None`: no cut.
-
-    >>> text_limit([600, 600, 4000], 3000)
-    1800
-    """
+    """The length to which long texts are cut so that all together have at most `characters`; `None`: no cut."""
     if sum(lengths) <= characters:
         return None
     left, ordered = characters, sorted(lengths)
@@ -140,11 +136,7 @@ def shortened(text: str, longest: int | None) -> tuple[str, int]:
 
 
 def spans(text: str) -> list[tuple[int, int, int]]:
-    """(start, end, index of the kind) of each behavior, in UTF-16 units, which is how the page's script counts.
-
-    >>> spans("Alternatively, factor it.")[0][2] == KINDS.index("alternatives")
-    True
-    """
+    """(start, end, index of the kind) of each behavior, in UTF-16 units, which is how the page's script counts."""
     found = find_behaviours(text)
     shifted, astral, before = {}, 0, 0
     for place in sorted({offset for b in found for offset in (b.start, b.end)}):

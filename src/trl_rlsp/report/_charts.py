@@ -44,9 +44,6 @@ class Chart:
     Attributes:
         key: file name of its PNG and name in `report.json`.
         title: what is drawn, with its unit.
-        x_label: what x is.
-        lines: in the order of their colors.
-        note: what a reader must know to read it.
         percent: values are shares, shown in percent.
         categories: names of the places 0, 1, ...; empty for a numeric x.
     """

@@ -185,22 +185,14 @@ def _length_by_difficulty(completions: Sequence[Completion], lengths: Named, uni
 
 
 def solve_classes(completions: Sequence[Completion]) -> dict[str, str]:
-    """Problem -> one of `SOLVED`, over every completion given.
-
-    >>> solve_classes([Completion("", p, score=s) for p, s in (("a", 1.0), ("a", 0.0), ("b", 0.0))])
-    {'a': 'half or more', 'b': 'never'}
-    """
+    """Problem -> one of `SOLVED`, over every completion given."""
     rates = {problem: known_mean(c.score for c in group) for problem, group in by_problem(completions).items()}
     known = {problem: rate for problem, rate in rates.items() if rate is not None}
     return {p: SOLVED[0 if rate == 0 else 3 if rate == 1 else 2 if rate >= 0.5 else 1] for p, rate in known.items()}
 
 
 def wilson(values: Sequence[float]) -> Estimate:
-    """Mean of shares with Wilson's 95 % interval.
-
-    >>> round(wilson([1.0] * 8 + [0.0] * 2).low, 4)
-    0.4902
-    """
+    """Mean of shares with Wilson's 95 % interval."""
     n, p, z = len(values), sum(values) / len(values), 1.959964
     center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))

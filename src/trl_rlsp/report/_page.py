@@ -30,16 +30,7 @@ SHARES = ("pass", "maj", "finished", "share")
 
 @dataclass(frozen=True)
 class Contents:
-    """All that the page shows.
-
-    Attributes:
-        runs: R runs, in the order in which they are shown.
-        warnings: of all runs.
-        curves: charts over training steps.
-        effort: charts of length, correctness and difficulty.
-        browser: data of the browser of completions.
-        plots: there are PNG plots beside the page.
-    """
+    """All that the page shows, `plots` whether there are PNG plots beside it."""
 
     runs: Sequence[Run]
     warnings: Sequence[RunWarning]
@@ -50,12 +41,7 @@ class Contents:
 
 
 def build(runs: Sequence[Run], *, limit: int = LIMIT, plots: bool = False) -> Contents:
-    """Everything that the page shows.
-
-    Args:
-        runs: at least one.
-        limit: most completions that the page holds.
-        plots: there will be PNG plots beside it.
+    """Everything that the page shows of at least one run, at most `limit` completions.
 
     Raises:
         ConfigError: no run, two of one name, or a limit below 1.
@@ -77,16 +63,13 @@ def build(runs: Sequence[Run], *, limit: int = LIMIT, plots: bool = False) -> Co
 
 
 def write(runs: Sequence[Run], folder: Path, *, limit: int = LIMIT, plots: bool | None = None) -> Contents:
-    """Write `index.html`, `report.json` and `plots/*.png`.
+    """Write `index.html`, `report.json` and `plots/*.png` into a folder; return what was written.
 
     Args:
         runs: at least one.
         folder: made if it does not exist.
         limit: most completions that the page holds.
         plots: write PNG plots; default: if matplotlib is installed.
-
-    Returns:
-        What was written.
     """
     contents = build(runs, limit=limit, plots=can_draw() if plots is None else plots)
     charts = [*contents.curves, *contents.effort]
@@ -111,11 +94,7 @@ def write(runs: Sequence[Run], folder: Path, *, limit: int = LIMIT, plots: bool 
 
 
 def render(contents: Contents) -> str:
-    """The page as HTML; every text that comes from a run is escaped, and its hidden characters are shown.
-
-    Raises:
-        MissingDependencyError: jinja2 is not installed.
-    """
+    """The page as HTML; every text that comes from a run is escaped, and its hidden characters are shown."""
     try:
         from jinja2 import Environment
         from markupsafe import Markup
@@ -141,8 +120,10 @@ def render(contents: Contents) -> str:
         missing=[(run.name, text) for run in contents.runs for text in run.missing],
         headings=[LABELS.get(column, column.replace("_", " ")) for column in columns(contents.runs)],
         rows=rows(contents.runs),
-        curves=drawn(contents.curves),
-        effort=drawn(contents.effort),
+        sections=[
+            ("training", "Training", drawn(contents.curves)),
+            ("effort", "Length, correctness and difficulty", drawn(contents.effort)),
+        ],
         browser=Markup(json_for_script(shown)) if shown else None,
         plots=contents.plots,
         version=__version__,
@@ -150,7 +131,6 @@ def render(contents: Contents) -> str:
 
 
 def asset(name: str) -> str:
-    """A file of the page."""
     return files("trl_rlsp.report").joinpath("assets", name).read_text(encoding="utf-8").strip()
 
 

@@ -27,14 +27,9 @@ from trl_rlsp.runs import (
 
 @dataclass(frozen=True)
 class RunWarning:
-    """Something in a run that a person should look at.
+    """Something in a run that a person should look at: what is seen, the numbers it rests on, and what to do.
 
-    Attributes:
-        kind: its short name, stable between versions.
-        run: name of the run.
-        what: what is seen, in one sentence.
-        evidence: the numbers it rests on.
-        advice: what to do.
+    `kind` is its short name, stable between versions.
     """
 
     kind: str

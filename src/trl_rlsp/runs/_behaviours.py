@@ -24,10 +24,8 @@ class Summary:
     """Metrics of some completions.
 
     Attributes:
-        completions: how many there are.
         words: their mean length; numbers and punctuation marks are words.
         per_completion: mean occurrences of each kind.
-        per_1000_words: occurrences of each kind per 1,000 words.
         search: of written-out countdown searches, totals of attempts, repeats, wrong steps and wrong claims; empty
             where there are none.
         changes: transitions between answers stated in one completion; `None` if nothing could score them.
@@ -42,12 +40,7 @@ class Summary:
 
 
 def summarize(completions: Sequence[Completion], score: Scorer | None = None) -> Summary:
-    """Metrics of one or more completions.
-
-    Args:
-        completions: N completions.
-        score: the outcome verifier; `None` leaves answer changes out.
-    """
+    """Metrics of one or more completions; without a scorer there are no answer changes."""
     totals, length = _occurrences(completions)
     return Summary(
         completions=len(completions),
@@ -89,11 +82,7 @@ def _change_totals(completions: Sequence[Completion], score: Scorer) -> dict[str
 
 
 def shown_steps(steps: Sequence[int]) -> list[int]:
-    """The first, the quarter points and the last of some steps.
-
-    >>> shown_steps([10, 20, 30, 40, 50, 60, 70, 80, 90])
-    [10, 30, 50, 70, 90]
-    """
+    """The first, the quarter points and the last of some steps."""
     distinct = sorted(set(steps))
     last = len(distinct) - 1
     return sorted({distinct[round(last * quarter / 4)] for quarter in range(5)}) if distinct else []
@@ -104,8 +93,7 @@ class StepMetrics:
     """Means over the completions of one logged step.
 
     Attributes:
-        step: training step.
-        finished: share with exactly one final answer, of all completions.
+        finished: share with exactly one final answer.
         repetition: share of the text that repeats what stood before it; `None` if there is no text.
         behaviours: kind -> occurrences per 1,000 words.
     """
@@ -117,7 +105,7 @@ class StepMetrics:
 
 
 def step_metrics(completions: Sequence[Completion]) -> list[StepMetrics]:
-    """One for each step, in order; at most 64 completions a step and about 4,000 in all are read."""
+    """One for each step, in order; texts of at most 64 completions a step and about 4,000 in all are read."""
     steps: dict[int, list[Completion]] = {}
     for completion in completions:
         if completion.step is not None:
@@ -134,10 +122,6 @@ def step_metrics(completions: Sequence[Completion]) -> list[StepMetrics]:
 
 
 def repetition(text: str) -> float | None:
-    """Share of a text's words inside an n-gram of 8 words, or a sentence, that it already contained; `None` if empty.
-
-    >>> repetition("one two three. one two three.")
-    0.5
-    """
+    """Share of words inside 8 words in a row, or a sentence, that the text already contained; `None` if empty."""
     total = len(words(text))
     return 1 - novel_words(text, ngram=NGRAM) / total if total else None

@@ -40,22 +40,16 @@ class Completion:
     Attributes:
         text: everything the model wrote; nobody vouches for what it holds.
         problem: what completions of the same problem share: its index in an evaluation, or what the prompt asks.
-        prompt: text or messages as logged.
-        score: 1.0, 0.0, a share, or `None` where it is not scorable.
-        reason: the verdict's reason.
-        tokens: length in tokens.
+        score: 1.0, 0.0, a share, or `None` where it is not scorable; `reason` says why.
         finished: it ends with a final answer within the limit.
         step: training step, `None` in an evaluation.
         sample: number among the completions of its problem or batch.
-        level: difficulty as the data set gives it.
         rewards: reward function -> value, `None` where it gave none.
         extra: other metrics of the task, such as the search steps of countdown.
         columns: `solution`, `task`, `tests`, as far as the file has them.
         messages: how many messages it consists of.
-        gold: the gold answer as the verifier compared it.
-        answer: the completion's answer, likewise.
-        file: name of the file it was read from.
-        sha256: of that file.
+        gold: the gold answer as the verifier compared it, with `answer`.
+        file: name of the file it was read from, with its hash.
     """
 
     text: str
@@ -79,7 +73,7 @@ class Completion:
 
     @property
     def question(self) -> str:
-        """What the prompt asks, see `question`."""
+        """See `question`."""
         return question(self.prompt)
 
 
@@ -96,19 +90,12 @@ def question(prompt: Any) -> str:
 
 
 def accuracy_part(names: Sequence[str]) -> str | None:
-    """The reward function among `names` that is the accuracy, if one is.
-
-    >>> accuracy_part(["format_reward", "accuracy_reward"])
-    'accuracy_reward'
-    """
+    """The reward function that is the accuracy, if one is."""
     return next((name for wanted in ACCURACY_PARTS for name in names if wanted in name), None)
 
 
 def read_completions(sources: Iterable[str | Path]) -> list[Completion]:
-    """Completions of runs and files, in order of step.
-
-    Args:
-        sources: Parquet or JSONL files, or folders of a run: those of its RL stage, else of its evaluations.
+    """Completions of Parquet or JSONL files and of folders of runs (see `completion_files`), in order of step.
 
     Raises:
         SourceError: no such file, or a folder without completions.
@@ -119,13 +106,9 @@ def read_completions(sources: Iterable[str | Path]) -> list[Completion]:
 
 
 def completion_files(source: Path) -> list[Path]:
-    """The files that hold the completions of a run.
+    """A file itself, or those of a folder of `rlsp run`, of one of its rounds, of a `GRPOTrainer`, or of `rlsp eval`.
 
-    Args:
-        source: a file, or a folder of `rlsp run`, of one of its rounds, of a `GRPOTrainer`, or of `rlsp eval`.
-
-    Raises:
-        SourceError: no such file or folder, or no completions in it.
+    They are those of the RL stage, else of the evaluations; a SourceError where there are none.
     """
     if source.is_file():
         return [source]
@@ -154,16 +137,11 @@ def rl_stage(folder: Path) -> Path | None:
 
 
 def samples_file(folder: Path) -> Path | None:
-    """The samples of an evaluation."""
     return next((folder / name for name in SAMPLES if (folder / name).is_file()), None)
 
 
 def read_files(files: Sequence[Path]) -> list[Completion]:
-    """Every completion of some files, in order of steps; a batch that was logged again counts once.
-
-    Raises:
-        DataError: a file without completions in it, or one that cannot be read.
-    """
+    """Every completion of some files, in order of steps; a batch that was logged again counts once."""
     tables = [(path, _rows(path)) for path in files]
     tables.sort(key=lambda table: (table[1][0].get("step") or 0) if table[1] else 0)
     completions: list[Completion] = []

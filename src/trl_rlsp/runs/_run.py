@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, variance
 from typing import Any
 
 from trl_rlsp.errors import DataError, SourceError
@@ -26,15 +27,7 @@ FEWEST = 3
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One model on one data set.
-
-    Attributes:
-        name: the model's name in the run: `start`, `SFT`, `RLSP`.
-        metrics: name -> estimate, as `metrics.json` gives them.
-        settings: data set and sampling.
-        completions: every sample.
-        problems_hash: hash of the problems.
-    """
+    """One model, named as in the run (`start`, `SFT`, `RLSP`), on one data set: what `rlsp eval` wrote."""
 
     name: str
     metrics: Mapping[str, Estimate]
@@ -48,8 +41,6 @@ class Run:
     """A folder of `rlsp run`, or the output folder of any TRL `GRPOTrainer`.
 
     Attributes:
-        name: its name in the report.
-        folder: where it was read.
         evaluations: in order of training.
         history: entries of `log_history` of the RL stage, in order.
         completions: completions that the RL stage logged, in order of their step.
@@ -133,7 +124,7 @@ def _read_evaluation(folder: Path, samples: Path, run: Path) -> Evaluated:
 
 
 def difference(before: Evaluated, after: Evaluated, value: Callable[[Completion], float | None]) -> Difference | None:
-    """Paired by problem; `None` on different problem sets, or where no problem has the metric in both."""
+    """Of a metric, paired by problem; `None` on different problem sets, or where no problem has it in both."""
     if not before.problems_hash or before.problems_hash != after.problems_hash:
         return None
     groups = [by_problem(evaluated.completions) for evaluated in (before, after)]
@@ -142,11 +133,7 @@ def difference(before: Evaluated, after: Evaluated, value: Callable[[Completion]
 
 
 def natural(name: str) -> list[str]:
-    """Key that sorts numbers in names by their value.
-
-    >>> sorted(["pass@16", "pass@4"], key=natural)
-    ['pass@4', 'pass@16']
-    """
+    """Key that sorts numbers in names by their value: `pass@4` before `pass@16`."""
     return [f"{int(part):09d}" if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
@@ -181,53 +168,35 @@ def accuracy_key(history: Sequence[Mapping[str, Any]], *, held_out: bool = False
 
 @dataclass(frozen=True)
 class Change:
-    """How a metric changed over training.
+    """Means over the first and the last quarter of a metric's values, at least 3, and the error of their difference.
 
-    Attributes:
-        before: mean over the first quarter of its values (at least 3 of them).
-        after: mean over the last quarter.
-        error: standard error of `after - before`, from the scatter within the two windows.
+    The standard error is taken from the scatter within the two.
     """
 
     before: float
     after: float
     error: float
 
-    @property
-    def size(self) -> float:
-        """`after - before`."""
-        return self.after - self.before
-
     def rises(self, least: float) -> bool:
         """Whether it grew by more than `least` and by more than two standard errors."""
-        return self.size > max(least, 2 * self.error)
+        return self.after - self.before > max(least, 2 * self.error)
 
     def falls(self, least: float) -> bool:
         """Whether it shrank by more than `least` and by more than two standard errors."""
-        return -self.size > max(least, 2 * self.error)
+        return self.before - self.after > max(least, 2 * self.error)
 
 
 def change(values: Sequence[float]) -> Change | None:
-    """First quarter against last quarter; `None` with fewer than 6 values.
-
-    >>> change([1, 1, 1, 5, 3, 3, 3])
-    Change(before=1.0, after=3.0, error=0.0)
-    """
+    """First quarter against last quarter; `None` with fewer than 6 values."""
     width = max(FEWEST, len(values) // 4)
     if len(values) < 2 * width:
         return None
-    (before, first), (after, last) = _moments(values[:width]), _moments(values[-width:])
-    return Change(before, after, math.sqrt(first + last))
+    windows = values[:width], values[-width:]
+    error = math.sqrt(sum(variance(window) / width for window in windows))
+    return Change(fmean(windows[0]), fmean(windows[1]), error)
 
 
 def last_mean(values: Sequence[float]) -> float | None:
     """Mean over the last quarter; `None` with fewer than 3 values."""
     width = max(FEWEST, len(values) // 4)
-    return _moments(values[-width:])[0] if len(values) >= FEWEST else None
-
-
-def _moments(values: Sequence[float]) -> tuple[float, float]:
-    """Mean, and its squared standard error."""
-    mean = sum(values) / len(values)
-    variance = sum((v - mean) ** 2 for v in values) / (len(values) - 1)
-    return mean, variance / len(values)
+    return fmean(values[-width:]) if len(values) >= FEWEST else None

@@ -9,6 +9,7 @@ from trl_rlsp.stages._parsing import (
     apply_environment,
     config_of,
     environment_of,
+    option,
     parse_fields,
     parse_known,
     parse_stage,

@@ -22,11 +22,9 @@ from trl_rlsp.generation import finished_leave, why_not
 
 log = logging.getLogger(__name__)
 
+# losses in which a row without advantage has no gradient and leaves no trace in a metric
 ROW_BY_ROW = ("grpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo")
-"""Losses in which a row without advantage has no gradient and leaves no trace in a metric."""
-
-ROWS = 16
-"""Rows that are computed together."""
+ROWS = 16  # that are computed together
 
 
 class FastStep:
@@ -56,7 +54,10 @@ class FastStep:
                 self._say(f"{name} is off, done as TRL does it: {reason}")
         if self._fast["trim_updates"]:
             models = [self.accelerator.unwrap_model(self.model), self.ref_model]
-            made = [compute_in_parts(_causal(model)) for model in models if model is not None]
+            bare = [
+                one.get_base_model() if hasattr(one, "get_base_model") else one for one in models if one is not None
+            ]
+            made = [compute_in_parts(model) for model in bare]
             if not all(made):
                 self._say("log-probabilities are as wide as TRL's: the angles of rotary embeddings depend on the width")
         self._sorts = self._fast["trim_updates"] and self._exact_in_any_order()
@@ -69,13 +70,13 @@ class FastStep:
             log.warning(message)
 
     def _why_whole(self: Any) -> str | None:
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            return "weights are sharded (FSDP, DeepSpeed)"
-        if getattr(self, "_is_vlm", False):
-            return "the model reads images"
-        if self.aux_loss_enabled:
-            return "the auxiliary loss of a mixture of experts depends on the whole batch"
-        return "pad_to_multiple_of is set" if self.pad_to_multiple_of else None
+        reasons = {
+            "weights are sharded (FSDP, DeepSpeed)": self.is_fsdp_enabled or self.is_deepspeed_enabled,
+            "the model reads images": getattr(self, "_is_vlm", False),
+            "the auxiliary loss of a mixture of experts depends on the whole batch": self.aux_loss_enabled,
+            "pad_to_multiple_of is set": self.pad_to_multiple_of,
+        }
+        return next((reason for reason, holds in reasons.items() if holds), None)
 
     def _exact_in_any_order(self: Any) -> bool:
         """Whether the loss is a sum of what each row gives, with a normalizer that no other row moves."""
@@ -145,16 +146,8 @@ class FastStep:
         return old_BT.to(found_RT.dtype).index_copy(0, learned_R, found_RT), entropy_BT, aux
 
 
-def _causal(model: Any) -> Any:
-    """The model with the head, without adapters around it."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
 def _sorted(batches: list[dict[str, Any]], skips: bool) -> list[dict[str, Any]]:
-    """The rows of some micro-batches, dealt out again by length: those without advantage first where they are skipped.
-
-    A batch holds tensors of first dimension B and numbers of the whole generation.
-    """
+    """The rows of some micro-batches, dealt out again by length; those without advantage first if `skips`."""
     if len(batches) == 1:
         return batches
     rows = len(batches[0]["advantages"])
@@ -172,13 +165,9 @@ def _sorted(batches: list[dict[str, Any]], skips: bool) -> list[dict[str, Any]]:
 
 
 def compute_in_parts(model: Any, rows: int = ROWS) -> bool:
-    """Make a model with TRL's fused head compute its log-probabilities in parts; its other passes stay as they are.
+    """Make a causal model with TRL's fused head compute log-probabilities in parts of `rows` rows of like length.
 
-    One pass of the model stays one pass for whatever wraps it (DDP, PEFT, autocast).
-
-    Args:
-        model: a causal language model to which TRL's `add_fused_lm_head` was applied; its `forward` is replaced.
-        rows: rows of a part, which are of like length.
+    Its `forward` is replaced; other passes stay as they are, and one pass stays one pass for DDP, PEFT and autocast.
 
     Returns:
         Whether it was: not where rotary angles depend on the width of the batch.
@@ -214,13 +203,7 @@ def _is_relative(config: Any) -> bool:
 
 
 def _in_parts(
-    whole: Any,
-    ids_BT: torch.Tensor,
-    mask_BT: torch.Tensor,
-    labels_BT: torch.Tensor,
-    *,
-    rows: int,
-    relative: bool,
+    whole: Any, ids_BT: torch.Tensor, mask_BT: torch.Tensor, labels_BT: torch.Tensor, *, rows: int, relative: bool
 ) -> Any:
     """TRL's output of the fused head for B rows of T tokens; rows without a label give zeros and are left out."""
     columns = ids_BT.shape[1]

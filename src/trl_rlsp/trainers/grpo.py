@@ -9,9 +9,9 @@ warned about or refused, with the reason (see `trl_rlsp.rewards.balance`).
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
-import textwrap
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -20,6 +20,7 @@ from trl import GRPOConfig, GRPOTrainer
 from trl_rlsp.rewards import OutcomeVerifier, RLSPRewards, refuse_imbalance, scorers_of
 from trl_rlsp.trainers._adapter import keep_full_precision, trainable_weights
 from trl_rlsp.trainers._fast_step import FastStep
+from trl_rlsp.trainers._vllm_adapter import adapter_alone
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +47,7 @@ class RLSPGRPOConfig(GRPOConfig):
 
 
 class RLSPGRPOTrainer(FastStep, GRPOTrainer):
-    """`GRPOTrainer` whose default rewards are RLSP's.
-
-    Takes what `GRPOTrainer` takes, with two defaults of its own.
+    """`GRPOTrainer` with two defaults of its own.
 
     Args:
         reward_funcs: default `RLSPRewards()`, unless an environment has a reward of its own (`get_reward`).
@@ -64,68 +63,39 @@ class RLSPGRPOTrainer(FastStep, GRPOTrainer):
     _paper = {
         "title": "On the Emergence of Thinking in LLMs I: Searching for the Right Intuition",
         "id": "2502.06773",
-        # docstyle-ignore
-        "citation": textwrap.dedent("""\
-            @article{ye2025emergence,
-                title        = {{On the Emergence of Thinking in LLMs I: Searching for the Right Intuition}},
-                author       = {Guanghao Ye and Khiem Duc Pham and Xinzhi Zhang and Sivakanth Gopi and Baolin Peng and Beibin Li and Janardhan Kulkarni and Huseyin A. Inan},
-                year         = 2025,
-                eprint       = {arXiv:2502.06773},
-            }"""),  # noqa: E501
+        "citation": (
+            "@article{ye2025emergence,\n"
+            "    title  = {{On the Emergence of Thinking in LLMs I: Searching for the Right Intuition}},\n"
+            "    author = {Guanghao Ye and Khiem Duc Pham and Xinzhi Zhang and Sivakanth Gopi and Baolin Peng and "
+            "Beibin Li and Janardhan Kulkarni and Huseyin A. Inan},\n"
+            "    year   = 2025,\n    eprint = {arXiv:2502.06773},\n}"
+        ),
     }
 
     def __init__(
         self,
         model: Any,
         reward_funcs: Any = None,
-        args: GRPOConfig | None = None,
+        args: Any = None,
         train_dataset: Any = None,
-        eval_dataset: Any = None,
-        processing_class: Any = None,
-        reward_processing_classes: Any = None,
-        callbacks: Any = None,
-        optimizers: tuple[Any, Any] = (None, None),
-        quantization_config: Any = None,
-        peft_config: Any = None,
-        tools: Any = None,
-        rollout_func: Any = None,
-        environment_factory: Any = None,
+        *others: Any,
         **kwargs: Any,
     ) -> None:
-        if reward_funcs is None and not _has_own_reward(environment_factory):
+        if reward_funcs is None and not _has_own_reward(kwargs.get("environment_factory")):
             reward_funcs = RLSPRewards()
         if args is None:
             name = model if isinstance(model, str) else model.config._name_or_path
             args = RLSPGRPOConfig(f"{name.split('/')[-1] or 'model'}-RLSP")
         args = _prepared(reward_funcs, args, getattr(train_dataset, "column_names", None) or [])
         before = trainable_weights(model)
-        with _adapter_alone() if args.use_vllm and getattr(args, "vllm_adapter", True) else nullcontext():
-            super().__init__(
-                model=model,
-                reward_funcs=reward_funcs,
-                args=args,
-                train_dataset=train_dataset,
-                eval_dataset=eval_dataset,
-                processing_class=processing_class,
-                reward_processing_classes=reward_processing_classes,
-                callbacks=callbacks,
-                optimizers=optimizers,
-                quantization_config=quantization_config,
-                peft_config=peft_config,
-                tools=tools,
-                rollout_func=rollout_func,
-                environment_factory=environment_factory,
-                **kwargs,
-            )
+        alone = adapter_alone() if args.use_vllm and getattr(args, "vllm_adapter", True) else nullcontext()
+        with alone:
+            super().__init__(model, reward_funcs, args, train_dataset, *others, **kwargs)
         if not self.is_fsdp_enabled:  # which shards weights of one type only
             keep_full_precision(self.model, before)
         self._make_fast()
 
-
-def _adapter_alone() -> AbstractContextManager[None]:
-    from trl_rlsp.trainers._vllm_adapter import adapter_alone
-
-    return adapter_alone()
+    __init__.__signature__ = inspect.signature(GRPOTrainer.__init__)  # type: ignore[attr-defined]
 
 
 def _has_own_reward(environment_factory: Any) -> bool:
@@ -153,14 +123,12 @@ def _prepared(reward_funcs: Any, args: GRPOConfig, columns: Any) -> GRPOConfig:
 
 def _with_own_defaults(args: GRPOConfig) -> GRPOConfig:
     """A copy of TRL's arguments in which what is at TRL's default is at ours."""
-    args = copy.copy(args)
-    theirs, changed = {f.name: f.default for f in fields(GRPOConfig)}, {}
-    for own in fields(RLSPGRPOConfig):
-        ours = own.name in vars(RLSPGRPOConfig)["__annotations__"] and own.name in theirs
-        if ours and getattr(args, own.name) == theirs[own.name]:
-            changed[own.name] = own.default
-            setattr(args, own.name, own.default)
+    theirs = {field.name: field.default for field in fields(GRPOConfig)}
+    own = {field.name: field.default for field in fields(RLSPGRPOConfig) if field.name in theirs}
+    changed = {name: own[name] for name in own if own[name] != theirs[name] == getattr(args, name)}
     if changed:
         shown = ", ".join(f"{name}={value!r}" for name, value in changed.items())
         logger.warning("fields of GRPOConfig at TRL's defaults are set to RLSP's: %s; RLSPGRPOConfig has them", shown)
+    args = copy.copy(args)
+    vars(args).update(changed)
     return args

@@ -7,8 +7,8 @@ reason without ever answering. This trainer counts and reports every trace that 
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,18 +22,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class RLSPSFTConfig(SFTConfig):
-    """`SFTConfig` with the room that reasoning needs.
+    """`SFTConfig` with the room that reasoning needs: 8,192 tokens as in the paper (TRL: 1,024).
 
     Args:
-        max_length: longest sequence in tokens; 8192 as in the paper (TRL: 1024).
         max_cut_share: share of traces that may be cut by `max_length` before training is refused, 0 to 1.
     """
 
     max_length: int | None = field(default=8192, metadata={"help": "Longest sequence in tokens; longer are cut."})
-    max_cut_share: float = field(
-        default=0.5,
-        metadata={"help": "Refuse to train if a larger share of the traces is cut by max_length (0 to 1)."},
-    )
+    max_cut_share: float = field(default=0.5, metadata={"help": "Refuse to train if more of the traces are cut."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,18 +39,12 @@ class RLSPSFTConfig(SFTConfig):
 
 @dataclass(frozen=True)
 class CutTraces:
-    """How many traces of a data set ("train", or the name of an evaluation set) `max_length` cuts.
+    """How many traces of a data set `max_length` cuts."""
 
-    Attributes:
-        total: traces.
-        cut: traces longer than `max_length`.
-        longest: length of the longest trace in tokens.
-    """
-
-    dataset: str
+    dataset: str  # "train", or the name of an evaluation set
     total: int
     cut: int
-    longest: int
+    longest: int  # length in tokens
 
     @property
     def share(self) -> float:
@@ -63,11 +53,10 @@ class CutTraces:
 
 
 class RLSPSFTTrainer(SFTTrainer):
-    """`SFTTrainer` that counts the traces cut by `max_length` and says so.
+    """`SFTTrainer` that counts the traces cut by `max_length` and says so; `args` defaults to `RLSPSFTConfig`.
 
-    Takes what `SFTTrainer` takes; `args` defaults to `RLSPSFTConfig`. `trainer.cut_traces` holds one `CutTraces` per
-    prepared data set; none without `max_length`, for streams, where packing splits long traces instead of cutting
-    them, and where preparation is skipped.
+    `trainer.cut_traces` holds one `CutTraces` per prepared data set; none without `max_length`, for streams, and where
+    packing splits long traces instead of cutting them.
 
     Raises:
         ConfigError: more than `max_cut_share` of the training traces would be cut.
@@ -77,58 +66,19 @@ class RLSPSFTTrainer(SFTTrainer):
     _name = "RLSP SFT"
     cut_traces: tuple[CutTraces, ...] = ()
 
-    def __init__(
-        self,
-        model: Any,
-        args: Any = None,
-        data_collator: Any = None,
-        train_dataset: Any = None,
-        eval_dataset: Any = None,
-        processing_class: Any = None,
-        compute_loss_func: Any = None,
-        compute_metrics: Any = None,
-        callbacks: Any = None,
-        optimizers: tuple[Any, Any] = (None, None),
-        optimizer_cls_and_kwargs: Any = None,
-        preprocess_logits_for_metrics: Any = None,
-        quantization_config: Any = None,
-        peft_config: Any = None,
-        formatting_func: Callable[[dict], str] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, model: Any, args: Any = None, *others: Any, **kwargs: Any) -> None:
         if args is None:
             name = model if isinstance(model, str) else model.config._name_or_path
             args = RLSPSFTConfig(f"{name.split('/')[-1] or 'model'}-SFT")
         before = trainable_weights(model)
-        super().__init__(
-            model=model,
-            args=args,
-            data_collator=data_collator,
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            processing_class=processing_class,
-            compute_loss_func=compute_loss_func,
-            compute_metrics=compute_metrics,
-            callbacks=callbacks,
-            optimizers=optimizers,
-            optimizer_cls_and_kwargs=optimizer_cls_and_kwargs,
-            preprocess_logits_for_metrics=preprocess_logits_for_metrics,
-            quantization_config=quantization_config,
-            peft_config=peft_config,
-            formatting_func=formatting_func,
-            **kwargs,
-        )
+        super().__init__(model, args, *others, **kwargs)
         if not self.is_fsdp_enabled:  # which shards weights of one type only
             keep_full_precision(self.model, before)
 
+    __init__.__signature__ = inspect.signature(SFTTrainer.__init__)  # type: ignore[attr-defined]
+
     def _prepare_dataset(
-        self,
-        dataset: Any,
-        processing_class: Any,
-        args: SFTConfig,
-        packing: bool,
-        formatting_func: Callable[[dict], str] | None,
-        dataset_name: str,
+        self, dataset: Any, processing_class: Any, args: Any, packing: bool, formatting_func: Any, dataset_name: str
     ) -> Any:
         splits = packing and args.packing_strategy in ("wrapped", "bfd_split")  # long traces, instead of cutting them
         if args.max_length is None or splits or not hasattr(dataset, "__len__"):

@@ -49,23 +49,17 @@ class Unbeatable:
     name: str = "unbeatable"
 
     def enough(self, answers: Answers, n: int) -> bool:
-        """Whether the lead is greater than the number of samples to come."""
+        """See `Rule`."""
         first, second = top_two(answers)
         return first - second > n - len(answers)
 
 
 @dataclass(frozen=True)
 class AdaptiveConsistency:
-    """Stop when the leading answer is the likelier of the two leading ones with a given probability.
+    """Stop when the leading answer is the likelier of the two leading ones with a probability above `confidence`.
 
-    The Beta rule of Adaptive-Consistency (2305.11860, section 3.2): see `lead_probability`. The vote may differ from
-    that of all n samples.
-
-    Args:
-        confidence: the probability, above 0.5 and below 1; 0.95 in the paper.
-
-    Raises:
-        ConfigError: a confidence out of its range.
+    The Beta rule of Adaptive-Consistency (2305.11860, section 3.2), whose confidence is 0.95; it is above 0.5 and
+    below 1, else there is a ConfigError. The vote may differ from that of all n samples.
 
     >>> AdaptiveConsistency().enough(["7"] * 3, n=40), AdaptiveConsistency().enough(["7"] * 4, n=40)
     (False, True)
@@ -79,23 +73,20 @@ class AdaptiveConsistency:
 
     @property
     def name(self) -> str:
-        """How tables call it."""
+        """See `Rule`."""
         return f"adaptive consistency, {self.confidence:g}"
 
     def enough(self, answers: Answers, n: int) -> bool:
-        """Whether the probability of the lead exceeds the confidence; never without votes."""
+        """See `Rule`; never without votes."""
         return lead_probability(*top_two(answers)) > self.confidence
 
 
 @dataclass(frozen=True)
 class LastAgree:
-    """Stop when `k` of the last `window` samples give the same answer; `k` = `window` is a run of equal answers.
+    """Stop when `k` of the last `window` samples give the same answer, 2 <= k <= window (else a ConfigError).
 
-    A run of `window` is the rule of early-stopping self-consistency (2401.10480, section 2), asked after each sample
-    instead of once a window. The vote may differ from that of all n samples.
-
-    Raises:
-        ConfigError: not 2 <= k <= window.
+    With k = window it is early-stopping self-consistency (2401.10480, section 2), asked after each sample instead of
+    once a window. The vote may differ from that of all n samples.
 
     >>> LastAgree(3, 4).enough(["9", "7", "7", None, "7"], n=40)
     True
@@ -110,11 +101,11 @@ class LastAgree:
 
     @property
     def name(self) -> str:
-        """How tables call it."""
+        """See `Rule`."""
         return f"{self.k} of the last {self.window} agree"
 
     def enough(self, answers: Answers, n: int) -> bool:
-        """Whether enough of the last samples agree."""
+        """See `Rule`."""
         return top_two(answers[-self.window :])[0] >= self.k
 
 
@@ -129,7 +120,7 @@ def lead_probability(first: int, second: int) -> float:
     """Probability that the answer with `first` votes is likelier than that with `second`, all others left aside.
 
     With a uniform prior the share of the first among both is Beta(first + 1, second + 1); its mass above 1/2 is
-    sum_{j <= first} C(first + second + 1, j) / 2^(first + second + 1) (2305.11860, section 3.2), in whole numbers.
+    sum_{j <= first} C(first + second + 1, j) / 2^(first + second + 1), in whole numbers.
 
     >>> lead_probability(1, 0), lead_probability(3, 0), lead_probability(2, 2)
     (0.75, 0.9375, 0.5)
@@ -149,21 +140,11 @@ def draw_until_agreement(
 ) -> list[Group]:
     """Draw samples of each problem until the rule has seen enough, or `sampling.n` are drawn.
 
-    Each round asks for one sample of every problem that is still open, so that they are decoded together.
-
-    Args:
-        engine: draws.
-        dataset: P rows as `load_problems` gives them.
-        sampling: how to draw; at most `n` samples a problem.
-        rule: when to stop.
-        verifier: says which answers are equal.
-        store: keeps what is drawn; a run that was killed goes on with it.
+    Each round asks for one sample of every problem that is still open, so that they are decoded together; a run that
+    was killed goes on with its store.
 
     Returns:
-        P lists of scored samples, in the order drawn.
-
-    Raises:
-        DataError: no problems.
+        For each problem its scored samples, in the order drawn.
     """
     samples: list[list[Sample]] = [[] for _ in range(len(dataset))]
     drawn: dict[int, Group] = {}
@@ -182,16 +163,9 @@ def draw_until_agreement(
 
 @dataclass(frozen=True)
 class RuleResult:
-    """A rule against plain maj@n on the same samples.
+    """A rule against plain maj@n on the same problems: accuracy of the votes, and samples and tokens drawn a problem.
 
     Attributes:
-        rule: its name.
-        accuracy: score of the vote.
-        plain_accuracy: score of the vote of all n samples, on the same problems.
-        difference: accuracy minus plain accuracy, paired by problem.
-        tokens: tokens drawn for a problem.
-        plain_tokens: tokens of all n samples of a problem.
-        samples: samples drawn for a problem.
         saved: share of the tokens not drawn.
         stopped: share of the problems stopped before n samples.
         not_scorable: problems left out of the accuracies because a vote has no score.
@@ -210,11 +184,7 @@ class RuleResult:
 
 
 def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
-    """What stopping by a rule would have saved on samples that were all drawn.
-
-    Args:
-        recorded: for each problem its n scored samples, in the order drawn.
-        rule: when to stop.
+    """What stopping by a rule would have saved where n scored samples of each problem were drawn, in that order.
 
     Raises:
         DataError: no problems, problems with different numbers of samples, or none whose vote has a score.
@@ -223,7 +193,10 @@ def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
     if len(sizes) != 1 or sizes == {0}:
         raise DataError(f"every problem has the same number of samples, at least one, got {sorted(sizes) or 'none'}")
     (n,) = sizes
-    drawn = [group[: _needed([sample.answer for sample in group], rule)] for group in recorded]
+    drawn = []
+    for group in recorded:
+        answers = [sample.answer for sample in group]
+        drawn.append(group[: next((k for k in range(1, n) if rule.enough(answers[:k], n)), n)])
     plain, early = (dict(enumerate(group_majority(g, len(g)) for g in groups)) for groups in (recorded, drawn))
     votes = paired(plain, early)
     if votes is None:
@@ -241,9 +214,3 @@ def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
         stopped=sum(len(few) < n for few in drawn) / len(drawn),
         not_scorable=votes.left_out,
     )
-
-
-def _needed(answers: Answers, rule: Rule) -> int:
-    """After how many of the answers the rule stops."""
-    n = len(answers)
-    return next((k for k in range(1, n) if rule.enough(answers[:k], n)), n)

@@ -33,13 +33,10 @@ STYLES = {"at most": "o-", "forced": "o--", "free": "X"}
 
 @dataclass(frozen=True)
 class Point:
-    """One model at one budget.
+    """One model at one budget of reasoning tokens.
 
     Attributes:
-        model: its name.
         mode: `at most` (the budget is a ceiling), `forced` (floor and ceiling) or `free` (no budget).
-        budget: reasoning tokens; `None` in mode `free`.
-        metrics: accuracy, tokens and more.
         forced: share of the completions whose answer was forced.
     """
 
@@ -63,7 +60,7 @@ class Curve:
     samples: list[list[ScoredSample]] = field(default_factory=list)
 
     def add(self, point: Point, samples: list[ScoredSample]) -> None:
-        """One more point."""
+        """Append a point."""
         self.points.append(point)
         self.samples.append(samples)
 
@@ -80,15 +77,7 @@ class Curve:
 class Bench:
     """One model on one set of problems, measured into a folder, where a run that was killed goes on.
 
-    Attributes:
-        name: the model's name in tables.
-        engine: draws.
-        dataset: P rows as `load_problems` gives them.
-        sampling: how to draw.
-        verifier: decides what is right.
-        folder: gets an evaluation a point.
-        drawn_with: what the samples depend on besides the budget.
-        settings: written beside the metrics.
+    The samples depend on `drawn_with` and the budget; `settings` are written beside the metrics of each point.
     """
 
     name: str
@@ -101,10 +90,7 @@ class Bench:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def points(self, budgets: Sequence[ThinkingBudget | None]) -> Iterator[tuple[Point, list[ScoredSample]]]:
-        """Sample and score at each budget, `None` for none; a budget with a floor is in mode `forced`.
-
-        Yields:
-            The point, and its P * n samples in the order of the problems.
+        """Sample and score P * n completions at each budget, `None` for none; with a floor it is in mode `forced`.
 
         Raises:
             ConfigError: before anything is sampled, a budget whose texts the model cannot write.
@@ -142,7 +128,6 @@ class Bench:
 
 
 def curve_rows(curves: Mapping[str, Curve]) -> list[tuple[str, ...]]:
-    """The columns' names, then a row a point."""
     rows: list[tuple[str, ...]] = [CURVE_COLUMNS]
     for name, curve in curves.items():
         for point in curve.points:
@@ -153,7 +138,6 @@ def curve_rows(curves: Mapping[str, Curve]) -> list[tuple[str, ...]]:
 
 
 def vote_rows(votes: Mapping[str, Sequence[RuleResult]]) -> list[tuple[str, ...]]:
-    """The columns' names, then a row a model and rule, after one for plain voting."""
     rows: list[tuple[str, ...]] = [VOTE_COLUMNS]
     for name, results in votes.items():
         for plain in results[:1]:
@@ -166,13 +150,7 @@ def vote_rows(votes: Mapping[str, Sequence[RuleResult]]) -> list[tuple[str, ...]
 
 
 def markdown(curves: Mapping[str, Curve], votes: Mapping[str, Sequence[RuleResult]], n: int) -> str:
-    """Both tables and the gains, in Markdown.
-
-    Args:
-        curves: model name -> its points.
-        votes: model name -> one result a rule; may be empty.
-        n: samples a problem in the votes.
-    """
+    """Both tables and the gains, in Markdown, from the curve and the votes of up to n samples of each model."""
     first = next(iter(curves.values())).points[0].metrics
     parts = [f"{first.problems} problems x {first.samples} completions a point; {INTERVALS}."]
     parts.append(markdown_rows(curve_rows(curves), left=2))
@@ -194,12 +172,7 @@ def _points(gain: Estimate) -> str:
 
 
 def write_into(document: Path, numbers: str) -> None:
-    """Put the numbers between the two marks of a Markdown document.
-
-    Raises:
-        SourceError: no such document.
-        DataError: the document does not have both marks, in order.
-    """
+    """Put the numbers between the two marks of a Markdown document."""
     if not document.is_file():
         raise SourceError(f"there is no document {str(document)!r} to write the numbers into")
     text = document.read_text(encoding="utf-8")

@@ -35,8 +35,6 @@ class ThinkingBudget:
         at_least: a completion that begins its answer or ends earlier is cut there and goes on with `continuation`.
         at_most: one that has not begun its answer by then goes on with `answer`, without what it has written of it
             already; `None`: `Sampling.max_new_tokens` cuts it.
-        continuation: goes on with the reasoning.
-        answer: begins the answer.
         ends: texts, each of which ends the reasoning.
         settled: texts after which a completion may answer before `at_least`: it has found what it looked for.
         answer_tokens: tokens that may follow once the answer has begun.
@@ -74,11 +72,7 @@ class ThinkingBudget:
             )
 
     def check(self, tokenizer: Any) -> None:
-        """Refuse texts that a model's tokenizer can only write as "unknown".
-
-        Raises:
-            ConfigError: there is one.
-        """
+        """A ConfigError for texts that a model's tokenizer can only write as "unknown"."""
         for name, text in {"continuation": self.continuation if self.at_least else "", "answer": self.answer}.items():
             if tokenizer.unk_token_id in tokenizer(text, add_special_tokens=False)["input_ids"]:
                 raise ConfigError(
@@ -89,12 +83,9 @@ class ThinkingBudget:
 
 @dataclass(frozen=True)
 class Thought:
-    """A completion drawn within a budget.
+    """A completion, how often it was made to go on, and whether its answer was begun for it.
 
-    Attributes:
-        sample: the completion; `truncated` only where no budget stopped it.
-        continued: how often it was made to go on.
-        forced: its answer was begun for it.
+    The sample is `truncated` only where no budget stopped it.
     """
 
     sample: Sample
@@ -104,7 +95,7 @@ class Thought:
 
 @dataclass(frozen=True)
 class _Turn:
-    """What is asked of the engine next for one completion."""
+    """What is asked next for one completion."""
 
     asked: Prefixed
     answering: bool = False
@@ -113,14 +104,9 @@ class _Turn:
 
 
 def draw_within(
-    engine: Engine,
-    dataset: Dataset,
-    sampling: Sampling,
-    budget: ThinkingBudget,
-    *,
-    store: SampleStore | None = None,
+    engine: Engine, dataset: Dataset, sampling: Sampling, budget: ThinkingBudget, *, store: SampleStore | None = None
 ) -> list[Thought]:
-    """`sampling.n` completions of every problem within a budget.
+    """`sampling.n` completions of every problem within a budget, in the order of problems and samples.
 
     Args:
         engine: draws.
@@ -129,12 +115,6 @@ def draw_within(
         budget: the budget.
         store: keeps every segment; those that it has are not drawn again. Segment r of sample s of a problem stands
             there as sample `s + r * sampling.n`.
-
-    Returns:
-        P * n completions, in the order of problems and samples.
-
-    Raises:
-        DataError: no problems.
     """
     if len(dataset) == 0:
         raise DataError("there are no problems to evaluate on")

@@ -6,37 +6,58 @@
   const FIELDS = ["problem", "prompt", "text", "score", "reason", "tokens", "finished", "step", "sample", "level", "rewards", "spans", "cut", "compared"];
   const ORDERS = { file: "as recorded", longest: "longest first", shortest: "shortest first", growth: "grown most first", step: "latest step first" };
   const $ = (id) => document.getElementById(id);
-  let sources, strings, kinds, rows = [], shown = [], page = 0;
+  let sources, strings, kinds, waiting, rows = [], shown = [], page = 0;
 
-  function element(tag, className, text) {
+  const code = (c) => "U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
+  const visible = (text) => text.replace(HIDDEN, (c) => `⟨${code(c)}⟩`);
+  const number = (value) => value.toLocaleString("en");
+
+  function element(tag, className, text = "") {
     const node = document.createElement(tag);
     if (className) node.className = className;
-    if (text !== undefined) addText(node, String(text));
+    addText(node, String(text));
     return node;
   }
 
-  // Text with its hidden characters shown by number.
-  function addText(node, text) {
+  // What `made` makes of each match of a pattern, and what `between` does with the text between them.
+  function addSplit(node, text, pattern, made, between) {
     let from = 0;
-    for (const found of text.matchAll(HIDDEN)) {
-      node.append(text.slice(from, found.index));
-      const mark = document.createElement("span");
-      mark.className = "hidden-char";
-      mark.textContent = "U+" + found[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
-      node.append(mark);
+    for (const found of text.matchAll(pattern)) {
+      between(node, text.slice(from, found.index));
+      node.append(made(found[0]));
       from = found.index + found[0].length;
     }
-    node.append(text.slice(from));
+    between(node, text.slice(from));
   }
 
-  const visible = (text) => text.replace(HIDDEN, (c) => "⟨U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0") + "⟩");
+  const addText = (node, text) =>
+    addSplit(node, text, HIDDEN, (c) => element("span", "hidden-char", code(c)), (into, part) => into.append(part));
+
+  // Text with what was searched for marked.
+  function addFound(node, text) {
+    const pattern = searchPattern("giu");
+    if (pattern) addSplit(node, text, pattern, (found) => element("mark", "found", found), addText);
+    else addText(node, text);
+  }
+
+  // The text with its behaviours marked; of two that overlap, the later gets what the earlier leaves.
+  function addMarked(node, item) {
+    let from = 0;
+    for (let i = 0; i < item.spans.length; i += 3) {
+      const start = Math.max(from, item.spans[i]), end = item.spans[i + 1], kind = item.spans[i + 2];
+      if (end <= start) continue;
+      addFound(node, item.text.slice(from, start));
+      const mark = Object.assign(element("mark", `b${kind}`), { title: kinds[kind].replace("_", " ") });
+      addFound(mark, item.text.slice(start, end));
+      node.append(mark);
+      from = end;
+    }
+    addFound(node, item.text.slice(from));
+  }
 
   function load() {
-    const data = JSON.parse($("data").textContent);
+    ({ sources, strings, kinds } = JSON.parse($("data").textContent));
     $("data").remove();
-    strings = data.strings;
-    kinds = data.kinds;
-    sources = data.sources;
     for (const source of sources) {
       source.items = source.items.map((values) => {
         const item = Object.fromEntries(FIELDS.map((name, i) => [name, values[i]]));
@@ -46,10 +67,9 @@
     }
   }
 
-  const severalRuns = () => new Set(sources.map((s) => s.run)).size > 1;
-  const label = (source) => (severalRuns() ? source.run + ": " : "") + source.name;
+  const label = (source) => (sources.some((s) => s.run !== source.run) ? source.run + ": " : "") + source.name;
   const left = () => sources[$("left").value];
-  const onRight = () => ($("right").value === "none" ? null : $("right").value === "last" ? "last" : sources[$("right").value]);
+  const onRight = () => ({ none: null, last: "last" })[$("right").value] ?? sources[$("right").value] ?? null;
 
   function fill(id, options, chosen) {
     const select = $(id);
@@ -65,37 +85,34 @@
     fill("right", options, chosen);
   }
 
-  function pairRows() {
-    const a = left(), b = onRight();
-    const groups = (items) => {
-      const map = new Map();
-      for (const item of items) {
-        if (!map.has(item.problem)) map.set(item.problem, []);
-        map.get(item.problem).push(item);
-      }
-      return map;
-    };
-    if (b === null) rows = a.items.map((item) => ({ items: [item], names: [label(a)] }));
-    else if (b === "last") {
-      rows = [];
-      for (const items of groups(a.items).values()) {
-        const last = items[items.length - 1];
-        if (last.step !== items[0].step) rows.push({ items: [items[0], last], names: ["first time", "last time"] });
-      }
-    } else {
-      const others = groups(b.items);
-      rows = [];
-      for (const [problem, items] of groups(a.items)) {
-        (others.get(problem) || []).forEach((other, i) => {
-          if (items[i]) rows.push({ items: [items[i], other], names: [label(a), label(b)] });
-        });
-      }
+  function byProblem(items) {
+    const groups = new Map();
+    for (const item of items) groups.has(item.problem) ? groups.get(item.problem).push(item) : groups.set(item.problem, [item]);
+    return groups;
+  }
+
+  function pairs(a, b) {
+    if (b === null) return a.items.map((item) => ({ items: [item], names: [label(a)] }));
+    const groups = byProblem(a.items);
+    if (b === "last") {
+      const changed = [...groups.values()].filter((items) => items.at(-1).step !== items[0].step);
+      return changed.map((items) => ({ items: [items[0], items.at(-1)], names: ["first time", "last time"] }));
     }
+    const others = byProblem(b.items);
+    return [...groups].flatMap(([problem, items]) => (others.get(problem) || []).slice(0, items.length)
+      .map((other, i) => ({ items: [items[i], other], names: [label(a), label(b)] })));
+  }
+
+  const verdict = (item) => (item.score === null ? "unknown" : item.score >= 0.5 ? "right" : "wrong");
+  const size = (item) => (item.tokens === null ? item.text.length : item.tokens);
+
+  function pairRows() {
+    const paired = onRight() !== null;
+    rows = pairs(left(), onRight());
     rows.forEach((row) => { row.verdicts = row.items.map(verdict); });
-    const paired = b !== null;
-    const outcomes = paired
-      ? [["all", "any"], ["gained", "wrong → right"], ["lost", "right → wrong"], ["right", "right on both sides"], ["wrong", "wrong on both sides"], ["unknown", "not scorable"]]
-      : [["all", "any"], ["right", "right"], ["wrong", "wrong"], ["unknown", "not scorable"]];
+    const both = paired ? " on both sides" : "";
+    const changes = paired ? [["gained", "wrong → right"], ["lost", "right → wrong"]] : [];
+    const outcomes = [["all", "any"], ...changes, ["right", "right" + both], ["wrong", "wrong" + both], ["unknown", "not scorable"]];
     fill("outcome", outcomes, $("outcome").value);
     const reasons = new Set(rows.flatMap((row) => row.items.map((item) => item.reason)));
     fill("reason", [["", "any"], ...[...reasons].filter(Boolean).sort().map((r) => [r, r])], $("reason").value);
@@ -104,45 +121,32 @@
     update();
   }
 
-  const verdict = (item) => (item.score === null ? "unknown" : item.score >= 0.5 ? "right" : "wrong");
-  const size = (item) => (item.tokens === null ? item.text.length : item.tokens);
+  const OUTCOMES = {
+    all: () => true,
+    gained: ([a, b]) => a === "wrong" && b === "right",
+    lost: ([a, b]) => a === "right" && b === "wrong",
+    unknown: (verdicts) => verdicts.includes("unknown"),
+    right: (verdicts) => verdicts.every((v) => v === "right"),
+    wrong: (verdicts) => verdicts.every((v) => v === "wrong"),
+  };
 
-  function outcomeFits(row, wanted) {
-    const [a, b] = row.verdicts;
-    if (wanted === "all") return true;
-    if (wanted === "gained") return a === "wrong" && b === "right";
-    if (wanted === "lost") return a === "right" && b === "wrong";
-    if (wanted === "unknown") return row.verdicts.includes("unknown");
-    return row.verdicts.every((v) => v === wanted);
-  }
-
-  function searchPattern() {
+  function searchPattern(flags) {
     const words = $("search").value.trim();
-    return words ? new RegExp(words.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "iu") : null;
-  }
-
-  function hasKind(item, kind) {
-    for (let i = 2; i < item.spans.length; i += 3) if (item.spans[i] === kind) return true;
-    return false;
+    return words ? new RegExp(words.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), flags) : null;
   }
 
   function update() {
     const outcome = $("outcome").value, reason = $("reason").value, kind = $("behaviour").value;
     const from = $("from").value === "" ? -Infinity : +$("from").value, to = $("to").value === "" ? Infinity : +$("to").value;
-    const pattern = searchPattern();
+    const pattern = searchPattern("iu");
+    const hasKind = (item) => item.spans.some((value, i) => i % 3 === 2 && value === +kind);
     shown = rows.filter((row) =>
-      outcomeFits(row, outcome) &&
+      OUTCOMES[outcome](row.verdicts) &&
       (!reason || row.items.some((item) => item.reason === reason)) &&
-      (kind === "" || row.items.some((item) => hasKind(item, +kind))) &&
+      (kind === "" || row.items.some(hasKind)) &&
       row.items.some((item) => item.step === null || (item.step >= from && item.step <= to)) &&
       (!pattern || row.items.some((item) => pattern.test(item.text)) || pattern.test(row.items[0].prompt)));
-    sortRows();
-    page = 0;
-    render();
-  }
-
-  function sortRows() {
-    const last = (row) => row.items[row.items.length - 1];
+    const last = (row) => row.items.at(-1);
     const by = {
       longest: (a, b) => size(last(b)) - size(last(a)),
       shortest: (a, b) => size(last(a)) - size(last(b)),
@@ -150,107 +154,59 @@
       step: (a, b) => last(b).step - last(a).step,
     }[$("order").value];
     if (by) shown.sort(by);
+    page = 0;
+    render();
   }
 
   function render() {
-    const pages = Math.max(1, Math.ceil(shown.length / PAGE));
+    const pages = Math.max(1, Math.ceil(shown.length / PAGE)), total = left().of, kept = left().items.length;
     $("list").replaceChildren(...shown.slice(page * PAGE, (page + 1) * PAGE).map(card));
-    const total = left().of, kept = left().items.length;
     const part = kept < total ? ` The page holds ${number(kept)} of ${number(total)} completions of ${visible(label(left()))}.` : "";
     $("status").textContent = `${number(shown.length)} of ${number(rows.length)} ${onRight() ? "pairs" : "completions"}.${part}`;
     $("place").textContent = `page ${page + 1} of ${pages}`;
     $("previous").disabled = page === 0;
     $("next").disabled = page >= pages - 1;
     document.querySelector(".pager").hidden = pages < 2;
-    for (const side of $("list").querySelectorAll(".text")) addMore(side);
+    for (const text of $("list").querySelectorAll(".text")) addMore(text);
   }
 
-  const number = (value) => value.toLocaleString("en");
-
   function card(row) {
-    const first = row.items[0];
-    const node = element("article", "pair");
-    const name = first.step === null ? `Problem ${first.problem}` : "";
-    const facts = [name, first.level === null ? "" : `level ${first.level}`, first.sample && first.step === null ? `sample ${first.sample + 1}` : ""];
+    const first = row.items[0], node = element("article", "pair"), sides = element("div", "sides");
+    const evaluated = first.step === null;
+    const facts = [evaluated && `Problem ${first.problem}`, first.level !== null && `level ${first.level}`, evaluated && first.sample && `sample ${first.sample + 1}`];
     if (facts.some(Boolean)) node.append(element("h3", "", facts.filter(Boolean).join(" · ")));
-    if (first.prompt) {
-      const prompt = element("p", "prompt", first.prompt);
-      prompt.dir = "auto";
-      node.append(prompt);
-    }
-    const sides = element("div", "sides");
+    if (first.prompt) node.append(Object.assign(element("p", "prompt", first.prompt), { dir: "auto" }));
     row.items.forEach((item, i) => sides.append(side(item, row.names[i], row.verdicts[i])));
     node.append(sides);
     return node;
   }
 
   function side(item, name, found) {
-    const node = element("div", `side is-${found}`);
-    const facts = element("p", "facts");
-    facts.append(element("b", "", name), " · ");
-    facts.append(element("span", `verdict ${found}`, { right: "✓ right", wrong: "✗ wrong", unknown: "? not scorable" }[found]));
+    const node = element("div", `side is-${found}`), facts = element("p", "facts"), text = element("div", "text");
+    const says = { right: "✓ right", wrong: "✗ wrong", unknown: "? not scorable" }[found];
+    facts.append(element("b", "", name), " · ", element("span", `verdict ${found}`, says));
     const more = [
       item.reason && `(${item.reason})`,
       item.compared,
-      item.score !== null && item.score !== 0 && item.score !== 1 ? `score ${+item.score.toFixed(3)}` : "",
-      item.step === null ? "" : `step ${item.step}`,
-      item.tokens === null ? "" : `${number(item.tokens)} tokens`,
-      item.finished === false ? "no final answer" : "",
+      item.score % 1 && `score ${+item.score.toFixed(3)}`,
+      item.step !== null && `step ${item.step}`,
+      item.tokens !== null && `${number(item.tokens)} tokens`,
+      item.finished === false && "no final answer",
       ...item.rewards.map(([key, value]) => `${strings[key]} ${value === null ? "none" : +value.toFixed(3)}`),
-      item.cut ? `${number(item.cut)} characters left out in the middle` : "",
+      item.cut && `${number(item.cut)} characters left out in the middle`,
     ];
     addText(facts, " " + more.filter(Boolean).join(" · "));
-    const text = element("div", "text");
-    text.dir = "auto";
-    text.tabIndex = 0;
+    Object.assign(text, { dir: "auto", tabIndex: 0 });
     addMarked(text, item);
     node.append(facts, text);
     return node;
   }
 
-  // The text with its behaviours marked; of two that overlap, the later gets what the earlier leaves.
-  function addMarked(node, item) {
-    let from = 0;
-    for (let i = 0; i < item.spans.length; i += 3) {
-      const start = Math.max(from, item.spans[i]), end = item.spans[i + 1], kind = item.spans[i + 2];
-      if (end <= start) continue;
-      addFound(node, item.text.slice(from, start));
-      const mark = element("mark", `b${kind}`);
-      mark.title = kinds[kind].replace("_", " ");
-      addFound(mark, item.text.slice(start, end));
-      node.append(mark);
-      from = end;
-    }
-    addFound(node, item.text.slice(from));
-  }
-
-  function addFound(node, text) {
-    const pattern = searchPattern();
-    let from = 0;
-    if (pattern) {
-      for (const found of text.matchAll(new RegExp(pattern.source, "giu"))) {
-        addText(node, text.slice(from, found.index));
-        node.append(element("mark", "found", found[0]));
-        from = found.index + found[0].length;
-      }
-    }
-    addText(node, text.slice(from));
-  }
-
   function addMore(text) {
     if (text.scrollHeight <= text.clientHeight + 4) return;
-    const button = element("button", "more", "show all");
-    button.type = "button";
-    button.addEventListener("click", () => {
-      button.textContent = text.classList.toggle("open") ? "show less" : "show all";
-    });
+    const button = Object.assign(element("button", "more", "show all"), { type: "button" });
+    button.addEventListener("click", () => { button.textContent = text.classList.toggle("open") ? "show less" : "show all"; });
     text.after(button);
-  }
-
-  function turn(by) {
-    page += by;
-    render();
-    $("completions").scrollIntoView();
   }
 
   function start() {
@@ -261,19 +217,18 @@
     fill("left", sources.map((s, i) => [i, label(s)]), (before || last || [0, 0])[1]);
     fillRight(before ? last[1] : "none");
     fill("behaviour", [["", "any"], ...kinds.map((kind, i) => [i, kind.replace("_", " ")])], "");
-    $("kinds").replaceChildren(...kinds.map((kind, i) => {
-      const item = element("li", `b${i}`);
-      item.append(element("i"), kind.replace("_", " "));
-      return item;
-    }));
-    let waiting;
+    kinds.forEach((kind, i) => {
+      $("kinds").append(element("li", `b${i}`));
+      $("kinds").lastChild.append(element("i"), kind.replace("_", " "));
+    });
     $("left").addEventListener("change", () => { fillRight($("right").value); pairRows(); });
     $("right").addEventListener("change", pairRows);
     for (const id of ["outcome", "reason", "behaviour", "order", "from", "to"]) $(id).addEventListener("change", update);
     $("search").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(update, 150); });
     $("filters").addEventListener("submit", (event) => event.preventDefault());
-    $("previous").addEventListener("click", () => turn(-1));
-    $("next").addEventListener("click", () => turn(1));
+    for (const [id, by] of [["previous", -1], ["next", 1]]) {
+      $(id).addEventListener("click", () => { page += by; render(); $("completions").scrollIntoView(); });
+    }
     $("filters").hidden = false;
     pairRows();
     document.body.dataset.ready = "yes";

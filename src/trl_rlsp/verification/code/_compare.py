@@ -1,9 +1,7 @@
 """Whether a program's answer is the expected one; runs outside the sandbox, on data only.
 
-Output is compared word by word, as contest judges do: how words are spread over lines does not count, unless the
-expected text itself is drawn with spaces. Where the expected word is a decimal number the two are compared as
-numbers. Values are compared without building them: a program's sets and dicts may be made to collide. Tolerance is
-relative, never absolute: 1e-9 is not 0.
+The rules are in `docs/code_sandbox.md`. Values are compared without building them: a program's sets and dicts may be
+made to collide. Tolerance is relative, never absolute: 1e-9 is not 0.
 """
 
 from __future__ import annotations

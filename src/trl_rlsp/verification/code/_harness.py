@@ -1,12 +1,10 @@
 """What runs inside the sandbox: one process calls a program's functions, another judges what they returned.
 
-Its source text is sent to the sandbox as it is, so it imports nothing of this package. It reads one line of JSON from
-standard input and writes a marker and its answer, as JSON, to where standard output was.
-
-- `{program, calls}` runs the program, calls its functions and writes what they returned, as data. It is told no test:
-  a program that writes the frame itself gains what it would by returning.
-- `{statements, functions, answers}` runs the statements of a test, without the program: each call of a function gets
-  the next answer. It writes whether they passed, or the calls that have no answer yet.
+Its source text is sent to the sandbox as it is, so it imports nothing of this package. It reads one line of JSON and
+writes a marker and its answer, as JSON. `{program, calls}` asks what the program's functions return: it is told no
+test, so that a program that writes the frame itself gains what it would by returning. `{statements, functions,
+answers}` runs the statements of a test, without the program: each call of a function gets the next answer; it writes
+whether they passed, or the calls that have no answer yet.
 
 Data is JSON that keeps Python's types: lists and scalars as they are, other values as `{"tuple": [...]}` and so on.
 """
@@ -86,9 +84,7 @@ def library_names() -> dict[str, object]:
 def call_functions(program: str, calls: list[list[str]]) -> str:
     """Run a program and call its functions: JSON list of what they returned, or `{"raise": [name of the exception]}`.
 
-    Args:
-        program: its source. One with a class `Solution` finds `library_names` defined.
-        calls: pairs of a function (`name`, `Class.name` or `Class().name`) and data of its arguments, `[list, dict]`.
+    A call is a function (`name`, `Class.name` or `Class().name`) and data of its arguments, `[list, dict]`.
     """
     module = types.ModuleType("solution")
     sys.modules["solution"] = module
@@ -137,8 +133,7 @@ class Judge:
     """One run of a test's statements."""
 
     def __init__(self, answers: list[list]) -> None:  # type: ignore[type-arg]
-        """Start with the answers that are known, each with its call."""
-        self.answers = answers
+        self.answers = answers  # that are known, each with its call
         self.calls: list[list[str]] = []
         self.at = 0
         self.raised = False

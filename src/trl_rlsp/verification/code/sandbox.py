@@ -16,8 +16,8 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from importlib.util import find_spec
@@ -41,33 +41,20 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Limits:
-    """What one run of a program may use.
+    """What one run of a program may use."""
 
-    Attributes:
-        seconds: wall-clock time; CPU time is limited to one second more.
-        memory_mb: address space it may add to the bare interpreter's, in MiB.
-        output_bytes: standard output; writing more fails.
-    """
-
-    seconds: float = 5.0
-    memory_mb: int = 512
-    output_bytes: int = 1024 * 1024
+    seconds: float = 5.0  # wall-clock time; CPU time is limited to one second more
+    memory_mb: int = 512  # MiB of address space that it may add to the bare interpreter's
+    output_bytes: int = 1024 * 1024  # standard output; writing more fails
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended.
-
-    Attributes:
-        status: `finished` with exit code 0; `failed` with another one, such as 1 after an exception; `killed` by a
-            signal (out of CPU seconds, out of stack, a crash of the interpreter); `timeout`: still ran at the limit.
-        stdout: what it wrote, at most `Limits.output_bytes` bytes, not necessarily text.
-        stderr: the end of its messages; for people, never for scoring.
-    """
+    """How a run ended: `finished` with exit code 0, `failed` with another, `killed` by a signal, out of time."""
 
     status: Literal["finished", "failed", "killed", "timeout"]
-    stdout: bytes = b""
-    stderr: bytes = b""
+    stdout: bytes = b""  # at most `Limits.output_bytes`, not necessarily text
+    stderr: bytes = b""  # the end of its messages; for people, never for scoring
 
 
 Runner = Callable[[str, str, Limits], RunResult]
@@ -81,22 +68,13 @@ class Sandbox(Protocol):
 
 
 class LocalSandbox:
-    """Runs programs in forks of confined processes; safe to use from several threads and after a fork.
+    """Runs programs in forks of confined processes, on Linux; safe to use from several threads and after a fork.
 
     Args:
         backend: `"bubblewrap"`, `"landlock"` or `"unsandboxed"`.
         packages: folders that programs may import from besides the standard library.
         layers: of `"namespaces"`, `"landlock"`, `"seccomp"`; by default what the backend needs and what else the
             kernel offers, without the limits on files for `"unsandboxed"`.
-
-    Raises:
-        ConfigError: an unknown backend.
-        MissingDependencyError: not on Linux.
-
-    Example:
-        >>> with LocalSandbox("landlock") as sandbox:  # doctest: +SKIP
-        ...     sandbox.run("print(int(input()) + 1)", "41", Limits())
-        RunResult(status='finished', stdout=b'42\\n')
     """
 
     def __init__(self, backend: str, *, packages: Sequence[str] = (), layers: Sequence[str] | None = None) -> None:
@@ -123,11 +101,21 @@ class LocalSandbox:
     def run(self, program: str, stdin: str, limits: Limits) -> RunResult:
         """Run a program in a fresh process, `WorkerError` where that cannot be done."""
         for _ in range(2):
+            with self._lock:
+                server = self._idle.pop() if self._idle else None
             try:
-                with self._server() as server:
-                    return self._ask(server, program, stdin, limits)
-            except (ServerGone, TimeoutError) as error:
+                server = server or self._start()
+                result = self._ask(server, program, stdin, limits)
+            except BaseException as error:
+                if server is not None:
+                    server.close()
+                if not isinstance(error, ServerGone | TimeoutError):
+                    raise
                 failure = error
+                continue
+            with self._lock:
+                self._idle.append(server)
+            return result
         if "seccomp" not in self._layers:  # then a program can kill what runs it
             return RunResult("killed")
         raise WorkerError(f"the process that runs programs died twice: {failure}") from failure
@@ -157,19 +145,6 @@ class LocalSandbox:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @contextmanager
-    def _server(self) -> Iterator[ForkServer]:
-        with self._lock:
-            server = self._idle.pop() if self._idle else None
-        server = server or self._start()
-        try:
-            yield server
-        except BaseException:
-            server.close()
-            raise
-        with self._lock:
-            self._idle.append(server)
 
     def _start(self) -> ForkServer:
         bindings = [os.path.dirname(spec.origin) for spec in map(find_spec, _BINDINGS) if spec and spec.origin]
@@ -232,11 +207,11 @@ def find_sandbox(allow_unsandboxed: bool = False) -> LocalSandbox:
 
 
 def _no_sandbox() -> str:
-    there = f"Landlock version {_confine.landlock_abi()}, seccomp {_confine.seccomp_available()}"
     return (
-        f"programs of completions run only inside a sandbox, and this machine offers none ({there}, bubblewrap not "
-        "usable). Install one: `apt-get install bubblewrap`, or `pip install landlockpy seccompy` on a kernel >= 5.13 "
-        "with Landlock enabled; or pass a remote sandbox; or, for programs you trust, allow_unsandboxed=True"
+        "programs of completions run only inside a sandbox, and this machine offers none (bubblewrap not usable, of "
+        f"Landlock and seccomp {_confine.available_layers() or 'neither'}). Install one: `apt-get install bubblewrap`, "
+        "or `pip install landlockpy seccompy` on a kernel >= 5.13 with Landlock enabled; or pass a remote sandbox; or, "
+        "for programs you trust, allow_unsandboxed=True"
     )
 
 
@@ -255,7 +230,10 @@ def bubblewrap_command(readable: Iterable[str], privileges: Iterable[str] | None
     """The part of a command line that puts what follows into namespaces, where Python and `readable` are mounted."""
     command = [shutil.which("bwrap") or "bwrap", *_NAMESPACES, *(privileges or _privileges() or _USER_NAMESPACE)]
     command += ["--clearenv", "--new-session", "--dev", "/dev", "--proc", "/proc"]
-    hidden = _not_the_library()
+    library = _confine.library_folders()
+    packages = {os.path.join(folder, name) for folder in library for name in _confine.NOT_THE_LIBRARY}
+    found = {path for folder in _confine.LIBRARY_FOLDERS for path in glob.glob(f"{os.path.realpath(folder)}/python*")}
+    hidden = sorted(filter(os.path.isdir, packages | found - {*library}))  # lie in what is mounted
     mounts: list[tuple[str, ...]] = [
         ("--ro-bind-try", path, path) for path in (*_confine.python_folders(), os.path.realpath(sys.executable))
     ]
@@ -276,11 +254,3 @@ def _privileges() -> tuple[str, ...] | None:
             subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_SECONDS, check=True)
             return options
     return None
-
-
-def _not_the_library() -> list[str]:
-    """Folders below those mounted that hold installed packages."""
-    library = _confine.library_folders()
-    packages = {os.path.join(folder, name) for folder in library for name in _confine.NOT_THE_LIBRARY}
-    found = {path for folder in _confine.LIBRARY_FOLDERS for path in glob.glob(f"{os.path.realpath(folder)}/python*")}
-    return sorted(filter(os.path.isdir, packages | found - {*library}))

@@ -1,19 +1,23 @@
 """Tests of programs, read from the form of their data set, and what else is in the columns of such a data set.
 
-The only reader of tests, in the forms that `docs/code_sandbox.md` lists; nothing here runs code.
+The only reader of tests, in the forms that `docs/code_sandbox.md` lists; nothing here runs code. In Python source
+`assert f(1) == 2`, `assert f(1) is None`, `assert f(1)` and `assert not f(1)` with literals are read outright; any
+other statement is kept and run in the sandbox, apart from the program, once the answers are known.
 """
 
 from __future__ import annotations
 
+import ast
+import builtins
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from trl_rlsp.errors import DataError
-from trl_rlsp.verification.code._asserts import CodeTest, read_source
-from trl_rlsp.verification.code._harness import from_data, to_data
+from trl_rlsp.verification.code._harness import MODULES, TEST_NAMES, from_data, to_data
 
 MAX_TESTS = 64  # a few problems of CodeContests have hundreds of generated tests, which would only cost time
 _CONTEST_COLUMNS = ("public_tests", "private_tests", "generated_tests")
@@ -21,6 +25,22 @@ _SOURCE_COLUMNS = ("test", "tests", "test_list", "challenge_test_list")
 _SETUP_COLUMNS = ("test_imports", "test_setup_code")
 _BESIDE = ("entry_point", *_SETUP_COLUMNS, "challenge_test_list")  # belong to the tests of HumanEval, LeetCode, MBPP
 _PYTHON3 = 3  # the code CodeContests gives to Python 3 among the languages of its solutions
+_KNOWN = {*dir(builtins), *MODULES, *TEST_NAMES, "__name__"}
+_DEFINITIONS = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
+
+
+@dataclass(frozen=True)
+class CodeTest:
+    """What a program is given and what must come back: text, a value, or the truth of statements about values."""
+
+    expected: str  # the text to be written, or the data (`_harness.to_data`) of the value to be returned
+    stdin: str | None = None  # what a program reads; `None` where functions are called
+    function: str = ""  # that is called: `name`, `Class.name` or `Class().name`
+    arguments: str = '[[],{"dict":[]}]'  # data of its arguments, `[list, dict of keywords]`
+    exact: bool = False  # compare as Python's `==` does, not as JSON values
+    relation: str = "=="  # of the value to the expected one: `==`, `is`, or `true` and `false` for its truth alone
+    statements: str = ""  # that must hold, in place of a call
+    functions: str = "{}"  # JSON object, the function behind each name that the statements call
 
 
 def read_tests(tests: Any, prompt: str = "") -> list[CodeTest]:
@@ -63,7 +83,7 @@ def _read(tests: Any, prompt: str) -> Iterator[CodeTest]:
         yield from _from_mapping(tests, prompt)
         return
     for test in tests:
-        yield from read_source(test, prompt=prompt) if isinstance(test, str) else [_one(test)]
+        yield from _read_source(test, prompt=prompt) if isinstance(test, str) else [_one(test)]
 
 
 def _from_mapping(tests: Mapping[str, Any], prompt: str) -> Iterator[CodeTest]:
@@ -72,7 +92,7 @@ def _from_mapping(tests: Mapping[str, Any], prompt: str) -> Iterator[CodeTest]:
     if sources:
         setup = "\n".join(_lines(tests.get(name) or "") for name in _SETUP_COLUMNS)
         for source in sources:
-            yield from read_source(f"{setup}\n{_lines(source)}", tests.get("entry_point") or "", prompt)
+            yield from _read_source(f"{setup}\n{_lines(source)}", tests.get("entry_point") or "", prompt)
     elif columns:
         for column in columns:
             yield from _from_mapping(column, prompt)
@@ -208,3 +228,135 @@ def shown_problem(problem: Any, row: Mapping[str, Any], tests: str) -> Any:
         kind = "method" if "." in function else "function"
         return f"{problem}\n\nName the {kind} `{function.replace('()', '')}`."
     return problem
+
+
+def _read_source(source: str, entry_point: str = "", prompt: str = "") -> Iterator[CodeTest]:
+    """The tests in asserts, `check(candidate)` and `test_...()`: one for each assert, or for a body with loops.
+
+    What `candidate` stands for says `entry_point` (`name` or `Class().name`), else the source's own `check(...)`, else
+    the last function that `prompt` starts to define. Functions that the prompt defines and the tests use, such as
+    HumanEval's `poly`, are taken from it. `ValueError` where it is not known which function is tested.
+    """
+    module = ast.parse(source).body
+    module = [node for node in module if not (isinstance(node, ast.ImportFrom) and node.module == "solution")]
+    setup: list[ast.stmt] = [node for node in module if isinstance(node, _DEFINITIONS) and not _is_test(node)]
+    calls = [node.value for node in module if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    for call in calls:
+        if isinstance(call.func, ast.Name) and call.func.id == "check" and len(call.args) == 1:
+            entry_point = entry_point or ast.unparse(call.args[0])
+    tested = entry_point or _defined_last(prompt)
+    named = {tested: tested} if tested.isidentifier() else {}
+    loose = [node for node in module if node not in setup and not _is_test(node)]
+    loose = [node for node in loose if not (isinstance(node, ast.If) and "__name__" in ast.unparse(node.test))]
+    setup += _prompt_functions(prompt, _names(module))
+    for function in module:
+        if _is_test(function):
+            assert isinstance(function, ast.FunctionDef)
+            candidate = [argument.arg for argument in function.args.args][:1]
+            yield from _body(function.body, setup, named | dict.fromkeys(candidate, tested))
+    yield from _body([node for node in loose if getattr(node, "value", None) not in calls], setup, named)
+
+
+def _is_test(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef) and (node.name == "check" or node.name.startswith("test"))
+
+
+def _body(body: Sequence[ast.stmt], setup: list[ast.stmt], tested: dict[str, str]) -> Iterator[CodeTest]:
+    """The tests of one body, in which `tested` says what the parameter stands for."""
+    others = [node for node in body if not isinstance(node, ast.Assert | ast.Pass | _DEFINITIONS)]
+    if any(not isinstance(node, ast.Expr) or isinstance(node.value, ast.Call) for node in others):
+        yield _kept([*setup, *body], body, tested)
+        return
+    local = [*setup, *(node for node in body if isinstance(node, _DEFINITIONS))]
+    for node in body:
+        if isinstance(node, ast.Assert):
+            names = _names([node.test])
+            test = None if _bound(local) & names else _outright(node.test, tested)
+            if test is None and names <= _KNOWN - tested.keys():
+                continue  # `assert True` tests nothing
+            yield test or _kept([*local, ast.Assert(node.test)], [node], tested)
+
+
+def _outright(test: ast.expr, tested: dict[str, str]) -> CodeTest | None:
+    """The test that an assert of literals is."""
+    call, relation, expected = test, "true", "null"
+    try:
+        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            call, relation = test.operand, "false"
+        elif isinstance(test, ast.Compare) and len(test.ops) == 1:
+            sides = [test.left, test.comparators[0]]
+            call, value = sides if isinstance(test.left, ast.Call) else reversed(sides)
+            relation = {ast.Eq: "==", ast.Is: "is"}[type(test.ops[0])]  # type: ignore[index]
+            expected = to_data(ast.literal_eval(value))
+        if not isinstance(call, ast.Call) or (relation == "is" and expected not in ("null", "true", "false")):
+            return None
+        name = ast.unparse(call.func)
+        is_path = re.fullmatch(r"\w+|\w+(\(\))?\.\w+", name) and name.partition(".")[0] not in MODULES
+        function = tested.get(name, name if is_path else "")
+        if not function:
+            return None
+        positional = [ast.literal_eval(argument) for argument in call.args]
+        keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+        return CodeTest(expected, None, function, to_data([positional, keywords]), exact=True, relation=relation)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _kept(statements: list[ast.stmt], asked: Sequence[ast.stmt], tested: dict[str, str]) -> CodeTest:
+    """The test whose statements are run as they are, with the functions they call."""
+    text = ast.unparse(ast.fix_missing_locations(ast.Module(statements, [])))
+    used = _names(statements)
+    functions = {name: path for name, path in tested.items() if path and name in used}
+    for path in sorted(set(re.findall(r"\b\w+\(\)\.\w+(?=\()", text))):  # `Solution().f` becomes a name
+        if path.partition("(")[0] not in _KNOWN:
+            name = re.sub(r"\W+", "_", path)
+            functions[name], text = path, text.replace(path, name)
+    tree = ast.parse(text).body
+    unknown = _names(tree) - _bound(tree) - _KNOWN - functions.keys()
+    if not functions and len(unknown) == 1 and not unknown & tested.keys():
+        functions = {name: name for name in unknown}
+    elif unknown or not functions:
+        shown = ", ".join(sorted(unknown)) or ast.unparse(asked[0])[:80]
+        raise ValueError(f"it is not known which function is tested, or how to get it: {shown}")
+    return CodeTest("null", None, statements=text, functions=json.dumps(functions))
+
+
+def _names(nodes: Sequence[ast.AST]) -> set[str]:
+    """Names that are used."""
+    inner = (name for node in nodes for name in ast.walk(node) if isinstance(name, ast.Name))
+    return {name.id for name in inner if isinstance(name.ctx, ast.Load)}
+
+
+def _bound(statements: Sequence[ast.stmt]) -> set[str]:
+    """Names that are defined."""
+    found: set[str] = set()
+    for node in (inner for statement in statements for inner in ast.walk(statement)):
+        match node:
+            case ast.Name(name, ast.Store() | ast.Del()) | ast.FunctionDef(name) | ast.ClassDef(name) | ast.arg(name):
+                found.add(name)
+            case ast.ExceptHandler(name=str(name)):
+                found.add(name)
+            case ast.alias(name, asname):
+                found.add((asname or name).split(".")[0])
+    return found
+
+
+def _prompt_functions(prompt: str, used: set[str]) -> list[ast.stmt]:
+    """Functions that the prompt defines whole and that are used: the last one, the program's own task, is not."""
+    for text in [*re.findall(r"```(?:python)?\n(.*?)```", prompt, re.DOTALL), prompt]:
+        try:
+            body = ast.parse(text).body
+        except (SyntaxError, ValueError):
+            continue
+        functions = [node for node in body if isinstance(node, ast.FunctionDef)][:-1]
+        if helpers := [node for node in functions if node.name in used]:
+            return [*(node for node in body if isinstance(node, ast.Import | ast.ImportFrom)), *helpers]
+    return []
+
+
+def _defined_last(prompt: str) -> str:
+    """The function that a prompt starts to define: `name`, or `Class().name`; empty where there is none."""
+    found = re.findall(r"^[ \t]*(?:async )?def (\w+)\((self\b)?", prompt, re.MULTILINE)
+    owners = re.findall(r"^\s*class (\w+)", prompt, re.MULTILINE)
+    name, is_method = found[-1] if found else ("", "")
+    return f"{owners[-1]}().{name}" if is_method and owners else name

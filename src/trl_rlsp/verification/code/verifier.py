@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from trl_rlsp.verification.code._compare import is_true, same_output, same_value
 from trl_rlsp.verification.code.sandbox import Limits, Runner, RunResult, Sandbox, find_sandbox
 from trl_rlsp.verification.code.tests import CodeTest, hidden_tests, read_tests
 from trl_rlsp.verification.verdict import Reason, Verdict
-from trl_rlsp.verification.workers._server import fitting_workers, share_of_cores
+from trl_rlsp.verification.workers._server import fitting_workers
 
 GIVE_UP_AFTER = 3
 """Tests a program may run out of time on; the rest then counts as not passed, without being run."""
@@ -39,6 +38,7 @@ _ROUNDS = 4  # of calls that need the answers of others, such as `f(f(1))`
 _FIRST_TRIES = 0.25  # of the deadline, for the first test of every program
 _SHORTEST_TRY = 0.1  # seconds
 
+_HARNESS = Path(__file__).with_name("_harness.py").read_text(encoding="utf-8")
 _log = logging.getLogger(__name__)
 
 
@@ -56,32 +56,24 @@ def verify_code(
     sandbox: Sandbox | Runner | None = None,
     allow_unsandboxed: bool = False,
 ) -> list[Verdict]:
-    """Run the programs of completions against tests.
+    """Run the programs of completions against tests: the share passed, or 1.0 and 0.0 with `all_or_nothing`.
 
     Args:
         items: completions as TRL gives them, or their readings, each with its row's tests in a form `read_tests` knows.
         prompts: text of each prompt; tests whose input it shows are not counted.
-        all_or_nothing: 1.0 only if all tests pass, else 0.0, instead of the share passed.
+        all_or_nothing: 1.0 only if all tests pass.
         time_limit: wall-clock seconds for each test.
-        batch_seconds: wall-clock seconds for the whole call. Every program gets its turn: those that have used the
-            least time go first.
+        batch_seconds: wall-clock seconds for the whole call; those programs go first that have used the least time.
         memory_mb: MiB a program may map.
-        workers: programs at a time; by default as many as there are cores, at most 16. Each rank of a distributed
-            run has at most its share of the cores.
-        end_of_thinking: closes the reasoning; see `trl_rlsp.text.read`.
-        thinking_required: a completion without `end_of_thinking` has no program.
-        sandbox: where programs run; by default the strongest this machine has.
+        workers: programs at a time; by default as many as this rank has cores, at most 16.
+        end_of_thinking: closes the reasoning; a completion without it has no program if `thinking_required`.
+        thinking_required: see there.
+        sandbox: where programs run; by default the strongest this machine has (else `MissingDependencyError`).
         allow_unsandboxed: where it has none, run with resource limits only.
 
     Returns:
-        A verdict for each item: `match` with 1.0; `mismatch`, `timeout` or `worker_crash` (the reason for the
-        first test not passed) with the share passed; `no_answer` with 0.0; `gold_unparseable` with `None` where no
-        test can be read and counts; `scorer_error` with `None` where the sandbox failed or the deadline came first.
-        A program that ran out of time on a test has no such excuse: what it left counts as not passed.
-
-    Raises:
-        ConfigError: an argument that cannot work.
-        MissingDependencyError: no sandbox on this machine.
+        A verdict for each item: `scorer_error` with `None` where the sandbox failed or the deadline came first. A
+        program that ran out of time on a test has no such excuse: what it left counts as not passed.
     """
     if prompts is not None and len(prompts) != len(items):
         raise ConfigError(f"prompts must be as many as items ({len(items)}), got {len(prompts)}")
@@ -95,29 +87,28 @@ def verify_code(
         reading = completion
         if not isinstance(reading, Reading):
             reading = read(reading, "code", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
-        answer = _prepare(reading.answer, tests, prompts[index] if prompts is not None and prompts[index] else "")
-        if isinstance(answer, Program):
-            answer = programs.setdefault((answer.text, *answer.tests), answer)  # one run for equal programs
-        answers.append(answer)
+        prompt = (prompts[index] or "") if prompts is not None else ""
+        try:
+            counted = hidden_tests(read_tests(tests, prompt), prompt)
+        except DataError as error:
+            _log.debug("%s", error)
+            answers.append(Verdict(None, "gold_unparseable"))
+            continue
+        if reading.answer is None:
+            answers.append(Verdict(0.0, "no_answer"))
+        else:  # one run for equal programs
+            answers.append(programs.setdefault((reading.answer, *counted), Program(reading.answer, counted)))
     if programs:
         box: Any = sandbox if sandbox is not None else find_sandbox(allow_unsandboxed)
         test_runner = _TestRunner(getattr(box, "run", box), memory_mb)
         schedule = Schedule(test_runner, time_limit, batch_seconds, all_or_nothing)
-        schedule.run(list(programs.values()), fitting_workers(workers or min(share_of_cores(), _MAX_WORKERS)))
+        workers_at_once = fitting_workers(workers) if workers else min(fitting_workers(), _MAX_WORKERS)
+        schedule.run(list(programs.values()), workers_at_once)
     verdicts = [item.verdict(all_or_nothing) if isinstance(item, Program) else item for item in answers]
     failed = sum(verdict.reason == "scorer_error" for verdict in verdicts)
     if failed:
         _log.warning("%d of %d programs have no score: the sandbox failed, or the time was up", failed, len(items))
     return verdicts
-
-
-def _prepare(text: str | None, tests: Any, prompt: str) -> Verdict | Program:
-    try:
-        counted = hidden_tests(read_tests(tests, prompt), prompt)
-    except DataError as error:
-        _log.debug("%s", error)
-        return Verdict(None, "gold_unparseable")
-    return Verdict(0.0, "no_answer") if text is None else Program(text, counted)
 
 
 @dataclass(eq=False)
@@ -139,7 +130,7 @@ class Program:
         self.waiting = deque(range(len(self.tests)))
 
     def verdict(self, all_or_nothing: bool) -> Verdict:
-        """The verdict on the whole."""
+        """The verdict on the whole; the reason is that of the first test not passed."""
         if "gold_unparseable" in self.reasons:
             return Verdict(None, "gold_unparseable")
         if "scorer_error" in self.reasons or (None in self.reasons and not self.gave_up):
@@ -242,13 +233,13 @@ class _NotPassedError(Exception):
         self.reason = reason
 
 
+@dataclass
 class _TestRunner:
     """Runs one test of one program."""
 
-    def __init__(self, runner: Runner, memory_mb: int) -> None:
-        self.runner = runner
-        self.memory_mb = memory_mb
-        self._first_calls: dict[CodeTest, Any] = {}
+    runner: Runner
+    memory_mb: int
+    first_calls: dict[CodeTest, Any] = field(default_factory=dict)
 
     def __call__(self, program: Program, index: int, seconds: float) -> Reason:
         """`match`, or why not; whatever the sandbox raises is its own failure."""
@@ -276,13 +267,13 @@ class _TestRunner:
         request = {"statements": test.statements, "functions": json.loads(test.functions)}
         answers: list[tuple[Any, Any]] = []
         for _ in range(_ROUNDS):
-            said = None if answers else self._first_calls.get(test)
+            said = None if answers else self.first_calls.get(test)
             said = said or self._ask({**request, "answers": answers}, judging)
             if not answers:
-                self._first_calls[test] = said
+                self.first_calls[test] = said
             if "calls" not in said:
-                verdicts: dict[bool | None, Reason] = {True: "match", False: "mismatch", None: "gold_unparseable"}
-                return verdicts[said["passed"]] if answers else "gold_unparseable"
+                passed = said["passed"] if answers else None
+                return "gold_unparseable" if passed is None else "match" if passed else "mismatch"
             calls = [call for call, _ in answers] + said["calls"]
             answers = list(zip(calls, self._returned(program, calls, limits), strict=True))
         return "gold_unparseable"
@@ -297,7 +288,7 @@ class _TestRunner:
     def _ask(self, request: dict[str, Any], limits: Limits) -> Any:
         """The harness's answer, if it ended well and gave one."""
         marker = secrets.token_hex(16)
-        result = self._finished(_harness(), json.dumps({**request, "marker": marker}) + "\n", limits)
+        result = self._finished(_HARNESS, json.dumps({**request, "marker": marker}) + "\n", limits)
         _, framed, rest = result.stdout.rpartition(marker.encode())
         with suppress(ValueError, RecursionError):  # not JSON, or nested without end
             if framed and (answer := json.loads(rest)):
@@ -323,8 +314,3 @@ def _returned_right(value: Any, test: CodeTest) -> bool:
         return same_value(value, expected, exact=test.exact)
     except (ValueError, TypeError, AttributeError, RecursionError):  # no data that the harness would have written
         return False
-
-
-@cache
-def _harness() -> str:
-    return Path(__file__).with_name("_harness.py").read_text(encoding="utf-8")

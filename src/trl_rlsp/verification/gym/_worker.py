@@ -12,7 +12,7 @@ import reasoning_gym
 import sympy  # noqa: F401  loaded once in the fork server; several scorers import it when first called
 from reasoning_gym.factory import DATASETS
 
-from trl_rlsp.verification.gym._answers import spellings
+from trl_rlsp.verification.gym.verifier import spellings
 
 NONSENSE = ("~?~", "nan")  # game_of_life_halting's scorer in reasoning-gym 0.1.25 gives any text its full score
 CONSTANTS = (*NONSENSE, "0", "1", "-1", "[]", "[0]", "{}", "True", "None", "6*4*1*1", "[NaN]", "impossible")

@@ -156,24 +156,18 @@ def _environment() -> dict[str, str]:
     return kept | fixed | {"PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path if entry)}
 
 
-def share_of_cores() -> int:
-    """Cores for this rank, at least 1: those of its launcher over the ranks of this machine, or its own if fewer.
+def fitting_workers(asked: int | None = None) -> int:
+    """The number of workers asked for, or of cores; among several ranks on this machine at most this one's share.
 
-    The launcher's are counted, not the rank's: ranks bound to cores of their own have their share already.
+    That is the cores of its launcher over the ranks, or its own if fewer: a rank bound to cores of its own has its
+    share already. `torchrun` and `accelerate launch` tell the number of ranks.
     """
-    own, ranks = _cores_of(0), _ranks_here()
-    return own if ranks == 1 else max(1, min(own, _cores_of(os.getppid()) // ranks))
-
-
-def fitting_workers(asked: int) -> int:
-    """The number of workers asked for; among several ranks on this machine at most `share_of_cores()`."""
-    return asked if _ranks_here() == 1 else min(asked, share_of_cores())
-
-
-def _ranks_here() -> int:
-    """Ranks of this run on this machine; `torchrun` and `accelerate launch` tell, without them this one is alone."""
     told = os.environ.get("LOCAL_WORLD_SIZE", "")
-    return max(1, int(told)) if told.isdecimal() else 1
+    ranks = int(told) if told.isdecimal() else 1
+    if ranks <= 1:
+        return asked or _cores_of(0)
+    share = max(1, min(_cores_of(0), _cores_of(os.getppid()) // ranks))
+    return min(asked or share, share)
 
 
 def _cores_of(process: int) -> int:

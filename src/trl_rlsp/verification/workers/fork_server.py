@@ -27,6 +27,7 @@ import traceback
 import types
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from typing import Any, NoReturn
 
@@ -42,7 +43,7 @@ def main() -> int:
     config = json.loads(sys.argv[1])
     control = socket.socket(fileno=config["control_fd"])
     try:
-        work: Handler | Program = Handler(config) if "handler" in config else Program(config)
+        work = Handler(config) if "handler" in config else Program(config)
     except Exception as error:  # the process boundary: whatever it is, the owner must hear of it
         send(control, {"error": f"{type(error).__name__}: {error}"})
         return 1
@@ -80,7 +81,7 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
 class Server:
     """Answers requests, one at a time, until the socket closes."""
 
-    def __init__(self, control: socket.socket, work: Handler | Program) -> None:
+    def __init__(self, control: socket.socket, work: Any) -> None:
         self.control = control
         self.work = work
         self.children: set[int] = set()
@@ -102,7 +103,7 @@ class Server:
     def _answer(self, request: dict[str, Any], files: list[int]) -> dict[str, Any]:
         try:
             if "prepare" in request:
-                self.work.prepare(request["prepare"])
+                self.work.module.prepare(request["prepare"])
             elif "kill" not in request:
                 return self._wait_for(request, files) if self.work.waits else {"pid": self._fork(request, files)}
             elif request["kill"] in self.children:
@@ -189,10 +190,6 @@ class Handler:
         self.confinement = confine.Confinement(confine.available_layers(), confine.python_folders(packages=True))
         self.layers = self.confinement.layers
 
-    def prepare(self, value: str) -> None:
-        """Call the module's own `prepare`."""
-        self.module.prepare(value)
-
     def run(self, request: dict[str, Any], files: Sequence[int]) -> NoReturn:
         """Answer requests until the pool closes the channel."""
         channel = socket.socket(fileno=files[0])
@@ -241,9 +238,6 @@ class Program:
             del sys.modules[name]
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
 
-    def prepare(self, value: str) -> None:
-        """Nothing to prepare."""
-
     def run(self, request: dict[str, Any], files: Sequence[int]) -> NoReturn:
         """Become the program, under the fields of `Limits` and with `threads` of others that count.
 
@@ -273,8 +267,9 @@ def _execute(source: bytes) -> NoReturn:
     Only the visible parts are done: wait for threads, call exit handlers, write what is buffered.
     """
     sys.argv = ["main.py"]
-    sys.stdin = sys.__stdin__ = _stream(0, "r")  # type: ignore[misc]
-    stdout = sys.stdout = sys.__stdout__ = _stream(1, "w")  # type: ignore[misc]
+    stream: Any = partial(open, encoding="utf-8", errors="surrogateescape", closefd=False)
+    sys.stdin = sys.__stdin__ = stream(0)  # type: ignore[misc]
+    stdout = sys.stdout = sys.__stdout__ = stream(1, "w")  # type: ignore[misc]
     for name in ("exit", "quit"):  # `site` makes these, and is not loaded
         setattr(builtins, name, _sitebuiltins.Quitter(name, "end of file"))
     module = types.ModuleType("__main__")
@@ -285,10 +280,6 @@ def _execute(source: bytes) -> NoReturn:
         _exit_code(last_step)
     flush = lambda: [stream.flush() for stream in (stdout, sys.stdout) if not stream.closed]  # noqa: E731
     os._exit(_exit_code(flush) or code)
-
-
-def _stream(fd: int, mode: str) -> Any:
-    return open(fd, mode, encoding="utf-8", errors="surrogateescape", closefd=False)
 
 
 def _exit_code(run: Callable[[], object]) -> int:

@@ -41,13 +41,10 @@ _told: set[str] = set()  # what is missing on this machine, said once
 
 @dataclass(frozen=True)
 class Reply:
-    """What became of one item.
+    """What became of one item: what the handler returned, or the text of its error, or why there is neither.
 
-    Attributes:
-        outcome: `value` the handler returned; `timeout` it ran past the limit, or past its fair share of a batch in
-            which many items are slow; `crash` its process died or ran out of memory or stack; `error` it raised;
-            `not_run` the batch's deadline came before its turn or cut it short.
-        value: what the handler returned, or the text of its error.
+    `timeout`: it ran past the limit, or past its fair share of a batch in which many items are slow; `crash`: its
+    process died or ran out of memory or stack; `not_run`: the batch's deadline came before its turn or cut it short.
     """
 
     outcome: Literal["value", "timeout", "crash", "error", "not_run"]
@@ -56,8 +53,6 @@ class Reply:
 
 @dataclass(eq=False)
 class _Worker:
-    """A worker process and the item it has."""
-
     pid: int
     channel: socket.socket
     buffer: bytearray = field(default_factory=bytearray)
@@ -115,10 +110,10 @@ class WorkerPool:
     def run(
         self, items: Sequence[Any], *, limit: float, deadline: float | None = None, fresh: bool = False
     ) -> list[Reply]:
-        """Run the handler on each item; `WorkerError` if it cannot be imported.
+        """Run the handler on each item (JSON values); `WorkerError` if it cannot be imported.
 
         Args:
-            items: JSON values.
+            items: what the handler is called with.
             limit: wall-clock seconds an item may take once a worker has it.
             deadline: wall-clock seconds the whole call may take, not counting the pool's first start.
             fresh: a process of its own for each item, so that nothing of one can reach another.
@@ -290,16 +285,12 @@ class _Batch:
             self._read(key.data)
         now = time.monotonic()
         for worker in [worker for worker in self.busy if worker.expires <= now]:
-            self._expire(worker)
-
-    def _expire(self, worker: _Worker) -> None:
-        """An item used up its time: it is slow, or gets a second try with what is left of the batch."""
-        again = worker.allowed < self.limit and worker.item not in self.slow
-        if again:
-            self.slow.add(worker.item)
-            self.waiting.append(worker.item)
-        fair = not again and worker.allowed >= FIRST_SLICE * self.limit
-        self._finish(worker, Reply("timeout" if fair else "not_run"))
+            again = worker.allowed < self.limit and worker.item not in self.slow
+            if again:  # a second try with what is left of the batch
+                self.slow.add(worker.item)
+                self.waiting.append(worker.item)
+            fair = not again and worker.allowed >= FIRST_SLICE * self.limit
+            self._finish(worker, Reply("timeout" if fair else "not_run"))
 
     def _read(self, worker: _Worker) -> None:
         data = b""
@@ -311,9 +302,11 @@ class _Batch:
         elif len(worker.buffer) > MAX_LINE:
             self._finish(worker, Reply("crash"))
         elif worker.buffer.endswith(b"\n"):
-            message = _decode(bytes(worker.buffer))
+            message: Any = None
+            with suppress(ValueError, RecursionError):
+                message = json.loads(bytes(worker.buffer))
             worker.buffer.clear()
-            if message.get("nonce") != worker.nonce:
+            if not isinstance(message, dict) or message.get("nonce") != worker.nonce:
                 self._retry_once(worker)
             elif "value" in message:
                 self._finish(worker, Reply("value", message["value"]), healthy=True)
@@ -337,12 +330,3 @@ class _Batch:
             self.pool._idle.append(worker)
         else:
             self.pool._kill(worker)
-
-
-def _decode(line: bytes) -> dict[str, Any]:
-    """What a worker wrote; empty if it is not one well-formed message."""
-    try:
-        message = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return message if isinstance(message, dict) else {}
