@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from trl_rlsp.behaviours import KINDS
-from trl_rlsp.evaluation import Estimate, bootstrap_mean, by_problem, known_mean
-from trl_rlsp.report._charts import Chart, Line
+from trl_rlsp.evaluation import Chart, Estimate, Line, bootstrap_mean, by_problem, known_mean
 from trl_rlsp.runs import Completion, Run, StepMetrics, accuracy_key, reward_parts, values_of
 from trl_rlsp.text import words
 
