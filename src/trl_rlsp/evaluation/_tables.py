@@ -59,7 +59,7 @@ def table_rows(results: Mapping[str, Evaluation]) -> list[tuple[str, ...]]:
 
 def note(results: Mapping[str, Evaluation]) -> str:
     """What the intervals are of, and how many completions were not scorable."""
-    first = next(iter(results.values()))
+    first, *_ = results.values()
     skipped = sum(result.not_scorable for result in results.values())
     parts = [f"{first.problems} problems x {first.samples} completions", INTERVALS]
     parts += [f"{skipped} completions not scorable"] if skipped else []

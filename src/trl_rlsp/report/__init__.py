@@ -7,5 +7,3 @@ intervals. Does not know how a run was made, and changes nothing in it.
 from trl_rlsp.evaluation import can_draw
 from trl_rlsp.report._page import PAGE_FILE, Contents, build, render, write
 from trl_rlsp.report._warnings import RunWarning, Thresholds, find
-
-__all__ = ["PAGE_FILE", "Contents", "RunWarning", "Thresholds", "build", "can_draw", "find", "render", "write"]
