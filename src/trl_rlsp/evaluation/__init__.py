@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         by_problem,
         check_ks,
         known_mean,
+        natural,
         summarize,
     )
     from trl_rlsp.evaluation._scoring import draw, evaluate, evaluate_samples, score_samples
@@ -77,7 +78,7 @@ __getattr__, __all__ = attach(
         "_compare": "Difference Vote compare compare_folders efficiency_curve equal_budget load_curves paired",
         "_dataset": "Band CheckReport Filtered check_dataset check_read_back gold_completion keep_band print_report",
         "_estimators": "Estimate bootstrap_mean maj_at_k majority_curve pass_at_k",
-        "_metrics": "Evaluation ScoredSample Slice by_problem check_ks known_mean summarize",
+        "_metrics": "Evaluation ScoredSample Slice by_problem check_ks known_mean natural summarize",
         "_scoring": "draw evaluate evaluate_samples score_samples",
         "_store": (
             "SampleStore load_evaluation load_scored load_settings model_hash problems_hash prompts_hash "

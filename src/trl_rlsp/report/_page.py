@@ -14,12 +14,12 @@ from typing import Any
 
 from trl_rlsp import __version__
 from trl_rlsp.errors import ConfigError, MissingDependencyError
-from trl_rlsp.evaluation import Chart, Estimate, can_draw, save_plot, svg
+from trl_rlsp.evaluation import Chart, Estimate, can_draw, natural, save_plot, svg
 from trl_rlsp.files import atomic_write
 from trl_rlsp.report._browser import LIMIT, browser_data
 from trl_rlsp.report._curves import effort_charts, training_curves
 from trl_rlsp.report._warnings import RunWarning, find
-from trl_rlsp.runs import Completion, Evaluated, Run, difference, natural, step_metrics
+from trl_rlsp.runs import Completion, Evaluated, Run, difference, step_metrics
 from trl_rlsp.text import json_for_script, visible_text
 
 PAGE_FILE, NUMBERS_FILE, PLOTS_FOLDER = "index.html", "report.json", "plots"

@@ -14,7 +14,6 @@ from trl_rlsp.runs._run import (
     change,
     difference,
     last_mean,
-    natural,
     read_run,
     reward_parts,
     values_of,

@@ -15,7 +15,7 @@ from statistics import fmean, variance
 from typing import Any, NamedTuple
 
 from trl_rlsp.errors import DataError, SourceError
-from trl_rlsp.evaluation import Difference, Estimate, by_problem, known_mean, paired, read_metrics
+from trl_rlsp.evaluation import Difference, Estimate, by_problem, known_mean, natural, paired, read_metrics
 from trl_rlsp.files import read_json
 from trl_rlsp.runs._completions import LOGGED, Completion, accuracy_part, read_files, rl_stage, samples_file
 
@@ -130,11 +130,6 @@ def difference(before: Evaluated, after: Evaluated, value: Callable[[Completion]
     groups = [by_problem(evaluated.completions) for evaluated in (before, after)]
     first, last = ({problem: known_mean(map(value, g)) for problem, g in found.items()} for found in groups)
     return paired(first, last)
-
-
-def natural(name: str) -> list[str]:
-    """Key that sorts numbers in names by their value: `pass@4` before `pass@16`."""
-    return [f"{int(part):09d}" if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def _order(name: str) -> tuple[int, list[str]]:
