@@ -107,7 +107,7 @@ def test_commands():
     from trl_rlsp import commands
     from trl_rlsp.cli import COMMANDS
 
-    expected = "recipes check filter doctor plan run sft grpo harvest merge eval compare efficiency budget"
+    expected = "init recipes check filter doctor plan run sft grpo harvest merge eval compare efficiency budget"
     assert list(COMMANDS) == [*expected.split(), "report", "behaviours"]
     assert {f"run_{command}" for command in COMMANDS} <= set(commands.__all__)
 

@@ -15,6 +15,7 @@ from trl_rlsp.text import visible_text
 
 GROUPS = {
     "prepare": {
+        "init": ("", "a recipe for your model, data and hardware"),
         "recipes": ("[copy NAME]", "what comes with the package; a copy to change"),
         "check": ("--dataset SRC", "whether every gold answer of a data set verifies"),
         "filter": ("--config FILE", "the problems that a model solves sometimes"),
@@ -50,8 +51,7 @@ def usage() -> str:
     for group, entries in GROUPS.items():
         lines.append(f"{group}:")
         lines += [f"  {command:10} {given:13}  {what}" for command, (given, what) in entries.items()]
-    lines.append("Any field of a YAML file can be overridden: rlsp grpo --config FILE --alpha 0.7")
-    lines.append("Several GPUs: `rlsp run` starts them, else accelerate launch -m trl_rlsp COMMAND")
+    lines.append("Override any field: rlsp grpo --config FILE --alpha 0.7; rlsp run uses all GPUs")
     return "\n".join(lines)
 
 

@@ -72,7 +72,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["train"], "ConfigError: unknown command 'train'; the commands are recipes, check, filter"),
+            (["train"], "ConfigError: unknown command 'train'; the commands are init, recipes, check"),
             (["sft", "--config", "no.yaml"], "cannot read the configuration 'no.yaml': No such file"),
             (["sft", *CPU], "ConfigError: no data: set `dataset` in the YAML file or with --dataset SOURCE"),
             (["grpo", *CPU], "ConfigError: no data: set `dataset`"),

@@ -6,7 +6,7 @@ import pytest
 
 from trl_rlsp import AlphaSchedule
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.stages import RewardArguments
+from trl_rlsp.stages import RewardArguments, parse_stage
 
 
 def test_defaults():
@@ -50,6 +50,13 @@ def test_judge(tmp_path):
 
 def test_none():
     assert RewardArguments(exploration="none").build().exploration == ()
+
+
+def test_a_list_in_yaml(tmp_path):
+    file = tmp_path / "grpo.yaml"
+    file.write_text("exploration: [length, diversity]\n")
+    suite = parse_stage((RewardArguments,), ["--config", str(file)], "rlsp grpo")[0].build()
+    assert [part.__name__ for part in suite.exploration] == ["length_exploration", "diversity_exploration"]
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,8 @@ class JudgeExploration(Exploration):
         self.concurrency, self.deadline = concurrency, deadline
         merged = {**DEFAULT_OPTIONS, **(options or {})}
         self.options = {name: value for name, value in merged.items() if value is not None}
-        self.cache = None if cache is False else DiskCache(_cache_path(cache))
+        file = cache_folder() / "judge.sqlite3" if cache in (None, True) else Path(str(cache)).expanduser()
+        self.cache = None if cache is False else DiskCache(file)
 
     def __repr__(self) -> str:
         return f"JudgeExploration({self.client.model!r}, base_url={self.client.base_url!r})"
@@ -118,7 +119,8 @@ class JudgeExploration(Exploration):
         batch.log("judge/failed", [work not in graded for work in sent])
         batch.log("judge/cached", [work in known for work in sent])
         batch.log("judge/latency", [reply.seconds for reply in replies])
-        return [0.0 if work is None else _worth(graded.get(work)) for work in works]
+        values = {work: BELOW_ONE * sum(grades.values()) / len(grades) / HIGHEST for work, grades in graded.items()}
+        return [0.0 if work is None else values.get(work) for work in works]
 
     def check(self) -> None:
         """Ask for the grades of a short example, once, past the cache: is there a judge that answers as needed?
@@ -196,13 +198,3 @@ class JudgeExploration(Exploration):
         told = [self.client.model, self.options, self.rubric.instructions(), *work]
         written = json.dumps(told, sort_keys=True, default=str)
         return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _worth(grades: Grades | None) -> float | None:
-    return None if grades is None else BELOW_ONE * sum(grades.values()) / len(grades) / HIGHEST
-
-
-def _cache_path(cache: str | Path | bool | None) -> Path:
-    if cache is None or isinstance(cache, bool):
-        return cache_folder() / "judge.sqlite3"
-    return Path(cache).expanduser()

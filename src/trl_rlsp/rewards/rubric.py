@@ -1,11 +1,8 @@
 """What a judge is told, what it is shown, and how its answer is read.
 
-The judge is shown the problem and the reasoning before the final answer, as data: one JSON string between two lines
-with a random code that the model being trained cannot know. In it no line breaks and nothing that could begin a chat
-template's control token survive, so that nothing inside can look like the judge's own instructions. It is not shown
-the final answer or the gold solution: the grade must not depend on correctness.
-
-The four dimensions are those of RLSP (2502.06773, section 2.2); the wording is this project's.
+It is shown the problem and the reasoning before the final answer as data: one JSON string between two lines with a
+random code, in which nothing can look like the judge's own instructions; and neither the final answer nor the gold
+solution, as the grade must not depend on correctness. The four dimensions are those of RLSP (2502.06773, section 2.2).
 """
 
 from __future__ import annotations

@@ -161,9 +161,9 @@ def _reader(verifier: Any, end_of_thinking: str | None, thinking_required: bool 
     asked = Reader(end_of_thinking, thinking_required)
     if not isinstance(verifier, OutcomeVerifier):
         return asked
-    if asked.settings not in (Reader().settings, verifier.reader.settings):
+    if asked not in (Reader(), verifier.reader):
         raise ConfigError(
             "end_of_thinking and thinking_required are the verifier's where one is passed, got "
-            f"{asked.settings} beside {verifier.reader.settings}; set them in OutcomeVerifier(...)"
+            f"{asked} beside {verifier.reader}; set them in OutcomeVerifier(...)"
         )
     return verifier.reader

@@ -145,7 +145,7 @@ class RewardArguments(VerifierArguments):
     exploration: str = option(
         "length",
         'of "length", "calculation", "diversity", "behaviour", "judge" and `module.name` of reward functions or '
-        'classes of your own, with commas; or "none"',
+        'classes of your own, with commas or as a list; or "none"',
     )
     length_form: str = option("bounded", '"bounded", "relative" or "paper"')
     length_c: float = option(1000.0, "length at which half of the bounded bonus is earned, in words")
@@ -168,7 +168,8 @@ class RewardArguments(VerifierArguments):
         """The reward suite; a ConfigError for a value that cannot work."""
         shape: Any = self.alpha_schedule
         gate: Any = self.gate
-        names = [name.strip() for name in self.exploration.split(",")]
+        written: Any = self.exploration
+        names = [str(name).strip() for name in (written if isinstance(written, list) else written.split(","))]
         parts = [] if names == ["none"] else [self._part(name) for name in names]
         alpha = rewards.AlphaSchedule(shape, self.alpha, self.alpha_end)
         verifier = self.outcome_verifier(watch=[behaviours.BehaviourMetrics()] if self.log_behaviours else [])
