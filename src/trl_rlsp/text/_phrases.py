@@ -73,10 +73,7 @@ class Region:
 
 
 def find_phrases(text: str, start: int = 0) -> list[Region]:
-    """Explicit answer phrases: all that say `final`, else only the last `the answer is ...`.
-
-    Of a phrase within a phrase (`Final Answer: The final answer is 12.`) the inner one counts.
-    """
+    """Phrases that say `final`, else only the last `the answer is ...`; of a phrase within a phrase the inner one."""
     firsts = [at for mark in ("nswer", "NSWER", "####") if (at := text.find(mark, start)) >= 0]
     if not firsts:
         return []

@@ -101,11 +101,7 @@ def same_answer(gold: str, answer: str, leaves: Leaves, *, evaluated: bool = Tru
 
 
 def chosen(answer: str) -> str | None:
-    """The letter of a multiple-choice answer, also with what it stands for; `None` if there is not exactly one.
-
-    >>> chosen(r"\\textbf{(C)}\\ 12"), chosen("C"), chosen("A or B"), chosen("AB")
-    ('C', 'C', None, None)
-    """
+    """The letter of a multiple-choice answer, also with what it stands for; `None` if there is not exactly one."""
     match = _CHOICE_OF.fullmatch(_bare(answer))
     other = r"(?<![A-Za-z\\])[A-Z](?![A-Za-z])|(?<![a-z])(?:or|and|not)(?![a-z])|[;,?]"
     return None if match is None or re.search(other, match[4]) else match[1] or match[2] or match[3]
