@@ -10,7 +10,7 @@ MAX_PHRASES = 256  # only so many phrases, the last ones, are looked at
 LONGEST = 400  # characters in which a phrase must state its answer
 _HEAD = re.compile(
     r"(?i)(?<!\w)(?:(?P<hashes>####)[ \t]*"
-    r"|(?P<final>final\s{1,5})?(?P<word>answers?)"
+    r"|(?P<final>final\s{1,5})?(?<![\d_]final\s)(?P<word>answers?)"
     r"(?P<says>(?:\s+(?:to|for)\s[^.:\n$\\=]{1,60}?)?\s+(?:is|are|equals|will be|must be|should be)\b\s{0,3}:?"
     r"|[*_]{0,3}\s?[:=])?(?:\s+(?:of|as)\s)?[*_\s]{0,12})"
 )
