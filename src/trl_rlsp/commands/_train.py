@@ -52,8 +52,6 @@ if TYPE_CHECKING:
     from trl import ModelConfig
 
 _NEXT = {"sft": "RL from it: rlsp grpo", "grpo": "evaluate it: rlsp eval"}
-"""What comes after a stage."""
-
 _SHOWN = {
     "loss": "loss",
     "accuracy": "rewards/outcome_verifier/mean",
@@ -200,7 +198,6 @@ def progress_line(step: int, logs: dict[str, Any]) -> str:
         >>> progress_line(3, {"loss": "0.5", "completions/mean_length": 61.34})
         'step 3: loss 0.5, tokens 61.3'
     """
-
     shown = {name: _SHOWN[name] for name in ("loss", "accuracy")} | evaluation.exploration_columns([logs]) | _SHOWN
     found = [f"{name} {float(logs[key]):.3g}" for name, key in shown.items() if logs.get(key) is not None]
     return f"step {step}: {', '.join(found)}" if found else ""
