@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from trl_rlsp.verification import Limits, LocalSandbox, verify_code
 from trl_rlsp.verification.code.sandbox import bubblewrap_command, bubblewrap_works
-from trl_rlsp.verification.workers._confine import landlock_abi, seccomp_available
+from trl_rlsp.verification.workers._confine import available_layers
 
 PROGRAM = "a, b = map(int, input().split())\nprint(a + b)\n"
 FUNCTION = "def add(a, b):\n    return a + b\n"
@@ -37,7 +37,7 @@ def main() -> None:
     if bubblewrap_works():
         report("fresh bubblewrap each", lambda: _fresh([*bubblewrap_command(()), *python]), runs, (1, 2))
     for backend in ("landlock", "bubblewrap"):
-        if backend == "landlock" and not (landlock_abi() and seccomp_available()):
+        if backend == "landlock" and len(available_layers()) < 2:
             continue
         if backend == "bubblewrap" and not bubblewrap_works():
             continue

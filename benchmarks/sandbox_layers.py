@@ -13,7 +13,7 @@ from pathlib import Path
 
 from trl_rlsp.verification import Limits, LocalSandbox
 from trl_rlsp.verification.code.sandbox import bubblewrap_works
-from trl_rlsp.verification.workers._confine import landlock_abi, seccomp_available
+from trl_rlsp.verification.workers._confine import available_layers, landlock_abi
 
 LIMITS = Limits(seconds=1.0, memory_mb=256, output_bytes=100_000)
 COLUMNS = {
@@ -83,8 +83,8 @@ def _outcome(box: LocalSandbox, action: str, folder: Path, port: int) -> str:
 
 
 def _possible(layers: tuple[str, ...]) -> bool:
-    there = {"landlock": landlock_abi() > 0, "seccomp": seccomp_available(), "namespaces": bubblewrap_works()}
-    return all(there[layer] for layer in layers)
+    there = [*available_layers(), *(["namespaces"] if bubblewrap_works() else [])]
+    return set(layers) <= set(there)
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ class TestErrors:
             ({"exploration": [0.3]}, "a reward is a callable, got 0.3"),
             (
                 {"verifier": OutcomeVerifier(end_of_thinking="[/R]"), "end_of_thinking": "[/S]"},
-                r"the verifier's where one is passed, got \('\[/S\]', None\) beside \('\[/R\]', None\)",
+                r"the verifier's where one is passed, got Reader\(.*'\[/S\]', .* beside Reader\(.*'\[/R\]',",
             ),
             (
                 {"exploration": [LengthExploration(C=1), LengthExploration(C=2)]},

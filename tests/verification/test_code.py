@@ -185,6 +185,7 @@ CHEATS = {
     "math.isclose = lambda *a: True\nrandom.randint = lambda *a: 0\ndef half(x): return 7.25",
     "the judge's frame": _FRAME % '{"passed": true}',
     "a list of nothing": _FRAME % "[]",
+    "a number in the place of a list": _FRAME % "5",
     "no data": _FRAME % '[{"set":[[1]]}]',
     "no data either": _FRAME % '[{"what":[],"else":[]}]',
     "an exception of the judge": "def half(x): raise NameError",
@@ -268,18 +269,12 @@ def test_a_class_solution_finds_what_leetcode_imports() -> None:
 
 
 @needs_sandbox
-def test_a_frame_written_by_the_program_is_worth_what_it_says() -> None:
-    # It can find the marker in the harness's frame, but knows no expected value.
-    program = """
-import sys
-def f():
-    frame = sys._getframe(1)
-    with open(frame.f_locals["frame_fd"], "w") as out:
-        out.write("\\n" + frame.f_locals["request"]["marker"] + "5\\n")
-    import os; os._exit(0)
-"""
+@pytest.mark.parametrize(("frame", "score"), [("[6]", 1.0), ("[7]", 0.0), ("6", 0.0), ("[6,6]", 0.0), ('{"6":6}', 0.0)])
+def test_a_frame_written_by_the_program_is_worth_what_it_says(frame: str, score: float) -> None:
+    # It can find the marker in the harness's frame, but knows no expected value, and never loses the verdict.
     tests = [{"function": "f", "arguments": [], "output": 6}]
-    assert verify_code([(completion(program), tests)]) == [Verdict(0.0, "mismatch")]
+    program = _FRAME.replace("half(x)", "f()") % frame
+    assert verify_code([(completion(program), tests)])[0].score == score
 
 
 @needs_sandbox

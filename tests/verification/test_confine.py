@@ -19,7 +19,6 @@ from trl_rlsp.verification.workers._confine import (
     mapped_bytes,
     missing_protection,
     python_folders,
-    seccomp_available,
     standard_library,
 )
 
@@ -38,7 +37,7 @@ def attempt(action):
     return "done"
 """
 needs_landlock = pytest.mark.skipif(landlock_abi() == 0, reason="this kernel has no Landlock")
-needs_seccomp = pytest.mark.skipif(not seccomp_available(), reason="no seccomp filters here")
+needs_seccomp = pytest.mark.skipif("seccomp" not in available_layers(), reason="no seccomp filters here")
 
 
 def confined(body: str, *arguments: str) -> object:
@@ -52,7 +51,6 @@ def confined(body: str, *arguments: str) -> object:
 
 def test_says_what_there_is_and_what_is_missing() -> None:
     assert ("landlock" in available_layers()) == (landlock_abi() > 0)
-    assert ("seccomp" in available_layers()) == seccomp_available()
     assert missing_protection(["landlock", "seccomp"]) == ""
     assert "read and write this user's files (no Landlock)" in missing_protection(["seccomp"])
     assert missing_protection([]).count("(no ") == 2
@@ -60,7 +58,7 @@ def test_says_what_there_is_and_what_is_missing() -> None:
 
 @needs_seccomp
 def test_a_layer_that_is_not_there_is_not_left_out_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_confine, "seccomp_available", lambda: False)
+    monkeypatch.setattr(_confine, "seccompy", None)
     with pytest.raises(OSError, match="no seccomp filters"):
         Confinement(["seccomp"], [])
 

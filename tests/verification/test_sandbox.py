@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Iterator
@@ -15,12 +17,12 @@ from trl_rlsp.verification import Limits, LocalSandbox, RunResult, find_sandbox,
 from trl_rlsp.verification.code import sandbox as sandbox_module
 from trl_rlsp.verification.code.sandbox import bubblewrap_works
 from trl_rlsp.verification.workers import _server
-from trl_rlsp.verification.workers._confine import landlock_abi, seccomp_available
+from trl_rlsp.verification.workers._confine import available_layers
 
 SHORT = Limits(seconds=1.0, memory_mb=200, output_bytes=10_000)
 AVAILABLE = {
     "bubblewrap": bubblewrap_works(),
-    "landlock": landlock_abi() > 0 and seccomp_available(),
+    "landlock": len(available_layers()) == 2,
 }
 
 
@@ -214,6 +216,15 @@ def test_packages_may_be_allowed(sandbox: LocalSandbox, tmp_path: Path) -> None:
     with LocalSandbox(sandbox.backend, packages=[str(tmp_path)]) as allowed:
         assert allowed.run("import extra_package as e; print(e.answer)", "", SHORT).stdout == b"42\n"
     assert attempt(sandbox, "import extra_package") == "ModuleNotFoundError"
+
+
+def test_packages_beside_the_standard_library_may_be_allowed(sandbox: LocalSandbox) -> None:
+    # They lie in a folder that is hidden otherwise.
+    folder = sysconfig.get_path("purelib", vars={"base": sys.base_prefix})
+    if not Path(folder, "pip").is_dir():
+        pytest.skip("the base interpreter has no pip")
+    with LocalSandbox(sandbox.backend, packages=[folder]) as allowed:
+        assert allowed.run("import pip; print(pip.__name__)", "", SHORT).stdout == b"pip\n"
 
 
 def test_inputs_larger_than_a_pipe(sandbox: LocalSandbox) -> None:

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 from typing import Any
 
-from trl_rlsp.behaviours._cues import CUES, KINDS, Behaviour
-from trl_rlsp.behaviours._prose import find_in_prose
+from trl_rlsp.behaviours._prose import CUES, KINDS, Behaviour, find_in_prose
 from trl_rlsp.countdown import SearchStep, SearchTrace, read_search
 from trl_rlsp.text import MAX_CHARS, completion_text, find_boxes, visible, words
 
@@ -70,12 +69,7 @@ def _behaviours_of_steps(trace: SearchTrace) -> Iterator[tuple[SearchStep, list[
 
 
 def count_behaviours(text: str) -> dict[str, int]:
-    """Occurrences of each of `KINDS` in a completion.
-
-    Example:
-        >>> count_behaviours("Let me check: 3 * 4 = 12.")["verification"]
-        1
-    """
+    """Occurrences of each of `KINDS` in a completion."""
     found = Counter(behaviour.kind for behaviour in find_behaviours(text))
     return {kind: found[kind] for kind in KINDS}
 
@@ -130,20 +124,16 @@ class BehaviourMetrics:
 def credited(reasoning: str, *, prompt: str = "", spacing: int = 8, ngram: int = 6) -> list[Behaviour]:
     """The occurrences in `reasoning` that are worth a reward, those that real reasoning surrounds, in order of place.
 
-    In prose the cue's sentence must say something of its own, `SUBSTANCE` new words of content; `spacing` of these lie
-    between two occurrences; the same wording counts once, and a sentence for one behavior only. Content is what is
-    neither punctuation nor a word that a cue may start with; new is what stands in no n-gram and no sentence that the
-    prompt or the text before it had. In a written-out search, where truth can be checked, a step counts if it is new,
-    right and rightly judged.
+    In prose the cue's sentence must hold `SUBSTANCE` new words of content, and `spacing` of these lie between two
+    occurrences; the same wording counts once, and a sentence for one behavior only. Content is what is neither
+    punctuation nor a word that a cue may start with; new is what stands in no n-gram and no sentence that the prompt
+    or the text before it had. In a written-out search a step counts if it is new, right and rightly judged.
 
     Args:
-        reasoning: what stands before the final answer.
+        reasoning: what stands before the final answer; places are those in its `visible` part.
         prompt: text copied from it is not new.
-        spacing: new words of content that must lie between two occurrences that count.
+        spacing: new words of content that must lie between two occurrences.
         ngram: length of the repeated n-grams that are not new, in words.
-
-    Returns:
-        The occurrences, with their places in the visible part of `reasoning`.
 
     Example:
         >>> len(credited("Wait. Let me check. Alternatively. Let me go back. Let me check."))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 Prompts = Sequence[Any] | Mapping[int, Any]
-"""Prompts by number."""
+"""Prompts by number: messages, text or `Prefixed`."""
 
 
 @dataclass(frozen=True)
@@ -61,20 +61,12 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True)
 class Sample:
-    """One completion.
-
-    Attributes:
-        prompt_index: position of its prompt in the list given.
-        text: the completion, without special tokens.
-        tokens: its length in tokens, the end token included.
-        truncated: whether it ran into `max_new_tokens`.
-        sample_index: which of the prompt's completions, from 0.
-    """
+    """One completion of the prompt at a position in the list given."""
 
     prompt_index: int
-    text: str
-    tokens: int
-    truncated: bool
+    text: str  # without special tokens
+    tokens: int  # the end token included
+    truncated: bool  # it ran into the limit
     sample_index: int = 0
 
     @property
@@ -108,14 +100,10 @@ class Engine(Protocol):
         ...
 
     def sample(self, prompts: Prompts, requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
-        """Draw the requested completions; yields lists of samples as they are done, together one for each request.
+        """Draw the requested completions, each once; yields lists of samples as they are done.
 
         A list must not depend on the completions' lengths, so that a run may be cut off after any without a bias.
-
-        Args:
-            prompts: the prompts by number: messages, text or `Prefixed`.
-            requests: which completions of them, in any order, each once.
-            sampling: how to draw; `sampling.n` has no meaning here.
+        `sampling.n` has no meaning here.
         """
         ...
 

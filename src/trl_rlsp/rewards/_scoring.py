@@ -1,13 +1,12 @@
-r"""One verdict, one reading and one value of each exploration reward for each completion of a step.
+"""One verdict, one reading and one value of each exploration reward for each completion of a step.
 
 TRL calls the columns of a suite one after the other and adds them up, with `None` as 0. So all columns of a step come
 from one call here: what has no verdict is `None` in every column, and an exploration reward that fails for a
 completion gets the mean of its group's known values there (else the batch's), which neither pays nor costs anything.
 
-`docs/rewards.md` has the formulas of the gates. Of `adaptive`, the sign by failure rate is that of 2509.00125, the cost
-by solve rate of 2506.05256, the gate on it of 2505.18086. Its value lies in [0, 1), so a right completion is paid at
-least 1 (trainers that take rewards as a threshold of success rely on that), and with alpha > 0.5, where the scale is
-below 1, no wrong completion outranks a right one of its group.
+`docs/rewards.md` has the gates. The value of `adaptive` (after 2509.00125, 2506.05256, 2505.18086) lies in [0, 1), so a
+right completion is paid at least 1, on which trainers with a threshold of success rely; with alpha > 0.5 the scale is
+below 1, so no wrong completion outranks a right one of its group.
 """
 
 from __future__ import annotations
@@ -22,7 +21,8 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.balance import ASYNC_ADVICE, AlphaSchedule, check_balance, unbounded
-from trl_rlsp.rewards.batch import Reader, as_explored, gather_ranks, group_keys
+from trl_rlsp.rewards.batch import Reader, as_explored, gather_ranks, group_keys, log_mean, mean
+from trl_rlsp.rewards.outcome import OutcomeVerifier
 from trl_rlsp.verification import Verdict
 
 logger = logging.getLogger(__name__)
@@ -38,16 +38,14 @@ _ASYNC_WORKER = "trl.experimental.async_grpo.async_rollout_worker"
 
 
 class _Step(NamedTuple):
-    """A batch, what each column is worth in it, and the columns that have not been asked for."""
-
     batch: Mapping[str, Any]
     columns: list[Column]
-    waiting: set[int]
+    waiting: set[int]  # columns that have not been asked for
 
 
 @dataclass(eq=False)
 class Scorer:
-    """What the columns of a suite share: one verdict, reading and value of each exploration reward a completion.
+    """What the columns of a suite share.
 
     Attributes of an exploration reward that it looks at: `bounded` (values lie in [0, 1]); `can_fail` (false: never
     `None`, so that nothing need be gathered); `takes_readings` (wants `readings`, B `Reading`s); `measures_length`
@@ -87,10 +85,7 @@ class Scorer:
         return (1 - alpha) / alpha / max(len(self.exploration), 1)
 
     def column(self, place: int, completions: Sequence[Any], kwargs: Mapping[str, Any]) -> Column:
-        """Column `place` of a step, 0 being the outcome.
-
-        The first column that is asked for a batch scores it for all, and logs; each then takes its share once.
-        """
+        """Column `place` of a step, 0 being the outcome: the first that is asked for scores the batch for all."""
         batch = {"completions": completions, **{name: kwargs[name] for name in kwargs if name not in _LOGGERS}}
         with _LOCK:  # TRL's asynchronous trainer asks for all columns at once, in threads
             step = next((step for step in self._open if place in step.waiting and _same(step.batch, batch)), None)
@@ -103,13 +98,12 @@ class Scorer:
         return step.columns[place]
 
     def columns(self, completions: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Column]:
-        """Verdicts and what each exploration reward pays, for B completions.
-
-        Collective where ranks share the batch, if the gate is adaptive or a reward may fail.
-        """
+        """Verdicts and what each exploration reward pays; collective if the gate is adaptive or a reward may fail."""
         self._look_at_trainer(kwargs)
         read = self.reader.read(completions, kwargs)
-        judged = _called(self.verifier, _judge(self.verifier), completions, {**kwargs, "readings": read})
+        gives_reasons = type(self.verifier).__call__ is OutcomeVerifier.__call__
+        judge = self.verifier.judged if gives_reasons else self.verifier  # type: ignore[attr-defined]
+        judged = _called(self.verifier, judge, completions, {**kwargs, "readings": read})
         verdicts = list(map(_number, judged))
         given = {**kwargs, "readings": list(map(as_explored, read, judged))}
         values = [list(map(_number, _called(part, part, completions, given))) for part in self.exploration]
@@ -119,7 +113,7 @@ class Scorer:
         metric = f"rewards/{name_of(self.verifier)}/mean"
         alpha = self.schedule.value(kwargs.get("trainer_state"), metric=metric)
         if self.schedule.moves:
-            _log_mean(kwargs, "exploration/alpha", [alpha])
+            log_mean(kwargs.get("log_metric"), "exploration/alpha", [alpha])
         scale = self.scale(alpha)
         paid = [verdicts]
         for part, column in zip(self.exploration, values, strict=True):
@@ -148,9 +142,13 @@ class Scorer:
         if self.gate == "adaptive":
             by_group = {key: failure_rate([row[0] for row in rows]) for key, rows in groups.items()}
             rates = [by_group[key] for key in keys]
-            _log_mean(kwargs, "exploration/failure_rate", rates)
+            log_mean(kwargs.get("log_metric"), "exploration/failure_rate", rates)
         if can_fail:
-            _log_mean(kwargs, "exploration/failed", [float(None in row) for row in local if row[0] is not None])
+            log_mean(
+                kwargs.get("log_metric"),
+                "exploration/failed",
+                [float(None in row) for row in local if row[0] is not None],
+            )
             everybody = [row for _, row in pairs]
             values = [
                 [_filled(row[place], (groups[key], everybody), place) for key, row in zip(keys, local, strict=True)]
@@ -220,16 +218,6 @@ def name_of(part: Any) -> str:
     return str(getattr(part, "__name__", type(part).__name__))
 
 
-def _judge(verifier: Reward) -> Reward:
-    """What to ask for verdicts with their reasons: `judged`, unless a subclass has a `__call__` of its own."""
-    for kind in type(verifier).__mro__:
-        if "judged" in vars(kind):
-            return verifier.judged  # type: ignore[attr-defined, no-any-return]
-        if "__call__" in vars(kind):
-            break
-    return verifier
-
-
 def _called(part: Reward, function: Reward, completions: Sequence[Any], given: Mapping[str, Any]) -> list[Any]:
     """One value a completion, as `function`, the part or a method of it, gives them."""
     takes_readings = getattr(part, "takes_readings", False)
@@ -242,25 +230,14 @@ def _called(part: Reward, function: Reward, completions: Sequence[Any], given: M
 
 def failure_rate(verdicts: Iterable[float | None]) -> float | None:
     """1 - the mean verdict over the scorable completions, in [0, 1]; `None` without any."""
-    mean = _mean(verdicts)
-    return None if mean is None else min(max(1 - mean, 0.0), 1.0)
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return math.fsum(known) / len(known) if known else None  # exact: the order of the ranks does not show
-
-
-def _log_mean(kwargs: Mapping[str, Any], name: str, values: Iterable[float | None]) -> None:
-    mean, log_metric = _mean(values), kwargs.get("log_metric")
-    if log_metric is not None and mean is not None:
-        log_metric(name, mean)
+    solved = mean(verdicts)
+    return None if solved is None else min(max(1 - solved, 0.0), 1.0)
 
 
 def _filled(value: float | None, circles: Iterable[Sequence[Sequence[Any]]], place: int) -> float | None:
     """`value`, or where it is missing the mean of the known ones of the scorable completions around it."""
-    means = (_mean(row[place] for row in rows if row[0] is not None) for rows in circles)
-    return value if value is not None else next((mean for mean in means if mean is not None), None)
+    means = (mean(row[place] for row in rows if row[0] is not None) for rows in circles)
+    return value if value is not None else next((known for known in means if known is not None), None)
 
 
 def _number(value: Any) -> float | None:

@@ -1,9 +1,8 @@
 """alpha : 1 - alpha, the balance between outcome and exploration: how it moves, and whether a trainer keeps it.
 
-The paper says that alpha "should be tuned and decayed over time" and did neither (2502.06773, section 2.2). Both
-directions are a choice of `start` and `end`: falling, exploration gains weight; rising, exploration helps while
-correct answers are rare and fades (as the bonus of 2505.17621 does). A schedule keeps nothing between steps: it reads
-`trainer_state`, which TRL saves with each checkpoint, so a run that is resumed goes on as if it had not been cut off.
+The paper says that alpha "should be tuned and decayed over time" and did neither (2502.06773, section 2.2). A rising
+alpha lets exploration help while correct answers are rare and fade, as the bonus of 2505.17621 does. A schedule keeps
+nothing between steps: it reads `trainer_state`, which checkpoints hold, so a resumed run goes on as it would have.
 """
 
 from __future__ import annotations
@@ -106,7 +105,7 @@ class Imbalance:
     """A trainer's setting that loses the balance.
 
     Attributes:
-        code: names the kind: `group_scaling`, `reward_weights`, `low_alpha`, `unbounded`, `endless`, `no_log`.
+        code: names the kind.
         severity: an error replaces the outcome as the goal, a warning can.
         message: the setting, and why it is one.
         advice: the line of a stage's YAML file that mends it.
@@ -125,12 +124,7 @@ def scorers_of(reward_funcs: Any) -> list[Scorer]:
 
 
 def check_balance(reward_funcs: Any, args: Any) -> list[Imbalance]:
-    """What is wrong with a trainer's arguments for the suites among its rewards, errors first.
-
-    Args:
-        reward_funcs: as the trainer takes them; other rewards than a suite's are not looked at.
-        args: a `GRPOConfig` or another trainer's arguments.
-    """
+    """What is wrong with the `args` of a trainer for the suites among its `reward_funcs`, errors first."""
     found = [
         finding
         for scorer in scorers_of(reward_funcs)
@@ -141,11 +135,7 @@ def check_balance(reward_funcs: Any, args: Any) -> list[Imbalance]:
 
 
 def refuse_imbalance(reward_funcs: Any, args: Any) -> list[Imbalance]:
-    """The warnings of `check_balance`.
-
-    Raises:
-        ConfigError: an error among its findings.
-    """
+    """The warnings of `check_balance`; ConfigError where it finds an error."""
     found = check_balance(reward_funcs, args)
     for finding in found:
         if finding.severity == "error":

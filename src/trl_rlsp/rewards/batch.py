@@ -1,49 +1,40 @@
 """What every reward of a step needs to know of its batch: how each completion is read, and which group it is in.
 
-In TRL a reward sees only its rank's slice of the batch, and a group of completions may be split over ranks. What
-depends on a group (its failure rate, its diversity) is therefore gathered. A group is recognized by what was asked:
-two groups of one batch with an identical problem are pooled. Gathering is collective: in a distributed run every rank
-calls the functions here in the same order and equally often, whatever it holds, or all of them wait for ever. In a
-world of one process nothing is sent.
+In TRL a group of completions may be split over ranks, so what depends on a group is gathered. A group is recognized by
+what was asked: two groups of one batch with an identical problem are pooled. Gathering is collective: in a distributed
+run every rank calls the functions here in the same order and equally often, or all of them wait for ever.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.text import Reading, kinds_of, normalize, prompt_text, read, thinking_is_open
+from trl_rlsp.text import KINDS, Reading, kinds_of, normalize, prompt_text, read, thinking_is_open
 from trl_rlsp.verification import Verdict, gold_text, is_list
 
 T = TypeVar("T")
 
-PROBLEM_COLUMNS = ("tests", "task", "solution")
-"""Columns that are part of a problem's identity, beside the prompt."""
 
-
+@dataclass
 class Reader:
     """Reads the completions of a run: one setting for the verifier and every exploration reward.
 
     Args:
         end_of_thinking: closes the reasoning (`</think>`); `None` if completions have no such mark.
         thinking_required: whether a completion without `end_of_thinking` is unfinished. `None`: where the prompt ends
-            in an open thinking block, as the chat templates of R1 distillations write it. The template is that of the
-            trainer that calls the reward, or of `look_at_template`; without one only prompts that are strings count.
+            in an open thinking block, as the chat template of the trainer that calls the reward writes it.
     """
 
-    def __init__(self, end_of_thinking: str | None = "</think>", thinking_required: bool | None = None) -> None:
-        self.end_of_thinking, self.thinking_required = end_of_thinking, thinking_required
-        self._template_opens: bool | None = None
-
-    @property
-    def settings(self) -> tuple[str | None, bool | None]:
-        """Both arguments."""
-        return self.end_of_thinking, self.thinking_required
+    end_of_thinking: str | None = "</think>"
+    thinking_required: bool | None = None
+    _template_opens: bool | None = field(default=None, init=False, repr=False, compare=False)
 
     def read(self, completions: Sequence[Any], columns: Mapping[str, Any]) -> list[Reading]:
         """One `Reading` for each of B completions; `columns` are the reward's other arguments.
@@ -53,8 +44,7 @@ class Reader:
         count = len(completions)
         prompts, golds = (columns.get(name) or [None] * count for name in ("prompts", "solution"))
         self.look_at(columns.get("log_metric"))
-        rows = zip(completions, kinds_of(columns, count), prompts, golds, strict=True)
-        return [self._one(*row) for row in rows]
+        return [self._one(*row) for row in zip(completions, kinds_of(columns, count), prompts, golds, strict=True)]
 
     def _one(self, completion: Any, kind: Any, prompt: Any, gold: Any) -> Reading:
         required = self.thinking_required
@@ -71,7 +61,7 @@ class Reader:
         return reading
 
     def look_at(self, log_metric: Any) -> None:
-        """Find out once whether the chat template of the trainer that passes `log_metric` opens a thinking block."""
+        """Find out once whether the chat template of the trainer behind `log_metric` opens a thinking block."""
         trainer = getattr(log_metric, "__self__", None)
         tokenizer = getattr(trainer, "processing_class", None)
         if self._template_opens is None and tokenizer is not None:
@@ -101,43 +91,48 @@ def as_explored(reading: Reading, verdict: Any = None) -> Reading:
     return replace(reading, answer=reading.rivals[0], reason=None) if one else reading
 
 
+@dataclass(frozen=True)
 class Batch:
     """What an exploration reward is given of B completions.
 
     Attributes:
         completions: as TRL passes them, strings or message lists.
-        columns: the reward's other arguments: `prompts`, the data set's columns, `completion_ids`.
-        prompts: texts of the prompts, `""` where there are none.
         readings: each completion's reasoning and answer.
+        columns: the reward's other arguments: `prompts`, the data set's columns, `completion_ids`.
+        log_metric: TRL's logger of scalars, if any.
     """
 
-    def __init__(
-        self,
-        completions: Sequence[Any],
-        columns: Mapping[str, Any],
-        readings: Sequence[Reading] | None = None,
-        log_metric: Any = None,
-    ) -> None:
-        self.completions, self.columns, self._log_metric = completions, columns, log_metric
-        self.prompts = list(map(prompt_text, columns.get("prompts") or [None] * len(completions)))
-        if readings is None:
-            found = Reader().read(completions, {**columns, "log_metric": log_metric})
-            readings = list(map(as_explored, found))
-        self.readings = readings
+    completions: Sequence[Any]
+    readings: Sequence[Reading]
+    columns: Mapping[str, Any]
+    log_metric: Any = None
 
     @property
     def rows(self) -> Iterable[tuple[Reading, str]]:
-        """Each completion's reading with the text of its prompt."""
-        return zip(self.readings, self.prompts, strict=True)
+        """Each completion's reading with the text of its prompt, `""` where there are no prompts."""
+        prompts = self.columns.get("prompts") or [None] * len(self.completions)
+        return zip(self.readings, map(prompt_text, prompts), strict=True)
 
     def members(self, values: Sequence[T]) -> list[Member[T]]:
         """Each completion's view of what its whole group has, over all ranks; ConfigError without prompts."""
         return gather_members(group_keys(self.columns.get("prompts"), self.columns), values)
 
-    def log(self, name: str, values: Sequence[float]) -> None:
-        """Log the mean of `values`, if there are any and the trainer logs."""
-        if self._log_metric is not None and values:
-            self._log_metric(name, sum(values) / len(values))
+    def log(self, name: str, values: Iterable[float | None]) -> None:
+        """Log the mean of the known `values`, if there are any and the trainer logs."""
+        log_mean(self.log_metric, name, values)
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean of the known values, `None` without any; exact, so that the order of ranks does not show."""
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def log_mean(log_metric: Any, name: str, values: Iterable[float | None]) -> None:
+    """Log the mean of the known values, if there are any and the trainer logs."""
+    found = mean(values)
+    if log_metric is not None and found is not None:
+        log_metric(name, found)
 
 
 class Member(NamedTuple, Generic[T]):
@@ -157,16 +152,12 @@ def group_keys(prompts: Sequence[Any] | None, columns: Mapping[str, Any]) -> lis
     """
     if prompts is None:
         raise ConfigError("a group is the completions of one prompt, got no prompts; pass prompts=[...]")
-    given = [columns[name] for name in PROBLEM_COLUMNS if columns.get(name) is not None]
+    given = [columns[kind.column] for kind in KINDS.values() if columns.get(kind.column) is not None]
     for column in given:
         if len(column) != len(prompts):
             raise ConfigError(f"{len(prompts)} prompts need {len(prompts)} values in each column, got {len(column)}")
-    return [_digest(row) for row in zip(prompts, *given, strict=True)]
-
-
-def _digest(row: tuple[Any, ...]) -> str:
-    written = json.dumps(row, sort_keys=True, default=_written)
-    return hashlib.blake2b(written.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    written = (json.dumps(row, sort_keys=True, default=_written) for row in zip(prompts, *given, strict=True))
+    return [hashlib.blake2b(row.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest() for row in written]
 
 
 def _written(value: Any) -> Any:

@@ -1,12 +1,8 @@
 """Diversity: what a completion tries that the other completions of its group do not.
 
-Two completions differ in approach, not in wording, so what is compared is the set of calculations each goes through
-(`trl_rlsp.text.calculations`), or the vectors of an embedding model. Why within the group: GRPO compares only within
-the group (2509.02534 and 2505.09655 use semantic diversity there).
-
-What cannot be had by faking: equations that do not hold, numbers from nowhere, repetition, text copied from the
-prompt or from the group, anything after the answer or without one. Known exploit: true but pointless calculations
-with the problem's numbers, bounded by saturation.
+Two completions differ in approach, not in wording, so what is compared is the set of calculations each goes through,
+or the vectors of an embedding model; within the group, as GRPO compares only there (2509.02534 and 2505.09655 use
+semantic diversity). Known exploit: true but pointless calculations with the problem's numbers, bounded by saturation.
 """
 
 from __future__ import annotations
@@ -40,15 +36,12 @@ class _Vector(NamedTuple):
 class DiversityExploration(Exploration):
     r"""Pays for approaches that the rest of the group does not take; logs `diversity/steps` or `diversity/failed`.
 
-    With `S` the set of a completion's calculations and `f(s)` the share of the other completions of its group that
-    also make calculation `s`, the value is `sum(1 - f(s) for s in S) / (|S| + K)`: the mean, over the others, of the
-    share of `S` that the other one does not have, times the saturating `|S| / (|S| + K)`. It lies in [0, 1).
+    With `S` the set of a completion's calculations (`trl_rlsp.text.calculations`) and `f(s)` the share of the other
+    completions of its group that also make calculation `s`, the value is `sum(1 - f(s) for s in S) / (|S| + K)`, in
+    [0, 1); 0 in a group of one. It is for arithmetic: in a group that hardly calculates nearly all values are 0.
 
-    It is for arithmetic: in a group that hardly calculates nearly all values are 0. With `embed`, the first factor is
-    the mean of `1 - cosine` over the others, clipped to [0, 1], the second `L / (L + 6 K)` with `L` the effective
-    length (`trl_rlsp.text.effective_length`), and the value `None` where there was no usable vector.
-
-    A group of one has nothing to differ from: 0.0. Groups split over ranks are compared whole.
+    With `embed` the value is the mean of `1 - cosine` over the others, clipped to [0, 1], times `L / (L + 6 K)` with
+    `L` the effective length (`trl_rlsp.text.effective_length`), and `None` where there was no usable vector.
 
     Args:
         K: calculations at which half of the possible bonus is earned.

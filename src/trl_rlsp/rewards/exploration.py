@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from trl_rlsp.behaviours import KINDS, Kind, credited
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.batch import Batch, Member
+from trl_rlsp.rewards.batch import Batch, Member, Reader, as_explored
 from trl_rlsp.text import Reading, calculations, check_half, completion_text, effective_length, visible, words
 
 LengthForm = Literal["bounded", "paper", "relative"]
@@ -23,8 +23,7 @@ LengthForm = Literal["bounded", "paper", "relative"]
 class Exploration(ABC):
     """An exploration reward, called as TRL calls a reward; a new one needs a fixed, unique `__name__` and `scores`.
 
-    It is picklable and keeps nothing between steps. `bounded`: the values lie in [0, 1]; `can_fail`: one can be `None`,
-    so that ranks must exchange them; `takes_readings`: the suite passes the completions as it has read them.
+    It is picklable and keeps nothing between steps. `bounded`: the values lie in [0, 1]; `can_fail`: one can be `None`.
 
     Example:
         >>> class Sentences(Exploration):
@@ -55,12 +54,16 @@ class Exploration(ABC):
         Args:
             prompts: B prompts, strings or message lists; what is copied from them earns nothing. Completions of one
                 prompt (and one solution) are a group.
-            completions: B completions, strings or message lists.
+            completions: B completions, likewise.
             log_metric: TRL's logger of scalars, if any.
             readings: the completions as the suite has read them.
             columns: `completion_ids` and the data set's columns.
         """
-        return self.scores(Batch(completions, {"prompts": prompts, **columns}, readings, log_metric))
+        columns["prompts"] = prompts
+        if readings is None:
+            found = Reader().read(completions, {**columns, "log_metric": log_metric})
+            readings = list(map(as_explored, found))
+        return self.scores(Batch(completions, readings, columns, log_metric))
 
     @abstractmethod
     def scores(self, batch: Batch) -> list[float | None]:
@@ -73,18 +76,15 @@ class LengthExploration(Exploration):
 
     With `|o|` the effective length of a completion (`trl_rlsp.text.effective_length`):
 
-    - `form="bounded"`: `|o| / (|o| + C)`, in [0, 1). With alpha > 0.5 a correct completion always outranks a
-      wrong one.
-    - `form="paper"`: `-C / |o|`, with `|o|` at least 1, in [-C, 0) (RLSP, 2502.06773, section 2.2). It is
-      unbounded below: a long wrong completion can outrank a short correct one.
+    - `form="bounded"`: `|o| / (|o| + C)`, in [0, 1);
+    - `form="paper"`: `-C / |o|`, with `|o|` at least 1, in [-C, 0) (RLSP, 2502.06773, section 2.2): unbounded, a long
+      wrong completion can outrank a short correct one;
     - `form="relative"`: the share of the other completions of the group whose `|o|` is smaller, equal ones counting
-      half, in [0, 1]; 0 where `|o|` is 0 and in a group of one. It has no scale and never saturates: use it only with
-      `gate="adaptive"`. Groups split over ranks are compared whole.
+      half, in [0, 1]; 0 where `|o|` is 0 and in a group of one. It never saturates: use it with `gate="adaptive"`.
 
     Args:
         form: which of the three.
-        C: length at which half of the bounded bonus is earned, in words (about tokens). The paper's is 1000.
-            With `form="relative"` it is of use to `costs` alone.
+        C: length at which half of the bounded bonus is earned, in words (about tokens); the paper's is 1000.
         guarded: count only novel reasoning before a final answer. `False` counts `completion_ids` as the
             paper does, or words where these are not given.
         ngram: repeated n-grams of this many words do not count.
@@ -163,10 +163,8 @@ def _rank(member: Member[int]) -> float:
 class CalculationExploration(Exploration):
     r"""Pays `n / (n + K)` for `n` distinct calculations that hold, in [0, 1); logs `exploration/calculations`.
 
-    Length pays an attempt with a wrong sum as much as one with a right sum, so that long training on it wears out the
-    arithmetic that the search rests on (docs/log.md). Here a calculation counts if it holds and starts from the
-    problem's numbers, or from results of such (`trl_rlsp.text.calculations`); once in whatever notation, before a
-    final answer; without one, `n` is 0. Words earn nothing, so this is for arithmetic. Known exploit: true but
+    A calculation counts once, before a final answer, if it holds and starts from the problem's numbers or from results
+    of such (`trl_rlsp.text.calculations`). Words earn nothing, so this is for arithmetic. Known exploit: true but
     pointless calculations from the problem's numbers on.
 
     Args:

@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,7 +100,8 @@ class JudgeExploration(Exploration):
         self.concurrency, self.deadline = concurrency, deadline
         merged = {**DEFAULT_OPTIONS, **(options or {})}
         self.options = {name: value for name, value in merged.items() if value is not None}
-        self.cache = None if cache is False else DiskCache(_cache_path(cache))
+        file = cache_folder() / "judge.sqlite3" if cache in (None, True) else Path(str(cache)).expanduser()
+        self.cache = None if cache is False else DiskCache(file)
 
     def __repr__(self) -> str:
         return f"JudgeExploration({self.client.model!r}, base_url={self.client.base_url!r})"
@@ -118,14 +118,11 @@ class JudgeExploration(Exploration):
         batch.log("judge/failed", [work not in graded for work in sent])
         batch.log("judge/cached", [work in known for work in sent])
         batch.log("judge/latency", [reply.seconds for reply in replies])
-        return [0.0 if work is None else _worth(graded.get(work)) for work in works]
+        values = {work: BELOW_ONE * sum(grades.values()) / len(grades) / HIGHEST for work, grades in graded.items()}
+        return [0.0 if work is None else values.get(work) for work in works]
 
     def check(self) -> None:
-        """Ask for the grades of a short example, once, past the cache: is there a judge that answers as needed?
-
-        Raises:
-            ServerError: it cannot be reached, refuses, or gives no valid grades.
-        """
+        """Ask for the grades of a short example past the cache; ServerError where there are no valid ones."""
         where = f"the judge {self.client.model!r} at {self.client.server}"
         (reply,) = self._ask([EXAMPLE])
         if reply.answer is None:
@@ -183,26 +180,11 @@ class JudgeExploration(Exploration):
         return self.rubric.read(text)
 
     def _remembered(self, works: Sequence[Work]) -> dict[Work, Grades]:
-        if self.cache is None or not works:
-            return {}
-        stored = self.cache.get([self._key(work) for work in works])
-        remembered: dict[Work, Grades] = {}
-        for work in works:
-            with suppress(UnreadableGradesError):
-                remembered[work] = self.rubric.validate(stored.get(self._key(work)))
-        return remembered
+        keys = {work: self._key(work) for work in works} if self.cache is not None else {}
+        stored = self.cache.get(keys.values()) if self.cache is not None and keys else {}
+        return {work: stored[key] for work, key in keys.items() if key in stored}
 
     def _key(self, work: Work) -> str:
         told = [self.client.model, self.options, self.rubric.instructions(), *work]
         written = json.dumps(told, sort_keys=True, default=str)
         return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _worth(grades: Grades | None) -> float | None:
-    return None if grades is None else BELOW_ONE * sum(grades.values()) / len(grades) / HIGHEST
-
-
-def _cache_path(cache: str | Path | bool | None) -> Path:
-    if cache is None or isinstance(cache, bool):
-        return cache_folder() / "judge.sqlite3"
-    return Path(cache).expanduser()

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, get_args
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.rewards.batch import Reader
-from trl_rlsp.text import completion_text, is_task, kinds_of
+from trl_rlsp.text import KINDS, completion_text, is_task, kinds_of
 from trl_rlsp.verification import (
     GYM_HANDLER,
     MATH_HANDLER,
@@ -32,7 +32,7 @@ from trl_rlsp.verification import (
     verify_math,
 )
 
-COLUMNS = {"code": "tests", "gym": "task", "math": "solution"}
+COLUMNS = {name: kind.column for name, kind in KINDS.items()}
 """Kind of a row -> the data set's column that says what is right."""
 
 UNFINISHED = Verdict(0.0, "no_answer")
@@ -43,12 +43,8 @@ CustomVerifier = Callable[[Sequence["Row"]], Sequence[Verdict | float | bool | N
 class Row(NamedTuple):
     """One completion with what its row says about the right outcome.
 
-    Attributes:
-        kind: `code`, `gym` or `math`.
-        completion: as TRL gives it, string or messages.
-        truth: the row's `tests`, `task` or `solution`.
-        prompt: the user's text, `""` if unknown.
-        reading: its reasoning and its answer (`trl_rlsp.text.Reading`), if it was read.
+    `truth` is the row's `tests`, `task` or `solution`, by its kind (`code`, `gym`, `math`); `prompt` the user's text,
+    `""` if unknown; `reading` the reasoning and answer (`trl_rlsp.text.Reading`), if it was read.
     """
 
     kind: str
@@ -79,7 +75,7 @@ class OutcomeVerifier:
             for metrics that do not touch the reward, such as `trl_rlsp.behaviours.BehaviourMetrics()`.
 
     Raises:
-        ConfigError: an argument that cannot work.
+        ConfigError: an argument that cannot work; when called, none of the three columns.
         MissingDependencyError: when called, rows need reasoning-gym and it is not installed.
         WorkerError: when called, the worker processes cannot be started.
 
@@ -135,13 +131,9 @@ class OutcomeVerifier:
     ) -> list[float | None]:
         """Scores of a batch, one per completion; `None` where it is not scorable.
 
-        Args:
-            prompts: B prompts as TRL passes them, strings or message lists.
-            completions: B completions, likewise.
-            columns: the data set's; the first of `tests`, `task`, `solution` that a row has decides. Also `readings`,
-                as the suite has read the completions, and TRL's loggers: `log_metric` receives the share of each
-                reason, `log_extra` the columns `verdict` (the reason), `parsed_gold`, `parsed_answer` (what was
-                compared).
+        `columns` are the data set's; the first of `tests`, `task`, `solution` that a row has decides. Also `readings`,
+        as the suite has read the completions, and TRL's loggers: `log_metric` receives the share of each reason,
+        `log_extra` the columns `verdict` (the reason), `parsed_gold` and `parsed_answer` (what was compared).
         """
         return [verdict.score for verdict in self.judged(completions, prompts=prompts, **columns)]
 
@@ -283,11 +275,8 @@ class OwnVerifier(OutcomeVerifier):
     """A reward function that gives the outcome, in place of the built-in verifiers of all kinds.
 
     It is called as TRL calls a reward, with `prompts`, `completions` and the data set's columns, and returns for each
-    completion a score from 0 to 1, a boolean, a `Verdict`, or `None` for not scorable. No verdict is kept.
-
-    Args:
-        function: the reward function.
-        options: as for `OutcomeVerifier`.
+    completion a score from 0 to 1, a boolean, a `Verdict`, or `None` for not scorable. No verdict is kept. The other
+    options are those of `OutcomeVerifier`.
 
     Example:
         >>> verifier = OwnVerifier(lambda completions, **_: [len(c) > 3 for c in completions])

@@ -1,9 +1,8 @@
 """LoRA adapters: training that goes on with one, and merging one into its base.
 
-TRL takes a model by name, but not an adapter's folder, and it stores the adapter of a quantized model in bfloat16.
-Eight bits of mantissa lose an update below about 0.4 % of a weight, which RL at a learning rate of 1e-6 seldom
-exceeds; a run resumed by transformers trains the same adapter in float32, and the frozen copy that the KL is taken to
-is in float32 as well. So the adapter is kept in float32 throughout: four bytes a weight.
+TRL takes a model by name but no adapter's folder, and it stores the adapter of a quantized model in bfloat16, which
+loses an update below about 0.4 % of a weight: RL at a learning rate of 1e-6 seldom exceeds that. A resumed run and the
+frozen copy that the KL is taken to are in float32, so the adapter is kept in float32 throughout.
 
 A merge loads the base unquantized, whatever it was trained under, and in float32: merging into 4-bit weights would
 quantize them again. What was written is read back, and its logits are compared with those of base and adapter.
@@ -50,21 +49,18 @@ def is_adapter(name_or_path: str, revision: str | None = None) -> bool:
     from transformers.utils import cached_file
 
     try:
-        found = cached_file(
-            name_or_path, "adapter_config.json", revision=revision, _raise_exceptions_for_missing_entries=False
-        )
-    except (OSError, ValueError):  # no such folder or repository: whoever loads the model says so
+        return cached_file(name_or_path, "adapter_config.json", revision=revision) is not None
+    except (OSError, ValueError):  # no such file, folder or repository: whoever loads the model says so
         return False
-    return found is not None
 
 
 def load_trainable(name_or_path: str, revision: str | None = None, **kwargs: Any) -> PeftModel:
     """The base model with an adapter over it whose weights go on being trained.
 
     Args:
-        name_or_path: folder or hub id of the adapter; its adapter_config.json names the base and the base's revision.
+        name_or_path: folder or hub id of the adapter, which names its base.
         revision: of the adapter.
-        kwargs: passed to the base's `from_pretrained` (`dtype`, `quantization_config`, `attn_implementation`).
+        kwargs: of the base's `from_pretrained`.
 
     Raises:
         SourceError: the base that the adapter names cannot be loaded.
@@ -91,14 +87,11 @@ def trainable_weights(model: Any) -> dict[str, torch.Tensor]:
 
 
 def keep_full_precision(model: Any, before: Mapping[str, torch.Tensor] | None = None) -> int:
-    """Turn the trainable half-precision weights of a quantized model into float32.
+    """Turn the trainable half-precision weights of a quantized model into float32, and return how many tensors.
 
     Args:
-        model: what a trainer has wrapped; a model that is not quantized is left as it is.
+        model: what a trainer has wrapped.
         before: its `trainable_weights` from before the trainer rounded them; they are restored exactly.
-
-    Returns:
-        The number of tensors turned.
     """
     import torch
 
@@ -131,11 +124,7 @@ class Merge:
 
 
 def merge_adapter(
-    adapter: str | Path,
-    output_dir: str | Path,
-    *,
-    base: str | None = None,
-    dtype: str | None = None,
+    adapter: str | Path, output_dir: str | Path, *, base: str | None = None, dtype: str | None = None
 ) -> Merge:
     """Merge a LoRA adapter into its base and save model, tokenizer and `merge.json` with what the merge did.
 
@@ -147,9 +136,8 @@ def merge_adapter(
 
     Raises:
         SourceError: no adapter or no base at that place.
-        ConfigError: an adapter that changes nothing or is no LoRA, a base that is stored quantized, a folder that is
-            not empty, or a merged model that differs from the adapter by more than the tolerance or by as much as the
-            adapter itself changes.
+        ConfigError: what cannot be merged, a folder that is not empty, or a merged model that differs from the adapter
+            by more than the tolerance or by as much as the adapter itself changes.
     """
     import torch
     from peft import PeftModel
@@ -166,10 +154,14 @@ def merge_adapter(
         _instead(SourceError, f"the weights of {base!r} or {adapter!r} are not there"),
     ):
         model = PeftModel.from_pretrained(_load(base), adapter).eval()
-    _refuse_empty(model, adapter)
     adapted = _logits(model, tokenizer)
     with model.disable_adapter():
-        without = _logits(model, tokenizer)
+        effect = largest_difference(_logits(model, tokenizer), adapted)
+    if not effect:
+        raise ConfigError(
+            f"a merge must change something, and the adapter {adapter!r} changes no logit: is every B of it zero, as "
+            "before the first step of training?"
+        )
     layers = len({name.split(".lora_")[0] for name, _ in model.named_parameters() if ".lora_" in name})
     with _instead(ConfigError, "the adapter cannot be merged", (ValueError,)):  # weights that are not finite
         whole: Any = model.merge_and_unload(safe_merge=True)
@@ -177,8 +169,7 @@ def merge_adapter(
     tokenizer.save_pretrained(output)
     del model, whole
     merged = _logits(_load(str(output)), tokenizer)
-    effect, difference = largest_difference(without, adapted), largest_difference(merged, adapted)
-    found = Merge(base, dtype, layers, effect, difference, TOLERANCES[dtype])
+    found = Merge(base, dtype, layers, effect, largest_difference(merged, adapted), TOLERANCES[dtype])
     _refuse_different(found, output)
     write_json(output / "merge.json", asdict(found))
     return found
@@ -215,17 +206,6 @@ def _load(path: str) -> Any:
 
     device = "auto" if torch.cuda.is_available() else None
     return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, device_map=device).eval()
-
-
-def _refuse_empty(model: PeftModel, adapter: str) -> None:
-    """Refuse an adapter whose every B is zero, if no other weights were saved with it."""
-    trained = [p for name, p in model.named_parameters() if ".lora_B." in name or ".lora_embedding_B." in name]
-    others = any(".modules_to_save." in name for name, _ in model.named_parameters())
-    if not others and not any(parameter.any() for parameter in trained):
-        raise ConfigError(
-            f"a merge must change something: every B of the adapter {adapter!r} is zero, as before the first step of "
-            "training. Is it the adapter of the trained model?"
-        )
 
 
 def _logits(model: Any, tokenizer: Any) -> list[torch.Tensor]:

@@ -147,10 +147,7 @@ class FastStep:
 
 
 def _sorted(batches: list[dict[str, Any]], skips: bool) -> list[dict[str, Any]]:
-    """The rows of some micro-batches, dealt out again by length: those without advantage first where they are skipped.
-
-    A batch holds tensors of first dimension B and numbers of the whole generation.
-    """
+    """The rows of some micro-batches, dealt out again by length; those without advantage first if `skips`."""
     if len(batches) == 1:
         return batches
     rows = len(batches[0]["advantages"])
@@ -168,13 +165,9 @@ def _sorted(batches: list[dict[str, Any]], skips: bool) -> list[dict[str, Any]]:
 
 
 def compute_in_parts(model: Any, rows: int = ROWS) -> bool:
-    """Make a model with TRL's fused head compute its log-probabilities in parts; its other passes stay as they are.
+    """Make a causal model with TRL's fused head compute log-probabilities in parts of `rows` rows of like length.
 
-    One pass of the model stays one pass for whatever wraps it (DDP, PEFT, autocast).
-
-    Args:
-        model: a causal language model to which TRL's `add_fused_lm_head` was applied; its `forward` is replaced.
-        rows: rows of a part, which are of like length.
+    Its `forward` is replaced; other passes stay as they are, and one pass stays one pass for DDP, PEFT and autocast.
 
     Returns:
         Whether it was: not where rotary angles depend on the width of the batch.
@@ -210,13 +203,7 @@ def _is_relative(config: Any) -> bool:
 
 
 def _in_parts(
-    whole: Any,
-    ids_BT: torch.Tensor,
-    mask_BT: torch.Tensor,
-    labels_BT: torch.Tensor,
-    *,
-    rows: int,
-    relative: bool,
+    whole: Any, ids_BT: torch.Tensor, mask_BT: torch.Tensor, labels_BT: torch.Tensor, *, rows: int, relative: bool
 ) -> Any:
     """TRL's output of the fused head for B rows of T tokens; rows without a label give zeros and are left out."""
     columns = ids_BT.shape[1]

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
-import textwrap
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -48,9 +47,7 @@ class RLSPGRPOConfig(GRPOConfig):
 
 
 class RLSPGRPOTrainer(FastStep, GRPOTrainer):
-    """`GRPOTrainer` whose default rewards are RLSP's.
-
-    Takes what `GRPOTrainer` takes, with two defaults of its own.
+    """`GRPOTrainer` with two defaults of its own.
 
     Args:
         reward_funcs: default `RLSPRewards()`, unless an environment has a reward of its own (`get_reward`).
@@ -66,21 +63,20 @@ class RLSPGRPOTrainer(FastStep, GRPOTrainer):
     _paper = {
         "title": "On the Emergence of Thinking in LLMs I: Searching for the Right Intuition",
         "id": "2502.06773",
-        # docstyle-ignore
-        "citation": textwrap.dedent("""\
-            @article{ye2025emergence,
-                title        = {{On the Emergence of Thinking in LLMs I: Searching for the Right Intuition}},
-                author       = {Guanghao Ye and Khiem Duc Pham and Xinzhi Zhang and Sivakanth Gopi and Baolin Peng and Beibin Li and Janardhan Kulkarni and Huseyin A. Inan},
-                year         = 2025,
-                eprint       = {arXiv:2502.06773},
-            }"""),  # noqa: E501
+        "citation": (
+            "@article{ye2025emergence,\n"
+            "    title  = {{On the Emergence of Thinking in LLMs I: Searching for the Right Intuition}},\n"
+            "    author = {Guanghao Ye and Khiem Duc Pham and Xinzhi Zhang and Sivakanth Gopi and Baolin Peng and "
+            "Beibin Li and Janardhan Kulkarni and Huseyin A. Inan},\n"
+            "    year   = 2025,\n    eprint = {arXiv:2502.06773},\n}"
+        ),
     }
 
     def __init__(
         self,
         model: Any,
         reward_funcs: Any = None,
-        args: GRPOConfig | None = None,
+        args: Any = None,
         train_dataset: Any = None,
         *others: Any,
         **kwargs: Any,
@@ -127,14 +123,12 @@ def _prepared(reward_funcs: Any, args: GRPOConfig, columns: Any) -> GRPOConfig:
 
 def _with_own_defaults(args: GRPOConfig) -> GRPOConfig:
     """A copy of TRL's arguments in which what is at TRL's default is at ours."""
-    args = copy.copy(args)
-    theirs, changed = {f.name: f.default for f in fields(GRPOConfig)}, {}
-    for own in fields(RLSPGRPOConfig):
-        ours = own.name in vars(RLSPGRPOConfig)["__annotations__"] and own.name in theirs
-        if ours and getattr(args, own.name) == theirs[own.name]:
-            changed[own.name] = own.default
-            setattr(args, own.name, own.default)
+    theirs = {field.name: field.default for field in fields(GRPOConfig)}
+    own = {field.name: field.default for field in fields(RLSPGRPOConfig) if field.name in theirs}
+    changed = {name: own[name] for name in own if own[name] != theirs[name] == getattr(args, name)}
     if changed:
         shown = ", ".join(f"{name}={value!r}" for name, value in changed.items())
         logger.warning("fields of GRPOConfig at TRL's defaults are set to RLSP's: %s; RLSPGRPOConfig has them", shown)
+    args = copy.copy(args)
+    vars(args).update(changed)
     return args

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,18 +39,12 @@ class RLSPSFTConfig(SFTConfig):
 
 @dataclass(frozen=True)
 class CutTraces:
-    """How many traces of a data set ("train", or the name of an evaluation set) `max_length` cuts.
+    """How many traces of a data set `max_length` cuts."""
 
-    Attributes:
-        total: traces.
-        cut: traces longer than `max_length`.
-        longest: length of the longest trace in tokens.
-    """
-
-    dataset: str
+    dataset: str  # "train", or the name of an evaluation set
     total: int
     cut: int
-    longest: int
+    longest: int  # length in tokens
 
     @property
     def share(self) -> float:
@@ -60,11 +53,10 @@ class CutTraces:
 
 
 class RLSPSFTTrainer(SFTTrainer):
-    """`SFTTrainer` that counts the traces cut by `max_length` and says so.
+    """`SFTTrainer` that counts the traces cut by `max_length` and says so; `args` defaults to `RLSPSFTConfig`.
 
-    Takes what `SFTTrainer` takes; `args` defaults to `RLSPSFTConfig`. `trainer.cut_traces` holds one `CutTraces` per
-    prepared data set; none without `max_length`, for streams, where packing splits long traces instead of cutting
-    them, and where preparation is skipped.
+    `trainer.cut_traces` holds one `CutTraces` per prepared data set; none without `max_length`, for streams, and where
+    packing splits long traces instead of cutting them.
 
     Raises:
         ConfigError: more than `max_cut_share` of the training traces would be cut.
@@ -86,13 +78,7 @@ class RLSPSFTTrainer(SFTTrainer):
     __init__.__signature__ = inspect.signature(SFTTrainer.__init__)  # type: ignore[attr-defined]
 
     def _prepare_dataset(
-        self,
-        dataset: Any,
-        processing_class: Any,
-        args: SFTConfig,
-        packing: bool,
-        formatting_func: Callable[[dict], str] | None,
-        dataset_name: str,
+        self, dataset: Any, processing_class: Any, args: Any, packing: bool, formatting_func: Any, dataset_name: str
     ) -> Any:
         splits = packing and args.packing_strategy in ("wrapped", "bfd_split")  # long traces, instead of cutting them
         if args.max_length is None or splits or not hasattr(dataset, "__len__"):

@@ -133,8 +133,7 @@ class Judge:
     """One run of a test's statements."""
 
     def __init__(self, answers: list[list]) -> None:  # type: ignore[type-arg]
-        """Start with the answers that are known, each with its call."""
-        self.answers = answers
+        self.answers = answers  # that are known, each with its call
         self.calls: list[list[str]] = []
         self.at = 0
         self.raised = False

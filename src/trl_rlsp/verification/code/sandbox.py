@@ -16,8 +16,8 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from importlib.util import find_spec
@@ -101,11 +101,21 @@ class LocalSandbox:
     def run(self, program: str, stdin: str, limits: Limits) -> RunResult:
         """Run a program in a fresh process, `WorkerError` where that cannot be done."""
         for _ in range(2):
+            with self._lock:
+                server = self._idle.pop() if self._idle else None
             try:
-                with self._server() as server:
-                    return self._ask(server, program, stdin, limits)
-            except (ServerGone, TimeoutError) as error:
+                server = server or self._start()
+                result = self._ask(server, program, stdin, limits)
+            except BaseException as error:
+                if server is not None:
+                    server.close()
+                if not isinstance(error, ServerGone | TimeoutError):
+                    raise
                 failure = error
+                continue
+            with self._lock:
+                self._idle.append(server)
+            return result
         if "seccomp" not in self._layers:  # then a program can kill what runs it
             return RunResult("killed")
         raise WorkerError(f"the process that runs programs died twice: {failure}") from failure
@@ -135,19 +145,6 @@ class LocalSandbox:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @contextmanager
-    def _server(self) -> Iterator[ForkServer]:
-        with self._lock:
-            server = self._idle.pop() if self._idle else None
-        server = server or self._start()
-        try:
-            yield server
-        except BaseException:
-            server.close()
-            raise
-        with self._lock:
-            self._idle.append(server)
 
     def _start(self) -> ForkServer:
         bindings = [os.path.dirname(spec.origin) for spec in map(find_spec, _BINDINGS) if spec and spec.origin]
@@ -210,11 +207,11 @@ def find_sandbox(allow_unsandboxed: bool = False) -> LocalSandbox:
 
 
 def _no_sandbox() -> str:
-    there = f"Landlock version {_confine.landlock_abi()}, seccomp {_confine.seccomp_available()}"
     return (
-        f"programs of completions run only inside a sandbox, and this machine offers none ({there}, bubblewrap not "
-        "usable). Install one: `apt-get install bubblewrap`, or `pip install landlockpy seccompy` on a kernel >= 5.13 "
-        "with Landlock enabled; or pass a remote sandbox; or, for programs you trust, allow_unsandboxed=True"
+        "programs of completions run only inside a sandbox, and this machine offers none (bubblewrap not usable, of "
+        f"Landlock and seccomp {_confine.available_layers() or 'neither'}). Install one: `apt-get install bubblewrap`, "
+        "or `pip install landlockpy seccompy` on a kernel >= 5.13 with Landlock enabled; or pass a remote sandbox; or, "
+        "for programs you trust, allow_unsandboxed=True"
     )
 
 

@@ -233,13 +233,13 @@ class _NotPassedError(Exception):
         self.reason = reason
 
 
+@dataclass
 class _TestRunner:
     """Runs one test of one program."""
 
-    def __init__(self, runner: Runner, memory_mb: int) -> None:
-        self.runner = runner
-        self.memory_mb = memory_mb
-        self._first_calls: dict[CodeTest, Any] = {}
+    runner: Runner
+    memory_mb: int
+    first_calls: dict[CodeTest, Any] = field(default_factory=dict)
 
     def __call__(self, program: Program, index: int, seconds: float) -> Reason:
         """`match`, or why not; whatever the sandbox raises is its own failure."""
@@ -267,10 +267,10 @@ class _TestRunner:
         request = {"statements": test.statements, "functions": json.loads(test.functions)}
         answers: list[tuple[Any, Any]] = []
         for _ in range(_ROUNDS):
-            said = None if answers else self._first_calls.get(test)
+            said = None if answers else self.first_calls.get(test)
             said = said or self._ask({**request, "answers": answers}, judging)
             if not answers:
-                self._first_calls[test] = said
+                self.first_calls[test] = said
             if "calls" not in said:
                 passed = said["passed"] if answers else None
                 return "gold_unparseable" if passed is None else "match" if passed else "mismatch"

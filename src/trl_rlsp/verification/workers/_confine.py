@@ -108,7 +108,7 @@ class Confinement:
         self.layers = [layer for layer in layers if layer in ("landlock", "seccomp")]
         self._filter: Any = None
         if "seccomp" in self.layers:
-            if not seccomp_available():  # also makes the binding load what it needs, which no fork could
+            if "seccomp" not in available_layers():  # also makes the binding load what it needs, which no fork could
                 raise OSError("this kernel has no seccomp filters")
             self._filter = _system_call_filter(threads)
             self._filter.program  # noqa: B018 - compiled here once
@@ -167,17 +167,13 @@ def landlock_abi() -> int:
         return 0
 
 
-def seccomp_available() -> bool:
-    """Whether this kernel can filter system calls and the binding is there and knows the processor."""
-    try:
-        return bool(seccompy) and seccompy.supported() and seccompy.arch() in ("x86_64", "aarch64")
-    except OSError:
-        return False
-
-
 def available_layers() -> list[str]:
-    """Which of `"landlock"`, `"seccomp"` this kernel and this installation have."""
-    return [name for name, there in (("landlock", landlock_abi() > 0), ("seccomp", seccomp_available())) if there]
+    """Which of `"landlock"`, `"seccomp"` this kernel, this processor and this installation have."""
+    layers = ["landlock"] if landlock_abi() else []
+    with suppress(OSError):
+        if seccompy and seccompy.supported() and seccompy.arch() in ("x86_64", "aarch64"):
+            layers.append("seccomp")
+    return layers
 
 
 def missing_protection(layers: Sequence[str], expected: Sequence[str] = ("landlock", "seccomp")) -> str:
@@ -311,7 +307,9 @@ def _own_user(paths: Sequence[str]) -> bool:
         alone = ctypes.CDLL(None).unshare(_CLONE_NEWUSER) == 0
     else:
         if any(map(_needs_rights, paths)):
-            keep = next((right for right in _READING_CAPABILITIES if right & _capabilities()), 0)
+            sets = (ctypes.c_uint32 * 6)()  # the second is what it may use
+            ctypes.CDLL(None).capget((ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), sets)
+            keep = next((right for right in _READING_CAPABILITIES if right & sets[1]), 0)
             alone = keep > 0 and _prctl(_PR_SET_KEEPCAPS, 1)
         try:
             if alone:
@@ -339,12 +337,6 @@ def _unused_user() -> int:
     with suppress(OSError, ValueError):
         first, _, count = map(int, Path("/proc/self/uid_map").read_text().splitlines()[-1].split())
     return first + count - 3 - secrets.randbelow(count // 2)  # the last two stand for "none" and "nobody"
-
-
-def _capabilities() -> int:
-    """Bit mask of the first 32 capabilities that this process may use."""
-    header, sets = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
-    return sets[1] if ctypes.CDLL(None).capget(header, sets) == 0 else 0
 
 
 def _drop_capabilities(keep: int = 0) -> None:

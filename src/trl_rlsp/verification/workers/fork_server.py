@@ -43,7 +43,7 @@ def main() -> int:
     config = json.loads(sys.argv[1])
     control = socket.socket(fileno=config["control_fd"])
     try:
-        work: Handler | Program = Handler(config) if "handler" in config else Program(config)
+        work = Handler(config) if "handler" in config else Program(config)
     except Exception as error:  # the process boundary: whatever it is, the owner must hear of it
         send(control, {"error": f"{type(error).__name__}: {error}"})
         return 1
@@ -81,7 +81,7 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
 class Server:
     """Answers requests, one at a time, until the socket closes."""
 
-    def __init__(self, control: socket.socket, work: Handler | Program) -> None:
+    def __init__(self, control: socket.socket, work: Any) -> None:
         self.control = control
         self.work = work
         self.children: set[int] = set()
@@ -103,7 +103,7 @@ class Server:
     def _answer(self, request: dict[str, Any], files: list[int]) -> dict[str, Any]:
         try:
             if "prepare" in request:
-                self.work.prepare(request["prepare"])
+                self.work.module.prepare(request["prepare"])
             elif "kill" not in request:
                 return self._wait_for(request, files) if self.work.waits else {"pid": self._fork(request, files)}
             elif request["kill"] in self.children:
@@ -190,10 +190,6 @@ class Handler:
         self.confinement = confine.Confinement(confine.available_layers(), confine.python_folders(packages=True))
         self.layers = self.confinement.layers
 
-    def prepare(self, value: str) -> None:
-        """Call the module's own `prepare`."""
-        self.module.prepare(value)
-
     def run(self, request: dict[str, Any], files: Sequence[int]) -> NoReturn:
         """Answer requests until the pool closes the channel."""
         channel = socket.socket(fileno=files[0])
@@ -241,9 +237,6 @@ class Program:
         for name in [name for name in sys.modules if name.split(".")[0] in ("landlockpy", "seccompy")]:
             del sys.modules[name]
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
-
-    def prepare(self, value: str) -> None:
-        """Nothing to prepare."""
 
     def run(self, request: dict[str, Any], files: Sequence[int]) -> NoReturn:
         """Become the program, under the fields of `Limits` and with `threads` of others that count.

@@ -53,8 +53,6 @@ class Reply:
 
 @dataclass(eq=False)
 class _Worker:
-    """A worker process and the item it has."""
-
     pid: int
     channel: socket.socket
     buffer: bytearray = field(default_factory=bytearray)
@@ -287,16 +285,12 @@ class _Batch:
             self._read(key.data)
         now = time.monotonic()
         for worker in [worker for worker in self.busy if worker.expires <= now]:
-            self._expire(worker)
-
-    def _expire(self, worker: _Worker) -> None:
-        """An item used up its time: it is slow, or gets a second try with what is left of the batch."""
-        again = worker.allowed < self.limit and worker.item not in self.slow
-        if again:
-            self.slow.add(worker.item)
-            self.waiting.append(worker.item)
-        fair = not again and worker.allowed >= FIRST_SLICE * self.limit
-        self._finish(worker, Reply("timeout" if fair else "not_run"))
+            again = worker.allowed < self.limit and worker.item not in self.slow
+            if again:  # a second try with what is left of the batch
+                self.slow.add(worker.item)
+                self.waiting.append(worker.item)
+            fair = not again and worker.allowed >= FIRST_SLICE * self.limit
+            self._finish(worker, Reply("timeout" if fair else "not_run"))
 
     def _read(self, worker: _Worker) -> None:
         data = b""
@@ -308,9 +302,11 @@ class _Batch:
         elif len(worker.buffer) > MAX_LINE:
             self._finish(worker, Reply("crash"))
         elif worker.buffer.endswith(b"\n"):
-            message = _decode(bytes(worker.buffer))
+            message: Any = None
+            with suppress(ValueError, RecursionError):
+                message = json.loads(bytes(worker.buffer))
             worker.buffer.clear()
-            if message.get("nonce") != worker.nonce:
+            if not isinstance(message, dict) or message.get("nonce") != worker.nonce:
                 self._retry_once(worker)
             elif "value" in message:
                 self._finish(worker, Reply("value", message["value"]), healthy=True)
@@ -334,12 +330,3 @@ class _Batch:
             self.pool._idle.append(worker)
         else:
             self.pool._kill(worker)
-
-
-def _decode(line: bytes) -> dict[str, Any]:
-    """What a worker wrote; empty if it is not one well-formed message."""
-    try:
-        message = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return message if isinstance(message, dict) else {}
