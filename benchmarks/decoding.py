@@ -59,7 +59,7 @@ def main() -> None:
         "generate, static cache": lambda: plain(
             engine, prompts, sampling, cache_implementation="static", disable_compile=True
         ),
-        **{f"leaving every {n}": lambda n=n: leaving(engine, prompts, sampling, n) for n in (16, 32, 64)},
+        **{f"leaving every {n}": lambda n=n: leaving(engine, prompts, sampling, n) for n in (8, 16, 32)},
     }
     leaving(engine, prompts[:8], sampling, 32)  # what is loaded late is loaded now
     seconds: dict[str, list[float]] = {name: [] for name in ways}

@@ -1,14 +1,5 @@
 """Every error this package raises on purpose.
 
-    RLSPError
-    ├── ConfigError            (ValueError)         an argument or a recipe value that cannot work
-    ├── DataError              (ValueError)         a row, a column or a file with the wrong content
-    │   └── MissingColumnError
-    ├── SourceError            (FileNotFoundError)  a data source or a file that does not exist
-    ├── MissingDependencyError (ImportError)        an optional package that is not installed
-    ├── ServerError            (ConnectionError)    a model server that does not answer, or not as needed
-    └── WorkerError            (RuntimeError)       worker processes that cannot be started
-
 A message states the rule, the value received, and the way out.
 """
 

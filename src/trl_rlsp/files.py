@@ -12,12 +12,7 @@ from trl_rlsp.errors import DataError
 
 
 def atomic_write(path: Path, text: str | Iterable[str]) -> None:
-    """Write a UTF-8 file so that a reader, or a crash, never sees half of it; makes its folder.
-
-    Args:
-        path: the file; replaced if it exists.
-        text: its content, or pieces of it.
-    """
+    """Write a UTF-8 file, of one text or pieces, so that no reader or crash sees half of it; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with open(part, "w", encoding="utf-8") as file:
@@ -38,11 +33,7 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A file that holds one JSON object.
-
-    Raises:
-        DataError: the file cannot be read, or holds something else.
-    """
+    """A file that holds one JSON object; a DataError if it cannot be read or holds something else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.behaviours import KINDS, count_behaviours, find_behaviours, rate_per_1000
-from trl_rlsp.behaviours._cues import CUES
-from trl_rlsp.behaviours._prose import prepared
+from trl_rlsp.behaviours._prose import CUES, prepared
 from trl_rlsp.text import MAX_CHARS
 
 FILE = Path(__file__).parents[1] / "data" / "behaviour_snippets.jsonl"

@@ -75,7 +75,7 @@ class TestFolders:
         assert found["pass@1"].difference.mean == -1.0
 
     def test_different_problems(self, save):
-        with pytest.raises(DataError, match=r"different ones \(same and other\): evaluate both models with the same"):
+        with pytest.raises(DataError, match=r"different ones \(.*a: same, .*b: other\): evaluate all models"):
             compare_folders(save("a", run([[1.0]])), save("b", run([[0.0]]), "other"))
 
     def test_of_the_first_version(self, save):

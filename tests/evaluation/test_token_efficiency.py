@@ -52,5 +52,5 @@ def test_plot(tmp_path):
 
     plot_efficiency({"base": efficiency_curve(BASE), "one": efficiency_curve(SEARCH)[:1]}, tmp_path / "plot.png")
     image = imread(tmp_path / "plot.png")
-    assert image.shape[:2] == (675, 1050)
+    assert image.shape[:2] == (435, 750)
     assert len({tuple(pixel) for row in image[::8] for pixel in row[::8]}) > 10  # lines, bands and axes

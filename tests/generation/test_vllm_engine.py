@@ -10,7 +10,7 @@ import pytest
 
 from trl_rlsp.errors import MissingDependencyError
 from trl_rlsp.generation import Prefixed, Request, Sample, Sampling, all_requests
-from trl_rlsp.generation.vllm import VLLMEngine, adapter_options, sampling_options, within_context
+from trl_rlsp.generation.vllm import VLLMEngine, adapter_options, sampling_options
 
 PROMPTS = ["1 2 : 3", [{"role": "user", "content": "8 1 9 : 72"}]]
 
@@ -44,10 +44,6 @@ def test_sampling_options():
     assert (first["n"], first["temperature"], first["top_p"], first["max_tokens"]) == (1, 0.7, 0.9, 100)
 
 
-def test_no_more_than_the_model_has_positions_for(model_folder):
-    assert [within_context(str(model_folder), tokens) for tokens in (40, 100_000)] == [40, 512]
-
-
 class Stand:
     """In the place of `vllm.LLM`: answers every prompt with the tokens of `9 </s>` and notes what it is asked."""
 
@@ -77,7 +73,7 @@ def stand(monkeypatch):
 
 class TestEngine:
     def engine(self, model_folder, **options):
-        return VLLMEngine(str(model_folder), prompts=PROMPTS, new_tokens=20, **options)
+        return VLLMEngine(str(model_folder), prompts=PROMPTS, **{"new_tokens": 20, **options})
 
     def test_is_sized_for_what_it_will_be_asked(self, stand, model_folder):
         self.engine(model_folder, tensor_parallel_size=2, gpu_memory_utilization=0.8)
@@ -86,6 +82,10 @@ class TestEngine:
         assert made["max_model_len"] == 7 + 20
         assert (made["tensor_parallel_size"], made["gpu_memory_utilization"]) == (2, 0.8)
         assert made["generation_config"] == "vllm"
+
+    def test_no_more_than_the_model_has_positions_for(self, stand, model_folder):
+        self.engine(model_folder, new_tokens=100_000)
+        assert stand.made[0]["max_model_len"] == 512
 
     def test_one_call_for_all_requests(self, stand, model_folder):
         requests = all_requests(2, 100)

@@ -87,7 +87,7 @@ def run_of(recipe, *given):
 class TestParseRun:
     def test_defaults(self, small):
         run = run_of(small)
-        assert (run.recipe, run.output, run.start, run.seed, run.rounds) == (small, Path("runs/small-seed0"), "m", 0, 1)
+        assert (run.recipe, run.output, run.start[0], run.seed) == (small, Path("runs/small-seed0"), "m", 0)
         assert {name: run.overrides[name] for name in ("sft", "grpo", "eval")} == {
             name: ["--seed", "0"] for name in ("sft", "grpo", "eval")
         }

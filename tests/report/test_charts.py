@@ -7,8 +7,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from trl_rlsp.evaluation import Estimate
-from trl_rlsp.report._charts import Chart, Line, save_plots, smoothed, svg
+from trl_rlsp.evaluation import Chart, Estimate, Line, save_plot, svg
+from trl_rlsp.evaluation._charts import smoothed
 from trl_rlsp.report._curves import effort_charts, solve_classes, training_curves, wilson
 from trl_rlsp.report._page import columns, rows
 from trl_rlsp.runs import Completion, Evaluated, change, last_mean, step_metrics, values_of
@@ -191,6 +191,7 @@ class TestDrawing:
             Chart("c", "t", "x", [line], percent=True, categories=("u", "v")),
             Chart("m", "t", "x", [many]),
         ]
-        files = save_plots(charts, tmp_path / "plots")
-        assert [file.name for file in files] == ["k.png", "c.png", "m.png"]
+        files = [tmp_path / "plots" / f"{chart.key}.png" for chart in charts]
+        for chart, file in zip(charts, files, strict=True):
+            save_plot(chart, file)
         assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)

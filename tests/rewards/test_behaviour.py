@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp import BehaviourExploration, RLSPRewards
-from trl_rlsp.behaviours._cues import CUES
+from trl_rlsp.behaviours._prose import CUES
 from trl_rlsp.countdown import written_search
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.text import read

@@ -74,8 +74,7 @@ class TestReasons:
             harvest([])
 
     def test_a_problem_without_a_prompt(self, judged):
-        item = judged()
-        unknown = replace(item, completion=replace(item.completion, prompt=None), key="problem 3")
+        unknown = replace(judged(), prompt=None, problem="problem 3")
         with pytest.raises(DataError, match="prompt unknown 1"):
             harvest([unknown])
 
@@ -106,15 +105,10 @@ class TestRow:
         (row,) = harvest(items).rows
         assert (row["provenance"]["step"], row["provenance"]["index"]) == (2, 4)
 
-    def test_the_prompt_of_the_data_set_wins(self, judged):
-        messages = [{"role": "system", "content": "Think."}, *ASKED]
-        (row,) = harvest([judged(row={"prompt": messages, "solution": "7"})]).rows
-        assert row["prompt"] == messages
-
     def test_sft_takes_it(self, judged, tmp_path):
         hostile = judged('{"role": "system"} \\u0000 {answer} <b>{reasoning}</b> \\boxed{7}', sample=1)
         messages = [{"role": "system", "content": "Think."}, *ASKED]
-        rows = harvest([judged(row={"prompt": messages, "solution": "7"}), hostile]).rows
+        rows = harvest([judged(prompt=messages), hostile]).rows
         path = tmp_path / "rows.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="ascii")
         loaded = load_demonstrations(path)

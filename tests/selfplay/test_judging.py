@@ -34,7 +34,13 @@ class TestFind:
 
     @pytest.fixture
     def found(self, verifier):
-        return lambda **fields: judge([Completion("a", **fields)], ROWS, verifier)[0].row
+        """The problem that is found for a completion: its prompt is the data set's then."""
+
+        def found(**fields):
+            (item,) = judge([Completion("a", **fields)], ROWS, verifier)
+            return next((row for row in ROWS if row["prompt"] == item.prompt), None)
+
+        return found
 
     def test_by_the_prompt(self, found):
         assert found(prompt=user("What is 3 + 4?")) == ROWS[0]  # whatever the system message
@@ -59,14 +65,14 @@ class TestJudge:
             Completion(r"\boxed{8}", prompt=user("What is 3 + 4?"), score=1.0),
         ]
         right, wrong = judge(completions, ROWS, verifier)
-        assert (right.score, right.verdict, right.key) == (1.0, "match", "what is 1 / 2?")
-        assert (wrong.score, wrong.verdict) == (0.0, "mismatch")
+        assert (right.score, right.reason, right.problem) == (1.0, "match", "what is 1 / 2?")
+        assert (wrong.score, wrong.reason) == (0.0, "mismatch")
 
     def test_others_keep_the_score_of_the_log(self, verifier):
         completions = [Completion("a", prompt=user("Who?"), score=1.0), Completion("b", problem="4")]
         first, second = judge(completions, [], verifier)
-        assert (first.score, first.verdict, first.row, first.key) == (1.0, "logged", None, "who?")
-        assert (second.score, second.key) == (None, "problem 4")
+        assert (first.score, first.reason, first.columns, first.problem) == (1.0, "logged", {}, "who?")
+        assert (second.score, second.problem) == (None, "problem 4")
 
     def test_a_generated_problem_is_judged_by_its_own_scorer(self, verifier):
         pytest.importorskip("reasoning_gym")
@@ -79,6 +85,6 @@ class TestJudge:
         found = judge([Completion(text, prompt=row["prompt"]) for text in texts], [row], verifier)
         assert [item.score for item in found] == [1.0, 0.0]
         assert (
-            found[0].key
+            found[0].problem
             == f"countdown: {' '.join(map(str, sorted(numbers)))} : {row['prompt'][0]['content'].split()[-1]}"
         )

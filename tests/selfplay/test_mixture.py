@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation import Band
 from trl_rlsp.problems import load_demonstrations, load_problems
-from trl_rlsp.selfplay import NEUTRAL_TEMPLATE, HeldOut, mixed, next_problems, solve_rates, trained_on
-from trl_rlsp.stages import DemonstrationArguments
+from trl_rlsp.selfplay import NEUTRAL_TEMPLATE, HeldOut, mixed, next_problems, solve_rates
+from trl_rlsp.selfplay._run import trained_on
+from trl_rlsp.stages import DemonstrationArguments, write_record
 
 SYSTEM = [{"role": "system", "content": "Think."}]
 USER = [{"role": "user", "content": "What is 3 + 4?"}]
@@ -25,44 +26,45 @@ def demonstrations(tmp_path):
     return path
 
 
+def trained(folder, seed=0, **settings):
+    """The demonstrations of an SFT stage with these settings, and those that are found beside an RL stage."""
+    write_record(folder / "sft", "sft", {"seed": seed, **settings})
+    return DemonstrationArguments(**settings).load_rows(seed).to_list(), trained_on(folder / "rlsp")
+
+
 class TestOriginals:
+    TEMPLATE = {"system_prompt": "Think.", "demonstration_template": "<think>{reasoning}</think> \\boxed{{answer}}"}
+
     @pytest.mark.parametrize("style", ["messages", "prompt_completion"])
-    def test_messages(self, demonstrations, style):
-        source = DemonstrationArguments(
-            dataset=str(demonstrations),
-            system_prompt="Think.",
-            demonstration_style=style,
-            demonstration_template="<think>{reasoning}</think> \\boxed{{answer}}",
-        )
-        completion = "<think>I count.</think> \\boxed{7}"
-        assert trained_on(source, 0) == [{"prompt": [*SYSTEM, *USER], "reasoning": completion, "answer": "7"}]
+    def test_messages(self, demonstrations, tmp_path, style):
+        _, found = trained(tmp_path, dataset=str(demonstrations), demonstration_style=style, **self.TEMPLATE)
+        assert found == [{"prompt": [*SYSTEM, *USER], "reasoning": "<think>I count.</think> \\boxed{7}", "answer": "7"}]
 
     @pytest.mark.parametrize("style", ["messages", "prompt_completion", "plain"])
     def test_trained_on_again_they_are_what_they_were(self, demonstrations, tmp_path, style):
-        source = DemonstrationArguments(
-            dataset=str(demonstrations),
-            system_prompt="Think.",
-            demonstration_style=style,
-            demonstration_template="<think>{reasoning}</think> \\boxed{{answer}}",
-        )
+        rows, found = trained(tmp_path, dataset=str(demonstrations), demonstration_style=style, **self.TEMPLATE)
         path = tmp_path / "again.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in trained_on(source, 0)))
+        path.write_text("".join(json.dumps(row) + "\n" for row in found))
         again = load_demonstrations(path, style=style, system_prompt=None, reasoning_template=NEUTRAL_TEMPLATE)
-        assert again.to_list() == source.load_rows(0).to_list()
+        assert again.to_list() == rows
 
-    def test_searches_are_those_of_the_seed(self):
+    def test_searches_are_those_of_the_seed(self, tmp_path):
         pytest.importorskip("reasoning_gym")
-        source = DemonstrationArguments(
-            dataset="reasoning_gym:countdown?min_numbers=3&max_numbers=3&seed=1&size=3",
-            prompt_style="compact",
-            demonstrations="search",
-            search_longest=4,
-            demonstration_template="{reasoning} \\boxed{ {answer} }",
-        )
-        rows = trained_on(source, 5)
-        assert rows == trained_on(source, 5) != trained_on(source, 6)
-        assert all(row["reasoning"].endswith(f"\\boxed{{ {row['answer']} }}") for row in rows)
-        assert all(row["prompt"][0]["role"] == "user" for row in rows)
+        settings = {
+            "dataset": "reasoning_gym:countdown?min_numbers=3&max_numbers=3&seed=1&size=3",
+            "prompt_style": "compact",
+            "demonstrations": "search",
+            "search_longest": 4,
+            "demonstration_template": "{reasoning} \\boxed{ {answer} }",
+        }
+        rows, found = trained(tmp_path, 5, **settings)
+        assert found == trained(tmp_path, 5, **settings)[1] != trained(tmp_path, 6, **settings)[1]
+        assert [row["reasoning"] for row in found] == [row["messages"][-1]["content"] for row in rows]
+        assert all(row["reasoning"].endswith(f"\\boxed{{ {row['answer']} }}") for row in found)
+        assert all(row["prompt"][0]["role"] == "user" for row in found)
+
+    def test_no_stage_before(self, tmp_path):
+        assert trained_on(tmp_path / "rlsp") == []
 
 
 class TestMixed:

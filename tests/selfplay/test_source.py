@@ -7,14 +7,8 @@ import json
 import pytest
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.selfplay import (
-    demonstration_source,
-    evaluation_sources,
-    held_out_source,
-    problem_source,
-    source_from,
-)
-from trl_rlsp.stages import DemonstrationArguments, ProblemArguments, settings_of, write_record
+from trl_rlsp.selfplay._run import held_out_sources, problem_source
+from trl_rlsp.stages import ProblemArguments, settings_of, write_record
 
 
 def remember(folder, command, *arguments):
@@ -83,33 +77,41 @@ class TestProblems:
         with pytest.raises(DataError, match=r"settings\.json cannot be read as .*; give the data set with --dataset"):
             problem_source(tmp_path)
 
-    def test_an_unknown_field(self):
+    def test_an_unknown_field(self, tmp_path):
         with pytest.raises(ConfigError, match="--datasets"):
-            source_from(ProblemArguments, {}, ["--datasets", "x"])
-
-
-class TestBeside:
-    def test_demonstrations(self, stage):
-        wanted = DemonstrationArguments(
-            dataset="reasoning_gym:countdown", demonstrations="search", search_per_problem=4
-        )
-        assert demonstration_source(stage) == (wanted, 3)
-        assert demonstration_source(stage.parent) is None
-
-    def test_evaluations_once_each(self, stage):
-        assert evaluation_sources(stage) == [ProblemArguments(dataset="test.jsonl")]
-
-    def test_a_preset_is_what_it_stood_for(self, stage):
-        settings = {"dataset": "math-500", "preset": "math-500"}
-        (stage.parent / "eval_SFT" / "metrics.json").write_text(json.dumps({"settings": settings}))
-        assert {source.dataset for source in evaluation_sources(stage)} == {"math-500", "test.jsonl"}
+            problem_source(tmp_path, ["--datasets", "x"])
 
 
 class TestHeldOut:
-    def test_names(self):
-        assert held_out_source("owner/set@test", "compact") == ProblemArguments(
-            dataset="owner/set", dataset_split="test"
-        )
-        assert held_out_source("reasoning_gym:countdown", "compact").prompt_style == "compact"
+    @pytest.fixture
+    def sources(self, stage):
+        (stage / "completions").mkdir(parents=True)
+        return lambda source=None, names=(): held_out_sources(stage, source, names)
+
+    def test_evaluations_once_each(self, sources):
+        assert sources() == [ProblemArguments(dataset="test.jsonl")]
+
+    def test_an_evaluation_of_its_own_has_none_beside_it(self, stage):
+        assert held_out_sources(stage, None, []) == []
+
+    def test_a_preset_is_what_it_stood_for(self, sources, stage):
+        settings = {"dataset": "math-500", "preset": "math-500"}
+        (stage.parent / "eval_SFT" / "metrics.json").write_text(json.dumps({"settings": settings}))
+        assert {source.dataset for source in sources()} == {"math-500", "test.jsonl"}
+
+    def test_names(self, sources):
+        generated = ProblemArguments(dataset="reasoning_gym:countdown?seed=1", prompt_style="compact")
+        found = sources(generated, ["owner/set@test", "reasoning_gym:countdown", "reasoning_gym:chess", "test.jsonl"])
+        assert found[1:] == [
+            ProblemArguments(dataset="owner/set", dataset_split="test"),
+            ProblemArguments(dataset="reasoning_gym:countdown", prompt_style="compact"),
+            ProblemArguments(dataset="reasoning_gym:chess"),
+        ]
+
+    def test_what_training_left_out(self, sources):
+        trained = ProblemArguments(dataset="a.jsonl", exclude="b.jsonl", exclude_split="c")
+        assert sources(trained)[1:] == [ProblemArguments(dataset="b.jsonl", dataset_split="c")]
+
+    def test_an_empty_name(self, sources):
         with pytest.raises(ConfigError, match="--exclude wants a source or SOURCE@SPLIT, got '@test'"):
-            held_out_source("@test", "task")
+            sources(names=["@test"])

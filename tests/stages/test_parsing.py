@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.stages import config_of, parse_known, parse_stage, read_yaml
+from trl_rlsp.stages import config_of, option, parse_known, parse_stage, read_yaml
 
 
 @dataclass
@@ -36,27 +36,21 @@ def file(tmp_path):
     return write
 
 
-@dataclass
-class Documented(Fields):
-    """Fields that say what they are.
-
-    Args:
-        runs: folders, of
-            which there may be many.
-        rate: share, 50 % by default.
-
-    Nothing else: of this.
-    """
-
-
 class TestHelp:
-    def test_a_field_is_described_by_its_docstring(self, capsys):
+    def test_says_what_a_command_and_its_fields_are(self, capsys):
+        @dataclass
+        class Documented:
+            """Does something."""
+
+            runs: list[Path] = field(metadata={"positional": "+", "help": "folders"})
+            rate: float = option(0.5, "share")
+
         with pytest.raises(SystemExit):
             parse_stage((Documented,), ["--help"], "rlsp test")
         shown = " ".join(capsys.readouterr().out.split())
-        assert "runs folders, of which there may be many." in shown
-        assert "--rate RATE share, 50 % by default. (default: 0.5)" in shown
-        assert "of this" not in shown
+        assert "Does something." in shown
+        assert "runs folders" in shown
+        assert "--rate RATE share (default: 0.5)" in shown
 
 
 class TestValues:

@@ -4,7 +4,7 @@ Promises linear time, and precision and recall that are measured on labeled snip
 nothing of rewards and runs; whether an answer is right it asks the caller.
 """
 
-from trl_rlsp.behaviours._cues import KINDS, MEANINGS, Behaviour, Kind
+from trl_rlsp.behaviours._prose import KINDS, MEANINGS, Behaviour, Kind
 from trl_rlsp.behaviours.counting import (
     AnswerChanges,
     BehaviourMetrics,

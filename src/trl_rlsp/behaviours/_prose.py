@@ -1,13 +1,47 @@
-"""Behaviors in English prose: the cues, and what stands around one and takes its meaning away. Linear time."""
+"""The five search behaviors, and how they are found in English prose: cues, and what takes their meaning away.
+
+A text is read word by word; only at a word that some cue of `cues.txt` starts with is anything tried, so that a whole
+batch is read in milliseconds. Time is linear in the text.
+"""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
-from trl_rlsp.behaviours._cues import CUES, Behaviour
 from trl_rlsp.text import MAX_CHARS
 
+Kind = Literal["backtracking", "verification", "alternatives", "self_correction", "subgoals"]
+
+MEANINGS: dict[Kind, str] = {
+    "backtracking": "gives up the present line of attack and returns to an earlier point, or starts over",
+    "verification": "checks a result or a step that it already has",
+    "alternatives": "names another approach to what it is working on",
+    "self_correction": "finds a mistake of its own and repairs it",
+    "subgoals": "sets itself an intermediate goal, or splits the problem into parts",
+}
+"""What the author of a text does where a behavior is found; the labels of the test snippets follow it."""
+
+KINDS: tuple[Kind, ...] = tuple(MEANINGS)
+"""What is looked for, in the order of every table."""
+
+
+@dataclass(frozen=True, order=True)
+class Behaviour:
+    """One occurrence of a behavior, from the offset `start` in the text up to `end`."""
+
+    start: int
+    end: int
+    kind: Kind
+
+
+Cue = tuple[Kind, str, re.Pattern[str], bool]
+"""(kind, where it may stand, what must follow its first word, whether a negation before it takes its meaning away)."""
+
+_CUES = Path(__file__).with_name("cues.txt")
 _ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 _PLAIN_MARKS = {ord("’"): "'", ord("‘"): "'", ord("“"): '"', ord("”"): '"', ord("…"): ".", ord("\t"): " "}
 _PLAIN: dict[int, int | str] = {**_ASCII_LOWER, **_PLAIN_MARKS}
@@ -39,6 +73,30 @@ _REACH = 48
 _WORD = re.compile(r"[a-z](?:[a-z']|-(?=[a-z]))*|[✓✔]")
 _AFTER_OPENER = re.compile(rf"(?<![a-z]){_OPENER} \Z")
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
+
+
+def _cues() -> dict[str, list[Cue]]:
+    cues: dict[str, list[Cue]] = {}
+    placeholders: dict[str, str] = {}
+    kind: Any = None
+    for line in _CUES.read_text(encoding="utf-8").splitlines():
+        for name, part in placeholders.items():
+            line = line.replace(name, part)
+        if line.startswith("["):
+            kind = line.strip("[]")
+        elif line.startswith("{"):
+            name, _, part = line.partition(" = ")
+            placeholders[name] = part
+        elif line and not line.startswith("#"):
+            where, words, rest = re.fullmatch(r"(\S+) \(([^)]*)\)(.*)", line).groups()  # type: ignore[union-attr]
+            cue = (kind, where.rstrip("!"), re.compile(rest, re.MULTILINE), not where.endswith("!"))
+            for word in words.split():
+                cues.setdefault(word, []).append(cue)
+    return cues
+
+
+CUES = _cues()
+"""First word -> the cues that start with it; `cues.txt` has them and says where they may stand."""
 
 
 def find_in_prose(text: str) -> list[Behaviour]:

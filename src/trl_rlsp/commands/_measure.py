@@ -79,7 +79,6 @@ def check_eval(settings: EvaluationArguments) -> tuple[str, generation.Sampling]
 
 
 def _check_engine(settings: EvaluationArguments) -> None:
-    """Refuse an engine that does not exist, is not installed or lacks its server."""
     if settings.engine not in _ENGINES:
         raise ConfigError(f"engine is one of {', '.join(_ENGINES)}, got {settings.engine!r}")
     if (settings.engine == "server") != (settings.server_url is not None):
@@ -201,7 +200,6 @@ class BudgetArguments(EvaluationArguments):
     document: str | None = option(None, "Markdown file whose numbers are replaced")
 
     def named_models(self) -> dict[str, str]:
-        """Name -> path of each model."""
         if not self.models:
             if not self.model_name_or_path:
                 raise ConfigError("no model: give --model_name_or_path PATH, or --models NAME=PATH NAME=PATH")
@@ -209,11 +207,9 @@ class BudgetArguments(EvaluationArguments):
         return named("models are NAME=PATH, each name once", self.models)
 
     def sizes(self) -> list[int]:
-        """The budgets in tokens, ascending."""
         return positive_numbers("budgets", self.budgets, "32,64,128")
 
     def points(self) -> list[ThinkingBudget | None]:
-        """The budget of each point of the curve, `None` for none."""
         from trl_rlsp.evaluation.budget import ThinkingBudget
 
         texts: dict[str, Any] = {name: getattr(self, name) for name in ("continuation", "answer", "settled")}
@@ -222,10 +218,6 @@ class BudgetArguments(EvaluationArguments):
         bounds += [(most, most) for _, most in bounds] if self.at_least else []
         budgets = [ThinkingBudget(least, most, answer_tokens=self.answer_tokens, **texts) for least, most in bounds]
         return [*budgets, None]
-
-    def longest(self) -> int:
-        """Tokens of the longest completion; what is forced has tokens too."""
-        return max(self.max_new_tokens, max(self.sizes()) + self.answer_tokens + 64)
 
 
 def named(rule: str, entries: list[str]) -> dict[str, str]:
@@ -267,40 +259,39 @@ def check_budget(settings: BudgetArguments) -> generation.Sampling:
 
 def run_budget(arguments: list[str]) -> None:
     """Measure, print and write the curve of each model; what a run before has drawn into the folder is kept."""
+    from trl_rlsp.evaluation import budget
+
     settings = parse_fields(BudgetArguments, arguments, "rlsp budget")
     sampling = check_budget(settings)
     if importlib.util.find_spec("matplotlib") is None:
         raise MissingDependencyError("the plot needs matplotlib: pip install 'trl-rlsp[report]'")
     console, problems = Terminal(), settings.load()
     folder = Path(settings.output_dir or "runs/budget")
-    rules: list[Rule] = [
-        evaluation.budget.Unbeatable(),
-        evaluation.budget.AdaptiveConsistency(settings.confidence),
-        evaluation.budget.LastAgree(3, 4),
-    ]
-    curves: dict[str, evaluation.budget.Curve] = {}
+    rules: list[Rule] = [budget.Unbeatable(), budget.AdaptiveConsistency(settings.confidence), budget.LastAgree(3, 4)]
+    curves: dict[str, budget.Curve] = {}
     votes: dict[str, list[RuleResult]] = {}
     for name, path in settings.named_models().items():
         with verifier_of(settings, path) as verifier:
-            engine = _open_engine(settings, path, problems, settings.longest())
+            longest = max(settings.sizes()) + settings.answer_tokens + 64  # what is forced has tokens too
+            engine = _open_engine(settings, path, problems, max(settings.max_new_tokens, longest))
             made_of, own = _fingerprint(settings, path, problems), folder / name.replace("/", "_")
-            bench = evaluation.budget.Bench(name, engine, problems, sampling, verifier, own, made_of, asdict(settings))
-            curves[name] = evaluation.budget.Curve()
+            bench = budget.Bench(name, engine, problems, sampling, verifier, own, made_of, asdict(settings))
+            curves[name] = budget.Curve()
             for point, samples in bench.points(settings.points()):
                 curves[name].add(point, samples)
                 accuracy, tokens = point.metrics.pass_at_1.percent(), point.metrics.tokens.number()
                 console.print(f"{name}, {point.label}: {accuracy}, {tokens} tokens")
             votes[name] = bench.votes(settings.votes, rules) if settings.votes else []
-    numbers = evaluation.budget.markdown(curves, votes, settings.votes)
+    numbers = budget.markdown(curves, votes, settings.votes)
     found = {
         "settings": asdict(settings),
         "points": [asdict(point) for curve in curves.values() for point in curve.points],
         "votes": {name: [asdict(result) for result in results] for name, results in votes.items()},
     }
     atomic_write(folder / "budget.md", numbers)
-    evaluation.budget.plot_curves(curves, folder / "budget.png")
+    budget.plot_curves(curves, folder / "budget.png")
     write_json(folder / "budget.json", found)
     if settings.document:
-        evaluation.budget.write_into(Path(settings.document), numbers)
+        budget.write_into(Path(settings.document), numbers)
     console.print(numbers, soft_wrap=True)
     console.print(f"{folder}: budget.json, budget.md, budget.png, and a folder a model with its evaluations")

@@ -309,15 +309,12 @@ def _vllm(stage: Stage) -> Iterator[Finding]:
         yield error("use_vllm is on and vLLM is not installed", "install it: pip install 'trl-rlsp[vllm]'", safe)
     if stage.model.load_in_8bit:
         yield error("vLLM with an 8-bit base", "vLLM does not quantize to 8 bit while it loads; TRL raises", safe)
-    elif merges and training.vllm_mode == "server":
-        why = "TRL sends unpacked weights to a server with packed ones: a shape error (huggingface/trl#4973, open)"
-        yield error("vLLM in server mode with a 4-bit base", why, safe)
     elif merges:
         why = (
-            "packed weights are sent without their quantization state (huggingface/trl#3466): rollouts come from "
-            "another model than the one that is trained. A LoRA adapter can be sent alone (vllm_adapter: true)"
+            "packed weights cannot take TRL's merged ones: a shape error on a server (huggingface/trl#4973), another "
+            "model's rollouts if colocated (huggingface/trl#3466). Send a LoRA adapter alone (vllm_adapter: true)"
         )
-        yield error("vLLM in colocate mode with a 4-bit base", why, safe)
+        yield error(f"vLLM in {training.vllm_mode} mode with a 4-bit base", why, safe)
     corrects, mode = training.vllm_importance_sampling_correction, training.vllm_importance_sampling_mode
     if corrects and mode == "sequence_mask":
         what = "vllm_importance_sampling_mode is sequence_mask (TRL's default)"

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trl_rlsp.errors import ConfigError, RLSPError
-from trl_rlsp.stages import Kind, Stage, UnknownError
+from trl_rlsp.stages import Kind, Stage
 
 if TYPE_CHECKING:
     from trl import ModelConfig
@@ -96,11 +96,8 @@ def _findings_of(name: str, stage: Stage) -> list[Finding]:
     """The findings of one check, or that it could not be made."""
     try:
         return [replace(finding, check=name) for finding in CHECKS[name][0](stage)]
-    except UnknownError as error:
-        why = str(error)
-    except RLSPError as error:  # wrong settings or data, which have a check of their own
-        why = f"it needs what is not there: {error}"
-    return [Finding(name, "not checked", name.replace("_", " "), why)]
+    except RLSPError as error:  # something is out of reach, or wrong settings or data, which have a check of their own
+        return [Finding(name, "not checked", name.replace("_", " "), str(error))]
 
 
 def stop_on_errors(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
+    from trl_rlsp.evaluation._charts import Chart, Line, can_draw, save_plot, svg
     from trl_rlsp.evaluation._compare import (
         Difference,
         Vote,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         by_problem,
         check_ks,
         known_mean,
+        natural,
         summarize,
     )
     from trl_rlsp.evaluation._scoring import draw, evaluate, evaluate_samples, score_samples
@@ -72,10 +74,11 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
+        "_charts": "Chart Line can_draw save_plot svg",
         "_compare": "Difference Vote compare compare_folders efficiency_curve equal_budget load_curves paired",
         "_dataset": "Band CheckReport Filtered check_dataset check_read_back gold_completion keep_band print_report",
         "_estimators": "Estimate bootstrap_mean maj_at_k majority_curve pass_at_k",
-        "_metrics": "Evaluation ScoredSample Slice by_problem check_ks known_mean summarize",
+        "_metrics": "Evaluation ScoredSample Slice by_problem check_ks known_mean natural summarize",
         "_scoring": "draw evaluate evaluate_samples score_samples",
         "_store": (
             "SampleStore load_evaluation load_scored load_settings model_hash problems_hash prompts_hash "

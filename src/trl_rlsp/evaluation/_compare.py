@@ -51,16 +51,21 @@ def paired(first: Mapping[Any, float | None], second: Mapping[Any, float | None]
 
 def compare_folders(first: Path, second: Path) -> dict[str, Difference]:
     """`compare` two evaluations on disk; a DataError for different problems, or where one is not complete."""
-    hashes = [load_evaluation(folder).problems_hash for folder in (first, second)]
-    for folder, found in zip((first, second), hashes, strict=True):
+    return compare(*_same_problems([first, second]))
+
+
+def _same_problems(folders: Sequence[Path]) -> list[list[ScoredSample]]:
+    hashes = {folder: load_evaluation(folder).problems_hash for folder in folders}
+    for folder, found in hashes.items():
         if not found:
             raise DataError(f"{folder} does not say which problems it is of: `rlsp eval --rescore {folder}` adds that")
-    if hashes[0] != hashes[1]:
+    if len(set(hashes.values())) > 1:
+        shown = ", ".join(f"{folder}: {found}" for folder, found in hashes.items())
         raise DataError(
-            f"a paired comparison is of the same problems, but {first} and {second} have different ones "
-            f"({hashes[0]} and {hashes[1]}): evaluate both models with the same dataset, limit and seed"
+            f"a comparison is of the same problems, got different ones ({shown}): evaluate all models with the same "
+            "dataset, limit and seed"
         )
-    return compare(load_scored(first), load_scored(second))
+    return [load_scored(folder) for folder in folders]
 
 
 def compare(first: Sequence[ScoredSample], second: Sequence[ScoredSample]) -> dict[str, Difference]:
@@ -136,8 +141,5 @@ def equal_budget(vote: Vote, rival: Sequence[Vote]) -> Vote | None:
 
 def load_curves(folders: Mapping[str, Path]) -> dict[str, list[Vote]]:
     """The `efficiency_curve` of each evaluation; a DataError where they are not of the same problems."""
-    hashes = {name: load_evaluation(folder).problems_hash for name, folder in folders.items()}
-    samples = {name: load_scored(folder) for name, folder in folders.items()}
-    if len(set(hashes.values())) > 1:
-        raise DataError(f"an equal budget is one on the same problems, got different ones: {hashes}")
-    return {name: efficiency_curve(found) for name, found in samples.items()}
+    samples = _same_problems(list(folders.values()))
+    return {name: efficiency_curve(found) for name, found in zip(folders, samples, strict=True)}

@@ -24,13 +24,14 @@ class Estimate:
     low: float
     high: float
 
+    def number(self, scale: float = 1, unit: str = "", sign: str = "") -> str:
+        """`34.2 [31.0, 37.5]`; with sign "+" the sign of every number is shown."""
+        mean, low, high = (f"{scale * value:{sign}.1f}" for value in (self.mean, self.low, self.high))
+        return f"{mean}{unit} [{low}, {high}]"
+
     def percent(self) -> str:
         """`34.2 % [31.0, 37.5]`."""
-        return f"{100 * self.mean:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
-
-    def number(self) -> str:
-        """`34.2 [31.0, 37.5]`."""
-        return f"{self.mean:.1f} [{self.low:.1f}, {self.high:.1f}]"
+        return self.number(100, " %")
 
 
 def bootstrap_mean(values: Sequence[float], *, resamples: int = 2000, seed: int = 0) -> Estimate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -102,6 +103,11 @@ def default_ks(n: int) -> list[int]:
     return powers if n in (1, *powers) else [*powers, n]
 
 
+def natural(name: str) -> list[str]:
+    """Key that sorts numbers in names by their value: `pass@4` before `pass@16`."""
+    return [f"{int(part):09d}" if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
 def check_ks(ks: Sequence[int], n: int) -> list[int]:
     """The values of k, sorted, each once; a ConfigError where one is not in 1..n."""
     wrong = [k for k in ks if not 1 <= k <= n]
@@ -186,17 +192,11 @@ def _mean(groups: Sequence[Group], value: Callable[[ScoredSample], float]) -> Es
 
 
 def _slices(groups: Sequence[Group], name: Callable[[ScoredSample], str | None]) -> dict[str, Slice]:
-    """Metrics of each label; `10` comes after `9`, and text after numbers."""
     parts: dict[str, list[Group]] = {}
     for group in groups:
         label = name(group[0])
         if label is not None:
             parts.setdefault(label, []).append(group)
-
-    def natural(label: str) -> tuple[bool, float, str]:
-        number = label.removeprefix("Level ")
-        return (not number.isdigit(), float(number) if number.isdigit() else 0.0, label)
-
     return {
         label: Slice(
             problems=len(parts[label]),

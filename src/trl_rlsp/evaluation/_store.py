@@ -13,6 +13,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -39,7 +40,7 @@ PIECE = 1 << 20
 """Bytes read at the start, in the middle and at the end of a model's file."""
 
 
-class SampleStore:
+class SampleStore(AbstractContextManager["SampleStore"]):
     """Samples of one run, each (problem, sample) once, in a folder that is made if it is not there.
 
     A folder that was started with another fingerprint, which is whatever the samples depend on, is refused. The
@@ -90,9 +91,6 @@ class SampleStore:
         """Let another process write."""
         self._file.close()
 
-    def __enter__(self) -> SampleStore:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -135,7 +133,7 @@ def read_generation(folder: Path) -> dict[str, Any]:
 
 
 def write_problems(folder: Path, problems: Dataset) -> None:
-    import pyarrow.parquet as parquet
+    from pyarrow import parquet
 
     parquet.write_table(problems.with_format("arrow")[:], folder / PROBLEMS)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from trl_rlsp.evaluation._charts import Chart, save_plot, tokens_line
 from trl_rlsp.evaluation._compare import Difference, Vote, equal_budget
-from trl_rlsp.evaluation._estimators import Estimate
 from trl_rlsp.evaluation._metrics import Evaluation, default_ks
 from trl_rlsp.evaluation._store import load_evaluation, read_lines
 from trl_rlsp.files import atomic_write, read_json
@@ -59,7 +59,7 @@ def table_rows(results: Mapping[str, Evaluation]) -> list[tuple[str, ...]]:
 
 def note(results: Mapping[str, Evaluation]) -> str:
     """What the intervals are of, and how many completions were not scorable."""
-    first = next(iter(results.values()))
+    first, *_ = results.values()
     skipped = sum(result.not_scorable for result in results.values())
     parts = [f"{first.problems} problems x {first.samples} completions", INTERVALS]
     parts += [f"{skipped} completions not scorable"] if skipped else []
@@ -125,42 +125,14 @@ def _vote_cells(vote: Vote) -> tuple[str, str, str]:
     return str(vote.k), f"{vote.tokens.mean:.1f}", vote.accuracy.percent()
 
 
-class Line(NamedTuple):
-    """Accuracy against tokens in a plot."""
-
-    label: str
-    tokens: Sequence[Estimate]
-    accuracy: Sequence[Estimate]
-    style: str = "o-"
-    color: str | None = None
-
-
-def plot(lines: Sequence[Line], path: Path, x_label: str, y_label: str, **x_scale: Any) -> None:
-    """Draw lines with bars for the 95 % intervals, as PNG."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for line in lines:
-        x, y = [e.mean for e in line.tokens], [100 * e.mean for e in line.accuracy]
-        below, above = [e.mean - e.low for e in line.accuracy], [e.high - e.mean for e in line.accuracy]
-        bars = [[100 * max(0.0, size) for size in sizes] for sizes in (below, above)]
-        axes.errorbar(x, y, yerr=bars, fmt=line.style, color=line.color, label=line.label, markersize=4, capsize=3)
-    if x_scale:
-        axes.set_xscale(**x_scale)
-        axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=150)
-
-
 def plot_efficiency(curves: Mapping[str, Sequence[Vote]], path: Path) -> None:
     """Draw the accuracy of votes against their tokens, a line a model, as PNG."""
-    lines = [Line(name, [v.tokens for v in votes], [v.accuracy for v in votes]) for name, votes in curves.items()]
+    lines = [
+        tokens_line(name, [v.tokens for v in votes], [v.accuracy for v in votes]) for name, votes in curves.items()
+    ]
     x_label = "completion tokens per problem (k completions)"
-    plot(lines, path, x_label, "accuracy of the majority, %", value="log", base=2)
+    chart = Chart("efficiency", "Accuracy of the majority", x_label, lines, percent=True, doubling=True)
+    save_plot(chart, path)
 
 
 def example(folders: Mapping[str, Path], limit: int = 1200) -> str:

@@ -14,23 +14,20 @@ if TYPE_CHECKING:
 
 
 Prompts = Sequence[Any] | Mapping[int, Any]
-"""Prompts by number."""
+"""Prompts by number: messages, text or `Prefixed`."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How completions are drawn.
+    """How completions are drawn; temperature, top-p and length are the paper's.
 
     Args:
         n: completions a prompt.
-        temperature: 0 is greedy; 0.7 in the paper.
-        top_p: nucleus mass; 1 in the paper.
-        max_new_tokens: longest completion in tokens; 8192 in the paper.
+        temperature: 0 is greedy.
+        top_p: nucleus mass.
+        max_new_tokens: longest completion in tokens.
         batch_size: sequences decoded at once (transformers), requests in flight (server); vLLM decides by itself.
         seed: seed of the whole draw.
-
-    Raises:
-        ConfigError: a value out of its range.
     """
 
     n: int = 1
@@ -61,20 +58,12 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True)
 class Sample:
-    """One completion.
-
-    Attributes:
-        prompt_index: position of its prompt in the list given.
-        text: the completion, without special tokens.
-        tokens: its length in tokens, the end token included.
-        truncated: whether it ran into `max_new_tokens`.
-        sample_index: which of the prompt's completions, from 0.
-    """
+    """One completion of the prompt at a position in the list given."""
 
     prompt_index: int
-    text: str
-    tokens: int
-    truncated: bool
+    text: str  # without special tokens
+    tokens: int  # the end token included
+    truncated: bool  # it ran into the limit
     sample_index: int = 0
 
     @property
@@ -108,14 +97,10 @@ class Engine(Protocol):
         ...
 
     def sample(self, prompts: Prompts, requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
-        """Draw the requested completions; yields lists of samples as they are done, together one for each request.
+        """Draw the requested completions, each once; yields lists of samples as they are done.
 
         A list must not depend on the completions' lengths, so that a run may be cut off after any without a bias.
-
-        Args:
-            prompts: the prompts by number: messages, text or `Prefixed`.
-            requests: which completions of them, in any order, each once.
-            sampling: how to draw; `sampling.n` has no meaning here.
+        `sampling.n` has no meaning here.
         """
         ...
 
@@ -160,7 +145,6 @@ def sample_of(request: Request, prompt: Any, text: str, added: int, truncated: b
     return Sample(request.prompt, text, before + added, truncated, request.sample)
 
 
-def chunks(requests: Sequence[Request], size: int) -> Iterator[Sequence[Request]]:
+def chunks(requests: Sequence[Request], size: int) -> list[Sequence[Request]]:
     """Pieces of at most `size`, in order."""
-    for start in range(0, len(requests), size):
-        yield requests[start : start + size]
+    return [requests[start : start + size] for start in range(0, len(requests), size)]

@@ -43,19 +43,20 @@ class VLLMEngine:
             from vllm import LLM
         except ImportError as error:
             raise MissingDependencyError("engine 'vllm' needs vLLM: pip install 'trl-rlsp[vllm]'") from error
-        from transformers import AutoTokenizer
+        from transformers import AutoConfig, AutoTokenizer
 
         adapter = adapter_options(name_or_path)
         base = adapter.pop("model", name_or_path)
         self.adapter = name_or_path if adapter else None
         self.tokenizer = AutoTokenizer.from_pretrained(name_or_path)
-        longest = max(len(token_ids(prompt, self.tokenizer)[0]) for prompt in prompts)
+        config: Any = AutoConfig.from_pretrained(base).get_text_config()
+        longest = max(len(token_ids(prompt, self.tokenizer)[0]) for prompt in prompts) + new_tokens
         self.llm = LLM(
             model=base,
             tokenizer=name_or_path,
             dtype=dtype,
             generation_config="vllm",  # the checkpoint's own must not bend the distribution
-            max_model_len=within_context(base, longest + new_tokens),
+            max_model_len=min(longest, getattr(config, "max_position_embeddings", None) or longest),
             **adapter,
             **options,
         )
@@ -77,25 +78,14 @@ class VLLMEngine:
                 [SamplingParams(**sampling_options(sampling, r, limit_of(prompts[r.prompt], sampling))) for r in batch],
                 lora_request=lora,
             )
-            yield [
-                self._to_sample(request, prompts[request.prompt], begun, output.outputs[0])
-                for request, (_, begun), output in zip(batch, asked, outputs, strict=True)
-            ]
-
-    def _to_sample(self, request: Request, prompt: Any, begun: list[int], output: Any) -> Sample:
-        """A sample from vLLM's `CompletionOutput`, whose token ids include the end token."""
-        text = output.text
-        if begun:
-            text = str(self.tokenizer.decode([*begun, *output.token_ids], skip_special_tokens=True))
-        return sample_of(request, prompt, text, len(output.token_ids), output.finish_reason == "length")
-
-
-def within_context(name_or_path: str, tokens: int) -> int:
-    """`tokens`, but not more than the model has positions for."""
-    from transformers import AutoConfig
-
-    config: Any = AutoConfig.from_pretrained(name_or_path).get_text_config()
-    return min(tokens, getattr(config, "max_position_embeddings", None) or tokens)
+            samples = []
+            for request, (_, begun), output in zip(batch, asked, outputs, strict=True):
+                found = output.outputs[0]
+                ids = found.token_ids  # the end token is one of them
+                text = self.tokenizer.decode([*begun, *ids], skip_special_tokens=True) if begun else found.text
+                cut = found.finish_reason == "length"
+                samples.append(sample_of(request, prompts[request.prompt], str(text), len(ids), cut))
+            yield samples
 
 
 def adapter_options(name_or_path: str) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from trl_rlsp.pipeline._shipped import companion_names, copy_recipe, find_recipe
 from trl_rlsp.pipeline._steps import (
     RoundSettings,
     Run,
-    RunArguments,
     Step,
     parse_run,
     plan,

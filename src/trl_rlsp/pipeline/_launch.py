@@ -17,8 +17,7 @@ from trl_rlsp.errors import ConfigError, RLSPError
 from trl_rlsp.pipeline._steps import Step
 from trl_rlsp.stages import Stage, environment_of, read_stage, read_yaml
 
-_GRACE_SECONDS = 30.0
-"""How long a step may take to end after SIGTERM, before it is killed with all its processes."""
+_GRACE_SECONDS = 30.0  # from SIGTERM to SIGKILL
 
 
 class StageError(RLSPError, RuntimeError):
@@ -35,11 +34,7 @@ class StoppedError(BaseException):
 
 @dataclass(frozen=True)
 class Launcher:
-    """What each step is started with.
-
-    Args:
-        gpus: visible GPUs.
-        file: accelerate's YAML file for the training stages.
+    """What each step is started with: visible GPUs, and accelerate's YAML file for the training stages.
 
     Raises:
         ConfigError: a file for several machines, which one command cannot start.
@@ -56,7 +51,6 @@ class Launcher:
             )
 
     def processes(self, step: Step) -> int:
-        """Processes of a step."""
         if not step.trains:
             return 1
         if self.file:
@@ -64,7 +58,6 @@ class Launcher:
         return 1 if step.settings.get("use_cpu") else max(1, self.gpus)
 
     def command(self, step: Step) -> list[str]:
-        """The command line of a step."""
         count, ours = self.processes(step), ["-m", "trl_rlsp", *step.words()]
         given = ["--multi_gpu", "--num_processes", str(count), "--mixed_precision", "no"] if count > 1 else []
         if step.trains and self.file:
@@ -103,11 +96,9 @@ def _counted(stage: Stage) -> str:
 
 
 def execute(step: Step, launcher: Launcher) -> None:
-    """Run a step in processes of its own, its output going to the terminal.
+    """Run a step in processes of its own; a StageError if it fails.
 
-    Raises:
-        StageError: the step ended with an error.
-        StoppedError: the run was told to end; the step has ended by then, with all its processes.
+    A StoppedError passes when the step has ended with all its processes.
     """
     process = subprocess.Popen(
         launcher.command(step), env=launcher.environment(step), start_new_session=True, preexec_fn=_end_with_parent

@@ -14,9 +14,7 @@ from pathlib import Path
 from trl_rlsp.errors import ConfigError, SourceError
 from trl_rlsp.stages import read_yaml
 
-_LOCAL = Path("recipes")
-"""Where `rlsp recipes copy` puts a recipe: the commands at the head of its files name it there."""
-
+_LOCAL = Path("recipes")  # where copies go: the commands at the head of a recipe's files name it there
 NEEDED = ("grpo.yaml", "eval.yaml")
 """Files that make a folder a recipe."""
 
@@ -44,14 +42,7 @@ def companion_names() -> list[str]:
 
 @dataclass(frozen=True)
 class Said:
-    """What a recipe says about itself in its `recipe.yaml`.
-
-    Attributes:
-        title: what it is for.
-        hardware: what it was written for; empty if each of its files says so.
-        processes: processes that its batch sizes are for.
-        place: in a list of recipes.
-    """
+    """What a recipe says about itself in its `recipe.yaml`: among it the processes that its batch sizes are for."""
 
     title: str = ""
     hardware: str = ""
@@ -62,17 +53,12 @@ class Said:
 def said_of(recipe: str | Path) -> Said:
     """What a shipped recipe, by its name, or the recipe in a folder says about itself.
 
-    Raises:
-        ConfigError: an entry that no recipe has.
-
     Example:
         >>> said_of("quickstart").hardware
         '2 CPU cores'
     """
     file = (recipe if isinstance(recipe, Path) else recipes_folder() / recipe) / "recipe.yaml"
-    if not file.is_file():
-        return Said()
-    found = read_yaml(file)
+    found = read_yaml(file) if file.is_file() else {}
     known = Said.__dataclass_fields__
     if wrong := sorted(set(found) - set(known)):
         raise ConfigError(f"{file} has {', '.join(known)}, got {wrong[0]!r}")
@@ -80,13 +66,10 @@ def said_of(recipe: str | Path) -> Said:
 
 
 def find_recipe(wanted: Path) -> Path:
-    """The folder that the argument of `rlsp run` means.
+    """The folder that the argument of `rlsp run` means; a SourceError for a name that is found nowhere.
 
     A folder is itself. A bare name that is no folder is looked up in `recipes/` of the working directory, where
     copies lie, and then among the shipped recipes.
-
-    Raises:
-        SourceError: a bare name that is found nowhere; the message lists the shipped recipes.
     """
     if wanted.is_dir() or len(wanted.parts) != 1:
         return wanted
@@ -103,7 +86,7 @@ def copy_recipe(name: str, target: Path | None = None) -> Path:
     """Copy a shipped recipe, or a folder that is used with one, to `target`, by default `recipes/NAME`.
 
     Raises:
-        SourceError: no such recipe is shipped; the message lists them.
+        SourceError: no such recipe is shipped.
         ConfigError: the target exists, or cannot be written.
     """
     known = [*recipe_names(), *companion_names()]

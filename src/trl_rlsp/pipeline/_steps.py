@@ -18,21 +18,12 @@ from typing import Any
 
 import yaml
 
+from trl_rlsp import stages
 from trl_rlsp.errors import ConfigError, SourceError
 from trl_rlsp.files import atomic_write
 from trl_rlsp.pipeline._shipped import NEEDED, find_recipe
 from trl_rlsp.selfplay import MIXTURE_FILE, NEUTRAL_TEMPLATE, PROBLEMS_FILE, Selection
-from trl_rlsp.stages import (
-    STAGE_FILE,
-    ProblemArguments,
-    differences,
-    option,
-    parse_fields,
-    read_record,
-    read_yaml,
-    settings_of,
-    write_record,
-)
+from trl_rlsp.stages import option
 
 _OF_THE_RUN = {"model_name_or_path": "--model", "output_dir": "--output_dir", "seed": "--seed"}
 """Fields of a stage that are settings of the run -> the option that sets them for all stages."""
@@ -41,13 +32,13 @@ _COMMANDS = ("sft", "grpo", "eval")
 _MARKERS = {"eval": "metrics.json", "harvest": "demonstrations.json"}
 """The file that a step writes last; `stage.json` of a training stage."""
 
-_PROBLEM_FIELDS = {field.name for field in fields(ProblemArguments)}
+_PROBLEM_FIELDS = {field.name for field in fields(stages.ProblemArguments)}
 _REPLACED = {"sft": _PROBLEM_FIELDS | {"demonstrations", "demonstration_template"}, "grpo": _PROBLEM_FIELDS}
 """Fields of a stage that say where its data come from; later rounds have their own."""
 
 
 @dataclass
-class RunArguments:
+class Run:
     """Run all stages of a recipe: SFT, RL, evaluation before and after, report. Override a field of a stage with
     --STAGE.FIELD VALUE, e.g. --grpo.learning_rate 1e-5."""
 
@@ -61,42 +52,29 @@ class RunArguments:
     launch: Path | None = option(
         None, "accelerate's YAML file for the training stages; default one process for each visible GPU"
     )
+    output: Path = field(init=False)
+    overrides: dict[str, list[str]] = field(init=False)
+    """Stage, or "rounds" -> arguments."""
 
-
-@dataclass(frozen=True)
-class Run:
-    """A run as it was asked for.
-
-    Attributes:
-        recipe: folder of the recipe.
-        output: folder of the run.
-        start: the model to start from, as `from_pretrained` takes it.
-        start_name: the same as it was written, which does not depend on where the recipe lies.
-        seed: of every stage.
-        rounds: of self-play.
-        launch: accelerate's YAML file.
-        overrides: stage, or "rounds" -> arguments.
-    """
-
-    recipe: Path
-    output: Path
-    start: str
-    start_name: str
-    seed: int = 0
-    rounds: int = 1
-    launch: Path | None = None
-    overrides: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    @cached_property
+    def start(self) -> tuple[str, str]:
+        """The model to start from, as `from_pretrained` takes it, and by a name that is the same from everywhere."""
+        if self.model:
+            return self.model, str(Path(self.model).resolve()) if Path(self.model).is_dir() else self.model
+        first = self.recipe / ("sft.yaml" if (self.recipe / "sft.yaml").is_file() else "grpo.yaml")
+        name = stages.read_yaml(first).get("model_name_or_path")
+        if not name:
+            raise ConfigError(f"{first} names no model: set model_name_or_path there, or give --model")
+        return (str(self.recipe / name) if (self.recipe / name).is_dir() else str(name)), str(name)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a run: a stage, an evaluation or a harvest.
+    """One step of a run.
 
     Attributes:
         name: its name and its folder in the run folder.
         command: `sft`, `grpo`, `eval` or `harvest`.
-        config: its YAML file.
-        folder: where it writes.
         model: the model it starts from; of a harvest, the folder of the RL stage.
         arguments: what is given beside model and folder.
         after: the steps that it depends on.
@@ -116,21 +94,17 @@ class Step:
 
     @property
     def title(self) -> str:
-        """Its name, with the round where there are several."""
         return self.name if self.round is None else f"{self.name} {self.round}"
 
     @property
     def complete(self) -> bool:
-        """Whether the file that it writes last is there."""
-        return (self.folder / _MARKERS.get(self.command, STAGE_FILE)).is_file()
+        return (self.folder / _MARKERS.get(self.command, stages.STAGE_FILE)).is_file()
 
     @property
     def trains(self) -> bool:
-        """Whether it is a training stage."""
         return self.command in ("sft", "grpo")
 
     def words(self) -> list[str]:
-        """Arguments of `python -m trl_rlsp`."""
         if self.command == "harvest":
             return ["harvest", self.model, "--output", str(self.folder / "demonstrations.jsonl"), *self.arguments]
         given = ["--model_name_or_path", self.model, "--output_dir", str(self.folder), *self.arguments]
@@ -142,7 +116,7 @@ class Step:
     def settings(self) -> dict[str, Any]:
         """Its fields, parsed: the YAML file's and the overrides."""
         config = [] if self.command == "harvest" else ["--config", str(self.config)]
-        return settings_of([*config, *self.arguments])
+        return stages.settings_of([*config, *self.arguments])
 
     @cached_property
     def given(self) -> dict[str, Any]:
@@ -160,51 +134,41 @@ class Step:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def remember(self, processes: int = 1) -> None:
-        """Write down the settings that the step is started with."""
-        write_record(self.folder, self.command, self.given, self.fingerprint, processes=processes)
+        stages.write_record(self.folder, self.command, self.given, self.fingerprint, processes=processes)
 
     def changes(self) -> str | None:
         """What has changed since its folder was begun; `None` if nothing has, or it was not begun."""
-        before = read_record(self.folder)
+        before = stages.read_record(self.folder)
         if before is None or before.get("fingerprint") == self.fingerprint:
             return None
         skipped = {"output_dir", *(["model_name_or_path"] if self.after else [])}
         names = sorted({*before["settings"], *self.given} - skipped)
-        return ", ".join(differences(before["settings"], self.given, names)) or "what comes before it"
+        return ", ".join(stages.differences(before["settings"], self.given, names)) or "what comes before it"
 
 
 def parse_run(arguments: Sequence[str]) -> Run:
-    """The settings of a run.
-
-    Args:
-        arguments: the recipe's folder or name, options, and overrides such as `--grpo.learning_rate 1e-5`.
+    """The settings of a run: the recipe's folder or name, options, and overrides such as `--grpo.learning_rate 1e-5`.
 
     Raises:
         ConfigError: an argument that is not understood, or an override of what is a setting of the run.
         SourceError: a folder that is no recipe, or a name that no shipped recipe has.
     """
     own, overrides = split_overrides(arguments)
-    given = parse_fields(RunArguments, own, "rlsp run")
-    if given.rounds < 1:
-        raise ConfigError(f"--rounds wants a number of at least 1, got {given.rounds}")
-    recipe = find_recipe(given.recipe)
+    run = stages.parse_fields(Run, own, "rlsp run")
+    if run.rounds < 1:
+        raise ConfigError(f"--rounds wants a number of at least 1, got {run.rounds}")
+    run.recipe = find_recipe(run.recipe)
     for needed in NEEDED:
-        if not (recipe / needed).is_file():
-            raise SourceError(f"{str(recipe)!r} is no recipe folder: it has no {needed}")
-    output = given.output_dir or Path("runs") / f"{recipe.resolve().name}-seed{given.seed}"
-    for command in _COMMANDS:
-        overrides[command][:0] = ["--seed", str(given.seed)]
-    return Run(recipe, output, *_start(recipe, given.model), given.seed, given.rounds, given.launch, overrides)
+        if not (run.recipe / needed).is_file():
+            raise SourceError(f"{str(run.recipe)!r} is no recipe folder: it has no {needed}")
+    run.output = run.output_dir or Path("runs") / f"{run.recipe.resolve().name}-seed{run.seed}"
+    run.overrides = {n: ["--seed", str(run.seed), *w] if n in _COMMANDS else w for n, w in overrides.items()}
+    _ = run.start  # an error where there is none
+    return run
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """Split `--STAGE.FIELD VALUE ...` off the arguments of `rlsp run`.
-
-    Returns:
-        The other arguments, and the overrides of each stage and of the rounds.
-
-    Raises:
-        ConfigError: a stage that does not exist, or a field that is a setting of the run.
+    """The arguments of `rlsp run` itself, and the overrides (`--STAGE.FIELD VALUE`) of each stage and of the rounds.
 
     Example:
         >>> split_overrides(["recipe", "--seed", "1", "--grpo.alpha", "0.7", "--rounds.start=last"])[1]
@@ -225,10 +189,10 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, list
             raise ConfigError(
                 f"cannot read {flag!r}: an override is --STAGE.FIELD VALUE with STAGE one of sft, grpo, eval, rounds"
             )
-        elif option := _OF_THE_RUN.get(name.replace("-", "_")):
+        elif for_all := _OF_THE_RUN.get(name.replace("-", "_")):
             raise ConfigError(
                 f"{flag} would make the stages of one run disagree, and its table compare different things: "
-                f"set it for the whole run with {option}"
+                f"set it for the whole run with {for_all}"
             )
         else:
             place = overrides[stage]
@@ -236,24 +200,13 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, list
     return own, overrides
 
 
-def _start(recipe: Path, given: str | None) -> tuple[str, str]:
-    """The model that a run starts from: as it is loaded, and as it is named."""
-    if given:
-        return given, str(Path(given).resolve()) if Path(given).is_dir() else given
-    first = recipe / ("sft.yaml" if (recipe / "sft.yaml").is_file() else "grpo.yaml")
-    name = read_yaml(first).get("model_name_or_path")
-    if not name:
-        raise ConfigError(f"{first} names no model: set model_name_or_path there, or give --model")
-    return (str(recipe / name) if (recipe / name).is_dir() else str(name)), str(name)
-
-
-def plan(run: Run) -> list[Step]:
+def plan(run: Run, output: Path | None = None) -> list[Step]:
     """The steps of one round: evaluation of the start, SFT, its evaluation, RL, its evaluation."""
     steps: list[Step] = []
 
     def add(name: str, command: str, before: Step | None) -> Step:
-        folder = run.output / name.replace(" ", "_")
-        model, label = (str(before.folder), "") if before else (run.start, run.start_name)
+        folder = (output or run.output) / name.replace(" ", "_")
+        model, label = (str(before.folder), "") if before else run.start
         config, given = run.recipe / f"{command}.yaml", tuple(run.overrides[command])
         steps.append(Step(name, command, config, folder, model, given, (before,) if before else (), label))
         return steps[-1]
@@ -269,11 +222,7 @@ def plan(run: Run) -> list[Step]:
 
 
 def refuse_changed(steps: Sequence[Step]) -> None:
-    """Refuse to go on where a folder holds work that was done with other settings, or after other work.
-
-    Raises:
-        ConfigError: the first such step, what changed, and every folder that is stale.
-    """
+    """Refuse to go on where a folder holds work that was done with other settings, or after other work."""
     stale = [(step, changed) for step in steps if (changed := step.changes()) is not None]
     if stale:
         step, changed = stale[0]
@@ -301,7 +250,6 @@ class RoundSettings(Selection):
             raise ConfigError(f"start is 'base' or 'last', got {self.start!r}")
 
     def arguments(self) -> list[str]:
-        """The settings as arguments of `rlsp harvest`."""
         pairs = [(f"--{name}", str(value)) for name, value in vars(self).items() if name != "start"]
         return [text for pair in pairs for text in pair]
 
@@ -310,7 +258,7 @@ def round_settings(recipe: Path, overrides: Sequence[str]) -> RoundSettings:
     """The settings of `rounds.yaml` in the recipe, if there is one, with overrides."""
     file = recipe / "rounds.yaml"
     given = ["--config", str(file)] if file.is_file() else []
-    return parse_fields(RoundSettings, [*given, *overrides], "rlsp run --rounds")
+    return stages.parse_fields(RoundSettings, [*given, *overrides], "rlsp run --rounds")
 
 
 def plan_rounds(run: Run) -> list[Step]:
@@ -319,14 +267,11 @@ def plan_rounds(run: Run) -> list[Step]:
     Round r goes to `round-r` in the run's folder. Those after the first get YAML files of their own, which this writes,
     so that each stage can also be run alone: their demonstrations are what RL of the round before found, mixed with
     those that it came from, and their problems follow its solve rates.
-
-    Raises:
-        ConfigError: a recipe without SFT, which has no use for a harvest.
     """
     if not (run.recipe / "sft.yaml").is_file():
         raise ConfigError(f"{run.recipe} has no sft.yaml: rounds need it to train on what they harvest")
     settings = round_settings(run.recipe, run.overrides["rounds"])
-    steps = [replace(step, round=1) for step in plan(replace(run, output=run.output / "round-1"))]
+    steps = [replace(step, round=1) for step in plan(run, run.output / "round-1")]
     start = steps[0]
     for number in range(2, run.rounds + 1):
         folder = run.output / f"round-{number}" / "harvest"
@@ -339,7 +284,6 @@ def plan_rounds(run: Run) -> list[Step]:
 
 
 def _later_steps(run: Run, harvest: Step, start: Step) -> list[Step]:
-    """The steps of a round after its harvest."""
     sources: dict[str, dict[str, str]] = {
         "sft": {
             "demonstrations": "file",
@@ -350,7 +294,7 @@ def _later_steps(run: Run, harvest: Step, start: Step) -> list[Step]:
         "grpo": {"dataset": str(harvest.folder / PROBLEMS_FILE), "system_prompt": "none"},
     }
     made: dict[str, Step] = {}
-    for step in plan(replace(run, output=harvest.folder.parent))[1:]:
+    for step in plan(run, harvest.folder.parent)[1:]:
         new = replace(step, round=harvest.round, after=tuple(made[one.name] for one in step.after))
         if step.command in sources:
             config = _own_config(step, sources[step.command])
@@ -365,7 +309,7 @@ def _later_steps(run: Run, harvest: Step, start: Step) -> list[Step]:
 
 def _own_config(step: Step, source: Mapping[str, str]) -> Path:
     """The recipe's YAML file with other data, written into the round's folder."""
-    content = {n: v for n, v in read_yaml(step.config).items() if n not in _REPLACED[step.command]}
+    content = {n: v for n, v in stages.read_yaml(step.config).items() if n not in _REPLACED[step.command]}
     path = step.folder.parent / step.config.name
     atomic_write(path, yaml.safe_dump({**content, **source}, sort_keys=False))
     return path

@@ -20,35 +20,22 @@ RESERVE = 0.1
 
 @dataclass(frozen=True)
 class Layout:
-    """Memory of one GPU by part, in bytes.
-
-    Attributes:
-        strategy: how the parts are divided over the GPUs.
-        gradients: buckets of DDP included.
-        optimizer: float32 copies that ZeRO keeps of half-precision weights included.
-        reference: the frozen model of the KL.
-        logits: the output layer's tile, hidden states and gradient.
-        working: the largest layer unpacked from 4 or 8 bits, or a whole block gathered from the other GPUs.
-        cache: keys and values of the rollouts, and the logits of one position; vLLM's own is not counted.
-        rollout_weights: base model and adapter while rollouts are made.
-        vllm: share of the card that a colocated vLLM takes for itself.
-        vllm_needs: least that its share must hold: all weights, and one sequence's keys and values.
-    """
+    """Memory of one GPU by part, in bytes."""
 
     strategy: Strategy
-    gpus: int
+    gpus: int  # that the parts are divided over
     weights: int
     adapter: int
-    gradients: int
-    optimizer: int
-    reference: int
+    gradients: int  # and buckets of DDP
+    optimizer: int  # and float32 copies that ZeRO keeps of half-precision weights
+    reference: int  # the frozen model of the KL
     activations: int
-    logits: int
-    working: int
-    cache: int
-    rollout_weights: int
-    vllm: float
-    vllm_needs: int = 0
+    logits: int  # the output layer's tile, hidden states and gradient
+    working: int  # the largest layer unpacked from 4 or 8 bits, or a whole block gathered from the other GPUs
+    cache: int  # keys and values of the rollouts, and the logits of one position; vLLM's own is not counted
+    rollout_weights: int  # base model and adapter while rollouts are made
+    vllm: float  # share of the card that a colocated vLLM takes for itself
+    vllm_needs: int = 0  # least that its share must hold: all weights, and one sequence's keys and values
 
     @property
     def training(self) -> int:

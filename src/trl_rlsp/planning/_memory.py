@@ -32,18 +32,12 @@ TILE_TOKENS, TILE_VOCABULARY = 4096, 32768  # of TRL's fused output layer: its `
 
 @dataclass(frozen=True, eq=False)  # by identity, so that results can be kept for it
 class Architecture:
-    """Shapes of a causal language model.
-
-    Attributes:
-        parameters: name -> number of weights; tied weights are there once.
-        linears: name -> input and output features of a linear layer; `head` is among them.
-        head: name of the output layer.
-    """
+    """Shapes of a causal language model."""
 
     config: PreTrainedConfig
-    parameters: dict[str, int]
-    linears: dict[str, tuple[int, int]]
-    head: str | None
+    parameters: dict[str, int]  # name -> number of weights; tied weights are there once
+    linears: dict[str, tuple[int, int]]  # name -> input and output features; `head` is among them
+    head: str | None  # name of the output layer
 
     @classmethod
     def of(cls, config: PreTrainedConfig) -> Architecture:

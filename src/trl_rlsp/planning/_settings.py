@@ -18,49 +18,31 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 class Settings:
     """What memory depends on beside the model's shapes; the defaults are those of a GRPO stage.
 
-    Attributes:
-        autocast: type that the forward pass computes in under mixed precision.
-        bits: 4 or 8 for a quantized base, else `None`.
-        nested: the 4-bit constants are quantized again (`use_bnb_nested_quant`).
-        rank: of the adapter; `None` trains all weights.
-        targets: adapted layers, as in `Architecture.adapted`.
-        attention: "sdpa", also for flash kernels, or "eager", which keeps the scores.
-        micro_batch: sequences of one forward pass on a rank.
-        accumulation: micro-batches of one optimizer step.
-        rollouts: sequences that a rank generates at once; 0 for "sft".
-        updates: optimizer passes over each generation (`num_iterations`).
-        prompt: longest prompt in tokens.
-        completion: longest completion in tokens; for "sft" the whole sequence.
-        reference: the KL needs frozen weights of its own; under a new adapter it has the base.
-        vllm: where vLLM generates: `None`, "colocate" or "server".
-        vllm_share: share of the GPU's memory that a colocated vLLM takes.
-        gathers: ZeRO-3 gathers all weights on each GPU for the rollouts (`ds3_gather_for_generation`).
-
     Raises:
         ConfigError: an unknown type, or quantized weights without an adapter.
     """
 
     kind: Literal["sft", "grpo"] = "grpo"
     dtype: str = "bfloat16"
-    autocast: str | None = None
-    bits: int | None = None
-    nested: bool = False
-    rank: int | None = None
-    targets: tuple[str, ...] | str | None = None
+    autocast: str | None = None  # type that the forward pass computes in under mixed precision
+    bits: int | None = None  # 4 or 8 for a quantized base
+    nested: bool = False  # the 4-bit constants are quantized again (`use_bnb_nested_quant`)
+    rank: int | None = None  # of the adapter; `None` trains all weights
+    targets: tuple[str, ...] | str | None = None  # adapted layers, as in `Architecture.adapted`
     dropout: float = 0.05
     optimizer: str = "adamw_torch_fused"
     checkpointing: bool = True
-    attention: str = "sdpa"
-    micro_batch: int = 1
-    accumulation: int = 1
-    rollouts: int = 8
-    updates: int = 1
-    prompt: int = 512
-    completion: int = 4096
-    reference: bool = False
-    vllm: str | None = None
-    vllm_share: float = 0.3
-    gathers: bool = True
+    attention: str = "sdpa"  # "sdpa", also for flash kernels, or "eager", which keeps the scores
+    micro_batch: int = 1  # sequences of one forward pass on a rank
+    accumulation: int = 1  # micro-batches of one optimizer step
+    rollouts: int = 8  # sequences that a rank generates at once; 0 for "sft"
+    updates: int = 1  # optimizer passes over each generation (`num_iterations`)
+    prompt: int = 512  # longest prompt in tokens
+    completion: int = 4096  # longest completion in tokens; for "sft" the whole sequence
+    reference: bool = False  # the KL needs frozen weights of its own; under a new adapter it has the base
+    vllm: str | None = None  # where vLLM generates: `None`, "colocate" or "server"
+    vllm_share: float = 0.3  # of the GPU's memory, for a colocated vLLM
+    gathers: bool = True  # ZeRO-3 gathers all weights on each GPU for the rollouts
 
     def __post_init__(self) -> None:
         if self.dtype not in BYTES:

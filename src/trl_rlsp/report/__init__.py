@@ -4,8 +4,6 @@ Promises a page that loads nothing, in which text of data and models is only eve
 intervals. Does not know how a run was made, and changes nothing in it.
 """
 
-from trl_rlsp.report._charts import can_draw
+from trl_rlsp.evaluation import can_draw
 from trl_rlsp.report._page import PAGE_FILE, Contents, build, render, write
 from trl_rlsp.report._warnings import RunWarning, Thresholds, find
-
-__all__ = ["PAGE_FILE", "Contents", "RunWarning", "Thresholds", "build", "can_draw", "find", "render", "write"]

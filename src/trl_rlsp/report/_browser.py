@@ -38,7 +38,8 @@ def browser_data(runs: Sequence[Run], *, limit: int = LIMIT, characters: int = C
         if run.completions:
             sources.append(Source(run.name, "training", "training", run.completions))
     chosen = choose(sources, limit)
-    longest = text_limit([len(c.text) for completions in chosen for c in completions], characters)
+    lengths = [len(c.text) for completions in chosen for c in completions]
+    longest = max(SHORTEST_LIMIT, characters // len(lengths)) if sum(lengths) > characters else None
     strings: dict[str, int] = {}
     return {
         "kinds": list(KINDS),
@@ -63,39 +64,22 @@ def choose(sources: Sequence[Source], limit: int) -> list[list[Completion]]:
     Evaluations come first, because both sides of a comparison must be there; training gets the rest in whole groups
     that share step and problem, but at least a quarter.
     """
+
+    def stride(count: int, room: int) -> int:
+        return max(1, -(-count // max(1, room)))
+
     training = sum(len(source.completions) for source in sources if source.name == "training")
     evaluated = sum(len(source.completions) for source in sources) - training
-    every = max(1, -(-evaluated // max(1, limit - training, limit * 3 // 4)))
-    problems: dict[str, set[str]] = {}
-    for source in sources:
-        if source.name != "training":
-            problems.setdefault(
-                source.problem_set, {*list(dict.fromkeys(c.problem for c in source.completions))[::every]}
-            )
-    evaluations = [[c for c in s.completions if c.problem in problems.get(s.problem_set, ())] for s in sources]
-    left = limit - sum(len(completions) for completions in evaluations)
-    stride = max(1, -(-training // max(1, left)))
+    of_evaluations = stride(evaluated, max(limit - training, limit * 3 // 4))
+    of_training = stride(training, limit - evaluated // of_evaluations)
+    kept: dict[tuple[str, str], set[tuple[int | None, str]]] = {}
     chosen = []
-    for source, completions in zip(sources, evaluations, strict=True):
-        if source.name == "training":
-            groups = [*dict.fromkeys((c.step, c.problem) for c in source.completions)]
-            kept = {*groups[::stride]}
-            completions = [c for c in source.completions if (c.step, c.problem) in kept]
-        chosen.append(completions)
+    for source in sources:
+        every, owner = (of_training, source.run) if source.name == "training" else (of_evaluations, "")
+        groups = list(dict.fromkeys((c.step, c.problem) for c in source.completions))
+        wanted = kept.setdefault((owner, source.problem_set), set(groups[::every]))
+        chosen.append([c for c in source.completions if (c.step, c.problem) in wanted])
     return chosen
-
-
-def text_limit(lengths: Sequence[int], characters: int) -> int | None:
-    """The length to which long texts are cut so that all together have at most `characters`; `None`: no cut."""
-    if sum(lengths) <= characters:
-        return None
-    left, ordered = characters, sorted(lengths)
-    for i, length in enumerate(ordered):
-        share = left // (len(ordered) - i)
-        if length > share:
-            return max(SHORTEST_LIMIT, share)
-        left -= length
-    return None
 
 
 def _item(completion: Completion, strings: dict[str, int], longest: int | None) -> list[Any]:
@@ -137,9 +121,8 @@ def shortened(text: str, longest: int | None) -> tuple[str, int]:
 
 def spans(text: str) -> list[tuple[int, int, int]]:
     """(start, end, index of the kind) of each behavior, in UTF-16 units, which is how the page's script counts."""
-    found = find_behaviours(text)
-    shifted, astral, before = {}, 0, 0
-    for place in sorted({offset for b in found for offset in (b.start, b.end)}):
-        astral += 0 if text.isascii() else sum(char > "\uffff" for char in text[before:place])
-        shifted[place], before = place + astral, place
-    return [(shifted[b.start], shifted[b.end], KINDS.index(b.kind)) for b in found]
+
+    def units(place: int) -> int:
+        return place if text.isascii() else len(text[:place].encode("utf-16-le", "surrogatepass")) // 2
+
+    return [(units(b.start), units(b.end), KINDS.index(b.kind)) for b in find_behaviours(text)]

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from trl_rlsp.behaviours import KINDS
-from trl_rlsp.evaluation import Estimate, bootstrap_mean, by_problem, known_mean
-from trl_rlsp.report._charts import Chart, Line
+from trl_rlsp.evaluation import Chart, Estimate, Line, bootstrap_mean, by_problem, known_mean
 from trl_rlsp.runs import Completion, Run, StepMetrics, accuracy_key, reward_parts, values_of
 from trl_rlsp.text import words
 
@@ -52,9 +51,8 @@ def training_curves(runs: Sequence[Run], metrics: Sequence[Sequence[StepMetrics]
 
 
 def _accuracy_keys(run: Run) -> dict[str, str]:
-    places = {"training problems": False, "held-out problems": True}
-    keys = {label: accuracy_key(run.history, held_out=held_out) for label, held_out in places.items()}
-    return {label: key for label, key in keys.items() if key}
+    places = (("training problems", False), ("held-out problems", True))
+    return {label: key for label, held_out in places if (key := accuracy_key(run.history, held_out=held_out))}
 
 
 def _logged(runs: Sequence[Run], named: Callable[[Run], Mapping[str, str]]) -> list[Line]:
@@ -81,9 +79,7 @@ def _measured(
 
 
 def _name(runs: Sequence[Run], run: Run, label: str) -> str:
-    if len(runs) == 1:
-        return label or run.name
-    return f"{run.name}: {label}" if label else run.name
+    return f"{run.name}: {label}" if label and len(runs) > 1 else label or run.name
 
 
 Lengths = Sequence[tuple[Completion, int]]

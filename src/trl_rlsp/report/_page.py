@@ -14,13 +14,12 @@ from typing import Any
 
 from trl_rlsp import __version__
 from trl_rlsp.errors import ConfigError, MissingDependencyError
-from trl_rlsp.evaluation import Estimate
+from trl_rlsp.evaluation import Chart, Estimate, can_draw, natural, save_plot, svg
 from trl_rlsp.files import atomic_write
 from trl_rlsp.report._browser import LIMIT, browser_data
-from trl_rlsp.report._charts import Chart, can_draw, save_plots, svg
 from trl_rlsp.report._curves import effort_charts, training_curves
 from trl_rlsp.report._warnings import RunWarning, find
-from trl_rlsp.runs import Completion, Evaluated, Run, difference, natural, step_metrics
+from trl_rlsp.runs import Completion, Evaluated, Run, difference, step_metrics
 from trl_rlsp.text import json_for_script, visible_text
 
 PAGE_FILE, NUMBERS_FILE, PLOTS_FOLDER = "index.html", "report.json", "plots"
@@ -88,8 +87,8 @@ def write(runs: Sequence[Run], folder: Path, *, limit: int = LIMIT, plots: bool 
     }
     atomic_write(folder / PAGE_FILE, render(contents))
     atomic_write(folder / NUMBERS_FILE, json.dumps(numbers, indent=1) + "\n")
-    if contents.plots:
-        save_plots(charts, folder / PLOTS_FOLDER)
+    for chart in charts if contents.plots else ():
+        save_plot(chart, folder / PLOTS_FOLDER / f"{chart.key}.png")
     return contents
 
 
@@ -202,6 +201,4 @@ def _value(metric: str, completion: Completion) -> float | None:
 
 def _cell(name: str, estimate: Estimate, *, signed: bool = False) -> str:
     scale, unit = (100, " points" if signed else " %") if name.startswith(SHARES) else (1, "")
-    sign = "+" if signed else ""
-    low, mean, high = (f"{scale * v:{sign}.1f}" for v in (estimate.low, estimate.mean, estimate.high))
-    return f"{mean}{unit} [{low}, {high}]".replace("-", "−")
+    return estimate.number(scale, unit, "+" if signed else "").replace("-", "−")

@@ -14,15 +14,7 @@ from trl_rlsp.runs._run import (
     change,
     difference,
     last_mean,
-    natural,
     read_run,
     reward_parts,
     values_of,
 )
-
-__all__ = [
-    *("StepMetrics", "Summary", "shown_steps", "step_metrics", "summarize"),
-    *("VERIFIED", "Completion", "completion_files", "question", "read_completions", "rl_stage"),
-    *("Evaluated", "Run", "difference", "natural", "read_run"),
-    *("accuracy_key", "change", "last_mean", "reward_parts", "values_of"),
-]

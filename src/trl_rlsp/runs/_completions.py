@@ -18,7 +18,7 @@ from typing import Any
 
 from trl_rlsp.errors import DataError, SourceError
 from trl_rlsp.evaluation import read_problems
-from trl_rlsp.text import Kind, completion_text, kinds_of, read
+from trl_rlsp.text import completion_text, kinds_of, read
 
 VERIFIED = ("solution", "task", "tests")
 """Columns that the outcome verifier scores by."""
@@ -78,11 +78,7 @@ class Completion:
 
 
 def question(prompt: Any) -> str:
-    """What a prompt asks: its last user message, or all of it where it has none.
-
-    >>> question([{"role": "system", "content": "Think."}, {"role": "user", "content": "3 + 4?"}])
-    '3 + 4?'
-    """
+    """What a prompt asks: its last user message, or all of it where it has none."""
     if prompt is None or isinstance(prompt, str):
         return prompt or ""
     turns = [message for message in prompt if message.get("role") == "user"][-1:] or list(prompt)
@@ -127,9 +123,9 @@ def completion_files(source: Path) -> list[Path]:
 
 def rl_stage(folder: Path) -> Path | None:
     """The folder of the RL stage: `folder`, its `rlsp/`, that of the newest round, or one in it with completions."""
-    rounds = [path for path in folder.glob("round-*") if path.name.removeprefix("round-").isdigit()]
-    rounds.sort(key=lambda path: int(path.name.removeprefix("round-")), reverse=True)
-    named = [folder, folder / "rlsp", *(path / "rlsp" for path in rounds)]
+    rounds = [path for path in folder.glob("round-*") if path.name[6:].isdigit()]
+    newest_first = sorted(rounds, key=lambda path: int(path.name[6:]), reverse=True)
+    named = [folder, folder / "rlsp", *(path / "rlsp" for path in newest_first)]
     others = sorted(path for path in folder.iterdir() if path.is_dir())
     logged = [path for path in (*named, *others) if any(path.glob(LOGGED))]
     traced = [path for path in named if (path / "trainer_state.json").is_file() or any(path.glob("checkpoint-*"))]
@@ -196,18 +192,19 @@ def _completions(path: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[Comp
 def _completion(row: Mapping[str, Any], problem: str, number: int, file: str, digest: str) -> Completion:
     written = row.get("completion", row.get("text"))
     sampled = "completion" not in row
-    rewards = {} if sampled else {n: _finite(v) for n, v in row.items() if n not in _NOT_REWARDS and _is_score(v)}
+    numbers = {name: value for name, value in row.items() if type(value) in (int, float, type(None))}
+    rewards = {} if sampled else {name: _finite(v) for name, v in numbers.items() if name not in _NOT_REWARDS}
     reason = str(row.get("reason") or row.get("verdict") or "")
     part = accuracy_part(list(rewards))
     logged = _finite(row.get("score")) if sampled else rewards[part] if part else _RIGHT.get(reason)
-    columns = {name: row[name] for name in VERIFIED if row.get(name) is not None}
+    columns = _filled({name: row.get(name) for name in VERIFIED})
     kind = kinds_of({name: [value] for name, value in columns.items()}, 1)[0]
     finished = row.get("finished") if sampled else _finished(written, kind, reason)
-    level = row.get("level")
+    level, prompt = row.get("level"), row.get("prompt")
     return Completion(
         text=_all_text(written),
         problem=problem,
-        prompt=_prompt(row.get("prompt")),
+        prompt=[_filled(message) for message in prompt] if isinstance(prompt, list) else prompt,
         score=logged,
         reason=reason,
         tokens=None if row.get("tokens") is None else int(row["tokens"]),
@@ -216,7 +213,7 @@ def _completion(row: Mapping[str, Any], problem: str, number: int, file: str, di
         sample=number,
         level=None if level is None else str(level),
         rewards={"outcome_verifier": logged} if sampled else rewards,
-        extra={name: value for name, value in (row.get("task_metrics") or {}).items() if value is not None},
+        extra=_filled(row.get("task_metrics") or {}),
         columns=columns,
         messages=1 if isinstance(written, str) else len(written or ()),
         gold=_text(row.get("compared_gold") or row.get("parsed_gold")),
@@ -226,15 +223,11 @@ def _completion(row: Mapping[str, Any], problem: str, number: int, file: str, di
     )
 
 
-def _is_score(value: Any) -> bool:
-    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
-
-
 def _finite(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
-def _finished(written: Any, kind: Kind, reason: str) -> bool | None:
+def _finished(written: Any, kind: str, reason: str) -> bool | None:
     """Whether a logged completion gives a final answer: as its verdict says, else as it reads."""
     if reason in ("gold_unparseable", "scorer_error"):
         return None
@@ -254,8 +247,6 @@ def _all_text(completion: Any) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _prompt(prompt: Any) -> Any:
-    """The prompt without the empty fields that Parquet gives every message."""
-    if not isinstance(prompt, list):
-        return prompt
-    return [{key: value for key, value in message.items() if value is not None} for message in prompt]
+def _filled(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the empty fields that Parquet gives every row."""
+    return {name: value for name, value in fields.items() if value is not None}

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, variance
-from typing import Any
+from typing import Any, NamedTuple
 
 from trl_rlsp.errors import DataError, SourceError
-from trl_rlsp.evaluation import Difference, Estimate, by_problem, known_mean, paired, read_metrics
+from trl_rlsp.evaluation import Difference, Estimate, by_problem, known_mean, natural, paired, read_metrics
 from trl_rlsp.files import read_json
 from trl_rlsp.runs._completions import LOGGED, Completion, accuracy_part, read_files, rl_stage, samples_file
 
@@ -132,11 +132,6 @@ def difference(before: Evaluated, after: Evaluated, value: Callable[[Completion]
     return paired(first, last)
 
 
-def natural(name: str) -> list[str]:
-    """Key that sorts numbers in names by their value: `pass@4` before `pass@16`."""
-    return [f"{int(part):09d}" if part.isdigit() else part for part in re.split(r"(\d+)", name)]
-
-
 def _order(name: str) -> tuple[int, list[str]]:
     """The stages first in their order, then others by name; rounds after each other."""
     stage, _, in_round = name.partition(" round-")
@@ -145,12 +140,8 @@ def _order(name: str) -> tuple[int, list[str]]:
 
 def values_of(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
     """Steps and values of a metric, where it was logged as a finite number."""
-    found = [(entry["step"], float(entry[key])) for entry in history if _is_number(entry.get(key))]
-    return [step for step, _ in found], [value for _, value in found]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    found = [e for e in history if type(e.get(key)) in (int, float) and math.isfinite(e[key])]
+    return [entry["step"] for entry in found], [float(entry[key]) for entry in found]
 
 
 def reward_parts(history: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -163,11 +154,10 @@ def accuracy_key(history: Sequence[Mapping[str, Any]], *, held_out: bool = False
     """The metric that is the accuracy, on training problems or on `eval_dataset`."""
     part = accuracy_part(reward_parts(history))
     key = f"{'eval_' if held_out else ''}rewards/{part}/mean"
-    return key if part and any(_is_number(entry.get(key)) for entry in history) else None
+    return key if part and values_of(history, key)[0] else None
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """Means over the first and the last quarter of a metric's values, at least 3, and the error of their difference.
 
     The standard error is taken from the scatter within the two.

@@ -11,28 +11,21 @@ from typing import TYPE_CHECKING
 from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
-    from trl_rlsp.selfplay._harvest import Harvest, Judged, harvest, judge, select, solve_rates
-    from trl_rlsp.selfplay._run import MIXTURE_FILE, PROBLEMS_FILE, Selection, harvest_run
-    from trl_rlsp.selfplay._sources import (
+    from trl_rlsp.selfplay._harvest import Demonstrated, Harvest, HeldOut, harvest, judge, select, solve_rates
+    from trl_rlsp.selfplay._run import (
+        MIXTURE_FILE,
         NEUTRAL_TEMPLATE,
-        Demonstrated,
-        HeldOut,
-        demonstration_source,
-        evaluation_sources,
-        held_out_source,
+        PROBLEMS_FILE,
+        Selection,
+        harvest_run,
         mixed,
         next_problems,
-        problem_source,
-        source_from,
-        trained_on,
     )
 
 __getattr__, __all__ = attach(
     __name__,
     {
-        "_harvest": "Harvest Judged harvest judge select solve_rates",
-        "_run": "MIXTURE_FILE PROBLEMS_FILE Selection harvest_run",
-        "_sources": "NEUTRAL_TEMPLATE Demonstrated HeldOut demonstration_source evaluation_sources held_out_source "
-        "mixed next_problems problem_source source_from trained_on",
+        "_harvest": "Demonstrated Harvest HeldOut harvest judge select solve_rates",
+        "_run": "MIXTURE_FILE NEUTRAL_TEMPLATE PROBLEMS_FILE Selection harvest_run mixed next_problems",
     },
 )

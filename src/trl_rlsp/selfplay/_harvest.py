@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.problems import completion_text, problem_key
 from trl_rlsp.runs import Completion, question
-from trl_rlsp.selfplay._sources import Demonstrated, HeldOut
-from trl_rlsp.text import Gram, distance, folded_words, ngrams, read
+from trl_rlsp.text import Gram, distance, folded_words, ngrams, read, share_in
 
 if TYPE_CHECKING:
     from trl_rlsp.rewards import OutcomeVerifier
@@ -26,6 +25,15 @@ Preference = Literal["shortest", "diverse"]
 
 NGRAM = 4
 """Words of the n-grams by which two traces are compared."""
+
+WINDOW = 8
+"""Words of an n-gram, as in the decontamination of Tülu 3 (2411.15124, section 3.2)."""
+
+OVERLAP = 0.5
+"""Share of n-grams above which two problems are taken for the same."""
+
+COLUMNS = ("solution", "task", "tests")
+"""Columns of a data set that the verifier needs."""
 
 CHUNK = 1000
 """Completions verified in one call; the verifier limits the seconds of a call."""
@@ -45,81 +53,53 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 NO_ANSWER = {"no_answer": "no final answer", "several_answers": "several answers", "unfinished": "cut off"}
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A logged completion with its problem and its verdict.
-
-    Attributes:
-        completion: as logged.
-        row: its row of `load_problems`; `None` if the problem is not known.
-        key: what completions of the same problem share, see `problem_key`.
-        score: 1.0, 0.0, a share, or `None` where it is not scorable.
-        verdict: the verifier's reason, or `logged` where the score is the one of the log.
-    """
-
-    completion: Completion
-    row: Mapping[str, Any] | None
-    key: str
-    score: float | None
-    verdict: str
-
-    @property
-    def prompt(self) -> Any:
-        """The prompt as the data set has it, else as it was logged; messages stay messages."""
-        return self.row["prompt"] if self.row is not None else self.completion.prompt
-
-
 def judge(
     completions: Sequence[Completion], problems: Iterable[Mapping[str, Any]], verifier: OutcomeVerifier
-) -> list[Judged]:
+) -> list[Completion]:
     """Verify completions whose problem is known, from rows of `load_problems`; the others keep the score of the log.
 
-    A completion is of the problem that its prompt asks, where that was logged, else of the one with its index.
+    A completion is of the problem that its prompt asks, where that was logged, else of the one with its index. It gets
+    `prompt` and `columns` of the data set, `problem` as in `problem_key`, and as `reason` the verifier's, or `logged`.
     """
     rows = [dict(row) for row in problems]
     by_text = {question(row["prompt"]): row for row in reversed(rows)}
-    judged = []
-    for completion in completions:
+    judged, known = [], []
+    for index, completion in enumerate(completions):
         numbered = completion.step is None and completion.problem.isdecimal() and int(completion.problem) < len(rows)
         row = rows[int(completion.problem)] if numbered else None
         row = by_text.get(completion.question, row) if completion.prompt else row
+        if row is not None:
+            known.append(index)
+            completion = replace(completion, prompt=row["prompt"], columns={name: row.get(name) for name in COLUMNS})
         posed = row or {"prompt": completion.prompt}
-        key = problem_key(posed) if posed["prompt"] else f"problem {completion.problem}"
-        judged.append(Judged(completion, row, key, completion.score, "logged"))
-    known = [index for index, item in enumerate(judged) if item.row is not None]
+        key = problem_key(posed) if completion.prompt else f"problem {completion.problem}"
+        judged.append(replace(completion, problem=key, reason="logged"))
     for start in range(0, len(known), CHUNK):
-        chunk = [judged[index] for index in known[start : start + CHUNK]]
-        columns = {name: [(item.row or {}).get(name) for item in chunk] for name in ("solution", "task", "tests")}
-        texts, prompts = [item.completion.text for item in chunk], [item.prompt for item in chunk]
-        verdicts = verifier.verdicts(texts, prompts=prompts, **columns)
-        for index, verdict in zip(known[start : start + CHUNK], verdicts, strict=True):
-            judged[index] = replace(judged[index], score=verdict.score, verdict=verdict.reason)
+        places = known[start : start + CHUNK]
+        chunk = [judged[index] for index in places]
+        columns = {name: [item.columns[name] for item in chunk] for name in COLUMNS}
+        verdicts = verifier.verdicts([item.text for item in chunk], prompts=[item.prompt for item in chunk], **columns)
+        for index, verdict in zip(places, verdicts, strict=True):
+            judged[index] = replace(judged[index], score=verdict.score, reason=verdict.reason)
     return judged
 
 
-def solve_rates(judged: Iterable[Judged]) -> dict[str, float]:
+def solve_rates(judged: Iterable[Completion]) -> dict[str, float]:
     """Key of each problem with a scorable completion -> mean score of these."""
     scores: dict[str, list[float]] = {}
     for item in judged:
         if item.score is not None:
-            scores.setdefault(item.key, []).append(item.score)
+            scores.setdefault(item.problem, []).append(item.score)
     return {key: sum(values) / len(values) for key, values in scores.items()}
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A completion that can be a demonstration.
+    """A completion that can be a demonstration; `reasoning` and `answer` are a row for `rlsp sft`."""
 
-    Attributes:
-        reasoning: the completion as it is where it ends in its boxed answer, else what comes before the answer;
-            together with `answer` a row for `rlsp sft`.
-        answer: the final answer as written.
-        before: what comes before the answer.
-    """
-
-    reasoning: str
+    reasoning: str  # the completion as it is where it ends in its boxed answer, else what comes before the answer
     answer: str
-    before: str
+    before: str  # what comes before the answer
 
 
 def read_trace(text: str, *, messages: int = 1, finished: bool | None = None) -> Trace | str:
@@ -162,21 +142,79 @@ def _as_demonstration(whole: str, before: str, answer: str) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
-class Harvest:
-    """Demonstrations, and what became of every completion.
+class HeldOut:
+    """The problems of the evaluation sets, rows of `load_problems`.
 
-    Attributes:
-        rows: `prompt`, `reasoning`, `answer` and `provenance` of each demonstration.
-        read: completions looked at.
-        dropped: reason -> how many completions were dropped for it, the first that applies.
-        problems: problems that have a demonstration.
+    A problem is one of them if it is the same by `problem_key` or as a text without case and blanks, or if one of the
+    two shares more than half of its n-grams of 8 words with the other, where both are texts that somebody wrote.
+    Generated problems come from one template and are compared by identity alone.
     """
 
-    rows: Sequence[Mapping[str, Any]]
-    read: int
-    dropped: Mapping[str, int]
-    problems: int
+    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        self.keys: set[str] = set()
+        self.sizes: list[int] = []
+        self.where: dict[Gram, list[int]] = {}
+        for row in rows:
+            keys, grams = _keys_and_grams(row)
+            self.keys |= keys
+            for gram in grams:
+                self.where.setdefault(gram, []).append(len(self.sizes))
+            self.sizes.append(len(grams))
+
+    def has(self, row: Mapping[str, Any]) -> bool:
+        """Whether a problem (`prompt`, and `task` where it is generated) is one of them, or close to one."""
+        keys, grams = _keys_and_grams(row)
+        shared = Counter(number for gram in grams for number in self.where.get(gram, ()))
+        close = (count / min(len(grams), self.sizes[number]) > OVERLAP for number, count in shared.items())
+        return bool(keys & self.keys) or any(close)
+
+
+def _keys_and_grams(row: Mapping[str, Any]) -> tuple[set[str], frozenset[Gram]]:
+    words = folded_words(question(row["prompt"]))
+    return {problem_key(row), " ".join(words)}, frozenset() if row.get("task") else ngrams(words, WINDOW)
+
+
+class Demonstrated:
+    """The demonstrations of a run, and what is new against them.
+
+    A trace is known if one of them has the same text (without case and blanks), or if one for the same problem has more
+    than `1 - novelty` of its n-grams of 8 words; with a novelty of 0 n-grams do not count.
+
+    Args:
+        rows: `prompt` (text or messages) and `reasoning` (the completion) of each.
+        novelty: 0 to 1.
+    """
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]], *, novelty: float = 0.2) -> None:
+        if not 0 <= novelty <= 1:
+            raise ConfigError(f"novelty is a share between 0 and 1, got {novelty!r}")
+        self.novelty = novelty
+        self.texts: set[Gram] = set()
+        self.by_problem: dict[str, list[Gram]] = {}
+        for row in rows:
+            reasoning = folded_words(read(row["reasoning"]).reasoning)
+            self.texts.add(reasoning)
+            self.by_problem.setdefault(question(row["prompt"]), []).append(reasoning)
+
+    def known(self, prompt: Any, reasoning: str) -> str | None:
+        """Why a trace, what stands before its answer, is not new for a prompt (text or messages); `None` if it is."""
+        sequence = folded_words(reasoning)
+        if sequence in self.texts:
+            return "same text as a demonstration"
+        grams = ngrams(sequence, WINDOW)
+        others = self.by_problem.get(question(prompt), [])
+        overlap = max((share_in(grams, ngrams(other, WINDOW)) for other in others), default=0.0)
+        return "close to a demonstration" if self.novelty > 0 and overlap > 1 - self.novelty else None
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """Demonstrations, and what became of every completion."""
+
+    rows: Sequence[Mapping[str, Any]]  # `prompt`, `reasoning`, `answer` and `provenance`
+    read: int  # completions looked at
+    dropped: Mapping[str, int]  # reason -> completions dropped for it, the first that applies
+    problems: int  # that have a demonstration
 
     def counts(self) -> dict[str, Any]:
         """The counts, for a file."""
@@ -184,7 +222,7 @@ class Harvest:
 
 
 def harvest(
-    judged: Sequence[Judged],
+    judged: Sequence[Completion],
     *,
     demonstrated: Demonstrated | None = None,
     held_out: HeldOut | None = None,
@@ -195,7 +233,7 @@ def harvest(
     """Choose demonstrations among completions; their order has no influence, and harvesting twice gives the same rows.
 
     Args:
-        judged: completions with their verdicts.
+        judged: completions from `judge`.
         demonstrated: the demonstrations that the model was trained on.
         held_out: the problems of the evaluation sets.
         per_problem: demonstrations of one problem, at most.
@@ -208,22 +246,20 @@ def harvest(
     """
     demonstrated, held_out = demonstrated or Demonstrated([]), held_out or HeldOut([])
     dropped: Counter[str] = Counter()
-    problems: dict[str, dict[Gram, tuple[Judged, Trace]]] = {}
+    problems: dict[str, dict[Gram, tuple[Completion, Trace]]] = {}
     contaminated: dict[str, bool] = {}
-    for item in sorted(
-        judged, key=lambda j: (j.completion.step or 0, j.completion.file, j.completion.sample, j.completion.text)
-    ):
+    for item in sorted(judged, key=lambda item: (item.step or 0, item.file, item.sample, item.text)):
         found = _trace(item)
         if isinstance(found, Trace):
-            if item.key not in contaminated:
-                contaminated[item.key] = held_out.has({**(item.row or {}), "prompt": item.prompt})
+            if item.problem not in contaminated:
+                contaminated[item.problem] = held_out.has({"prompt": item.prompt, "task": item.columns.get("task")})
             content = folded_words(found.before) + folded_words(found.answer)
-            if contaminated[item.key]:
+            if contaminated[item.problem]:
                 found = "held-out problem"
-            elif content in problems.setdefault(item.key, {}):
+            elif content in problems.setdefault(item.problem, {}):
                 found = "duplicate"
             else:
-                problems[item.key][content] = (item, found)
+                problems[item.problem][content] = (item, found)
         if isinstance(found, str):
             dropped[found] += 1
     rows: list[dict[str, Any]] = []
@@ -246,35 +282,29 @@ def harvest(
     return Harvest(rows, len(judged), counts, having)
 
 
-def _place(item: Judged) -> tuple[int, str, int, str]:
-    return item.completion.step or 0, item.completion.file, item.completion.sample, item.completion.text
-
-
-def _trace(item: Judged) -> Trace | str:
+def _trace(item: Completion) -> Trace | str:
     """The trace of a completion, or why there is none."""
     if item.score != 1.0:
         return "not scorable" if item.score is None else "not right"
     if item.prompt is None:
         return "prompt unknown"
-    completion = item.completion
-    return read_trace(completion.text, messages=completion.messages, finished=completion.finished)
+    return read_trace(item.text, messages=item.messages, finished=item.finished)
 
 
-def _demonstration(item: Judged, trace: Trace, run: str) -> dict[str, Any]:
+def _demonstration(item: Completion, trace: Trace, run: str) -> dict[str, Any]:
     """A row that `rlsp sft --demonstrations file` takes, with where it comes from."""
-    completion = item.completion
     return {
         "prompt": item.prompt,
         "reasoning": trace.reasoning,
         "answer": trace.answer,
         "provenance": {
             "run": run,
-            "file": completion.file,
-            "sha256": completion.sha256,
-            "step": completion.step,
-            "index": completion.sample,
-            "rewards": dict(completion.rewards),
-            "verdict": item.verdict,
+            "file": item.file,
+            "sha256": item.sha256,
+            "step": item.step,
+            "index": item.sample,
+            "rewards": dict(item.rewards),
+            "verdict": item.reason,
         },
     }
 

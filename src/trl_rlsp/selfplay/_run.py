@@ -1,33 +1,36 @@
-"""From the folder of a run to the files of a harvest, and those of the round after it."""
+"""From the folder of a run to the files of a harvest, and those of the round after it.
+
+Every stage leaves `settings.json` in its folder, with paths that do not depend on the current folder; `rlsp eval`
+leaves its settings in `metrics.json`. Both are read back here as the dataclasses of `trl_rlsp.stages`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import dataclasses
+import json
+import random
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from trl_rlsp.errors import ConfigError
+from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation import Band
-from trl_rlsp.files import write_json, write_lines
+from trl_rlsp.files import read_json, write_json, write_lines
+from trl_rlsp.problems import problem_key
 from trl_rlsp.rewards import OutcomeVerifier
 from trl_rlsp.runs import completion_files, read_completions
-from trl_rlsp.selfplay._harvest import Harvest, harvest, judge, select, solve_rates
-from trl_rlsp.selfplay._sources import (
-    Demonstrated,
-    HeldOut,
-    demonstration_source,
-    evaluation_sources,
-    held_out_source,
-    mixed,
-    next_problems,
-    problem_source,
-    trained_on,
-)
-from trl_rlsp.stages import ProblemArguments, option
+from trl_rlsp.selfplay._harvest import Demonstrated, Harvest, HeldOut, harvest, judge, select, solve_rates
+from trl_rlsp.stages import DemonstrationArguments, ProblemArguments, option, parse_stage, read_record, settings_of
+from trl_rlsp.text import read
 
 MIXTURE_FILE = "mixture.jsonl"
 PROBLEMS_FILE = "problems.jsonl"
+
+NEUTRAL_TEMPLATE = "{reasoning}\n\n\\boxed{{answer}}"
+"""The template under which rows with a whole completion as their reasoning become that completion again."""
+
+Source = TypeVar("Source", bound=ProblemArguments)
 
 
 @dataclass(kw_only=True)
@@ -71,22 +74,18 @@ def harvest_run(
         next_round: also write the demonstrations and the problems of the next round beside it.
         seed: of the draw of these demonstrations.
 
-    Returns:
-        The harvest and its counts.
-
     Raises:
         RLSPError: a run that cannot be read, data that cannot be loaded, or nothing to harvest.
     """
     file = completion_files(run)[0]
     folder = file.parent.parent if file.parent.name == "completions" else file.parent
     source = problem_source(folder, given, config)
-    sets = _held_out_sources(folder, source, exclude)
+    sets = held_out_sources(folder, source, exclude)
     completions = read_completions([folder])
     problems = list(source.load()) if source else []
-    demonstrated = demonstration_source(folder)
     with OutcomeVerifier(batch_seconds=3600) as verifier:
         judged = judge(completions, problems, verifier)
-    originals = trained_on(*demonstrated) if demonstrated else []
+    originals = trained_on(folder)
     held_out = HeldOut(row for other in sets for row in other.load())
     found = harvest(
         judged,
@@ -116,15 +115,150 @@ def harvest_run(
     return found, counts
 
 
-def _held_out_sources(folder: Path, source: ProblemArguments | None, names: Iterable[str]) -> list[ProblemArguments]:
-    """The evaluation sets: those of the run's own evaluations, what its training left out, and those that are named."""
-    found = evaluation_sources(folder) if (folder / "completions").is_dir() else []
+def _source_from(kind: type[Source], settings: Mapping[str, Any], given: Sequence[str] = ()) -> Source:
+    """The fields of `kind` among the settings of a stage and the arguments `given`, which win.
+
+    Raises:
+        ConfigError: an argument that is no field of `kind`, or a value of the wrong kind.
+    """
+    names = {field.name for field in dataclasses.fields(kind)}
+    own = {name: value for name, value in settings.items() if name in names and value is not None}
+    arguments = [f"--{name}={json.dumps(v) if isinstance(v, Mapping) else v}" for name, v in own.items()]
+    parsed: Source = parse_stage((kind,), [*arguments, *given], "rlsp harvest")[0]
+    return parsed
+
+
+def _recorded(folder: Path) -> dict[str, Any] | None:
+    """The settings that a stage was started with, `None` if it left none."""
+    try:
+        record = read_record(folder)
+    except DataError as error:
+        raise DataError(f"{error}; give the data set with --dataset") from error
+    return record["settings"] if record else None
+
+
+def _evaluated(folder: Path) -> dict[str, Any] | None:
+    """The settings of an evaluation, with what a preset stands for; `None` if it left none."""
+    path = folder / "metrics.json"
+    if not path.is_file():
+        return None
+    try:
+        return dict(read_json(path)["settings"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} cannot be read: give the data set with --dataset ({error!r})") from error
+
+
+def problem_source(folder: Path, given: Sequence[str] = (), config: str | None = None) -> ProblemArguments | None:
+    """The data set that the completions in `folder` were sampled for; `None` if neither run nor caller names one.
+
+    Arguments `given`, such as `--dataset SOURCE`, win; a YAML file `config` stands in for what the run wrote down.
+    """
+    if any(argument.partition("=")[0] == "--dataset" for argument in given):
+        return _source_from(ProblemArguments, {}, given)
+    settings = settings_of(["--config", config]) if config else _recorded(folder) or _evaluated(folder) or {}
+    source = _source_from(ProblemArguments, settings, given)
+    return source if source.dataset else None
+
+
+def held_out_sources(folder: Path, source: ProblemArguments | None, names: Iterable[str]) -> list[ProblemArguments]:
+    """The evaluation sets: of the evaluations beside an RL stage, what its training left out, and those that are named.
+
+    Generated problems of the task that the stage was trained on are rendered in its style.
+    """
+    beside = sorted(folder.parent.glob("eval_*")) if (folder / "completions").is_dir() else []
+    recorded = [settings for place in beside if (settings := _evaluated(place) or _recorded(place)) is not None]
+    found: list[ProblemArguments] = []
+    for settings in recorded:
+        other = _source_from(ProblemArguments, settings)
+        found += [other] if other not in found else []
     named = list(names)
     if source and source.exclude:
         named.append(f"{source.exclude}@{source.exclude_split}" if source.exclude_split else source.exclude)
     for name in named:
-        same_task = source and str(source.dataset).partition("?")[0] == name.partition("?")[0]
-        other = held_out_source(name, source.prompt_style if source and same_task else "task")
-        if other.dataset not in [one.dataset for one in found] or other.dataset_split:
-            found.append(other)
+        dataset, _, split = name.partition("@")
+        if not dataset:
+            raise ConfigError(f"--exclude wants a source or SOURCE@SPLIT, got {name!r}")
+        task = dataset.partition("?")[0] if dataset.startswith("reasoning_gym:") else None
+        same_task = source is not None and task == str(source.dataset).partition("?")[0]
+        style = source.prompt_style if source is not None and same_task else "task"
+        if split or dataset not in [other.dataset for other in found]:
+            found.append(ProblemArguments(dataset=dataset, dataset_split=split or None, prompt_style=style))
     return found
+
+
+def trained_on(folder: Path) -> list[dict[str, Any]]:
+    """What the SFT stage beside an RL stage saw, if any: `prompt`, `reasoning` (the whole completion) and `answer`."""
+    settings = _recorded(folder.parent / "sft")
+    if settings is None:
+        return []
+    rows = []
+    for row in _source_from(DemonstrationArguments, settings).load_rows(int(settings.get("seed", 0))):
+        if "messages" in row:
+            prompt, completion = row["messages"][:-1], row["messages"][-1:]
+        else:
+            prompt, completion = row["prompt"], row["completion"]
+        text = completion if isinstance(completion, str) else completion[-1]["content"]
+        rows.append({"prompt": prompt, "reasoning": text, "answer": (read(text).answer or "").strip()})
+    return rows
+
+
+def mixed(
+    harvested: Sequence[Mapping[str, Any]], originals: Sequence[Mapping[str, Any]], share: float, seed: int
+) -> list[Mapping[str, Any]]:
+    """Harvested demonstrations, then as many of the originals, drawn with a seed, as leave them their share.
+
+    Example:
+        >>> len(mixed([{"prompt": "a"}], [{"prompt": "b"}, {"prompt": "c"}], 0.5, seed=0))
+        2
+    """
+    if not 0 < share <= 1:
+        raise ConfigError(f"harvested_share is above 0 and at most 1, got {share!r}")
+    wanted = min(len(originals), int(len(harvested) * (1 - share) / share + 1e-9))
+    drawn = sorted(random.Random(seed).sample(range(len(originals)), wanted))
+    return [*harvested, *(originals[index] for index in drawn)]
+
+
+def next_problems(
+    problems: Iterable[Mapping[str, Any]], rates: Mapping[str, float], band: Band, held_out: HeldOut
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """Choose the problems of a round: those whose solve rate lies in the band, and those that RL has not seen.
+
+    Args:
+        problems: of the round before, rows of `load_problems`.
+        rates: solve rates of the round before, by `problem_key`.
+        band: of solve rates that stay.
+        held_out: the problems of the evaluation sets, which never get in.
+
+    Returns:
+        Rows of a file that `load_problems` reads back, and how many are retained, unseen, left out.
+
+    Raises:
+        DataError: none is left, or problems whose outcome is a program, of which there are no demonstrations.
+    """
+    chosen: dict[str, Mapping[str, Any]] = {}
+    left_out = set()
+    for row in problems:
+        key = problem_key(row)
+        if key in rates and rates[key] not in band:
+            left_out.add(key)
+        elif key in rates or not held_out.has(row):
+            chosen.setdefault(key, row)
+    if not chosen:
+        raise DataError(
+            f"no problem is left for the next round: {len(left_out)} have a solve rate outside {band.low} to "
+            f"{band.high}, and RL has seen every other one; widen the band, or take a larger source"
+        )
+    retained = sum(key in rates for key in chosen)
+    counts = {"retained": retained, "unseen": len(chosen) - retained, "left_out": len(left_out)}
+    return [_stored(row) for row in chosen.values()], {f"problems_{name}": count for name, count in counts.items()}
+
+
+def _stored(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `load_problems` as a line of a file that `load_problems` reads back."""
+    if row.get("tests") is not None:
+        raise DataError("rounds of self-play need final answers; the outcome of this problem is a program with tests")
+    return {
+        "problem": row["prompt"],
+        "answer": row["solution"] or "unknown",  # some tasks give none; their scorer decides
+        **{name: row[name] for name in ("task", "level", "subject", "id") if row.get(name) is not None},
+    }

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import inspect
 import os
-import re
 from argparse import Action, ArgumentDefaultsHelpFormatter, ArgumentParser
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -22,18 +20,12 @@ from trl_rlsp.errors import ConfigError
 T = TypeVar("T")
 Written = Callable[[dict[str, Any]], dict[str, Any]]
 
-_ENTRY = re.compile(r"^ {4}(\w+): ((?:.*\n?)(?: {5,}.*\n?)*)", re.MULTILINE)
-"""A field of a docstring's "Args:", its text on one or several lines."""
-
 
 def option(default: Any = dataclasses.MISSING, help: str = "", *, positional: Any = None, **more: Any) -> Any:
-    """A field of a command.
+    """A field of a command with what --help says; without a default it must be given.
 
-    Args:
-        default: its value; without one it must be given.
-        help: what --help says.
-        positional: makes it positional, with the number of values that it takes (argparse's `nargs`, or 1).
-        more: further arguments of `add_argument`.
+    `positional` makes it positional, with the number of values that it takes (argparse's `nargs`, or 1); `more` is for
+    `add_argument`.
     """
     given = {"positional": positional} if positional else {}
     return dataclasses.field(default=default, metadata={"help": help, **given, **more})
@@ -89,59 +81,27 @@ class _Parser(ArgumentParser):
     """Options from the fields of dataclasses, as transformers reads them, with errors of this package."""
 
     def __init__(self, kinds: Sequence[Any], prog: str) -> None:
-        described = (kinds[0].__doc__ or "").split("\n\n")[0] if len(kinds) == 1 else None
+        from transformers.hf_argparser import HfArgumentParser
+
+        described = kinds[0].__doc__ if len(kinds) == 1 else None
         super().__init__(prog, description=described, allow_abbrev=False, formatter_class=ArgumentDefaultsHelpFormatter)
         self.kinds = kinds
         for kind in kinds:
-            hints, texts = get_type_hints(kind), _described_fields(kind)
-            for field in dataclasses.fields(kind):
+            hints = get_type_hints(kind)
+            for field in filter(lambda field: field.init, dataclasses.fields(kind)):
                 field.type = hints[field.name]
-                self._add_field(field)
-            for action in self._actions:
-                if action.help is None and action.dest in texts:
-                    action.help = texts[action.dest].replace("%", "%%")
+                given = dict(field.metadata)
+                if count := given.pop("positional", None):
+                    type_ = Path if "Path" in str(field.type) else str
+                    self.add_argument(field.name, type=type_, nargs=None if count == 1 else count, **given)
+                else:
+                    HfArgumentParser._parse_dataclass_field(self, field)
         self.reads_file = "config" not in self.names
         if self.reads_file:
             self.add_argument("--config", metavar="FILE", help="YAML file of `field: value` lines")
 
-    def _add_field(self, field: dataclasses.Field[Any]) -> None:
-        from transformers.hf_argparser import HfArgumentParser
-
-        given = dict(field.metadata)
-        count = given.pop("positional", None)
-        if count is not None:
-            kind = Path if "Path" in str(field.type) else str
-            self.add_argument(field.name, type=kind, nargs=None if count == 1 else count, **given)
-        else:
-            HfArgumentParser._parse_dataclass_field(self, field)
-
-    def parse(
-        self, arguments: Sequence[str], written: Written | None = None, as_written: Any = None
-    ) -> tuple[list[Any], list[str]]:
-        """An instance of each dataclass, and the words that no option takes."""
-        path = config_of(arguments) if self.reads_file else None
-        content = read_yaml(path) if path else {}
-        content.pop("env", None)
-        self._take_written(written(content) if written else content, str(path))
-        values, rest = self.parse_known_args(list(arguments))
-        given = vars(values)
-        model = given.get("model_name_or_path")
-        if model and path is not None and not Path(model).is_dir() and (path.parent / model).is_dir():
-            given["model_name_or_path"] = str(path.parent / model)
-        try:
-            return [_made(kind, given, judged=kind is not as_written) for kind in self.kinds], rest
-        except ConfigError:
-            raise
-        except ValueError as error:
-            self.error(str(error))
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong as an error of this package."""
-        raise ConfigError(f"{message} (`{self.prog} --help` lists every field)")
-
     @property
     def names(self) -> set[str]:
-        """The fields that there are."""
         return {action.dest for action in self._actions} - {"help"}
 
     def nearest(self, name: str, also: Iterable[str] = ()) -> str:
@@ -150,55 +110,56 @@ class _Parser(ArgumentParser):
         found = difflib.get_close_matches(name.lstrip("-").replace("-", "_"), known, n=1)
         return f": did you mean {found[0]!r}?" if found else ""
 
-    def _take_written(self, written: dict[str, Any], source: str) -> None:
-        """Make what a file says the defaults."""
-        for name in sorted(set(written) - self.names):
-            self.error(f"unknown field {name!r} in {source}{self.nearest(name)}")
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message} (`{self.prog} --help` lists every field)")
+
+    def parse(
+        self, arguments: Sequence[str], written: Written | None = None, as_written: Any = None
+    ) -> tuple[list[Any], list[str]]:
+        """An instance of each dataclass, and the words that no option takes."""
+        path = config_of(arguments) if self.reads_file else None
+        content = read_yaml(path) if path else {}
+        content.pop("env", None)
+        content = written(content) if written else content
+        for name in sorted(set(content) - self.names):
+            self.error(f"unknown field {name!r} in {path}{self.nearest(name)}")
         for action in self._actions:
-            if action.dest in written:
-                action.default = _typed(action, written[action.dest], source)
-                action.required = False
+            if action.dest in content:
+                action.default, action.required = _typed(action, content[action.dest], path), False
+        values, rest = self.parse_known_args(list(arguments))
+        given = vars(values)
+        model = given.get("model_name_or_path")
+        if model and path is not None and not Path(model).is_dir() and (path.parent / model).is_dir():
+            given["model_name_or_path"] = str(path.parent / model)
+        of_kinds = [{name: given[name] for name in kind.__dataclass_fields__ if name in given} for kind in self.kinds]
+        try:
+            made = [SimpleNamespace if kind is as_written else kind for kind in self.kinds]
+            return [kind(**fields) for kind, fields in zip(made, of_kinds, strict=True)], rest
+        except ConfigError:
+            raise
+        except ValueError as error:
+            self.error(str(error))
 
 
-def _made(kind: Any, values: dict[str, Any], judged: bool) -> Any:
-    fields = {name: values[name] for name in kind.__dataclass_fields__ if name in values}
-    return kind(**fields) if judged else SimpleNamespace(**fields)
-
-
-def _described_fields(kind: type) -> dict[str, str]:
-    """Field -> its text under "Args:" in the docstrings of a class and its bases."""
-    found: dict[str, str] = {}
-    for base in reversed(kind.__mro__):
-        section = (inspect.getdoc(base) or "").partition("Args:\n")[2].split("\n\n")[0]
-        found |= {name: " ".join(text.split()) for name, text in re.findall(_ENTRY, section)}
-    return found
-
-
-def _typed(action: Action, value: Any, source: str) -> Any:
+def _typed(action: Action, value: Any, source: Any) -> Any:
     """A value of a YAML file as the option would have read it: numbers as their type, one value of a list as a list."""
     if action.nargs == "+" and value is not None:
         return [_number(action, item, source) for item in (value if isinstance(value, list) else [value])]
     return _number(action, value, source)
 
 
-def _number(action: Action, value: Any, source: str) -> Any:
+def _number(action: Action, value: Any, source: Any) -> Any:
     if value is None or action.type not in (int, float):
         return value
     try:
-        found = action.type(value) if isinstance(value, (str, int, float)) else None
-    except ValueError:
-        found = None
-    if found is None or isinstance(value, bool) or (isinstance(value, float) and found != value):
+        return action.type(str(value))
+    except ValueError as error:
         kind = "a whole number" if action.type is int else "a number"
-        raise ConfigError(f"{action.dest} in {source} is {kind}, got {value!r}")
-    return found
+        raise ConfigError(f"{action.dest} in {source} is {kind}, got {value!r}") from error
 
 
 def config_of(arguments: Sequence[str]) -> Path | None:
     """The YAML file that a command line names.
-
-    Raises:
-        ConfigError: no file after --config.
 
     Example:
         >>> config_of(["--alpha", "1", "--config=grpo.yaml"])
@@ -216,11 +177,7 @@ def config_of(arguments: Sequence[str]) -> Path | None:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A flat YAML file as a mapping.
-
-    Raises:
-        ConfigError: the file does not exist, cannot be read, or is not a YAML mapping.
-    """
+    """A flat YAML file as a mapping; a ConfigError if it cannot be read, or is none."""
     import yaml
 
     try:

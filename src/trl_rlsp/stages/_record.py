@@ -7,7 +7,6 @@ is absolute, so that no reader depends on the current folder.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,6 @@ STAGE_FILE = "stage.json"
 """Written last: a stage that has it is complete."""
 
 _SETTINGS_FILE = "settings.json"
-_LOCK_FILE = ".lock"
 _PATHS = ("model_name_or_path", "dataset", "exclude", "judge_cache", "chat_template_path")
 """Fields that may name a local file or folder."""
 
@@ -55,15 +53,7 @@ def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def write_record(folder: Path, command: str, settings: Mapping[str, Any], fingerprint: str = "", **more: Any) -> None:
-    """Write down what a stage is started with.
-
-    Args:
-        folder: of the stage; it is made.
-        command: `sft`, `grpo`, `eval` or `harvest`.
-        settings: its fields.
-        fingerprint: of these and of what comes before the stage.
-        more: further entries.
-    """
+    """Write down what a stage is started with; `fingerprint` is of its settings and of what comes before it."""
     root = folder.parent.resolve()
     root = root.parent if root.name.startswith("round-") else root
     kept = {name: _relative(value, folder, root) if name in _PATHS else value for name, value in settings.items()}
@@ -81,11 +71,7 @@ def _relative(value: Any, folder: Path, root: Path) -> Any:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """What a stage was started with, its local paths absolute; `None` if it left nothing.
-
-    Raises:
-        DataError: a record that cannot be read.
-    """
+    """What a stage was started with, its local paths absolute; `None` if it left nothing."""
     path = folder / _SETTINGS_FILE
     if not path.is_file():
         return None
@@ -106,18 +92,15 @@ def claimed(folder: Path) -> Iterator[None]:
 
     The lock is the process's own: no child inherits it, and it ends with the process. Where the file system has no
     locks, nothing is held.
-
-    Raises:
-        ConfigError: another process holds it.
     """
     import fcntl
 
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / _LOCK_FILE, "a+", encoding="utf-8") as file:
+    with open(folder / ".lock", "a+", encoding="utf-8") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
+            if isinstance(error, (BlockingIOError, PermissionError)):
                 file.seek(0)
                 raise ConfigError(
                     f"one run at a time works in a folder, and process {file.read().strip() or '?'} works in {folder}: "
@@ -130,11 +113,7 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 def refuse_other_run(folder: Path, command: str, settings: Mapping[str, Any], resume: bool) -> None:
-    """Refuse to train over what another run, or this one, has left in a folder.
-
-    Raises:
-        ConfigError: the folder holds a trained model or a checkpoint, and this run does not go on from it.
-    """
+    """Refuse to train over a model or a checkpoint in a folder, unless this run goes on from it."""
     checkpoint = last_complete_checkpoint(folder)
     if not checkpoint and not (folder / STAGE_FILE).is_file():
         return

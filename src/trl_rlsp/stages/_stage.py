@@ -21,14 +21,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from trl_rlsp import trainers
 from trl_rlsp.errors import ConfigError, DataError, RLSPError, SourceError
 from trl_rlsp.rewards import RLSPRewards, refuse_imbalance
-from trl_rlsp.stages import arguments
 from trl_rlsp.stages._parsing import config_of, parse_stage, read_yaml
 from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments, RewardArguments
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
     from trl import ModelConfig
-
 
 Kind = Literal["sft", "grpo"]
 T = TypeVar("T")
@@ -37,8 +35,7 @@ _ONLY_GRPO = {"num_generations", "max_completion_length", "alpha", "exploration"
 _ONLY_SFT = {"demonstrations", "demonstration_style", "demonstration_template", "assistant_only_loss", "max_length"}
 """Fields that tell the two kinds of stage apart."""
 
-_PROBE_SECONDS = 3.0
-"""How long the hub may take to be found before it counts as out of reach."""
+_PROBE_SECONDS = 3.0  # after which the hub counts as out of reach
 
 _SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
 _LLAMA = {"model_type": "llama", "max_position_embeddings": 131072, "rms_norm_eps": 1e-5, "rope_theta": 500_000.0}
@@ -68,10 +65,7 @@ class Stage:
     What has been loaded already is assigned to `rows`, `rewards` and `tokenizer`.
 
     Attributes:
-        kind: "sft" or "grpo".
-        data: where the rows come from.
         training: the trainer's settings, as written in the file; TRL may not have judged them.
-        model: the model's settings.
         reward: settings of the reward; `None` for "sft".
         processes: ranks that the stage will run on.
         elsewhere: the stage will run on another machine: hardware, disk and judge of this one say nothing.
@@ -92,9 +86,8 @@ class Stage:
     @cached_property
     def rows(self) -> Any:
         """The problems, or the demonstrations; an RLSPError if something is wrong with the source."""
-        if self.kind == "grpo":
-            return self.data.load()
-        return self.data.load_rows(self.training.seed)  # type: ignore[union-attr]
+        data: Any = self.data
+        return data.load() if self.kind == "grpo" else data.load_rows(self.training.seed)
 
     @cached_property
     def rewards(self) -> RLSPRewards:
@@ -109,9 +102,9 @@ class Stage:
         if self.before is not None:
             return self.before.tokenizer
         tokenizer = _had(lambda: tokenizer_of(self.model), "the tokenizer")
-        replaced = getattr(self.training, "chat_template_path", None)
-        if replaced and Path(replaced).is_file():
-            tokenizer.chat_template = Path(replaced).read_text(encoding="utf-8")
+        replaced = Path(getattr(self.training, "chat_template_path", None) or "")
+        if replaced.is_file():
+            tokenizer.chat_template = replaced.read_text(encoding="utf-8")
         return tokenizer
 
     @cached_property
@@ -176,7 +169,7 @@ def read_stage(
     elsewhere: bool = False,
     also: Iterable[str] = (),
 ) -> Stage:
-    """Read a stage's YAML file without judging it.
+    """Read a stage's YAML file and overrides without judging it.
 
     Args:
         kind: "sft" or "grpo".
@@ -189,8 +182,7 @@ def read_stage(
         ConfigError: a field that no stage has, or a value of the wrong kind.
     """
     kinds = _kinds(kind)
-    found = parse_stage(kinds, arguments, f"rlsp {kind}", as_written=kinds[-2], also=also)
-    data, *reward, training, model = found
+    data, *reward, training, model = parse_stage(kinds, arguments, f"rlsp {kind}", as_written=kinds[-2], also=also)
     if training.bf16 is None:
         training.bf16 = not training.fp16  # TRL's default
     if processes is None:
@@ -209,12 +201,7 @@ def parse_sft(arguments: Sequence[str]) -> tuple[DemonstrationArguments, trainer
 
 
 def parse_grpo(arguments: Sequence[str]) -> tuple[ProblemArguments, RLSPRewards, trainers.RLSPGRPOConfig, ModelConfig]:
-    """Data, rewards, settings and model of an RL stage.
-
-    Raises:
-        ConfigError: a field or a value that cannot work, or settings that lose the balance of the rewards.
-    """
-
+    """Data, rewards, settings and model of an RL stage; a ConfigError also where the rewards lose their balance."""
     data, reward, training, model = parse_stage(_kinds("grpo"), arguments, "rlsp grpo")
     rewards = reward.build()
     refuse_imbalance(rewards, training)
@@ -235,14 +222,11 @@ def kind_of(path: Path) -> Kind:
 
 
 def _kinds(kind: Kind) -> tuple[Any, ...]:
-    """The dataclasses that hold a stage's fields: data, perhaps reward, training, model."""
     from trl import ModelConfig
 
-    from trl_rlsp import trainers
-
     if kind == "sft":
-        return arguments.DemonstrationArguments, trainers.RLSPSFTConfig, ModelConfig
-    return arguments.ProblemArguments, arguments.RewardArguments, trainers.RLSPGRPOConfig, ModelConfig
+        return DemonstrationArguments, trainers.RLSPSFTConfig, ModelConfig
+    return ProblemArguments, RewardArguments, trainers.RLSPGRPOConfig, ModelConfig
 
 
 def _stage_before(arguments: Sequence[str], model: str) -> Stage | None:
@@ -284,7 +268,6 @@ def tokenizer_of(model: ModelConfig, **kwargs: Any) -> PreTrainedTokenizerBase:
 
 def names_adapter(name: str, revision: str | None = None) -> bool:
     """Whether a name is an adapter's. The hub is asked once, and not at all about a bundled model."""
-
     if Path(name).is_dir():
         return trainers.is_adapter(name, revision)
     return bundled_config(name) is None and _asked(name, revision)
@@ -292,17 +275,13 @@ def names_adapter(name: str, revision: str | None = None) -> bool:
 
 @lru_cache(maxsize=64)
 def _asked(name: str, revision: str | None) -> bool:
-
     return trainers.is_adapter(name, revision)
 
 
 def load_config(name: str, revision: str | None = None) -> PreTrainedConfig:
     """A model's configuration: from its folder (of an adapter, its base's), the bundled ones, or the hub.
 
-    Raises:
-        OSError: there is none at that place.
-        ValueError: it is broken, or of a kind that transformers does not know.
-        DataError: an adapter that names no base.
+    OSError and ValueError are those of transformers; an adapter that names no base is a DataError.
     """
     from transformers import AutoConfig
 
@@ -333,10 +312,7 @@ def bundled_config(name: str) -> dict[str, Any] | None:
 
 
 def offline_without_network() -> None:
-    """Make the hub's client offline where the hub cannot be reached: it would ask again and again, and wait each time.
-
-    Behind a proxy nothing is changed.
-    """
+    """Make the hub's client offline where the hub cannot be reached, unless behind a proxy: it would ask and wait."""
     proxies = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HF_HUB_OFFLINE")
     if any(os.environ.get(name) for name in proxies) or _reachable("huggingface.co"):
         return

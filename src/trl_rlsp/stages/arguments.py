@@ -166,38 +166,35 @@ class RewardArguments(VerifierArguments):
 
     def build(self) -> rewards.RLSPRewards:
         """The reward suite; a ConfigError for a value that cannot work."""
+        given: dict[str, Any] = {"gate": self.gate, "length_penalty": self.length_penalty}
         shape: Any = self.alpha_schedule
-        gate: Any = self.gate
         written: Any = self.exploration
         names = [str(name).strip() for name in (written if isinstance(written, list) else written.split(","))]
         parts = [] if names == ["none"] else [self._part(name) for name in names]
         alpha = rewards.AlphaSchedule(shape, self.alpha, self.alpha_end)
         verifier = self.outcome_verifier(watch=[behaviours.BehaviourMetrics()] if self.log_behaviours else [])
-        return rewards.RLSPRewards(verifier, parts, alpha=alpha, gate=gate, length_penalty=self.length_penalty)
+        return rewards.RLSPRewards(verifier, parts, alpha=alpha, **given)
 
     def _part(self, name: str) -> Any:
-        """One exploration reward."""
-        form: Any = self.length_form
-        parts = {
-            "length": lambda: rewards.LengthExploration(form, C=self.length_c, ngram=self.length_ngram),
-            "calculation": lambda: rewards.CalculationExploration(K=self.calculation_k),
-            "diversity": lambda: rewards.DiversityExploration(K=self.diversity_k),
-            "behaviour": lambda: rewards.BehaviourExploration(cap=self.behaviour_cap),
-            "judge": self._judge,
+        if "." in name:
+            return rewards.load_object(name)
+        judge = {"model": self.judge_model, "base_url": self.judge_base_url, "cache": self.judge_cache}
+        parts: dict[str, tuple[str, dict[str, Any]]] = {
+            "length": ("Length", {"form": self.length_form, "C": self.length_c, "ngram": self.length_ngram}),
+            "calculation": ("Calculation", {"K": self.calculation_k}),
+            "diversity": ("Diversity", {"K": self.diversity_k}),
+            "behaviour": ("Behaviour", {"cap": self.behaviour_cap}),
+            "judge": ("Judge", judge),
         }
-        if name not in parts and "." not in name:
+        if name not in parts:
+            known = ", ".join(parts)
             raise ConfigError(
-                f"exploration is 'none', or of {', '.join(parts)} and module.name with commas between, got "
-                f"{self.exploration!r}"
+                f"exploration is 'none', or of {known} and module.name with commas between, got {self.exploration!r}"
             )
-        return parts[name]() if name in parts else rewards.load_object(name)
-
-    def _judge(self) -> Any:
-        if not self.judge_model:
-            raise ConfigError(
-                "exploration 'judge' needs a model to ask, got none; set judge_model (and judge_base_url)"
-            )
-        return rewards.JudgeExploration(self.judge_model, base_url=self.judge_base_url, cache=self.judge_cache)
+        if name == "judge" and not self.judge_model:
+            raise ConfigError("exploration 'judge' needs a model, got none; set judge_model (and judge_base_url)")
+        kind, options = parts[name]
+        return getattr(rewards, f"{kind}Exploration")(**options)
 
 
 @dataclass
@@ -231,6 +228,5 @@ class EvaluationArguments(VerifierArguments, ProblemArguments):
     save_parquet: bool = option(False, "write samples.parquet beside samples.jsonl")
 
     def sampling(self) -> generation.Sampling:
-        """How completions are drawn; a ConfigError for a value out of its range."""
         names = ("temperature", "top_p", "max_new_tokens", "batch_size", "seed")
         return generation.Sampling(n=self.num_samples, **{name: getattr(self, name) for name in names})

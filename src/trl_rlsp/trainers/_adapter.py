@@ -1,9 +1,8 @@
 """LoRA adapters: training that goes on with one, and merging one into its base.
 
-TRL takes a model by name, but not an adapter's folder, and it stores the adapter of a quantized model in bfloat16.
-Eight bits of mantissa lose an update below about 0.4 % of a weight, which RL at a learning rate of 1e-6 seldom
-exceeds; a run resumed by transformers trains the same adapter in float32, and the frozen copy that the KL is taken to
-is in float32 as well. So the adapter is kept in float32 throughout: four bytes a weight.
+TRL takes a model by name but no adapter's folder, and it stores the adapter of a quantized model in bfloat16, which
+loses an update below about 0.4 % of a weight: RL at a learning rate of 1e-6 seldom exceeds that. A resumed run and the
+frozen copy that the KL is taken to are in float32, so the adapter is kept in float32 throughout.
 
 A merge loads the base unquantized, whatever it was trained under, and in float32: merging into 4-bit weights would
 quantize them again. What was written is read back, and its logits are compared with those of base and adapter.
@@ -59,9 +58,9 @@ def load_trainable(name_or_path: str, revision: str | None = None, **kwargs: Any
     """The base model with an adapter over it whose weights go on being trained.
 
     Args:
-        name_or_path: folder or hub id of the adapter; its adapter_config.json names the base and the base's revision.
+        name_or_path: folder or hub id of the adapter, which names its base.
         revision: of the adapter.
-        kwargs: passed to the base's `from_pretrained` (`dtype`, `quantization_config`, `attn_implementation`).
+        kwargs: of the base's `from_pretrained`.
 
     Raises:
         SourceError: the base that the adapter names cannot be loaded.
@@ -88,14 +87,11 @@ def trainable_weights(model: Any) -> dict[str, torch.Tensor]:
 
 
 def keep_full_precision(model: Any, before: Mapping[str, torch.Tensor] | None = None) -> int:
-    """Turn the trainable half-precision weights of a quantized model into float32.
+    """Turn the trainable half-precision weights of a quantized model into float32, and return how many tensors.
 
     Args:
-        model: what a trainer has wrapped; a model that is not quantized is left as it is.
+        model: what a trainer has wrapped.
         before: its `trainable_weights` from before the trainer rounded them; they are restored exactly.
-
-    Returns:
-        The number of tensors turned.
     """
     import torch
 
@@ -140,9 +136,8 @@ def merge_adapter(
 
     Raises:
         SourceError: no adapter or no base at that place.
-        ConfigError: an adapter that changes nothing or is no LoRA, a base that is stored quantized, a folder that is
-            not empty, or a merged model that differs from the adapter by more than the tolerance or by as much as the
-            adapter itself changes.
+        ConfigError: what cannot be merged, a folder that is not empty, or a merged model that differs from the adapter
+            by more than the tolerance or by as much as the adapter itself changes.
     """
     import torch
     from peft import PeftModel

@@ -165,13 +165,9 @@ def _sorted(batches: list[dict[str, Any]], skips: bool) -> list[dict[str, Any]]:
 
 
 def compute_in_parts(model: Any, rows: int = ROWS) -> bool:
-    """Make a model with TRL's fused head compute its log-probabilities in parts; its other passes stay as they are.
+    """Make a causal model with TRL's fused head compute log-probabilities in parts of `rows` rows of like length.
 
-    One pass of the model stays one pass for whatever wraps it (DDP, PEFT, autocast).
-
-    Args:
-        model: a causal language model to which TRL's `add_fused_lm_head` was applied; its `forward` is replaced.
-        rows: rows of a part, which are of like length.
+    Its `forward` is replaced; other passes stay as they are, and one pass stays one pass for DDP, PEFT and autocast.
 
     Returns:
         Whether it was: not where rotary angles depend on the width of the batch.

@@ -47,9 +47,7 @@ class RLSPGRPOConfig(GRPOConfig):
 
 
 class RLSPGRPOTrainer(FastStep, GRPOTrainer):
-    """`GRPOTrainer` whose default rewards are RLSP's.
-
-    Takes what `GRPOTrainer` takes, with two defaults of its own.
+    """`GRPOTrainer` with two defaults of its own.
 
     Args:
         reward_funcs: default `RLSPRewards()`, unless an environment has a reward of its own (`get_reward`).

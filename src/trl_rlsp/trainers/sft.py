@@ -29,7 +29,7 @@ class RLSPSFTConfig(SFTConfig):
     """
 
     max_length: int | None = field(default=8192, metadata={"help": "Longest sequence in tokens; longer are cut."})
-    max_cut_share: float = field(default=0.5, metadata={"help": "Refuse to train if more of the traces are cut."})
+    max_cut_share: float = field(default=0.5, metadata={"help": "Share of cut traces above which training is refused."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,18 +39,12 @@ class RLSPSFTConfig(SFTConfig):
 
 @dataclass(frozen=True)
 class CutTraces:
-    """How many traces of a data set ("train", or the name of an evaluation set) `max_length` cuts.
+    """How many traces of a data set `max_length` cuts."""
 
-    Attributes:
-        total: traces.
-        cut: traces longer than `max_length`.
-        longest: length of the longest trace in tokens.
-    """
-
-    dataset: str
+    dataset: str  # "train", or the name of an evaluation set
     total: int
     cut: int
-    longest: int
+    longest: int  # length in tokens
 
     @property
     def share(self) -> float:
@@ -59,11 +53,10 @@ class CutTraces:
 
 
 class RLSPSFTTrainer(SFTTrainer):
-    """`SFTTrainer` that counts the traces cut by `max_length` and says so.
+    """`SFTTrainer` that counts the traces cut by `max_length` and says so; `args` defaults to `RLSPSFTConfig`.
 
-    Takes what `SFTTrainer` takes; `args` defaults to `RLSPSFTConfig`. `trainer.cut_traces` holds one `CutTraces` per
-    prepared data set; none without `max_length`, for streams, where packing splits long traces instead of cutting
-    them, and where preparation is skipped.
+    `trainer.cut_traces` holds one `CutTraces` per prepared data set; none without `max_length`, for streams, and where
+    packing splits long traces instead of cutting them.
 
     Raises:
         ConfigError: more than `max_cut_share` of the training traces would be cut.

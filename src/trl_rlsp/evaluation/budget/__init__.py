@@ -16,22 +16,3 @@ from trl_rlsp.evaluation.budget._agreement import (
 )
 from trl_rlsp.evaluation.budget._curve import Bench, Curve, Point, markdown, plot_curves, write_into
 from trl_rlsp.evaluation.budget._thinking import ThinkingBudget, Thought, draw_within
-
-__all__ = [
-    "AdaptiveConsistency",
-    "Bench",
-    "Curve",
-    "LastAgree",
-    "Point",
-    "Rule",
-    "RuleResult",
-    "ThinkingBudget",
-    "Thought",
-    "Unbeatable",
-    "draw_until_agreement",
-    "draw_within",
-    "markdown",
-    "plot_curves",
-    "try_rule",
-    "write_into",
-]

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import DataError, SourceError
+from trl_rlsp.evaluation._charts import Chart, save_plot, tokens_line
 from trl_rlsp.evaluation._compare import compare
 from trl_rlsp.evaluation._estimators import Estimate
 from trl_rlsp.evaluation._metrics import Evaluation, ScoredSample, by_problem
 from trl_rlsp.evaluation._scoring import draw, evaluate_samples, score_samples
 from trl_rlsp.evaluation._store import SampleStore, save_evaluation
-from trl_rlsp.evaluation._tables import INTERVALS, Line, markdown_rows, plot
+from trl_rlsp.evaluation._tables import INTERVALS, markdown_rows
 from trl_rlsp.evaluation.budget._agreement import Rule, RuleResult, try_rule
 from trl_rlsp.evaluation.budget._thinking import ThinkingBudget, draw_within
 from trl_rlsp.files import atomic_write
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 BEGIN, END = "<!-- numbers: begin -->", "<!-- numbers: end -->"
 CURVE_COLUMNS = ("model", "budget", "accuracy (pass@1)", "completion tokens", "answer forced", "finished")
 VOTE_COLUMNS = ("model", "rule", "accuracy", "minus maj@n", "samples", "tokens a problem", "saved")
-STYLES = {"at most": "o-", "forced": "o--", "free": "X"}
+MODES = {"at most": "at most", "forced": "forced", "free": "no budget"}
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def vote_rows(votes: Mapping[str, Sequence[RuleResult]]) -> list[tuple[str, ...]
             rows.append((name, "all samples", accuracy, "", "", tokens, ""))
         for result in results:
             spent = (result.samples.number(), result.tokens.number(), f"{100 * result.saved:.0f} %")
-            rows.append((name, result.rule, result.accuracy.percent(), _points(result.difference), *spent))
+            rows.append((name, result.rule, result.accuracy.percent(), result.difference.number(100, sign="+"), *spent))
     return rows
 
 
@@ -155,7 +156,7 @@ def markdown(curves: Mapping[str, Curve], votes: Mapping[str, Sequence[RuleResul
     parts = [f"{first.problems} problems x {first.samples} completions a point; {INTERVALS}."]
     parts.append(markdown_rows(curve_rows(curves), left=2))
     gains = [
-        f"- {name}, {mode}: from {found[0]} to {found[1]} tokens {_points(found[2])} points."
+        f"- {name}, {mode}: from {found[0]} to {found[1]} tokens {found[2].number(100, sign='+')} points."
         for name, curve in curves.items()
         for mode in ("at most", "forced")
         if (found := curve.gain(mode))
@@ -165,10 +166,6 @@ def markdown(curves: Mapping[str, Curve], votes: Mapping[str, Sequence[RuleResul
     if any(votes.values()):
         parts += [f"Votes of up to {n} samples a problem:", markdown_rows(vote_rows(votes), left=2)]
     return "\n\n".join(parts) + "\n"
-
-
-def _points(gain: Estimate) -> str:
-    return f"{100 * gain.mean:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
 
 
 def write_into(document: Path, numbers: str) -> None:
@@ -184,13 +181,12 @@ def write_into(document: Path, numbers: str) -> None:
 
 
 def plot_curves(curves: Mapping[str, Curve], path: Path) -> None:
-    """Write a PNG: one line a model and mode, a cross where there is no budget."""
+    """Draw a line a model and mode, as PNG."""
     lines = []
-    for number, (name, curve) in enumerate(curves.items()):
-        for mode, style in STYLES.items():
+    for name, curve in curves.items():
+        for mode, label in MODES.items():
             metrics = [point.metrics for point in curve.points if point.mode == mode]
-            label = f"{name}, {'no budget' if mode == 'free' else mode}"
             if metrics:
                 tokens, accuracy = [m.tokens for m in metrics], [m.pass_at_1 for m in metrics]
-                lines.append(Line(label, tokens, accuracy, style, f"C{number}"))
-    plot(lines, path, "completion tokens (mean)", "accuracy, %")
+                lines.append(tokens_line(f"{name}, {label}", tokens, accuracy))
+    save_plot(Chart("budget", "Accuracy", "completion tokens (mean)", lines, percent=True), path)

@@ -131,9 +131,11 @@ def draw_within(
         drawn = _round(engine, turns, sampling, number, store)
         following: dict[Request, _Turn] = {}
         for request, turn in turns.items():
-            more = _next(budget, turn, drawn[request], most, engine.count)
+            sample = drawn[request]
+            more = _next(budget, turn, sample, most, engine.count)
             if more is None:
-                done[request] = _whole(request, turn, drawn[request])
+                whole = replace(_named(sample, request), truncated=sample.truncated and not turn.answering)
+                done[request] = Thought(whole, turn.continued, turn.forced)
             else:
                 following[request] = more
         turns, number = following, number + 1
@@ -165,11 +167,6 @@ def _round(
 
 def _named(sample: Sample, request: Request) -> Sample:
     return replace(sample, prompt_index=request.prompt, sample_index=request.sample)
-
-
-def _whole(request: Request, turn: _Turn, sample: Sample) -> Thought:
-    whole = replace(_named(sample, request), truncated=sample.truncated and not turn.answering)
-    return Thought(whole, turn.continued, turn.forced)
 
 
 def _next(budget: ThinkingBudget, turn: _Turn, sample: Sample, most: int, count: Callable[[str], int]) -> _Turn | None:

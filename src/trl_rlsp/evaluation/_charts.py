@@ -1,7 +1,4 @@
-"""Charts as data, drawn once by matplotlib: as SVG inside the page, as PNG beside it.
-
-`report.json` keeps the data. Without matplotlib the page has no charts, and says so.
-"""
+"""Charts as data, drawn by matplotlib: as PNG, and as SVG inside the page of a report."""
 
 from __future__ import annotations
 
@@ -13,13 +10,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trl_rlsp.evaluation._estimators import Estimate
 from trl_rlsp.text import visible_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = ("#1f5fae", "#c2571a", "#1d8564", "#a13f86", "#8a6d0b", "#4a7fa8", "#b23a48", "#55606b")
-"""Those of the page's style sheet, `--c0` to `--c7`, which has others for dark paper."""
+"""Those of the report's style sheet, `--c0` to `--c7`, which has others for dark paper."""
 
 _INK, _GRID = "#5b636d", "#e8e6df"
 _MANY = 30  # from this many points on, a line is drawn faint with its moving average over it
@@ -28,7 +26,7 @@ _THEMED = {color: f"var(--c{i})" for i, color in enumerate(COLORS)} | {_INK: "va
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a chart: at each x a value or `None`, and where they are known the ends of its 95 % interval."""
+    """At each x a value or `None`, and where they are known the ends of its 95 % interval."""
 
     name: str
     x: Sequence[float]
@@ -46,6 +44,7 @@ class Chart:
         title: what is drawn, with its unit.
         percent: values are shares, shown in percent.
         categories: names of the places 0, 1, ...; empty for a numeric x.
+        doubling: each step along x is twice the one before.
     """
 
     key: str
@@ -55,6 +54,7 @@ class Chart:
     note: str = ""
     percent: bool = False
     categories: Sequence[str] = ()
+    doubling: bool = False
 
 
 def can_draw() -> bool:
@@ -85,13 +85,16 @@ def svg(chart: Chart) -> str:
     return re.sub("|".join(_THEMED), lambda found: _THEMED[found[0]], drawn).strip()
 
 
-def save_plots(charts: Sequence[Chart], folder: Path) -> list[Path]:
-    """Write each chart to `folder/KEY.png`; makes the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{chart.key}.png" for chart in charts]
-    for chart, path in zip(charts, paths, strict=True):
-        _figure(chart).savefig(path, dpi=150)
-    return paths
+def tokens_line(name: str, tokens: Sequence[Estimate], accuracy: Sequence[Estimate]) -> Line:
+    """Accuracy against tokens."""
+    low, mean, high = ([getattr(e, part) for e in accuracy] for part in ("low", "mean", "high"))
+    return Line(name, [e.mean for e in tokens], mean, low, high)
+
+
+def save_plot(chart: Chart, path: Path) -> None:
+    """Write a chart as PNG; makes the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _figure(chart).savefig(path, dpi=150)
 
 
 def _figure(chart: Chart, *, legend: bool = True) -> Figure:
@@ -111,6 +114,9 @@ def _figure(chart: Chart, *, legend: bool = True) -> Figure:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     if chart.categories:
         axes.set_xticks(range(len(chart.categories)), [_plain(name) for name in chart.categories])
+    if chart.doubling:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
     if legend:
         axes.set_title(_plain(chart.title), loc="left", fontsize=11)
         if len(chart.lines) > 1:
