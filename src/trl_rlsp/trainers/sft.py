@@ -29,7 +29,7 @@ class RLSPSFTConfig(SFTConfig):
     """
 
     max_length: int | None = field(default=8192, metadata={"help": "Longest sequence in tokens; longer are cut."})
-    max_cut_share: float = field(default=0.5, metadata={"help": "Refuse to train if more of the traces are cut."})
+    max_cut_share: float = field(default=0.5, metadata={"help": "Share of cut traces above which training is refused."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
