@@ -58,7 +58,16 @@ def required(kind: str, version: str, recipes: set[str]) -> set[str]:
     beside = (
         {f"{info}/METADATA", f"{info}/licenses/LICENSE", f"{info}/entry_points.txt"}
         if kind == "wheel"
-        else {"PKG-INFO", "LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "SECURITY.md", "pyproject.toml"}
+        else {
+            "PKG-INFO",
+            "LICENSE",
+            "README.md",
+            "CHANGELOG.md",
+            "CITATION.cff",
+            "SECURITY.md",
+            "pyproject.toml",
+            "hatch_build.py",
+        }
     )
     return beside | {f"{package}/{name}" for name in IN_PACKAGE} | {f"{folder}/{name}" for name in recipes}
 

@@ -56,13 +56,9 @@ def usage() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of `rlsp`.
+    """Entry point of `rlsp`: arguments, by default `sys.argv[1:]`, to an exit status.
 
-    Args:
-        argv: arguments without the program's name; default `sys.argv[1:]`.
-
-    Returns:
-        The exit status: 0 done, 1 failed check, 2 an error that names what is wrong, 130 or 143 stopped by a signal.
+    0 is done, 1 a failed check, 2 an error that names what is wrong, 128 and more stopped by a signal.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):

@@ -174,6 +174,15 @@ class TestBadInput:
         assert main(["check", "--dataset", str(rows)]) == 2
         assert f"rlsp check: {str(rows)!r} must be readable: Permission denied" in capsys.readouterr().err
 
+    def test_the_nearest_option_of_a_command_that_takes_the_fields_of_others_too(self, capsys, tmp_path):
+        (tmp_path / "grpo.yaml").write_text("alpha: 0.8\n")
+        assert main(["doctor", "--config", str(tmp_path / "grpo.yaml"), "--elsewere"]) == 2
+        assert "unknown argument '--elsewere': did you mean 'elsewhere'?" in capsys.readouterr().err
+        assert main(["doctor", "--config", str(tmp_path / "grpo.yaml"), "--alpah", "1"]) == 2
+        assert "unknown argument '--alpah': did you mean 'alpha'?" in capsys.readouterr().err
+        assert main(["harvest", "run", "--novely", "0.1"]) == 2
+        assert "unknown argument '--novely': did you mean 'novelty'?" in capsys.readouterr().err
+
     def test_run_names_the_override_it_cannot_read(self, capsys, tmp_path):
         for name in ("grpo.yaml", "eval.yaml"):
             (tmp_path / name).write_text("model_name_or_path: x\n")

@@ -40,6 +40,17 @@ class TestContent:
         assert metadata.endswith((ROOT / "README.md").read_text(encoding="utf-8"))
 
 
+def test_links_of_the_readme_become_absolute_where_the_repository_is_named(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    from hatch_build import with_absolute_links
+
+    text = "[a](docs/a.md) ![b](docs/b.png) [c](https://c.org/d) [e](#f) [g](LICENSE)"
+    assert with_absolute_links(text, "https://host/me/it/") == (
+        "[a](https://host/me/it/blob/main/docs/a.md) ![b](https://host/me/it/raw/main/docs/b.png) "
+        "[c](https://c.org/d) [e](#f) [g](https://host/me/it/blob/main/LICENSE)"
+    )
+
+
 class TestFaults:
     @pytest.fixture
     def changed(self, wheel, tmp_path):

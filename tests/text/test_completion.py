@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.text import KINDS, completion_text, kinds_of, read, thinking_is_open
+from trl_rlsp.text import completion_text, kinds_of, read, thinking_is_open
+from trl_rlsp.text._completion import KINDS
 
 DATA = Path(__file__).parents[1] / "data"
 

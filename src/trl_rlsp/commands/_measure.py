@@ -79,7 +79,6 @@ def check_eval(settings: EvaluationArguments) -> tuple[str, generation.Sampling]
 
 
 def _check_engine(settings: EvaluationArguments) -> None:
-    """Refuse an engine that does not exist, is not installed or lacks its server."""
     if settings.engine not in _ENGINES:
         raise ConfigError(f"engine is one of {', '.join(_ENGINES)}, got {settings.engine!r}")
     if (settings.engine == "server") != (settings.server_url is not None):
@@ -201,7 +200,6 @@ class BudgetArguments(EvaluationArguments):
     document: str | None = option(None, "Markdown file whose numbers are replaced")
 
     def named_models(self) -> dict[str, str]:
-        """Name -> path of each model."""
         if not self.models:
             if not self.model_name_or_path:
                 raise ConfigError("no model: give --model_name_or_path PATH, or --models NAME=PATH NAME=PATH")
@@ -209,11 +207,9 @@ class BudgetArguments(EvaluationArguments):
         return named("models are NAME=PATH, each name once", self.models)
 
     def sizes(self) -> list[int]:
-        """The budgets in tokens, ascending."""
         return positive_numbers("budgets", self.budgets, "32,64,128")
 
     def points(self) -> list[ThinkingBudget | None]:
-        """The budget of each point of the curve, `None` for none."""
         from trl_rlsp.evaluation.budget import ThinkingBudget
 
         texts: dict[str, Any] = {name: getattr(self, name) for name in ("continuation", "answer", "settled")}

@@ -12,26 +12,14 @@ from typing import Any, Literal
 
 from rich.table import Column, Table
 
-from trl_rlsp import evaluation
+from trl_rlsp import evaluation, stages
 from trl_rlsp.commands._measure import check_eval, draw_samples, load_problems, positive_numbers, verifier_of
 from trl_rlsp.doctor import Finding, examine
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import write_json, write_lines
 from trl_rlsp.pipeline import companion_names, copy_recipe, recipe_names, said_of
 from trl_rlsp.planning import GIB, Architecture, Layout, Remedy, Settings, layout, remedies, strategies, tokens_per_step
-from trl_rlsp.stages import (
-    EvaluationArguments,
-    ProblemArguments,
-    Stage,
-    VerifierArguments,
-    kind_of,
-    offline_without_network,
-    option,
-    parse_fields,
-    parse_known,
-    parse_stage,
-    read_stage,
-)
+from trl_rlsp.stages import option
 from trl_rlsp.text import Terminal
 
 _PARTS = ("weights", "adapter", "gradients", "optimizer", "reference", "activations", "logits", "working", "cache")
@@ -51,7 +39,7 @@ class RecipesArguments:
 
 def run_recipes(arguments: Sequence[str]) -> None:
     """List the shipped recipes with purpose and hardware, or copy one."""
-    given = parse_fields(RecipesArguments, arguments, "rlsp recipes")
+    given = stages.parse_fields(RecipesArguments, arguments, "rlsp recipes")
     if given.words:
         if len(given.words) != 2 or given.words[0] != "copy":
             raise ConfigError(f"rlsp recipes takes nothing, or copy NAME, got {' '.join(given.words)!r}")
@@ -74,7 +62,7 @@ def run_recipes(arguments: Sequence[str]) -> None:
 
 def run_check(arguments: list[str]) -> int:
     """Print every gold answer of a data set that does not verify as 1.0; 0 when all do, else 1."""
-    source, checking = parse_stage((ProblemArguments, VerifierArguments), arguments, "rlsp check")
+    source, checking = stages.parse_stage((stages.ProblemArguments, stages.VerifierArguments), arguments, "rlsp check")
     problems = source.load()
     with checking.outcome_verifier(batch_seconds=3600) as verifier:
         report = evaluation.check_dataset(problems, verifier)
@@ -83,7 +71,7 @@ def run_check(arguments: list[str]) -> int:
 
 
 @dataclass
-class FilterArguments(EvaluationArguments):
+class FilterArguments(stages.EvaluationArguments):
     """Which problems to keep; samples are drawn as in RL: temperature 1, at most 4096 tokens, unless the file says."""
 
     n: int = option(8, "samples of each problem")
@@ -107,7 +95,7 @@ class FilterArguments(EvaluationArguments):
 
 def parse_filter(arguments: list[str]) -> FilterArguments:
     """The settings of a filter; what sampling has no use for in an RL stage's file is passed over."""
-    return parse_fields(FilterArguments, arguments, "rlsp filter", written=_sampled_fields)
+    return stages.parse_fields(FilterArguments, arguments, "rlsp filter", written=_sampled_fields)
 
 
 def _sampled_fields(written: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,7 +125,6 @@ def run_filter(arguments: list[str]) -> None:
 
 
 def _show_filtered(found: evaluation.Filtered, settings: FilterArguments, console: Terminal) -> None:
-    """Print what became of the problems, and how the file is read."""
     counts = found.counts()
     table = Table("problems", Column("number", justify="right"), title=f"solve rates of {settings.n} samples")
     table.add_row("sampled", str(counts["problems"]))
@@ -162,13 +149,13 @@ class StageArguments:
     json: bool = option(False, "print the result as JSON")
 
 
-def _described_stage(given: StageArguments, overrides: Sequence[str], **options: Any) -> Stage:
+def _described_stage(given: StageArguments, overrides: Sequence[str], **options: Any) -> stages.Stage:
     """The stage of a YAML file and its overrides; without a network, the hub is not asked."""
     if given.config is None:
         raise ConfigError("no stage: give its YAML file with --config FILE")
-    offline_without_network()
+    stages.offline_without_network()
     words = ["--config", str(given.config), *overrides]
-    return read_stage(given.stage or kind_of(given.config), words, also=vars(given), **options)
+    return stages.read_stage(given.stage or stages.kind_of(given.config), words, also=vars(given), **options)
 
 
 @dataclass
@@ -180,9 +167,9 @@ class DoctorArguments(StageArguments):
     elsewhere: bool = option(False, "it will run on another machine: leave out hardware, disk and judge")
 
 
-def parse_doctor(arguments: Sequence[str]) -> tuple[DoctorArguments, Stage]:
+def parse_doctor(arguments: Sequence[str]) -> tuple[DoctorArguments, stages.Stage]:
     """The command's own arguments, and the stage that the others describe."""
-    given, overrides = parse_known(DoctorArguments, arguments, "rlsp doctor")
+    given, overrides = stages.parse_known(DoctorArguments, arguments, "rlsp doctor")
     if given.processes is not None and given.processes < 1:
         raise ConfigError(f"--processes is a number of ranks, at least 1, got {given.processes}")
     return given, _described_stage(given, overrides, processes=given.processes, elsewhere=given.elsewhere)
@@ -200,7 +187,6 @@ def run_doctor(arguments: Sequence[str]) -> int:
 
 
 def _show_findings(found: list[Finding], path: Path) -> None:
-    """Print findings, each with the line of the file to change."""
     console = Terminal(soft_wrap=True)
     lines = path.read_text(encoding="utf-8").splitlines()
     for finding in found:
@@ -241,7 +227,7 @@ class PlanArguments(StageArguments):
 
 def parse_plan(arguments: Sequence[str]) -> tuple[PlanArguments, Architecture, Settings]:
     """The command's own arguments, and the model and settings of the stage."""
-    given, overrides = parse_known(PlanArguments, arguments, "rlsp plan")
+    given, overrides = stages.parse_known(PlanArguments, arguments, "rlsp plan")
     if given.memory <= 0 or given.prompt < 0:
         raise ConfigError(f"--memory is above 0 GiB and --prompt at least 0, got {given.memory:g} and {given.prompt}")
     stage = _described_stage(given, overrides, processes=1)
@@ -265,7 +251,6 @@ def run_plan(arguments: Sequence[str]) -> None:
 
 
 def _as_json(settings: Settings, layouts: list[Layout], advice: list[Remedy], memory: float) -> dict[str, Any]:
-    """The plan as plain values, in bytes."""
     rows = [
         asdict(one)
         | {"training": one.training, "rollout": one.rollout, "peak": one.peak, "fits": one.fits(memory)}
@@ -279,7 +264,6 @@ def _as_json(settings: Settings, layouts: list[Layout], advice: list[Remedy], me
 def _show_plan(
     architecture: Architecture, settings: Settings, layouts: list[Layout], advice: list[Remedy], memory: float
 ) -> None:
-    """Print the plan in GiB, and what would make it fit."""
     console = Terminal()
     kind = "all weights" if settings.rank is None else f"LoRA of rank {settings.rank}"
     bits = f"{settings.bits}-bit base" if settings.bits else settings.dtype

@@ -55,7 +55,6 @@ def check_settings(step: Step) -> None:
 
 
 def _execute_all(run: Run, steps: Sequence[Step]) -> None:
-    """Execute what is not complete, and show the results."""
     console, started = Terminal(), time.monotonic()
     launcher = pipeline.Launcher(visible_gpus(), run.launch)
     waiting = [step for step in steps if not step.complete]
@@ -96,7 +95,6 @@ def show_batches(launcher: Launcher, steps: Sequence[Step], written_for: int, co
 
 
 def _show_results(run: Run, steps: Sequence[Step], console: Terminal) -> None:
-    """Print the table of the evaluations, and write the report."""
     evaluations = {step.title.partition(" ")[2]: step.folder for step in steps if step.command == "eval"}
     trained = [step for step in steps if step.command == "grpo"][-1]
     report = evaluation.write_report(run.output, run.recipe.name, evaluations, trained.folder / "trainer_state.json")

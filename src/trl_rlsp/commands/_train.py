@@ -19,31 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Column, Table
 
-from trl_rlsp import evaluation, trainers
+from trl_rlsp import evaluation, stages, trainers
 from trl_rlsp.doctor import stop_on_errors
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import write_json
 from trl_rlsp.selfplay import Selection, harvest_run
-from trl_rlsp.stages import (
-    STAGE_FILE,
-    ProblemArguments,
-    claimed,
-    different_runs,
-    last_complete_checkpoint,
-    model_name,
-    names_adapter,
-    option,
-    parse_fields,
-    parse_grpo,
-    parse_known,
-    parse_sft,
-    parse_stage,
-    read_record,
-    refuse_other_run,
-    settings_of,
-    tokenizer_of,
-    write_record,
-)
+from trl_rlsp.stages import option
 from trl_rlsp.text import Terminal
 from trl_rlsp.verification import require_sandbox
 
@@ -64,9 +45,9 @@ _SHOWN = {
 
 def run_sft(arguments: Sequence[str]) -> None:
     """Train on demonstrations."""
-    data, training, model = parse_sft(arguments)
+    data, training, model = stages.parse_sft(arguments)
     rows = data.load_rows(training.seed)
-    tokenizer = tokenizer_of(model)
+    tokenizer = stages.tokenizer_of(model)
     stop_on_errors("sft", data, training, model, rows=rows, tokenizer=tokenizer)
     with _stage("sft", arguments, training):
         made = model_arguments(model, training)
@@ -75,11 +56,11 @@ def run_sft(arguments: Sequence[str]) -> None:
 
 def run_grpo(arguments: Sequence[str]) -> None:
     """Train by RL with the outcome verifier and the exploration reward."""
-    data, rewards, training, model = parse_grpo(arguments)
+    data, rewards, training, model = stages.parse_grpo(arguments)
     with contextlib.closing(rewards):
         problems = data.load()
         require_sandbox(problems.column_names)
-        tokenizer = tokenizer_of(model, padding_side="left")
+        tokenizer = stages.tokenizer_of(model, padding_side="left")
         stop_on_errors("grpo", data, training, model, rows=problems, rewards=rewards, tokenizer=tokenizer)
         with _stage("grpo", arguments, training):
             trainer = trainers.RLSPGRPOTrainer(
@@ -95,13 +76,13 @@ def run_grpo(arguments: Sequence[str]) -> None:
 @contextlib.contextmanager
 def _stage(command: str, arguments: Sequence[str], training: TrainingArguments) -> Iterator[None]:
     """Make the output folder this run's own while it trains, and say what comes next; a ConfigError if it cannot be."""
-    folder, settings = Path(str(training.output_dir)), settings_of(arguments)
+    folder, settings = Path(str(training.output_dir)), stages.settings_of(arguments)
     first = training.process_index == 0
-    refuse_other_run(folder, command, settings, resume=bool(training.resume_from_checkpoint))
-    with claimed(folder) if first else contextlib.nullcontext():
-        before = read_record(folder)
-        if first and (before is None or different_runs(before, command, settings)):
-            write_record(folder, command, settings)
+    stages.refuse_other_run(folder, command, settings, resume=bool(training.resume_from_checkpoint))
+    with stages.claimed(folder) if first else contextlib.nullcontext():
+        before = stages.read_record(folder)
+        if first and (before is None or stages.different_runs(before, command, settings)):
+            stages.write_record(folder, command, settings)
         yield
     if first:
         print(f"model: {folder}; next, {_NEXT[command]} --config FILE --model_name_or_path {folder}", flush=True)
@@ -114,7 +95,7 @@ def model_arguments(model: ModelConfig, training: TrainingArguments) -> dict[str
     """
     from trl import get_peft_config, get_quantization_config
 
-    name = model_name(model)
+    name = stages.model_name(model)
     settings = {  # as TRL's own scripts set them
         "revision": model.model_revision,
         "attn_implementation": model.attn_implementation,
@@ -122,7 +103,7 @@ def model_arguments(model: ModelConfig, training: TrainingArguments) -> dict[str
         **(getattr(training, "model_init_kwargs", None) or {}),
     }
     quantization = get_quantization_config(model)
-    if not names_adapter(name, settings["revision"]):
+    if not stages.names_adapter(name, settings["revision"]):
         training.model_init_kwargs = settings  # type: ignore[attr-defined]
         return {"model": name, "quantization_config": quantization, "peft_config": get_peft_config(model)}
     training.model_init_kwargs = None  # type: ignore[attr-defined]
@@ -134,7 +115,7 @@ def train(trainer: Any, training: TrainingArguments) -> None:
     start = time.monotonic()
     checkpoint = training.resume_from_checkpoint
     if checkpoint == "auto":
-        checkpoint = last_complete_checkpoint(Path(str(training.output_dir)))
+        checkpoint = stages.last_complete_checkpoint(Path(str(training.output_dir)))
     _show_progress(trainer)
     with rank_errors(training):
         trainer.train(resume_from_checkpoint=checkpoint)
@@ -147,15 +128,14 @@ def train(trainer: Any, training: TrainingArguments) -> None:
             "resumed_from": checkpoint and Path(str(checkpoint)).name,
             "seconds": round(time.monotonic() - start, 1),
         }
-        write_json(Path(str(training.output_dir), STAGE_FILE), done)
+        write_json(Path(str(training.output_dir), stages.STAGE_FILE), done)
 
 
 @contextlib.contextmanager
 def rank_errors(training: TrainingArguments) -> Iterator[None]:
     """Of several ranks: say at the start how a run that is cut off goes on, and give an error to the launcher.
 
-    The launcher (`accelerate launch`, `torchrun`) ends all ranks when one ends and shows as root cause the error that
-    torch's handler wrote down. It shows no advice, and a rank that it ends has no time to give any.
+    It ends all ranks when one ends, and shows the error that torch's handler wrote down but no advice.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
@@ -223,8 +203,8 @@ class HarvestArguments(Selection):
 
 def parse_harvest(arguments: Sequence[str]) -> tuple[HarvestArguments, list[str]]:
     """Settings of a harvest, and the fields of its data set that were given; a ConfigError for what cannot work."""
-    given, rest = parse_known(HarvestArguments, arguments, "rlsp harvest")
-    parse_stage((ProblemArguments,), rest, "rlsp harvest", also=vars(given))
+    given, rest = stages.parse_known(HarvestArguments, arguments, "rlsp harvest")
+    stages.parse_stage((stages.ProblemArguments,), rest, "rlsp harvest", also=vars(given))
     if given.output is not None and given.output.suffix != ".jsonl":
         raise ConfigError(f"--output is a .jsonl file, got {str(given.output)!r}")
     return given, rest
@@ -261,7 +241,7 @@ class MergeArguments:
 
 def run_merge(arguments: Sequence[str]) -> None:
     """Merge an adapter into its base, compare logits, and print what was found."""
-    given = parse_fields(MergeArguments, arguments, "rlsp merge")
+    given = stages.parse_fields(MergeArguments, arguments, "rlsp merge")
     found = trainers.merge_adapter(given.adapter, given.output_dir, base=given.base, dtype=given.dtype)
     text = (
         f"{found.layers} layers merged into {found.base} in float32, saved as {found.dtype}: logits differ from the "

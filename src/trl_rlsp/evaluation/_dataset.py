@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation._metrics import ScoredSample, by_problem, known_mean
-from trl_rlsp.text import find_program
+from trl_rlsp.text import read
 from trl_rlsp.verification import Verdict
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def gold_completion(row: Mapping[str, Any]) -> str | None:
     if not gold.strip():
         return None
     if row.get("tests") is not None:
-        return gold if find_program(gold, 0).answer else f"```python\n{gold}\n```"
+        return gold if read(gold, "code", end_of_thinking=None).answer else f"```python\n{gold}\n```"
     return f"\\boxed{{{gold}}}"
 
 

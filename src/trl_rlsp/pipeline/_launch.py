@@ -51,7 +51,6 @@ class Launcher:
             )
 
     def processes(self, step: Step) -> int:
-        """Processes of a step."""
         if not step.trains:
             return 1
         if self.file:
@@ -59,7 +58,6 @@ class Launcher:
         return 1 if step.settings.get("use_cpu") else max(1, self.gpus)
 
     def command(self, step: Step) -> list[str]:
-        """The command line of a step."""
         count, ours = self.processes(step), ["-m", "trl_rlsp", *step.words()]
         given = ["--multi_gpu", "--num_processes", str(count), "--mixed_precision", "no"] if count > 1 else []
         if step.trains and self.file:

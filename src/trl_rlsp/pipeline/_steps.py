@@ -18,21 +18,12 @@ from typing import Any
 
 import yaml
 
+from trl_rlsp import stages
 from trl_rlsp.errors import ConfigError, SourceError
 from trl_rlsp.files import atomic_write
 from trl_rlsp.pipeline._shipped import NEEDED, find_recipe
 from trl_rlsp.selfplay import MIXTURE_FILE, NEUTRAL_TEMPLATE, PROBLEMS_FILE, Selection
-from trl_rlsp.stages import (
-    STAGE_FILE,
-    ProblemArguments,
-    differences,
-    option,
-    parse_fields,
-    read_record,
-    read_yaml,
-    settings_of,
-    write_record,
-)
+from trl_rlsp.stages import option
 
 _OF_THE_RUN = {"model_name_or_path": "--model", "output_dir": "--output_dir", "seed": "--seed"}
 """Fields of a stage that are settings of the run -> the option that sets them for all stages."""
@@ -41,7 +32,7 @@ _COMMANDS = ("sft", "grpo", "eval")
 _MARKERS = {"eval": "metrics.json", "harvest": "demonstrations.json"}
 """The file that a step writes last; `stage.json` of a training stage."""
 
-_PROBLEM_FIELDS = {field.name for field in fields(ProblemArguments)}
+_PROBLEM_FIELDS = {field.name for field in fields(stages.ProblemArguments)}
 _REPLACED = {"sft": _PROBLEM_FIELDS | {"demonstrations", "demonstration_template"}, "grpo": _PROBLEM_FIELDS}
 """Fields of a stage that say where its data come from; later rounds have their own."""
 
@@ -71,7 +62,7 @@ class Run:
         if self.model:
             return self.model, str(Path(self.model).resolve()) if Path(self.model).is_dir() else self.model
         first = self.recipe / ("sft.yaml" if (self.recipe / "sft.yaml").is_file() else "grpo.yaml")
-        name = read_yaml(first).get("model_name_or_path")
+        name = stages.read_yaml(first).get("model_name_or_path")
         if not name:
             raise ConfigError(f"{first} names no model: set model_name_or_path there, or give --model")
         return (str(self.recipe / name) if (self.recipe / name).is_dir() else str(name)), str(name)
@@ -103,21 +94,17 @@ class Step:
 
     @property
     def title(self) -> str:
-        """Its name, with the round where there are several."""
         return self.name if self.round is None else f"{self.name} {self.round}"
 
     @property
     def complete(self) -> bool:
-        """Whether the file that it writes last is there."""
-        return (self.folder / _MARKERS.get(self.command, STAGE_FILE)).is_file()
+        return (self.folder / _MARKERS.get(self.command, stages.STAGE_FILE)).is_file()
 
     @property
     def trains(self) -> bool:
-        """Whether it is a training stage."""
         return self.command in ("sft", "grpo")
 
     def words(self) -> list[str]:
-        """Arguments of `python -m trl_rlsp`."""
         if self.command == "harvest":
             return ["harvest", self.model, "--output", str(self.folder / "demonstrations.jsonl"), *self.arguments]
         given = ["--model_name_or_path", self.model, "--output_dir", str(self.folder), *self.arguments]
@@ -129,7 +116,7 @@ class Step:
     def settings(self) -> dict[str, Any]:
         """Its fields, parsed: the YAML file's and the overrides."""
         config = [] if self.command == "harvest" else ["--config", str(self.config)]
-        return settings_of([*config, *self.arguments])
+        return stages.settings_of([*config, *self.arguments])
 
     @cached_property
     def given(self) -> dict[str, Any]:
@@ -147,17 +134,16 @@ class Step:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def remember(self, processes: int = 1) -> None:
-        """Write down the settings that the step is started with."""
-        write_record(self.folder, self.command, self.given, self.fingerprint, processes=processes)
+        stages.write_record(self.folder, self.command, self.given, self.fingerprint, processes=processes)
 
     def changes(self) -> str | None:
         """What has changed since its folder was begun; `None` if nothing has, or it was not begun."""
-        before = read_record(self.folder)
+        before = stages.read_record(self.folder)
         if before is None or before.get("fingerprint") == self.fingerprint:
             return None
         skipped = {"output_dir", *(["model_name_or_path"] if self.after else [])}
         names = sorted({*before["settings"], *self.given} - skipped)
-        return ", ".join(differences(before["settings"], self.given, names)) or "what comes before it"
+        return ", ".join(stages.differences(before["settings"], self.given, names)) or "what comes before it"
 
 
 def parse_run(arguments: Sequence[str]) -> Run:
@@ -168,7 +154,7 @@ def parse_run(arguments: Sequence[str]) -> Run:
         SourceError: a folder that is no recipe, or a name that no shipped recipe has.
     """
     own, overrides = split_overrides(arguments)
-    run = parse_fields(Run, own, "rlsp run")
+    run = stages.parse_fields(Run, own, "rlsp run")
     if run.rounds < 1:
         raise ConfigError(f"--rounds wants a number of at least 1, got {run.rounds}")
     run.recipe = find_recipe(run.recipe)
@@ -264,7 +250,6 @@ class RoundSettings(Selection):
             raise ConfigError(f"start is 'base' or 'last', got {self.start!r}")
 
     def arguments(self) -> list[str]:
-        """The settings as arguments of `rlsp harvest`."""
         pairs = [(f"--{name}", str(value)) for name, value in vars(self).items() if name != "start"]
         return [text for pair in pairs for text in pair]
 
@@ -273,7 +258,7 @@ def round_settings(recipe: Path, overrides: Sequence[str]) -> RoundSettings:
     """The settings of `rounds.yaml` in the recipe, if there is one, with overrides."""
     file = recipe / "rounds.yaml"
     given = ["--config", str(file)] if file.is_file() else []
-    return parse_fields(RoundSettings, [*given, *overrides], "rlsp run --rounds")
+    return stages.parse_fields(RoundSettings, [*given, *overrides], "rlsp run --rounds")
 
 
 def plan_rounds(run: Run) -> list[Step]:
@@ -299,7 +284,6 @@ def plan_rounds(run: Run) -> list[Step]:
 
 
 def _later_steps(run: Run, harvest: Step, start: Step) -> list[Step]:
-    """The steps of a round after its harvest."""
     sources: dict[str, dict[str, str]] = {
         "sft": {
             "demonstrations": "file",
@@ -325,7 +309,7 @@ def _later_steps(run: Run, harvest: Step, start: Step) -> list[Step]:
 
 def _own_config(step: Step, source: Mapping[str, str]) -> Path:
     """The recipe's YAML file with other data, written into the round's folder."""
-    content = {n: v for n, v in read_yaml(step.config).items() if n not in _REPLACED[step.command]}
+    content = {n: v for n, v in stages.read_yaml(step.config).items() if n not in _REPLACED[step.command]}
     path = step.folder.parent / step.config.name
     atomic_write(path, yaml.safe_dump({**content, **source}, sort_keys=False))
     return path

@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.balance import ASYNC_ADVICE, AlphaSchedule, check_balance, unbounded
-from trl_rlsp.rewards.batch import Reader, as_explored, gather_ranks, group_keys
+from trl_rlsp.rewards.batch import Reader, as_explored, gather_ranks, group_keys, log_mean, mean
 from trl_rlsp.rewards.outcome import OutcomeVerifier
 from trl_rlsp.verification import Verdict
 
@@ -113,7 +113,7 @@ class Scorer:
         metric = f"rewards/{name_of(self.verifier)}/mean"
         alpha = self.schedule.value(kwargs.get("trainer_state"), metric=metric)
         if self.schedule.moves:
-            _log_mean(kwargs, "exploration/alpha", [alpha])
+            log_mean(kwargs.get("log_metric"), "exploration/alpha", [alpha])
         scale = self.scale(alpha)
         paid = [verdicts]
         for part, column in zip(self.exploration, values, strict=True):
@@ -131,7 +131,7 @@ class Scorer:
         rates: Column = [None] * len(verdicts)
         if self.gate != "adaptive" and not can_fail:
             return rates, values
-        prompts = kwargs.get("prompts")
+        prompts, log_metric = kwargs.get("prompts"), kwargs.get("log_metric")
         keys = group_keys(prompts, kwargs) if prompts or self.gate == "adaptive" else [""] * len(verdicts)
         local = list(zip(verdicts, *values, strict=True))
         _, ranks = gather_ranks(list(zip(keys, local, strict=True)))
@@ -142,9 +142,10 @@ class Scorer:
         if self.gate == "adaptive":
             by_group = {key: failure_rate([row[0] for row in rows]) for key, rows in groups.items()}
             rates = [by_group[key] for key in keys]
-            _log_mean(kwargs, "exploration/failure_rate", rates)
+            log_mean(log_metric, "exploration/failure_rate", rates)
         if can_fail:
-            _log_mean(kwargs, "exploration/failed", [float(None in row) for row in local if row[0] is not None])
+            failed = [float(None in row) for row in local if row[0] is not None]
+            log_mean(log_metric, "exploration/failed", failed)
             everybody = [row for _, row in pairs]
             values = [
                 [_filled(row[place], (groups[key], everybody), place) for key, row in zip(keys, local, strict=True)]
@@ -226,25 +227,14 @@ def _called(part: Reward, function: Reward, completions: Sequence[Any], given: M
 
 def failure_rate(verdicts: Iterable[float | None]) -> float | None:
     """1 - the mean verdict over the scorable completions, in [0, 1]; `None` without any."""
-    mean = _mean(verdicts)
-    return None if mean is None else min(max(1 - mean, 0.0), 1.0)
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return math.fsum(known) / len(known) if known else None  # exact: the order of the ranks does not show
-
-
-def _log_mean(kwargs: Mapping[str, Any], name: str, values: Iterable[float | None]) -> None:
-    mean, log_metric = _mean(values), kwargs.get("log_metric")
-    if log_metric is not None and mean is not None:
-        log_metric(name, mean)
+    solved = mean(verdicts)
+    return None if solved is None else min(max(1 - solved, 0.0), 1.0)
 
 
 def _filled(value: float | None, circles: Iterable[Sequence[Sequence[Any]]], place: int) -> float | None:
     """`value`, or where it is missing the mean of the known ones of the scorable completions around it."""
-    means = (_mean(row[place] for row in rows if row[0] is not None) for rows in circles)
-    return value if value is not None else next((mean for mean in means if mean is not None), None)
+    means = (mean(row[place] for row in rows if row[0] is not None) for rows in circles)
+    return value if value is not None else next((known for known in means if known is not None), None)
 
 
 def _number(value: Any) -> float | None:

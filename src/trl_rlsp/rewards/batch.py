@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -116,10 +117,22 @@ class Batch:
         """Each completion's view of what its whole group has, over all ranks; ConfigError without prompts."""
         return gather_members(group_keys(self.columns.get("prompts"), self.columns), values)
 
-    def log(self, name: str, values: Sequence[float]) -> None:
-        """Log the mean of `values`, if there are any and the trainer logs."""
-        if self.log_metric is not None and values:
-            self.log_metric(name, sum(values) / len(values))
+    def log(self, name: str, values: Iterable[float | None]) -> None:
+        """Log the mean of the known `values`, if there are any and the trainer logs."""
+        log_mean(self.log_metric, name, values)
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean of the known values, `None` without any; exact, so that the order of ranks does not show."""
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def log_mean(log_metric: Any, name: str, values: Iterable[float | None]) -> None:
+    """Log the mean of the known values, if there are any and the trainer logs."""
+    found = mean(values)
+    if log_metric is not None and found is not None:
+        log_metric(name, found)
 
 
 class Member(NamedTuple, Generic[T]):

@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,11 +122,7 @@ class JudgeExploration(Exploration):
         return [0.0 if work is None else values.get(work) for work in works]
 
     def check(self) -> None:
-        """Ask for the grades of a short example, once, past the cache: is there a judge that answers as needed?
-
-        Raises:
-            ServerError: it cannot be reached, refuses, or gives no valid grades.
-        """
+        """Ask for the grades of a short example past the cache; ServerError where there are no valid ones."""
         where = f"the judge {self.client.model!r} at {self.client.server}"
         (reply,) = self._ask([EXAMPLE])
         if reply.answer is None:
@@ -185,14 +180,9 @@ class JudgeExploration(Exploration):
         return self.rubric.read(text)
 
     def _remembered(self, works: Sequence[Work]) -> dict[Work, Grades]:
-        if self.cache is None or not works:
-            return {}
-        stored = self.cache.get([self._key(work) for work in works])
-        remembered: dict[Work, Grades] = {}
-        for work in works:
-            with suppress(UnreadableGradesError):
-                remembered[work] = self.rubric.validate(stored.get(self._key(work)))
-        return remembered
+        keys = {work: self._key(work) for work in works} if self.cache is not None else {}
+        stored = self.cache.get(keys.values()) if self.cache is not None and keys else {}
+        return {work: stored[key] for work, key in keys.items() if key in stored}
 
     def _key(self, work: Work) -> str:
         told = [self.client.model, self.options, self.rubric.instructions(), *work]

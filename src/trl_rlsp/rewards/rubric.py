@@ -107,41 +107,26 @@ class Rubric:
         return {"type": "json_schema", "json_schema": {"name": "grades", "strict": True, "schema": schema}}
 
     def read(self, answer: str) -> dict[str, int]:
-        """The grades in a judge's answer: JSON, or JSON somewhere in text.
+        """The grades in a judge's answer: a JSON object somewhere in it with an integer from 0 to 10 a dimension.
 
         Raises:
             UnreadableGradesError: no valid grades, or several that differ (the judge may be quoting the work).
         """
         final = answer[-_LONGEST_ANSWER:].rpartition("</think>")[2]
         problem = f"no JSON object in {final[:200]!r}"
-        found: list[dict[str, int]] = []
+        found: list[dict[str, Any]] = []
         for candidate in _objects(final):
-            try:
-                grades = self.validate(candidate)
-            except UnreadableGradesError as error:
-                problem = str(error)
-                continue
-            if grades not in found:
+            grades = {name: candidate.get(name) for name in self.dimensions}
+            bad = {name: grade for name, grade in grades.items() if type(grade) is not int or not 0 <= grade <= HIGHEST}
+            for name, grade in bad.items():
+                problem = f"{name} is an integer from 0 to {HIGHEST}, got {str(grade)[:100]}"
+            if not bad and grades not in found:
                 found.append(grades)
         if len(found) > 1:
             problem = f"{len(found)} different sets of grades in {final[:200]!r}"
         if len(found) != 1:
             raise UnreadableGradesError(problem)
         return found[0]
-
-    def validate(self, grades: Any) -> dict[str, int]:
-        """The grades of an object with an integer from 0 to 10 for each dimension; other keys are left out.
-
-        Raises:
-            UnreadableGradesError: anything else.
-        """
-        if not isinstance(grades, dict):
-            raise UnreadableGradesError(f"grades are a JSON object, got {str(grades)[:100]!r}")
-        for name in self.dimensions:
-            grade = grades.get(name)
-            if type(grade) is not int or not 0 <= grade <= HIGHEST:
-                raise UnreadableGradesError(f"{name} is an integer from 0 to {HIGHEST}, got {str(grade)[:100]}")
-        return {name: grades[name] for name in self.dimensions}
 
 
 def quoted(problem: str, work: str) -> str:
@@ -157,10 +142,10 @@ def quoted(problem: str, work: str) -> str:
     return written
 
 
-def _objects(text: str) -> Iterator[Any]:
-    """The JSON objects that stand in `text`, outermost only; `None` for one in which a key stands twice."""
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects that stand in `text`, outermost only; an empty one for one in which a key stands twice."""
     decoder = json.JSONDecoder(
-        object_pairs_hook=lambda pairs: dict(pairs) if len({key for key, _ in pairs}) == len(pairs) else None
+        object_pairs_hook=lambda pairs: dict(pairs) if len({key for key, _ in pairs}) == len(pairs) else {}
     )
     place = text.find("{")
     while place >= 0:

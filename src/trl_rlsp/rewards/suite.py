@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards._scoring import Gate, Reward, Scorer, name_of, parts_of
 from trl_rlsp.rewards.balance import AlphaSchedule
-from trl_rlsp.rewards.batch import Reader
+from trl_rlsp.rewards.batch import Reader, log_mean
 from trl_rlsp.rewards.exploration import LengthExploration
 from trl_rlsp.rewards.outcome import OutcomeVerifier
 
@@ -118,10 +119,9 @@ class RLSPRewards(list, metaclass=_SuiteType):
         return suite
 
     def _refuse_equal_names(self) -> None:
-        names = [name_of(part) for part in self]
-        for name in set(names):
-            if names.count(name) > 1:
-                raise ConfigError(f"two rewards are called {name!r}; TRL merges them in its logs: set `__name__`")
+        name, count = Counter(map(name_of, self)).most_common(1)[0]
+        if count > 1:
+            raise ConfigError(f"two rewards are called {name!r}; TRL merges them in its logs: set `__name__`")
 
     def __repr__(self) -> str:
         alpha = self.schedule if self.schedule.moves else f"{self.alpha:g}"
@@ -130,16 +130,10 @@ class RLSPRewards(list, metaclass=_SuiteType):
     def __call__(
         self, prompts: Any = None, completions: Any = (), log_metric: Any = None, **kwargs: Any
     ) -> list[float | None]:
-        """The sum of the parts, for hosts that take one function; logs `rewards/<part>/mean` as TRL would.
-
-        Returns:
-            B floats; `None` where the outcome is not scorable.
-        """
+        """The sum of the parts, `None` where the outcome is not scorable; logs `rewards/<part>/mean` as TRL would."""
         columns = [part(prompts=prompts, completions=completions, log_metric=log_metric, **kwargs) for part in self]
         for part, column in zip(self, columns, strict=True):
-            scored = [value for value in column if value is not None]
-            if log_metric is not None and scored:
-                log_metric(f"rewards/{name_of(part)}/mean", sum(scored) / len(scored))
+            log_mean(log_metric, f"rewards/{name_of(part)}/mean", column)
         return [
             None if row[0] is None else sum(value for value in row if value is not None)
             for row in zip(*columns, strict=True)

@@ -18,7 +18,7 @@ from typing import Any
 
 from trl_rlsp.errors import DataError, SourceError
 from trl_rlsp.evaluation import read_problems
-from trl_rlsp.text import Kind, completion_text, kinds_of, read
+from trl_rlsp.text import completion_text, kinds_of, read
 
 VERIFIED = ("solution", "task", "tests")
 """Columns that the outcome verifier scores by."""
@@ -227,7 +227,7 @@ def _finite(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
-def _finished(written: Any, kind: Kind, reason: str) -> bool | None:
+def _finished(written: Any, kind: str, reason: str) -> bool | None:
     """Whether a logged completion gives a final answer: as its verdict says, else as it reads."""
     if reason in ("gold_unparseable", "scorer_error"):
         return None

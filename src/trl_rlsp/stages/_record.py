@@ -7,7 +7,6 @@ is absolute, so that no reader depends on the current folder.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -101,7 +100,7 @@ def claimed(folder: Path) -> Iterator[None]:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
+            if isinstance(error, (BlockingIOError, PermissionError)):
                 file.seek(0)
                 raise ConfigError(
                     f"one run at a time works in a folder, and process {file.read().strip() or '?'} works in {folder}: "

@@ -86,9 +86,8 @@ class Stage:
     @cached_property
     def rows(self) -> Any:
         """The problems, or the demonstrations; an RLSPError if something is wrong with the source."""
-        if self.kind == "grpo":
-            return self.data.load()
-        return self.data.load_rows(self.training.seed)  # type: ignore[union-attr]
+        data: Any = self.data
+        return data.load() if self.kind == "grpo" else data.load_rows(self.training.seed)
 
     @cached_property
     def rewards(self) -> RLSPRewards:
@@ -103,9 +102,9 @@ class Stage:
         if self.before is not None:
             return self.before.tokenizer
         tokenizer = _had(lambda: tokenizer_of(self.model), "the tokenizer")
-        replaced = getattr(self.training, "chat_template_path", None)
-        if replaced and Path(replaced).is_file():
-            tokenizer.chat_template = Path(replaced).read_text(encoding="utf-8")
+        replaced = Path(getattr(self.training, "chat_template_path", None) or "")
+        if replaced.is_file():
+            tokenizer.chat_template = replaced.read_text(encoding="utf-8")
         return tokenizer
 
     @cached_property
@@ -223,7 +222,6 @@ def kind_of(path: Path) -> Kind:
 
 
 def _kinds(kind: Kind) -> tuple[Any, ...]:
-    """The dataclasses that hold a stage's fields: data, perhaps reward, training, model."""
     from trl import ModelConfig
 
     if kind == "sft":

@@ -71,14 +71,11 @@ class DemonstrationArguments(ProblemArguments):
     """Where the demonstrations come from, and how they are written."""
 
     demonstrations: str = option(
-        "file",
-        '"file" reads (problem, reasoning, answer) rows from `dataset`; "search" writes depth-first searches for the '
-        "countdown problems of `dataset`",
+        "file", '"file" reads (problem, reasoning, answer) rows; "search" writes depth-first searches of countdown'
     )
     demonstration_style: str = option(
         "messages",
-        '"messages" (loss on the assistant\'s turns), "prompt_completion" (loss on the completion) or "plain" (text '
-        "without a chat template)",
+        '"messages" (loss on the assistant), "prompt_completion" (on the completion), "plain" (no chat template)',
     )
     demonstration_template: str | None = option(None, "the completion; `{reasoning}` and `{answer}` are replaced")
     drop_invalid: bool = option(False, "leave out rows without exactly one answer instead of stopping")
@@ -111,15 +108,11 @@ class VerifierArguments:
 
     end_of_thinking: str = option("</think>", 'closes the reasoning, or "none"')
     thinking_required: bool | None = option(
-        None,
-        "whether a completion that does not close its reasoning is without an answer; default: where the chat template "
-        "opens the reasoning",
+        None, "whether an answer needs closed reasoning; default: where the chat template opens the reasoning"
     )
     verifier: str = option("default", '"default", or `module.name` of a reward function of your own: the outcome')
     verifier_time_limit: float = option(2.0, "seconds for one answer")
-    verifier_workers: int = option(
-        2, "processes that check answers, on each rank; among several, at most its share of the cores"
-    )
+    verifier_workers: int = option(2, "processes that check answers, on each rank; among several, its share of cores")
 
     def outcome_verifier(self, **options: Any) -> rewards.OutcomeVerifier:
         """The verifier; `options` are for `OutcomeVerifier`, in the place of these fields."""
@@ -144,8 +137,7 @@ class RewardArguments(VerifierArguments):
     alpha_end: float | None = option(None, "weight of the outcome at the end, or at solve rate 1")
     exploration: str = option(
         "length",
-        'of "length", "calculation", "diversity", "behaviour", "judge" and `module.name` of reward functions or '
-        'classes of your own, with commas or as a list; or "none"',
+        'of "length", "calculation", "diversity", "behaviour", "judge", module.name, commas between; or "none"',
     )
     length_form: str = option("bounded", '"bounded", "relative" or "paper"')
     length_c: float = option(1000.0, "length at which half of the bounded bonus is earned, in words")
@@ -156,64 +148,51 @@ class RewardArguments(VerifierArguments):
     judge_model: str | None = option(None, 'name of the judge at its server; needed by "judge"')
     judge_base_url: str | None = option(None, "address of an OpenAI-compatible server; default as the client's")
     judge_cache: str | None = option(None, "folder or file that keeps grades")
-    gate: str = option(
-        "none", 'completions that exploration pays: "none" (all), "correct", "incorrect", "adaptive" (by failure rate)'
-    )
-    length_penalty: float = option(
-        0.25, 'weight of the cost of length where a group succeeds, under gate "adaptive", 0 to 1'
-    )
+    gate: str = option("none", 'exploration pays: "none" (all), "correct", "incorrect", "adaptive" (by failure rate)')
+    length_penalty: float = option(0.25, 'weight of the cost of length where a group succeeds, under gate "adaptive"')
     log_behaviours: bool = option(True, "log `behaviour/...`, occurrences of each search behaviour per 1,000 tokens")
 
     def build(self) -> rewards.RLSPRewards:
         """The reward suite; a ConfigError for a value that cannot work."""
+        given: dict[str, Any] = {"gate": self.gate, "length_penalty": self.length_penalty}
         shape: Any = self.alpha_schedule
-        gate: Any = self.gate
         written: Any = self.exploration
         names = [str(name).strip() for name in (written if isinstance(written, list) else written.split(","))]
         parts = [] if names == ["none"] else [self._part(name) for name in names]
         alpha = rewards.AlphaSchedule(shape, self.alpha, self.alpha_end)
         verifier = self.outcome_verifier(watch=[behaviours.BehaviourMetrics()] if self.log_behaviours else [])
-        return rewards.RLSPRewards(verifier, parts, alpha=alpha, gate=gate, length_penalty=self.length_penalty)
+        return rewards.RLSPRewards(verifier, parts, alpha=alpha, **given)
 
     def _part(self, name: str) -> Any:
-        """One exploration reward."""
-        form: Any = self.length_form
-        parts = {
-            "length": lambda: rewards.LengthExploration(form, C=self.length_c, ngram=self.length_ngram),
-            "calculation": lambda: rewards.CalculationExploration(K=self.calculation_k),
-            "diversity": lambda: rewards.DiversityExploration(K=self.diversity_k),
-            "behaviour": lambda: rewards.BehaviourExploration(cap=self.behaviour_cap),
-            "judge": self._judge,
+        if "." in name:
+            return rewards.load_object(name)
+        judge = {"model": self.judge_model, "base_url": self.judge_base_url, "cache": self.judge_cache}
+        parts: dict[str, tuple[str, dict[str, Any]]] = {
+            "length": ("Length", {"form": self.length_form, "C": self.length_c, "ngram": self.length_ngram}),
+            "calculation": ("Calculation", {"K": self.calculation_k}),
+            "diversity": ("Diversity", {"K": self.diversity_k}),
+            "behaviour": ("Behaviour", {"cap": self.behaviour_cap}),
+            "judge": ("Judge", judge),
         }
-        if name not in parts and "." not in name:
+        if name not in parts:
+            known = ", ".join(parts)
             raise ConfigError(
-                f"exploration is 'none', or of {', '.join(parts)} and module.name with commas between, got "
-                f"{self.exploration!r}"
+                f"exploration is 'none', or of {known} and module.name with commas between, got {self.exploration!r}"
             )
-        return parts[name]() if name in parts else rewards.load_object(name)
-
-    def _judge(self) -> Any:
-        if not self.judge_model:
-            raise ConfigError(
-                "exploration 'judge' needs a model to ask, got none; set judge_model (and judge_base_url)"
-            )
-        return rewards.JudgeExploration(self.judge_model, base_url=self.judge_base_url, cache=self.judge_cache)
+        if name == "judge" and not self.judge_model:
+            raise ConfigError("exploration 'judge' needs a model, got none; set judge_model (and judge_base_url)")
+        kind, options = parts[name]
+        return getattr(rewards, f"{kind}Exploration")(**options)
 
 
 @dataclass
 class EvaluationArguments(VerifierArguments, ProblemArguments):
     """What to evaluate and how to sample; the paper's settings by default (2502.06773, section 3)."""
 
-    preset: str | None = option(
-        None, "problems and settings of a benchmark (`math-500`, `aime-2024`); what is given beside it wins"
-    )
-    model_name_or_path: str | None = option(
-        None, "hub id or folder of a model or an adapter; the server's name for it with `server`"
-    )
-    output_dir: str | None = option(
-        None, "folder for the samples and metrics.json; samples already there are not drawn again"
-    )
-    rescore: str | None = option(None, "folder of an evaluation whose samples are scored again; no model is loaded")
+    preset: str | None = option(None, "problems and settings of `math-500` or `aime-2024`; what is given wins")
+    model_name_or_path: str | None = option(None, "hub id or folder of a model or an adapter; its name at a server")
+    output_dir: str | None = option(None, "folder for samples and metrics.json; samples that are there are kept")
+    rescore: str | None = option(None, "folder of an evaluation whose samples are scored again without the model")
     engine: str = option("transformers", '"transformers", "vllm" or "server"')
     server_url: str | None = option(None, "address of an OpenAI-compatible server, such as http://localhost:8000/v1")
     dtype: str = option("auto", "type of the weights")
@@ -231,6 +210,5 @@ class EvaluationArguments(VerifierArguments, ProblemArguments):
     save_parquet: bool = option(False, "write samples.parquet beside samples.jsonl")
 
     def sampling(self) -> generation.Sampling:
-        """How completions are drawn; a ConfigError for a value out of its range."""
         names = ("temperature", "top_p", "max_new_tokens", "batch_size", "seed")
         return generation.Sampling(n=self.num_samples, **{name: getattr(self, name) for name in names})

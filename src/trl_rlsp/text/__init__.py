@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING
 from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
-    from trl_rlsp.text._answers import find_program
     from trl_rlsp.text._arithmetic import calculations, check_half, rational, without_thousands
     from trl_rlsp.text._boxes import find_boxes
     from trl_rlsp.text._completion import (
         KINDS,
         Completion,
-        Kind,
         Reading,
         completion_text,
         is_task,
@@ -45,10 +43,9 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
-        "_answers": "find_program",
         "_arithmetic": "calculations check_half rational without_thousands",
         "_boxes": "find_boxes",
-        "_completion": "KINDS Completion Kind Reading completion_text is_task kinds_of read thinking_is_open",
+        "_completion": "KINDS Completion Reading completion_text is_task kinds_of read thinking_is_open",
         "_latex": "balanced closing normalize split_top too_complex",
         "_terminal": "HIDDEN Terminal json_for_script visible_text",
         "_words": "MAX_CHARS Gram distance effective_length folded_words ngrams novel_words prompt_text share_in "

@@ -16,16 +16,12 @@ from typing import Literal, NamedTuple
 from trl_rlsp.text._arithmetic import rational
 from trl_rlsp.text._boxes import find_boxes, find_tags
 from trl_rlsp.text._latex import MAX_CHARS, normalize
-from trl_rlsp.text._phrases import Region, alternative_after, denied, find_phrases, is_bare_value, taken_back
+from trl_rlsp.text._phrases import NEGATION_BEFORE, TAKEN_BACK, Region, alternative_after, find_phrases, is_bare_value
 
 Missing = Literal["no_answer", "several_answers", "unfinished"]
 
-MAX_RIVALS = 64
-"""More answers than twice this are not looked at in a closing statement."""
-
-MAX_GAP = 200
-"""Answers further apart than this, in characters, do not stand side by side."""
-
+MAX_RIVALS = 64  # more answers than twice this are not looked at in a closing statement
+MAX_GAP = 200  # answers further apart than this, in characters, do not stand side by side
 _UNIT = re.compile(r"\\(?:text|mathrm|textbf|mbox)\{[^{}]*\}|\\%|\^\{?\\circ\}?")
 _INSTRUCTION = re.compile(r"(?i)(?:\b(?:in|within|inside|into|using|with|a|an|the)|[`'\"])[\s$(:`'\"]*\Z")
 _PLACEHOLDER = re.compile(
@@ -79,7 +75,7 @@ def _marks(text: str, start: int) -> tuple[list[Region], bool]:
         tags = [tag for tag in tags if bisect_left(starts, tag.start) == bisect_left(starts, tag.end)]
     marks = sorted([*boxes, *tags], key=lambda region: region.start)
     stated = [mark for mark in marks if not _is_mention(text, mark)]
-    while stated and denied(text, stated[-1].start):
+    while stated and NEGATION_BEFORE.search(text[max(0, stated[-1].start - 60) : stated[-1].start]):
         stated.pop()
     return stated, cut_off or (tag_open and not boxes)
 
@@ -104,7 +100,7 @@ def _closing_statement(text: str, regions: Sequence[Region]) -> Found:
     while first > 0 and _key(regions[first - 1].answer) == _key(last.answer):
         first -= 1
     start = regions[first].start
-    if not last.answer or taken_back(text, last.end):
+    if not last.answer or TAKEN_BACK.match(text[last.end : last.end + 80]):
         return Found(start, reason="no_answer")
     return Found(start, reason="several_answers", rivals=rivals) if len(rivals) > 1 else Found(start, last.answer)
 

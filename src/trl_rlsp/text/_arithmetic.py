@@ -21,14 +21,9 @@ MAX_TEXT = 600
 MAX_DEPTH = 30  # of parentheses, braces and exponents
 MAX_BITS = 8192  # of any numerator or denominator on the way to a value
 
-LONGEST = 120
-"""Characters of one side of an equation that are read."""
-
-MOST_EQUATIONS = 10_000
-"""Equals signs of a text that are looked at."""
-
-LARGEST_BITS = 128
-"""Size of numerators and denominators in calculations, so that no tower of powers is computed."""
+LONGEST = 120  # characters of one side of an equation that are read
+MOST_EQUATIONS = 10_000  # equals signs of a text that are looked at
+LARGEST_BITS = 128  # size of numerators and denominators in calculations, so that no tower of powers is computed
 
 Number = int | Fraction
 Equation = tuple[tuple[str, ...], frozenset[Number], tuple[Number, ...]]  # calculations, numbers at its start, results

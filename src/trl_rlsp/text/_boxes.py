@@ -7,13 +7,11 @@ from collections import deque
 
 from trl_rlsp.text._phrases import Region, without_words
 
-MAX_BOXES = 1024
-"""Only so many boxes of a text, the last ones, are read."""
-
+MAX_BOXES = 1024  # only so many boxes of a text, the last ones, are read
 _BARE_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z]|\s*\{)\s*(?P<content>[^\s${}\\]*)")
 _TOKEN = re.compile(r"(?s)(?P<box>\\(?:boxed|fbox)(?![A-Za-z])\s*\{)|\\.|[{}]")
 _BOX_ALONE = re.compile(r"(?s)\\(?:boxed|fbox)\s*\{(.*)\}")
-_TAG = re.compile(r"(?s)(?i)<answer>((?:(?!</?answer>).)*)</answer>")
+_TAG = re.compile(r"(?i)<answer>([^<]*(?:<(?!/?answer>)[^<]*)*)</answer>")
 _MATH_OPEN = ("$", "\\[", "\\(")
 _MATH_CLOSE = ("$", "\\]", "\\)")
 _REACH = 200  # how far a formula around a box is followed, in characters
@@ -88,6 +86,8 @@ def without_boxes(text: str) -> str:
 
 def find_tags(text: str, start: int = 0) -> tuple[list[Region], bool]:
     """The last `<answer>...</answer>` regions from `start` on, and whether a tag is still open at the end."""
+    if text.find("<", start) < 0:
+        return [], False
     tags = deque(_TAG.finditer(text, start), maxlen=MAX_BOXES)
     still_open = re.compile("(?i)<answer>").search(text, tags[-1].end() if tags else start) is not None
     return [Region(tag.start(), tag.end(), without_words(tag[1].strip())) for tag in tags], still_open

@@ -17,9 +17,6 @@ from trl_rlsp.text._boxes import without_boxes
 Completion = str | Sequence[Mapping[str, Any]] | Mapping[str, Any]
 """What TRL hands to a reward: a string, or the messages the model wrote."""
 
-Kind = str
-"""What the answer of a row is: a key of `KINDS`."""
-
 
 def is_task(value: Any) -> bool:
     """Whether a value of the column `task` is the JSON of a generated task, and not a label of the user's own."""
@@ -34,7 +31,7 @@ class AnswerKind(NamedTuple):
     holds: Callable[[Any], bool] = lambda value: True
 
 
-KINDS: dict[Kind, AnswerKind] = {
+KINDS: dict[str, AnswerKind] = {
     "code": AnswerKind("tests", find_program),
     "gym": AnswerKind("task", find_marked, is_task),
     "math": AnswerKind("solution", find_marked),
@@ -51,8 +48,7 @@ class Reading:
         reasoning: all that comes before the final answer is stated for the first time.
         answer: the final answer as written, without box or delimiters; `None` if there is none.
         reason: why there is no answer; `None` if there is one.
-        rivals: with `several_answers`, the different answers of the closing statement. Whether they are equal by
-            value, or parts of one, is for the verifier to say.
+        rivals: with `several_answers`, those of the closing statement; the verifier says if they are equal by value.
     """
 
     text: str
@@ -74,7 +70,7 @@ class Reading:
 
 def read(
     completion: Completion | None,
-    kind: Kind = "math",
+    kind: str = "math",
     *,
     end_of_thinking: str | None = "</think>",
     thinking_required: bool = False,
@@ -83,7 +79,7 @@ def read(
 
     Args:
         completion: a string, a message, or a list of messages.
-        kind: what an answer is for the completion's row, see `kinds_of`.
+        kind: what an answer is for the completion's row, a key of `KINDS`; see `kinds_of`.
         end_of_thinking: closes the reasoning; only text after its last occurrence is searched for the answer, and a
             block opened (`<think>`) and never closed is unfinished. `None`: the whole message is searched.
         thinking_required: the prompt ends in an open thinking block (see `thinking_is_open`), so a completion that
@@ -94,8 +90,6 @@ def read(
 
     >>> read(r"\\boxed{7}? Let me look again: it is one more. So \\boxed{8}").answer
     '8'
-    >>> read(r"\\boxed{7} or \\boxed{8}").rivals
-    ('7', '8')
     >>> read("Add them:\\n```python\\nprint(3 + 4)\\n```", "code").answer
     'print(3 + 4)\\n'
     """
@@ -103,15 +97,16 @@ def read(
         raise ConfigError(f"a kind of answer is one of {', '.join(KINDS)}; got {kind!r}")
     earlier, text, thought = _parts(completion)
     whole = f"{earlier}\n{text}" if earlier else text
-    start, still_open = _answer_region_start(text, end_of_thinking)
-    if still_open or (thinking_required and end_of_thinking and not thought and end_of_thinking not in whole):
+    tag, opening = end_of_thinking or "", _opening(end_of_thinking)
+    start = text.rfind(tag) + len(tag) if tag and tag in text else 0
+    if (opening and opening in text[start:]) or (thinking_required and tag and not thought and tag not in whole):
         return Reading(text, whole, None, "unfinished")
     found = KINDS[kind].find(text, start)
     at = len(text) if found.start is None else found.start
     return Reading(text, whole[: len(whole) - len(text) + at], found.answer, found.reason, found.rivals)
 
 
-def kinds_of(columns: Mapping[str, Any], count: int) -> list[Kind]:
+def kinds_of(columns: Mapping[str, Any], count: int) -> list[str]:
     """The kind of each of `count` rows, from the data set's columns as TRL passes them to a reward; else `math`.
 
     >>> kinds_of({"tests": [None, "[]"], "solution": ["1", None]}, 2)
@@ -175,13 +170,3 @@ def _content_text(content: object) -> str:
 def _opening(end_of_thinking: str | None) -> str | None:
     opening = (end_of_thinking or "").replace("/", "", 1)
     return opening if opening != end_of_thinking else None
-
-
-def _answer_region_start(text: str, end_of_thinking: str | None) -> tuple[int, bool]:
-    """(where the text after the reasoning starts, whether a reasoning block is still open)."""
-    if not end_of_thinking:
-        return 0, False
-    close = text.rfind(end_of_thinking)
-    start = close + len(end_of_thinking) if close >= 0 else 0
-    opening = _opening(end_of_thinking)
-    return start, opening is not None and text.find(opening, start) >= 0

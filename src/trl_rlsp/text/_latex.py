@@ -7,11 +7,8 @@ import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
-MAX_CHARS = 2000
-"""Answers longer than this are compared as strings only."""
-MAX_DEPTH = 40
-"""Brackets nested deeper than this are compared as strings only."""
-
+MAX_CHARS = 2000  # answers longer than this are compared as strings only
+MAX_DEPTH = 40  # brackets nested deeper than this are compared as strings only
 _SYNONYMS_OF = r"""
 \frac dfrac tfrac cfrac; \binom dbinom tbinom; \le leq leqslant; \ge geq geqslant; \ne neq; < lt; > gt; \cdot times ast;
 / div; \{ lbrace; \} rbrace; [ lbrack; ] rbrack; | lvert rvert vert mid; \emptyset varnothing; \infty infin infinity;
@@ -77,7 +74,9 @@ def normalize(text: str) -> str:
     text = _rewritten(text, _THOUSANDS)
     if "\\" in text:
         text = _rewritten(text.replace("\\\\", "\\") if _TWICE_ESCAPED.search(text) else text, _COMMANDS)
-    text = _strip_spaces(_rewritten(text, _SPACES_AND_TEXT))
+    pieces = _TEXT_OR_NOT.split(_rewritten(text, _SPACES_AND_TEXT))
+    pieces[::2] = [_rewritten(piece, _BETWEEN_TEXTS) for piece in pieces[::2]]
+    text = "".join(pieces)
     if "\\frac" in text or "\\sqrt" in text or "\\binom" in text:
         text = _arguments_in_braces(text)
     text = _rewritten(text, _SCRIPTS)
@@ -121,6 +120,8 @@ def closing(text: str, start: int) -> int:
 def split_top(text: str, separators: str) -> list[str]:
     """Split at separators outside all brackets. `separators`: single characters, or one command such as `\\cup`."""
     cut = re.escape(separators) if separators.startswith("\\") else f"[{separators}]"
+    if not re.search(cut, text):
+        return [text]
     token = rf"(?P<cut>{cut})|(?P<open>\\begin|\\{{|[({{\[])|(?P<close>\\end|\\}}|[)}}\]])|\\."
     parts, depth, start = [], 0, 0
     for found in re.finditer(token, text, re.DOTALL):
@@ -141,12 +142,6 @@ def balanced(text: str) -> bool:
     return depth == 0
 
 
-def _synonym(match: re.Match[str]) -> str:
-    name = match[1]
-    replacement = _SYNONYMS.get(name)
-    return f"\\{name} " if replacement is None else f"{replacement} "
-
-
 def _plain_text(match: re.Match[str]) -> str:
     """Function names set as text are commands; a first word that multiplies does; other words are single-spaced."""
     words = " ".join(match[1].split())
@@ -157,13 +152,6 @@ def _plain_text(match: re.Match[str]) -> str:
     if factor is not None and match.string[: match.start()].rstrip()[-1:] in tuple("0123456789}"):
         return f"\\cdot {factor}" + (f"\\text{{{rest}}}" if rest else "")
     return f"\\text{{{words}}}" if words else ""
-
-
-def _strip_spaces(text: str) -> str:
-    """Drop spaces that separate nothing: all but those inside \\text, after a command, and between two words."""
-    pieces = _TEXT_OR_NOT.split(text)
-    pieces[::2] = [_rewritten(piece, _BETWEEN_TEXTS) for piece in pieces[::2]]
-    return "".join(pieces)
 
 
 def _unwrap(text: str) -> str:
@@ -246,7 +234,7 @@ _COMMANDS = _rules(
     (r"\\operatorname\*?\s*\{\s*(\w*)\s*\}", lambda m: f"\\{m[1]} " if m[1] in _FUNCTIONS else f"{{{m[1]}}}"),
     (r"\\(?:text)?color\s*\{\w+\}", ""),
     (r"\\(?:mathrm|rm|text)\s*\{([eid])\}", r"\1"),
-    (r"\\([A-Za-z]+)\s*", _synonym),
+    (r"\\([A-Za-z]+)\s*", lambda m: _SYNONYMS.get(m[1], f"\\{m[1]}") + " "),
     (
         r"[\[(]\s*\\begin\s*\{(array|matrix)\}(?:\s*\{[lcr|\s]*\})?(.*?)\\end\s*\{\1\}\s*[\])]",
         r"\\begin{pmatrix}\2\\end{pmatrix}",

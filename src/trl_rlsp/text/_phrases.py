@@ -6,12 +6,8 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
-MAX_PHRASES = 256
-"""Only so many phrases, the last ones, are looked at."""
-
-LONGEST = 400
-"""Characters in which a phrase must state its answer."""
-
+MAX_PHRASES = 256  # only so many phrases, the last ones, are looked at
+LONGEST = 400  # characters in which a phrase must state its answer
 _HEAD = re.compile(
     r"(?i)(?<!\w)(?:(?P<hashes>####)[ \t]*"
     r"|(?P<final>final\s{1,5})?(?P<word>answers?)"
@@ -43,13 +39,13 @@ _REVERSED = re.compile(
     r"(?:\$([^$\n]{1,120})\$|\\\(([^\n]{1,120}?)\\\)|\*\*([^*\n]{1,60})\*\*|(?<![\w.$\\])(-?\d[\d.,/]*))"
     r"\s+is\s+(?:the|our|my)\s+(?:final\s+|correct\s+)?\Z"
 )
-_NEGATION_BEFORE = re.compile(
+NEGATION_BEFORE = re.compile(
     r"(?i)(?:\b(?:not|never|cannot be|can't be|isn't|isnt|wasn't|aren't|instead of|rather than|except|unlike)"
     r"|\banything\s+but|\bwrong,?\s+(?:and\s+)?so\s+is|(?:\A|[.!?\n]\s*)(?:wrong|incorrect|false)\s*:"
     r"|\b(?:wrong|incorrect|false)\s+(?:answer|guess|result|solution|value)\s+(?:is|was|would\s+be)\b\s*:?"
     r"|\\(?:ne|neq|not)|≠)\s*(?:equal\s+to\s*|simply\s*|just\s*)?(?:the\s+answer\s*(?:is)?\s*)?[$\\(\[\s:]*\Z"
 )
-_TAKEN_BACK = re.compile(
+TAKEN_BACK = re.compile(
     r"(?i)[\s$.,;)\]\\!?*(–—-]*(?:no,?\s*wait\b|no[,.]\s|scratch that|never ?mind|oops|just kidding"
     r"|actually,?\s+no\b|correction\s*:|i(?:'ve|\s+have)?\s+changed\s+my\s+mind|hmm+,?\s+rather\b"
     r"|is\s+(?:one|a)\s+(?:wrong\s+)?(?:candidate|guess)\b|would\s+be\s+a\s+guess|if\b[^.\n$]{1,40}\botherwise\b"
@@ -147,16 +143,6 @@ def without_words(answer: str) -> str:
 def is_bare_value(answer: str) -> bool:
     """Whether an answer is a value alone, without words: a fraction or `5 km`, not `the sum of both`."""
     return bool(answer) and len(answer) <= 200 and not _WORD_IN_VALUE.search(_LATEX.sub(" ", answer))
-
-
-def denied(text: str, start: int) -> bool:
-    """Whether the words before an answer at `start` say that it is none."""
-    return bool(_NEGATION_BEFORE.search(text[max(0, start - 60) : start]))
-
-
-def taken_back(text: str, end: int) -> bool:
-    """Whether the words after an answer that ends at `end` take it back."""
-    return bool(_TAKEN_BACK.match(text[end : end + 80]))
 
 
 def alternative_after(text: str, end: int) -> list[Region]:

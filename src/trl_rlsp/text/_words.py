@@ -17,17 +17,10 @@ from typing import Any
 
 from trl_rlsp.text._completion import Reading, completion_text, read
 
-MAX_CHARS = 400_000
-"""Characters of a completion that are looked at; far beyond any context in use, it bounds the work."""
-
-MAX_WORDS = 50_000
-"""Words of a completion that are looked at for novelty."""
-
-LONGEST_WORD = 24
-"""Letters of the longest word that counts."""
-
-LOOP = 3
-"""Number of occurrences at which even the first stops counting."""
+MAX_CHARS = 400_000  # characters of a completion that are looked at; far beyond any context in use, it bounds the work
+MAX_WORDS = 50_000  # words of a completion that are looked at for novelty
+LONGEST_WORD = 24  # letters of the longest word that counts
+LOOP = 3  # number of occurrences at which even the first stops counting
 
 Gram = tuple[str, ...]
 Piece = tuple[Gram, int, int]
@@ -60,10 +53,8 @@ _VISIBLE = _Visible()
 
 
 def visible(text: str) -> str:
-    """The first `MAX_CHARS` of `text` without what adds nothing to read.
-
-    Control and format characters other than white space, blank letters (Hangul fillers, the empty Braille cell), and
-    combining marks that are not part of a composed letter, of which any number can be put on one letter.
+    """The first `MAX_CHARS` of `text` without what adds nothing to read: control and format characters, blank letters,
+    and combining marks that are not part of a composed letter, of which any number can be put on one letter.
     """
     text = text[:MAX_CHARS]
     if text.isascii():
@@ -143,7 +134,7 @@ def novel_words(text: str, *, ngram: int, before: str = "") -> int:
     """
     segments, known = _segments(text), _segments(before)
     sequence = list(chain.from_iterable(segments))
-    alike = _alike({*sequence, *chain.from_iterable(known)})
+    alike = {word: _folded(word) for word in {*sequence, *chain.from_iterable(known)}}
     keys, earlier = ([alike[word] for word in chain.from_iterable(part)] for part in (segments, known))
     fresh = [len(word) <= LONGEST_WORD for word in sequence]
     _strike(fresh, _sentences(segments, alike), {piece for piece, _, _ in _sentences(known, alike)})
@@ -167,12 +158,9 @@ def _segments(text: str) -> list[list[str]]:
     return found
 
 
-def _alike(distinct: Iterable[str]) -> dict[str, str]:
-    """Words as they are compared: full-width, bold and lookalike letters are the letters they look like."""
-    return {
-        word: word if word.isascii() else unicodedata.normalize("NFKC", word).lower().translate(_LOOKALIKES)
-        for word in distinct
-    }
+def _folded(word: str) -> str:
+    """A word as it is compared: full-width, bold and lookalike letters are the letters they look like."""
+    return word if word.isascii() else unicodedata.normalize("NFKC", word).lower().translate(_LOOKALIKES)
 
 
 def _grams(keys: Sequence[str], size: int) -> Iterator[Piece]:
@@ -256,10 +244,7 @@ def _scripts_of(text: str) -> Set[str]:
 
 
 def _is_foreign(word: str, known: Set[str]) -> bool:
-    """Whether a word has letters of a script outside `known`, or is a picture.
-
-    Latin, the script of mathematics, is never foreign; nor is a Greek letter standing alone, or a mathematical sign.
-    """
+    """Whether a word is a picture or in an unknown script; Latin, a Greek letter alone and signs never are."""
     if word.isascii():
         return False
     scripts = _scripts_of(word) - known - {"LATIN"}

@@ -6,7 +6,6 @@ merge without rounding it, and of a 32B model it moves 64 GB where the adapter h
 
 from __future__ import annotations
 
-import functools
 import logging
 import tempfile
 from collections.abc import Iterator
@@ -27,12 +26,7 @@ HIGHEST_RANK = 512
 
 
 def why_merged(model: Any, sharded: bool = False) -> str | None:
-    """Why TRL has to merge what is trained before vLLM can draw from it, or `None` if the adapter is enough.
-
-    Args:
-        model: what is trained, after adapters were put around it.
-        sharded: whether ranks hold parts of it (FSDP, DeepSpeed).
-    """
+    """Why TRL has to merge what is trained before vLLM can draw from it, or `None` if the adapter is enough."""
     configs = getattr(model, "peft_config", None)
     if not configs:
         return "no adapter is trained"
@@ -59,8 +53,7 @@ def adapter_alone() -> Iterator[None]:
 
 
 def _generation(model: Any, accelerator: Any, *args: Any, **kwargs: Any) -> VLLMGeneration:
-    sharded = accelerator.distributed_type in ("FSDP", "DEEPSPEED")
-    reason = why_merged(model, sharded)
+    reason = why_merged(model, accelerator.distributed_type in ("FSDP", "DEEPSPEED"))
     if reason and getattr(model, "peft_config", None):
         log.warning("vLLM gets merged weights, as TRL sends them: %s", reason)
     return (VLLMGeneration if reason else AdapterGeneration)(model, accelerator, *args, **kwargs)
@@ -95,7 +88,7 @@ class AdapterGeneration(VLLMGeneration):
         engine = LLM(enable_lora=True, max_lora_rank=room, max_loras=1, dtype=dtype, **settings)
         generate, sleep = engine.generate, engine.sleep
         engine.generate = lambda *args, **kwargs: generate(*args, lora_request=self._request, **kwargs)
-        engine.sleep = functools.partial(_ignore_level, sleep)
+        engine.sleep = lambda level=1, **kwargs: sleep(level=1, **kwargs)
         return engine
 
     def sync_weights(self) -> None:
@@ -121,9 +114,8 @@ class AdapterGeneration(VLLMGeneration):
 
     def _load_on_server(self, name: str, path: str) -> None:
         client = self.vllm_client
-        answer = client.session.post(
-            f"{client.base_url}/v1/load_lora_adapter", json={"lora_name": name, "lora_path": path}
-        )
+        request = {"lora_name": name, "lora_path": path}
+        answer = client.session.post(f"{client.base_url}/v1/load_lora_adapter", json=request)
         if answer.status_code != 200:
             raise ServerError(
                 f"the vLLM server at {client.base_url} does not load the adapter {path} ({answer.status_code}: "
@@ -134,7 +126,3 @@ class AdapterGeneration(VLLMGeneration):
             before = {"lora_name": client.model}
             client.session.post(f"{client.base_url}/v1/unload_lora_adapter", json=before)
         client.model = name
-
-
-def _ignore_level(sleep: Any, level: int = 1, **kwargs: Any) -> Any:
-    return sleep(level=1, **kwargs)

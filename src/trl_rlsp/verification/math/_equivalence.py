@@ -44,8 +44,7 @@ class Undecided(Exception):
 class Leaves:
     """How leaf expressions are compared: letter by letter, then as exact rational numbers; `Undecided` otherwise.
 
-    Args:
-        tolerance: relative; two numbers a, b are equal if |a - b| <= tolerance * max(|a|, |b|). 0 near 0 is only 0.
+    Two numbers a, b are equal if |a - b| <= tolerance * max(|a|, |b|): 0 near 0 is only 0.
     """
 
     def __init__(self, tolerance: float = 0.0) -> None:
@@ -65,7 +64,7 @@ class Leaves:
         value, about = rational(exact), rational(decimal)
         if about is not None and value is None:
             raise Undecided
-        return about is not None and rounds_to(value, about, last_place(decimal))
+        return about is not None and rounds_to(value, about, decimal)
 
     def same_equation(self, gold: tuple[str, str], answer: tuple[str, str]) -> bool:
         """Whether two equations, as (left, right), differ by a constant factor only."""
@@ -79,15 +78,11 @@ def close(a: Fraction, b: Fraction, tolerance: Fraction) -> bool:
     return a == b or abs(a - b) <= tolerance * max(abs(a), abs(b))
 
 
-def rounds_to(value: Any, about: Any, place: Any) -> bool:
-    """Whether a number is another one, rounded at a place or cut off there."""
+def rounds_to(value: Any, about: Fraction, decimal: str) -> bool:
+    """Whether a number is another one, written as a decimal, rounded at its last digit or cut off there."""
+    digits = re.search(r"\.(\d+)", decimal)
+    place = Fraction(1, 10 ** len(digits[1]) if digits else 1)
     return bool(2 * abs(value - about) <= place or (value * about >= 0 and 0 <= abs(value) - abs(about) < place))
-
-
-def last_place(decimal: str) -> Fraction:
-    """What one in the last digit of a decimal is worth: 1/100 in `13.33`."""
-    places = re.search(r"\.(\d+)", decimal)
-    return Fraction(1, 10 ** len(places[1])) if places else Fraction(1)
 
 
 def same_answer(gold: str, answer: str, leaves: Leaves, *, evaluated: bool = True, percent: bool = False) -> bool:
@@ -95,13 +90,9 @@ def same_answer(gold: str, answer: str, leaves: Leaves, *, evaluated: bool = Tru
 
     Args:
         gold, answer: as written, without box.
-        leaves: how expressions are compared.
-        evaluated: where gold is a number, refuse operators in the answer that gold does not have (`\\sum`, `\\gcd`,
-            `\\binom`, `!`), and where it is a rational number, everything but plain arithmetic.
+        leaves: how expressions are compared; quick ones raise `Undecided` where a symbolic comparison is needed.
+        evaluated: see `MathRules`.
         percent: the problem asks for percent: `10\\%` is right for a gold 10.
-
-    Raises:
-        Undecided: by quick leaves, where a symbolic comparison is needed.
     """
     choice = _CHOICE.fullmatch(_bare(gold))
     if choice:
@@ -264,10 +255,8 @@ def _any_decided(test: Callable[..., bool], cases: Sequence[tuple[Any, ...]]) ->
 def _order(gold: Shape, answer: Shape) -> bool | None:
     """Whether order counts: where values of several names stand beside bare ones. `None`: the names do not fit."""
     names = [{item.name for item in shape.items} - {""} for shape in (gold, answer)]
-    several = max(len(n) for n in names) > 1
-    if several and (gold.name or answer.name):
-        return None
-    return several and min(len(n) for n in names) == 0
+    several = max(map(len, names)) > 1
+    return None if several and (gold.name or answer.name) else several and not all(names)
 
 
 def _with_commas(number: str, listed: str) -> bool:
@@ -279,36 +268,33 @@ def _with_commas(number: str, listed: str) -> bool:
 
 def _quotient(shape: Shape) -> Shape:
     """The ratio 3:2 as 3/2; a time of day (12:05, 3:00) is none."""
-    if shape.kind != "ratio" or len(shape.items) != 2 or shape.items[1].text.startswith("0"):
-        return shape if shape.kind == "scalar" else Shape("scalar", "\\text{time}")
-    top, bottom = (item.text for item in shape.items)
-    return Shape("scalar", f"\\frac{{{top}}}{{{bottom}}}", unit=shape.unit)
+    if shape.kind == "scalar":
+        return shape
+    top, *bottoms = (item.text for item in shape.items)
+    if len(bottoms) != 1 or bottoms[0].startswith("0"):
+        return Shape("scalar", "\\text{time}")
+    return Shape("scalar", f"\\frac{{{top}}}{{{bottoms[0]}}}", unit=shape.unit)
 
 
 def _renamed(gold: Shape, answer: Shape) -> Shape | None:
     """The answer with gold's name where the two mean the same: `f(n)=n` and `f(x)=x`, `y=2x` and `f(x)=2x`."""
     calls = [_CALL.fullmatch(shape.name) for shape in (gold, answer)]
     if calls[0] and calls[1]:
-        old, new = calls[1].group(2).split(","), calls[0].group(2).split(",")
-        if calls[0].group(1) != calls[1].group(1) or len(old) != len(new) or "=" in answer.text:
-            return None
-        if any(re.search(rf"(?<![A-Za-z\\]){letter}(?![a-z])", answer.text) for letter in set(new) - set(old)):
+        new, old = (call[2].split(",") for call in calls if call)
+        foreign = (rf"(?<![A-Za-z\\]){letter}(?![a-z])" for letter in set(new) - set(old))
+        if calls[0][1] != calls[1][1] or len(old) != len(new) or re.search("|".join(["=", *foreign]), answer.text):
             return None
         names = dict(zip(old, new, strict=True))
         text = re.sub(r"\\[A-Za-z]+|[a-z]", lambda m: names.get(m.group(), m.group()), answer.text)
         return replace(shape_of(text), name=gold.name)
-    named = {shape.name for shape in (gold, answer)}
-    if any(calls) and any(re.fullmatch("[yz]", name) for name in named):
-        return replace(answer, name=gold.name)
-    return None
+    same = any(calls) and any(name in ("y", "z") for name in (gold.name, answer.name))
+    return replace(answer, name=gold.name) if same else None
 
 
 def _as_equation(shape: Shape) -> tuple[str, str] | None:
     if shape.kind == "equation":
         return shape.items[0].text, shape.items[1].text
-    if shape.kind == "scalar" and shape.name:
-        return shape.name, shape.text
-    return None
+    return (shape.name, shape.text) if shape.kind == "scalar" and shape.name else None
 
 
 def _same_words(gold: str, answer: str) -> bool:

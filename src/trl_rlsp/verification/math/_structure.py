@@ -51,9 +51,8 @@ _MINUS_INFINITY, _INFINITY = "-\\infty", "\\infty"
 _FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
 _DEGREES = r"\^\\circ ?(?:\\text\{)?[CF]?\}?"
 _UNIT = re.compile(
-    r"(?P<value>.*?[\d}).a-z!])"
-    rf"(?P<unit>(?:(?:\\cdot ?|/)?\\text\{{[^{{}}]*\}}(?:\^\{{?-?\d\}}?)?)+(?:/\\text\{{[^{{}}]*\}})?|{_DEGREES})\Z",
-    re.DOTALL,
+    r"(?s)(?P<value>.*?[\d}).a-z!])"
+    rf"(?P<unit>(?:(?:\\cdot ?|/)?\\text\{{[^{{}}]*\}}(?:\^\{{?-?\d\}}?)?)+(?:/\\text\{{[^{{}}]*\}})?|{_DEGREES})\Z"
 )
 _LENGTHS = "cm|mm|km|ft|feet|foot|in|inch(?:es)?|m|met(?:er|re)s?|miles?|mi|yards?"
 _BARE_UNIT = re.compile(
@@ -64,42 +63,27 @@ _BARE_UNIT = re.compile(
     rf"(?:{_LENGTHS})(?:/| per )(?:h|hr|hour|s|sec|second|min|minute|day)(?![a-z]))(?: per \w+)?(?:\^\{{?\d\}}?)?)\Z"
 )
 _COUNTED = re.compile(r"(?P<value>-?[\d.,]*\d) ?(?P<unit>[a-z]{4,30}(?: [a-z]{1,30}){0,3})\Z")
-_UNITS_OF = (
-    "cm centimeter centimetre, m meter metre, km kilometer kilometre, mm millimeter millimetre, in inch inche,"
-    "ft foot feet, yard yd, mile mi, second s sec secs, minute min mins, hour h hr hrs, year yr yrs, g gram,"
-    "kg kilogram, lb lbs pound, l liter litre, ml milliliter, degree deg, % percent"
+_UNITS = (
+    "cm: centimeter centimetre; m: meter metre; km: kilometer kilometre; mm: millimeter millimetre; in: inch inche;"
+    "ft: foot feet; yard: yd; mile: mi; second: s sec secs; minute: min mins; hour: h hr hrs; year: yr yrs; g: gram;"
+    "kg: kilogram; lb: lbs pound; l: liter litre; ml: milliliter; degree: deg; %: percent; mile per hour: mph;"
+    "km per hour: kph kmh"
 )
-_UNIT_SYNONYMS = {name: names.split()[0] for names in _UNITS_OF.split(",") for name in names.split()[1:]} | {
-    "mph": "mile per hour",
-    "kph": "km per hour",
-    "kmh": "km per hour",
-}
+_UNIT_SYNONYMS = {name: unit for unit, names in re.findall("([^:; ][^:;]*): ([^;]+)", _UNITS) for name in names.split()}
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The structure of an answer.
-
-    Attributes:
-        kind: which structure; the items of an `equation` are its two sides, of a `chain` the sides of a statement that
-            several constants are equal, of a `ratio` what the colons separate.
-        text: the normalized text, without name and unit.
-        items: its parts; rows of a matrix are shapes of kind `tuple`.
-        brackets: of a tuple or interval, opening and closing.
-        name: what the answer says it is the value of (`x` in `x=5`).
-        unit: of a scalar or a ratio.
-        base: of a number written in another base.
-        approximate: a side of a chain that only says roughly what the side before it is.
-    """
+    """The structure of an answer; the items of a `chain` are the sides of a statement that constants are equal."""
 
     kind: Kind
-    text: str
-    items: tuple[Shape, ...] = ()
-    brackets: str = ""
-    name: str = ""
-    unit: str = ""
-    base: str = ""
-    approximate: bool = False
+    text: str  # normalized, without name and unit
+    items: tuple[Shape, ...] = ()  # parts, sides of an equation, what colons separate; rows of a matrix are tuples
+    brackets: str = ""  # of a tuple or interval, opening and closing
+    name: str = ""  # what the answer says it is the value of (`x` in `x=5`)
+    unit: str = ""  # of a scalar or a ratio
+    base: str = ""  # of a number written in another base
+    approximate: bool = False  # a side of a chain that only says roughly what the side before it is
 
 
 @lru_cache(maxsize=8192)

@@ -9,7 +9,7 @@ import logging
 import os
 import random
 import re
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import math_verify
@@ -18,7 +18,7 @@ from latex2sympy2_extended import NormalizationConfig
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
 
 from trl_rlsp.text import balanced, rational, without_thousands
-from trl_rlsp.verification.math._equivalence import Leaves, last_place, rounds_to, same_answer
+from trl_rlsp.verification.math._equivalence import Leaves, rounds_to, same_answer
 
 DIGITS = 60  # of every value
 MANY_DIGITS = 400  # where numbers so large or small occur that they would not show in `DIGITS`
@@ -69,13 +69,11 @@ class SymbolicLeaves(Leaves):
         return left is not None and _same_value(right, left, sympy.Rational(self.tolerance))
 
     def rounded(self, exact: str, decimal: str) -> bool:
-        value, about, place = _expression(exact), rational(decimal), last_place(decimal)
+        value, about = _expression(exact), rational(decimal)
         if value is None or about is None or value.free_symbols:
             return False
         value = sympy.N(value, DIGITS)
-        return bool(value.is_real) and rounds_to(
-            value, *(sympy.Rational(n.numerator, n.denominator) for n in (about, place))
-        )
+        return bool(value.is_real) and rounds_to(value, about, decimal)
 
     def same_equation(self, gold: tuple[str, str], answer: tuple[str, str]) -> bool:
         right, left = _gold(f"({gold[0]})-({gold[1]})"), _expression(f"({answer[0]})-({answer[1]})")
@@ -88,13 +86,12 @@ def compare(item: dict[str, Any]) -> str:
     An answer that cannot be parsed or evaluated is a mismatch; any other failure is this side's and is raised.
     """
     leaves = SymbolicLeaves(item["tolerance"])
-    options = {name: item[name] for name in ("evaluated", "percent")}
     try:
-        same = same_answer(item["gold"], item["answer"], leaves, **options)
+        same = same_answer(item["gold"], item["answer"], leaves, evaluated=item["evaluated"], percent=item["percent"])
     except GoldUnparseable:
         return "gold_unparseable"
     except AnswerUnreadable:
-        return "mismatch"
+        same = False
     return "match" if same else "mismatch"
 
 
@@ -120,124 +117,106 @@ def _gold(text: str) -> Any:
 
 @lru_cache(maxsize=1024)
 def _expression(text: str) -> Any:
-    """The expression a text stands for, decimals as exact fractions; `None` if it cannot be read."""
+    """The expression a text stands for, decimals exact, one symbol for each name; `None` if it cannot be read."""
     value = rational(text)
     if value is not None:
         return sympy.Rational(value.numerator, value.denominator)
     if not balanced(text) or "{}" in text:
         return None
+
+    def primed(match: re.Match[str]) -> str:  # `S'` is a symbol of its own: the parser drops apostrophes
+        return f"{match[1]}_{{{(match[2] or '').strip('{}')}{'prime' * len(match[3])}}}"
+
     text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", without_thousands(text))
-    text = _GAMMA.sub(lambda m: f"{m.group().strip()[1].upper()}_{{greek}} ", _PRIMES.sub(_primed, text))
+    text = _GAMMA.sub(lambda m: f"{m.group().strip()[1].upper()}_{{greek}} ", _PRIMES.sub(primed, text))
     try:
         parsed = latex2sympy(text, is_real=None, normalization_config=_NORMALIZE, conversion_config=_CONVERT)
-        return _canonical(parsed) if isinstance(parsed, sympy.Basic | sympy.MatrixBase) else None
+        if not isinstance(parsed, sympy.Basic | sympy.MatrixBase):
+            return None
+        exact = {f: sympy.Rational(str(f)) for f in parsed.atoms(sympy.Float)}
+        symbols = {s: sympy.I if s.name == "i" else sympy.Symbol(s.name) for s in parsed.atoms(sympy.Symbol)}
+        return parsed.xreplace(exact | symbols)
     except (MemoryError, RecursionError):
         raise
     except Exception:  # the process boundary: the parser raises bare exceptions for text it cannot read
         return None
 
 
-def _primed(match: re.Match[str]) -> str:
-    """`S'` as a symbol of its own: the parser drops apostrophes."""
-    return f"{match.group(1)}_{{{(match.group(2) or '').strip('{}')}{'prime' * len(match.group(3))}}}"
-
-
-def _canonical(expression: Any) -> Any:
-    """Exact decimals, the imaginary unit, one symbol for each name."""
-    exact = {f: sympy.Rational(str(f)) for f in expression.atoms(sympy.Float)}
-    symbols = {s: sympy.I if s.name == "i" else sympy.Symbol(s.name) for s in expression.atoms(sympy.Symbol)}
-    return expression.xreplace(exact | symbols)
-
-
 def _same_value(gold: Any, answer: Any, tolerance: Any) -> bool:
-    if _undefined(gold) or _undefined(answer):
-        return False
     if gold == answer:
-        return True
+        return not _undefined(gold)
     if not all(isinstance(e, sympy.Expr) for e in (gold, answer)):
         return bool(math_verify.verify([gold], [answer], float_rounding=15, numeric_precision=30, timeout_seconds=None))
-    symbols = gold.free_symbols | answer.free_symbols
-    whole = all(symbol.name in _WHOLE_NAMES for symbol in symbols) and any(
-        e.has(sympy.floor, sympy.ceiling) for e in (gold, answer)
-    )
-    counting = whole or any(e.has(sympy.Sum, sympy.Product) for e in (gold, answer))
-    for point in _WHOLE if whole else _NATURAL if counting else _POSITIVE if symbols else _POSITIVE[:1]:
-        pair = _values(gold, answer, point)
-        if pair is None:
+    if _undefined(gold) or _undefined(answer):
+        return False
+    both = _Both(gold, answer, tolerance)
+    whole = both.have(sympy.floor, sympy.ceiling) and all(symbol.name in _WHOLE_NAMES for symbol in both.symbols)
+    counting = whole or both.have(sympy.Sum, sympy.Product)
+    for point in _WHOLE if whole else _NATURAL if counting else _POSITIVE if both.symbols else _POSITIVE[:1]:
+        pair = both.values(point)
+        if pair is None or not both.agree(pair):
             return False
-        if not _agree(*pair, _margin(gold, answer, tolerance)):
-            return _both_vanish(gold, answer, pair)
         if any(abs(value) > HUGE for value in pair):
-            return sympy.simplify(gold - answer) == 0
-    if counting or not symbols:
+            return both.difference_vanishes
+    if counting or not both.symbols:
         return True
-    return all(_agree_where_real(gold, answer, point, tolerance) for point in _further_points(gold, answer))
+    fractional = any(not power.exp.is_integer for e in (gold, answer) for power in e.atoms(sympy.Pow))
+    jumps = fractional or both.have(*_STEPS)  # or has corners, or no real value somewhere
+    further = (both.values(point) for point in ([_MIXED, *_WIDE, *_NATURAL] if jumps else [_MIXED]))
+    return all(both.agree(pair) for pair in further if pair is not None and all(value.is_real for value in pair))
 
 
 def _undefined(expression: Any) -> bool:
-    return expression.has(sympy.zoo, sympy.nan, sympy.oo, -sympy.oo) if isinstance(expression, sympy.Expr) else False
+    return isinstance(expression, sympy.Expr) and expression.has(sympy.zoo, sympy.nan, sympy.oo, -sympy.oo)
 
 
-def _further_points(gold: Any, answer: Any) -> list[list[Any]]:
-    """Points where one of the two may have no real value; many where functions jump or have corners."""
-    corners = any(e.has(*_STEPS) or any(not p.exp.is_integer for p in e.atoms(sympy.Pow)) for e in (gold, answer))
-    return [_MIXED, *_WIDE, *_NATURAL] if corners else [_MIXED]
+class _Both:
+    """Two expressions beside each other; `margin` is relative."""
 
+    def __init__(self, gold: Any, answer: Any, tolerance: Any = 0) -> None:
+        self.gold, self.answer = gold, answer
+        self.symbols = sorted(gold.free_symbols | answer.free_symbols, key=str)
+        numbers = [n for e in (gold, answer) for n in e.atoms(sympy.Rational)]
+        powers = [p.exp for e in (gold, answer) for p in e.atoms(sympy.Pow) if p.base.is_number and p.exp.is_Integer]
+        long = any(max(abs(n.p), n.q) > 10**20 for n in numbers) or any(abs(exponent) > 20 for exponent in powers)
+        self.digits = MANY_DIGITS if long else DIGITS
+        self.margin = max(sympy.Rational(1, 10 ** (self.digits - CANCELED)), tolerance)
 
-def _agree_where_real(gold: Any, answer: Any, point: list[Any], tolerance: Any) -> bool:
-    pair = _values(gold, answer, point)
-    if pair is None or not (pair[0].is_real and pair[1].is_real):
-        return True
-    return _agree(*pair, _margin(gold, answer, tolerance)) or _both_vanish(gold, answer, pair)
+    def have(self, *functions: Any) -> bool:
+        return bool(self.gold.has(*functions) or self.answer.has(*functions))
 
+    def values(self, point: list[Any]) -> tuple[Any, Any] | None:
+        """Both at a point, `None` if one has no finite value there."""
+        if len(self.symbols) > len(point):
+            return None
+        # rational numbers to rational powers would be factored: floats, but for integers
+        floats = (value if value.is_Integer else sympy.Float(value, self.digits + SPARE) for value in point)
+        at = dict(zip(self.symbols, floats, strict=False))
+        right = sympy.N(self.gold.subs(at), self.digits)
+        try:
+            left = sympy.N(self.answer.subs(at), self.digits)
+        except (ArithmeticError, TypeError, ValueError, AttributeError, NotImplementedError) as error:
+            raise AnswerUnreadable from error
+        return (right, left) if all(v.is_number and v.is_finite for v in (right, left)) else None
 
-def _digits(gold: Any, answer: Any) -> int:
-    """More of them where a number is so large or small that it may be out of sight."""
-    numbers = [n for e in (gold, answer) for n in e.atoms(sympy.Rational)]
-    powers = [p.exp for e in (gold, answer) for p in e.atoms(sympy.Pow) if p.base.is_number and p.exp.is_Integer]
-    long = any(max(abs(n.p), n.q) > 10**20 for n in numbers) or any(abs(exponent) > 20 for exponent in powers)
-    return MANY_DIGITS if long else DIGITS
+    def agree(self, pair: tuple[Any, Any]) -> bool:
+        """Where both are 0 to all digits, rounding noise has no relative precision: the difference is simplified."""
+        largest = max(map(abs, pair))
+        if abs(pair[0] - pair[1]) <= self.margin * largest:
+            return True
+        return bool(largest <= sympy.Float(10) ** -40) and self.difference_vanishes
 
-
-def _margin(gold: Any, answer: Any, tolerance: Any) -> Any:
-    return max(sympy.Rational(1, 10 ** (_digits(gold, answer) - CANCELED)), tolerance)
-
-
-def _values(gold: Any, answer: Any, point: list[Any]) -> tuple[Any, Any] | None:
-    """Both expressions at a point, `None` if one has no finite value there."""
-    symbols = sorted(gold.free_symbols | answer.free_symbols, key=str)
-    if len(symbols) > len(point):
-        return None
-    digits = _digits(gold, answer)  # rational numbers to rational powers would be factored: floats, but for integers
-    floats = (value if value.is_Integer else sympy.Float(value, digits + SPARE) for value in point)
-    at = dict(zip(symbols, floats, strict=False))
-    right = sympy.N(gold.subs(at), digits)
-    try:
-        left = sympy.N(answer.subs(at), digits)
-    except (ArithmeticError, TypeError, ValueError, AttributeError, NotImplementedError) as error:
-        raise AnswerUnreadable from error
-    return (right, left) if all(v.is_number and v.is_finite for v in (right, left)) else None
-
-
-def _agree(a: Any, b: Any, margin: Any) -> bool:
-    return bool(abs(a - b) <= margin * max(abs(a), abs(b)))
-
-
-def _both_vanish(gold: Any, answer: Any, pair: tuple[Any, Any]) -> bool:
-    """Rounding noise has no relative precision: where both are 0 to all digits, the difference is simplified."""
-    if max(abs(pair[0]), abs(pair[1])) > sympy.Float(10) ** -40:
-        return False
-    return sympy.simplify(gold - answer) == 0
+    @cached_property
+    def difference_vanishes(self) -> bool:
+        return bool(sympy.simplify(self.gold - self.answer) == 0)
 
 
 def _proportional(gold: Any, answer: Any) -> bool:
     if gold.free_symbols != answer.free_symbols:
         return False
-    ratios = []
-    for point in (*_POSITIVE, _MIXED):
-        pair = _values(gold, answer, point)
-        if pair is None or pair[0] == 0 or pair[1] == 0:
-            return False
-        ratios.append(pair[0] / pair[1])
-    margin = _margin(gold, answer, 0)
-    return all(_agree(ratios[0], ratio, margin) for ratio in ratios[1:])
+    both = _Both(gold, answer)
+    pairs = [both.values(point) for point in (*_POSITIVE, _MIXED)]
+    if any(pair is None or 0 in pair for pair in pairs):
+        return False
+    ratios = [pair[0] / pair[1] for pair in pairs if pair]
+    return all(abs(ratios[0] - ratio) <= both.margin * max(abs(ratios[0]), abs(ratio)) for ratio in ratios[1:])

@@ -17,9 +17,7 @@ from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
 MATH_HANDLER = "trl_rlsp.verification.math._sympy_worker:compare"
 
-MAX_RIVALS = 64
-"""More answers than this side by side are not compared one by one."""
-
+MAX_RIVALS = 64  # more answers than this side by side are not compared one by one
 _PERCENT_ASKED = re.compile(
     r"(?i)(?:per ?cent|%)[^.?!]*\?"
     r"|\b(?:what|how|find|express|give|compute|determine|answer|write)\b[^.?!]*(?:per ?cent|%)"
@@ -166,6 +164,5 @@ def _unless_restated(pair: _Pair) -> Reason:
 def _reason_of(reply: Reply, pair: _Pair) -> Reason:
     if reply.outcome == "value":
         return _unless_restated(pair) if reply.value == "match" else reply.value
-    if reply.outcome == "timeout":
-        return "timeout"
-    return "worker_crash" if reply.outcome == "crash" else "scorer_error"  # a failure of this side is never a number
+    failures: dict[str, Reason] = {"timeout": "timeout", "crash": "worker_crash"}
+    return failures.get(reply.outcome, "scorer_error")  # a failure of this side, or no turn: never a number
