@@ -90,7 +90,8 @@ def verify_math(
     """
     rules = rules or MathRules()
     found = [_pairs(item, rules, end_of_thinking, thinking_required) for item in items]
-    decided = {pair: _quick_reason(pair, rules) for pairs, _, _ in found for pair in pairs}
+    distinct = dict.fromkeys(pair for pairs, _, _ in found for pair in pairs)
+    decided = {pair: _quick_reason(pair, rules) for pair in distinct}
     open_pairs = [pair for pair, reason in decided.items() if reason is None]
     requests = [
         {"gold": gold, "answer": answer, "tolerance": tolerance, "evaluated": rules.evaluated, "percent": percent}
