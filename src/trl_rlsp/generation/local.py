@@ -44,10 +44,7 @@ SEGMENT = 8
 ROOM = 64
 """Tokens for which the cache has room when it is copied."""
 
-NEUTRAL = {
-    **{"top_k": 0, "min_p": None, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0},
-    **{"num_beams": 1, "num_return_sequences": 1},
-}
+NEUTRAL = {"top_k": 0, "min_p": None, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "num_beams": 1}
 """What a checkpoint's own generation_config must not change, or the samples would not be of `Sampling`."""
 
 POSITIONS = ("position_ids", "cache_position")
@@ -115,7 +112,7 @@ class TransformersEngine:
         inputs = {"input_ids": [[*prompt, *begun] for prompt, begun in asked]}
         batch = tokenizer.pad(inputs, padding_side="left", return_tensors="pt").to(model.device)
         limits = [limit_of(prompt, sampling) for prompt in prompts]
-        drawn: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p}
+        drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p} if sampling.temperature > 0 else {}
         with finished_leave(model, limits):
             found = model.generate(
                 **batch,
@@ -123,8 +120,8 @@ class TransformersEngine:
                 eos_token_id=self.ends,
                 pad_token_id=tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else 0,
                 use_cache=True,
-                do_sample=sampling.temperature > 0,
-                **(drawn if sampling.temperature > 0 else {}),
+                do_sample=bool(drawn),
+                **drawn,
                 **NEUTRAL,
             )
         samples = []
