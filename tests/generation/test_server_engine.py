@@ -101,6 +101,19 @@ class TestServerEngine:
         server.behaviour = slow_first
         assert [s.text for s in draw(server, [CHAT], n=4)] == expected
 
+    def test_what_is_not_taken_is_not_asked_for(self, server):
+        def slow(path, body, count):
+            time.sleep(0.5 if count > 1 else 0)
+            return 200, completion(path, "x")
+
+        server.behaviour = slow
+        sampling = Sampling(batch_size=1, n=9)
+        drawn = ServerEngine("m", server.url).sample([CHAT], all_requests(1, 9), sampling)
+        next(drawn)
+        drawn.close()
+        assert len(server.received) < 9
+        assert not any(thread.name == "server-client" for thread in threading.enumerate())
+
     def test_tokens_and_truncation_are_the_servers(self, server):
         server.behaviour = lambda path, body, count: (200, completion(path, "so", "length", 30))
         (sample,) = draw(server, [CHAT])

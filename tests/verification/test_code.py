@@ -195,6 +195,8 @@ CHEATS = {
     "leaving at the start": "import sys\nsys.exit(0)",
     "nothing to call": "print('ok')",
     "nan": "def half(x): return float('nan')",
+    "another answer each time": "import os\ndef half(x): return int.from_bytes(os.urandom(4), 'big')",
+    "nested without end": _FRAME % ("[" * 960 + "]" * 960),
     "endless": "import itertools\ndef half(x): return itertools.count()",
 }
 

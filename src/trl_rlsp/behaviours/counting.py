@@ -75,12 +75,7 @@ def count_behaviours(text: str) -> dict[str, int]:
 
 
 def rate_per_1000(counts: Mapping[str, int], text: str, tokens: int | None = None) -> dict[str, float]:
-    """Occurrences per 1,000 tokens, for each of `counts`; 0 for an empty text.
-
-    Args:
-        counts: occurrences in `text`.
-        text: the completion.
-        tokens: its length in tokens; default in `trl_rlsp.text.words`, in English mathematics about the same.
+    """Occurrences in `text` per 1,000 of its tokens, by default of its words; 0 for an empty text.
 
     Example:
         >>> rate_per_1000({"verification": 1}, "Let me check: 3 * 4 = 12.")
@@ -193,13 +188,8 @@ def _fresh(sentences: list[list[str]], before: list[str], ngram: int) -> list[in
 class AnswerChanges:
     """Answers stated in a completion, in order, and how each changes to the next.
 
-    A model that says `wait` and keeps its answer has not searched. What counts is whether an answer stated later is
-    better than the one before it.
-
-    Attributes:
-        candidates: the answers; one stated again right after itself stands once.
-        scores: 1.0 right, less is wrong, `None` not scorable, for each candidate.
-        not_scorable: pairs of which one is not scorable.
+    An answer stated again right after itself stands once. A score is 1.0 for right, less for wrong, `None` for not
+    scorable; `not_scorable` counts the pairs with such a one.
     """
 
     candidates: tuple[str, ...]

@@ -135,8 +135,7 @@ def train(trainer: Any, training: TrainingArguments) -> None:
 def rank_errors(training: TrainingArguments) -> Iterator[None]:
     """Of several ranks: say at the start how a run that is cut off goes on, and give an error to the launcher.
 
-    The launcher (`accelerate launch`, `torchrun`) ends all ranks when one ends and shows as root cause the error that
-    torch's handler wrote down. It shows no advice, and a rank that it ends has no time to give any.
+    It ends all ranks when one ends, and shows the error that torch's handler wrote down but no advice.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield

@@ -79,12 +79,7 @@ class Trace:
 
 
 def steps(terms: tuple[Term, ...], limit: int) -> list[Step]:
-    """All first operations on two or more terms, without those that differ only in the order of equal numbers.
-
-    Args:
-        terms: numbers still to be combined.
-        limit: largest intermediate result considered.
-    """
+    """All first operations on terms with a result up to `limit`, without those that differ only by equal numbers."""
     found: dict[tuple[object, ...], Step] = {}
     for i, j in itertools.combinations(range(len(terms)), 2):
         a, b, rest = terms[i], terms[j], (*terms[:i], *terms[i + 1 : j], *terms[j + 1 :])
@@ -121,7 +116,7 @@ def written_search(
         numbers: two or more positive integers.
         target: the value to reach.
         rng: source of the order of branches; `None` for a systematic search: numbers as given, + before - * /.
-        budget: give up after this many attempts and answer with the last one; `None` searches to the end.
+        budget: give up after this many attempts; `None` searches to the end.
         limit: largest intermediate result considered.
 
     Raises:
@@ -172,13 +167,12 @@ def search_demonstrations(
     left for the RL stage to learn (RLSP, 2502.06773, section 2.1).
 
     Args:
-        problems: rows of a countdown data set, with `prompt` and the JSON string `task`.
+        problems: rows of `load_problems`.
         seed: seed of orders and budgets.
         per_problem: demonstrations written for each problem.
         mean_attempts: mean of the geometric budget, in attempts.
         longest: largest budget, in attempts.
-        hit_share: share of demonstrations redrawn (up to 20 times) until they end in a hit within their budget; of no
-            meaning in systematic order, in which a redrawn search is the same.
+        hit_share: share of demonstrations in random order that are redrawn, up to 20 times, until they end in a hit.
         order: of the branches, `"random"` or `"systematic"`.
         limit: largest intermediate result considered.
 
@@ -205,11 +199,7 @@ def search_demonstrations(
 
 
 def countdown_of(problem: dict[str, str]) -> tuple[list[int], int]:
-    """Numbers and target of a countdown row.
-
-    Raises:
-        DataError: the row's `task` is not a countdown problem.
-    """
+    """Numbers and target of a row of `load_problems`, or a DataError if its task is not countdown."""
     try:
         metadata = json.loads(problem["task"])["entry"]["metadata"]
         return list(metadata["numbers"]), int(metadata["target"])

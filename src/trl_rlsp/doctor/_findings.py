@@ -26,19 +26,14 @@ ALSO_REFUSED = ("groups", "bf16", "exploration")
 class Finding:
     """Something in a stage's settings that a person should look at before paying for a GPU.
 
-    Attributes:
-        check: name of the check.
-        severity: "error" cannot work or trains nothing, "warning" works but costs, "not checked" could not be told.
-        what: what is found, in one sentence.
-        why: its consequence; for "not checked" what was in the way.
-        change: the YAML line, or what to do where no line mends it; empty for "not checked".
+    An "error" cannot work or trains nothing, a "warning" works but costs, and "not checked" could not be told.
     """
 
     check: str
     severity: Severity
-    what: str
-    why: str
-    change: str = ""
+    what: str  # in one sentence
+    why: str  # its consequence; for "not checked" what was in the way
+    change: str = ""  # the YAML line, or what to do where no line mends it
 
     @property
     def field(self) -> str | None:
@@ -53,9 +48,8 @@ class Finding:
         return name if colon and name.isidentifier() else None
 
 
+# findings (what, why, change) of a check that `examine` fills in
 error, warning, unchecked = (partial(Finding, "", severity) for severity in SEVERITIES)
-"""Findings (what, why, change) of a check that `examine` fills in."""
-
 
 Check = Callable[[Stage], Iterator[Finding]]
 CHECKS: dict[str, tuple[Check, Collection[Kind], Collection[Kind]]] = {}

@@ -3,9 +3,9 @@ r"""Whether a dataset is fit for training: its gold answers verify, and a model 
 `check_dataset` hands each row's own answer to the verifier as if a model had given it: `\boxed{answer}`, for rows with
 tests the reference program in a code block. Whatever does not score 1.0 would be unreachable, or wrongly reachable.
 
-`keep_band` reads scored samples. GRPO learns from differences inside a group: a problem that the model always or never
-solves gives every completion of its group the same verdict, and so no gradient from the outcome. The paper trains on
-what its SFT model does not solve (2502.06773, section 3); here the band is measured and written down.
+`keep_band` reads scored samples. A problem that the model always or never solves gives every completion of its group
+the same verdict, and so GRPO no gradient from the outcome. The paper trains on what its SFT model does not solve
+(2502.06773, section 3); here the band is measured and written down.
 """
 
 from __future__ import annotations

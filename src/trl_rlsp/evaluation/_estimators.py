@@ -85,7 +85,6 @@ def maj_at_k(answers: Sequence[Hashable | None], scores: Sequence[float | None],
 
     Raises:
         ConfigError: not 1 <= k <= n.
-        DataError: not as many scores as answers.
 
     >>> maj_at_k(["7", "7", "9"], [1.0, 1.0, 0.0], 3)
     1.0

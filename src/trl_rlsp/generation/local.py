@@ -44,10 +44,7 @@ SEGMENT = 8
 ROOM = 64
 """Tokens for which the cache has room when it is copied."""
 
-NEUTRAL = {
-    **{"top_k": 0, "min_p": None, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0},
-    **{"num_beams": 1, "num_return_sequences": 1},
-}
+NEUTRAL = {"top_k": 0, "min_p": None, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "num_beams": 1}
 """What a checkpoint's own generation_config must not change, or the samples would not be of `Sampling`."""
 
 POSITIONS = ("position_ids", "cache_position")
@@ -57,10 +54,10 @@ ROW_BY_ROW = {"Temperature", "TopK", "TopP", "MinP"}
 
 
 def load_model(name_or_path: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A causal model in evaluation mode, an adapter loaded over its base, with its tokenizer padded on the left.
+    """A causal model or PEFT adapter (over its base) in evaluation mode, with its tokenizer padded on the left.
 
     Args:
-        name_or_path: hub id or folder of a model or of a PEFT adapter.
+        name_or_path: hub id or folder.
         kwargs: passed to `from_pretrained` (`dtype`, `device_map`, `quantization_config`).
 
     Raises:
@@ -115,7 +112,7 @@ class TransformersEngine:
         inputs = {"input_ids": [[*prompt, *begun] for prompt, begun in asked]}
         batch = tokenizer.pad(inputs, padding_side="left", return_tensors="pt").to(model.device)
         limits = [limit_of(prompt, sampling) for prompt in prompts]
-        drawn: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p}
+        drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p} if sampling.temperature > 0 else {}
         with finished_leave(model, limits):
             found = model.generate(
                 **batch,
@@ -123,8 +120,8 @@ class TransformersEngine:
                 eos_token_id=self.ends,
                 pad_token_id=tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else 0,
                 use_cache=True,
-                do_sample=sampling.temperature > 0,
-                **(drawn if sampling.temperature > 0 else {}),
+                do_sample=bool(drawn),
+                **drawn,
                 **NEUTRAL,
             )
         samples = []
@@ -141,20 +138,11 @@ class TransformersEngine:
 def leaving_rollout(prompts: list[Any], trainer: GRPOTrainer) -> dict[str, Any]:
     """A `rollout_func` of `GRPOTrainer` in which finished sequences leave; `RLSPGRPOTrainer` needs none for it.
 
-    Draws from the same distribution as TRL's own rollout, with other random numbers.
-
-    Args:
-        prompts: B prompts of this process, each repeated once a completion.
-        trainer: the trainer, for its model, tokenizer and sampling settings.
-
-    Returns:
-        `prompt_ids` and `completion_ids`, B lists of tokens each, and `logprobs`, `None`: the trainer computes them.
+    Draws from the same distribution as TRL's own rollout, with other random numbers. Returns `prompt_ids` and
+    `completion_ids`, B lists of tokens each, and `logprobs`, `None`: the trainer computes them.
 
     Raises:
         ConfigError: a trainer whose rollouts this cannot draw (`why_not`).
-
-    Example:
-        >>> trainer = GRPOTrainer(model, rewards, rollout_func=leaving_rollout)  # doctest: +SKIP
     """
     if reason := why_not(trainer):
         raise ConfigError(f"leaving_rollout cannot draw these rollouts: {reason}. Leave rollout_func out")
@@ -187,10 +175,10 @@ def why_not(trainer: GRPOTrainer) -> str | None:
 
 @contextmanager
 def finished_leave(model: Any, limits: Sequence[int] | None = None) -> Iterator[list[torch.Tensor]]:
-    """While open, `model.generate` drops sequences that have ended from its batch.
+    """While open, `model.generate`, of a PEFT model or not, drops sequences that have ended from its batch.
 
     Args:
-        model: a model with transformers' `generate`, or a PEFT model around one.
+        model: the model.
         limits: tokens after which each sequence of the batch has ended; where its cache cannot be cut they go on.
 
     Yields:
@@ -257,8 +245,7 @@ class _Batch:
     ) -> None:
         self.model, self.config, self.settings = model, config, settings
         rows, self.length = ids_BT.shape
-        self.padding = config.pad_token_id
-        self.done = ids_BT.new_full((rows, config.max_length), self.padding)
+        self.done = ids_BT.new_full((rows, config.max_length), config.pad_token_id)
         self.done[:, : self.length] = ids_BT
         self.ids = self.done.clone()
         self.done_logps = torch.zeros(self.done.shape, device=ids_BT.device)
@@ -304,14 +291,10 @@ class _Batch:
 
     def _append(self, logits: torch.Tensor, logits_processor: Any, stopping_criteria: Any) -> None:
         scores = logits_processor(self.ids[:, : self.length], logits)
-        if self.config.do_sample:
-            probabilities = scores.softmax(dim=-1)
-            drawn = torch.multinomial(probabilities, 1)
-            self.logps[:, self.length] = probabilities.gather(1, drawn).squeeze(1).log()
-            drawn = drawn.squeeze(1)
-        else:
-            drawn = scores.argmax(dim=-1)
-        self.ids[:, self.length] = drawn.masked_fill(self.finished, self.padding)
+        probabilities = scores.softmax(dim=-1)
+        drawn = torch.multinomial(probabilities, 1) if self.config.do_sample else scores.argmax(dim=-1, keepdim=True)
+        self.logps[:, self.length] = probabilities.gather(1, drawn).squeeze(1).log()
+        self.ids[:, self.length] = drawn.squeeze(1).masked_fill(self.finished, self.config.pad_token_id)
         self.length += 1
         ended = stopping_criteria(self.ids[:, : self.length], None)
         self.finished = self.finished | ended | (self.length >= self.ends_at)

@@ -19,18 +19,15 @@ Prompts = Sequence[Any] | Mapping[int, Any]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How completions are drawn.
+    """How completions are drawn; temperature, top-p and length are the paper's.
 
     Args:
         n: completions a prompt.
-        temperature: 0 is greedy; 0.7 in the paper.
-        top_p: nucleus mass; 1 in the paper.
-        max_new_tokens: longest completion in tokens; 8192 in the paper.
+        temperature: 0 is greedy.
+        top_p: nucleus mass.
+        max_new_tokens: longest completion in tokens.
         batch_size: sequences decoded at once (transformers), requests in flight (server); vLLM decides by itself.
         seed: seed of the whole draw.
-
-    Raises:
-        ConfigError: a value out of its range.
     """
 
     n: int = 1
@@ -148,7 +145,6 @@ def sample_of(request: Request, prompt: Any, text: str, added: int, truncated: b
     return Sample(request.prompt, text, before + added, truncated, request.sample)
 
 
-def chunks(requests: Sequence[Request], size: int) -> Iterator[Sequence[Request]]:
+def chunks(requests: Sequence[Request], size: int) -> list[Sequence[Request]]:
     """Pieces of at most `size`, in order."""
-    for start in range(0, len(requests), size):
-        yield requests[start : start + size]
+    return [requests[start : start + size] for start in range(0, len(requests), size)]

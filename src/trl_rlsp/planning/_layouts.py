@@ -14,8 +14,7 @@ from trl_rlsp.planning._settings import BYTES, Settings
 Strategy = Literal["ddp", "zero2", "zero3", "fsdp"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 GIB = 2**30
-RESERVE = 0.1
-"""Share of a card that is left for the CUDA context, fragmentation and short-lived tensors."""
+RESERVE = 0.1  # share of a card that is left for the CUDA context, fragmentation and short-lived tensors
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from trl_rlsp.errors import ConfigError
 if TYPE_CHECKING:
     from trl_rlsp.stages import Stage
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes of a number, by its type."""
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of a number, by its type
 
 
 @dataclass(frozen=True)

@@ -192,11 +192,7 @@ def _read_parquet(path: Path) -> Table:
 def read_hub(path: str, *, name: str | None = None, split: str | None = None, revision: str | None = None) -> Table:
     """Read the rows of a dataset on the Hub, or of a local folder in a layout that `datasets` knows.
 
-    Args:
-        path: the hub id (`owner/name`) or a folder.
-        name: the configuration of the dataset, where it has several.
-        split: such as `"train"` or `"test[:100]"`; may be left out where there is `train` or only one.
-        revision: branch, tag or commit on the Hub.
+    The split, such as `"train"` or `"test[:100]"`, may be left out where there is `train` or only one.
 
     Raises:
         SourceError: the dataset cannot be reached, found or read.
@@ -265,7 +261,7 @@ def resolve_columns(table: Table, columns: Mapping[str, str] | None = None) -> d
     return match_columns(table, CANDIDATES, columns, "problem", *([] if tested else ["answer"]))
 
 
-def problem_rows(table: Table, roles: Mapping[str, str], *, drop_invalid: bool = False) -> list[dict[str, Any]]:
+def problem_rows(table: Table, roles: Mapping[str, str], drop_invalid: bool = False) -> list[dict[str, Any]]:
     """Raw rows -> rows with `problem` (text or messages), `solution`, and what the source has of the other roles.
 
     Raises:
@@ -318,12 +314,8 @@ def cell_text(value: Any) -> str:
 def final_answer(value: Any, column: str = "answer") -> str:
     r"""The gold answer in a cell: bare, or that of a worked solution with `\boxed{...}` or a line `#### answer`.
 
-    Args:
-        value: the cell.
-        column: its column; in one named like a worked solution, a long text without either mark is refused.
-
     Raises:
-        DataError: the cell is empty, or a worked solution without a marked answer.
+        DataError: the cell is empty, or is a long text without either mark in a column named like a worked solution.
 
     >>> final_answer("She has 3 + 4 = 7.\n#### 7")
     '7'

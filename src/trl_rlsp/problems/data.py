@@ -46,23 +46,14 @@ CODE_SYSTEM_PROMPT = (
 
 @dataclass(frozen=True)
 class Preset:
-    """How to read one dataset of the Hub.
-
-    Attributes:
-        hub_id: `owner/name`.
-        split: the split read when none is asked for.
-        name: the configuration read when none is asked for.
-        revision: branch to read where the default branch cannot be.
-        columns: role (`level`, `subject`) -> column, where they are not found by themselves.
-        keep: leaves a raw row out when it returns `False`.
-    """
+    """How to read one dataset of the Hub; split and configuration are those read when none is asked for."""
 
     hub_id: str
     split: str = "train"
     name: str | None = None
-    revision: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    keep: Callable[[Mapping[str, Any]], bool] | None = None
+    revision: str | None = None  # branch to read where the default branch cannot be
+    columns: Mapping[str, str] = field(default_factory=dict)  # role -> column, where not found by name
+    keep: Callable[[Mapping[str, Any]], bool] | None = None  # leaves a raw row out when it returns `False`
 
 
 PRESETS: dict[str, Preset] = {
@@ -116,25 +107,19 @@ def load_problems(
     r"""Load problems from the Hub, a local file or a generator.
 
     Args:
-        source: a preset (`math`, `math-500`, `aime`, `aime-2024`, `gsm8k`, `code_contests`, `apps`, `mbpp`,
+        source: one of `PRESETS` (`math`, `math-500`, `aime`, `aime-2024`, `gsm8k`, `code_contests`, `apps`, `mbpp`,
             `humaneval`) or any hub id `owner/name`; a `.jsonl`, `.json`, `.csv` or `.parquet` file, or a folder
             `datasets` can load; or `reasoning_gym:TASK?param=value&seed=1&size=500`.
-        split: the split of a hub dataset or folder.
+        split: of a hub dataset or folder.
         name: the configuration of a hub dataset.
-        columns: role (`problem`, `answer`, `tests`, `level`, `subject`, `id`) -> column, where they are not
-            found by themselves.
-        system_prompt: the system message; `None` for none. The default asks for reasoning and a boxed answer,
-            in rows with tests for a Python program (`CODE_SYSTEM_PROMPT`).
+        columns: role (`problem`, `answer`, `tests`, `level`, `subject`, `id`) -> column, where not found by name.
+        system_prompt: the default asks for reasoning and a boxed answer, in rows with tests for a Python program.
         limit: keep at most this many: the first of a generator, else a sample drawn with `seed`, in order.
         seed: of that sample, and of a generator whose source gives none.
-        prompt_style: for generators. `"compact"` renders the bare problem (countdown: `8 1 9 : 72`) and adds
-            no system message.
+        prompt_style: for generators; `"compact"` is the bare problem (`8 1 9 : 72`) without a system message.
         exclude: rows, or keys of `problem_key`, that must not occur, such as the held-out problems.
         unique: keep only the first of rows with the same problem.
         drop_invalid: leave out rows without a problem or an answer instead of raising.
-
-    Returns:
-        The rows, at least one.
 
     Raises:
         SourceError: the source does not exist or cannot be reached.
@@ -158,9 +143,12 @@ def load_problems(
                 raise ConfigError(f"{argument}= has no meaning for a generated source; its parameters go after the '?'")
         rows = gym.gym_rows(source, seed=seed, prompt_style=prompt_style, at_most=None if filtered else limit)
     elif prompt_style == "task":
-        table, roles = _stored(source, split, name, columns)
-        sampled = table if filtered or drop_invalid else table.sample(limit, seed)
-        rows = problem_rows(sampled, roles, drop_invalid=drop_invalid)
+        preset, table = find_preset(source), read_table(source, split=split, name=name)
+        roles = resolve_columns(table, {**(preset.columns if preset else {}), **(columns or {})})
+        table = table.only([*roles.values(), *WITHOUT_ROLE])
+        if preset and preset.keep:
+            table = table.select([index for index, row in enumerate(table.rows) if preset.keep(row)])
+        rows = problem_rows(table if filtered or drop_invalid else table.sample(limit, seed), roles, drop_invalid)
     else:
         raise ConfigError(f"prompt_style={prompt_style!r} needs a reasoning_gym: source, got {source!r}")
     for row in rows:
@@ -173,19 +161,6 @@ def load_problems(
         rows = [rows[index] for index in drawn]
     optional = [c for c in ("task", "tests", "level", "subject", "id") if any(row.get(c) is not None for row in rows)]
     return Dataset.from_dict({name: [row.get(name) for row in rows] for name in ("prompt", "solution", *optional)})
-
-
-def _stored(
-    source: str, split: str | None, name: str | None, columns: Mapping[str, str] | None
-) -> tuple[Table, dict[str, str]]:
-    """The rows of a file or of the Hub with no more columns than are needed, and role -> column."""
-    preset = find_preset(source)
-    table = read_table(source, split=split, name=name)
-    roles = resolve_columns(table, {**(preset.columns if preset else {}), **(columns or {})})
-    table = table.only([*roles.values(), *WITHOUT_ROLE])
-    if preset and preset.keep:
-        table = table.select([index for index, row in enumerate(table.rows) if preset.keep(row)])
-    return table, roles
 
 
 def read_table(source: str | Path, *, split: str | None = None, name: str | None = None) -> Table:
@@ -233,10 +208,7 @@ def problem_key(row: Mapping[str, Any]) -> str:
         prompt = asked[-1].get("content") if asked else None
     key = completion_text({"content": prompt}) if prompt else ""
     if not key.strip():
-        raise DataError(
-            f"a prompt without any text poses no problem: got {row['prompt']!r}; drop such rows, or give their "
-            "text in a message of the role user"
-        )
+        raise DataError(f"a prompt without any text poses no problem: got {row['prompt']!r}; drop such rows")
     return " ".join(key.split()).casefold()
 
 

@@ -12,15 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.problems._tables import (
-    CANDIDATES,
-    WORKED_COLUMNS,
-    Table,
-    cell_text,
-    final_answer,
-    last_boxed,
-    match_columns,
-)
+from trl_rlsp.problems._tables import CANDIDATES, WORKED_COLUMNS, cell_text, final_answer, last_boxed, match_columns
 from trl_rlsp.problems.data import DEFAULT_SYSTEM_PROMPT, prompt_messages, read_table
 from trl_rlsp.text import find_boxes, read
 
@@ -52,15 +44,11 @@ def demonstration_rows(
         rows: mappings with `problem` (text) or `prompt` (text or messages, used as they are), `reasoning`,
             and `answer`; without an answer the reasoning must end in its own box.
         style: `"messages"` for instruct models, `"prompt_completion"` for the same with the loss on the
-            completion only whatever the chat template, `"plain"` for models without a chat template.
-        system_prompt: the system message of rows with a `problem`; `None` for none.
+            completion only whatever the chat template, `"plain"` (text) for models without a chat template.
+        system_prompt: the system message of rows with a `problem`.
         reasoning_template: the completion; `{reasoning}` and `{answer}` are replaced, other braces stay. With
             a model that thinks in tags: `"<think>\n{reasoning}\n</think>\n\n\\boxed{{answer}}"`.
         drop_invalid: leave out rows whose completion would not give exactly one answer instead of raising.
-
-    Returns:
-        `{"messages": [...]}`, or `{"prompt": [messages], "completion": [message]}`, or
-        `{"prompt": str, "completion": str}` for each row.
 
     Raises:
         ConfigError: an unknown style, or a template without both fields.
@@ -85,8 +73,7 @@ def completion_text(reasoning: Any, answer: Any = None, template: str = DEFAULT_
     r"""Reasoning followed by its boxed answer, once.
 
     Args:
-        reasoning: the reasoning; a closing `#### answer` line is dropped, a closing box of the same answer is
-            not repeated.
+        reasoning: a closing line `#### answer` is dropped, a closing box of the same answer is not repeated.
         answer: bare, boxed or at the end of a worked solution; `None` takes the reasoning's own box.
         template: as `reasoning_template` of `demonstration_rows`.
 
@@ -153,28 +140,24 @@ def load_demonstrations(
     seed: int = 0,
     drop_invalid: bool = False,
 ) -> Dataset:
-    """Load demonstrations from a file, a folder or the Hub.
+    """Load demonstrations from a file, a folder or the Hub, as `load_problems` does and with its errors.
 
     Args:
         source: as in `load_problems`, without generators; so are `split`, `name`, `limit` and `seed`.
-        columns: role (`problem`, `reasoning`, `answer`) -> column, where they are not found by themselves;
-            the answer may be missing where the reasoning ends in a box.
+        columns: role (`problem`, `reasoning`, `answer`) -> column, where not found by name.
         style: as in `demonstration_rows`; so are `system_prompt`, `reasoning_template` and `drop_invalid`.
-
-    Returns:
-        Training rows, at least one.
-
-    Raises:
-        SourceError: the source does not exist or cannot be reached.
-        ConfigError: an argument that cannot work.
-        DataError: a broken, empty or incomplete file, row or column.
     """
     from datasets import Dataset
 
     table = read_table(source, split=split, name=name)
     roles = match_columns(table, ROLES, columns, "problem", "reasoning")
+    table = table.only(roles.values()).sample(limit, seed)
+    picked = []
+    for index, raw in enumerate(table.rows):
+        row = {role: raw.get(column) for role, column in roles.items()} | {"place": f"on {table.place(index)}"}
+        picked.append(row | {"prompt": row["problem"]} if isinstance(row["problem"], list) else row)
     rows = demonstration_rows(
-        _picked(table.only(roles.values()).sample(limit, seed), roles),
+        picked,
         style=style,
         system_prompt=system_prompt,
         reasoning_template=reasoning_template,
@@ -183,11 +166,3 @@ def load_demonstrations(
     if not rows:
         raise DataError(f"no row of {table.name} is a demonstration with exactly one answer")
     return Dataset.from_list(rows)
-
-
-def _picked(table: Table, roles: Mapping[str, str]) -> Iterable[dict[str, Any]]:
-    for index, raw in enumerate(table.rows):
-        row = {role: raw.get(column) for role, column in roles.items()}
-        if isinstance(row["problem"], list):
-            row["prompt"] = row.pop("problem")
-        yield row | {"place": f"on {table.place(index)}"}

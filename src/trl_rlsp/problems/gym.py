@@ -54,8 +54,7 @@ def gym_rows(
         at_most: generate no more than this many.
 
     Raises:
-        MissingDependencyError: reasoning-gym is not installed.
-        ConfigError: unknown task or parameter, values the task refuses, no compact form.
+        ConfigError: values the task refuses, no compact form, and what `parse_source` refuses.
     """
     task, params = parse_source(source, seed=seed)
     if prompt_style == "compact" and task not in COMPACT_PROMPTS:
@@ -131,9 +130,7 @@ def _plain(value: Any) -> Any:
 def parse_source(source: str, *, seed: int = 0) -> tuple[str, dict[str, Any]]:
     """Task and parameters of `reasoning_gym:TASK?param=value`, typed as the task's configuration declares them.
 
-    Args:
-        source: the source; values may be percent-encoded, lists are separated by commas.
-        seed: the generator's seed where the source gives none.
+    Values may be percent-encoded, lists are separated by commas; `seed` is for sources that give none.
 
     Raises:
         MissingDependencyError: reasoning-gym is not installed.

@@ -131,7 +131,7 @@ class Scorer:
         rates: Column = [None] * len(verdicts)
         if self.gate != "adaptive" and not can_fail:
             return rates, values
-        prompts = kwargs.get("prompts")
+        prompts, log_metric = kwargs.get("prompts"), kwargs.get("log_metric")
         keys = group_keys(prompts, kwargs) if prompts or self.gate == "adaptive" else [""] * len(verdicts)
         local = list(zip(verdicts, *values, strict=True))
         _, ranks = gather_ranks(list(zip(keys, local, strict=True)))
@@ -142,13 +142,10 @@ class Scorer:
         if self.gate == "adaptive":
             by_group = {key: failure_rate([row[0] for row in rows]) for key, rows in groups.items()}
             rates = [by_group[key] for key in keys]
-            log_mean(kwargs.get("log_metric"), "exploration/failure_rate", rates)
+            log_mean(log_metric, "exploration/failure_rate", rates)
         if can_fail:
-            log_mean(
-                kwargs.get("log_metric"),
-                "exploration/failed",
-                [float(None in row) for row in local if row[0] is not None],
-            )
+            failed = [float(None in row) for row in local if row[0] is not None]
+            log_mean(log_metric, "exploration/failed", failed)
             everybody = [row for _, row in pairs]
             values = [
                 [_filled(row[place], (groups[key], everybody), place) for key, row in zip(keys, local, strict=True)]

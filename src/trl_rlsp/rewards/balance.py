@@ -104,11 +104,8 @@ class AlphaSchedule:
 class Imbalance:
     """A trainer's setting that loses the balance.
 
-    Attributes:
-        code: names the kind.
-        severity: an error replaces the outcome as the goal, a warning can.
-        message: the setting, and why it is one.
-        advice: the line of a stage's YAML file that mends it.
+    An error replaces the outcome as the goal, a warning can; `message` names the setting and why it is one, `advice` is
+    the line of a stage's YAML file that mends it.
     """
 
     code: str

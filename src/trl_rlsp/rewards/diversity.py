@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.batch import Batch, Member
+from trl_rlsp.rewards.batch import Batch, Member, mean
 from trl_rlsp.rewards.exploration import Exploration
 from trl_rlsp.text import calculations, check_half, effective_length, visible
 
@@ -95,8 +95,8 @@ class DiversityExploration(Exploration):
         lengths = [effective_length(reading, prompt=prompt) for reading, prompt in batch.rows]
         values: list[float | None] = []
         for length, member in zip(lengths, batch.members(vectors), strict=True):
-            mean, weight = _mean_distance(member), length / (length + WORDS_PER_STEP * self.K)
-            values.append(None if mean is None and length else (mean or 0.0) * weight)
+            distance, weight = _mean_distance(member), length / (length + WORDS_PER_STEP * self.K)
+            values.append(None if distance is None and length else (distance or 0.0) * weight)
         batch.log("diversity/failed", [value is None for value in values])
         return values
 
@@ -117,5 +117,4 @@ def _mean_distance(member: Member[_Vector]) -> float | None:
     seen = [other.values for other in others if other.values is not None or not other.reasons]
     if own is None or (others and not seen):
         return None
-    distances = [1.0 if other is None else min(1.0, max(0.0, 1.0 - float(own @ other))) for other in seen]
-    return sum(distances) / len(distances) if distances else 0.0
+    return mean(1.0 if other is None else min(1.0, max(0.0, 1.0 - float(own @ other))) for other in seen) or 0.0

@@ -300,9 +300,7 @@ class OwnVerifier(OutcomeVerifier):
 
 
 def load_object(name: str) -> Callable[..., Any]:
-    """What `module.name` stands for: a callable; a class is constructed without arguments.
-
-    Modules are looked for in the current folder, too.
+    """What `module.name`, in the current folder too, stands for: a callable; a class is constructed without arguments.
 
     Raises:
         ConfigError: there is no such module or name, or it cannot be called.

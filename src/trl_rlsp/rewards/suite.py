@@ -130,11 +130,7 @@ class RLSPRewards(list, metaclass=_SuiteType):
     def __call__(
         self, prompts: Any = None, completions: Any = (), log_metric: Any = None, **kwargs: Any
     ) -> list[float | None]:
-        """The sum of the parts, for hosts that take one function; logs `rewards/<part>/mean` as TRL would.
-
-        Returns:
-            B floats; `None` where the outcome is not scorable.
-        """
+        """The sum of the parts, `None` where the outcome is not scorable; logs `rewards/<part>/mean` as TRL would."""
         columns = [part(prompts=prompts, completions=completions, log_metric=log_metric, **kwargs) for part in self]
         for part, column in zip(self, columns, strict=True):
             log_mean(log_metric, f"rewards/{name_of(part)}/mean", column)

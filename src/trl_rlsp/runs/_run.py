@@ -58,9 +58,8 @@ class Run:
 def read_run(folder: Path, name: str | None = None) -> Run:
     """Read a run; of a run in rounds, its newest RL stage and every evaluation.
 
-    Args:
-        folder: what `rlsp run` wrote, or the `output_dir` of a `GRPOTrainer(log_completions=True)`.
-        name: its name in the report; default the folder's.
+    The folder is what `rlsp run` wrote, or the `output_dir` of a `GRPOTrainer(log_completions=True)`; its name is the
+    default for that of the run.
 
     Raises:
         SourceError: no such folder, or nothing of a run in it.

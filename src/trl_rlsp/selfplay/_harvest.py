@@ -58,11 +58,8 @@ def judge(
 ) -> list[Completion]:
     """Verify completions whose problem is known, from rows of `load_problems`; the others keep the score of the log.
 
-    A completion is of the problem that its prompt asks, where that was logged, else of the one with its index.
-
-    Returns:
-        The completions with `prompt` and `columns` of the data set, `problem` as in `problem_key`, and as `reason` the
-        verifier's, or `logged`.
+    A completion is of the problem that its prompt asks, where that was logged, else of the one with its index. It gets
+    `prompt` and `columns` of the data set, `problem` as in `problem_key`, and as `reason` the verifier's, or `logged`.
     """
     rows = [dict(row) for row in problems]
     by_text = {question(row["prompt"]): row for row in reversed(rows)}
@@ -98,18 +95,11 @@ def solve_rates(judged: Iterable[Completion]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Trace:
-    """A completion that can be a demonstration.
+    """A completion that can be a demonstration; `reasoning` and `answer` are a row for `rlsp sft`."""
 
-    Attributes:
-        reasoning: the completion as it is where it ends in its boxed answer, else what comes before the answer;
-            together with `answer` a row for `rlsp sft`.
-        answer: the final answer as written.
-        before: what comes before the answer.
-    """
-
-    reasoning: str
+    reasoning: str  # the completion as it is where it ends in its boxed answer, else what comes before the answer
     answer: str
-    before: str
+    before: str  # what comes before the answer
 
 
 def read_trace(text: str, *, messages: int = 1, finished: bool | None = None) -> Trace | str:
@@ -219,19 +209,12 @@ class Demonstrated:
 
 @dataclass(frozen=True)
 class Harvest:
-    """Demonstrations, and what became of every completion.
+    """Demonstrations, and what became of every completion."""
 
-    Attributes:
-        rows: `prompt`, `reasoning`, `answer` and `provenance` of each demonstration.
-        read: completions looked at.
-        dropped: reason -> how many completions were dropped for it, the first that applies.
-        problems: problems that have a demonstration.
-    """
-
-    rows: Sequence[Mapping[str, Any]]
-    read: int
-    dropped: Mapping[str, int]
-    problems: int
+    rows: Sequence[Mapping[str, Any]]  # `prompt`, `reasoning`, `answer` and `provenance`
+    read: int  # completions looked at
+    dropped: Mapping[str, int]  # reason -> completions dropped for it, the first that applies
+    problems: int  # that have a demonstration
 
     def counts(self) -> dict[str, Any]:
         """The counts, for a file."""
@@ -250,7 +233,7 @@ def harvest(
     """Choose demonstrations among completions; their order has no influence, and harvesting twice gives the same rows.
 
     Args:
-        judged: completions with their verdicts, from `judge`.
+        judged: completions from `judge`.
         demonstrated: the demonstrations that the model was trained on.
         held_out: the problems of the evaluation sets.
         per_problem: demonstrations of one problem, at most.

@@ -74,9 +74,6 @@ def harvest_run(
         next_round: also write the demonstrations and the problems of the next round beside it.
         seed: of the draw of these demonstrations.
 
-    Returns:
-        The harvest and its counts.
-
     Raises:
         RLSPError: a run that cannot be read, data that cannot be loaded, or nothing to harvest.
     """
@@ -154,10 +151,7 @@ def _evaluated(folder: Path) -> dict[str, Any] | None:
 def problem_source(folder: Path, given: Sequence[str] = (), config: str | None = None) -> ProblemArguments | None:
     """The data set that the completions in `folder` were sampled for; `None` if neither run nor caller names one.
 
-    Args:
-        folder: of an RL stage, or of an evaluation.
-        given: arguments such as `--dataset SOURCE`, which win.
-        config: a YAML file to read instead of what the run wrote down.
+    Arguments `given`, such as `--dataset SOURCE`, win; a YAML file `config` stands in for what the run wrote down.
     """
     if any(argument.partition("=")[0] == "--dataset" for argument in given):
         return _source_from(ProblemArguments, {}, given)
@@ -169,10 +163,7 @@ def problem_source(folder: Path, given: Sequence[str] = (), config: str | None =
 def held_out_sources(folder: Path, source: ProblemArguments | None, names: Iterable[str]) -> list[ProblemArguments]:
     """The evaluation sets: of the evaluations beside an RL stage, what its training left out, and those that are named.
 
-    Args:
-        folder: of the stage.
-        source: what it was trained on; generated problems of the same task are rendered in its style.
-        names: `SOURCE` or `SOURCE@SPLIT`.
+    Generated problems of the task that the stage was trained on are rendered in its style.
     """
     beside = sorted(folder.parent.glob("eval_*")) if (folder / "completions").is_dir() else []
     recorded = [settings for place in beside if (settings := _evaluated(place) or _recorded(place)) is not None]
@@ -196,10 +187,7 @@ def held_out_sources(folder: Path, source: ProblemArguments | None, names: Itera
 
 
 def trained_on(folder: Path) -> list[dict[str, Any]]:
-    """The demonstrations of the SFT stage beside an RL stage, as it saw them; none if there is no such stage.
-
-    Rows have `prompt`, `reasoning` (the whole completion) and `answer`.
-    """
+    """What the SFT stage beside an RL stage saw, if any: `prompt`, `reasoning` (the whole completion) and `answer`."""
     settings = _recorded(folder.parent / "sft")
     if settings is None:
         return []

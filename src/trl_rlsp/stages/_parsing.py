@@ -48,7 +48,7 @@ def parse_stage(
     Args:
         kinds: dataclasses whose fields may be given; a single one says in --help what the command does.
         arguments: the command line.
-        prog: name of the command, for --help.
+        prog: name of the command.
         written: what counts, from the file's content (empty without a file); default all of it.
         as_written: the one of `kinds` whose own validation is not wanted; its fields come as a plain namespace.
         also: further names that an unknown argument may have meant.

@@ -71,14 +71,11 @@ class DemonstrationArguments(ProblemArguments):
     """Where the demonstrations come from, and how they are written."""
 
     demonstrations: str = option(
-        "file",
-        '"file" reads (problem, reasoning, answer) rows from `dataset`; "search" writes depth-first searches for the '
-        "countdown problems of `dataset`",
+        "file", '"file" reads (problem, reasoning, answer) rows; "search" writes depth-first searches of countdown'
     )
     demonstration_style: str = option(
         "messages",
-        '"messages" (loss on the assistant\'s turns), "prompt_completion" (loss on the completion) or "plain" (text '
-        "without a chat template)",
+        '"messages" (loss on the assistant), "prompt_completion" (on the completion), "plain" (no chat template)',
     )
     demonstration_template: str | None = option(None, "the completion; `{reasoning}` and `{answer}` are replaced")
     drop_invalid: bool = option(False, "leave out rows without exactly one answer instead of stopping")
@@ -111,15 +108,11 @@ class VerifierArguments:
 
     end_of_thinking: str = option("</think>", 'closes the reasoning, or "none"')
     thinking_required: bool | None = option(
-        None,
-        "whether a completion that does not close its reasoning is without an answer; default: where the chat template "
-        "opens the reasoning",
+        None, "whether an answer needs closed reasoning; default: where the chat template opens the reasoning"
     )
     verifier: str = option("default", '"default", or `module.name` of a reward function of your own: the outcome')
     verifier_time_limit: float = option(2.0, "seconds for one answer")
-    verifier_workers: int = option(
-        2, "processes that check answers, on each rank; among several, at most its share of the cores"
-    )
+    verifier_workers: int = option(2, "processes that check answers, on each rank; among several, its share of cores")
 
     def outcome_verifier(self, **options: Any) -> rewards.OutcomeVerifier:
         """The verifier; `options` are for `OutcomeVerifier`, in the place of these fields."""
@@ -144,8 +137,7 @@ class RewardArguments(VerifierArguments):
     alpha_end: float | None = option(None, "weight of the outcome at the end, or at solve rate 1")
     exploration: str = option(
         "length",
-        'of "length", "calculation", "diversity", "behaviour", "judge" and `module.name` of reward functions or '
-        'classes of your own, with commas or as a list; or "none"',
+        'of "length", "calculation", "diversity", "behaviour", "judge", module.name, commas between; or "none"',
     )
     length_form: str = option("bounded", '"bounded", "relative" or "paper"')
     length_c: float = option(1000.0, "length at which half of the bounded bonus is earned, in words")
@@ -156,12 +148,8 @@ class RewardArguments(VerifierArguments):
     judge_model: str | None = option(None, 'name of the judge at its server; needed by "judge"')
     judge_base_url: str | None = option(None, "address of an OpenAI-compatible server; default as the client's")
     judge_cache: str | None = option(None, "folder or file that keeps grades")
-    gate: str = option(
-        "none", 'completions that exploration pays: "none" (all), "correct", "incorrect", "adaptive" (by failure rate)'
-    )
-    length_penalty: float = option(
-        0.25, 'weight of the cost of length where a group succeeds, under gate "adaptive", 0 to 1'
-    )
+    gate: str = option("none", 'exploration pays: "none" (all), "correct", "incorrect", "adaptive" (by failure rate)')
+    length_penalty: float = option(0.25, 'weight of the cost of length where a group succeeds, under gate "adaptive"')
     log_behaviours: bool = option(True, "log `behaviour/...`, occurrences of each search behaviour per 1,000 tokens")
 
     def build(self) -> rewards.RLSPRewards:
@@ -201,16 +189,10 @@ class RewardArguments(VerifierArguments):
 class EvaluationArguments(VerifierArguments, ProblemArguments):
     """What to evaluate and how to sample; the paper's settings by default (2502.06773, section 3)."""
 
-    preset: str | None = option(
-        None, "problems and settings of a benchmark (`math-500`, `aime-2024`); what is given beside it wins"
-    )
-    model_name_or_path: str | None = option(
-        None, "hub id or folder of a model or an adapter; the server's name for it with `server`"
-    )
-    output_dir: str | None = option(
-        None, "folder for the samples and metrics.json; samples already there are not drawn again"
-    )
-    rescore: str | None = option(None, "folder of an evaluation whose samples are scored again; no model is loaded")
+    preset: str | None = option(None, "problems and settings of `math-500` or `aime-2024`; what is given wins")
+    model_name_or_path: str | None = option(None, "hub id or folder of a model or an adapter; its name at a server")
+    output_dir: str | None = option(None, "folder for samples and metrics.json; samples that are there are kept")
+    rescore: str | None = option(None, "folder of an evaluation whose samples are scored again without the model")
     engine: str = option("transformers", '"transformers", "vllm" or "server"')
     server_url: str | None = option(None, "address of an OpenAI-compatible server, such as http://localhost:8000/v1")
     dtype: str = option("auto", "type of the weights")

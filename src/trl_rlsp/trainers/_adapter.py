@@ -32,8 +32,8 @@ PROMPTS = (
     "Find all integers n such that n^2 + n + 1 divides 42, and check each of them.",
     "The sum of two numbers is 10 and their product is 21. Which numbers are they?",
 )
+# largest difference of a logit that is allowed, relative to the largest logit, by type of the saved weights
 TOLERANCES = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
-"""Type of the saved weights -> largest difference of a logit that is allowed, relative to the largest logit."""
 
 
 @contextmanager
@@ -75,12 +75,7 @@ def is_adapter(name_or_path: str, revision: str | None = None) -> bool:
 
 
 def load_trainable(name_or_path: str, revision: str | None = None, **kwargs: Any) -> PeftModel:
-    """The base model with an adapter over it whose weights go on being trained.
-
-    Args:
-        name_or_path: folder or hub id of the adapter, which names its base.
-        revision: of the adapter.
-        kwargs: of the base's `from_pretrained`.
+    """The base that an adapter names, loaded with `kwargs`, with the adapter over it to go on being trained.
 
     Raises:
         SourceError: the base that the adapter names cannot be loaded.
@@ -109,9 +104,7 @@ def trainable_weights(model: Any) -> dict[str, torch.Tensor]:
 def keep_full_precision(model: Any, before: Mapping[str, torch.Tensor] | None = None) -> int:
     """Turn the trainable half-precision weights of a quantized model into float32, and return how many tensors.
 
-    Args:
-        model: what a trainer has wrapped.
-        before: its `trainable_weights` from before the trainer rounded them; they are restored exactly.
+    Those in `before`, its `trainable_weights` from before a trainer rounded them, are restored exactly.
     """
     import torch
 
@@ -127,20 +120,14 @@ def keep_full_precision(model: Any, before: Mapping[str, torch.Tensor] | None = 
 
 @dataclass(frozen=True)
 class Merge:
-    """What a merge of some layers did to the logits, relative to the largest logit of the model with its adapter.
-
-    Attributes:
-        effect: largest difference that the adapter makes.
-        difference: largest difference that the merge makes.
-        tolerance: largest difference that is allowed for the type of the saved weights.
-    """
+    """What a merge of some layers did to the logits, relative to the largest logit of the model with its adapter."""
 
     base: str
-    dtype: str
+    dtype: str  # of the saved weights
     layers: int
-    effect: float
-    difference: float
-    tolerance: float
+    effect: float  # largest difference that the adapter makes
+    difference: float  # largest difference that the merge makes
+    tolerance: float  # largest difference that is allowed for `dtype`
 
 
 def merge_adapter(

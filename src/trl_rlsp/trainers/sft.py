@@ -22,14 +22,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class RLSPSFTConfig(SFTConfig):
-    """`SFTConfig` with the room that reasoning needs: 8,192 tokens as in the paper (TRL: 1,024).
-
-    Args:
-        max_cut_share: share of traces that may be cut by `max_length` before training is refused, 0 to 1.
-    """
+    """`SFTConfig` with the room that reasoning needs: 8,192 tokens as in the paper (TRL: 1,024)."""
 
     max_length: int | None = field(default=8192, metadata={"help": "Longest sequence in tokens; longer are cut."})
-    max_cut_share: float = field(default=0.5, metadata={"help": "Share of cut traces above which training is refused."})
+    max_cut_share: float = field(default=0.5, metadata={"help": "Refuse to train if a larger share (0 to 1) is cut."})
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,8 +1,8 @@
 """Whether an answer is right: mathematics, programs and generated tasks.
 
-Promises: text and programs of a model are only worked on in confined processes with hard limits; a call returns by
-its deadline; what cannot be scored is `None` with a reason, never a number; no secret, file or network of the trainer
-is within reach of an answer. Knows nothing of rewards, data sets and training, and asks no model.
+Promises: code and symbols of a model are worked on in confined processes only, without files, network and secrets of
+the trainer; a call returns by its deadline; what cannot be scored is `None` with a reason, never a number. Knows
+nothing of rewards, problems and training, and asks no model.
 """
 
 from __future__ import annotations

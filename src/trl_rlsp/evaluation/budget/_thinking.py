@@ -108,13 +108,8 @@ def draw_within(
 ) -> list[Thought]:
     """`sampling.n` completions of every problem within a budget, in the order of problems and samples.
 
-    Args:
-        engine: draws.
-        dataset: P rows as `load_problems` gives them.
-        sampling: how to draw; `max_new_tokens` matters only where the budget has no `at_most`.
-        budget: the budget.
-        store: keeps every segment; those that it has are not drawn again. Segment r of sample s of a problem stands
-            there as sample `s + r * sampling.n`.
+    `sampling.max_new_tokens` matters only where the budget has no `at_most`. The store keeps every segment, and those
+    that it has are not drawn again; segment r of sample s of a problem stands there as sample `s + r * sampling.n`.
     """
     if len(dataset) == 0:
         raise DataError("there are no problems to evaluate on")

@@ -109,7 +109,7 @@ class LocalSandbox:
             except BaseException as error:
                 if server is not None:
                     server.close()
-                if not isinstance(error, ServerGone | TimeoutError):
+                if not isinstance(error, ServerGone):
                     raise
                 failure = error
                 continue

@@ -81,11 +81,9 @@ class ForkServer:
             if "layers" in message:
                 return message["layers"]  # type: ignore[no-any-return]
             kind, reason = WorkerError, message["error"]
-        except TimeoutError:
-            reason = f"not ready after {seconds:g} s"
-        except ServerGone:
+        except ServerGone as error:
             self._errors.seek(0)
-            reason = self._errors.read().decode(errors="replace").strip()[-500:] or "no message"
+            reason = self._errors.read().decode(errors="replace").strip()[-500:] or str(error)
         finally:
             self._errors.close()
         self.process.kill()
@@ -95,15 +93,13 @@ class ForkServer:
     def ask(
         self, message: dict[str, Any] | None, files: Sequence[int] = (), seconds: float | None = None
     ) -> dict[str, Any]:
-        """Send a message, if any, and wait for the reply; `TimeoutError` if there is none within `seconds`."""
+        """Send a message, if any, and wait for the reply; `ServerGone` if there is none, or not within `seconds`."""
         reply, why = None, "closed"
         try:
             self.socket.settimeout(seconds)
             if message is not None:
                 send(self.socket, message, files)
             reply, _ = receive(self.socket)
-        except TimeoutError:
-            raise
         except OSError as error:
             why = str(error)
         finally:
