@@ -55,6 +55,8 @@ from trl_rlsp.verification.math._structure import shape_of
         ("v^2_0", "v_0^2"),
         ("1e-5", r"1\cdot10^{-5}"),
         ("2*pi", r"2\cdot\pi"),
+        (r"{1\over 2}", r"\frac{1}{2}"),
+        (r"{\over 2}", r"\frac{}{2}"),  # nothing above the line, not `None`
         ("2.5 million", r"2.5\cdot1000000"),
         (r"x=1 or x=2", r"x=1\text{or}x=2"),
         (r"\left[\begin{array}{c}1\\2\end{array}\right]", r"\begin{pmatrix}1\cr2\end{pmatrix}"),

@@ -110,11 +110,7 @@ def _distinct(regions: Sequence[Region]) -> tuple[str, ...]:
 
 
 def _side_by_side(text: str, one: Region, other: Region) -> bool:
-    """Whether nothing between two answers makes the second more than an alternative to the first.
-
-    They stand in one sentence, or a label at most stands between them, or the second begins with `or`; and no word
-    says that the first was looked at again, or that the second follows from it or is final.
-    """
+    """Whether nothing between two answers says that the second corrects the first, follows from it or is final."""
     gap = text[one.end : other.start]
     if len(gap) > MAX_GAP or _TURN.search(gap):
         return False

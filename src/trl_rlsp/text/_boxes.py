@@ -69,11 +69,7 @@ def find_boxes(text: str, start: int = 0) -> tuple[list[Region], bool]:
 
 
 def without_boxes(text: str) -> str:
-    r"""`text` without its boxes and what they hold.
-
-    >>> without_boxes(r"Maybe \boxed{\frac{1}{2}}, or \boxed 3 ?")
-    'Maybe  , or   ?'
-    """
+    """`text` without its boxes and what they hold."""
     first = _first_box(text, 0)
     if first < 0:
         return text

@@ -107,11 +107,7 @@ def read(
 
 
 def kinds_of(columns: Mapping[str, Any], count: int) -> list[str]:
-    """The kind of each of `count` rows, from the data set's columns as TRL passes them to a reward; else `math`.
-
-    >>> kinds_of({"tests": [None, "[]"], "solution": ["1", None]}, 2)
-    ['math', 'code']
-    """
+    """The kind of each of `count` rows: the first of `KINDS` whose column it has, as TRL passes columns to a reward."""
     given = [(name, kind, columns[kind.column]) for name, kind in KINDS.items() if columns.get(kind.column) is not None]
     return [
         next((name for name, kind, values in given if values[i] is not None and kind.holds(values[i])), "math")

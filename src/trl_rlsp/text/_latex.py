@@ -193,11 +193,6 @@ def _argument(text: str, at: int, *, whole_number: bool) -> tuple[int, str]:
     return end, match["paren"][1:-1] if match["paren"] else text[match.start() : end].strip()
 
 
-def _vulgar_fraction(match: re.Match[str]) -> str:
-    top, _, bottom = unicodedata.normalize("NFKC", match.group()).partition("⁄")
-    return f"\\frac{{{top}}}{{{bottom}}}"
-
-
 _Rules = list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]]
 
 
@@ -214,7 +209,7 @@ def _rules(*pairs: tuple[str, str | Callable[[re.Match[str]], str]]) -> _Rules:
 _UNICODE = _rules(
     ("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+", lambda m: "^{" + m.group().translate(_SUPERSCRIPTS) + "}"),
     ("[₀-₉]+", lambda m: "_{" + unicodedata.normalize("NFKC", m.group()) + "}"),
-    ("[¼½¾⅐-⅞]", _vulgar_fraction),
+    ("[¼½¾⅐-⅞]", lambda m: re.sub("(.+)⁄(.+)", r"\\frac{\1}{\2}", unicodedata.normalize("NFKC", m.group()))),
 )
 _MIXED_AND_SCIENTIFIC = _rules(
     (r"(?<![\w.}])(\d{1,9}) +(\d{1,9})/(\d{1,9})(?![\w.])", r"\1\\frac{\2}{\3}"),

@@ -10,7 +10,7 @@ MAX_PHRASES = 256  # only so many phrases, the last ones, are looked at
 LONGEST = 400  # characters in which a phrase must state its answer
 _HEAD = re.compile(
     r"(?i)(?<!\w)(?:(?P<hashes>####)[ \t]*"
-    r"|(?P<final>final\s{1,5})?(?P<word>answers?)"
+    r"|(?P<final>final\s{1,5})?(?<![\d_]final\s)(?P<word>answers?)"
     r"(?P<says>(?:\s+(?:to|for)\s[^.:\n$\\=]{1,60}?)?\s+(?:is|are|equals|will be|must be|should be)\b\s{0,3}:?"
     r"|[*_]{0,3}\s?[:=])?(?:\s+(?:of|as)\s)?[*_\s]{0,12})"
 )
@@ -73,10 +73,7 @@ class Region:
 
 
 def find_phrases(text: str, start: int = 0) -> list[Region]:
-    """Explicit answer phrases: all that say `final`, else only the last `the answer is ...`.
-
-    Of a phrase within a phrase (`Final Answer: The final answer is 12.`) the inner one counts.
-    """
+    """Phrases that say `final`, else only the last `the answer is ...`; of a phrase within a phrase the inner one."""
     firsts = [at for mark in ("nswer", "NSWER", "####") if (at := text.find(mark, start)) >= 0]
     if not firsts:
         return []

@@ -24,11 +24,7 @@ HIDDEN = re.compile(
 
 
 def visible_text(text: str) -> str:
-    """`text` with each hidden character replaced by its number.
-
-    >>> visible_text("a\\u202eb")
-    'a⟨U+202E⟩b'
-    """
+    """`text` with each hidden character replaced by its number."""
     return HIDDEN.sub(lambda found: f"⟨U+{ord(found.group()):04X}⟩", text)
 
 
@@ -39,10 +35,7 @@ def json_for_script(value: Any) -> str:
 
 
 class Terminal(Console):
-    """A `rich` console in which strings are no markup and hidden characters are shown by their number.
-
-    Styles are given as `style=...` or `rich.text.Text`.
-    """
+    """A `rich` console in which strings are no markup, and hidden characters are shown by their number."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"markup": False, "highlight": False, "emoji": False, **options})

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Set
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import chain, groupby
 from typing import Any
 
@@ -40,18 +40,6 @@ _HIDDEN = ("Cf", "Cc", "Co", "Cn", "Mn", "Mc", "Me")
 _LOOKALIKES = str.maketrans("аеорсухіјѕοαυν", "aeopcyxijsoauv")  # Cyrillic and Greek letters, and what they pass for
 
 
-class _Visible(dict[int, str | None]):
-    """For `str.translate`: what each character looks like, found at its first use."""
-
-    def __missing__(self, code: int) -> str | None:
-        character = chr(code)
-        hidden = character in _BLANKS or unicodedata.category(character) in _HIDDEN
-        return self.setdefault(code, None if hidden and not character.isspace() else character)
-
-
-_VISIBLE = _Visible()
-
-
 def visible(text: str) -> str:
     """The first `MAX_CHARS` of `text` without what adds nothing to read: control and format characters, blank letters,
     and combining marks that are not part of a composed letter, of which any number can be put on one letter.
@@ -59,7 +47,13 @@ def visible(text: str) -> str:
     text = text[:MAX_CHARS]
     if text.isascii():
         return _ASCII_CONTROL.sub("", text)
-    return unicodedata.normalize("NFC", text).translate(_VISIBLE)
+    return "".join(map(_shown, unicodedata.normalize("NFC", text)))
+
+
+@cache
+def _shown(character: str) -> str:
+    hidden = character in _BLANKS or unicodedata.category(character) in _HIDDEN
+    return "" if hidden and not character.isspace() else character
 
 
 def words(text: str) -> list[str]:

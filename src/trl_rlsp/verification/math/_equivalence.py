@@ -101,11 +101,7 @@ def same_answer(gold: str, answer: str, leaves: Leaves, *, evaluated: bool = Tru
 
 
 def chosen(answer: str) -> str | None:
-    """The letter of a multiple-choice answer, also with what it stands for; `None` if there is not exactly one.
-
-    >>> chosen(r"\\textbf{(C)}\\ 12"), chosen("C"), chosen("A or B"), chosen("AB")
-    ('C', 'C', None, None)
-    """
+    """The letter of a multiple-choice answer, also with what it stands for; `None` if there is not exactly one."""
     match = _CHOICE_OF.fullmatch(_bare(answer))
     other = r"(?<![A-Za-z\\])[A-Z](?![A-Za-z])|(?<![a-z])(?:or|and|not)(?![a-z])|[;,?]"
     return None if match is None or re.search(other, match[4]) else match[1] or match[2] or match[3]
@@ -160,26 +156,21 @@ class _Comparison:
             return _all_decided(self.same, list(zip(gold.items, answer.items, strict=True)))
         left, undecided = list(answer.items), False
         for item in gold.items:
-            found, doubt = self._find(item, left)
-            undecided |= doubt
-            if found is not None:
-                left.pop(found)
-            elif not doubt:
-                return False
+            doubt = False
+            for candidate in sorted(left, key=item.__ne__):  # identical ones first
+                try:
+                    if candidate == item or self.same(item, candidate):
+                        left.remove(candidate)
+                        break
+                except Undecided:
+                    doubt = True
+            else:
+                if not doubt:
+                    return False
+                undecided = True
         if undecided:
             raise Undecided
         return True
-
-    def _find(self, item: Shape, candidates: Sequence[Shape]) -> tuple[int | None, bool]:
-        """(index of a candidate equal to the item, identical ones first, whether any could not be decided)."""
-        doubt = False
-        for i in sorted(range(len(candidates)), key=lambda i: candidates[i].text != item.text or candidates[i] != item):
-            try:
-                if candidates[i] == item or self.same(item, candidates[i]):
-                    return i, False
-            except Undecided:
-                doubt = True
-        return None, doubt
 
     def _chains(self, gold: Shape, answer: Shape) -> bool:
         """Each side of the answer is one of gold's, some side is evaluated, and what is rough fits the rest."""

@@ -83,17 +83,11 @@ def restates(prompt: str, answer: str) -> bool:
     (True, False)
     """
     text = shape_of(answer).text
-    if _is_literal(text) and not _CONVERSION.search(prompt):
+    value = rational(text) if _LITERAL.fullmatch(text) else None
+    lowest = value is not None and (not re.search("/|frac", text) or str(value.denominator) in re.findall(r"\d+", text))
+    if lowest and not _CONVERSION.search(prompt):  # a number written out
         return False
     return _parts(text) in _prompt_expressions(prompt[:MAX_PROMPT])
-
-
-def _is_literal(text: str) -> bool:
-    """A number written out: an integer, a decimal, a fraction in lowest terms."""
-    if not _LITERAL.fullmatch(text):
-        return False
-    value = rational(text)
-    return not re.search(r"/|frac", text) or value is None or str(value.denominator) in re.findall(r"\d+", text)
 
 
 @lru_cache(maxsize=1024)
