@@ -108,7 +108,7 @@ def test_commands():
     from trl_rlsp.cli import COMMANDS
 
     expected = "init recipes check filter doctor plan run sft grpo harvest merge eval compare efficiency budget"
-    assert list(COMMANDS) == [*expected.split(), "report", "behaviours"]
+    assert list(COMMANDS) == [*expected.split(), "report", "behaviours", "completion"]
     assert {f"run_{command}" for command in COMMANDS} <= set(commands.__all__)
 
 

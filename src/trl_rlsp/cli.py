@@ -43,6 +43,7 @@ GROUPS = {
 """What one wants -> command -> its arguments and what it does; `trl_rlsp.commands.run_COMMAND` does it."""
 
 COMMANDS = {command: text for group in GROUPS.values() for command, text in group.items()}
+COMMANDS["completion"] = ("bash|zsh", "what a shell needs to complete commands and options")
 
 
 def usage() -> str:
@@ -51,7 +52,7 @@ def usage() -> str:
     for group, entries in GROUPS.items():
         lines.append(f"{group}:")
         lines += [f"  {command:10} {given:13}  {what}" for command, (given, what) in entries.items()]
-    lines.append("Override any field: rlsp grpo --config FILE --alpha 0.7; rlsp run uses all GPUs")
+    lines.append("Override any field: rlsp grpo --config FILE --alpha 0.7; tab: rlsp completion")
     return "\n".join(lines)
 
 

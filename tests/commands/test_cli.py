@@ -26,7 +26,7 @@ def rows(tmp_path):
 class TestUsage:
     def test_every_command_is_named(self):
         for command in COMMANDS:
-            assert f"\n  {command} " in usage()
+            assert f"\n  {command} " in usage() or f"rlsp {command}" in usage()
 
     def test_it_fits_a_screen(self):
         lines = usage().splitlines()

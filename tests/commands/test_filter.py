@@ -106,9 +106,11 @@ class TestSettings:
         assert settings.model_name_or_path == str(taught_folder)
 
     def test_of_an_evaluation_with_a_list(self, tmp_path):
-        (tmp_path / "eval.yaml").write_text("model_name_or_path: m\ndataset: math\nnum_samples: 4\nks: [1, 2]\n")
+        (tmp_path / "eval.yaml").write_text(
+            "model_name_or_path: m\ndataset: math\nnum_samples: 4\nks: [1, 2]\nseed: 5\n"
+        )
         settings = parse_filter(["--config", str(tmp_path / "eval.yaml")])
-        assert (settings.ks, settings.n) == ([1, 2], 8)
+        assert (settings.ks, settings.n, settings.seed) == ([1, 2], 8, 0)
 
     def test_without_a_file(self):
         settings = parse_filter(["--dataset", "math", "--model_name_or_path", "m"])
@@ -145,9 +147,3 @@ class TestSettings:
         assert main([*stage, "--low", "1.0", "--high", "1.0"]) == 2
         assert "no problem of 4 has a solve rate from 1.0 to 1.0" in capsys.readouterr().err
         assert not (tmp_path / "kept.jsonl").exists()
-
-
-def test_a_file_of_an_evaluation_with_a_list(stage, tmp_path):
-    (tmp_path / "eval.yaml").write_text("model_name_or_path: m\ndataset: rows.jsonl\nks: [1, 2]\nseed: 5\n")
-    settings = parse_filter(["--config", "eval.yaml"])
-    assert (settings.ks, settings.n, settings.seed) == ([1, 2], 8, 0)

@@ -14,6 +14,7 @@ from trl import GRPOConfig, GRPOTrainer, SFTTrainer
 from trl_rlsp import LengthExploration, RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards, RLSPSFTTrainer
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.text import effective_length
+from trl_rlsp.trainers._adapter import warn_if_untested
 from trl_rlsp.trainers.grpo import _has_own_reward
 
 SOLUTIONS = {"8 1 9 : 72": "72", "1 2 : 3": "3"}
@@ -353,3 +354,12 @@ class TestHooksOfTRL:
         assert "trained with RLSP" in card
         assert "https://huggingface.co/papers/2502.06773" in card
         assert "ye2025emergence" in card
+
+
+@pytest.mark.parametrize(
+    ("version", "warned"), [("1.14.2", False), ("1.16.0", False), ("1.17.0.dev0", True), ("2.0", True)]
+)
+def test_a_newer_trl_is_warned_about(monkeypatch, caplog, version, warned):
+    monkeypatch.setattr("importlib.metadata.version", lambda name: version)
+    warn_if_untested()
+    assert (f"TRL {version} is newer than 1.16" in caplog.text) is warned

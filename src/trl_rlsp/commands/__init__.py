@@ -9,6 +9,7 @@ from trl_rlsp.lazy import attach
 __getattr__, __all__ = attach(
     __name__,
     {
+        "_completion": "run_completion",
         "_init": "run_init",
         "_look": (
             "BehavioursArguments ReportArguments parse_efficiency run_behaviours run_compare run_efficiency run_report"

@@ -10,6 +10,9 @@ quantize them again. What was written is read back, and its logits are compared 
 
 from __future__ import annotations
 
+import importlib.metadata
+import logging
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,6 +45,23 @@ def _instead(
         yield
     except causes as error:
         raise kind(f"{message} ({error})") from error
+
+
+logger = logging.getLogger(__name__)
+
+NEWEST_TRL = (1, 16)
+
+
+def warn_if_untested() -> None:
+    """Say where TRL is newer than what the trainers, which override private methods of TRL's, were tested with."""
+    version = importlib.metadata.version("trl")
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) > NEWEST_TRL:
+        logger.warning(
+            "TRL %s is newer than %d.%d, the newest that trl_rlsp was tested with; if something is odd, install that "
+            "one, or see what `make test-trl` finds",
+            version,
+            *NEWEST_TRL,
+        )
 
 
 def is_adapter(name_or_path: str, revision: str | None = None) -> bool:

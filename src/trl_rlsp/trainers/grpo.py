@@ -18,7 +18,7 @@ from typing import Any
 from trl import GRPOConfig, GRPOTrainer
 
 from trl_rlsp.rewards import OutcomeVerifier, RLSPRewards, refuse_imbalance, scorers_of
-from trl_rlsp.trainers._adapter import keep_full_precision, trainable_weights
+from trl_rlsp.trainers._adapter import keep_full_precision, trainable_weights, warn_if_untested
 from trl_rlsp.trainers._fast_step import FastStep
 from trl_rlsp.trainers._vllm_adapter import adapter_alone
 
@@ -87,6 +87,7 @@ class RLSPGRPOTrainer(FastStep, GRPOTrainer):
             name = model if isinstance(model, str) else model.config._name_or_path
             args = RLSPGRPOConfig(f"{name.split('/')[-1] or 'model'}-RLSP")
         args = _prepared(reward_funcs, args, getattr(train_dataset, "column_names", None) or [])
+        warn_if_untested()
         before = trainable_weights(model)
         alone = adapter_alone() if args.use_vllm and getattr(args, "vllm_adapter", True) else nullcontext()
         with alone:

@@ -15,7 +15,7 @@ from typing import Any
 from trl import SFTConfig, SFTTrainer
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.trainers._adapter import keep_full_precision, trainable_weights
+from trl_rlsp.trainers._adapter import keep_full_precision, trainable_weights, warn_if_untested
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ class RLSPSFTTrainer(SFTTrainer):
         if args is None:
             name = model if isinstance(model, str) else model.config._name_or_path
             args = RLSPSFTConfig(f"{name.split('/')[-1] or 'model'}-SFT")
+        warn_if_untested()
         before = trainable_weights(model)
         super().__init__(model, args, *others, **kwargs)
         if not self.is_fsdp_enabled:  # which shards weights of one type only
