@@ -267,8 +267,17 @@ def _user_text(prompt: Any) -> str:
 
 def _key(row: Row) -> Hashable:
     """All that a verdict depends on, as 64-bit hashes: the cache must not keep the texts alive."""
-    truth, completion = (value if isinstance(value, str) else repr(value) for value in (row.truth, row.completion))
-    return row.kind, type(row.truth), hash(truth), hash(completion), hash(row.prompt)
+    truth = row.truth if isinstance(row.truth, str) else repr(row.truth)
+    return row.kind, type(row.truth), hash(truth), hash(_hashable(row.completion)), hash(row.prompt)
+
+
+def _hashable(value: Any) -> Hashable:
+    """A completion without a copy of its texts: a string object remembers its hash."""
+    if isinstance(value, dict):
+        return tuple((key, _hashable(part)) for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, value))
+    return value if isinstance(value, Hashable) else repr(value)
 
 
 class OwnVerifier(OutcomeVerifier):
