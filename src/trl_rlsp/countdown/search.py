@@ -120,17 +120,14 @@ def written_search(
         raise ConfigError(f"a countdown problem has two or more numbers, got {[t.value for t in terms]}")
     if budget is not None and budget < 1:
         raise ConfigError(f"budget counts attempts and is at least 1, got {budget}")
-    parts: list[str] = []
+    parts, written = list[str](), list[Step]()
     attempts, last, solved = 0, "", False
-    written: list[Step] = []
-    for *inner, leaf in _leaves(terms, limit, rng):
+    for *inner, leaf in itertools.islice(_leaves(terms, limit, rng), budget):
         shared = sum(1 for a, b in zip(inner, written, strict=False) if a is b)
         parts += [step.written for step in inner[shared:]]
-        written = inner
-        solved = leaf.result.value == target
+        attempts, last, written, solved = attempts + 1, leaf.result.text[2:-2], inner, leaf.result.value == target
         parts.append(f"{leaf.written} ? {target} {HIT if solved else MISS}")
-        attempts, last = attempts + 1, leaf.result.text[2:-2]
-        if solved or attempts == budget:
+        if solved:
             break
     return Trace(f" {SEPARATOR} ".join(parts), last, solved, attempts)
 
@@ -163,8 +160,7 @@ def search_demonstrations(
         problems: rows of `load_problems`.
         seed: seed of orders and budgets.
         per_problem: demonstrations written for each problem.
-        mean_attempts: mean of the geometric budget, in attempts.
-        longest: largest budget, in attempts.
+        mean_attempts: mean of the geometric budget, in attempts; `longest` is the largest.
         hit_share: share of demonstrations in random order that are redrawn, up to 20 times, until they end in a hit.
         order: of the branches, `"random"` or `"systematic"`.
         limit: largest intermediate result considered.
@@ -183,10 +179,9 @@ def search_demonstrations(
         for _ in range(per_problem):
             budget = geometric_budget(rng, mean_attempts, longest)
             trace = written_search(numbers, target, branches, budget=budget, limit=limit)
-            redraws = 20 if rng.random() < hit_share and branches is not None else 0
-            while redraws and not trace.solved:
-                trace = written_search(numbers, target, branches, budget=budget, limit=limit)
-                redraws -= 1
+            for _ in range(20 if rng.random() < hit_share and branches is not None else 0):
+                if not trace.solved:
+                    trace = written_search(numbers, target, branches, budget=budget, limit=limit)
             rows.append({"prompt": problem["prompt"], **trace._asdict()})
     return rows
 
@@ -204,42 +199,25 @@ def countdown_of(problem: dict[str, str]) -> tuple[list[int], int]:
 
 
 def count_attempts(text: str) -> int:
-    """Search steps of a completion: leaves compared with the target.
-
-    Example:
-        >>> count_attempts("6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes")
-        2
-    """
+    """Search steps of a completion: leaves compared with the target."""
     return len(_ATTEMPT.findall(text))
 
 
 @dataclass(frozen=True)
 class SearchStep:
-    """One step of a written-out search, from `start` to `end` in the text; `None` in a step that is no attempt.
-
-    Attributes:
-        written: its left side as written.
-        expression: its left side in the given numbers; as written where it cannot be placed.
-        result: the value it claims.
-        target: the value it is compared with, or `None`.
-        claim: whether it says that the target is hit, or `None`.
-        compared: where the comparison starts, or `None`.
-        turned_back: it returns to an earlier open branch.
-        repeated: the same attempt was made before.
-        stray: it uses numbers that no open branch has.
-    """
+    """One step of a written-out search, from `start` to `end` in the text; `None` in a step that is no attempt."""
 
     start: int
     end: int
-    written: str
-    expression: str
-    result: int
-    target: int | None
-    claim: bool | None
-    compared: int | None
-    turned_back: bool
-    repeated: bool
-    stray: bool
+    written: str  # its left side
+    expression: str  # the same in the given numbers; as written where it cannot be placed
+    result: int  # the value it claims
+    target: int | None  # the value it is compared with
+    claim: bool | None  # whether it says that the target is hit
+    compared: int | None  # where the comparison starts
+    turned_back: bool  # it returns to an earlier open branch
+    repeated: bool  # the same attempt was made before
+    stray: bool  # it uses numbers that no open branch has
 
     @property
     def right(self) -> bool:
@@ -314,8 +292,7 @@ def read_search(text: str, numbers: Sequence[int] | None = None) -> SearchTrace:
 
 
 def _numbers_of_first_path(found: Iterable[re.Match[str]]) -> list[int]:
-    numbers: list[int] = []
-    made: list[int] = []
+    numbers, made = list[int](), list[int]()
     for match in found:
         for value in (int(match["left"]), int(match["right"])):
             (made.remove if value in made else numbers.append)(value)
