@@ -36,8 +36,8 @@ _COMMAND_OF = {char: text for chars, text in (("−–﹣", "-"), ("÷∕⁄", "
 _COMMAND_OF |= {"°": "^\\circ ", "º": "^\\circ ", "′": "'", "ℝ": "\\mathbb{R}"}  # what Unicode characters stand for
 _NAMES = (
     "× cdot · cdot ⋅ cdot ∙ cdot ≤ le ⩽ le ≥ ge ⩾ ge π pi ∞ infty ≠ ne ± pm ∓ mp ≈ approx ∪ cup ∩ cap ∅ emptyset ∈ in"
-    " √ sqrt ∑ sum ∫ int … dots α alpha β beta γ gamma δ delta ε epsilon θ theta λ lambda μ mu ρ rho σ sigma τ tau φ phi"
-    " ω omega Δ Delta ∖ setminus ∠ angle △ triangle"
+    " √ sqrt ∑ sum ∫ int … dots α alpha β beta γ gamma δ delta ε epsilon θ theta λ lambda μ mu ρ rho σ sigma τ tau"
+    " φ phi ω omega Δ Delta ∖ setminus ∠ angle △ triangle"
 )
 _COMMAND_OF |= {char: f"\\{name} " for char, name in re.findall(r"(\S) (\w+)", _NAMES)}
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
