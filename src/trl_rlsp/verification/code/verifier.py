@@ -68,8 +68,8 @@ def verify_code(
         sandbox: where programs run; by default the strongest this machine has (else `MissingDependencyError`).
         allow_unsandboxed: where it has none, run with resource limits only.
 
-    The verdict is `scorer_error` with `None` where the sandbox failed or the deadline came first. A program that ran out
-    of time on a test has no such excuse: what it left counts as not passed.
+    The verdict is `scorer_error` with `None` where the sandbox failed or the deadline came first. A program that ran
+    out of time on a test has no such excuse: what it left counts as not passed.
     """
     if prompts is not None and len(prompts) != len(items):
         raise ConfigError(f"prompts must be as many as items ({len(items)}), got {len(prompts)}")
@@ -130,7 +130,7 @@ class Program:
         if "scorer_error" in self.reasons or (None in self.reasons and not self.gave_up):
             return Verdict(None, "scorer_error")
         share = self.reasons.count("match") / len(self.tests)
-        reason = next((reason for reason in self.reasons if reason and reason != "match"), "match")
+        reason: Reason = next((reason for reason in self.reasons if reason and reason != "match"), "match")
         return Verdict(0.0 if all_or_nothing and share < 1 else share, reason)
 
 
