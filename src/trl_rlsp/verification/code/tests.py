@@ -146,10 +146,10 @@ def _is_shown(test: CodeTest, lines: str, packed: str) -> bool:
     if test.statements:
         asserted = test.statements.rpartition("\n")[2].removeprefix("assert ")
         return re.sub(r"\s", "", asserted).replace('"', "'") in re.sub(r"\s", "", packed).replace('"', "'")
-    positional, keywords = from_data(json.loads(test.arguments))  # type: ignore[misc]
+    positional, keywords = from_data(json.loads(test.arguments))
     for spell in (repr, json.dumps):
         with suppress(TypeError, ValueError):
-            values = [re.sub(r"\s", "", spell(value)) for value in (*positional, *keywords.values())]  # type: ignore[has-type]
+            values = [re.sub(r"\s", "", spell(value)) for value in (*positional, *keywords.values())]
             named = r",?".join(rf"\w+={re.escape(value)}" for value in values)
             if f"{test.function.rpartition('.')[2]}({','.join(values)})" in packed:
                 return True
