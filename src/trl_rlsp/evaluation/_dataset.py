@@ -94,25 +94,32 @@ def check_dataset(dataset: Dataset | Sequence[Mapping[str, Any]], verifier: Outc
     report = CheckReport(odd=odd_answers(dataset))
     numbered = enumerate(dataset)
     while batch := list(islice(numbered, BATCH)):
-        given = [(index, row, text) for index, row in batch if (text := gold_completion(row)) is not None]
-        report.unanswered += [index for index, row in batch if gold_completion(row) is None]
-        for (index, row, _), verdict in zip(given, _verdicts(given, verifier) if given else (), strict=True):
+        texts = {index: text for index, row in batch if (text := gold_completion(row)) is not None}
+        report.unanswered += [index for index, _ in batch if index not in texts]
+        rows = {index: row for index, row in batch if index in texts}
+        for index, verdict in zip(rows, _verdicts(list(rows.values()), list(texts.values()), verifier), strict=True):
             if verdict.score == 1.0:
                 report.verified += 1
-            else:
-                report.failures.append(CheckFailure(index, row["solution"], verdict, _beginning(row["prompt"])))
+                continue
+            prompt, solution = rows[index]["prompt"], rows[index]["solution"]
+            asked = " ".join(str(prompt if isinstance(prompt, str) else prompt[-1]["content"]).split())
+            asked = asked if len(asked) <= 80 else f"{asked[:79]}…"
+            report.failures.append(CheckFailure(index, solution, verdict, asked))
     return report
 
 
-def _verdicts(given: list[tuple[int, Mapping[str, Any], str]], verifier: OutcomeVerifier) -> Sequence[Verdict]:
+def _verdicts(rows: list[Mapping[str, Any]], texts: list[str], verifier: OutcomeVerifier) -> Sequence[Verdict]:
     """Of completions in the form of the prompts; a column is passed where some row has it."""
-    rows = [row for _, row, _ in given]
+    if not rows:
+        return []
     columns = {name: [row.get(name) for row in rows] for name in {*rows[0], "task", "tests"} - {"prompt"}}
     known = {name: cells if any(cell is not None for cell in cells) else None for name, cells in columns.items()}
+    prompts = [row["prompt"] for row in rows]
     completions = [
-        text if isinstance(row["prompt"], str) else [{"role": "assistant", "content": text}] for _, row, text in given
+        text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
+        for text, prompt in zip(texts, prompts, strict=True)
     ]
-    return verifier.verdicts(completions, prompts=[row["prompt"] for row in rows], **known)
+    return verifier.verdicts(completions, prompts=prompts, **known)
 
 
 def odd_answers(dataset: Dataset | Sequence[Mapping[str, Any]]) -> list[str]:
@@ -120,11 +127,6 @@ def odd_answers(dataset: Dataset | Sequence[Mapping[str, Any]]) -> list[str]:
     plain = [row["solution"] for row in dataset if row.get("task") is None and row.get("tests") is None]
     odd = [answer for answer in plain if not _NUMBER.fullmatch(answer)]
     return odd if plain and 1 - len(odd) / len(plain) >= NEARLY_ALL else []
-
-
-def _beginning(prompt: Any) -> str:
-    text = " ".join(str(prompt if isinstance(prompt, str) else prompt[-1]["content"]).split())
-    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def print_report(report: CheckReport, dataset: str, console: Terminal, show: int = 20) -> None:
@@ -148,10 +150,9 @@ def print_report(report: CheckReport, dataset: str, console: Terminal, show: int
 
 @dataclass(frozen=True)
 class Band:
-    """Solve rates worth training on, both ends included; with 8 completions a problem, 0.1 to 0.9 is 1 to 7 solved.
+    """Solve rates worth training on, both ends included, 0 <= low <= high <= 1 (else a ConfigError).
 
-    Raises:
-        ConfigError: not 0 <= low <= high <= 1.
+    With 8 completions a problem, 0.1 to 0.9 is 1 to 7 solved.
     """
 
     low: float = 0.1
@@ -200,8 +201,7 @@ class Filtered:
     Attributes:
         rows: lines of a file that `load_problems` reads back, each with its `solve_rate`.
         kept: index of each row's problem.
-        dropped: reason -> how many problems were left out for it.
-        rates: solve rates of all problems.
+        dropped: reason -> problems.
     """
 
     rows: Sequence[Mapping[str, Any]]

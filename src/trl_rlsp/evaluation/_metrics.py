@@ -18,12 +18,12 @@ class ScoredSample:
     """A completion with its verdict.
 
     Attributes:
-        problem: index of the problem in the data set; `sample` numbers the problem's completions, from 0.
+        problem: index of the problem; `sample` numbers its completions, from 0.
         finished: it gives a final answer within the limit, into which it ran if it is `truncated`.
         score: 1.0, 0.0, a share, or `None` where the problem is not scorable; `reason` says why.
         answer: key of its final answer, equal within a problem where the answers are; `None` for no answer.
-        compared_gold: the gold answer as the verifier compared it, with `compared_answer`; `None` if unreadable.
-        task_metrics: measured of completions of this row's task alone, by name.
+        compared_gold: what the verifier compared with `compared_answer`; `None` if unreadable.
+        task_metrics: what is measured of its task alone.
     """
 
     problem: int
@@ -65,7 +65,7 @@ class Evaluation:
         maj_at: k -> accuracy of the majority of k answers.
         left_out: metric (`pass@4`) -> problems left out of it, having fewer than k scorable completions or (maj@k)
             an answer that may win without a score; only metrics with such problems.
-        task_metrics: what is measured of the data set's task alone, over the problems that have it.
+        task_metrics: over the problems that have them.
     """
 
     pass_at_1: Estimate
@@ -119,11 +119,7 @@ def check_ks(ks: Sequence[int], n: int) -> list[int]:
 
 
 def summarize(samples: Sequence[ScoredSample], ks: Sequence[int] | None = None) -> Evaluation:
-    """Metrics of scored samples.
-
-    Args:
-        samples: the samples.
-        ks: of pass@k and maj@k; default powers of two from 2, and the number of samples a problem.
+    """Metrics of scored samples; the `ks` are by default powers of two from 2, and the number of samples a problem.
 
     Raises:
         DataError: no sample is scorable.

@@ -48,13 +48,9 @@ def evaluate(
     verifier: OutcomeVerifier | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> tuple[Evaluation, list[ScoredSample]]:
-    """Metrics of a causal language model, and its P * n samples: `draw` and `evaluate_samples` in one.
+    """Metrics of a causal language model, whose tokenizer pads on the left, and its P * n samples.
 
-    Args:
-        tokenizer: of the model, padding on the left.
-        dataset: P rows as `load_problems` gives them.
-        verifier: default `OutcomeVerifier()`, closed at the end.
-        on_batch: called with the number of completions done so far.
+    `draw` and `evaluate_samples` in one, whose arguments these are.
     """
     samples = draw(TransformersEngine(model, tokenizer), dataset, sampling, on_batch=on_batch)
     return evaluate_samples(samples, dataset, verifier=verifier, tokenizer=tokenizer)
@@ -73,13 +69,10 @@ def draw(
 
     Args:
         engine: `None` where the store is known to have everything.
-        dataset: P rows as `load_problems` gives them.
+        dataset: P rows as `load_problems` gives them; a DataError for none.
         store: keeps what is drawn as it comes.
         on_batch: called with the number of completions done so far, stored ones included.
         requests: the completions to return, by default all P * n in the order of problems and samples.
-
-    Raises:
-        DataError: no problems.
     """
     if len(dataset) == 0:
         raise DataError("there are no problems to evaluate on")
@@ -107,7 +100,7 @@ def evaluate_samples(
     """Score completions, however they came about, and sum them up.
 
     Args:
-        samples: completions of the problems of `dataset`.
+        samples: completions of the problems of `dataset`, else there is a DataError.
         verifier: default `OutcomeVerifier()`, closed at the end.
         ks: see `summarize`.
         tokenizer: that of the model, whose chat template says whether prompts open the thinking (see
@@ -121,11 +114,7 @@ def evaluate_samples(
 
 
 def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: OutcomeVerifier) -> list[ScoredSample]:
-    """Verdicts and voting keys of samples; a truncated completion counts as it stands.
-
-    Raises:
-        DataError: a sample of a problem that is not in `dataset`.
-    """
+    """Verdicts and voting keys of samples of the problems of `dataset`; a truncated one counts as it stands."""
     rows = dataset.to_list()
     beyond = next((s.prompt_index for s in samples if not 0 <= s.prompt_index < len(rows)), None)
     if beyond is not None:

@@ -48,10 +48,7 @@ def training_curves(runs: Sequence[Run], metrics: Sequence[Sequence[StepMetrics]
         found: list[tuple[str, str, list[int], list[Any]]]
         found = [(key, label, *values_of(run.history, metric)) for key, label, metric in logged]
         x = [step.step for step in steps]
-        found += [
-            ("finished", "", x, [s.finished for s in steps]),
-            ("repetition", "", x, [s.repetition for s in steps]),
-        ]
+        found += [(name, "", x, [getattr(step, name) for step in steps]) for name in ("finished", "repetition")]
         for kind in KINDS:
             counts = [step.behaviours[kind] for step in steps]
             found += [("behaviours", kind.replace("_", " "), x, counts)] if any(counts) else []

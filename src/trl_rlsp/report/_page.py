@@ -171,10 +171,9 @@ def rows(runs: Sequence[Run]) -> list[Row]:
         for i in dict.fromkeys((0, len(run.evaluations) - 2)) if len(run.evaluations) > 1 else ():
             before, last = run.evaluations[i], run.evaluations[-1]
             paired = [difference(before, last, partial(_value, name)) for name in names]
-            cells = [
-                _cell(name, d.difference if d else None, signed=True) for name, d in zip(names, paired, strict=True)
-            ]
-            if any(cells):
+            if any(paired):
+                changes = [d.difference if d else None for d in paired]
+                cells = [_cell(name, change, signed=True) for name, change in zip(names, changes, strict=True)]
                 note = f"the same {max(d.problems for d in paired if d)} problems"
                 found.append(Row(run.name, f"{last.name} − {before.name}", cells, is_change=True, note=note))
     return found
