@@ -130,7 +130,7 @@ class TestRealSize:
 
 def test_own_domain_takes_less_than_60_lines():
     (path,) = FOLDER.glob("06_*.ipynb")
-    lines = [line.strip() for source in code_of(path)[2:] for line in source.splitlines()]  # without installation and switch
+    lines = [line.strip() for source in code_of(path)[2:] for line in source.splitlines()]  # after the switch
     assert 40 < len([line for line in lines if line and not line.startswith("#")]) < 60
 
 
