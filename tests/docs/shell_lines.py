@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 CPU = ["--bf16", "False", "--use_cpu", "True"]
-PASSED = {"cd", "eval", "export", "git", "vllm"}
+PASSED = {"cd", "eval", "export", "git", "nvidia-smi", "vllm"}
 """Words of the shell itself, and what belongs to no one here."""
 
 
