@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
-    from trl_rlsp.commands._init import run_init
+    from trl_rlsp.commands._init import InitArguments, run_init
     from trl_rlsp.commands._look import (
         BehavioursArguments,
         ReportArguments,
