@@ -20,10 +20,4 @@ if TYPE_CHECKING:
     )
     from trl_rlsp.countdown.tiny import CHAT_TEMPLATE, LARGEST_NUMBER, build_model, build_tokenizer
 
-__getattr__, __all__ = attach(
-    __name__,
-    {
-        "search": "SearchStep SearchTrace count_attempts read_search search_demonstrations written_search",
-        "tiny": "CHAT_TEMPLATE LARGEST_NUMBER build_model build_tokenizer",
-    },
-)
+__getattr__, __all__ = attach(__name__, __file__)
