@@ -107,7 +107,7 @@ class BehaviourMetrics:
             return
         texts = list(map(completion_text, completions))
         counts = list(map(count_behaviours, texts))
-        totals = {kind: sum(count[kind] for count in counts) for kind in KINDS}
+        totals: dict[str, int] = {kind: sum(count[kind] for count in counts) for kind in KINDS}
         tokens = sum(map(len, completion_ids if completion_ids is not None else map(words, texts)))
         for kind, rate in rate_per_1000(totals, "", tokens).items():
             log_metric(f"behaviour/{kind}", rate)

@@ -72,7 +72,7 @@ def demonstration_rows(
 def completion_text(reasoning: Any, answer: Any = None, template: str = DEFAULT_TEMPLATE) -> str:
     r"""Reasoning followed by its boxed answer, once.
 
-    A closing line `#### answer` of the reasoning is dropped, a closing box of the same answer not repeated. The answer is
+    A closing line `#### answer` of the reasoning is dropped, a closing box of the same answer not repeated. `answer` is
     bare, boxed or at the end of a worked solution; `None` takes the reasoning's own box. DataError: no reasoning, no
     answer, or a completion with several different answers.
 

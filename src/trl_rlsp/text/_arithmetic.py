@@ -288,5 +288,5 @@ def _written(left: Number, op: str, right: Number, result: Number) -> str:
         return f"{high}-{-low}={result}" if low < 0 else f"{low}+{high}={result}"
     left, result, right = abs(left), abs(result), right if op == "^" else abs(right)
     if op == "*":
-        left, right = sorted((left, right))
+        left, right = min(left, right), max(left, right)
     return f"{left}{op}{right}={result}"
