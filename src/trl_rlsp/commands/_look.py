@@ -17,7 +17,8 @@ from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.files import write_json
 from trl_rlsp.report import PAGE_FILE, can_draw, write
 from trl_rlsp.rewards import OutcomeVerifier
-from trl_rlsp.runs import VERIFIED, Completion, Run, Summary, read_completions, read_run, shown_steps, summarize
+from trl_rlsp.runs import Completion, Run, Summary, read_completions, read_run, shown_steps, summarize
+from trl_rlsp.selfplay import verify
 from trl_rlsp.stages import option, parse_fields
 from trl_rlsp.text import Terminal
 
@@ -92,11 +93,8 @@ def run_behaviours(arguments: Sequence[str]) -> None:
         raise ConfigError(f"no completions in {', '.join(given.sources)}")
     with OutcomeVerifier(batch_seconds=3600) as verifier:
 
-        def score(asked: list[Completion]) -> Sequence[float | None]:
-            columns = {name: [c.columns.get(name) for c in asked] for name in VERIFIED}
-            used = {name: column for name, column in columns.items() if any(v is not None for v in column)}
-            verdicts = verifier.verdicts([c.text for c in asked], prompts=[c.prompt for c in asked], **used)
-            return [verdict.score for verdict in verdicts]
+        def score(asked: Sequence[Completion]) -> list[float | None]:
+            return [verdict.score for verdict in verify(asked, verifier)]
 
         rows = {}
         for step in shown_steps([c.step for c in completions if c.step is not None]):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
-    from trl_rlsp.selfplay._harvest import Demonstrated, Harvest, HeldOut, harvest, judge, select, solve_rates
+    from trl_rlsp.selfplay._harvest import Demonstrated, Harvest, HeldOut, harvest, judge, select, solve_rates, verify
     from trl_rlsp.selfplay._run import (
         MIXTURE_FILE,
         NEUTRAL_TEMPLATE,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
-        "_harvest": "Demonstrated Harvest HeldOut harvest judge select solve_rates",
+        "_harvest": "Demonstrated Harvest HeldOut harvest judge select solve_rates verify",
         "_run": "MIXTURE_FILE NEUTRAL_TEMPLATE PROBLEMS_FILE Selection harvest_run mixed next_problems",
     },
 )
