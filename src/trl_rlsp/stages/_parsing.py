@@ -1,7 +1,7 @@
 """The one grammar of every command: `--config FILE` with flat YAML, and `--field value`, which wins.
 
-A command declares dataclasses; their fields, written with `option` (lists with `field`), are the keys of its YAML file
-and its options. A list is a YAML list or several words after the option.
+A command declares dataclasses; their fields, written with `option`, are the keys of its YAML file and its options. A
+list is a YAML list or several words after the option.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ def option(default: Any = dataclasses.MISSING, help: str = "", *, positional: An
 
     `positional` makes it positional, with the number of values that it takes (argparse's `nargs`, or 1).
     """
-    given = {"positional": positional} if positional else {}
-    return dataclasses.field(default=default, metadata={"help": help, **given, **more})
+    metadata = {"help": help, **({"positional": positional} if positional else {}), **more}
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=default.copy, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def parse_stage(

@@ -1,9 +1,10 @@
 """The fields that a stage's flat YAML file may hold beside those of TRL's own dataclasses."""
 
+# ruff: noqa: RUF009 (`option` is `dataclasses.field`)
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp import behaviours, countdown, generation, problems, rewards
@@ -21,7 +22,7 @@ class ProblemArguments:
     dataset: str | None = option(None, "preset, hub id, file, or `reasoning_gym:TASK?param=value`")
     dataset_split: str | None = option(None, "split of a hub data set")
     dataset_config: str | None = option(None, "configuration of a hub data set")
-    dataset_columns: dict | str | None = field(default=None, metadata={"help": "role -> column, as a mapping"})
+    dataset_columns: dict | str | None = option(None, "role -> column, as a mapping")
     dataset_limit: int | None = option(None, "at most this many problems")
     dataset_seed: int = option(0, "seed of the draw, and of a generator")
     unique_problems: bool = option(False, "keep one row of each problem")
@@ -194,9 +195,7 @@ class EvaluationArguments(VerifierArguments, ProblemArguments):
     max_new_tokens: int = option(8192, "longest completion in tokens")
     batch_size: int = option(64, "sequences decoded at once (transformers) or requests in flight (server)")
     seed: int = option(0, "seed of the sampling")
-    ks: list[int] | None = field(
-        default=None, metadata={"help": "values of k for pass@k and maj@k; default powers of two up to `num_samples`"}
-    )
+    ks: list[int] | None = option(None, "values of k for pass@k and maj@k; default powers of two up to `num_samples`")
     save_parquet: bool = option(False, "write samples.parquet beside samples.jsonl")
 
     def sampling(self) -> generation.Sampling:
