@@ -28,18 +28,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_load, __all__ = attach(
-    __name__,
-    {
-        "problems.data": "load_problems",
-        "rewards": (
-            "AlphaSchedule BehaviourExploration CalculationExploration DiversityExploration JudgeExploration "
-            "LengthExploration OutcomeVerifier RLSPRewards"
-        ),
-        "trainers.grpo": "RLSPGRPOConfig RLSPGRPOTrainer",
-        "trainers.sft": "RLSPSFTConfig RLSPSFTTrainer",
-    },
-)
+_load, __all__ = attach(__name__, __file__)
 __all__ += ["rlsp_rewards"]
 
 

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 CPU = ["--bf16", "False", "--use_cpu", "True"]
-PASSED = {"cd", "export", "git"}
+PASSED = {"cd", "eval", "export", "git", "nvidia-smi", "vllm"}
 """Words of the shell itself, and what belongs to no one here."""
 
 
@@ -65,6 +65,7 @@ def check_rlsp(arguments):
     apply_environment(rest)
     readers = {
         "run": check_run,
+        "init": lambda given: parse_fields(commands.InitArguments, given, "rlsp init"),
         "sft": lambda given: parse_sft([*given, *CPU]),
         "grpo": lambda given: parse_grpo([*given, *CPU]),
         "eval": check_eval,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import replace
 
 import pytest
@@ -12,13 +11,10 @@ from rich.console import Console
 from trl_rlsp.evaluation import Estimate, Evaluation, ScoredSample, save_evaluation
 from trl_rlsp.evaluation._tables import (
     evaluation_table,
-    example,
     exploration_columns,
-    fenced,
     first_samples,
     markdown_table,
     note,
-    training_curve,
     write_report,
 )
 
@@ -54,28 +50,6 @@ def sample(problem, score, text="text", reason="match"):
     return ScoredSample(problem, text, 7, True, score, reason)
 
 
-@pytest.fixture
-def folders(tmp_path):
-    def save(name, figures, samples):
-        save_evaluation(figures, samples, tmp_path / name, {})
-        return tmp_path / name
-
-    return {
-        "SFT": save("one", BEFORE, [sample(0, 0.0), sample(1, None), sample(2, 0.0, "so far", "mismatch")]),
-        "RLSP": save("two", AFTER, [sample(0, 0.0), sample(1, 1.0), sample(2, 1.0, "got ``` it")]),
-    }
-
-
-def history(tmp_path, entries):
-    path = tmp_path / "trainer_state.json"
-    path.write_text(json.dumps({"log_history": entries}))
-    return path
-
-
-def logged(step, **more):
-    return {"step": step, "completions/mean_length": 10.0 * step, "completions/clipped_ratio": 0.125, **more}
-
-
 class TestTable:
     def test_markdown(self):
         assert markdown_table({"SFT": BEFORE, "RLSP": AFTER}) == MARKDOWN
@@ -97,89 +71,28 @@ class TestTable:
                 assert cell in output.getvalue()
 
 
-class TestExample:
-    def test_the_first_problem_that_only_the_last_model_solves(self, folders):
-        assert example(folders).split("\n") == [
-            "## Problem 2, answered by each model",
-            "",
-            "**SFT** (mismatch, 7 tokens)",
-            "",
-            "```text",
-            "so far",
-            "```",
-            "",
-            "**RLSP** (match, 7 tokens)",
-            "",
-            "````text",  # the completion's own fence cannot close this one
-            "got ``` it",
-            "````",
-            "",
-        ]
-
-    def test_none(self, folders):
-        assert example({"RLSP": folders["RLSP"], "SFT": folders["SFT"]}) == ""
-
-    def test_long_completions_are_cut(self, folders):
-        lines = example(folders, limit=4).split("\n")
-        assert [lines[5], lines[11]] == ["so f ...", "got  ..."]
-
-    def test_the_first_sample_of_each_problem(self, tmp_path):
-        save_evaluation(BEFORE, [sample(0, 0.0, "first"), sample(0, 1.0, "second")], tmp_path, {})
-        assert first_samples(tmp_path)[0]["text"] == "first"
+def test_the_first_sample_of_each_problem(tmp_path):
+    save_evaluation(BEFORE, [sample(0, 0.0, "first"), sample(0, 1.0, "second")], tmp_path, {})
+    assert first_samples(tmp_path)[0]["text"] == "first"
 
 
 @pytest.mark.parametrize(
-    ("text", "fence"), [("plain", "```"), ("a ``` b", "````"), ("```` and ```", "`````"), ("``", "```")]
+    ("rewards", "columns"),
+    [
+        (["outcome_verifier", "judge_exploration"], {"exploration": "rewards/judge_exploration/mean"}),
+        (["outcome_verifier"], {}),
+        (
+            ["outcome_verifier", "calculation_exploration", "length_exploration"],
+            {"calculation": "rewards/calculation_exploration/mean", "length": "rewards/length_exploration/mean"},
+        ),
+        (["outcome_verifier", "my_bonus"], {"my_bonus": "rewards/my_bonus/mean"}),
+    ],
 )
-def test_fenced(text, fence):
-    assert fenced(text) == [f"{fence}text", text, fence]
+def test_whatever_explores_is_shown(rewards, columns):
+    assert exploration_columns([{f"rewards/{name}/mean": 0.5 for name in rewards}]) == columns
 
 
-class TestTrainingCurve:
-    def test_by_hand(self, tmp_path):
-        entries = [
-            logged(1, **{"rewards/outcome_verifier/mean": 0.1234, "rewards/length_exploration/mean": 0.05}),
-            {"step": 2, "eval_loss": 0.3},  # not a log of training
-            logged(3, **{"rewards/outcome_verifier/mean": None}),  # nothing was scorable
-        ]
-        assert training_curve(history(tmp_path, entries)).split("\n")[2:] == [
-            "| step | accuracy | exploration | tokens | cut off |",
-            "|---:|---:|---:|---:|---:|",
-            "| 1 | 0.123 | 0.05 | 10 | 0.125 |",
-            "| 3 |  |  | 30 | 0.125 |",
-            "",
-        ]
-
-    @pytest.mark.parametrize(
-        ("rewards", "columns"),
-        [
-            (["outcome_verifier", "judge_exploration"], {"exploration": "rewards/judge_exploration/mean"}),
-            (["outcome_verifier"], {}),
-            (
-                ["outcome_verifier", "calculation_exploration", "length_exploration"],
-                {"calculation": "rewards/calculation_exploration/mean", "length": "rewards/length_exploration/mean"},
-            ),
-            (["outcome_verifier", "my_bonus"], {"my_bonus": "rewards/my_bonus/mean"}),
-        ],
-    )
-    def test_whatever_explores_is_shown(self, rewards, columns):
-        assert exploration_columns([{f"rewards/{name}/mean": 0.5 for name in rewards}]) == columns
-
-    def test_nothing_logged(self, tmp_path):
-        assert training_curve(history(tmp_path, [{"step": 1, "loss": 0.1}])) == ""
-
-    @pytest.mark.parametrize("steps", [1, 20, 21, 39, 40, 41, 100, 1000])
-    def test_at_most_about_forty_rows_with_the_first_and_the_last(self, tmp_path, steps):
-        table = training_curve(history(tmp_path, [logged(step) for step in range(1, steps + 1)]))
-        shown = [int(line.split("|")[1]) for line in table.splitlines()[4:]]
-        assert shown == sorted(set(shown))
-        assert (shown[0], shown[-1]) == (1, steps)
-        assert min(steps, 20) <= len(shown) <= 41
-
-
-def test_write_report(tmp_path, folders):
-    path = write_report(tmp_path, "quickstart", folders, history(tmp_path, [logged(1)]))
-    text = path.read_text(encoding="utf-8")
+def test_write_report(tmp_path):
+    path = write_report(tmp_path, "quickstart", {"SFT": BEFORE, "RLSP": AFTER})
     assert path == tmp_path / "report.md"
-    assert text.startswith(f"# quickstart\n\n{MARKDOWN}")
-    assert text.index("## Problem 2") < text.index("## RL, as trained")
+    assert path.read_text(encoding="utf-8") == f"# quickstart\n\n{MARKDOWN}"

@@ -83,7 +83,7 @@ def cut_off(launch, stage, victim, *, stopped=False):
 @pytest.mark.parametrize(("victim", "stopped"), [(1, False), (0, False), (1, True)])
 def test_the_run_ends_clearly_and_goes_on(launch, stage, victim, stopped):
     shown, seconds, left = cut_off(launch, stage, victim, stopped=stopped)
-    assert seconds < 20
+    assert seconds < 60
     assert left == []
     assert "rlsp: if a rank is lost: the same command goes on from the last checkpoint in" in shown
     root_cause = shown.partition("Root Cause")[2]

@@ -30,7 +30,7 @@ def real(monkeypatch, number):
     monkeypatch.setenv("RLSP_SIZE", "real")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # so that nothing is left behind
     values = {}
-    exec(code_of(path)[0], values)
+    exec(code_of(path)[1], values)
     assert values["SIZE"] == "real"
     return values
 
@@ -41,8 +41,8 @@ def models_of_recipes():
     }
 
 
-def test_all_six_are_here():
-    assert [name[:2] for name in NAMES] == ["01", "02", "03", "04", "05", "06"]
+def test_all_are_here():
+    assert [name[:2] for name in NAMES] == ["01", "02", "03", "04", "05", "06", "07"]
 
 
 @every_notebook
@@ -51,7 +51,11 @@ class TestEach:
         nbformat.validate(nbformat.read(path, as_version=4))
 
     def test_one_cell_knows_the_size(self, path):
-        assert ["SIZE" in source for source in code_of(path)] == [True] + [False] * (len(code_of(path)) - 1)
+        first, size, *others = ["SIZE" in source for source in code_of(path)]
+        assert (first, size, any(others)) == (False, True, False)
+
+    def test_the_first_cell_installs(self, path):
+        assert '%pip install --quiet "trl-rlsp[' in code_of(path)[0]
 
     def test_begins_with_a_title_that_says_what_the_outputs_are(self, path):
         first = nbformat.read(path, as_version=4).cells[0]
@@ -63,7 +67,7 @@ class TestEach:
         assert notebook.metadata["trl_rlsp"] == {"size": "tiny", "code": execute.code_hash(notebook)}, "make notebooks"
         counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
         assert counts == list(range(1, len(counts) + 1))
-        assert sum(map(bool, kinds(notebook.cells))) >= len(counts) - 2
+        assert sum(map(bool, kinds(notebook.cells))) >= len(counts) - 3
 
     def test_outputs_are_small_and_clean(self, path):
         assert path.stat().st_size < 300_000
@@ -126,7 +130,7 @@ class TestRealSize:
 
 def test_own_domain_takes_less_than_60_lines():
     (path,) = FOLDER.glob("06_*.ipynb")
-    lines = [line.strip() for source in code_of(path)[1:] for line in source.splitlines()]  # the first is the switch
+    lines = [line.strip() for source in code_of(path)[2:] for line in source.splitlines()]  # after the switch
     assert 40 < len([line for line in lines if line and not line.startswith("#")]) < 60
 
 

@@ -139,3 +139,20 @@ def test_own_domain(run):
     assert found["steps"] == [1, 2, 3, 4]
     assert found["logged"] == [4, 4]
     assert (found["problems"], found["not_scorable"]) == (32, 0)
+
+
+def test_own_csv(run):
+    cells, found, runs = run(
+        7,
+        scores="scores",
+        steps="list(log.index)",
+        apart="not set(map(str, parts['train']['prompt'])) & set(map(str, parts['test']['prompt']))",
+        problems="[before.problems, after.problems]",
+    )
+    assert set(found["scores"]) == {1.0}
+    assert len(found["scores"]) > 250
+    assert found["steps"] == [1, 2, 3]
+    assert found["apart"]
+    assert found["problems"] == [32, 32]
+    assert tables(cells) == [["before", "after"]]
+    assert (runs / "problems.csv").is_file()

@@ -165,13 +165,12 @@ class TestNotScorable:
     def test_evaluation(self, make_run):
         # 1 of 50 is 2 %
         (found,) = not_scorable(make_run(evaluations=[evaluated("SFT", [1.0] * 49 + [None])]))
-        assert found.what == "Completions could not be scored (evaluation SFT)."
-        assert found.evidence == "1 of 50 (2.0 %): no reason recorded 1"
+        assert found.evidence == "evaluation SFT: 1 of 50 (2.0 %): no reason recorded 1"
 
     def test_training_counts_reasons(self, make_run, logged):
         bad = [logged(1, score=None, reason=reason) for reason in ("scorer_error", "gold_unparseable", "scorer_error")]
         (found,) = not_scorable(make_run(completions=[logged(1) for _ in range(17)] + bad))
-        assert found.evidence == "3 of 20 (15.0 %): scorer_error 2, gold_unparseable 1"
+        assert found.evidence == "training: 3 of 20 (15.0 %): scorer_error 2, gold_unparseable 1"
 
     def test_below(self, make_run):
         assert not_scorable(make_run(evaluations=[evaluated("SFT", [1.0] * 50 + [None])])) == []

@@ -151,20 +151,20 @@ class TestFailures:
             assert time.monotonic() - start >= 1
 
     def test_a_request_that_hangs(self):
-        with JudgeServer(Step(delay=3), Step()) as server:
+        with JudgeServer(Step(delay=60), Step()) as server:
             start = time.monotonic()
             assert scores(judge(server, timeout=0.3), WORKS[0]) == [None]
-            assert time.monotonic() - start < 2.5
+            assert time.monotonic() - start < 30
             assert scores(judge(server, timeout=5), WORKS[0]) == close_to(WORTH)
 
     def test_a_batch_ends_at_its_deadline_with_what_it_has(self):
         def by_work(body):
-            return Step(delay=0 if "try 0 " in shown(body)["work"] else 5)
+            return Step(delay=0 if "try 0 " in shown(body)["work"] else 60)
 
         with JudgeServer(by=by_work) as server:
             start = time.monotonic()
             values = scores(judge(server, timeout=60, deadline=1), *WORKS[:4])
-            assert time.monotonic() - start < 4
+            assert time.monotonic() - start < 30
         assert values == close_to(WORTH, None, None, None)
 
     def test_nobody_there(self):

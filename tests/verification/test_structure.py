@@ -137,3 +137,16 @@ PROMPT = r"Compute $99^2+99+1$ if $x = \frac{1}{2}(a+b)$, and factor $ab + 5b + 
 )
 def test_restated(answer, restated):
     assert restates(PROMPT, answer) is restated
+
+
+@pytest.mark.parametrize(
+    ("prompt", "restated"),
+    [
+        ("8 12 2 : 98", False),
+        ("Use 8, 12 and 2 to make 98.", False),
+        ("What is 8 * 12 + 2?", True),
+        ("$8 + 2 12$", True),
+    ],
+)
+def test_numbers_in_a_row_are_no_expression(prompt, restated):
+    assert restates(prompt, "( 8 * 12 ) + 2") is restated

@@ -85,10 +85,9 @@ def show_batches(launcher: Launcher, steps: Sequence[Step], written_for: int, co
 def _show_results(run: Run, steps: Sequence[Step], console: Terminal) -> None:
     evaluations = {step.title.partition(" ")[2]: step.folder for step in steps if step.command == "eval"}
     trained = [step for step in steps if step.command == "grpo"][-1]
-    report = evaluation.write_report(run.output, run.recipe.name, evaluations, trained.folder / "trainer_state.json")
+    results = {name: evaluation.load_evaluation(folder) for name, folder in evaluations.items()}
+    report = evaluation.write_report(run.output, run.recipe.name, results)
     console.rule("result")
-    metrics = {name: evaluation.load_evaluation(folder) for name, folder in evaluations.items()}
-    console.print(evaluation.evaluation_table(metrics))
+    console.print(evaluation.evaluation_table(results))
     console.print(f"model: {trained.folder}; report: {report}", soft_wrap=True)
-    if run.rounds == 1:
-        run_report([str(run.output)])
+    run_report([str(run.output)])

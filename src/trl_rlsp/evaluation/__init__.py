@@ -71,22 +71,4 @@ if TYPE_CHECKING:
         write_report,
     )
 
-__getattr__, __all__ = attach(
-    __name__,
-    {
-        "_charts": "Chart Line can_draw save_plot svg",
-        "_compare": "Difference Vote compare compare_folders efficiency_curve equal_budget load_curves paired",
-        "_dataset": "Band CheckReport Filtered check_dataset check_read_back gold_completion keep_band print_report",
-        "_estimators": "Estimate bootstrap_mean maj_at_k majority_curve pass_at_k",
-        "_metrics": "Evaluation ScoredSample Slice by_problem check_ks known_mean natural summarize",
-        "_scoring": "draw evaluate evaluate_samples score_samples",
-        "_store": (
-            "SampleStore load_evaluation load_scored load_settings model_hash problems_hash prompts_hash "
-            "read_metrics read_problems read_samples save_evaluation write_problems"
-        ),
-        "_tables": (
-            "difference_table efficiency_tables evaluation_table exploration_columns first_samples markdown_table "
-            "plot_efficiency slice_tables write_report"
-        ),
-    },
-)
+__getattr__, __all__ = attach(__name__, __file__)

@@ -85,10 +85,10 @@ def svg(chart: Chart) -> str:
     return re.sub("|".join(_THEMED), lambda found: _THEMED[found[0]], drawn).strip()
 
 
-def tokens_line(name: str, tokens: Sequence[Estimate], accuracy: Sequence[Estimate]) -> Line:
-    """Accuracy against tokens."""
-    low, mean, high = ([getattr(e, part) for e in accuracy] for part in ("low", "mean", "high"))
-    return Line(name, [e.mean for e in tokens], mean, low, high)
+def tokens_line(name: str, points: Sequence[tuple[Estimate, Estimate]]) -> Line:
+    """Accuracy against tokens, of which the points are pairs."""
+    low, mean, high = ([getattr(accuracy, part) for _, accuracy in points] for part in ("low", "mean", "high"))
+    return Line(name, [tokens.mean for tokens, _ in points], mean, low, high)
 
 
 def save_plot(chart: Chart, path: Path) -> None:

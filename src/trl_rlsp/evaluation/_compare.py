@@ -17,6 +17,8 @@ from trl_rlsp.evaluation._estimators import Estimate, bootstrap_mean, majority_c
 from trl_rlsp.evaluation._metrics import Group, ScoredSample, by_problem, group_majority, group_pass, known_mean
 from trl_rlsp.evaluation._store import load_evaluation, load_scored
 
+Metric = Callable[[Group], float | None]
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -40,13 +42,9 @@ def paired(first: Mapping[Any, float | None], second: Mapping[Any, float | None]
     known = [(one, other) for one, other in pairs if one is not None and other is not None]
     if not known:
         return None
-    return Difference(
-        first=bootstrap_mean([one for one, _ in known]),
-        second=bootstrap_mean([other for _, other in known]),
-        difference=bootstrap_mean([other - one for one, other in known]),
-        problems=len(known),
-        left_out=len(pairs) - len(known),
-    )
+    first_known, second_known, differences = zip(*((one, other, other - one) for one, other in known), strict=True)
+    means = bootstrap_mean(first_known), bootstrap_mean(second_known), bootstrap_mean(differences)
+    return Difference(*means, problems=len(known), left_out=len(pairs) - len(known))
 
 
 def compare_folders(first: Path, second: Path) -> dict[str, Difference]:
@@ -61,10 +59,8 @@ def _same_problems(folders: Sequence[Path]) -> list[list[ScoredSample]]:
             raise DataError(f"{folder} does not say which problems it is of: `rlsp eval --rescore {folder}` adds that")
     if len(set(hashes.values())) > 1:
         shown = ", ".join(f"{folder}: {found}" for folder, found in hashes.items())
-        raise DataError(
-            f"a comparison is of the same problems, got different ones ({shown}): evaluate all models with the same "
-            "dataset, limit and seed"
-        )
+        way_out = "evaluate all models with the same dataset, limit and seed"
+        raise DataError(f"a comparison is of the same problems, got different ones ({shown}): {way_out}")
     return [load_scored(folder) for folder in folders]
 
 
@@ -79,17 +75,16 @@ def compare(first: Sequence[ScoredSample], second: Sequence[ScoredSample]) -> di
     groups = by_problem(first), by_problem(second)
     one, other = (side.keys() for side in groups)
     if one != other:
-        raise DataError(
-            f"a paired comparison is of the same problems, got {len(one - other)} only in the first and "
-            f"{len(other - one)} only in the second"
-        )
+        only = f"{len(one - other)} only in the first and {len(other - one)} only in the second"
+        raise DataError(f"a paired comparison is of the same problems, got {only}")
     k = min(len(group) for side in groups for group in side.values())
-    metrics: dict[str, Callable[[Group], float | None]] = {"pass@1": lambda g: known_mean(s.score for s in g)}
-    if k > 1:
-        metrics[f"pass@{k}"] = lambda g: group_pass(g, k)
-        metrics[f"maj@{k}"] = lambda g: group_majority(g, k)
-    metrics["tokens"] = lambda g: known_mean(s.tokens for s in g)
-    metrics["finished"] = lambda g: known_mean(s.finished for s in g)
+    of_k: dict[str, Metric] = {f"pass@{k}": lambda g: group_pass(g, k), f"maj@{k}": lambda g: group_majority(g, k)}
+    metrics: dict[str, Metric] = {
+        "pass@1": lambda g: known_mean(s.score for s in g),
+        **(of_k if k > 1 else {}),
+        "tokens": lambda g: known_mean(s.tokens for s in g),
+        "finished": lambda g: known_mean(s.finished for s in g),
+    }
     found = {}
     for name, metric in metrics.items():
         before, after = ({problem: metric(group) for problem, group in side.items()} for side in groups)

@@ -63,7 +63,6 @@ class CheckReport:
 
     @property
     def total(self) -> int:
-        """All rows."""
         return self.verified + len(self.failures) + len(self.unanswered)
 
     @property
@@ -73,7 +72,6 @@ class CheckReport:
 
     @property
     def reasons(self) -> Counter[str]:
-        """How often each reason occurs among the failures."""
         return Counter(failure.verdict.reason for failure in self.failures)
 
 
@@ -98,12 +96,15 @@ def check_dataset(dataset: Dataset | Sequence[Mapping[str, Any]], verifier: Outc
     while batch := list(islice(numbered, BATCH)):
         texts = {index: text for index, row in batch if (text := gold_completion(row)) is not None}
         report.unanswered += [index for index, _ in batch if index not in texts]
-        rows = [row for index, row in batch if index in texts]
-        for index, row, verdict in zip(texts, rows, _verdicts(rows, list(texts.values()), verifier), strict=True):
+        rows = {index: row for index, row in batch if index in texts}
+        for index, verdict in zip(rows, _verdicts(list(rows.values()), list(texts.values()), verifier), strict=True):
             if verdict.score == 1.0:
                 report.verified += 1
-            else:
-                report.failures.append(CheckFailure(index, row["solution"], verdict, _beginning(row["prompt"])))
+                continue
+            prompt, solution = rows[index]["prompt"], rows[index]["solution"]
+            asked = " ".join(str(prompt if isinstance(prompt, str) else prompt[-1]["content"]).split())
+            asked = asked if len(asked) <= 80 else f"{asked[:79]}…"
+            report.failures.append(CheckFailure(index, solution, verdict, asked))
     return report
 
 
@@ -112,13 +113,13 @@ def _verdicts(rows: list[Mapping[str, Any]], texts: list[str], verifier: Outcome
     if not rows:
         return []
     columns = {name: [row.get(name) for row in rows] for name in {*rows[0], "task", "tests"} - {"prompt"}}
-    given = {name: cells if any(cell is not None for cell in cells) else None for name, cells in columns.items()}
+    known = {name: cells if any(cell is not None for cell in cells) else None for name, cells in columns.items()}
     prompts = [row["prompt"] for row in rows]
     completions = [
         text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
         for text, prompt in zip(texts, prompts, strict=True)
     ]
-    return verifier.verdicts(completions, prompts=prompts, **given)
+    return verifier.verdicts(completions, prompts=prompts, **known)
 
 
 def odd_answers(dataset: Dataset | Sequence[Mapping[str, Any]]) -> list[str]:
@@ -126,11 +127,6 @@ def odd_answers(dataset: Dataset | Sequence[Mapping[str, Any]]) -> list[str]:
     plain = [row["solution"] for row in dataset if row.get("task") is None and row.get("tests") is None]
     odd = [answer for answer in plain if not _NUMBER.fullmatch(answer)]
     return odd if plain and 1 - len(odd) / len(plain) >= NEARLY_ALL else []
-
-
-def _beginning(prompt: Any, length: int = 80) -> str:
-    text = " ".join(str(prompt if isinstance(prompt, str) else prompt[-1]["content"]).split())
-    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def print_report(report: CheckReport, dataset: str, console: Terminal, show: int = 20) -> None:
@@ -142,23 +138,21 @@ def print_report(report: CheckReport, dataset: str, console: Terminal, show: int
         for failure in report.failures[:show]:
             table.add_row(str(failure.row), failure.gold, failure.verdict.reason, failure.problem)
         console.print(table)
-        hidden = len(report.failures) - show
         counts = ", ".join(f"{reason} {count}" for reason, count in report.reasons.most_common())
-        console.print(f"by reason: {counts}" + (f" ({hidden} more not shown)" if hidden > 0 else ""))
+        hidden = f" ({len(report.failures) - show} more not shown)" if len(report.failures) > show else ""
+        console.print(f"by reason: {counts}{hidden}")
     if report.unanswered:
         console.print(f"{len(report.unanswered)} of {report.total} rows bring no answer to check")
     for answer in report.odd[:show]:
         console.print(f"{answer}: no number, unlike the other answers; correct it or leave the row out")
-    verdict = "ok" if report.ok else "not ok"
-    console.print(f"{verdict}: {report.verified} of {report.total} answers verify in {dataset}")
+    console.print(f"{'ok' if report.ok else 'not ok'}: {report.verified} of {report.total} answers verify in {dataset}")
 
 
 @dataclass(frozen=True)
 class Band:
-    """Solve rates worth training on, both ends included; with 8 completions a problem, 0.1 to 0.9 is 1 to 7 solved.
+    """Solve rates worth training on, both ends included, 0 <= low <= high <= 1 (else a ConfigError).
 
-    Raises:
-        ConfigError: not 0 <= low <= high <= 1.
+    With 8 completions a problem, 0.1 to 0.9 is 1 to 7 solved.
     """
 
     low: float = 0.1
@@ -191,11 +185,12 @@ class SolveRate(NamedTuple):
 
 
 def solve_rates(scored: Iterable[ScoredSample]) -> dict[int, SolveRate]:
+    """The solve rate of each problem, in order."""
     rates = {}
     for problem, samples in sorted(by_problem(scored).items()):
-        scored_ones = [sample.score for sample in samples if sample.score is not None]
-        reasons = tuple(sorted({sample.reason for sample in samples if sample.score is None}))
-        rates[problem] = SolveRate(known_mean(scored_ones), len(scored_ones), reasons)
+        scores = [sample.score for sample in samples if sample.score is not None]
+        reasons = {sample.reason for sample in samples if sample.score is None}
+        rates[problem] = SolveRate(known_mean(scores), len(scores), tuple(sorted(reasons)))
     return rates
 
 
@@ -206,8 +201,7 @@ class Filtered:
     Attributes:
         rows: lines of a file that `load_problems` reads back, each with its `solve_rate`.
         kept: index of each row's problem.
-        dropped: reason -> how many problems were left out for it.
-        rates: solve rates of all problems.
+        dropped: reason -> problems.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -235,17 +229,17 @@ def keep_band(problems: Sequence[Mapping[str, Any]], scored: Iterable[ScoredSamp
         DataError: a problem without samples, or none is left; the message counts why.
     """
     rates = solve_rates(scored)
-    without = next((index for index in range(len(problems)) if index not in rates), None)
-    if without is not None:
-        raise DataError(f"problem {without} has no samples: finish the sampling with the command that began it")
+    without = [index for index in range(len(problems)) if index not in rates]
+    if without:
+        raise DataError(f"problem {without[0]} has no samples: finish the sampling with the command that began it")
     verdicts = {index: band.verdict(found.rate) for index, found in rates.items()}
     kept = [index for index, reason in verdicts.items() if reason is None]
-    dropped = Counter(reason for reason in verdicts.values() if reason is not None)
+    dropped = Counter(filter(None, verdicts.values()))
     if not kept:
         counts = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
+        wanted = f"a solve rate from {band.low} to {band.high}"
         raise DataError(
-            f"no problem of {len(problems)} has a solve rate from {band.low} to {band.high} ({counts}): widen the "
-            "band, or take easier or harder problems"
+            f"no problem of {len(problems)} has {wanted} ({counts}): widen the band, or take easier or harder problems"
         )
     rows = [stored_row(problems[index], rates[index]) for index in kept]
     return Filtered(rows, kept, {name: dropped[name] for name in (TOO_HARD, TOO_EASY, NOT_SCORABLE)}, rates)
@@ -253,28 +247,20 @@ def keep_band(problems: Sequence[Mapping[str, Any]], scored: Iterable[ScoredSamp
 
 def stored_row(row: Mapping[str, Any], found: SolveRate) -> dict[str, Any]:
     """A row of `load_problems`, with its solve rate, as a line of a file that `load_problems` reads back."""
-    stored: dict[str, Any] = {"problem": row["prompt"]}
     if row.get("tests") is not None:
-        stored |= {"tests": row["tests"], "solutions": [row["solution"]] if row["solution"] else []}
+        truth = {"tests": row["tests"], "solutions": [row["solution"]] if row["solution"] else []}
     else:
-        stored["answer"] = row["solution"] or "unknown"  # some tasks give none; their scorer decides
-    names = ("task", "level", "subject", "id")
-    stored |= {name: row[name] for name in names if row.get(name) is not None}
-    return {**stored, "solve_rate": found.rate, "scored_samples": found.scored}
+        truth = {"answer": row["solution"] or "unknown"}  # some tasks give none; their scorer decides
+    more = {name: row[name] for name in ("task", "level", "subject", "id") if row.get(name) is not None}
+    return {"problem": row["prompt"], **truth, **more, "solve_rate": found.rate, "scored_samples": found.scored}
 
 
 def check_read_back(path: Path, kept: Sequence[Mapping[str, Any]]) -> None:
-    """Prove that a written file gives the same problems as the rows of the source that are in it, in order.
-
-    Raises:
-        DataError: a prompt, an answer, a task or tests that `load_problems` reads differently.
-    """
+    """A DataError unless a written file gives the same problems as the rows of the source that are in it, in order."""
     from trl_rlsp.problems import load_problems
 
     for number, (found, row) in enumerate(zip(load_problems(path, system_prompt=None), kept, strict=True), start=1):
         for name in ("prompt", "solution", "task", "tests"):
             if row.get(name) and found.get(name) != row[name]:
-                raise DataError(
-                    f"line {number} of {path} reads back with another {name}: {found.get(name)!r} instead of "
-                    f"{row[name]!r}; leave that problem out of the source"
-                )
+                change = f"with another {name}: {found.get(name)!r} instead of {row[name]!r}"
+                raise DataError(f"line {number} of {path} reads back {change}; leave that problem out of the source")

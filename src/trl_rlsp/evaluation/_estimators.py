@@ -35,12 +35,9 @@ class Estimate:
 
 
 def bootstrap_mean(values: Sequence[float], *, resamples: int = 2000, seed: int = 0) -> Estimate:
-    """Mean of one value a problem, with a 95 % percentile bootstrap interval over problems.
+    """Mean of one value a problem, with a 95 % percentile bootstrap interval over problems; a ValueError for none.
 
     Resampling problems, not samples, keeps the samples of a problem together: they are averaged before.
-
-    Raises:
-        ValueError: no values.
     """
     data = np.asarray(values, dtype=float)
     if data.size == 0:
@@ -55,10 +52,7 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     """Chance that at least one of k samples drawn from n, c of them correct, is correct.
 
     The unbiased estimator 1 - C(n - c, k) / C(n, k) of Chen et al. (2107.03374, section 2.1), in whole numbers up to
-    the one division, so that it is exact to the last digit for every n.
-
-    Raises:
-        ConfigError: not 0 <= c <= n and 1 <= k <= n.
+    the one division: exact to the last digit. A ConfigError unless 0 <= c <= n and 1 <= k <= n.
 
     >>> pass_at_k(5, 2, 1), pass_at_k(5, 2, 2)
     (0.4, 0.7)
@@ -73,18 +67,12 @@ def maj_at_k(answers: Sequence[Hashable | None], scores: Sequence[float | None],
 
     The expectation is over all subsets of k of the n samples and is exact. A sample without an answer does not vote;
     answers with equally many votes share the win evenly; a subset in which nobody votes scores 0. An answer's score is
-    the mean of the known scores of its samples.
+    the mean of the known scores of its samples; `None` where no sample has one, or an answer that may win has none.
 
     Args:
         answers: n keys, equal where the answers are; `None` for no answer.
         scores: n scores.
-        k: samples that vote.
-
-    Returns:
-        `None` where the score is not known: no sample has one, or an answer that may win has none.
-
-    Raises:
-        ConfigError: not 1 <= k <= n.
+        k: samples that vote, 1 <= k <= n, else there is a ConfigError.
 
     >>> maj_at_k(["7", "7", "9"], [1.0, 1.0, 0.0], 3)
     1.0

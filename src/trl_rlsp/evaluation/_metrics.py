@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
+from statistics import fmean
 from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError
@@ -16,12 +18,12 @@ class ScoredSample:
     """A completion with its verdict.
 
     Attributes:
-        problem: index of the problem in the data set; `sample` numbers the problem's completions, from 0.
+        problem: index of the problem; `sample` numbers its completions, from 0.
         finished: it gives a final answer within the limit, into which it ran if it is `truncated`.
         score: 1.0, 0.0, a share, or `None` where the problem is not scorable; `reason` says why.
         answer: key of its final answer, equal within a problem where the answers are; `None` for no answer.
-        compared_gold: the gold answer as the verifier compared it, with `compared_answer`; `None` if unreadable.
-        task_metrics: measured of completions of this row's task alone, by name.
+        compared_gold: what the verifier compared with `compared_answer`; `None` if unreadable.
+        task_metrics: what is measured of its task alone.
     """
 
     problem: int
@@ -63,7 +65,7 @@ class Evaluation:
         maj_at: k -> accuracy of the majority of k answers.
         left_out: metric (`pass@4`) -> problems left out of it, having fewer than k scorable completions or (maj@k)
             an answer that may win without a score; only metrics with such problems.
-        task_metrics: what is measured of the data set's task alone, over the problems that have it.
+        task_metrics: over the problems that have them.
     """
 
     pass_at_1: Estimate
@@ -117,55 +119,58 @@ def check_ks(ks: Sequence[int], n: int) -> list[int]:
 
 
 def summarize(samples: Sequence[ScoredSample], ks: Sequence[int] | None = None) -> Evaluation:
-    """Metrics of scored samples.
-
-    Args:
-        samples: the samples.
-        ks: of pass@k and maj@k; default powers of two from 2, and the number of samples a problem.
+    """Metrics of scored samples; the `ks` are by default powers of two from 2, and the number of samples a problem.
 
     Raises:
         DataError: no sample is scorable.
         ConfigError: a k above the number of samples a problem.
     """
     groups = list(by_problem(samples).values())
-    accuracy = mean_of(groups, lambda s: s.score)
-    if accuracy is None:
+    whole = _slice(groups) if groups else None
+    if whole is None or whole.pass_at_1 is None:
         raise DataError("no completion is scorable: check the gold answers with `rlsp check`")
     largest = max(len(group) for group in groups)
     wanted = default_ks(largest) if ks is None else check_ks(ks, largest)
     found: dict[str, dict[int, Estimate]] = {"pass": {}, "maj": {}}
     left_out = {}
-    for name, metric in (("pass", group_pass), ("maj", group_majority)):
-        for k in wanted:
-            known = [value for group in groups if (value := metric(group, k)) is not None]
-            if known:
-                found[name][k] = bootstrap_mean(known)
-            if len(known) < len(groups):
-                left_out[f"{name}@{k}"] = len(groups) - len(known)
+    for (name, metric), k in product((("pass", group_pass), ("maj", group_majority)), wanted):
+        known = [value for group in groups if (value := metric(group, k)) is not None]
+        if known:
+            found[name][k] = bootstrap_mean(known)
+        if len(known) < len(groups):
+            left_out[f"{name}@{k}"] = len(groups) - len(known)
     task_metrics = {}
     for name in dict.fromkeys(name for sample in samples for name in sample.task_metrics):
-        measured = [group for group in groups if name in group[0].task_metrics]
-        task_metrics[name] = bootstrap_mean([sum(s.task_metrics[name] for s in g) / len(g) for g in measured])
+        measured = [[s.task_metrics[name] for s in group] for group in groups if name in group[0].task_metrics]
+        task_metrics[name] = bootstrap_mean([fmean(values) for values in measured])
     return Evaluation(
-        pass_at_1=accuracy,
-        tokens=_mean(groups, lambda s: s.tokens),
-        finished=_mean(groups, lambda s: s.finished),
+        pass_at_1=whole.pass_at_1,
+        tokens=whole.tokens,
+        finished=whole.finished,
         problems=len(groups),
         samples=largest,
         not_scorable=sum(s.score is None for s in samples),
         pass_at=found["pass"],
         maj_at=found["maj"],
         left_out=left_out,
-        levels=_slices(groups, lambda s: s.level),
-        subjects=_slices(groups, lambda s: s.subject),
+        levels=_slices(groups, "level"),
+        subjects=_slices(groups, "subject"),
         task_metrics=task_metrics,
     )
 
 
-def mean_of(groups: Sequence[Group], value: Callable[[ScoredSample], float | None]) -> Estimate | None:
-    """Mean over problems of the mean over their samples; `None` where no value is known."""
-    means = [mean for group in groups if (mean := known_mean(map(value, group))) is not None]
-    return bootstrap_mean(means) if means else None
+def _slice(groups: Sequence[Group]) -> Slice:
+    """Means over problems of the means over their samples."""
+    scores = [mean for group in groups if (mean := known_mean(s.score for s in group)) is not None]
+    tokens, finished = ([fmean(getattr(s, name) for s in g) for g in groups] for name in ("tokens", "finished"))
+    accuracy = bootstrap_mean(scores) if scores else None
+    return Slice(len(groups), accuracy, bootstrap_mean(tokens), bootstrap_mean(finished))
+
+
+def _slices(groups: Sequence[Group], name: str) -> dict[str, Slice]:
+    labels = {getattr(group[0], name) for group in groups} - {None}
+    parts = {label: [g for g in groups if getattr(g[0], name) == label] for label in sorted(labels, key=natural)}
+    return {label: _slice(part) for label, part in parts.items()}
 
 
 def known_mean(values: Iterable[float | None]) -> float | None:
@@ -182,27 +187,4 @@ def group_pass(group: Group, k: int) -> float | None:
 
 def group_majority(group: Group, k: int) -> float | None:
     """maj@k of one problem; `None` where it has fewer than k samples, or its score is not known."""
-    if len(group) < k:
-        return None
-    return maj_at_k([sample.answer for sample in group], [sample.score for sample in group], k)
-
-
-def _mean(groups: Sequence[Group], value: Callable[[ScoredSample], float]) -> Estimate:
-    return bootstrap_mean([sum(map(value, group)) / len(group) for group in groups])
-
-
-def _slices(groups: Sequence[Group], name: Callable[[ScoredSample], str | None]) -> dict[str, Slice]:
-    parts: dict[str, list[Group]] = {}
-    for group in groups:
-        label = name(group[0])
-        if label is not None:
-            parts.setdefault(label, []).append(group)
-    return {
-        label: Slice(
-            problems=len(parts[label]),
-            pass_at_1=mean_of(parts[label], lambda s: s.score),
-            tokens=_mean(parts[label], lambda s: s.tokens),
-            finished=_mean(parts[label], lambda s: s.finished),
-        )
-        for label in sorted(parts, key=natural)
-    }
+    return maj_at_k([s.answer for s in group], [s.score for s in group], k) if len(group) >= k else None

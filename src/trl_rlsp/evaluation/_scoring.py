@@ -7,7 +7,7 @@ where the verifier says so; answers of other kinds, and all with a verifier of o
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -48,18 +48,9 @@ def evaluate(
     verifier: OutcomeVerifier | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> tuple[Evaluation, list[ScoredSample]]:
-    """Sample completions for every problem and score them: `draw` and `evaluate_samples` in one.
+    """Metrics of a causal language model, whose tokenizer pads on the left, and its P * n samples.
 
-    Args:
-        model: a causal language model.
-        tokenizer: its tokenizer, padding on the left.
-        dataset: P rows as `load_problems` gives them.
-        sampling: how to draw.
-        verifier: default `OutcomeVerifier()`, closed at the end.
-        on_batch: called with the number of completions done so far.
-
-    Returns:
-        The metrics and the P * n samples, in the order of the problems.
+    `draw` and `evaluate_samples` in one, whose arguments these are.
     """
     samples = draw(TransformersEngine(model, tokenizer), dataset, sampling, on_batch=on_batch)
     return evaluate_samples(samples, dataset, verifier=verifier, tokenizer=tokenizer)
@@ -77,15 +68,11 @@ def draw(
     """`sampling.n` completions of every problem; those that `store` has are not drawn again.
 
     Args:
-        engine: draws; `None` where the store is known to have everything.
-        dataset: P rows as `load_problems` gives them.
-        sampling: how to draw.
+        engine: `None` where the store is known to have everything.
+        dataset: P rows as `load_problems` gives them; a DataError for none.
         store: keeps what is drawn as it comes.
         on_batch: called with the number of completions done so far, stored ones included.
         requests: the completions to return, by default all P * n in the order of problems and samples.
-
-    Raises:
-        DataError: no problems.
     """
     if len(dataset) == 0:
         raise DataError("there are no problems to evaluate on")
@@ -113,7 +100,7 @@ def evaluate_samples(
     """Score completions, however they came about, and sum them up.
 
     Args:
-        samples: completions of the problems of `dataset`.
+        samples: completions of the problems of `dataset`, else there is a DataError.
         verifier: default `OutcomeVerifier()`, closed at the end.
         ks: see `summarize`.
         tokenizer: that of the model, whose chat template says whether prompts open the thinking (see
@@ -127,11 +114,7 @@ def evaluate_samples(
 
 
 def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: OutcomeVerifier) -> list[ScoredSample]:
-    """Verdicts and voting keys of samples; a truncated completion counts as it stands.
-
-    Raises:
-        DataError: a sample of a problem that is not in `dataset`.
-    """
+    """Verdicts and voting keys of samples of the problems of `dataset`; a truncated one counts as it stands."""
     rows = dataset.to_list()
     beyond = next((s.prompt_index for s in samples if not 0 <= s.prompt_index < len(rows)), None)
     if beyond is not None:
@@ -207,40 +190,29 @@ def voting_keys(
         rows: P problems.
         problems: index of the problem of each of S completions, whose `final_answer` and score follow.
     """
-    votes: dict[int, Counter[str]] = {}
-    right: dict[int, set[str]] = {}
+    votes: dict[int, Counter[str]] = defaultdict(Counter)
+    right: dict[int, set[str]] = defaultdict(set)
     for problem, answer, score in zip(problems, answers, scores, strict=True):
         if answer is not None:
-            votes.setdefault(problem, Counter())[answer] += 1
+            votes[problem][answer] += 1
             if score == 1.0 and _is_math(rows[problem]):
-                right.setdefault(problem, set()).add(answer)
-    keys = {problem: {text: text for text, _ in count.most_common()} for problem, count in votes.items()}
-    for problem, equal in right.items():
-        _merge(keys[problem], equal)
-    wrong = {problem: [text for text in found if text not in right.get(problem, ())] for problem, found in keys.items()}
-    for problem, one, other in _equal_pairs(rows, wrong, verifier):
-        _merge(keys[problem], {one, other})
-    return [None if a is None else keys[p][a] for p, a in zip(problems, answers, strict=True)]
-
-
-def _merge(keys: dict[str, str], equal: set[str]) -> None:
-    """Give all answers that are equal to one of some equal texts the key of the most frequent, which comes first."""
-    same = {keys[text] for text in equal}
-    first = next(text for text in keys if text in same)
-    keys.update({text: first for text, key in keys.items() if key in same})
-
-
-def _equal_pairs(
-    rows: Sequence[Mapping[str, Any]], answers: Mapping[int, list[str]], verifier: OutcomeVerifier
-) -> Iterator[tuple[int, str, str]]:
-    """(problem, answer, answer) for the pairs of wrong mathematical answers that the verifier calls equal."""
-    pairs = [
-        (problem, one, other)
-        for problem, found in answers.items()
-        if _is_math(rows[problem]) and verifier.compares_answers
-        for one, other in combinations(found[:MAX_DISTINCT], 2)
-    ]
+                right[problem].add(answer)
+    keys: dict[int, dict[str, str]] = {}
+    pairs: list[tuple[int, str, str]] = []
+    for problem, count in votes.items():
+        texts = [text for text, _ in count.most_common()]
+        same = [text for text in texts if text in right[problem]]
+        keys[problem] = {text: same[0] if text in same else text for text in texts}
+        if _is_math(rows[problem]) and verifier.compares_answers:
+            wrong = [text for text in texts if text not in same][:MAX_DISTINCT]
+            pairs += [(problem, one, other) for one, other in combinations(wrong, 2)]
     for part in _parts(pairs):
-        texts = [f"\\boxed{{{other}}}" for _, _, other in part]
-        verdicts = verifier.verdicts(texts, solution=[one for _, one, _ in part])
-        yield from (pair for pair, verdict in zip(part, verdicts, strict=True) if verdict.score == 1.0)
+        boxed = [f"\\boxed{{{other}}}" for _, _, other in part]
+        verdicts = verifier.verdicts(boxed, solution=[one for _, one, _ in part])
+        for (problem, one, other), verdict in zip(part, verdicts, strict=True):
+            if verdict.score == 1.0:
+                own = keys[problem]
+                equal = {own[one], own[other]}
+                first = next(text for text in own if text in equal)  # the most frequent
+                own.update({text: first for text, key in own.items() if key in equal})
+    return [None if a is None else keys[p][a] for p, a in zip(problems, answers, strict=True)]

@@ -36,6 +36,7 @@ MODEL_FILES = (
     *("config.json", "generation_config.json", "adapter_config.json", "tokenizer*.json", "chat_template*"),
     *("*.safetensors", "*.bin"),
 )
+_FIELDS = ("problem", "sample", "text", "tokens", "truncated")
 PIECE = 1 << 20
 """Bytes read at the start, in the middle and at the end of a model's file."""
 
@@ -75,20 +76,13 @@ class SampleStore(AbstractContextManager["SampleStore"]):
     def append(self, samples: Sequence[Sample]) -> None:
         """Write samples to the disk; when this returns, no kill can lose them."""
         for sample in samples:
-            line = {
-                "problem": sample.prompt_index,
-                "sample": sample.sample_index,
-                "text": sample.text,
-                "tokens": sample.tokens,
-                "truncated": sample.truncated,
-            }
+            line = dict(zip(_FIELDS, (*sample.request, sample.text, sample.tokens, sample.truncated), strict=True))
             self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
         self.samples.update({sample.request: sample for sample in samples})
 
     def close(self) -> None:
-        """Let another process write."""
         self._file.close()
 
     def __exit__(self, *_: object) -> None:
@@ -103,12 +97,9 @@ def _locked(path: Path) -> BinaryIO:
     except OSError as error:
         if error.errno == errno.EWOULDBLOCK:
             file.close()
-            raise ConfigError(
-                f"another process is writing to {path.parent}: wait for it, or give another folder"
-            ) from error
-        logger.warning(
-            "%s cannot be locked (%s): make sure that no other process writes to that folder", path.parent, error
-        )
+            text = f"another process is writing to {path.parent}: wait for it, or give another folder"
+            raise ConfigError(text) from error
+        logger.warning("%s cannot be locked (%s): make sure that nothing else writes to it", path.parent, error)
     file.seek(0, os.SEEK_END)
     return file
 
@@ -118,18 +109,14 @@ def _refuse_other(folder: Path, fingerprint: Mapping[str, Any]) -> None:
     changed = sorted(k for k in {*before, *fingerprint} if before.get(k) != fingerprint.get(k))
     if changed:
         shown = ", ".join(f"{k}: {before.get(k)!r} then, {fingerprint.get(k)!r} now" for k in changed)
-        raise ConfigError(
-            f"{folder} holds samples that were drawn otherwise ({shown}): give another output_dir, or delete that "
-            "folder"
-        )
+        raise ConfigError(f"{folder} holds samples that were drawn otherwise ({shown}): give another output_dir")
 
 
 def read_generation(folder: Path) -> dict[str, Any]:
-    if not (folder / GENERATION).is_file():
-        raise ConfigError(
-            f"{folder} holds samples, but no {GENERATION} that says how they were drawn: give another output_dir"
-        )
-    return read_json(folder / GENERATION)
+    path = folder / GENERATION
+    if not path.is_file():
+        raise ConfigError(f"{folder} has samples but no {path.name} that says how they were drawn: give another folder")
+    return read_json(path)
 
 
 def write_problems(folder: Path, problems: Dataset) -> None:
@@ -188,10 +175,9 @@ def save_evaluation(
         import pyarrow
         from pyarrow.parquet import write_table
 
-        table = pyarrow.Table.from_pylist(rows)
-        if not any(sample.task_metrics for sample in samples):  # Parquet has no type for nothing
-            table = table.drop_columns("task_metrics")
-        write_table(table, folder / "samples.parquet")
+        # Parquet has no type for metrics that no sample has
+        columns = [name for name in rows[0] if name != "task_metrics" or any(row[name] for row in rows)]
+        write_table(pyarrow.Table.from_pylist(rows).select(columns), folder / "samples.parquet")
     write_json(folder / METRICS, {**asdict(evaluation), "intervals": INTERVALS, "settings": settings})
 
 
@@ -219,8 +205,8 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         if not isinstance(value, dict):
             return value
         found = {key: revived(part) for key, part in value.items()}
-        kind = next((kind for kind in (Estimate, Slice) if found.keys() == {f.name for f in fields(kind)}), None)
-        return kind(**found) if kind else found
+        kinds = [kind for kind in (Estimate, Slice) if found.keys() == {f.name for f in fields(kind)}]
+        return kinds[0](**found) if kinds else found
 
     return revived(read_json(folder / METRICS))
 
@@ -232,10 +218,8 @@ def load_scored(folder: Path) -> list[ScoredSample]:
         try:
             scored.append(ScoredSample(**line))
         except TypeError as error:
-            raise DataError(
-                f"{folder / SAMPLES}, line {number}: not a sample with a score and an answer; finish the evaluation, "
-                f"or score it again with `rlsp eval --rescore {folder}`"
-            ) from error
+            place = f"{folder / SAMPLES}, line {number}: not a sample with a score and an answer"
+            raise DataError(f"{place}; finish the evaluation, or run `rlsp eval --rescore {folder}`") from error
     return scored
 
 

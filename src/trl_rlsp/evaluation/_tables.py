@@ -1,4 +1,4 @@
-"""Evaluations as tables in the terminal and in Markdown, as plots, and as the report of a pipeline."""
+"""Evaluations as tables in the terminal and in Markdown, and as plots."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from trl_rlsp.evaluation._charts import Chart, save_plot, tokens_line
 from trl_rlsp.evaluation._compare import Difference, Vote, equal_budget
 from trl_rlsp.evaluation._metrics import Evaluation, default_ks
-from trl_rlsp.evaluation._store import load_evaluation, read_lines
-from trl_rlsp.files import atomic_write, read_json
+from trl_rlsp.evaluation._store import read_lines
+from trl_rlsp.files import atomic_write
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,11 +49,10 @@ def table_rows(results: Mapping[str, Evaluation]) -> list[tuple[str, ...]]:
     votes = () if k is None else (f"pass@{k}", f"maj@{k}")
     named = (name.replace("_", " ") for name in own)
     rows: list[tuple[str, ...]] = [("model", "accuracy (pass@1)", *votes, "completion tokens", *named, "finished")]
-    for name, result in results.items():
-        shared = () if k is None else (result.pass_at[k].percent(), result.maj_at[k].percent())
-        measured = (result.task_metrics[metric].number() if metric in result.task_metrics else "" for metric in own)
-        tokens, finished = result.tokens.number(), result.finished.percent()
-        rows.append((name, result.pass_at_1.percent(), *shared, tokens, *measured, finished))
+    for name, r in results.items():
+        shared = () if k is None else (r.pass_at[k].percent(), r.maj_at[k].percent())
+        measured = (r.task_metrics[metric].number() if metric in r.task_metrics else "" for metric in own)
+        rows.append((name, r.pass_at_1.percent(), *shared, r.tokens.number(), *measured, r.finished.percent()))
     return rows
 
 
@@ -79,11 +78,9 @@ def markdown_table(results: Mapping[str, Evaluation]) -> str:
 
 def slice_tables(result: Evaluation) -> list[Table]:
     """A table of the levels and one of the subjects, where the problems have several."""
-    columns = ("problems", "accuracy (pass@1)", "completion tokens", "finished")
-    named = (("level", result.levels), ("subject", result.subjects))
     tables = []
-    for name, slices in named:
-        rows: list[tuple[str, ...]] = [(name, *columns)]
+    for name, slices in (("level", result.levels), ("subject", result.subjects)):
+        rows = [(name, "problems", "accuracy (pass@1)", "completion tokens", "finished")]
         for label, part in slices.items():
             accuracy = "not scorable" if part.pass_at_1 is None else part.pass_at_1.percent()
             rows.append((label, str(part.problems), accuracy, part.tokens.number(), part.finished.percent()))
@@ -127,36 +124,9 @@ def _vote_cells(vote: Vote) -> tuple[str, str, str]:
 
 def plot_efficiency(curves: Mapping[str, Sequence[Vote]], path: Path) -> None:
     """Draw the accuracy of votes against their tokens, a line a model, as PNG."""
-    lines = [
-        tokens_line(name, [v.tokens for v in votes], [v.accuracy for v in votes]) for name, votes in curves.items()
-    ]
+    lines = [tokens_line(name, [(v.tokens, v.accuracy) for v in votes]) for name, votes in curves.items()]
     x_label = "completion tokens per problem (k completions)"
-    chart = Chart("efficiency", "Accuracy of the majority", x_label, lines, percent=True, doubling=True)
-    save_plot(chart, path)
-
-
-def example(folders: Mapping[str, Path], limit: int = 1200) -> str:
-    """One problem solved by the last model and not by the first, as each answered it, in Markdown; empty for none."""
-    samples = {name: first_samples(folder) for name, folder in folders.items()}
-    ordered = list(samples.values())
-    first, last = ordered[0], ordered[-1]
-    problem = next((p for p, s in last.items() if s["score"] == 1.0 and first[p]["score"] == 0.0), None)
-    if problem is None:
-        return ""
-    lines = [f"## Problem {problem}, answered by each model", ""]
-    for name, found in samples.items():
-        sample = found[problem]
-        text = sample["text"] if len(sample["text"]) <= limit else sample["text"][:limit] + " ..."
-        lines += [f"**{name}** ({sample['reason']}, {sample['tokens']} tokens)", "", *fenced(text), ""]
-    return "\n".join(lines)
-
-
-def fenced(text: str) -> list[str]:
-    """`text` as a Markdown code block that its own backticks cannot close."""
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return [fence + "text", text, fence]
+    save_plot(Chart("efficiency", "Accuracy of the majority", x_label, lines, percent=True, doubling=True), path)
 
 
 def first_samples(folder: Path) -> dict[int, dict]:
@@ -167,22 +137,6 @@ def first_samples(folder: Path) -> dict[int, dict]:
     return samples
 
 
-def training_curve(trainer_state: Path) -> str:
-    """Accuracy, exploration, length and cut completions over the steps of a `trainer_state.json`, in Markdown."""
-    logged = [entry for entry in read_json(trainer_state)["log_history"] if "completions/mean_length" in entry]
-    if not logged:
-        return ""
-    columns = {"step": "step", "accuracy": "rewards/outcome_verifier/mean", **exploration_columns(logged)}
-    columns |= {"tokens": "completions/mean_length", "cut off": "completions/clipped_ratio"}
-    every = max(1, len(logged) // 20)
-    shown = logged[::every] if (len(logged) - 1) % every == 0 else [*logged[::every], logged[-1]]
-    values = ([entry.get(key) for key in columns.values()] for entry in shown)
-    cells = (["" if v is None else str(v) if isinstance(v, int) else f"{v:.3g}" for v in row] for row in values)
-    return "\n".join(
-        ["## RL, as trained (mean of each logged step)", "", markdown_rows([[*columns], *cells], left=0), ""]
-    )
-
-
 def exploration_columns(logged: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Name of each reward of a log beside the verifier's -> its key; a single exploration reward is "exploration"."""
     keys = [key for entry in logged for key in entry if key.startswith("rewards/") and key.endswith("/mean")]
@@ -191,17 +145,8 @@ def exploration_columns(logged: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {"exploration" if explored == [key] else name: key for name, key in parts.items()}
 
 
-def write_report(folder: Path, name: str, evaluations: Mapping[str, Path], trainer_state: Path) -> Path:
-    """Write `report.md`: the table, one problem as each model answered it, and the course of training.
-
-    Args:
-        folder: where to write.
-        name: the recipe.
-        evaluations: model name -> folder of its evaluation, in order of training.
-        trainer_state: the `trainer_state.json` of the RL stage.
-    """
-    results = {model: load_evaluation(path) for model, path in evaluations.items()}
-    parts = [f"# {name}", "", markdown_table(results), example(evaluations), training_curve(trainer_state)]
+def write_report(folder: Path, name: str, results: Mapping[str, Evaluation]) -> Path:
+    """Write the table of the models of a recipe, in order of training, as `report.md`."""
     path = folder / "report.md"
-    atomic_write(path, "\n".join(parts))
+    atomic_write(path, f"# {name}\n\n{markdown_table(results)}")
     return path

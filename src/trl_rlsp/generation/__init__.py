@@ -18,13 +18,4 @@ if TYPE_CHECKING:
     from trl_rlsp.generation.server import ServerEngine
     from trl_rlsp.generation.vllm import VLLMEngine
 
-__getattr__, __all__ = attach(
-    __name__,
-    {
-        "_client": "Reply ServerClient",
-        "local": "TransformersEngine finished_leave leaving_rollout load_model why_not",
-        "sampling": "Engine Prefixed Request Sample Sampling all_requests render",
-        "server": "ServerEngine",
-        "vllm": "VLLMEngine",
-    },
-)
+__getattr__, __all__ = attach(__name__, __file__)

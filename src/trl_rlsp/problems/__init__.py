@@ -30,13 +30,4 @@ if TYPE_CHECKING:
         load_demonstrations,
     )
 
-__getattr__, __all__ = attach(
-    __name__,
-    {
-        "_disk_cache": "DiskCache cache_folder",
-        "_tables": "FILE_EXTENSIONS",
-        "data": "CODE_SYSTEM_PROMPT DEFAULT_SYSTEM_PROMPT EVALUATION_PRESETS PRESETS find_preset load_problems "
-        "problem_key task_name",
-        "demonstrations": "DEFAULT_TEMPLATE completion_text demonstration_rows load_demonstrations",
-    },
-)
+__getattr__, __all__ = attach(__name__, __file__)

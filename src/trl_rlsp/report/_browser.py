@@ -6,6 +6,7 @@ all texts together stay under `characters`. What was left out is counted, and th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -65,13 +66,10 @@ def choose(sources: Sequence[Source], limit: int) -> list[list[Completion]]:
     that share step and problem, but at least a quarter.
     """
 
-    def stride(count: int, room: int) -> int:
-        return max(1, -(-count // max(1, room)))
-
     training = sum(len(source.completions) for source in sources if source.name == "training")
     evaluated = sum(len(source.completions) for source in sources) - training
-    of_evaluations = stride(evaluated, max(limit - training, limit * 3 // 4))
-    of_training = stride(training, limit - evaluated // of_evaluations)
+    of_evaluations = max(1, math.ceil(evaluated / max(1, limit - training, limit * 3 // 4)))
+    of_training = max(1, math.ceil(training / max(1, limit - evaluated // of_evaluations)))
     kept: dict[tuple[str, str], set[tuple[int | None, str]]] = {}
     chosen = []
     for source in sources:

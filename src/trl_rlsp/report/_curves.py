@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from trl_rlsp.behaviours import KINDS
 from trl_rlsp.evaluation import Chart, Estimate, Line, bootstrap_mean, by_problem, known_mean
 from trl_rlsp.runs import Completion, Run, StepMetrics, accuracy_key, reward_parts, values_of
 from trl_rlsp.text import words
 
-STEP = "training step"
-PARTS_NOTE = "Mean of each reward function, as logged: before TRL's reward_weights."
+STEP, LOGGED = "training step", "From the completions that were logged."
+CURVES = (
+    Chart("accuracy", "Accuracy", STEP, (), percent=True),
+    Chart("reward", "Reward", STEP, ()),
+    Chart("reward_parts", "Reward parts", STEP, (), "Mean of each as logged: before TRL's reward_weights."),
+    Chart("length", "Completion length, tokens", STEP, ()),
+    Chart("cut_off", "Share cut off at the limit", STEP, (), percent=True),
+    Chart("finished", "Share with a final answer", STEP, (), LOGGED, percent=True),
+    Chart("entropy", "Entropy of the next token, nats", STEP, ()),
+    Chart("kl", "KL divergence from the reference, nats", STEP, ()),
+    Chart("zero_variance", "Groups in which all rewards are equal", STEP, (), percent=True),
+    Chart("repetition", "Share of text that repeats earlier text", STEP, (), LOGGED, percent=True),
+    Chart("behaviours", "Search behaviors per 1,000 words", STEP, (), f"Found by patterns. {LOGGED}"),
+)
+METRICS = {
+    **{"reward": "reward", "length": "completions/mean_length", "cut_off": "completions/clipped_ratio"},
+    **{"entropy": "entropy", "kl": "kl", "zero_variance": "frac_reward_zero_std"},
+}
+"""Chart -> what TRL logs for it."""
+
 SOLVED = ("never", "under half", "half or more", "always")
 FEWEST = 5
 LENGTH_BINS = 6
@@ -20,66 +39,24 @@ LENGTH_BINS = 6
 
 def training_curves(runs: Sequence[Run], metrics: Sequence[Sequence[StepMetrics]]) -> list[Chart]:
     """The curves of R runs and of their logged completions, step by step; a chart without a line is left out."""
-
-    def logged(key: str, title: str, metric: str, *, percent: bool = False) -> Chart:
-        return Chart(key, title, STEP, _logged(runs, lambda _: {"": metric}), percent=percent)
-
-    def measured(key: str, title: str, value: Callable[[StepMetrics], float | None]) -> Chart:
-        lines = _measured(runs, metrics, {"": value}, absent=(None,))
-        return Chart(key, title, STEP, lines, "From the completions that were logged.", percent=True)
-
-    parts = _logged(runs, lambda run: {part: f"rewards/{part}/mean" for part in reward_parts(run.history)})
-    found = {kind.replace("_", " "): lambda step, kind=kind: step.behaviours[kind] for kind in KINDS}
-    behaviours = _measured(runs, metrics, found, absent=(None, 0.0))
-    charts = [
-        Chart("accuracy", "Accuracy", STEP, _logged(runs, _accuracy_keys), percent=True),
-        logged("reward", "Reward", "reward"),
-        Chart("reward_parts", "Reward parts", STEP, parts, PARTS_NOTE),
-        logged("length", "Completion length, tokens", "completions/mean_length"),
-        logged("cut_off", "Share cut off at the limit", "completions/clipped_ratio", percent=True),
-        measured("finished", "Share with a final answer", lambda step: step.finished),
-        logged("entropy", "Entropy of the next token, nats", "entropy"),
-        logged("kl", "KL divergence from the reference, nats", "kl"),
-        logged("zero_variance", "Groups in which all rewards are equal", "frac_reward_zero_std", percent=True),
-        measured("repetition", "Share of text that repeats earlier text", lambda step: step.repetition),
-        Chart(
-            *("behaviours", "Search behaviors per 1,000 words", STEP, behaviours),
-            "Found by patterns in the completions that were logged.",
-        ),
-    ]
-    return [chart for chart in charts if chart.lines]
-
-
-def _accuracy_keys(run: Run) -> dict[str, str]:
-    places = (("training problems", False), ("held-out problems", True))
-    return {label: key for label, held_out in places if (key := accuracy_key(run.history, held_out=held_out))}
-
-
-def _logged(runs: Sequence[Run], named: Callable[[Run], Mapping[str, str]]) -> list[Line]:
-    """A line for each label and key of a run's log."""
-    lines = [
-        Line(_name(runs, run, label), *values_of(run.history, key)) for run in runs for label, key in named(run).items()
-    ]
-    return [line for line in lines if line.x]
-
-
-def _measured(
-    runs: Sequence[Run],
-    metrics: Sequence[Sequence[StepMetrics]],
-    values: Mapping[str, Callable[[StepMetrics], float | None]],
-    absent: Sequence[float | None],
-) -> list[Line]:
-    lines = []
+    lines: dict[str, list[Line]] = {}
     for run, steps in zip(runs, metrics, strict=True):
-        for label, value in values.items():
-            y = [value(step) for step in steps]
-            if any(v not in absent for v in y):
-                lines.append(Line(_name(runs, run, label), [step.step for step in steps], y))
-    return lines
-
-
-def _name(runs: Sequence[Run], run: Run, label: str) -> str:
-    return f"{run.name}: {label}" if label and len(runs) > 1 else label or run.name
+        logged = [("reward_parts", part, f"rewards/{part}/mean") for part in reward_parts(run.history)]
+        logged += [(key, "", metric) for key, metric in METRICS.items()]
+        for label, held_out in (("training problems", False), ("held-out problems", True)):
+            logged += [("accuracy", label, accuracy_key(run.history, held_out=held_out) or "")]
+        found: list[tuple[str, str, list[int], list[Any]]]
+        found = [(key, label, *values_of(run.history, metric)) for key, label, metric in logged]
+        x = [step.step for step in steps]
+        found += [(name, "", x, [getattr(step, name) for step in steps]) for name in ("finished", "repetition")]
+        for kind in KINDS:
+            counts = [step.behaviours[kind] for step in steps]
+            found += [("behaviours", kind.replace("_", " "), x, counts)] if any(counts) else []
+        for key, label, x, y in found:
+            if any(value is not None for value in y):
+                name = f"{run.name}: {label}" if label and len(runs) > 1 else label or run.name
+                lines.setdefault(key, []).append(Line(name, x, y))
+    return [replace(chart, lines=lines[chart.key]) for chart in CURVES if chart.key in lines]
 
 
 Lengths = Sequence[tuple[Completion, int]]
@@ -94,17 +71,14 @@ def effort_charts(runs: Sequence[Run]) -> list[Chart]:
     in_tokens = all(c.tokens is not None for c in completions)  # else in words
     lengths = [(name, [(c, c.tokens or 0 if in_tokens else len(words(c.text))) for c in g]) for name, g in found]
     unit = "tokens" if in_tokens else "words"
-    charts = [
-        _accuracy_by_length(lengths, unit),
-        _binned(
-            Chart("length_verdict", f"Length by verdict, {unit}", "verdict", (), categories=("wrong", "right")),
-            lengths,
-            lambda group: ((int(c.score >= 0.5), length) for c, length in group if c.score is not None),
-            bootstrap_mean,
-            "Mean, with bootstrap 95 % intervals over completions.",
-        ),
-        _length_by_difficulty(completions, lengths, unit),
-    ]
+    by_verdict = _binned(
+        Chart("length_verdict", f"Length by verdict, {unit}", "verdict", (), categories=("wrong", "right")),
+        lengths,
+        lambda group: ((int(c.score >= 0.5), length) for c, length in group if c.score is not None),
+        bootstrap_mean,
+        "Mean, with bootstrap 95 % intervals over completions.",
+    )
+    charts = [_accuracy_by_length(lengths, unit), by_verdict, _length_by_difficulty(completions, lengths, unit)]
     return [chart for chart in charts if chart.lines]
 
 
@@ -130,17 +104,18 @@ def _binned(
     note: str,
 ) -> Chart:
     """A chart with a line for each set of completions, from (category, value) pairs; without empty categories."""
-    lines = []
+    lines: list[tuple[str, list[Estimate | None]]] = []
     for name, group in lengths:
         bins: list[list[float]] = [[] for _ in chart.categories]
         for place, value in placed(group):
             bins[place].append(value)
         lines.append((name, [estimate(values) if len(values) >= FEWEST else None for values in bins]))
     kept = [i for i in range(len(chart.categories)) if any(points[i] for _, points in lines)]
-    drawn = []
-    for name, points in lines if kept else ():
-        y, low, high = ([getattr(points[i], part, None) for i in kept] for part in ("mean", "low", "high"))
-        drawn.append(Line(name, list(range(len(kept))), y, low, high))
+    drawn = [
+        Line(name, range(len(kept)), *([getattr(points[i], e, None) for i in kept] for e in ("mean", "low", "high")))
+        for name, points in lines
+        if kept
+    ]
     return replace(chart, lines=drawn, categories=tuple(chart.categories[i] for i in kept), note=note)
 
 

@@ -19,7 +19,7 @@ from trl_rlsp.files import atomic_write
 from trl_rlsp.report._browser import LIMIT, browser_data
 from trl_rlsp.report._curves import effort_charts, training_curves
 from trl_rlsp.report._warnings import RunWarning, find
-from trl_rlsp.runs import Completion, Evaluated, Run, difference, step_metrics
+from trl_rlsp.runs import Completion, Run, difference, step_metrics
 from trl_rlsp.text import json_for_script, visible_text
 
 PAGE_FILE, NUMBERS_FILE, PLOTS_FOLDER = "index.html", "report.json", "plots"
@@ -62,13 +62,13 @@ def build(runs: Sequence[Run], *, limit: int = LIMIT, plots: bool = False) -> Co
 
 
 def write(runs: Sequence[Run], folder: Path, *, limit: int = LIMIT, plots: bool | None = None) -> Contents:
-    """Write `index.html`, `report.json` and `plots/*.png` into a folder; return what was written.
+    """Write `index.html`, `report.json` and `plots/*.png` of at least one run into a folder; return what was written.
 
     Args:
         runs: at least one.
         folder: made if it does not exist.
         limit: most completions that the page holds.
-        plots: write PNG plots; default: if matplotlib is installed.
+        plots: default: if matplotlib is installed.
     """
     contents = build(runs, limit=limit, plots=can_draw() if plots is None else plots)
     charts = [*contents.curves, *contents.effort]
@@ -130,19 +130,15 @@ def render(contents: Contents) -> str:
 
 
 def asset(name: str) -> str:
+    """The text of a file of the page."""
     return files("trl_rlsp.report").joinpath("assets", name).read_text(encoding="utf-8").strip()
 
 
 def policy(script: str, style: str) -> str:
     """Content security policy: no network, no script and no style but these two."""
-
-    def digest(text: str) -> str:
-        return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-    return (
-        f"default-src 'none'; script-src '{digest(script)}'; style-src '{digest(style)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    hashed = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style))
+    allowed = "script-src 'sha256-{}'; style-src 'sha256-{}'".format(*hashed)
+    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
 
 
 @dataclass(frozen=True)
@@ -167,31 +163,20 @@ def rows(runs: Sequence[Run]) -> list[Row]:
     """Rows of every run; under each with several evaluations, last minus first and last minus the one before it."""
     names, found = columns(runs), []
     for run in runs:
-        found += [_row(run, evaluated, names) for evaluated in run.evaluations]
-        if len(run.evaluations) > 1:
-            earlier = dict.fromkeys((0, len(run.evaluations) - 2))
-            changes = [_change(run, run.evaluations[i], names) for i in earlier]
-            found += [row for row in changes if any(row.cells)]
+        for e in run.evaluations:
+            problems, unscored = {c.problem for c in e.completions}, sum(c.score is None for c in e.completions)
+            note = f"{len(problems)} problems, {len(e.completions)} completions"
+            note += f", {unscored} not scorable" if unscored else ""
+            found.append(Row(run.name, e.name, [_cell(name, e.metrics.get(name)) for name in names], note=note))
+        for i in dict.fromkeys((0, len(run.evaluations) - 2)) if len(run.evaluations) > 1 else ():
+            before, last = run.evaluations[i], run.evaluations[-1]
+            paired = [difference(before, last, partial(_value, name)) for name in names]
+            if any(paired):
+                changes = [d.difference if d else None for d in paired]
+                cells = [_cell(name, change, signed=True) for name, change in zip(names, changes, strict=True)]
+                note = f"the same {max(d.problems for d in paired if d)} problems"
+                found.append(Row(run.name, f"{last.name} − {before.name}", cells, is_change=True, note=note))
     return found
-
-
-def _row(run: Run, evaluated: Evaluated, names: Sequence[str]) -> Row:
-    problems = len({completion.problem for completion in evaluated.completions})
-    unscored = sum(completion.score is None for completion in evaluated.completions)
-    note = f"{problems} problems, {len(evaluated.completions)} completions"
-    if unscored:
-        note += f", {unscored} not scorable"
-    cells = [_cell(name, evaluated.metrics[name]) if name in evaluated.metrics else "" for name in names]
-    return Row(run.name, evaluated.name, cells, note=note)
-
-
-def _change(run: Run, earlier: Evaluated, names: Sequence[str]) -> Row:
-    last = run.evaluations[-1]
-    paired = [difference(earlier, last, partial(_value, name)) for name in names]
-    cells = [_cell(name, d.difference, signed=True) if d else "" for name, d in zip(names, paired, strict=True)]
-    problems = max((d.problems for d in paired if d), default=0)
-    note = f"the same {problems} problems"
-    return Row(run.name, f"{last.name} − {earlier.name}", cells, is_change=True, note=note)
 
 
 def _value(metric: str, completion: Completion) -> float | None:
@@ -199,6 +184,6 @@ def _value(metric: str, completion: Completion) -> float | None:
     return known[metric] if metric in known else completion.extra.get(metric)
 
 
-def _cell(name: str, estimate: Estimate, *, signed: bool = False) -> str:
+def _cell(name: str, estimate: Estimate | None, *, signed: bool = False) -> str:
     scale, unit = (100, " points" if signed else " %") if name.startswith(SHARES) else (1, "")
-    return estimate.number(scale, unit, "+" if signed else "").replace("-", "−")
+    return estimate.number(scale, unit, "+" if signed else "").replace("-", "−") if estimate else ""

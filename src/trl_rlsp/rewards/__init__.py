@@ -27,17 +27,4 @@ if TYPE_CHECKING:
     from trl_rlsp.rewards.rubric import Rubric
     from trl_rlsp.rewards.suite import RLSPRewards
 
-__getattr__, __all__ = attach(
-    __name__,
-    {
-        "_scoring": "Reward",
-        "balance": "AlphaSchedule check_balance refuse_imbalance scorers_of",
-        "batch": "Batch Reader",
-        "diversity": "DiversityExploration",
-        "exploration": "BehaviourExploration CalculationExploration Exploration LengthExploration",
-        "judge": "JudgeExploration",
-        "outcome": "OutcomeVerifier OwnVerifier Row load_object",
-        "rubric": "Rubric",
-        "suite": "RLSPRewards",
-    },
-)
+__getattr__, __all__ = attach(__name__, __file__)

@@ -42,12 +42,13 @@ class Summary:
 def summarize(completions: Sequence[Completion], score: Scorer | None = None) -> Summary:
     """Metrics of one or more completions; without a scorer there are no answer changes."""
     totals, length = _occurrences(completions)
+    searches = [trace.counts() for c in completions if (trace := read_search(c.text)).steps]
     return Summary(
         completions=len(completions),
         words=length / len(completions),
         per_completion={kind: total / len(completions) for kind, total in totals.items()},
         per_1000_words=_per_1000_words(totals, length),
-        search=_search_totals(completions),
+        search={name: sum(count[name] for count in searches) for name in (searches or [{}])[0]},
         changes=_change_totals(completions, score) if score is not None else None,
     )
 
@@ -63,22 +64,15 @@ def _per_1000_words(totals: Mapping[Kind, int], length: int) -> dict[str, float]
     return {kind: 1000 * total / length if length else 0.0 for kind, total in totals.items()}
 
 
-def _search_totals(completions: Sequence[Completion]) -> dict[str, int]:
-    counts = [trace.counts() for c in completions if (trace := read_search(c.text)).steps]
-    return {name: sum(count[name] for count in counts) for name in counts[0]} if counts else {}
-
-
 def _change_totals(completions: Sequence[Completion], score: Scorer) -> dict[str, int] | None:
     """Transitions of all completions that say how to score them; every candidate is scored in one batch."""
     scorable = [c for c in completions if c.columns]
-    if not scorable:
-        return None
     stated = [(c, answers) for c in scorable if len(answers := candidate_answers(c.text)) > 1]
     asked = [Completion(f"\\boxed{{{a}}}", prompt=c.prompt, columns=c.columns) for c, found in stated for a in found]
     scores = iter(score(asked) if asked else ())
     changes = [answer_changes(answers, lambda given: [next(scores) for _ in given]) for _, answers in stated]
     names = ("wrong_to_right", "right_to_wrong", "wrong_to_wrong", "not_scorable")
-    return {name: sum(getattr(change, name) for change in changes) for name in names}
+    return {name: sum(getattr(change, name) for change in changes) for name in names} if scorable else None
 
 
 def shown_steps(steps: Sequence[int]) -> list[int]:
@@ -110,7 +104,7 @@ def step_metrics(completions: Sequence[Completion]) -> list[StepMetrics]:
     for completion in completions:
         if completion.step is not None:
             steps.setdefault(completion.step, []).append(completion)
-    share = max(1, min(PER_STEP, AT_MOST // max(1, len(steps))))
+    share = max(1, min(PER_STEP, AT_MOST // (len(steps) or 1)))
     found = []
     for step, group in sorted(steps.items()):
         count = min(share, len(group))

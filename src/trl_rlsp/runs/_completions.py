@@ -73,7 +73,6 @@ class Completion:
 
     @property
     def question(self) -> str:
-        """See `question`."""
         return question(self.prompt)
 
 
@@ -114,10 +113,8 @@ def completion_files(source: Path) -> list[Path]:
     logged = sorted(stage.glob(LOGGED)) if stage else sorted(source.glob("completions_*.parquet"))
     found = logged or [path for folder in (source, *sorted(source.glob("*/"))) if (path := samples_file(folder))]
     if not found:
-        raise SourceError(
-            f"{str(source)!r} holds no completions: neither {LOGGED} (train with log_completions: true) nor "
-            "samples.jsonl of `rlsp eval`"
-        )
+        wanted = f"neither {LOGGED} (train with log_completions: true) nor samples.jsonl of `rlsp eval`"
+        raise SourceError(f"{str(source)!r} holds no completions: {wanted}")
     return found
 
 
@@ -138,11 +135,10 @@ def samples_file(folder: Path) -> Path | None:
 
 def read_files(files: Sequence[Path]) -> list[Completion]:
     """Every completion of some files, in order of steps; a batch that was logged again counts once."""
-    tables = [(path, _rows(path)) for path in files]
-    tables.sort(key=lambda table: (table[1][0].get("step") or 0) if table[1] else 0)
+    tables = [(path, rows) for path in files if (rows := _rows(path))]
     completions: list[Completion] = []
     before = ""
-    for path, rows in tables:
+    for path, rows in sorted(tables, key=lambda table: table[1][0].get("step") or 0):
         content = repr([{**row, "step": None} for row in rows])  # as text, because nan differs from itself
         if content != before or path.name in SAMPLES:
             completions += _completions(path, rows)
@@ -216,8 +212,8 @@ def _completion(row: Mapping[str, Any], problem: str, number: int, file: str, di
         extra=_filled(row.get("task_metrics") or {}),
         columns=columns,
         messages=1 if isinstance(written, str) else len(written or ()),
-        gold=_text(row.get("compared_gold") or row.get("parsed_gold")),
-        answer=_text(row.get("compared_answer") or row.get("parsed_answer")),
+        gold=row.get("compared_gold") or row.get("parsed_gold") or None,
+        answer=row.get("compared_answer") or row.get("parsed_answer") or None,
         file=file,
         sha256=digest,
     )
@@ -232,10 +228,6 @@ def _finished(written: Any, kind: str, reason: str) -> bool | None:
     if reason in ("gold_unparseable", "scorer_error"):
         return None
     return reason not in ("no_answer", "several_answers") if reason in _RIGHT else read(written, kind).finished
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 def _all_text(completion: Any) -> str:

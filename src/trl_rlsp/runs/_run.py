@@ -56,10 +56,10 @@ class Run:
 
 
 def read_run(folder: Path, name: str | None = None) -> Run:
-    """Read a run; of a run in rounds, its newest RL stage and every evaluation.
+    """Read a run, of a run in rounds its newest RL stage and every evaluation; its name is by default the folder's.
 
-    The folder is what `rlsp run` wrote, or the `output_dir` of a `GRPOTrainer(log_completions=True)`; its name is the
-    default for that of the run.
+    Args:
+        folder: what `rlsp run` wrote, or the `output_dir` of a `GRPOTrainer(log_completions=True)`.
 
     Raises:
         SourceError: no such folder, or nothing of a run in it.
@@ -74,24 +74,22 @@ def read_run(folder: Path, name: str | None = None) -> Run:
     history = _read_history(stage) if stage else []
     completions = read_files(sorted(stage.glob(LOGGED))) if stage else []
     if not (evaluations or history or completions):
-        raise SourceError(
-            f"{str(folder)!r} holds no run: neither evaluations (metrics.json, samples.jsonl), nor a "
-            f"{HISTORY_FILE}, nor {LOGGED}"
-        )
-    wanted = {
+        wanted = f"neither evaluations (metrics.json, samples.jsonl), nor a {HISTORY_FILE}, nor {LOGGED}"
+        raise SourceError(f"{str(folder)!r} holds no run: {wanted}")
+    texts = {
         "evaluations, so there is no before/after table (make them with `rlsp eval`)": evaluations,
         f"{HISTORY_FILE} of RL, so there are no curves from its log": history,
         "logged completions (train with log_completions: true)": completions,
     }
-    missing = [text for text, found in wanted.items() if not found]
+    missing = [text for text, found in texts.items() if not found]
     return Run(name or folder.resolve().name, folder, evaluations, history, completions, missing)
 
 
 def _read_history(stage: Path) -> list[dict[str, Any]]:
     """The `log_history` of a stage, while it trains that of its newest checkpoint; empty if it left none."""
-    checkpoints = [path for path in stage.glob(f"checkpoint-*/{HISTORY_FILE}") if path.parent.name[11:].isdigit()]
-    newest = max(checkpoints, key=lambda path: int(path.parent.name[11:]), default=None)
-    path = stage / HISTORY_FILE if (stage / HISTORY_FILE).is_file() else newest
+    numbered = {path.parent.name[11:]: path for path in stage.glob(f"checkpoint-*/{HISTORY_FILE}")}
+    newest = max((number for number in numbered if number.isdigit()), key=int, default="")
+    path = stage / HISTORY_FILE if (stage / HISTORY_FILE).is_file() else numbered.get(newest)
     if path is None:
         return []
     history = read_json(path).get("log_history")
@@ -110,13 +108,11 @@ def _read_evaluation(folder: Path, samples: Path, run: Path) -> Evaluated:
             raise ValueError("a sample does not say which problem it is of")
     except (TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{folder} is no evaluation that can be read: run `rlsp eval` again ({error})") from error
-    settings = written.get("settings")
-    name = folder.name.removeprefix("eval_")
     in_round = folder.parent != run and folder.parent.name.startswith("round-")
     return Evaluated(
-        name=f"{name} {folder.parent.name}" if in_round else name,
+        name=folder.name.removeprefix("eval_") + (f" {folder.parent.name}" if in_round else ""),
         metrics={name: value for name, value in {**written, **counted}.items() if isinstance(value, Estimate)},
-        settings=settings if isinstance(settings, dict) else {},
+        settings=written.get("settings") or {},
         completions=completions,
         problems_hash=str(written.get("problems_hash") or ""),
     )
@@ -171,7 +167,6 @@ class Change(NamedTuple):
         return self.after - self.before > max(least, 2 * self.error)
 
     def falls(self, least: float) -> bool:
-        """Whether it shrank by more than `least` and by more than two standard errors."""
         return self.before - self.after > max(least, 2 * self.error)
 
 

@@ -22,10 +22,4 @@ if TYPE_CHECKING:
         next_problems,
     )
 
-__getattr__, __all__ = attach(
-    __name__,
-    {
-        "_harvest": "Demonstrated Harvest HeldOut harvest judge select solve_rates verify",
-        "_run": "MIXTURE_FILE NEUTRAL_TEMPLATE PROBLEMS_FILE Selection harvest_run mixed next_problems",
-    },
-)
+__getattr__, __all__ = attach(__name__, __file__)

@@ -40,15 +40,4 @@ if TYPE_CHECKING:
         words,
     )
 
-__getattr__, __all__ = attach(
-    __name__,
-    {
-        "_arithmetic": "calculations check_half rational without_thousands",
-        "_boxes": "find_boxes",
-        "_completion": "KINDS Completion Reading completion_text is_task kinds_of read thinking_is_open",
-        "_latex": "balanced closing normalize split_top too_complex",
-        "_terminal": "HIDDEN Terminal json_for_script visible_text",
-        "_words": "MAX_CHARS Gram distance effective_length folded_words ngrams novel_words prompt_text share_in "
-        "visible words",
-    },
-)
+__getattr__, __all__ = attach(__name__, __file__)

@@ -17,12 +17,4 @@ if TYPE_CHECKING:
     from trl_rlsp.trainers.grpo import RLSPGRPOConfig, RLSPGRPOTrainer
     from trl_rlsp.trainers.sft import RLSPSFTConfig, RLSPSFTTrainer
 
-__getattr__, __all__ = attach(
-    __name__,
-    {
-        "_adapter": "is_adapter load_trainable merge_adapter",
-        "_fast_step": "compute_in_parts",
-        "grpo": "RLSPGRPOConfig RLSPGRPOTrainer",
-        "sft": "RLSPSFTConfig RLSPSFTTrainer",
-    },
-)
+__getattr__, __all__ = attach(__name__, __file__)

@@ -35,16 +35,4 @@ if TYPE_CHECKING:
     from trl_rlsp.verification.verdict import Reason, Verdict, VerdictCache
     from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
-__getattr__, __all__ = attach(
-    __name__,
-    {
-        "code.sandbox": "Limits LocalSandbox RunResult Sandbox available_backend find_sandbox require_sandbox",
-        "code.tests": "has_test_columns read_tests reference_program shown_problem tests_json",
-        "code.verifier": "verify_code",
-        "gym.verifier": "GYM_HANDLER GymItem verify_gym",
-        "math._gold": "gold_text",
-        "math._verifier": "MATH_HANDLER MathItem MathRules is_list verify_math",
-        "verdict": "Reason Verdict VerdictCache",
-        "workers.pool": "Reply WorkerPool",
-    },
-)
+__getattr__, __all__ = attach(__name__, __file__)

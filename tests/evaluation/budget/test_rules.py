@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.evaluation.budget._agreement import AdaptiveConsistency, LastAgree, Unbeatable, lead_probability, top_two
+from trl_rlsp.evaluation.budget._curve import AdaptiveConsistency, LastAgree, Unbeatable, lead_probability, top_two
 
 ANSWERS = st.lists(st.sampled_from(["1", "2", "3", None]), max_size=12)
 

@@ -5,14 +5,19 @@ store; a `Rule` stops repeated sampling when the votes agree; a `Bench` measures
 no answer: those are the engine's and the verifier's.
 """
 
-from trl_rlsp.evaluation.budget._agreement import (
+from trl_rlsp.evaluation.budget._curve import (
     AdaptiveConsistency,
+    Bench,
+    Curve,
     LastAgree,
+    Point,
     Rule,
     RuleResult,
     Unbeatable,
     draw_until_agreement,
+    markdown,
+    plot_curves,
     try_rule,
+    write_into,
 )
-from trl_rlsp.evaluation.budget._curve import Bench, Curve, Point, markdown, plot_curves, write_into
 from trl_rlsp.evaluation.budget._thinking import ThinkingBudget, Thought, draw_within

@@ -1,25 +1,31 @@
-"""Accuracy against tokens: one evaluation a budget, on the same problems; as numbers, Markdown and a plot."""
+"""What search at run time is worth: accuracy against tokens at each budget, and votes that stop when they agree.
+
+A `Rule` is asked after each sample and knows nothing of texts: answers are keys that are equal where the answers are,
+`None` where a sample has no answer and so no vote.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import product
+from math import comb
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from trl_rlsp.errors import DataError, SourceError
+from trl_rlsp.errors import ConfigError, DataError, SourceError
 from trl_rlsp.evaluation._charts import Chart, save_plot, tokens_line
-from trl_rlsp.evaluation._compare import compare
-from trl_rlsp.evaluation._estimators import Estimate
-from trl_rlsp.evaluation._metrics import Evaluation, ScoredSample, by_problem
+from trl_rlsp.evaluation._compare import compare, paired
+from trl_rlsp.evaluation._estimators import Estimate, bootstrap_mean
+from trl_rlsp.evaluation._metrics import Evaluation, Group, ScoredSample, by_problem, group_majority
 from trl_rlsp.evaluation._scoring import draw, evaluate_samples, score_samples
 from trl_rlsp.evaluation._store import SampleStore, save_evaluation
 from trl_rlsp.evaluation._tables import INTERVALS, markdown_rows
-from trl_rlsp.evaluation.budget._agreement import Rule, RuleResult, try_rule
 from trl_rlsp.evaluation.budget._thinking import ThinkingBudget, draw_within
 from trl_rlsp.files import atomic_write
-from trl_rlsp.generation import Engine, Sampling
+from trl_rlsp.generation import Engine, Request, Sample, Sampling
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,6 +36,185 @@ BEGIN, END = "<!-- numbers: begin -->", "<!-- numbers: end -->"
 CURVE_COLUMNS = ("model", "budget", "accuracy (pass@1)", "completion tokens", "answer forced", "finished")
 VOTE_COLUMNS = ("model", "rule", "accuracy", "minus maj@n", "samples", "tokens a problem", "saved")
 MODES = {"at most": "at most", "forced": "forced", "free": "no budget"}
+Answers = Sequence[Hashable | None]
+
+
+class Rule(Protocol):
+    """Whether the samples drawn so far are enough; tables call it `name`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def enough(self, answers: Answers, n: int) -> bool:
+        """Whether to stop after these answers of n samples that may be drawn in all."""
+
+
+@dataclass(frozen=True)
+class Unbeatable:
+    """Stop when the leading answer has more votes than any other can still reach: the vote is that of all n samples.
+
+    >>> Unbeatable().enough(["7", "7", "9", "7"], n=5), Unbeatable().enough(["7", "7", "9"], n=4)
+    (True, False)
+    """
+
+    name: str = "unbeatable"
+
+    def enough(self, answers: Answers, n: int) -> bool:
+        first, second = top_two(answers)
+        return first - second > n - len(answers)
+
+
+@dataclass(frozen=True)
+class AdaptiveConsistency:
+    """Stop when the leading answer is the likelier of the two leading ones with a probability above `confidence`.
+
+    The Beta rule of Adaptive-Consistency (2305.11860, section 3.2), whose confidence is 0.95; it is above 0.5 and
+    below 1, else there is a ConfigError. The vote may differ from that of all n samples.
+
+    >>> AdaptiveConsistency().enough(["7"] * 3, n=40), AdaptiveConsistency().enough(["7"] * 4, n=40)
+    (False, True)
+    """
+
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not 0.5 < self.confidence < 1:
+            raise ConfigError(f"confidence is above 0.5 and below 1, got {self.confidence!r}")
+
+    @property
+    def name(self) -> str:
+        return f"adaptive consistency, {self.confidence:g}"
+
+    def enough(self, answers: Answers, n: int) -> bool:
+        return lead_probability(*top_two(answers)) > self.confidence
+
+
+@dataclass(frozen=True)
+class LastAgree:
+    """Stop when `k` of the last `window` samples give the same answer, 2 <= k <= window (else a ConfigError).
+
+    With k = window it is early-stopping self-consistency (2401.10480, section 2), asked after each sample instead of
+    once a window. The vote may differ from that of all n samples.
+
+    >>> LastAgree(3, 4).enough(["9", "7", "7", None, "7"], n=40)
+    True
+    """
+
+    k: int = 4
+    window: int = 4
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.k <= self.window:
+            raise ConfigError(f"2 <= k <= window must hold, got k={self.k} and window={self.window}")
+
+    @property
+    def name(self) -> str:
+        return f"{self.k} of the last {self.window} agree"
+
+    def enough(self, answers: Answers, n: int) -> bool:
+        return top_two(answers[-self.window :])[0] >= self.k
+
+
+def top_two(answers: Answers) -> tuple[int, int]:
+    """Votes of the leading answer and of the next one; 0 where there is none."""
+    counts = Counter(answer for answer in answers if answer is not None).most_common(2)
+    first, second, *_ = [*(count for _, count in counts), 0, 0]
+    return first, second
+
+
+def lead_probability(first: int, second: int) -> float:
+    """Probability that the answer with `first` votes is likelier than that with `second`, all others left aside.
+
+    The mass above 1/2 of Beta(first + 1, second + 1), the share of the first among both under a uniform prior: a
+    binomial sum in whole numbers.
+
+    >>> lead_probability(1, 0), lead_probability(3, 0), lead_probability(2, 2)
+    (0.75, 0.9375, 0.5)
+    """
+    total = first + second + 1
+    return sum(comb(total, j) for j in range(first + 1)) / 2**total
+
+
+def draw_until_agreement(
+    engine: Engine,
+    dataset: Dataset,
+    sampling: Sampling,
+    rule: Rule,
+    verifier: OutcomeVerifier,
+    *,
+    store: SampleStore | None = None,
+) -> list[Group]:
+    """The scored samples of each problem, drawn until the rule has seen enough or there are `sampling.n`.
+
+    Each round asks for one sample of every problem that is still open, so that they are decoded together; a run that
+    was killed goes on with its store.
+    """
+    samples: dict[Request, Sample] = {}
+    drawn: dict[int, Group] = {}
+    still_open = list(range(len(dataset)))
+    for number in range(sampling.n):
+        asked = [Request(problem, number) for problem in still_open]
+        samples |= {s.request: s for s in draw(engine, dataset, sampling, store=store, requests=asked)}
+        found = [samples[Request(problem, earlier)] for problem in still_open for earlier in range(number + 1)]
+        drawn |= by_problem(score_samples(found, dataset, verifier))  # which answers are equal is known anew
+        still_open = [p for p in still_open if not rule.enough([s.answer for s in drawn[p]], sampling.n)]
+        if not still_open:
+            break
+    return [drawn[problem] for problem in range(len(dataset))]
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """A rule against plain maj@n on the same problems: accuracy of the votes, and samples and tokens drawn a problem.
+
+    Attributes:
+        saved: share of the tokens not drawn.
+        stopped: share of the problems stopped before n samples.
+        not_scorable: problems left out of the accuracies because a vote has no score.
+    """
+
+    rule: str
+    accuracy: Estimate
+    plain_accuracy: Estimate
+    difference: Estimate
+    tokens: Estimate
+    plain_tokens: Estimate
+    samples: Estimate
+    saved: float
+    stopped: float
+    not_scorable: int
+
+
+def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
+    """What stopping by a rule would have saved where n scored samples of each problem were drawn, in that order.
+
+    Raises:
+        DataError: no problems, problems with different numbers of samples, or none whose vote has a score.
+    """
+    sizes = {len(group) for group in recorded}
+    if len(sizes) != 1 or sizes == {0}:
+        raise DataError(f"every problem has the same number of samples, at least one, got {sorted(sizes) or 'none'}")
+    (n,) = sizes
+    answers = [[sample.answer for sample in group] for group in recorded]
+    counts = [next((k for k in range(1, n) if rule.enough(given[:k], n)), n) for given in answers]
+    drawn = [group[:count] for group, count in zip(recorded, counts, strict=True)]
+    plain, early = (dict(enumerate(group_majority(g, len(g)) for g in groups)) for groups in (recorded, drawn))
+    votes = paired(plain, early)
+    if votes is None:
+        raise DataError("no vote has a score: check the gold answers with `rlsp check`")
+    tokens, plain_tokens = ([sum(s.tokens for s in group) for group in groups] for groups in (drawn, recorded))
+    return RuleResult(
+        rule=rule.name,
+        accuracy=votes.second,
+        plain_accuracy=votes.first,
+        difference=votes.difference,
+        tokens=bootstrap_mean(tokens),
+        plain_tokens=bootstrap_mean(plain_tokens),
+        samples=bootstrap_mean(counts),
+        saved=1 - sum(tokens) / sum(plain_tokens),
+        stopped=sum(count < n for count in counts) / len(counts),
+        not_scorable=votes.left_out,
+    )
 
 
 @dataclass(frozen=True)
@@ -49,7 +234,6 @@ class Point:
 
     @property
     def label(self) -> str:
-        """Mode and budget."""
         return self.mode if self.budget is None else f"{self.mode} {self.budget}"
 
 
@@ -61,7 +245,6 @@ class Curve:
     samples: list[list[ScoredSample]] = field(default_factory=list)
 
     def add(self, point: Point, samples: list[ScoredSample]) -> None:
-        """Append a point."""
         self.points.append(point)
         self.samples.append(samples)
 
@@ -96,12 +279,9 @@ class Bench:
         Raises:
             ConfigError: before anything is sampled, a budget whose texts the model cannot write.
         """
-        if hasattr(self.engine, "tokenizer"):
-            for budget in budgets:
-                if budget:
-                    budget.check(self.engine.tokenizer)
-        for budget in budgets:
-            yield self._point(budget)
+        for budget in filter(None, budgets):
+            budget.check(self.engine)
+        yield from map(self._point, budgets)
 
     def _point(self, budget: ThinkingBudget | None) -> tuple[Point, list[ScoredSample]]:
         mode = "free" if budget is None else "forced" if budget.at_least else "at most"
@@ -129,6 +309,7 @@ class Bench:
 
 
 def curve_rows(curves: Mapping[str, Curve]) -> list[tuple[str, ...]]:
+    """A row for each point."""
     rows: list[tuple[str, ...]] = [CURVE_COLUMNS]
     for name, curve in curves.items():
         for point in curve.points:
@@ -139,6 +320,7 @@ def curve_rows(curves: Mapping[str, Curve]) -> list[tuple[str, ...]]:
 
 
 def vote_rows(votes: Mapping[str, Sequence[RuleResult]]) -> list[tuple[str, ...]]:
+    """A row of plain voting for each model, and one for each rule."""
     rows: list[tuple[str, ...]] = [VOTE_COLUMNS]
     for name, results in votes.items():
         for plain in results[:1]:
@@ -153,27 +335,27 @@ def vote_rows(votes: Mapping[str, Sequence[RuleResult]]) -> list[tuple[str, ...]
 def markdown(curves: Mapping[str, Curve], votes: Mapping[str, Sequence[RuleResult]], n: int) -> str:
     """Both tables and the gains, in Markdown, from the curve and the votes of up to n samples of each model."""
     first = next(iter(curves.values())).points[0].metrics
-    parts = [f"{first.problems} problems x {first.samples} completions a point; {INTERVALS}."]
-    parts.append(markdown_rows(curve_rows(curves), left=2))
     gains = [
         f"- {name}, {mode}: from {found[0]} to {found[1]} tokens {found[2].number(100, sign='+')} points."
         for name, curve in curves.items()
         for mode in ("at most", "forced")
         if (found := curve.gain(mode))
     ]
-    if gains:
-        parts.append("\n".join(gains))
+    parts = [
+        f"{first.problems} problems x {first.samples} completions a point; {INTERVALS}.",
+        markdown_rows(curve_rows(curves), left=2),
+        "\n".join(gains),
+    ]
     if any(votes.values()):
         parts += [f"Votes of up to {n} samples a problem:", markdown_rows(vote_rows(votes), left=2)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def write_into(document: Path, numbers: str) -> None:
     """Put the numbers between the two marks of a Markdown document."""
     if not document.is_file():
         raise SourceError(f"there is no document {str(document)!r} to write the numbers into")
-    text = document.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
+    before, begin, rest = document.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise DataError(f"{document} must have a line {BEGIN!r} and after it a line {END!r}, for the numbers between")
@@ -183,10 +365,7 @@ def write_into(document: Path, numbers: str) -> None:
 def plot_curves(curves: Mapping[str, Curve], path: Path) -> None:
     """Draw a line a model and mode, as PNG."""
     lines = []
-    for name, curve in curves.items():
-        for mode, label in MODES.items():
-            metrics = [point.metrics for point in curve.points if point.mode == mode]
-            if metrics:
-                tokens, accuracy = [m.tokens for m in metrics], [m.pass_at_1 for m in metrics]
-                lines.append(tokens_line(f"{name}, {label}", tokens, accuracy))
+    for (name, curve), (mode, label) in product(curves.items(), MODES.items()):
+        if metrics := [point.metrics for point in curve.points if point.mode == mode]:
+            lines.append(tokens_line(f"{name}, {label}", [(m.tokens, m.pass_at_1) for m in metrics]))
     save_plot(Chart("budget", "Accuracy", "completion tokens (mean)", lines, percent=True), path)

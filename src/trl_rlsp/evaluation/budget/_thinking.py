@@ -7,10 +7,11 @@ completion. Every segment is stored under its round, so that a run that was kill
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.generation import Engine, Prefixed, Request, Sample, Sampling, all_requests
@@ -52,10 +53,9 @@ class ThinkingBudget:
     answer_tokens: int = 32
 
     def __post_init__(self) -> None:
-        if self.at_least < 0 or (self.at_most is not None and self.at_most < self.at_least):
-            raise ConfigError(
-                f"0 <= at_least <= at_most must hold, got at_least={self.at_least} and at_most={self.at_most}"
-            )
+        if not 0 <= self.at_least <= (math.inf if self.at_most is None else self.at_most):
+            got = f"at_least={self.at_least} and at_most={self.at_most}"
+            raise ConfigError(f"0 <= at_least <= at_most must hold, got {got}")
         if self.answer_tokens < 1:
             raise ConfigError(f"answer_tokens is at least 1, got {self.answer_tokens}")
         if isinstance(self.ends, str) or isinstance(self.settled, str):
@@ -64,17 +64,16 @@ class ThinkingBudget:
             raise ConfigError("continuation, answer and each of ends and settled is a text, got an empty one")
         if self.at_least and not _OPENING.sub("", self.continuation):
             raise ConfigError(f"the continuation must hold a word or a mark of its own, got {self.continuation!r}")
-        held = next((end for end in self.ends if end in self.continuation), None)
+        held = [end for end in self.ends if end in self.continuation]
         if self.at_least and held:
-            raise ConfigError(
-                f"the continuation must not end the reasoning itself, but {self.continuation!r} holds the end "
-                f"{held!r}; give another text"
-            )
+            got = f"{self.continuation!r} holds the end {held[0]!r}"
+            raise ConfigError(f"the continuation must not end the reasoning itself, but {got}; give another text")
 
-    def check(self, tokenizer: Any) -> None:
-        """A ConfigError for texts that a model's tokenizer can only write as "unknown"."""
+    def check(self, engine: Engine) -> None:
+        """A ConfigError for texts that the tokenizer of an engine, if it has one, can only write as "unknown"."""
+        tokenizer = getattr(engine, "tokenizer", None)
         for name, text in {"continuation": self.continuation if self.at_least else "", "answer": self.answer}.items():
-            if tokenizer.unk_token_id in tokenizer(text, add_special_tokens=False)["input_ids"]:
+            if tokenizer and tokenizer.unk_token_id in tokenizer(text, add_special_tokens=False)["input_ids"]:
                 raise ConfigError(
                     f"{name} must be words of the tokenizer's vocabulary, but {text!r} holds {tokenizer.unk_token!r}; "
                     "give a text that the model can write"
@@ -113,8 +112,7 @@ def draw_within(
     """
     if len(dataset) == 0:
         raise DataError("there are no problems to evaluate on")
-    if hasattr(engine, "tokenizer"):
-        budget.check(engine.tokenizer)
+    budget.check(engine)
     requests, prompts = all_requests(len(dataset), sampling.n), list(dataset["prompt"])
     most = sampling.max_new_tokens if budget.at_most is None else budget.at_most
     turns = {request: _Turn(Prefixed(prompts[request.prompt], (), 0, most)) for request in requests}
@@ -127,12 +125,11 @@ def draw_within(
         following: dict[Request, _Turn] = {}
         for request, turn in turns.items():
             sample = drawn[request]
-            more = _next(budget, turn, sample, most, engine.count)
-            if more is None:
+            if more := _next(budget, turn, sample, most, engine.count):
+                following[request] = more
+            else:
                 whole = replace(_named(sample, request), truncated=sample.truncated and not turn.answering)
                 done[request] = Thought(whole, turn.continued, turn.forced)
-            else:
-                following[request] = more
         turns, number = following, number + 1
     return [done[request] for request in requests]
 
@@ -188,8 +185,7 @@ def _next(budget: ThinkingBudget, turn: _Turn, sample: Sample, most: int, count:
 
 def _answer(budget: ThinkingBudget, turn: _Turn, text: str, tokens: int, count: Callable[[str], int]) -> _Turn:
     """Begin the answer after `text`, which may end in a part of what begins it."""
-    answer = budget.answer
-    written = 0
+    answer, written = budget.answer, 0
     if not answer[0].isalnum():  # a letter may belong to another word
         written = next((size for size in range(len(answer) - 1, 0, -1) if text.endswith(answer[:size])), 0)
     kept = text[: len(text) - written]

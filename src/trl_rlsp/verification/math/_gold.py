@@ -26,6 +26,7 @@ _ENDS_IN_BOX = re.compile(
 _LONG = 300  # characters; a longer gold is prose with an answer somewhere in it
 MAX_PROMPT = 20_000
 _MATH = re.compile(r"(?s)\$\$(.+?)\$\$|\$(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]|((?:\d|\()[\d\s+*/^().×·⋅÷−-]*[\d)])")
+_OPERATOR = re.compile(r"[+*/^×·⋅÷−-]")
 _RELATIONS = re.compile(r"=|<|>|\\(?:le|ge|ne|approx|equiv)(?![a-z])|,")
 _PART = re.compile(r"\\[A-Za-z]+|[A-Za-z]|\d+(?:\.\d+)?|[-/^!%]")
 _CONVERSION = re.compile(r"(?i)\b(?:decimal|fraction|mixed number)")
@@ -92,7 +93,8 @@ def restates(prompt: str, answer: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _prompt_expressions(prompt: str) -> frozenset[tuple[str, ...]]:
-    segments = [match[match.lastindex or 0] for match in _MATH.finditer(prompt)]
+    found = [(match[match.lastindex or 0], match.lastindex == 5) for match in _MATH.finditer(prompt)]
+    segments = [text for text, plain in found if not plain or _OPERATOR.search(text)]  # "8 12 2" lists numbers
     sides = [side for segment in segments for side in (segment, *_RELATIONS.split(normalize(segment)))]
     return frozenset(map(_parts, sides)) - {()}
 
