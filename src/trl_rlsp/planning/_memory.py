@@ -167,8 +167,8 @@ def activation_bytes(architecture: Architecture, settings: Settings) -> int:
 
     With checkpointing that is the hidden states before each block, and everything of one block.
     """
-    unused = {"optimizer": "", "rollouts": 0, "accumulation": 1, "vllm": None, "reference": False}
-    measured: Settings = replace(settings, checkpointing=False, **unused)  # so that what was measured serves again
+    unused: Any = {"optimizer": "", "rollouts": 0, "accumulation": 1, "vllm": None, "reference": False}
+    measured = replace(settings, checkpointing=False, **unused)  # so that what was measured serves again
     one, two = (_saved_by_autograd(architecture, measured, blocks) for blocks in (1, 2))
     once, block = 2 * one - two, two - one
     if not settings.checkpointing:

@@ -272,8 +272,8 @@ def _trace(item: Completion) -> Trace | str:
 
 def _demonstration(item: Completion, trace: Trace, run: str) -> dict[str, Any]:
     """A row that `rlsp sft --demonstrations file` takes, with where it comes from."""
-    provenance = {"run": run, "file": item.file, "sha256": item.sha256, "step": item.step, "index": item.sample}
-    provenance |= {"rewards": dict(item.rewards), "verdict": item.reason}
+    provenance: dict[str, Any] = {"run": run, "file": item.file, "sha256": item.sha256, "step": item.step}
+    provenance |= {"index": item.sample, "rewards": dict(item.rewards), "verdict": item.reason}
     return {"prompt": item.prompt, "reasoning": trace.reasoning, "answer": trace.answer, "provenance": provenance}
 
 
