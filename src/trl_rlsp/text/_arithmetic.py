@@ -286,7 +286,8 @@ def _written(left: Number, op: str, right: Number, result: Number) -> str:
         if high < 0:
             return _written(-high, "+", -low, -result)
         return f"{high}-{-low}={result}" if low < 0 else f"{low}+{high}={result}"
-    left, result, right = abs(left), abs(result), right if op == "^" else abs(right)
+    left, result = max(left, -left), max(result, -result)
+    right = right if op == "^" else max(right, -right)
     if op == "*":
         left, right = min(left, right), max(left, right)
     return f"{left}{op}{right}={result}"
