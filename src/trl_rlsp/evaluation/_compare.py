@@ -13,8 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import DataError
-from trl_rlsp.evaluation._estimators import Estimate, bootstrap_mean, majority_curve
-from trl_rlsp.evaluation._metrics import Group, ScoredSample, by_problem, group_majority, group_pass, known_mean
+from trl_rlsp.evaluation._metrics import (
+    Estimate,
+    Group,
+    ScoredSample,
+    bootstrap_mean,
+    by_problem,
+    group_majority,
+    group_pass,
+    known_mean,
+    majority_curve,
+)
 from trl_rlsp.evaluation._store import load_evaluation, load_scored
 
 Metric = Callable[[Group], float | None]
