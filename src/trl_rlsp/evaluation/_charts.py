@@ -42,7 +42,6 @@ class Chart:
     Attributes:
         key: file name of its PNG and name in `report.json`.
         title: what is drawn, with its unit.
-        percent: values are shares, shown in percent.
         categories: names of the places 0, 1, ...; empty for a numeric x.
         doubling: each step along x is twice the one before.
     """
@@ -63,10 +62,7 @@ def can_draw() -> bool:
 
 
 def svg(chart: Chart) -> str:
-    """The chart as one `<svg>` element without style attributes, which the page's policy forbids.
-
-    Colors are the style sheet's, so that a chart follows light and dark; the font is the page's.
-    """
+    """The chart as one `<svg>` element, without the style attributes that the page's policy forbids, in its colors."""
     from matplotlib import rc_context
 
     def attributes(style: re.Match[str]) -> str:

@@ -1,11 +1,9 @@
 r"""Whether a dataset is fit for training: its gold answers verify, and a model solves its problems sometimes.
 
-`check_dataset` hands each row's own answer to the verifier as if a model had given it: `\boxed{answer}`, for rows with
-tests the reference program in a code block. Whatever does not score 1.0 would be unreachable, or wrongly reachable.
-
-`keep_band` reads scored samples. A problem that the model always or never solves gives every completion of its group
-the same verdict, and so GRPO no gradient from the outcome. The paper trains on what its SFT model does not solve
-(2502.06773, section 3); here the band is measured and written down.
+`check_dataset` hands each row's own answer to the verifier as if a model had given it: whatever does not score 1.0
+would be unreachable, or wrongly reachable. `keep_band` reads scored samples: a problem that the model always or never
+solves gives GRPO no gradient from the outcome (the paper trains on what its SFT model does not solve, 2502.06773,
+section 3).
 """
 
 from __future__ import annotations
@@ -149,11 +147,7 @@ class Band:
         return isinstance(rate, float) and self.low <= rate <= self.high
 
     def verdict(self, rate: float | None) -> str | None:
-        """Why a problem of this solve rate is left out; `None` for one that stays.
-
-        >>> Band(0.1, 0.9).verdict(1.0), Band(0.1, 0.9).verdict(0.5)
-        ('solved too often', None)
-        """
+        """Why a problem of this solve rate is left out; `None` for one that stays."""
         if rate is None:
             return NOT_SCORABLE
         return None if rate in self else TOO_HARD if rate < self.low else TOO_EASY
@@ -208,8 +202,7 @@ class Filtered:
 def keep_band(problems: Sequence[Mapping[str, Any]], scored: Iterable[ScoredSample], band: Band) -> Filtered:
     """Keep the rows of `load_problems` whose solve rate, by scored samples of all of them, lies in a band.
 
-    Raises:
-        DataError: a problem without samples, or none is left; the message counts why.
+    A DataError where a problem has no samples, or none is left; the message counts why.
     """
     rates = solve_rates(scored)
     without = [index for index in range(len(problems)) if index not in rates]

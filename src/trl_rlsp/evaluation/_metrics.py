@@ -143,9 +143,7 @@ def check_ks(ks: Sequence[int], n: int) -> list[int]:
 def summarize(samples: Sequence[ScoredSample], ks: Sequence[int] | None = None) -> Evaluation:
     """Metrics of scored samples; the `ks` are by default powers of two from 2, and the number of samples a problem.
 
-    Raises:
-        DataError: no sample is scorable.
-        ConfigError: a k above the number of samples a problem.
+    A DataError where no sample is scorable, a ConfigError for a k above the number of samples a problem.
     """
     groups = list(by_problem(samples).values())
     whole = _slice(groups) if groups else None
@@ -252,10 +250,8 @@ def maj_at_k(answers: Sequence[Hashable | None], scores: Sequence[float | None],
         scores: n scores.
         k: samples that vote, 1 <= k <= n, else there is a ConfigError.
 
-    >>> maj_at_k(["7", "7", "9"], [1.0, 1.0, 0.0], 3)
-    1.0
-    >>> maj_at_k(["7", None, "9"], [1.0, 0.0, 0.0], 3)  # a tie
-    0.5
+    >>> maj_at_k(["7", "7", "9"], [1.0, 1.0, 0.0], 3), maj_at_k(["7", None, "9"], [1.0, 0.0, 0.0], 3)  # then a tie
+    (1.0, 0.5)
     """
     if not 1 <= k <= len(answers):
         raise ConfigError(f"maj@k wants 1 <= k <= n, got n={len(answers)}, k={k}; draw more samples")

@@ -40,13 +40,11 @@ PIECE = 1 << 20  # bytes read at the start, in the middle and at the end of a mo
 
 
 class SampleStore(AbstractContextManager["SampleStore"]):
-    """Samples of one run, each (problem, sample) once, in a folder that is made if it is not there.
-
-    A folder that was started with another fingerprint, which is whatever the samples depend on, is refused. The
-    problems lie beside the samples, so that they can be scored again without the source.
+    """Samples of one run, each (problem, sample) once, beside its problems in a folder that is made if it is not there.
 
     Raises:
-        ConfigError: the folder holds samples drawn with other settings, or another process is writing to it.
+        ConfigError: another process is writing there, or the samples were drawn with another fingerprint, which is
+            whatever they depend on.
         DataError: `samples.jsonl` is damaged before its last line.
     """
 

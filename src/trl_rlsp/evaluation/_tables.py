@@ -39,10 +39,7 @@ def markdown_rows(rows: Rows, *, left: int = 1) -> str:
 
 
 def table_rows(results: Mapping[str, Evaluation]) -> list[tuple[str, ...]]:
-    """The columns' names, then one row a model.
-
-    pass@k and maj@k are there for the largest k that every result has, metrics of a task where a result has them.
-    """
+    """The columns' names, then one row a model; pass@k and maj@k for the largest k that every result has."""
     k = max(set.intersection(*({*r.pass_at} & {*r.maj_at} for r in results.values())), default=None)
     own = list(dict.fromkeys(name for result in results.values() for name in result.task_metrics))
     votes = () if k is None else (f"pass@{k}", f"maj@{k}")

@@ -48,11 +48,7 @@ class Contents:
 
 
 def build(runs: Sequence[Run], *, limit: int = LIMIT, plots: bool = False) -> Contents:
-    """Everything that the page shows of at least one run, at most `limit` completions.
-
-    Raises:
-        ConfigError: no run, two of one name, or a limit below 1.
-    """
+    """Everything that the page shows of at least one run; a ConfigError for none, two of a name, or a limit below 1."""
     names = [run.name for run in runs]
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"a report needs one or more runs with different names, got {names}")
@@ -72,11 +68,7 @@ def build(runs: Sequence[Run], *, limit: int = LIMIT, plots: bool = False) -> Co
 def write(runs: Sequence[Run], folder: Path, *, limit: int = LIMIT, plots: bool | None = None) -> Contents:
     """Write `index.html`, `report.json` and `plots/*.png` of at least one run into a folder; return what was written.
 
-    Args:
-        runs: at least one.
-        folder: made if it does not exist.
-        limit: most completions that the page holds.
-        plots: default: if matplotlib is installed.
+    At most `limit` completions are on the page; `plots` are by default written if matplotlib is installed.
     """
     contents = build(runs, limit=limit, plots=can_draw() if plots is None else plots)
     charts = [*contents.curves, *contents.effort]
@@ -198,10 +190,7 @@ def _cell(name: str, estimate: Estimate | None, *, signed: bool = False) -> str:
 
 
 class Source(NamedTuple):
-    """Completions that can be chosen on one side of the page: of an evaluation, or of `training`.
-
-    Those of two sources with equal sets and problems answer the same problem.
-    """
+    """Completions of an evaluation or of `training`; of equal sets, they answer the same problems."""
 
     run: str
     name: str

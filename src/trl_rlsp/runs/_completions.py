@@ -1,9 +1,8 @@
 """One record of a logged completion, and its one reader: TRL's Parquet log, and the samples of `rlsp eval`.
 
-`GRPOTrainer(log_completions=True)` writes one Parquet file for each logged step: step, prompt, completion, a column
-for each reward function, those that reward functions logged themselves (here `verdict`, the verifier's reason), and
-advantage. A batch that is trained on more than once is logged again each time; it is kept once. Whatever a completion
-holds stays data: nothing of it is evaluated, rendered or followed.
+`GRPOTrainer(log_completions=True)` writes one Parquet file for each logged step, with a column for each reward function
+and those that reward functions logged themselves (here `verdict`). A batch that is trained on more than once is logged
+again each time; it is kept once. Whatever a completion holds stays data: it is not evaluated, rendered or followed.
 """
 
 from __future__ import annotations
@@ -88,18 +87,15 @@ def accuracy_part(names: Sequence[str]) -> str | None:
 def read_completions(sources: Iterable[str | Path]) -> list[Completion]:
     """Completions of Parquet or JSONL files and of folders of runs (see `completion_files`), in order of step.
 
-    Raises:
-        SourceError: no such file, or a folder without completions.
-        DataError: a file that does not hold completions.
+    A SourceError for no such file or a folder without completions, a DataError for a file that holds none.
     """
     files = [file for source in sources for file in completion_files(Path(source))]
     return sorted(read_files(files), key=lambda c: -1 if c.step is None else c.step)
 
 
 def completion_files(source: Path) -> list[Path]:
-    """A file itself, or those of a folder of `rlsp run`, of one of its rounds, of a `GRPOTrainer`, or of `rlsp eval`.
-
-    They are those of the RL stage, else of the evaluations; a SourceError where there are none.
+    """A file itself, or those of a folder of `rlsp run`, of one of its rounds, of a `GRPOTrainer`, or of `rlsp eval`:
+    those of the RL stage, else of the evaluations; a SourceError where there are none.
     """
     if source.is_file():
         return [source]

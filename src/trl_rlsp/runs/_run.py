@@ -1,7 +1,7 @@
 """A run as it lies on disk: its evaluations, the history of its RL stage, and the completions that it logged.
 
-Only files that training wrote are read, and nothing is fetched. A file that is not there is named in `Run.missing`;
-a file that is there and cannot be read is an error.
+Only files that training wrote are read. One that is not there is named in `Run.missing`, one that cannot be read is an
+error.
 """
 
 from __future__ import annotations
@@ -55,14 +55,10 @@ class Run:
 
 
 def read_run(folder: Path, name: str | None = None) -> Run:
-    """Read a run, of a run in rounds its newest RL stage and every evaluation; its name is by default the folder's.
+    """Read what `rlsp run` wrote, or the `output_dir` of a `GRPOTrainer(log_completions=True)`, which names it.
 
-    Args:
-        folder: what `rlsp run` wrote, or the `output_dir` of a `GRPOTrainer(log_completions=True)`.
-
-    Raises:
-        SourceError: no such folder, or nothing of a run in it.
-        DataError: a file that cannot be read.
+    Of a run in rounds, its newest RL stage and every evaluation. A SourceError for no such folder or nothing of a run
+    in it, a DataError for a file that cannot be read.
     """
     if not folder.is_dir():
         raise SourceError(f"there is no run folder {str(folder)!r}")

@@ -193,8 +193,7 @@ class RuleResult:
 def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
     """What stopping by a rule would have saved where n scored samples of each problem were drawn, in that order.
 
-    Raises:
-        DataError: no problems, problems with different numbers of samples, or none whose vote has a score.
+    A DataError for no problems, different numbers of samples, or where no vote has a score.
     """
     sizes = {len(group) for group in recorded}
     if len(sizes) != 1 or sizes == {0}:
@@ -281,8 +280,7 @@ class Bench:
     def points(self, budgets: Sequence[ThinkingBudget | None]) -> Iterator[tuple[Point, list[ScoredSample]]]:
         """Sample and score P * n completions at each budget, `None` for none; with a floor it is in mode `forced`.
 
-        Raises:
-            ConfigError: before anything is sampled, a budget whose texts the model cannot write.
+        A ConfigError, before anything is sampled, for texts that the model cannot write.
         """
         for budget in filter(None, budgets):
             budget.check(self.engine)
