@@ -113,7 +113,7 @@ class TestRefused:
             ("rate: [1]\n", r"rate in .*stage.yaml is a number, got \[1\]"),
             ("count: true\n", "count in .*stage.yaml is a whole number, got True"),
             ("count: 1.5\n", "count in .*stage.yaml is a whole number, got 1.5"),
-            ("ks: [1, x]\n", "ks in .*stage.yaml is a whole number, got 'x'"),
+            ("ks: [1, x]\n", r"ks in .*stage.yaml is a whole number, got \[1, 'x'\]"),
         ],
     )
     def test_in_the_file(self, file, text, message):

@@ -107,7 +107,7 @@ def test_a_row_that_cannot_be_scored_is_none(pool, column):
 
 
 def test_a_scorer_that_pays_for_nonsense_is_not_used(pool, caplog):
-    verifier._told.clear()
+    verifier._warn_once.cache_clear()
     verifier._probes.clear()
     rows = [(task("game_of_life_halting", entry), "<answer>True</answer>") for entry in entries("game_of_life_halting")]
     assert [verdict.reason for verdict in verdicts(pool, rows + rows)] == ["scorer_error"] * 6

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 from typing import Any
 
-from trl_rlsp.behaviours._prose import CUES, KINDS, Behaviour, find_in_prose
+from trl_rlsp.behaviours._prose import CUES, KINDS, Behaviour, Kind, find_in_prose
 from trl_rlsp.countdown import SearchStep, SearchTrace, read_search
 from trl_rlsp.text import MAX_CHARS, completion_text, find_boxes, visible, words
 
@@ -57,14 +57,12 @@ def _behaviours_of_steps(trace: SearchTrace) -> Iterator[tuple[SearchStep, list[
     attempted = False
     for step in trace.steps:
         found: list[Behaviour] = []
-        end_of_expression = step.start + len(step.written)
-        if step.turned_back:
-            found.append(Behaviour(step.start, end_of_expression, "backtracking"))
-        elif step.is_attempt and attempted:
-            found.append(Behaviour(step.start, end_of_expression, "alternatives"))
-        if step.is_attempt:
+        if step.turned_back or (attempted and step.compared is not None):
+            kind: Kind = "backtracking" if step.turned_back else "alternatives"
+            found.append(Behaviour(step.start, step.start + len(step.written), kind))
+        if step.compared is not None:
             found.append(Behaviour(step.compared, step.end, "verification"))
-        attempted = step.is_attempt
+        attempted = step.compared is not None
         yield step, found
 
 
@@ -215,17 +213,11 @@ def candidate_answers(text: str) -> list[str]:
         answer = _WRAPPING.sub("", match["answer"][: end.start()] if end else match["answer"])
         if any(c.isdigit() or c == "\\" for c in answer) and "boxed" not in answer:
             places.append((match.start("answer"), answer))
-    places += [(step.start, _bare(step.expression)) for step in read_search(text).steps if step.claim]
+    hits = [step for step in read_search(text).steps if step.claim]
+    places += [(step.start, step.expression.removeprefix("( ").removesuffix(" )")) for step in hits]
     ordered = [answer for at, answer in sorted(places) if not any(box.start < at < box.end for box in boxes)]
     runs = groupby(ordered, key=lambda answer: re.sub(r"[\s$]+", "", answer))
     return [next(run) for _, run in runs][-MAX_CANDIDATES:]
-
-
-def _bare(expression: str) -> str:
-    """An expression of a search without the brackets around the whole of it."""
-    inner = expression[2:-2] if expression.startswith("( ") and expression.endswith(" )") else expression
-    depths = accumulate((char == "(") - (char == ")") for char in inner)
-    return inner if min(depths, default=0) >= 0 else expression
 
 
 def answer_changes(text: str | list[str], is_right: Callable[[list[str]], Sequence[float | None]]) -> AnswerChanges:

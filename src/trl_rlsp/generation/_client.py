@@ -18,17 +18,11 @@ from trl_rlsp.errors import ConfigError, MissingDependencyError
 
 
 class Reply(NamedTuple):
-    """What came of one request.
+    """What came of one request."""
 
-    Attributes:
-        answer: the completion, as `openai` reads it; `None` if there is none.
-        error: why not.
-        seconds: from the first try to the end, waiting for a free slot not included.
-    """
-
-    answer: Any
-    error: str | None
-    seconds: float
+    answer: Any  # the completion, as `openai` reads it; `None` if there is none
+    error: str | None  # why not
+    seconds: float  # from the first try to the end, waiting for a free slot not included
 
 
 class ServerClient:

@@ -56,12 +56,7 @@ ROW_BY_ROW = {"Temperature", "TopK", "TopP", "MinP"}
 def load_model(name_or_path: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal model or PEFT adapter (over its base) in evaluation mode, with its tokenizer padded on the left.
 
-    Args:
-        name_or_path: hub id or folder.
-        kwargs: passed to `from_pretrained` (`dtype`, `device_map`, `quantization_config`).
-
-    Raises:
-        SourceError: neither a folder with a model nor a hub id that can be reached.
+    `kwargs` go to `from_pretrained` (`dtype`, `device_map`, `quantization_config`). SourceError: there is no model.
     """
     from peft import AutoPeftModelForCausalLM
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -73,10 +68,8 @@ def load_model(name_or_path: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTr
         model = auto.from_pretrained(name_or_path, **kwargs)
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, padding_side="left")
     except (OSError, ValueError) as error:
-        raise SourceError(
-            f"no model at {name_or_path!r}: neither a folder with config.json or adapter_config.json, nor a hub id "
-            f"that can be reached ({error})"
-        ) from error
+        wanted = "neither a folder with config.json or adapter_config.json, nor a hub id that can be reached"
+        raise SourceError(f"no model at {name_or_path!r}: {wanted} ({error})") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.eval(), tokenizer
@@ -125,9 +118,8 @@ class TransformersEngine:
                 **NEUTRAL,
             )
         samples = []
-        width = batch["input_ids"].shape[1]
-        rows = zip(requests, prompts, asked, limits, found[:, width:].tolist(), strict=True)
-        for request, prompt, (_, begun), limit, ids in rows:
+        new_ids = found[:, batch["input_ids"].shape[1] :].tolist()
+        for request, prompt, (_, begun), limit, ids in zip(requests, prompts, asked, limits, new_ids, strict=True):
             end = next((place for place, token in enumerate(ids[:limit]) if token in self.ends), None)
             new = ids[: limit if end is None else end + 1]
             text = str(tokenizer.decode([*begun, *new], skip_special_tokens=True))
@@ -161,13 +153,10 @@ def why_not(trainer: GRPOTrainer) -> str | None:
     reasons = {
         "vLLM draws them": trainer.use_vllm,
         "continuous batching draws them": getattr(trainer, "use_transformers_continuous_batching", False),
-        "ranks that shard weights decode in step (FSDP, DeepSpeed)": (
-            trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-        ),
+        "FSDP shards weights": trainer.is_fsdp_enabled,
+        "DeepSpeed shards weights": trainer.is_deepspeed_enabled,
         "the model reads images": getattr(trainer, "_is_vlm", False),
-        "generation_kwargs and cache_implementation are transformers' own": (
-            args.generation_kwargs or args.cache_implementation
-        ),
+        "generation_kwargs or cache_implementation is set": args.generation_kwargs or args.cache_implementation,
         "prompt learning adds tokens of its own": getattr(peft, "is_prompt_learning", False),
     }
     return next((reason for reason, applies in reasons.items() if applies), None)
@@ -192,8 +181,7 @@ def finished_leave(model: Any, limits: Sequence[int] | None = None) -> Iterator[
         yield drawn
     finally:
         del model.generate
-        if before is not None:
-            model.generate = before
+        vars(model).update({"generate": before} if before is not None else {})
 
 
 def _loop(
@@ -210,11 +198,7 @@ def _loop(
     cache, mask_BT = given.pop("past_key_values", None), given.pop("attention_mask", None)
     settings = {name: value for name, value in given.items() if name == "logits_to_keep"}
     tensors = [name for name, value in given.items() if isinstance(value, torch.Tensor) and name not in POSITIONS]
-    others = [
-        type(processor).__name__
-        for processor in logits_processor
-        if _name(processor) not in ROW_BY_ROW and not getattr(processor, "row_by_row", False)
-    ]
+    others = [_name(p) for p in logits_processor if _name(p) not in ROW_BY_ROW and not getattr(p, "row_by_row", 0)]
     if tensors or others or not can_be_cut(cache) or given.get("synced_gpus"):
         _warn_once(f"decoding is transformers' own: sequences cannot leave {type(cache).__name__}, {tensors + others}")
         given |= {"past_key_values": cache, "attention_mask": mask_BT}
@@ -282,12 +266,10 @@ class _Batch:
             logits = self._forward(new, self.mask[:, : self.length], cache)
 
     def _forward(self, ids: torch.Tensor, mask: torch.Tensor, cache: Any) -> torch.Tensor:
-        places: dict[str, Any] = {}
+        given = {"attention_mask": None if self.whole else mask, **self.settings}
         if self.placed:
-            places["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        places["attention_mask"] = None if self.whole else mask
-        output = self.model(input_ids=ids, past_key_values=cache, use_cache=True, **places, **self.settings)
-        return output.logits[:, -1].float()
+            given["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        return self.model(input_ids=ids, past_key_values=cache, use_cache=True, **given).logits[:, -1].float()
 
     def _append(self, logits: torch.Tensor, logits_processor: Any, stopping_criteria: Any) -> None:
         scores = logits_processor(self.ids[:, : self.length], logits)

@@ -1,7 +1,7 @@
 r"""Raw rows of a file, a folder or the Hub, which column of them plays which role, and the answers inside them.
 
-CSV and JSON are read here and not by `datasets`, which would turn an answer `007` into 7, refuse tests whose arguments
-differ in type, and not say which line is broken.
+CSV and JSON are not read by `datasets`, which would turn an answer `007` into 7, refuse tests whose arguments differ in
+type, and not say which line is broken.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,8 @@ class Table:
     @property
     def columns(self) -> list[str]:
         """Every column name that some row has, in order of first appearance."""
-        if hasattr(self.rows, "column_names"):
-            return list(self.rows.column_names)
-        return list(dict.fromkeys(name for row in self.rows for name in row))
+        own = getattr(self.rows, "column_names", None)
+        return list(own or dict.fromkeys(name for row in self.rows for name in row))
 
     def place(self, index: int) -> str:
         """Where row `index` (from 0) stands, such as `line 3 of math.jsonl`."""
@@ -69,10 +68,8 @@ class Table:
 
     def only(self, columns: Iterable[str]) -> Table:
         """The table without its other columns, where decoding them would cost something."""
-        if not hasattr(self.rows, "select_columns"):
-            return self
-        rows = self.rows.select_columns([name for name in self.columns if name in set(columns)])
-        return Table(self.name, rows, self.unit, self.numbers)
+        select, wanted = getattr(self.rows, "select_columns", None), set(columns)
+        return replace(self, rows=select([name for name in self.columns if name in wanted])) if select else self
 
     def sample(self, limit: int | None, seed: int) -> Table:
         """At most `limit` rows, drawn with a seed, in order."""
@@ -84,11 +81,7 @@ class Table:
         """The table cut down to `indices`; each row keeps its number."""
         select = getattr(self.rows, "select", None)
         rows = select(indices) if select else [self.rows[index] for index in indices]
-        return Table(self.name, rows, self.unit, [self.numbers[index] for index in indices])
-
-
-def _numbered(name: str, rows: Any) -> Table:
-    return Table(name, rows, "row", range(1, len(rows) + 1))
+        return replace(self, rows=rows, numbers=[self.numbers[index] for index in indices])
 
 
 def read_file(path: str | Path) -> Table:
@@ -114,68 +107,64 @@ def read_file(path: str | Path) -> Table:
         raise DataError(f"{path.name} must be UTF-8 text: {error}; convert it with iconv -t UTF-8") from error
     if not len(table.rows):
         raise DataError(f"a data file must hold at least one row, {path.name} is empty")
+    for index, row in enumerate(table.rows if isinstance(table.rows, list) else ()):
+        if not isinstance(row, dict):
+            example = '{"problem": ..., "answer": ...}'
+            raise DataError(f"{table.place(index)} must be a JSON object such as {example}, got {str(row)[:80]!r}")
     return table
 
 
+def _numbered(name: str, rows: Any) -> Table:
+    return Table(name, rows, "row", range(1, len(rows) + 1))
+
+
 def _read_jsonl(path: Path) -> Table:
-    rows, numbers = [], []
     with path.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                rows.append(_json_object(line.strip(), f"line {number} of {path.name}"))
-                numbers.append(number)
-    return Table(path.name, rows, "line", numbers)
+        rows = {
+            n: _json(line.strip(), f"line {n} of {path.name}") for n, line in enumerate(lines, start=1) if line.strip()
+        }
+    return Table(path.name, list(rows.values()), "line", list(rows))
 
 
-def _json_object(text: str, place: str) -> dict[str, Any]:
+def _json(text: str, place: str) -> Any:
     try:
-        row = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(f"{place} is not valid JSON: {error.msg} at column {error.colno}: {text[:80]!r}") from error
+        where = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
+        raise DataError(f"{place} is not valid JSON: {error.msg} at {where}: {text[:80]!r}") from error
     except RecursionError as error:
         raise DataError(f"{place} is nested too deeply to read") from error
-    if not isinstance(row, dict):
-        raise DataError(f'{place} must be a JSON object such as {{"problem": ..., "answer": ...}}, got {text[:80]!r}')
-    return row
 
 
 def _read_json(path: Path) -> Table:
     text = path.read_text(encoding="utf-8-sig")
     try:
-        content = json.loads(text) if text.strip() else []
-    except json.JSONDecodeError as error:
-        if error.msg == "Extra data":  # the first line is whole in itself: JSON lines under the name .json
+        content = _json(text, path.name) if text.strip() else []
+    except DataError as error:
+        if "Extra data" in str(error):  # the first line is whole in itself: JSON lines under the name .json
             return _read_jsonl(path)
-        raise DataError(
-            f"{path.name} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        ) from error
+        raise
     if isinstance(content, dict):
         lists = [rows for rows in content.values() if isinstance(rows, list) and rows and isinstance(rows[0], dict)]
         content = lists[0] if len(lists) == 1 else [content]
     if not isinstance(content, list):
         raise DataError(f"{path.name} must hold a list of objects, got {type(content).__name__}")
-    for number, row in enumerate(content, start=1):
-        if not isinstance(row, dict):
-            raise DataError(f"row {number} of {path.name} must be an object, got {str(row)[:80]!r}")
     return _numbered(path.name, content)
 
 
 def _read_csv(path: Path) -> Table:
-    rows, numbers = [], []
+    rows = {}
     with path.open(encoding="utf-8-sig", newline="") as handle:
         reader = csv.DictReader(handle, strict=True)
         try:
             for row in reader:
                 if None in row or None in row.values():
-                    wanted = len(reader.fieldnames or [])
-                    raise DataError(
-                        f"line {reader.line_num} of {path.name} must have {wanted} fields as the header has"
-                    )
-                rows.append(row)
-                numbers.append(reader.line_num)
+                    wanted = f"{len(reader.fieldnames or [])} fields as the header has"
+                    raise DataError(f"line {reader.line_num} of {path.name} must have {wanted}")
+                rows[reader.line_num] = row
         except csv.Error as error:
             raise DataError(f"line {reader.reader.line_num} of {path.name} is not valid CSV: {error}") from error
-    return Table(path.name, rows, "line", numbers)
+    return Table(path.name, list(rows.values()), "line", list(rows))
 
 
 def _read_parquet(path: Path) -> Table:
@@ -211,9 +200,8 @@ def read_hub(path: str, *, name: str | None = None, split: str | None = None, re
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise SourceError(
             f"the dataset {path!r}{asked} could not be loaded: {reason}. Check its id, name and split on "
-            "https://huggingface.co/datasets and that this machine can reach the Hub; for a private or gated "
-            "dataset log in with `hf auth login`. Without a network, save the rows on another machine "
-            "(datasets.load_dataset(...).to_json('rows.jsonl')) and give that file as the source"
+            "https://huggingface.co/datasets; for a gated dataset log in with `hf auth login`. Without a network, save "
+            "the rows elsewhere (datasets.load_dataset(...).to_json('rows.jsonl')) and give that file as the source"
         ) from error
     if isinstance(loaded, dict):
         wanted = split or ("train" if "train" in loaded else next(iter(loaded)) if len(loaded) == 1 else None)
@@ -304,11 +292,10 @@ def cell_text(value: Any) -> str:
     """A cell as stripped text: numbers without a spurious `.0`, nothing for null and NaN."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return str(int(value))
     if isinstance(value, (list, tuple)):
-        return ", ".join(cell_text(item) for item in value)
-    return str(value).strip()
+        return ", ".join(map(cell_text, value))
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    return str(int(value) if whole else value).strip()
 
 
 def final_answer(value: Any, column: str = "answer") -> str:
@@ -323,8 +310,7 @@ def final_answer(value: Any, column: str = "answer") -> str:
     text = cell_text(value)
     if not text:
         raise DataError(f"the answer (column {column!r}) is empty")
-    hashes = _HASH_ANSWER.findall(text)
-    if hashes:
+    if hashes := _HASH_ANSWER.findall(text):
         return str(hashes[-1])
     boxed = last_boxed(text)
     if boxed is None and column.lower() in WORKED_COLUMNS and (len(text) > LONGEST_BARE_ANSWER or "\n\n" in text):

@@ -33,9 +33,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DEFAULT_SYSTEM_PROMPT = (
-    "Solve the problem. Think it through step by step before you answer: try different approaches, check "
-    "your results, and go back when something does not work out. At the end give the final answer once, in "
-    "\\boxed{}."
+    "Solve the problem. Think it through step by step before you answer: try different approaches, check your results, "
+    "and go back when something does not work out. At the end give the final answer once, in \\boxed{}."
 )
 CODE_SYSTEM_PROMPT = (
     "Solve the programming problem in Python. Think it through step by step before you answer: try different "
@@ -86,8 +85,7 @@ EVALUATION_PRESETS: dict[str, dict[str, Any]] = {
 
 def find_preset(source: str) -> Preset | None:
     """The preset of a short name (`math-500`) or hub id in any case; `None` if there is none."""
-    named = {preset.hub_id.lower(): preset for preset in PRESETS.values()} | PRESETS
-    return named.get(source.lower())
+    return ({preset.hub_id.lower(): preset for preset in PRESETS.values()} | PRESETS).get(source.lower())
 
 
 def load_problems(
@@ -164,7 +162,7 @@ def load_problems(
 
 
 def read_table(source: str | Path, *, split: str | None = None, name: str | None = None) -> Table:
-    """Read the raw rows of a source of `load_problems` that is no generator; raises what that raises."""
+    """The raw rows of a source of `load_problems` that is no generator; raises what that raises."""
     path, source = Path(source), str(source)
     preset = find_preset(source)
     if path.is_file() or path.suffix.lower() in FILE_EXTENSIONS:

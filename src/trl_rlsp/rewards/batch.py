@@ -28,8 +28,8 @@ class Reader:
 
     Args:
         end_of_thinking: closes the reasoning (`</think>`); `None` if completions have no such mark.
-        thinking_required: whether a completion without `end_of_thinking` is unfinished. `None`: where the prompt ends
-            in an open thinking block, as the chat template of the trainer that calls the reward writes it.
+        thinking_required: whether a completion without that mark is unfinished. `None`: where the prompt ends in an
+            open thinking block, as the chat template of the trainer that calls the reward writes it.
     """
 
     end_of_thinking: str | None = "</think>"
@@ -37,10 +37,7 @@ class Reader:
     _template_opens: bool | None = field(default=None, init=False, repr=False, compare=False)
 
     def read(self, completions: Sequence[Any], columns: Mapping[str, Any]) -> list[Reading]:
-        """One `Reading` for each of B completions; `columns` are the reward's other arguments.
-
-        Several answers to a problem whose gold answer is a list are one, and the tags are no part of the reasoning.
-        """
+        """One `Reading` for each of B completions; several answers to a problem whose gold answer is a list are one."""
         count = len(completions)
         prompts, golds = (columns.get(name) or [None] * count for name in ("prompts", "solution"))
         self.look_at(columns.get("log_metric"))
@@ -86,20 +83,16 @@ def as_explored(reading: Reading, verdict: Any = None) -> Reading:
     if isinstance(verdict, Verdict) and verdict.score is not None:
         one = verdict.reason != "several_answers"
     else:
-        one = bool(verdict) and not isinstance(verdict, Verdict)
-        one = one or len(set(map(normalize, reading.rivals))) == 1
+        said = bool(verdict) and not isinstance(verdict, Verdict)
+        one = said or len(set(map(normalize, reading.rivals))) == 1
     return replace(reading, answer=reading.rivals[0], reason=None) if one else reading
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What an exploration reward is given of B completions.
+    """What an exploration reward is given of B completions, as TRL passes them.
 
-    Attributes:
-        completions: as TRL passes them, strings or message lists.
-        readings: each completion's reasoning and answer.
-        columns: the reward's other arguments: `prompts`, the data set's columns, `completion_ids`.
-        log_metric: TRL's logger of scalars, if any.
+    `columns` are the reward's other arguments: `prompts`, the data set's columns, `completion_ids`.
     """
 
     completions: Sequence[Any]
@@ -189,11 +182,8 @@ def gather_members(keys: Sequence[str], values: Sequence[T]) -> list[Member[T]]:
 def gather_ranks(items: list[T]) -> tuple[int, list[list[T]]]:
     """This process's rank and the items (which can be pickled) of all ranks, in rank order."""
     distributed: Any = sys.modules.get("torch.distributed")  # not imported: then there is nothing to gather over
-    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+    if not (distributed and distributed.is_available() and distributed.is_initialized()):
         return 0, [items]
-    world = distributed.get_world_size()
-    if world == 1:
-        return 0, [items]
-    gathered: list[Any] = [None] * world
+    gathered: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(gathered, items)
     return distributed.get_rank(), gathered

@@ -51,13 +51,8 @@ class Exploration(ABC):
     ) -> list[float | None]:
         """B values, `None` where there is none; collective where ranks share the batch and groups are compared.
 
-        Args:
-            prompts: B prompts, strings or message lists; what is copied from them earns nothing. Completions of one
-                prompt (and one solution) are a group.
-            completions: B completions, likewise.
-            log_metric: TRL's logger of scalars, if any.
-            readings: the completions as the suite has read them.
-            columns: `completion_ids` and the data set's columns.
+        What is copied from the prompts earns nothing; completions of one prompt (and one solution) are a group.
+        `readings` are the completions as the suite has read them, `columns` `completion_ids` and the data set's.
         """
         columns["prompts"] = prompts
         if readings is None:
@@ -124,8 +119,8 @@ class LengthExploration(Exploration):
             lengths = self._written(batch.completions, batch.columns)
         batch.log("exploration/effective_length", lengths)
         if self.form == "relative":
-            return [_rank(member) for member in batch.members(lengths)]
-        return [self.value(length) for length in lengths]
+            return list(map(_rank, batch.members(lengths)))
+        return list(map(self.value, lengths))
 
     def value(self, length: int) -> float:
         """The reward of one effective length, in the forms that do not look at the group."""
@@ -139,13 +134,10 @@ class LengthExploration(Exploration):
         return [len(words(completion_text(completion))) for completion in completions]
 
     def costs(self, completions: Sequence[Any], **columns: Any) -> list[float]:
-        """The B values `L = |all| / (|all| + C)`, in [0, 1), of everything that was written.
+        """The B values `L = |all| / (|all| + C)`, in [0, 1), of everything that was written, repeated or not.
 
-        What effort ignores (repetition, text after the answer, completions without one) is no place to hide from it.
-
-        Example:
-            >>> LengthExploration(C=6).costs(["12 , 12 , 12 , 12"])  # 7 words
-            [0.5384615384615384]
+        >>> LengthExploration(C=6).costs(["12 , 12 , 12 , 12"])  # 7 words
+        [0.5384615384615384]
         """
         return [length / (length + self.C) for length in self._written(completions, columns)]
 
@@ -186,10 +178,8 @@ class CalculationExploration(Exploration):
 
     def scores(self, batch: Batch) -> list[float | None]:
         """B floats in [0, 1)."""
-        counts = [
-            len(calculations(visible(reading.exploration), given=prompt)) if reading.finished else 0
-            for reading, prompt in batch.rows
-        ]
+        found = [calculations(visible(r.exploration), given=prompt) if r.finished else () for r, prompt in batch.rows]
+        counts = list(map(len, found))
         batch.log("exploration/calculations", counts)
         return [count / (count + self.K) for count in counts]
 

@@ -50,14 +50,11 @@ class JudgeExploration(Exploration):
     and its grades are kept on disk. Logs `judge/failed`, `judge/cached` and `judge/latency`.
 
     Args:
-        model: the judge's name at the server.
-        base_url: any OpenAI-compatible server, `http(s)://host/v1`; default `$OPENAI_BASE_URL`, else OpenAI.
-        api_key: default `$OPENAI_API_KEY`; not pickled and not shown.
+        model: the judge's name at the server, with `base_url`, `api_key`, `timeout` and `retries` as in
+            `trl_rlsp.generation.ServerClient`.
         rubric: what is graded; default the four dimensions of RLSP in this project's words.
         cache: file that keeps the grades; default `judge.sqlite3` in the package's cache folder, `False` for none.
         concurrency: most requests in flight at once, on each rank.
-        timeout: seconds one try may take.
-        retries: further tries after 429, 5xx, timeouts and lost connections, with backoff.
         deadline: seconds a whole batch may take; what is missing then is `None`.
         max_chars: longest reasoning, and longest problem, that is sent; of a longer one the middle is left out.
         options: request parameters over temperature 0 and 300 tokens; `None` removes one, as in

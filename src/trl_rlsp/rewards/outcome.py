@@ -58,15 +58,12 @@ class OutcomeVerifier:
     """Reward function: is the final answer right?
 
     Args:
-        workers: processes that check, or programs that run, at the same time, on each rank; at most its share of the
-            machine's cores.
+        workers: processes that check, or programs that run, at once on each rank; at most its share of the cores.
         time_limit: seconds for one answer, or for one test of a program; over it the answer is wrong, reason `timeout`.
         batch_seconds: seconds for one call; what it leaves unchecked scores `None`.
         memory_mb: address space a worker may add to what it has after its imports, in MiB.
         cache_size: verdicts kept, so that the next reward of the same batch costs nothing.
-        end_of_thinking: closes the reasoning (`</think>`); `None` if completions have no such mark.
-        thinking_required: whether a completion that does not close its reasoning is without an answer; `None`: where
-            the prompt opens the reasoning (see `trl_rlsp.rewards.Reader`).
+        end_of_thinking: as in `trl_rlsp.rewards.Reader`, and so is `thinking_required`.
         rules: how strict mathematical equality is.
         custom: verifiers that replace the built-in one of a kind, `{"code": callable}`; each takes the `Row`s and
             returns for each a `Verdict`, a score from 0 to 1, a boolean, or `None` for not scorable.
@@ -108,9 +105,7 @@ class OutcomeVerifier:
         if not 1 <= workers <= 256:
             raise ConfigError(f"workers must be between 1 and 256, got {workers}")
         if not 0 < time_limit <= batch_seconds:
-            raise ConfigError(
-                f"0 < time_limit <= batch_seconds must hold, got time_limit={time_limit}, batch_seconds={batch_seconds}"
-            )
+            raise ConfigError(f"0 < time_limit <= batch_seconds must hold, got {time_limit} and {batch_seconds}")
         if cache_size < 1:
             raise ConfigError(f"cache_size must be at least 1, got {cache_size}")
         if unknown := sorted(set(custom or {}) - set(COLUMNS)):
@@ -120,10 +115,8 @@ class OutcomeVerifier:
         self.rules, self.custom, self.watch = rules or MathRules(), dict(custom or {}), tuple(watch)
         self.code_options = dict(code_options or {})
         self.cache = VerdictCache(cache_size)
-        self.pools = {
-            kind: WorkerPool(handler, workers=workers, memory_mb=memory_mb)
-            for kind, handler in (("math", MATH_HANDLER), ("gym", GYM_HANDLER))
-        }
+        handlers = {"math": MATH_HANDLER, "gym": GYM_HANDLER}
+        self.pools = {kind: WorkerPool(h, workers=workers, memory_mb=memory_mb) for kind, h in handlers.items()}
         self.workers = self.pools["math"].workers
 
     def __call__(
@@ -147,9 +140,8 @@ class OutcomeVerifier:
             counts = Counter(verdict.reason for verdict in found)
             for reason in get_args(Reason):  # the zeros too: TRL averages over the ranks and steps that log a metric
                 log_metric(f"verifier/{reason}", counts[reason] / len(found))
-            given = {"completion_ids": columns.get("completion_ids"), "log_metric": log_metric}
             for metrics in self.watch:
-                metrics(completions=completions, **given)
+                metrics(completions=completions, completion_ids=columns.get("completion_ids"), log_metric=log_metric)
         if log_extra is not None:
             log_extra("verdict", [verdict.reason for verdict in found])
             log_extra("parsed_gold", [verdict.gold for verdict in found])
@@ -226,7 +218,6 @@ class OutcomeVerifier:
 
 
 def _as_verdict(value: Verdict | float | bool | None) -> Verdict:
-    """What a verifier of one's own returns, as a verdict."""
     if isinstance(value, Verdict):
         return value
     if value is None or not math.isfinite(value):
@@ -243,7 +234,7 @@ def _rows(completions: Sequence[Any], prompts: Sequence[Any] | None, columns: Ma
             "dataset.rename_column('answer', 'solution')"
         )
     labels = [value for value in given["task"] or () if value is not None]
-    if given["solution"] is None and given["tests"] is None and labels and not any(map(is_task, labels)):
+    if given["solution"] is given["tests"] is None and labels and not any(map(is_task, labels)):
         raise ConfigError(
             f"the column task holds generated tasks as JSON, got {labels[0]!r} and no other column to verify by; add a "
             "column solution, or rename task if it is something else"
@@ -267,16 +258,24 @@ def _user_text(prompt: Any) -> str:
 
 def _key(row: Row) -> Hashable:
     """All that a verdict depends on, as 64-bit hashes: the cache must not keep the texts alive."""
-    truth, completion = (value if isinstance(value, str) else repr(value) for value in (row.truth, row.completion))
-    return row.kind, type(row.truth), hash(truth), hash(completion), hash(row.prompt)
+    truth = row.truth if isinstance(row.truth, str) else repr(row.truth)
+    return row.kind, type(row.truth), hash(truth), hash(_hashable(row.completion)), hash(row.prompt)
+
+
+def _hashable(value: Any) -> Hashable:
+    """A completion without a copy of its texts: a string object remembers its hash."""
+    if isinstance(value, dict):
+        return tuple((key, _hashable(part)) for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, value))
+    return value if isinstance(value, Hashable) else repr(value)
 
 
 class OwnVerifier(OutcomeVerifier):
     """A reward function that gives the outcome, in place of the built-in verifiers of all kinds.
 
-    It is called as TRL calls a reward, with `prompts`, `completions` and the data set's columns, and returns for each
-    completion a score from 0 to 1, a boolean, a `Verdict`, or `None` for not scorable. No verdict is kept. The other
-    options are those of `OutcomeVerifier`.
+    It returns for each completion a score from 0 to 1, a boolean, a `Verdict`, or `None` for not scorable. No verdict
+    is kept. The other options are those of `OutcomeVerifier`.
 
     Example:
         >>> verifier = OwnVerifier(lambda completions, **_: [len(c) > 3 for c in completions])
@@ -311,9 +310,8 @@ def load_object(name: str) -> Callable[..., Any]:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"a reward of your own is module.name, importable from the current folder, got {name!r}: {error}"
-        ) from error
+        rule = "a reward of your own is module.name, importable from the current folder"
+        raise ConfigError(f"{rule}, got {name!r}: {error}") from error
     made = found() if isinstance(found, type) else found
     if not callable(made):
         raise ConfigError(f"a reward is a callable, got {name} = {made!r}")

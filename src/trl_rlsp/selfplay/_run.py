@@ -6,7 +6,6 @@ leaves its settings in `metrics.json`. Both are read back here as the dataclasse
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,20 +14,19 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.evaluation import Band
-from trl_rlsp.files import read_json, write_json, write_lines
+from trl_rlsp.evaluation import Band, load_settings
+from trl_rlsp.files import write_json, write_lines
 from trl_rlsp.problems import problem_key
 from trl_rlsp.rewards import OutcomeVerifier
 from trl_rlsp.runs import completion_files, read_completions
 from trl_rlsp.selfplay._harvest import Demonstrated, Harvest, HeldOut, harvest, judge, select, solve_rates
-from trl_rlsp.stages import DemonstrationArguments, ProblemArguments, option, parse_stage, read_record, settings_of
+from trl_rlsp.stages import DemonstrationArguments, ProblemArguments, option, parse_fields, read_record, settings_of
 from trl_rlsp.text import read
 
 MIXTURE_FILE = "mixture.jsonl"
 PROBLEMS_FILE = "problems.jsonl"
-
+# under which rows with a whole completion as their reasoning become that completion again
 NEUTRAL_TEMPLATE = "{reasoning}\n\n\\boxed{{answer}}"
-"""The template under which rows with a whole completion as their reasoning become that completion again."""
 
 Source = TypeVar("Source", bound=ProblemArguments)
 
@@ -62,20 +60,17 @@ def harvest_run(
     next_round: bool = False,
     seed: int = 0,
 ) -> tuple[Harvest, dict[str, Any]]:
-    """Read a run, verify its completions again and write what is kept.
+    """Read a run, verify its completions again and write what is kept; counts go beside `output`, last.
 
     Args:
         run: folder of `rlsp run`, of a GRPOTrainer, or of an evaluation.
-        output: the file to write; counts go beside it, last.
+        output: the file to write.
         selection: what to keep.
         given: arguments that say what the run was trained on, such as `--dataset SOURCE`.
         config: YAML file of the RL stage, if the run does not name it.
         exclude: further evaluation sets, SOURCE or SOURCE@SPLIT.
-        next_round: also write the demonstrations and the problems of the next round beside it.
-        seed: of the draw of these demonstrations.
-
-    Raises:
-        RLSPError: a run that cannot be read, data that cannot be loaded, or nothing to harvest.
+        next_round: also write demonstrations and problems of the next round beside it, drawn with `seed`.
+        seed: of that draw.
     """
     file = completion_files(run)[0]
     folder = file.parent.parent if file.parent.name == "completions" else file.parent
@@ -96,12 +91,8 @@ def harvest_run(
         run=run.resolve().name,
     )
     write_lines(output, found.rows)
-    counts = {
-        **found.counts(),
-        "source": source.dataset if source else None,
-        "demonstrations_before": len(originals),
-        "excluded": [str(other.dataset) for other in sets],
-    }
+    counts = {**found.counts(), "source": source.dataset if source else None, "demonstrations_before": len(originals)}
+    counts["excluded"] = [str(other.dataset) for other in sets]
     if next_round:
         if source is None:
             raise ConfigError("a round needs the data set of its run, which is not recorded: give it with --dataset")
@@ -116,16 +107,11 @@ def harvest_run(
 
 
 def _source_from(kind: type[Source], settings: Mapping[str, Any], given: Sequence[str] = ()) -> Source:
-    """The fields of `kind` among the settings of a stage and the arguments `given`, which win.
-
-    Raises:
-        ConfigError: an argument that is no field of `kind`, or a value of the wrong kind.
-    """
-    names = {field.name for field in dataclasses.fields(kind)}
+    """The fields of `kind` among the settings of a stage and the arguments `given`, which win."""
+    names = kind.__dataclass_fields__
     own = {name: value for name, value in settings.items() if name in names and value is not None}
     arguments = [f"--{name}={json.dumps(v) if isinstance(v, Mapping) else v}" for name, v in own.items()]
-    parsed: Source = parse_stage((kind,), [*arguments, *given], "rlsp harvest")[0]
-    return parsed
+    return parse_fields(kind, [*arguments, *given], "rlsp harvest")
 
 
 def _recorded(folder: Path) -> dict[str, Any] | None:
@@ -139,13 +125,12 @@ def _recorded(folder: Path) -> dict[str, Any] | None:
 
 def _evaluated(folder: Path) -> dict[str, Any] | None:
     """The settings of an evaluation, with what a preset stands for; `None` if it left none."""
-    path = folder / "metrics.json"
-    if not path.is_file():
+    if not (folder / "metrics.json").is_file():
         return None
     try:
-        return dict(read_json(path)["settings"])
+        return load_settings(folder)
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} cannot be read: give the data set with --dataset ({error!r})") from error
+        raise DataError(f"{folder} cannot be read: give the data set with --dataset ({error!r})") from error
 
 
 def problem_source(folder: Path, given: Sequence[str] = (), config: str | None = None) -> ProblemArguments | None:
@@ -166,11 +151,11 @@ def held_out_sources(folder: Path, source: ProblemArguments | None, names: Itera
     Generated problems of the task that the stage was trained on are rendered in its style.
     """
     beside = sorted(folder.parent.glob("eval_*")) if (folder / "completions").is_dir() else []
-    recorded = [settings for place in beside if (settings := _evaluated(place) or _recorded(place)) is not None]
     found: list[ProblemArguments] = []
-    for settings in recorded:
-        other = _source_from(ProblemArguments, settings)
-        found += [other] if other not in found else []
+    for place in beside:
+        settings = _evaluated(place) or _recorded(place)
+        other = _source_from(ProblemArguments, settings or {})
+        found += [other] if settings and other not in found else []
     named = list(names)
     if source and source.exclude:
         named.append(f"{source.exclude}@{source.exclude_split}" if source.exclude_split else source.exclude)
@@ -193,10 +178,8 @@ def trained_on(folder: Path) -> list[dict[str, Any]]:
         return []
     rows = []
     for row in _source_from(DemonstrationArguments, settings).load_rows(int(settings.get("seed", 0))):
-        if "messages" in row:
-            prompt, completion = row["messages"][:-1], row["messages"][-1:]
-        else:
-            prompt, completion = row["prompt"], row["completion"]
+        messages = row.get("messages") or []
+        prompt, completion = (messages[:-1], messages[-1:]) if messages else (row["prompt"], row["completion"])
         text = completion if isinstance(completion, str) else completion[-1]["content"]
         rows.append({"prompt": prompt, "reasoning": text, "answer": (read(text).answer or "").strip()})
     return rows
@@ -230,7 +213,7 @@ def next_problems(
         held_out: the problems of the evaluation sets, which never get in.
 
     Returns:
-        Rows of a file that `load_problems` reads back, and how many are retained, unseen, left out.
+        Rows of a file that `load_problems` reads back, and how many are retained, unseen and left out.
 
     Raises:
         DataError: none is left, or problems whose outcome is a program, of which there are no demonstrations.
@@ -257,8 +240,5 @@ def _stored(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of `load_problems` as a line of a file that `load_problems` reads back."""
     if row.get("tests") is not None:
         raise DataError("rounds of self-play need final answers; the outcome of this problem is a program with tests")
-    return {
-        "problem": row["prompt"],
-        "answer": row["solution"] or "unknown",  # some tasks give none; their scorer decides
-        **{name: row[name] for name in ("task", "level", "subject", "id") if row.get(name) is not None},
-    }
+    more = {name: row[name] for name in ("task", "level", "subject", "id") if row.get(name) is not None}
+    return {"problem": row["prompt"], "answer": row["solution"] or "unknown", **more}  # some tasks give no answer

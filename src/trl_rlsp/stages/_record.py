@@ -16,15 +16,11 @@ from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.files import read_json, write_json
 from trl_rlsp.stages._parsing import config_of, read_yaml
 
-STAGE_FILE = "stage.json"
-"""Written last: a stage that has it is complete."""
-
+STAGE_FILE = "stage.json"  # written last: a stage that has it is complete
 _SETTINGS_FILE = "settings.json"
+# fields that may name a local file or folder, and those in which two runs that may share checkpoints agree
 _PATHS = ("model_name_or_path", "dataset", "exclude", "judge_cache", "chat_template_path")
-"""Fields that may name a local file or folder."""
-
 _SAME_RUN = ("model_name_or_path", "model_revision", "dataset", "dataset_split", "dataset_config", "seed")
-"""Fields in which two runs that may share checkpoints agree."""
 
 
 def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
@@ -88,10 +84,9 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process: a second one that wants it is refused while this one lives.
+    """Hold a folder for this process alone, while it lives; a ConfigError for a second one. No child inherits the lock.
 
-    The lock is the process's own: no child inherits it, and it ends with the process. Where the file system has no
-    locks, nothing is held.
+    Where the file system has no locks, nothing is held.
     """
     import fcntl
 
@@ -99,13 +94,14 @@ def claimed(folder: Path) -> Iterator[None]:
     with open(folder / ".lock", "a+", encoding="utf-8") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if isinstance(error, (BlockingIOError, PermissionError)):
-                file.seek(0)
-                raise ConfigError(
-                    f"one run at a time works in a folder, and process {file.read().strip() or '?'} works in {folder}: "
-                    "wait for it, or give another --output_dir"
-                ) from error
+        except (BlockingIOError, PermissionError) as error:
+            file.seek(0)
+            raise ConfigError(
+                f"one run at a time works in a folder, and process {file.read().strip() or '?'} works in {folder}: "
+                "wait for it, or give another --output_dir"
+            ) from error
+        except OSError:
+            pass
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -119,8 +115,7 @@ def refuse_other_run(folder: Path, command: str, settings: Mapping[str, Any], re
         return
     there = Path(checkpoint).name if checkpoint else STAGE_FILE
     before = read_record(folder)
-    other = different_runs(before, command, settings) if before else ""
-    if other:
+    if before and (other := different_runs(before, command, settings)):
         raise ConfigError(f"{folder} holds {there} of another run ({other}): give another --output_dir")
     if not resume or not checkpoint:
         way = "--resume_from_checkpoint auto goes on from it, " if checkpoint else ""

@@ -15,8 +15,9 @@ import json
 import os
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator
-from json.encoder import encode_basestring_ascii as quote
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 MODULES = """
 bisect collections copy datetime functools heapq itertools math operator random re string sys typing
@@ -26,43 +27,29 @@ TEST_NAMES = {"isclose": "math", "inf": "math", "nan": "math", "Counter": "colle
 """What the statements of a test may use without importing it, besides `MODULES`."""
 
 MAX_CALLS = 1000
-_ITEMS: dict[type, Callable] = {  # type: ignore[type-arg]
-    tuple: lambda value: tuple.__getitem__(value, slice(None)),
-    dict: lambda value: [list(pair) for pair in dict.items(value)],
-    set: set.copy,
-    frozenset: frozenset.copy,
-    complex: lambda value: [complex.real.__get__(value), complex.imag.__get__(value)],  # type: ignore[attr-defined]
-    bytes: lambda value: bytes.__getitem__(value, slice(None)),
-}
-_MAKERS: dict[str, Callable] = {kind.__name__: kind for kind in _ITEMS}  # type: ignore[type-arg]
-_MAKERS |= {"complex": lambda parts: complex(*parts), "iter": iter}
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (tuple, dict, set, frozenset, complex, bytes)}
+_KINDS["iter"] = Iterator | range | type({}.keys()) | type({}.values()) | type({}.items())
+_ITEMS = {"dict": lambda value: map(list, value.items()), "complex": lambda value: [value.real, value.imag]}
+_MAKERS = _KINDS | {"complex": lambda parts: complex(*parts), "iter": iter}
 
 
 def to_data(value: object) -> str:
-    """A value as JSON text of data, `TypeError` for one of another type. Overridden methods are not called."""
-    if value is None or value is True or value is False:
-        return {None: "null", True: "true", False: "false"}[value]  # type: ignore[index]
-    if isinstance(value, str):
-        return quote(str.__str__(value))
-    if isinstance(value, int):
-        return int.__repr__(value)
-    if isinstance(value, float):
-        return float.__repr__(value).replace("nan", "NaN").replace("inf", "Infinity")
+    """A value as JSON text of data, `TypeError` for one of another type."""
+    return json.dumps(_data(value), separators=(",", ":"))
+
+
+def _data(value: Any) -> object:
+    if value is None or isinstance(value, bool | str | int | float):
+        return value
     if isinstance(value, list):
-        return _array(list.__getitem__(value, slice(None)))
-    for kind, items in _ITEMS.items():
+        return [_data(item) for item in list.__iter__(value)]
+    for name, kind in _KINDS.items():
         if isinstance(value, kind):
-            return f'{{"{kind.__name__}":{_array(items(value))}}}'
-    if isinstance(value, Iterator | range | type({}.keys()) | type({}.values()) | type({}.items())):
-        return f'{{"iter":{_array(value)}}}'
+            return {name: [_data(item) for item in _ITEMS.get(name, iter)(value)]}
     raise TypeError(f"a {type(value).__name__} is no plain data")
 
 
-def _array(items: Iterable[object]) -> str:
-    return "[" + ",".join([to_data(item) for item in items]) + "]"
-
-
-def from_data(data: object) -> object:
+def from_data(data: Any) -> Any:
     """The value of data. Data of a program's making may raise anything."""
     if isinstance(data, list):
         return [from_data(item) for item in data]
@@ -72,17 +59,17 @@ def from_data(data: object) -> object:
     return _MAKERS[kind]([from_data(item) for item in items])
 
 
-def library_names() -> dict[str, object]:
+def library_names() -> dict[str, Any]:
     """What LeetCode puts before every program: common modules and their public names, save those of built-ins."""
-    names: dict[str, object] = {name: importlib.import_module(name) for name in MODULES}
+    names: dict[str, Any] = {name: importlib.import_module(name) for name in MODULES}
     for module in [names[name] for name in _STARRED]:
         public = getattr(module, "__all__", None) or [name for name in dir(module) if name[0] != "_"]
         names |= {name: getattr(module, name) for name in public if not hasattr(builtins, name)}
     return names
 
 
-def call_functions(program: str, calls: list[list[str]]) -> str:
-    """Run a program and call its functions: JSON list of what they returned, or `{"raise": [name of the exception]}`.
+def call_functions(program: str, calls: list[list[str]]) -> list[object]:
+    """Run a program and call its functions: data of what they returned, or `{"raise": [name of the exception]}`.
 
     A call is a function (`name`, `Class.name` or `Class().name`) and data of its arguments, `[list, dict]`.
     """
@@ -91,25 +78,21 @@ def call_functions(program: str, calls: list[list[str]]) -> str:
     if "class Solution" in program:
         module.__dict__.update(library_names())
     exec(compile(program, "solution.py", "exec", dont_inherit=True), module.__dict__)
-    return "[" + ",".join([_returned(module.__dict__, *call) for call in calls]) + "]"
+    return [_returned(module.__dict__, *call) for call in calls]
 
 
-def _returned(names: dict[str, object], function: str, data: str) -> str:
-    arguments, keywords = from_data(json.loads(data))  # type: ignore[misc]
-    try:
-        return to_data(_find(names, function)(*arguments, **keywords))  # type: ignore[has-type]
-    except Exception as error:
-        return f'{{"raise":[{quote(type(error).__name__)}]}}'
-
-
-def _find(names: dict[str, object], path: str):  # type: ignore[no-untyped-def]
+def _returned(names: dict[str, Any], path: str, data: str) -> object:
+    arguments, keywords = from_data(json.loads(data))
     owner, _, name = path.rpartition(".")
-    if not owner and name not in names and isinstance(names.get("Solution"), type):
-        owner = "Solution()"
-    if not owner:
-        return names[name]
-    found = names[owner.removesuffix("()")]
-    return getattr(found() if owner.endswith("()") else found, name)  # type: ignore[operator]
+    try:
+        if not owner and name not in names and isinstance(names.get("Solution"), type):
+            owner = "Solution()"
+        found = names[owner.removesuffix("()") or name]
+        if owner:
+            found = getattr(found() if owner.endswith("()") else found, name)
+        return _data(found(*arguments, **keywords))
+    except Exception as error:
+        return {"raise": [type(error).__name__]}
 
 
 class Unknown:
@@ -130,37 +113,27 @@ class Unknown:
 
 
 class Judge:
-    """One run of a test's statements."""
+    """One run of a test's statements, with the answers that are known, each with its call."""
 
-    def __init__(self, answers: list[list]) -> None:  # type: ignore[type-arg]
-        self.answers = answers  # that are known, each with its call
-        self.calls: list[list[str]] = []
-        self.at = 0
-        self.raised = False
-        self.cannot_call = False
+    def __init__(self, answers: list[Any]) -> None:
+        self.answers = iter(answers)
+        self.calls: list[list[str]] = []  # that lack an answer
+        self.raised = self.cannot_call = False
 
-    def function(self, path: str) -> Callable[..., object]:
-        """What the statements find under the name of a function."""
-
-        def answer(*arguments: object, **keywords: object) -> object:
-            try:
-                call = [path, to_data([list(arguments), keywords])]
-            except TypeError:
-                self.cannot_call = True
-                raise
-            self.at += 1
-            if self.at > len(self.answers):
-                if len(self.calls) == MAX_CALLS:  # such as a loop that waits for the right answer
-                    raise OverflowError
-                self.calls.append(call)
-                return Unknown()
-            known, data = self.answers[self.at - 1]
-            self.cannot_call = known != call  # the statements don't repeat themselves
-            return self._value(data)
-
-        return answer
-
-    def _value(self, data: object) -> object:
+    def answer(self, path: str, /, *arguments: object, **keywords: object) -> object:
+        """What a call of a function gives to the statements."""
+        try:
+            call = [path, to_data([list(arguments), keywords])]
+        except TypeError:
+            self.cannot_call = True
+            raise
+        known, data = next(self.answers, (None, None))
+        if known is None:
+            if len(self.calls) == MAX_CALLS:  # such as a loop that waits for the right answer
+                raise OverflowError
+            self.calls.append(call)
+            return Unknown()
+        self.cannot_call = known != call  # the statements don't repeat themselves
         if isinstance(data, dict) and "raise" in data:
             self.raised = True
             error = getattr(builtins, str(data["raise"][0]), None)
@@ -171,8 +144,8 @@ class Judge:
         """`{"calls": ...}` that lack an answer, or `{"passed": True, False, or None}` where that cannot be said."""
         library = library_names()
         names = {name: library[name] for name in [*MODULES, *TEST_NAMES]}
-        names |= {name: self.function(path) for name, path in functions.items()}
-        library["random"].seed(0)  # type: ignore[attr-defined]
+        names |= {name: partial(self.answer, path) for name, path in functions.items()}
+        library["random"].seed(0)
         passed: bool | None = True
         try:
             exec(compile(statements, "test.py", "exec", dont_inherit=True), names)
@@ -180,9 +153,7 @@ class Judge:
             passed = False if self.raised else None
         except BaseException:
             passed = False
-        if self.calls:
-            return {"calls": self.calls}
-        return {"passed": None if self.cannot_call else passed}
+        return {"calls": self.calls} if self.calls else {"passed": None if self.cannot_call else passed}
 
 
 def main() -> None:
@@ -191,11 +162,12 @@ def main() -> None:
     frame_fd = os.dup(1)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
+    answer: object
     if "program" in request:
         answer = call_functions(request["program"], request["calls"])
     else:
-        answer = json.dumps(Judge(request["answers"]).run(request["statements"], request["functions"]))
-    frame = f"\n{request['marker']}{answer}\n".encode()
+        answer = Judge(request["answers"]).run(request["statements"], request["functions"])
+    frame = f"\n{request['marker']}{json.dumps(answer)}\n".encode()
     while frame:
         frame = frame[os.write(frame_fd, frame) :]
 

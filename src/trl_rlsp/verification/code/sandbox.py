@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +20,6 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from importlib.util import find_spec
-from itertools import chain
 from typing import IO, Any, Literal, Protocol
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError, WorkerError
@@ -70,17 +68,15 @@ class Sandbox(Protocol):
 class LocalSandbox:
     """Runs programs in forks of confined processes, on Linux; safe to use from several threads and after a fork.
 
-    Args:
-        backend: `"bubblewrap"`, `"landlock"` or `"unsandboxed"`.
-        packages: folders that programs may import from besides the standard library.
-        layers: of `"namespaces"`, `"landlock"`, `"seccomp"`; by default what the backend needs and what else the
-            kernel offers, without the limits on files for `"unsandboxed"`.
+    The `backend` is `"bubblewrap"`, `"landlock"` or `"unsandboxed"`. Programs may import from the folders `packages`
+    besides the standard library. `layers`, of `"namespaces"`, `"landlock"`, `"seccomp"`, are by default what the
+    backend needs and what else the kernel offers, without the limits on files for `"unsandboxed"`.
     """
 
     def __init__(self, backend: str, *, packages: Sequence[str] = (), layers: Sequence[str] | None = None) -> None:
         if sys.platform != "linux":
             raise MissingDependencyError(
-                f"programs can be run locally on Linux only, this is {sys.platform}; pass a remote sandbox"
+                f"programs run locally on Linux only, not {sys.platform}; pass a remote sandbox"
             )
         if backend not in _BACKENDS:
             raise ConfigError(f"the sandbox must be one of {sorted(_BACKENDS)}, got {backend!r}")
@@ -92,8 +88,7 @@ class LocalSandbox:
         owners.add(self)
 
     def forget(self) -> None:
-        """In a forked child: the processes and the lock belong to the parent."""
-        self._lock = threading.Lock()
+        """In a forked child: the processes belong to the parent."""
         self._idle: list[ForkServer] = []
         self._confined_by: list[str] | None = None
         self._counted = (float("-inf"), 0)  # when, threads of this user
@@ -101,8 +96,9 @@ class LocalSandbox:
     def run(self, program: str, stdin: str, limits: Limits) -> RunResult:
         """Run a program in a fresh process, `WorkerError` where that cannot be done."""
         for _ in range(2):
-            with self._lock:
-                server = self._idle.pop() if self._idle else None
+            server = None
+            with suppress(IndexError):  # other threads pop and append too
+                server = self._idle.pop()
             try:
                 server = server or self._start()
                 result = self._ask(server, program, stdin, limits)
@@ -113,8 +109,7 @@ class LocalSandbox:
                     raise
                 failure = error
                 continue
-            with self._lock:
-                self._idle.append(server)
+            self._idle.append(server)
             return result
         if "seccomp" not in self._layers:  # then a program can kill what runs it
             return RunResult("killed")
@@ -132,8 +127,7 @@ class LocalSandbox:
 
     def close(self) -> None:
         """End all processes; a later `run` starts new ones."""
-        with self._lock:
-            servers, self._idle = self._idle, []
+        servers, self._idle = self._idle, []
         for server in servers:
             server.close()
 
@@ -148,8 +142,8 @@ class LocalSandbox:
 
     def _start(self) -> ForkServer:
         bindings = [os.path.dirname(spec.origin) for spec in map(find_spec, _BINDINGS) if spec and spec.origin]
-        config = {"layers": self._layers, "packages": self._packages}
-        config["bindings"] = sorted(set(map(os.path.dirname, bindings)))
+        folders = sorted(set(map(os.path.dirname, bindings)))
+        config = {"layers": self._layers, "packages": self._packages, "bindings": folders}
         readable = [os.path.dirname(_confine.__file__), *bindings, *self._packages]
         prefix = bubblewrap_command(readable) if "namespaces" in self._layers else []
         server = ForkServer(config, bare=True, prefix=prefix)
@@ -187,8 +181,8 @@ def available_backend() -> str | None:
 
 def require_sandbox(columns: Iterable[str]) -> None:
     """Raise `MissingDependencyError`, before a model is loaded, for problems (`tests`) that need a missing sandbox."""
-    if "tests" in columns and available_backend() is None:
-        raise MissingDependencyError(_no_sandbox())
+    if "tests" in columns:
+        find_sandbox(False)
 
 
 @cache
@@ -199,20 +193,16 @@ def find_sandbox(allow_unsandboxed: bool = False) -> LocalSandbox:
     """
     backend = available_backend()
     if backend is None and not allow_unsandboxed:
-        raise MissingDependencyError(_no_sandbox())
+        raise MissingDependencyError(
+            "programs of completions run only in a sandbox, and this machine offers none (bubblewrap not usable, of "
+            f"Landlock and seccomp {_confine.available_layers() or 'neither'}). `apt-get install bubblewrap`, or `pip "
+            "install landlockpy seccompy` on a kernel >= 5.13 with Landlock enabled; or pass a remote sandbox; or, for "
+            "programs you trust, allow_unsandboxed=True"
+        )
     if backend is None:
         warning = "programs of completions run WITHOUT a sandbox: they can read and delete your files"
         warnings.warn(warning, RuntimeWarning, stacklevel=2)
     return LocalSandbox(backend or "unsandboxed")
-
-
-def _no_sandbox() -> str:
-    return (
-        "programs of completions run only inside a sandbox, and this machine offers none (bubblewrap not usable, of "
-        f"Landlock and seccomp {_confine.available_layers() or 'neither'}). Install one: `apt-get install bubblewrap`, "
-        "or `pip install landlockpy seccompy` on a kernel >= 5.13 with Landlock enabled; or pass a remote sandbox; or, "
-        "for programs you trust, allow_unsandboxed=True"
-    )
 
 
 # Bubblewrap (source: bwrap(1)): namespaces of their own, with only Python's files mounted, read-only.
@@ -234,13 +224,15 @@ def bubblewrap_command(readable: Iterable[str], privileges: Iterable[str] | None
     packages = {os.path.join(folder, name) for folder in library for name in _confine.NOT_THE_LIBRARY}
     found = {path for folder in _confine.LIBRARY_FOLDERS for path in glob.glob(f"{os.path.realpath(folder)}/python*")}
     hidden = sorted(filter(os.path.isdir, packages | found - {*library}))  # lie in what is mounted
-    mounts: list[tuple[str, ...]] = [
-        ("--ro-bind-try", path, path) for path in (*_confine.python_folders(), os.path.realpath(sys.executable))
-    ]
-    mounts += [("--tmpfs", path) for path in hidden]
-    mounts += [("--ro-bind-try", path, path) for path in readable]  # which may lie in what is hidden
-    mounts += [("--remount-ro", path) for path in (*hidden, "/dev", "/")]
-    return [*command, *chain.from_iterable(mounts), "--chdir", "/", "--setenv", "PYTHONHASHSEED", "0"]
+    for path in (*_confine.python_folders(), os.path.realpath(sys.executable)):
+        command += ["--ro-bind-try", path, path]
+    for path in hidden:
+        command += ["--tmpfs", path]
+    for path in readable:  # which may lie in what is hidden
+        command += ["--ro-bind-try", path, path]
+    for path in (*hidden, "/dev", "/"):
+        command += ["--remount-ro", path]
+    return [*command, "--chdir", "/", "--setenv", "PYTHONHASHSEED", "0"]
 
 
 @cache

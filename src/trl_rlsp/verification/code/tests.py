@@ -44,14 +44,10 @@ class CodeTest:
 
 
 def read_tests(tests: Any, prompt: str = "") -> list[CodeTest]:
-    """Bring the tests of a row to one form; at least one test, in the order given.
+    """Bring the tests of a row (a list, a mapping, or text: JSON or Python) to one form, in the order given.
 
-    Args:
-        tests: a list, a mapping (such as a row of the data set), or text (JSON or Python).
-        prompt: the problem, for tests that leave the function's name to it.
-
-    Raises:
-        DataError: no test, or one that cannot be read: a part of the tests would accept what all of them reject.
+    Tests may leave the function's name to `prompt`, the problem. `DataError` where there is no test, or one that cannot
+    be read: a part of the tests would accept what all of them reject.
     """
     try:
         found = list(_read(tests, prompt))
@@ -146,24 +142,20 @@ def _single_spaced(text: str) -> str:
 def _is_shown(test: CodeTest, lines: str, packed: str) -> bool:
     if test.stdin is not None:
         text = _single_spaced(test.stdin.strip())
-        return bool(text) and (f"\n{text}\n" in lines or f": {text}\n" in lines or f"`{text}`" in lines)
+        return bool(text) and any(form in lines for form in (f"\n{text}\n", f": {text}\n", f"`{text}`"))
     if test.statements:
         asserted = test.statements.rpartition("\n")[2].removeprefix("assert ")
         return re.sub(r"\s", "", asserted).replace('"', "'") in re.sub(r"\s", "", packed).replace('"', "'")
-    positional, keywords = from_data(json.loads(test.arguments))  # type: ignore[misc]
-    values = [*positional, *keywords.values()]  # type: ignore[has-type]
-    forms = [[repr(value) for value in values]]
-    with suppress(TypeError, ValueError):
-        forms.append([json.dumps(value) for value in values])
-    name = test.function.rpartition(".")[2]
-    return any(_shows_call(packed, name, [re.sub(r"\s", "", value) for value in form]) for form in forms)
-
-
-def _shows_call(packed: str, function: str, values: list[str]) -> bool:
-    if f"{function}({','.join(values)})" in packed:
-        return True
-    named = r",?".join(rf"\w+={re.escape(value)}" for value in values)
-    return bool(values) and re.search(named + r"(?![\w.])", packed) is not None
+    positional, keywords = from_data(json.loads(test.arguments))
+    for spell in (repr, json.dumps):
+        with suppress(TypeError, ValueError):
+            values = [re.sub(r"\s", "", spell(value)) for value in (*positional, *keywords.values())]
+            named = r",?".join(rf"\w+={re.escape(value)}" for value in values)
+            if f"{test.function.rpartition('.')[2]}({','.join(values)})" in packed:
+                return True
+            if values and re.search(rf"{named}(?![\w.])", packed):
+                return True
+    return False
 
 
 def has_test_columns(columns: Iterable[str]) -> bool:
@@ -196,20 +188,19 @@ def tests_json(row: Mapping[str, Any], column: str | None, problem: str) -> str 
 
 def reference_program(row: Mapping[str, Any]) -> str:
     """A correct Python program of a raw row of CodeContests, APPS, MBPP or HumanEval; empty where it has none."""
-    solutions = row.get("solutions")
-    if isinstance(solutions, str):
+    found = row.get("solutions")
+    if isinstance(found, str):
         try:
-            solutions = json.loads(solutions)
+            found = json.loads(found)
         except json.JSONDecodeError:
             return ""
-    if isinstance(solutions, Mapping):
-        pairs = zip(solutions.get("language") or (), solutions.get("solution") or (), strict=False)
-        solutions = [program for language, program in pairs if language == _PYTHON3]
-    if not solutions and isinstance(row.get("code"), str):
-        return str(row["code"])
-    if not solutions and row.get("entry_point") and isinstance(row.get("canonical_solution"), str):
-        return f"{row.get('prompt') or ''}{row['canonical_solution']}"
-    return next((program for program in solutions or () if isinstance(program, str)), "")
+    if isinstance(found, Mapping):
+        pairs = zip(found.get("language") or (), found.get("solution") or (), strict=False)
+        found = [program for language, program in pairs if language == _PYTHON3]
+    found = [*(found or ()), row.get("code")]
+    if row.get("entry_point") and isinstance(row.get("canonical_solution"), str):
+        found.append(f"{row.get('prompt') or ''}{row['canonical_solution']}")
+    return next((program for program in found if isinstance(program, str)), "")
 
 
 def shown_problem(problem: Any, row: Mapping[str, Any], tests: str) -> Any:
@@ -234,31 +225,31 @@ def _read_source(source: str, entry_point: str = "", prompt: str = "") -> Iterat
     """The tests in asserts, `check(candidate)` and `test_...()`: one for each assert, or for a body with loops.
 
     What `candidate` stands for says `entry_point` (`name` or `Class().name`), else the source's own `check(...)`, else
-    the last function that `prompt` starts to define. Functions that the prompt defines and the tests use, such as
-    HumanEval's `poly`, are taken from it. `ValueError` where it is not known which function is tested.
+    the last function that `prompt` starts to define.
     """
+    functions: list[ast.FunctionDef] = []
+    setup: list[ast.stmt] = []
+    loose: list[ast.stmt] = []
     module = ast.parse(source).body
-    module = [node for node in module if not (isinstance(node, ast.ImportFrom) and node.module == "solution")]
-    setup: list[ast.stmt] = [node for node in module if isinstance(node, _DEFINITIONS) and not _is_test(node)]
-    calls = [node.value for node in module if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
-    for call in calls:
-        if isinstance(call.func, ast.Name) and call.func.id == "check" and len(call.args) == 1:
-            entry_point = entry_point or ast.unparse(call.args[0])
+    for node in module:
+        match node:
+            case ast.FunctionDef(name) if name == "check" or name.startswith("test"):
+                functions.append(node)
+            case ast.Expr(ast.Call(ast.Name("check"), [argument])):
+                entry_point = entry_point or ast.unparse(argument)
+            case ast.ImportFrom("solution") | ast.Expr(ast.Call()):
+                pass
+            case ast.If(test) if "__name__" in ast.unparse(test):
+                pass
+            case _:
+                (setup if isinstance(node, _DEFINITIONS) else loose).append(node)
     tested = entry_point or _defined_last(prompt)
     named = {tested: tested} if tested.isidentifier() else {}
-    loose = [node for node in module if node not in setup and not _is_test(node)]
-    loose = [node for node in loose if not (isinstance(node, ast.If) and "__name__" in ast.unparse(node.test))]
     setup += _prompt_functions(prompt, _names(module))
-    for function in module:
-        if _is_test(function):
-            assert isinstance(function, ast.FunctionDef)
-            candidate = [argument.arg for argument in function.args.args][:1]
-            yield from _body(function.body, setup, named | dict.fromkeys(candidate, tested))
-    yield from _body([node for node in loose if getattr(node, "value", None) not in calls], setup, named)
-
-
-def _is_test(node: ast.stmt) -> bool:
-    return isinstance(node, ast.FunctionDef) and (node.name == "check" or node.name.startswith("test"))
+    for function in functions:
+        candidate = [argument.arg for argument in function.args.args][:1]
+        yield from _body(function.body, setup, named | dict.fromkeys(candidate, tested))
+    yield from _body(loose, setup, named)
 
 
 def _body(body: Sequence[ast.stmt], setup: list[ast.stmt], tested: dict[str, str]) -> Iterator[CodeTest]:
@@ -281,13 +272,13 @@ def _outright(test: ast.expr, tested: dict[str, str]) -> CodeTest | None:
     """The test that an assert of literals is."""
     call, relation, expected = test, "true", "null"
     try:
-        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-            call, relation = test.operand, "false"
-        elif isinstance(test, ast.Compare) and len(test.ops) == 1:
-            sides = [test.left, test.comparators[0]]
-            call, value = sides if isinstance(test.left, ast.Call) else reversed(sides)
-            relation = {ast.Eq: "==", ast.Is: "is"}[type(test.ops[0])]  # type: ignore[index]
-            expected = to_data(ast.literal_eval(value))
+        match test:
+            case ast.UnaryOp(ast.Not(), call):
+                relation = "false"
+            case ast.Compare(left, [ast.Eq() | ast.Is() as operator], [right]):
+                call, value = (left, right) if isinstance(left, ast.Call) else (right, left)
+                relation = "is" if isinstance(operator, ast.Is) else "=="
+                expected = to_data(ast.literal_eval(value))
         if not isinstance(call, ast.Call) or (relation == "is" and expected not in ("null", "true", "false")):
             return None
         name = ast.unparse(call.func)

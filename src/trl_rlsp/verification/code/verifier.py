@@ -26,9 +26,7 @@ from trl_rlsp.verification.code.tests import CodeTest, hidden_tests, read_tests
 from trl_rlsp.verification.verdict import Reason, Verdict
 from trl_rlsp.verification.workers._server import fitting_workers
 
-GIVE_UP_AFTER = 3
-"""Tests a program may run out of time on; the rest then counts as not passed, without being run."""
-
+GIVE_UP_AFTER = 3  # tests out of time; the rest then counts as not passed, without being run
 _MAX_WORKERS = 16
 _SPARE_OUTPUT = 64 * 1024
 _OUTPUT_FACTOR = 4
@@ -66,14 +64,12 @@ def verify_code(
         batch_seconds: wall-clock seconds for the whole call; those programs go first that have used the least time.
         memory_mb: MiB a program may map.
         workers: programs at a time; by default as many as this rank has cores, at most 16.
-        end_of_thinking: closes the reasoning; a completion without it has no program if `thinking_required`.
-        thinking_required: see there.
+        end_of_thinking: closes the reasoning; with `thinking_required` a completion without it has no program.
         sandbox: where programs run; by default the strongest this machine has (else `MissingDependencyError`).
         allow_unsandboxed: where it has none, run with resource limits only.
 
-    Returns:
-        A verdict for each item: `scorer_error` with `None` where the sandbox failed or the deadline came first. A
-        program that ran out of time on a test has no such excuse: what it left counts as not passed.
+    The verdict is `scorer_error` with `None` where the sandbox failed or the deadline came first. A program that ran
+    out of time on a test has no such excuse: what it left counts as not passed.
     """
     if prompts is not None and len(prompts) != len(items):
         raise ConfigError(f"prompts must be as many as items ({len(items)}), got {len(prompts)}")
@@ -117,16 +113,14 @@ class Program:
 
     text: str
     tests: list[CodeTest]
-    reasons: list[Reason | None] = field(init=False)
     gave_up: bool = False
-    waiting: deque[int] = field(init=False)
     running: int = 0
     seconds: float = 0.0
     slow: bool = False
     retried: bool = False
 
     def __post_init__(self) -> None:
-        self.reasons = [None] * len(self.tests)
+        self.reasons: list[Reason | None] = [None] * len(self.tests)
         self.waiting = deque(range(len(self.tests)))
 
     def verdict(self, all_or_nothing: bool) -> Verdict:
@@ -135,11 +129,9 @@ class Program:
             return Verdict(None, "gold_unparseable")
         if "scorer_error" in self.reasons or (None in self.reasons and not self.gave_up):
             return Verdict(None, "scorer_error")
-        passed = self.reasons.count("match")
-        if passed == len(self.tests):
-            return Verdict(1.0, "match")
-        reason = next(reason for reason in self.reasons if reason not in ("match", None))
-        return Verdict(0.0 if all_or_nothing else passed / len(self.tests), reason or "mismatch")
+        share = self.reasons.count("match") / len(self.tests)
+        reason: Reason = next((reason for reason in self.reasons if reason and reason != "match"), "match")
+        return Verdict(0.0 if all_or_nothing and share < 1 else share, reason)
 
 
 @dataclass
@@ -148,7 +140,6 @@ class Schedule:
 
     The program that has used the least time goes first. A program's first tries are cut short so that all programs are
     tried within a part of the deadline; one that needs longer has its whole time when the others are through.
-    `run_test` takes a program, the index of a test and seconds; with `all_or_nothing` one test not passed settles.
     """
 
     run_test: Callable[[Program, int, float], Reason]
@@ -157,28 +148,24 @@ class Schedule:
     all_or_nothing: bool
 
     def run(self, programs: list[Program], workers: int) -> None:
-        """Run tests, `workers` at a time, until all have run or the deadline has passed.
-
-        Where no thread can be started this thread runs them all.
-        """
+        """Run tests, `workers` at a time, until all have run or the deadline has passed."""
         self._programs, self._turn = list(programs), threading.Condition()
         seconds = float("inf") if self.batch_seconds is None else self.batch_seconds
         self._deadline = time.monotonic() + seconds
         fair = _FIRST_TRIES * seconds * workers / len(programs)
         self._first_limit = min(self.time_limit, max(fair, _SHORTEST_TRY))
         started = []
-        with suppress(RuntimeError):  # the system has no threads left
+        with suppress(RuntimeError):  # the system has no threads left: those there are run all, this one at least
             for _ in range(workers - 1):
                 thread = threading.Thread(target=self._work, name="sandbox", daemon=True)
                 thread.start()
                 started.append(thread)
         try:
             self._work()
-        except BaseException:  # interrupted: the other threads end after the test they run
-            self._deadline = 0.0
+        finally:  # also if interrupted: then the other threads end after the test they run
             with self._turn:
+                self._deadline = 0.0
                 self._turn.notify_all()
-            raise
         for thread in started:
             thread.join()
         for program in programs:  # it ran out of time itself: no test of it is excused by the deadline

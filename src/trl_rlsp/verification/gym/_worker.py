@@ -49,7 +49,6 @@ def score(item: dict[str, Any]) -> Any:
 
 
 def _fault_of_task(name: str) -> str:
-    """Whether one text is paid on most of some rows that it does not answer."""
     if name not in DATASETS:
         return "reasoning-gym has no such task"
     dataset = reasoning_gym.create_dataset(name, size=PROBE_ROWS, seed=1)
@@ -69,7 +68,7 @@ def _probed(row: str) -> str | bool:
         dataset, entry = _dataset(task["name"]), task["entry"]
         answer, as_tuples = entry["answer"], _with_tuples(entry)
     except (KeyError, TypeError, ValueError):
-        return "a row has no entry with answer and metadata"
+        return "a row has no entry with an answer"
     for candidate in (entry, as_tuples):  # JSON has turned the entry's tuples into lists; some scorers want them back
         if answer is None or _full_score(dataset, candidate, answer):
             paid = [text for text in NONSENSE if not _same(text, answer) and _pays(task["name"], dataset, entry, text)]
@@ -96,14 +95,10 @@ def _full_score(dataset: Any, entry: dict[str, Any], answer: str) -> bool:
     return isinstance(value, int | float) and value >= 1.0
 
 
-def _with_tuples(entry: dict[str, Any]) -> dict[str, Any]:
-    return entry | {"metadata": _tuples(entry["metadata"])}
-
-
-def _tuples(value: Any) -> Any:
+def _with_tuples(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _tuples(part) for key, part in value.items()}
-    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
+        return {key: _with_tuples(part) for key, part in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 @lru_cache(maxsize=256)

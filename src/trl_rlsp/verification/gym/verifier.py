@@ -17,7 +17,7 @@ import operator
 import re
 import time
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -31,7 +31,6 @@ from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 GYM_HANDLER = "trl_rlsp.verification.gym._worker:score"
 _PROBE_SECONDS = 30.0  # the least a task's first probe may take: some load word lists
 _MAX_PROBED = 20_000
-
 _MAX_ANSWER = 20_000
 _MAX_EVALUATED = 2_000
 _MAX_EXPONENT = 999
@@ -44,12 +43,8 @@ EVALUATING_TASKS = _LITERAL_TASKS | _ALGEBRA_TASKS | {"puzzle24", "countdown"}
 
 _LITERALS = (ast.Expression, ast.List, ast.Tuple, ast.Constant, ast.Name, ast.Load, ast.UnaryOp, ast.USub)
 _PLAIN_DATA = re.compile(r"[\w\s.,\[\]'\"-]*", re.ASCII)  # no brackets of calls, no operators
-_OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-}
+_OPERATORS: dict[type, Any] = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}
+_OPERATORS[ast.Div] = operator.truediv
 _FUNCTIONS = frozenset("sin cos tan cot sec csc asin acos atan sinh cosh tanh exp log ln sqrt abs Abs".split())  # noqa: SIM905
 _NON_FINITE = re.compile(r"(?<![^\W\d_])s?(?:nan|inf|infinity)\d*[ij]?(?![^\W\d_])", re.IGNORECASE)
 _FLOAT = re.compile(r"(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)e[+-]?\d[\d_]*", re.IGNORECASE)
@@ -63,7 +58,6 @@ _PLAIN_SIGNS |= {r"\,": " ", r"\;": " ", r"\:": " ", r"\{": "{", r"\}": "}", r"\
 
 _logger = logging.getLogger(__name__)
 _probes: dict[str, str | bool] = {}  # by name or row: what is wrong, or whether the scorer wants tuples
-_told: set[tuple[str, str]] = set()
 
 
 @dataclass(frozen=True)
@@ -101,31 +95,26 @@ def verify_gym(
         else:
             pairs.setdefault((item.task, reading.answer), []).append(i)
     trusted = _trusted_rows(list(dict.fromkeys(task for task, _ in pairs)), pool, limit, ends)
-    found, asked = {}, {}
-    for task, answer in pairs:
-        if task in trusted:
-            texts = spellings(*_content(task), answer)
-            found[task, answer] = Verdict(0.0, "mismatch")
-            if texts:
-                asked[task, answer] = {"row": task, "tuples": trusted[task], "answers": texts}
-    replies = _run(pool, list(asked.values()), limit, ends)
-    found |= {pair: _from_reply(reply) for pair, reply in zip(asked, replies, strict=True)}
-    for pair, verdict in found.items():
+    texts = {pair: spellings(*_content(pair[0]), pair[1]) for pair in pairs if pair[0] in trusted}
+    asked = [pair for pair, found in texts.items() if found]
+    requests = [{"row": pair[0], "tuples": trusted[pair[0]], "answers": texts[pair]} for pair in asked]
+    replies = zip(asked, _run(pool, requests, limit, ends), strict=True)
+    for pair, reply in [*((pair, Reply("value")) for pair in texts), *replies]:  # what may not be asked is a mismatch
         for i in pairs[pair]:
-            verdicts[i] = verdict
+            verdicts[i] = _from_reply(reply)
     return verdicts
 
 
 @lru_cache(maxsize=1024)
 def _content(task: str) -> tuple[str, dict[str, Any]]:
     """Name and entry of a `task` string, `""` and `{}` for what it does not have."""
-    try:
-        content: Any = json.loads(task)
-    except (ValueError, RecursionError, TypeError):
-        return "", {}
-    content = content if isinstance(content, dict) else {}
-    name, entry = content.get("name"), content.get("entry")
-    return name if isinstance(name, str) else "", entry if isinstance(entry, dict) else {}
+    with suppress(ValueError, RecursionError, TypeError):
+        match json.loads(task):
+            case {"name": str(name), "entry": dict(entry)}:
+                return name, entry
+            case {"name": str(name)}:
+                return name, {}
+    return "", {}
 
 
 def _trusted_rows(rows: list[str], pool: WorkerPool, limit: float, ends: float) -> dict[str, bool]:
@@ -150,10 +139,12 @@ def _probe(requests: dict[str, dict[str, Any]], pool: WorkerPool, limit: float, 
             _probes[key] = reply.value
         if reply.value != "" and not isinstance(reply.value, bool):
             name = requests[key].get("name") or _content(key)[0]
-            why = name, reply.value or f"a probe ended in {reply.outcome!r}"
-            if why not in _told:
-                _told.add(why)
-                _logger.warning("rows of reasoning-gym's task %r have no score: %s", *why)
+            _warn_once(name, str(reply.value or f"a probe ended in {reply.outcome!r}"))
+
+
+@lru_cache(maxsize=1024)
+def _warn_once(name: str, why: str) -> None:
+    _logger.warning("rows of reasoning-gym's task %r have no score: %s", name, why)
 
 
 def _run(pool: WorkerPool, requests: list[dict[str, Any]], limit: float, ends: float) -> list[Reply]:
@@ -202,8 +193,8 @@ def plain_answer(answer: str) -> str:
 def non_finite(text: str) -> bool:
     """Whether a text holds what Python, JSON or sympy reads as NaN or as infinity.
 
-    >>> [non_finite(text) for text in ("[NaN, 2]", "1e999", "1 - infj", "nana", "1e9")]
-    [True, True, True, False, False]
+    >>> non_finite("(NaN, 2)") and non_finite("1e999") and non_finite("1 - infj"), non_finite("nana")
+    (True, False)
     """
     text = unicodedata.normalize("NFKC", text)
     return bool(_NON_FINITE.search(text)) or any(math.isinf(_float(number) or 0.0) for number in _FLOAT.findall(text))
@@ -222,7 +213,7 @@ def _only_states_a_value(task: str, entry: Mapping[str, Any], text: str) -> bool
         return _is_plain(task, entry, ast.parse(text.strip(), mode="eval"))
     except (SyntaxError, ValueError):  # no Python: can only be compared as text
         return task in _LITERAL_TASKS and _PLAIN_DATA.fullmatch(text) is not None
-    except (MemoryError, RecursionError):
+    except (MemoryError, RecursionError, ZeroDivisionError):
         return False
 
 
@@ -254,19 +245,16 @@ def _is_algebra(node: ast.expr, in_exponent: bool = False) -> bool:
     return False
 
 
-def _value(node: ast.expr) -> Fraction | None:
-    """The exact value of whole numbers under + - * /, `None` for anything else."""
+def _value(node: ast.expr) -> Fraction:
+    """The exact value of whole numbers under + - * /, `ValueError` for anything else."""
     match node:
         case ast.Constant(value) if type(value) is int:
             return Fraction(value)
         case ast.UnaryOp(ast.USub(), operand):
-            positive = _value(operand)
-            return None if positive is None else -positive
+            return -_value(operand)
         case ast.BinOp(left, kind, right) if type(kind) in _OPERATORS:
-            a, b = _value(left), _value(right)
-            if a is not None and b is not None and not (b == 0 and isinstance(kind, ast.Div)):
-                return _OPERATORS[type(kind)](a, b)  # type: ignore[no-any-return]
-    return None
+            return _OPERATORS[type(kind)](_value(left), _value(right))  # type: ignore[no-any-return]
+    raise ValueError("more than arithmetic with whole numbers")
 
 
 def _near(answer: str, gold: str) -> bool:

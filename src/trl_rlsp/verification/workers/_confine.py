@@ -25,13 +25,9 @@ from typing import Any
 if sys.platform != "win32":
     import resource
 
-
-def _binding(name: str) -> Any:
-    """`None` where it is not Linux, or not installed: `available_layers` says so."""
-    return import_module(name) if find_spec(name) else None
-
-
-landlockpy, seccompy = _binding("landlockpy"), _binding("seccompy")
+# `None` where it is not Linux, or not installed: `available_layers` says so
+landlockpy: Any = import_module("landlockpy") if find_spec("landlockpy") else None
+seccompy: Any = import_module("seccompy") if find_spec("seccompy") else None
 MEGABYTE = 1024 * 1024
 _BARE_INTERPRETER_BYTES = 64 * MEGABYTE
 _MAIN_STACK_BYTES = 64 * MEGABYTE  # deep recursion is common in programs for contests
@@ -75,12 +71,7 @@ _ALLOWED_BY_ARGUMENT: tuple[tuple[str, int, tuple[int, ...], int], ...] = (
     # F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_DUPFD_CLOEXEC F_GETPIPE_SZ: no locks and leases, which other processes
     # would wait for, no signals on our behalf, no larger pipes
     ("fcntl", 1, (0, 1, 2, 3, 4, 1030, 1032), _INT),
-    (
-        "ioctl",
-        1,
-        (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451),
-        _INT,
-    ),  # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIO(N)CLEX
+    ("ioctl", 1, (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451), _INT),  # TCGETS TIOCGWINSZ FIO(NREAD NBIO (N)CLEX)
     ("prctl", 0, (15, 16, 0x53564D41), _INT),  # PR_SET_NAME PR_GET_NAME PR_SET_VMA
     ("prlimit64", 0, (0,), _INT),  # own limits only
     ("socketpair", 0, (1,), _INT),  # AF_UNIX: asyncio wakes itself through one
@@ -99,9 +90,9 @@ _RISKS = {
 class Confinement:
     """What a fork may still do, prepared before the fork so that putting it on costs little.
 
-    Afterwards the process can use the pipes and sockets it has open; it cannot open a file for writing, read files
-    other than the `readable` ones, open sockets, start processes or send signals. `OSError` where the kernel does not
-    have one of the `layers` (`"landlock"`, `"seccomp"`; others are ignored).
+    Afterwards the process has its open pipes and sockets; it cannot write files, read any but the `readable` ones, open
+    sockets, start processes or send signals. `OSError` where the kernel lacks one of the `layers` (`"landlock"`,
+    `"seccomp"`; others are ignored).
     """
 
     def __init__(self, layers: Sequence[str], readable: Sequence[str], *, threads: bool = False) -> None:
@@ -120,21 +111,16 @@ class Confinement:
     ) -> None:
         """Confine the calling process and its threads to come, for good; `OSError` if the kernel refused a layer.
 
-        Args:
-            memory_mb: address space it may add to what it has now, in MiB.
-            output_bytes: the size of any file it writes.
-            processes: threads and processes its user may have, this one included.
-            seconds: CPU time, if limited.
+        It may add `memory_mb` MiB of address space to what it has now, write files of `output_bytes`, use `seconds` of
+        CPU time; its user may have `processes` threads, this one included.
         """
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if seconds is not None:
-            _set_limit("CPU", int(seconds) + 1, int(seconds) + 2)
-        if processes:
-            _set_limit("STACK", _MAIN_STACK_BYTES)
         limits = {"CORE": 0, "MEMLOCK": 0, "MSGQUEUE": 0, "FSIZE": output_bytes, "NOFILE": _MAX_OPEN_FILES}
-        for name, value in {**limits, "NPROC": processes}.items():
+        limits |= {"NPROC": processes, "AS": (mapped_bytes() or self._mapped) + memory_mb * MEGABYTE}
+        limits |= {"STACK": _MAIN_STACK_BYTES} if processes else {}
+        limits |= {} if seconds is None else {"CPU": int(seconds) + 1}
+        for name, value in limits.items():
             _set_limit(name, value)
-        _set_limit("AS", (mapped_bytes() or self._mapped) + memory_mb * MEGABYTE)
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         if not processes:  # else the user of its own has only the right it needs
             _drop_capabilities()
@@ -161,14 +147,13 @@ def confine_server(readable: Sequence[str], packages: Sequence[str]) -> bool:
 
 def landlock_abi() -> int:
     """Version of Landlock's interface the kernel offers, 0 where the kernel or the binding is missing."""
-    try:
+    with suppress(OSError):
         return landlockpy.abi_version() if landlockpy else 0
-    except OSError:
-        return 0
+    return 0
 
 
 def available_layers() -> list[str]:
-    """Which of `"landlock"`, `"seccomp"` this kernel, this processor and this installation have."""
+    """Which of `"landlock"`, `"seccomp"` this kernel, processor and installation have."""
     layers = ["landlock"] if landlock_abi() else []
     with suppress(OSError):
         if seccompy and seccompy.supported() and seccompy.arch() in ("x86_64", "aarch64"):
@@ -218,10 +203,7 @@ def python_folders(*, packages: bool = False) -> list[str]:
 
 
 def standard_library() -> list[str]:
-    """The files of the standard library and the shared libraries that its modules load, not the packages beside them.
-
-    Their folders are not listed: the files can be read, the contents of the folders not be seen.
-    """
+    """The files of the standard library and the libraries its modules load, not the folders they share with others."""
     paths = {*_SHARED_FILES, *_needed_libraries()}
     for folder in library_folders():
         with suppress(OSError):
@@ -231,11 +213,10 @@ def standard_library() -> list[str]:
 
 def _loaded_libraries() -> set[Path]:
     """Shared libraries in this process's memory."""
-    mapped = set()
     with suppress(OSError):
         lines = Path("/proc/self/maps").read_text(errors="replace").splitlines()
-        mapped = {Path(line.split(maxsplit=5)[-1]) for line in lines if ".so" in line}
-    return {path for path in mapped if path.is_absolute()}
+        return {Path(line[line.index("/") :]) for line in lines if ".so" in line and "/" in line}
+    return set()
 
 
 def _needed_libraries() -> set[str]:
@@ -243,13 +224,11 @@ def _needed_libraries() -> set[str]:
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
-        with suppress(BaseException):
-            for folder in library_folders():
-                for module in Path(folder, "lib-dynload").glob("*.so"):
-                    with suppress(OSError):  # its library is not installed
-                        ctypes.CDLL(str(module), os.RTLD_LAZY)
-            with os.fdopen(write_end, "w") as pipe:
-                pipe.write("\n".join(map(str, _loaded_libraries())))
+        with suppress(BaseException), os.fdopen(write_end, "w") as pipe:
+            for module in [file for folder in library_folders() for file in Path(folder, "lib-dynload").glob("*.so")]:
+                with suppress(OSError):  # its library is not installed
+                    ctypes.CDLL(str(module), os.RTLD_LAZY)
+            pipe.write("\n".join(map(str, _loaded_libraries())))
         os._exit(0)
     os.close(write_end)
     with os.fdopen(read_end) as pipe:
@@ -262,10 +241,9 @@ def _read_only_ruleset(readable: Iterable[str]) -> Any:
     """Landlock rules that allow reading `readable`, using /dev/null and its like, and nothing else."""
     access = landlockpy.AccessFS
     ruleset = landlockpy.Ruleset(scoped=landlockpy.Scope.SIGNAL | landlockpy.Scope.ABSTRACT_UNIX_SOCKET)
-    for path in filter(os.path.exists, readable):
-        ruleset.allow_path(path, access.READ_FILE | access.READ_DIR if os.path.isdir(path) else access.READ_FILE)
-    for path in filter(os.path.exists, _DEVICES):
-        ruleset.allow_path(path, access.READ_FILE | access.WRITE_FILE)
+    for path in filter(os.path.exists, (*readable, *_DEVICES)):
+        more = access.WRITE_FILE if path in _DEVICES else access.READ_DIR if os.path.isdir(path) else access.READ_FILE
+        ruleset.allow_path(path, access.READ_FILE | more)
     return ruleset
 
 
@@ -297,8 +275,8 @@ def _is_known(name: str) -> bool:
 def _own_user(paths: Sequence[str]) -> bool:
     """Have this process's threads counted apart from all others, to limit their number; whether the kernel let it.
 
-    Root becomes a user id that no other process has (root's threads are never limited), and keeps the right to read
-    if `paths` need it; anybody else enters a user namespace of its own. All other privileges are given up.
+    Root takes an unused user id (root's threads are never limited), and keeps the right to read if `paths` need it;
+    anybody else enters a user namespace of its own. All other privileges are given up.
     """
     if sys.platform != "linux":
         return False
@@ -346,15 +324,13 @@ def _drop_capabilities(keep: int = 0) -> None:
         ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), sets)
 
 
-def _set_limit(name: str, value: int, hard: int | None = None) -> None:
+def _set_limit(name: str, value: int) -> None:
     """Lower a resource limit, in the unit of `setrlimit(2)`; never above the hard limit in force."""
-    number = getattr(resource, f"RLIMIT_{name}", None)
-    if number is not None:
+    with suppress(AttributeError, ValueError, OSError):  # not every system has every limit
+        number = getattr(resource, f"RLIMIT_{name}")
         ceiling = resource.getrlimit(number)[1]
-        wanted = value if hard is None else hard
-        top = wanted if ceiling == resource.RLIM_INFINITY else min(wanted, ceiling)
-        with suppress(ValueError, OSError):
-            resource.setrlimit(number, (min(value, top), top))
+        top = value if ceiling == resource.RLIM_INFINITY else min(value, ceiling)
+        resource.setrlimit(number, (top, top))
 
 
 def _prctl(option: int, value: int) -> bool:

@@ -41,10 +41,8 @@ class ServerGone(WorkerError):
 class ForkServer:
     """The process and the socket to it; for one caller at a time. It ends with this object and this process.
 
-    Args:
-        config: what `fork_server.py` is told.
-        bare: start Python without installed packages and environment.
-        prefix: a command that starts it in a sandbox.
+    `fork_server.py` is told `config`; `bare` Python is without installed packages and environment; the `prefix` of its
+    command line puts it into a sandbox.
     """
 
     def __init__(self, config: dict[str, Any], *, bare: bool = False, prefix: Sequence[str] = ()) -> None:
@@ -72,8 +70,7 @@ class ForkServer:
     def hello(self, seconds: float) -> list[str]:
         """Wait until the server is ready; the layers that confine its forks.
 
-        `WorkerError` where it cannot do its work, for instance because a module is missing; `ServerGone` where it did
-        not get as far as saying so.
+        `WorkerError` where it says why it cannot do its work, a missing module for one; `ServerGone` if it has ended.
         """
         kind: type[WorkerError] = ServerGone
         try:

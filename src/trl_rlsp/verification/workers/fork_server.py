@@ -28,7 +28,7 @@ import types
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.util import find_spec
 from typing import Any, NoReturn
 
 MAX_LINE = 4 << 20  # bytes of one request to a handler, or of its reply
@@ -87,7 +87,7 @@ class Server:
         self.children: set[int] = set()
 
     def serve(self) -> None:
-        """Serve, and take all forks along."""
+        """Serve, and take all forks along in the end."""
         try:
             while True:
                 request, files = receive(self.control)
@@ -167,21 +167,14 @@ def _end_descendants(pid: int) -> None:
             return
 
 
-def _confine() -> Any:
-    """The module beside this one, loaded without its package: a bare Python does not have what that needs."""
-    spec: Any = spec_from_file_location("_confine", os.path.join(os.path.dirname(__file__), "_confine.py"))
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 class Handler:
-    """The first kind of work: a function of this package, JSON value in, JSON value out."""
+    """The first kind of work: a function, JSON value in, JSON value out."""
 
     waits = leaves_processes = False
 
     def __init__(self, config: dict[str, Any]) -> None:
-        confine = _confine()
+        from trl_rlsp.verification.workers import _confine as confine  # not in a bare Python
+
         name, _, attribute = config["handler"].partition(":")
         self.module = importlib.import_module(name)
         self.handler = getattr(self.module, attribute)
@@ -196,35 +189,28 @@ class Handler:
         self.confinement.put_on(self.memory_mb)
         stream = channel.makefile("rb")
         while line := stream.readline(MAX_LINE):
-            reply = self._reply(json.loads(line))
-            channel.sendall(json.dumps(reply).encode() + b"\n")
+            request, reply = json.loads(line), {}
+            try:
+                reply = {"value": self.handler(request["item"])}
+            except (MemoryError, RecursionError):  # neither a value nor an error
+                pass
+            except Exception as error:  # the process boundary: a handler's error is reported, not raised
+                reply = {"error": f"{type(error).__name__}: {error}"[:500]}
+            send(channel, reply | {"nonce": request["nonce"]})
             if "value" not in reply:  # a worker that failed on an item is not reused
                 break
         os._exit(0)
 
-    def _reply(self, request: dict[str, Any]) -> dict[str, Any]:
-        try:
-            outcome = {"value": self.handler(request["item"])}
-        except (MemoryError, RecursionError):
-            outcome = {"fault": "resources"}
-        except Exception as error:  # the process boundary: a handler's error is reported, not raised
-            outcome = {"error": f"{type(error).__name__}: {error}"[:500]}
-        return outcome | {"nonce": request["nonce"]}
-
 
 class Program:
-    """The second kind: a program that nobody trusts, run once in a process of its own.
-
-    The server never sees a program or its input: only the fork reads the open files that hold them, so that none
-    inherits what another was given, and it gives up its rights before it compiles the program.
-    """
+    """The second kind: a program that nobody trusts. The server never reads it or its input, only the fork does."""
 
     waits = True
 
     def __init__(self, config: dict[str, Any]) -> None:
         layers, packages, path = config["layers"], config["packages"], sys.path[:]
-        sys.path[:0] = config["bindings"]
-        confine = _confine()
+        sys.path[:0] = [os.path.dirname(__file__), *config["bindings"]]
+        confine: Any = importlib.import_module("_confine")
         sys.path[:] = [*path, *packages]
         for name in _PRELOADED.split():
             importlib.import_module(name)
@@ -234,15 +220,15 @@ class Program:
         self.leaves_processes = "seccomp" not in layers
         counted = confine.confine_server(readable, packages)
         self.layers = ["limits", *self.confinement.layers, *(["threads"] if counted else [])]
-        for name in [name for name in sys.modules if name.split(".")[0] in ("landlockpy", "seccompy")]:
+        for name in [name for name in sys.modules if name.split(".")[0] in ("_confine", "landlockpy", "seccompy")]:
             del sys.modules[name]
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
 
     def run(self, request: dict[str, Any], files: Sequence[int]) -> NoReturn:
         """Become the program, under the fields of `Limits` and with `threads` of others that count.
 
-        The files are the source text (UTF-8), the input, for the output, for messages; and a pipe to be told when all
-        layers are on, so that a failure before is not the program's.
+        The files: source text, input, output, messages; a pipe to be told that all layers are on, so that a failure
+        before is not the program's.
         """
         os.setsid()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal
 
 from trl_rlsp.errors import ConfigError, WorkerError
@@ -28,15 +28,17 @@ from trl_rlsp.verification.workers._confine import missing_protection
 from trl_rlsp.verification.workers._server import ForkServer, ServerGone, fitting_workers, owners
 from trl_rlsp.verification.workers.fork_server import MAX_LINE
 
-FIRST_SLICE = 1 / 8
-"""Share of the limit that each item has at first, where the time of the batch may not be enough for all."""
-SHARED = 0.9
-"""Share of the time left that is divided between the items; the rest is for ending and replacing workers."""
+_FIRST_SLICE = 1 / 8  # of the limit, for each item's first try where the batch's time may not be enough for all
+_SHARED = 0.9  # of the time left is divided between the items; the rest is for ending and replacing workers
 _SPARES = 1  # further warm processes that wait to take a killed worker's place
 _START_SECONDS = 120.0  # for the import of the handler
 
 _logger = logging.getLogger(__name__)
-_told: set[str] = set()  # what is missing on this machine, said once
+
+
+@cache
+def _warn_once(message: str) -> None:
+    _logger.warning("%s", message)
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,10 @@ class WorkerPool:
 
     def __init__(self, handler: str, *, workers: int = 2, memory_mb: int = 1024) -> None:
         if workers < 1 or memory_mb < 64:
-            raise ConfigError(
-                f"a worker pool needs workers >= 1 and memory_mb >= 64, got workers={workers}, memory_mb={memory_mb}"
-            )
+            raise ConfigError(f"a worker pool needs workers >= 1 and memory_mb >= 64, got {workers} and {memory_mb}")
         self.handler = handler
         self.workers = fitting_workers(workers)
         self.memory_mb = memory_mb
-        self._server: Any = None
         self._idle: deque[_Worker] = deque()
         self.forget()
         owners.add(self)
@@ -92,7 +91,7 @@ class WorkerPool:
     def _reset(self) -> None:
         for worker in self._idle:
             worker.channel.close()
-        self._server = None
+        self._server: Any = None
         self._ready = False
         self._idle = deque()
         self._prepared: set[str] = set()
@@ -110,16 +109,11 @@ class WorkerPool:
     def run(
         self, items: Sequence[Any], *, limit: float, deadline: float | None = None, fresh: bool = False
     ) -> list[Reply]:
-        """Run the handler on each item (JSON values); `WorkerError` if it cannot be imported.
+        """Replies to the items (JSON values), in order; `not_run` also where this machine cannot start processes now.
 
-        Args:
-            items: what the handler is called with.
-            limit: wall-clock seconds an item may take once a worker has it.
-            deadline: wall-clock seconds the whole call may take, not counting the pool's first start.
-            fresh: a process of its own for each item, so that nothing of one can reach another.
-
-        Returns:
-            One reply per item, in order; `not_run` also where this machine cannot start processes now.
+        `limit` is wall-clock seconds for an item once a worker has it, `deadline` for the whole call without the pool's
+        first start. With `fresh` each item has a process of its own, so that nothing of one can reach another.
+        `WorkerError` if the handler cannot be imported.
         """
         if not items:
             return []
@@ -181,9 +175,8 @@ class WorkerPool:
             except WorkerError:
                 self.close()
                 raise
-            if missing and missing not in _told:
-                _told.add(missing)
-                _logger.warning("%s", missing)
+            if missing:
+                _warn_once(missing)
             self._ready = True
             self._refill(self.workers + _SPARES)
 
@@ -227,7 +220,6 @@ class _Batch:
         self.slow: set[int] = set()  # items that ran out of their first slice
 
     def run(self) -> list[Reply]:
-        """Replies to all items, in order."""
         self.selector = selectors.DefaultSelector()
         try:
             while (self.waiting or self.busy) and time.monotonic() < self.ends:
@@ -252,12 +244,11 @@ class _Batch:
         return self.replies
 
     def _allowance(self, index: int) -> float:
-        """Seconds that an item may take now."""
         rounds = math.ceil((len(self.waiting) + 1) / self.pool.workers)
-        share = SHARED * (self.ends - time.monotonic()) / rounds
+        share = _SHARED * (self.ends - time.monotonic()) / rounds
         if share >= self.limit:
             return self.limit
-        return share if index in self.slow else min(FIRST_SLICE * self.limit, share / 2)
+        return share if index in self.slow else min(_FIRST_SLICE * self.limit, share / 2)
 
     def _assign(self, worker: _Worker, index: int) -> None:
         worker.item = index
@@ -277,7 +268,6 @@ class _Batch:
             self._finish(worker, Reply("not_run"))
 
     def _collect(self) -> None:
-        """Wait for the next reply or the next limit, whichever comes first."""
         if not self.busy:
             return
         next_limit = min(self.ends, *(worker.expires for worker in self.busy))
@@ -289,7 +279,7 @@ class _Batch:
             if again:  # a second try with what is left of the batch
                 self.slow.add(worker.item)
                 self.waiting.append(worker.item)
-            fair = not again and worker.allowed >= FIRST_SLICE * self.limit
+            fair = not again and worker.allowed >= _FIRST_SLICE * self.limit
             self._finish(worker, Reply("timeout" if fair else "not_run"))
 
     def _read(self, worker: _Worker) -> None:
@@ -297,36 +287,29 @@ class _Batch:
         with suppress(OSError):
             data = worker.channel.recv(1 << 16)
         worker.buffer += data
-        if not data:
-            self._retry_once(worker)
-        elif len(worker.buffer) > MAX_LINE:
-            self._finish(worker, Reply("crash"))
-        elif worker.buffer.endswith(b"\n"):
-            message: Any = None
-            with suppress(ValueError, RecursionError):
-                message = json.loads(bytes(worker.buffer))
-            worker.buffer.clear()
-            if not isinstance(message, dict) or message.get("nonce") != worker.nonce:
-                self._retry_once(worker)
-            elif "value" in message:
-                self._finish(worker, Reply("value", message["value"]), healthy=True)
-            else:
-                self._finish(worker, Reply("error", message["error"]) if "error" in message else Reply("crash"))
-
-    def _retry_once(self, worker: _Worker) -> None:
-        """A worker died, or spoke out of turn: this item's doing only if it happens again."""
+        if data and not worker.buffer.endswith(b"\n") and len(worker.buffer) <= MAX_LINE:
+            return
+        message: Any = None
+        with suppress(ValueError, RecursionError):
+            message = json.loads(bytes(worker.buffer))
+        worker.buffer.clear()
+        if isinstance(message, dict) and message.get("nonce") == worker.nonce:
+            kinds: tuple[Literal["value", "error"], ...] = ("value", "error")
+            outcome = next((kind for kind in kinds if kind in message), None)
+            self._finish(worker, Reply(outcome, message[outcome]) if outcome else Reply("crash"))
+            return
         if self.pool._server.is_gone():  # then the workers died with it
             raise ServerGone("the worker processes are gone")
-        if worker.item not in self.died:
+        if worker.item not in self.died:  # it died or spoke out of turn: the item's doing only if it happens again
             self.died.add(worker.item)
             self.waiting.append(worker.item)
         self._finish(worker, Reply("crash"))
 
-    def _finish(self, worker: _Worker, reply: Reply, *, healthy: bool = False) -> None:
+    def _finish(self, worker: _Worker, reply: Reply) -> None:
         self.replies[worker.item] = reply
         self.busy.discard(worker)
         self.selector.unregister(worker.channel)
-        if healthy and not self.fresh:
+        if reply.outcome == "value" and not self.fresh:
             self.pool._idle.append(worker)
         else:
             self.pool._kill(worker)
