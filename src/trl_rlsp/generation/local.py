@@ -40,12 +40,11 @@ log = logging.getLogger(__name__)
 
 SEGMENT = 8  # tokens decoded before finished sequences leave the batch
 ROOM = 64  # tokens for which the cache has room when it is copied
+# what a checkpoint's own generation_config must not change, or the samples would not be of `Sampling`
 NEUTRAL = {"top_k": 0, "min_p": None, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "num_beams": 1}
-"""What a checkpoint's own generation_config must not change, or the samples would not be of `Sampling`."""
-
 POSITIONS = ("position_ids", "cache_position")
+# logits processors that keep nothing of the batch; others say so by an attribute `row_by_row`
 ROW_BY_ROW = {"Temperature", "TopK", "TopP", "MinP"}
-"""Logits processors that keep nothing of the batch; others say so by an attribute `row_by_row`."""
 
 
 def load_model(name_or_path: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -72,8 +72,8 @@ PRESETS: dict[str, Preset] = {
     "humaneval": Preset("openai/openai_humaneval", split="test"),
 }
 
+# how the paper samples for evaluation (2502.06773, section 3)
 PAPER_SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_p": 1.0, "max_new_tokens": 8192}
-"""How the paper samples for evaluation (2502.06773, section 3)."""
 
 EVALUATION_PRESETS: dict[str, dict[str, Any]] = {  # 30 problems need more samples than 500; the paper gives no number
     "math-500": {"dataset": "math-500", "num_samples": 4, **PAPER_SAMPLING},

@@ -26,8 +26,7 @@ from trl_rlsp.problems._disk_cache import DiskCache, cache_folder
 PREFIX = "reasoning_gym:"
 PromptStyle = Literal["task", "compact"]
 
-WORTH_STORING_S = 1.0
-"""Problems that took longer to make are kept on disk."""
+WORTH_STORING_S = 1.0  # problems that took longer to make are kept on disk
 
 # Per task: metadata -> something. Add to these to teach the package another task.
 COMPACT_PROMPTS: dict[str, Callable[[Mapping[str, Any]], str]] = {

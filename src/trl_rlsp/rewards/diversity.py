@@ -18,9 +18,7 @@ from trl_rlsp.rewards.batch import Batch, Member, mean
 from trl_rlsp.rewards.exploration import Exploration
 from trl_rlsp.text import calculations, check_half, effective_length, visible
 
-WORDS_PER_STEP = 6
-"""Words that weigh as much as one calculation: `3 * 4 = 12 |` has six."""
-
+WORDS_PER_STEP = 6  # words that weigh as much as one calculation: `3 * 4 = 12 |` has six
 Embed = Callable[[list[str]], Any]
 """Texts -> one vector each, as rows of an array or as lists of floats."""
 

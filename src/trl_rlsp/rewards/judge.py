@@ -23,9 +23,7 @@ from trl_rlsp.text import Reading, effective_length, visible
 
 logger = logging.getLogger(__name__)
 
-BELOW_ONE = 0.99
-"""The value of the highest grades: like every bounded exploration reward, this one stays below 1."""
-
+BELOW_ONE = 0.99  # the value of the highest grades: like every bounded exploration reward, this one stays below 1
 DEFAULT_OPTIONS: Mapping[str, Any] = {"temperature": 0.0, "max_tokens": 300}
 
 Grades = Mapping[str, int]
@@ -166,12 +164,9 @@ class JudgeExploration(Exploration):
         if reply.answer is None:
             raise UnreadableGradesError(reply.error)
         try:
-            text = reply.answer.choices[0].message.content
+            return self.rubric.read(reply.answer.choices[0].message.content or "")
         except (AttributeError, IndexError, TypeError):
             raise UnreadableGradesError(f"not a chat completion: {str(reply.answer)[:200]!r}") from None
-        if not isinstance(text, str) or not text.strip():
-            raise UnreadableGradesError("a chat completion without text")
-        return self.rubric.read(text)
 
     def _remembered(self, works: Sequence[Work]) -> dict[Work, Grades]:
         keys = {work: self._key(work) for work in works}

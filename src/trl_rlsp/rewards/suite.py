@@ -42,15 +42,14 @@ class RLSPRewards(list, metaclass=_SuiteType):
     `suite + [other_reward]` is a suite, too. A suite is read-only: build a new one.
 
     Args:
-        verifier: the outcome verifier; default `OutcomeVerifier()`. Any callable like a TRL reward function whose
-            values are scores from 0 to 1, booleans, `Verdict`s, or `None` for not scorable.
+        verifier: default `OutcomeVerifier()`; or a TRL reward function whose values are scores from 0 to 1, booleans,
+            `Verdict`s, or `None` for not scorable.
         exploration: exploration rewards, averaged; default one `LengthExploration()`. An empty list trains on the
             outcome alone.
         alpha: weight of the outcome, 0 < alpha <= 1 (the paper's 0.8), or an `AlphaSchedule` of it. Above 0.5, with
             bounded exploration, a correct completion outranks every wrong one of its group.
         gate: which completions exploration pays: all (`"none"`, the paper), the `"correct"`, the `"incorrect"`, or
-            `"adaptive"`: all, times the group's failure rate, and length costs where the group succeeds
-            (`docs/rewards.md` has the formula).
+            `"adaptive"`: all, times the group's failure rate, and length costs where the group succeeds.
         length_penalty: weight of the cost of length under `gate="adaptive"`, in [0, 1].
         end_of_thinking: as in `Reader`, and so is `thinking_required`; an `OutcomeVerifier` that is passed has its own.
 
