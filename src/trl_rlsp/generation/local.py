@@ -1,9 +1,8 @@
 """Decoding with transformers alone, for evaluation and for the rollouts of `GRPOTrainer`: what has ended leaves.
 
 In `model.generate` every completion of a batch waits for the longest one, each prompt is read once a completion, and
-the cache is copied for each new token. Here sequences that have ended leave the batch every `SEGMENT` tokens, cache and
-all, a prompt is read once, and the cache is written into. transformers prepares logits processors and stopping
-criteria; only its loop over tokens is replaced (`benchmarks/decoding.py`, `benchmarks/step_time.py`).
+the cache is copied for each new token. Here sequences that have ended leave the batch every `SEGMENT` tokens, a prompt
+is read once, and the cache is written into; transformers still prepares logits processors and stopping criteria.
 """
 
 from __future__ import annotations

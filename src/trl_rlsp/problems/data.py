@@ -122,7 +122,6 @@ def load_problems(
         SourceError: the source does not exist or cannot be reached.
         ConfigError: an argument or a generator's parameter that cannot work.
         DataError: a broken, empty or incomplete file, row or column; or nothing is left after `exclude`.
-        MissingDependencyError: reasoning-gym is needed and not installed.
     """
     from datasets import Dataset
 

@@ -3,10 +3,8 @@
 TRL calls the columns of a suite one after the other and adds them up, with `None` as 0. So all columns of a step come
 from one call here: what has no verdict is `None` in every column, and an exploration reward that fails for a
 completion gets the mean of its group's known values there (else the batch's), which neither pays nor costs anything.
-
-`docs/rewards.md` has the gates. The value of `adaptive` (after 2509.00125, 2506.05256, 2505.18086) lies in [0, 1), so a
-right completion is paid at least 1, on which trainers with a threshold of success rely; with alpha > 0.5 the scale is
-below 1, so no wrong completion outranks a right one of its group.
+What `adaptive` pays (after 2509.00125, 2506.05256, 2505.18086) lies in [0, 1): a right completion is paid at least 1,
+and with alpha > 0.5 the scale is below 1, so no wrong completion outranks a right one of its group.
 """
 
 from __future__ import annotations

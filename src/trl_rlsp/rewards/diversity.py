@@ -41,9 +41,6 @@ class DiversityExploration(Exploration):
         embed: texts -> vectors, for comparing by meaning instead, such as
             `SentenceTransformer("all-MiniLM-L6-v2").encode`. How well it resists gibberish is the model's affair.
 
-    Raises:
-        ConfigError: an argument out of its range; when called, no prompts.
-
     Example:
         >>> reward = DiversityExploration(K=2)
         >>> texts = ["6 + 3 = 9 | 9 * 2 = 18 \\boxed{18}", "3 + 6 = 9 | 9 + 2 = 11 \\boxed{11}"]

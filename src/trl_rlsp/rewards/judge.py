@@ -42,10 +42,9 @@ EXAMPLE = Work("Make 18 from 6, 3 and 2.", "6 * 3 = 18, but 2 is left. 6 + 3 = 9
 class JudgeExploration(Exploration):
     r"""Pays for exploration as an LLM grades it: strategies, depth, creativity, persistence.
 
-    The value is `0.99 * mean grade / 10`, grades being integers from 0 to 10, and `None` where there are no valid
-    ones. The judge sees neither the final answer nor the solution. A completion without effective reasoning
-    (`trl_rlsp.text.effective_length`) is worth 0.0 and is not sent. Equal work on an equal problem is asked about once,
-    and its grades are kept on disk. Logs `judge/failed`, `judge/cached` and `judge/latency`.
+    The value is `0.99 * mean grade / 10`, grades being integers from 0 to 10, and `None` where there are no valid ones.
+    A completion without effective reasoning (`trl_rlsp.text.effective_length`) is worth 0.0 and is not sent. Equal work
+    on an equal problem is asked about once. Logs `judge/failed`, `judge/cached` and `judge/latency`.
 
     Args:
         model: the judge's name at the server, with `base_url`, `api_key`, `timeout` and `retries` as in

@@ -53,9 +53,8 @@ class RLSPRewards(list, metaclass=_SuiteType):
         length_penalty: weight of the cost of length under `gate="adaptive"`, in [0, 1].
         end_of_thinking: as in `Reader`, and so is `thinking_required`; an `OutcomeVerifier` that is passed has its own.
 
-    Raises:
-        ConfigError: an argument out of its range, unbounded exploration under `gate="adaptive"`, two parts of one name
-            (TRL would merge them in its logs), or reading settings that differ from the verifier's.
+    Raises ConfigError for an argument out of its range, unbounded exploration under `gate="adaptive"`, two parts of one
+    name (TRL would merge them in its logs), or reading settings that differ from the verifier's.
 
     Example:
         >>> rewards = RLSPRewards(exploration=[LengthExploration(C=6)], alpha=0.8)
