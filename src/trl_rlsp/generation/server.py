@@ -69,10 +69,7 @@ def choice_text(choice: Any) -> str:
     """All that the model wrote: reasoning that the server has split off goes back between its marks."""
     if not hasattr(choice, "message"):
         return str(choice.text)
-    message = choice.message
+    message, text = choice.message, choice.message.content or ""
     reasoning = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
-    text = message.content or ""
-    if not reasoning:
-        return text
-    closed = f"<think>{reasoning}</think>" if text or choice.finish_reason != "length" else f"<think>{reasoning}"
-    return f"{closed}{text}"
+    closing = "</think>" if text or choice.finish_reason != "length" else ""
+    return f"<think>{reasoning}{closing}{text}" if reasoning else text

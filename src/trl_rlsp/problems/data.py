@@ -213,11 +213,9 @@ def _without(rows: list[dict[str, Any]], exclude: Any, unique: bool, source: str
     """The rows whose problem is not excluded and, if asked for, unique."""
     seen = {item if isinstance(item, str) else problem_key(item) for item in exclude or ()}
     kept = []
-    for row in rows:
-        key = problem_key(row)
-        if key not in seen:
-            kept.append(row)
-            seen |= {key} if unique else set()
+    for row, key in zip(rows, map(problem_key, rows), strict=True):
+        kept += [row] if key not in seen else []
+        seen |= {key} if unique else set()
     if not kept:
         raise DataError(f"every problem of {source} is excluded: take another split, seed or size")
     if len(kept) < len(rows):

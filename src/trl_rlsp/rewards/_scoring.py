@@ -168,7 +168,8 @@ class Scorer:
         if self.checked or not (args is not None or asynchronous):
             return
         self.checked = True
-        for finding in check_balance(parts_of(self), args) if args is not None else ():
+        parts = [Part(self, place) for place in range(1 + len(self.exploration))]
+        for finding in check_balance(parts, args) if args is not None else ():
             logger.warning(finding.message)
         if asynchronous and self.gate != "correct" and self.exploration:
             logger.warning(ASYNC_ADVICE)
@@ -189,11 +190,6 @@ class Part:
     def __call__(self, *, completions: Sequence[Any], **kwargs: Any) -> Column:
         """Score a batch of B completions: B floats, or `None` where there is no verdict."""
         return self.scorer.column(self.place, completions, kwargs)
-
-
-def parts_of(scorer: Scorer) -> list[Part]:
-    """All columns of a suite."""
-    return [Part(scorer, place) for place in range(1 + len(scorer.exploration))]
 
 
 def name_of(part: Any) -> str:

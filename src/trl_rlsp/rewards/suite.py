@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards._scoring import Gate, Reward, Scorer, name_of, parts_of
+from trl_rlsp.rewards._scoring import Gate, Part, Reward, Scorer, name_of
 from trl_rlsp.rewards.balance import AlphaSchedule
 from trl_rlsp.rewards.batch import Reader, log_mean
 from trl_rlsp.rewards.exploration import LengthExploration
@@ -102,7 +102,7 @@ class RLSPRewards(list, metaclass=_SuiteType):
         scorer = Scorer(verifier, parts, schedule, gate, length_penalty, reader)
         shared = ("verifier", "exploration", "schedule", "gate", "length_penalty")
         vars(self).update({name: getattr(scorer, name) for name in shared}, scorer=scorer, alpha=schedule.start)
-        super().__init__(parts_of(scorer))
+        super().__init__(Part(scorer, place) for place in range(1 + len(parts)))
         self._refuse_equal_names()
 
     def __setattr__(self, name: str, value: Any) -> None:
