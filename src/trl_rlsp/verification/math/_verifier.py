@@ -100,9 +100,7 @@ def _pairs(
     gold = gold_text(item.gold)
     if gold is None:
         return [], "gold_unparseable", None
-    reading = item.completion
-    if not isinstance(reading, Reading):
-        reading = read(reading, end_of_thinking=end_of_thinking, thinking_required=thinking_required)
+    reading = read(item.completion, end_of_thinking=end_of_thinking, thinking_required=thinking_required)
     answers = reading.rivals if reading.answer is None else (reading.answer,)
     if not 0 < len(answers) <= MAX_RIVALS:
         return [], "several_answers" if reading.reason == "several_answers" else "no_answer", gold
