@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# engine -> the module that it needs; those other than transformers are extras of the engine's name
 _ENGINES = {"transformers": "transformers", "vllm": "vllm", "server": "openai"}
-"""Engine -> the module that it needs; those other than transformers are extras of the engine's name."""
 
 
 def run_eval(arguments: list[str]) -> None:
@@ -61,12 +61,10 @@ def parse_eval(arguments: list[str]) -> tuple[EvaluationArguments, str, generati
 
 def read_settings(arguments: list[str]) -> EvaluationArguments:
     """The fields of an evaluation: the command line's, else the YAML file's, else the preset's."""
-    settings = parse_fields(EvaluationArguments, arguments, "rlsp eval")
-    if settings.preset is None:
-        return settings
-    if settings.preset not in EVALUATION_PRESETS:
-        raise ConfigError(f"preset is one of {', '.join(EVALUATION_PRESETS)}, got {settings.preset!r}")
-    preset = EVALUATION_PRESETS[settings.preset]
+    name = parse_fields(EvaluationArguments, arguments, "rlsp eval").preset
+    if name is not None and name not in EVALUATION_PRESETS:
+        raise ConfigError(f"preset is one of {', '.join(EVALUATION_PRESETS)}, got {name!r}")
+    preset = EVALUATION_PRESETS[name] if name else {}
     return parse_fields(EvaluationArguments, arguments, "rlsp eval", written=lambda content: {**preset, **content})
 
 
@@ -104,9 +102,8 @@ def _open_engine(settings: EvaluationArguments, name: str, problems: Dataset, ne
     if settings.engine == "server":
         return generation.ServerEngine(name, settings.server_url or "")
     if settings.engine == "vllm":
-        options: dict[str, Any] = {"prompts": problems["prompt"], "new_tokens": new_tokens}
-        options |= {n: getattr(settings, n) for n in ("dtype", "tensor_parallel_size", "gpu_memory_utilization")}
-        return generation.VLLMEngine(name, **options)
+        options = {n: getattr(settings, n) for n in ("dtype", "tensor_parallel_size", "gpu_memory_utilization")}
+        return generation.VLLMEngine(name, prompts=problems["prompt"], new_tokens=new_tokens, **options)
     import torch
 
     placed: dict[str, Any] = {"device_map": "auto"} if torch.cuda.is_available() else {}
@@ -191,11 +188,11 @@ class BudgetArguments(EvaluationArguments):
     document: str | None = option(None, "Markdown file whose numbers are replaced")
 
     def named_models(self) -> dict[str, str]:
-        if not self.models:
-            if not self.model_name_or_path:
-                raise ConfigError("no model: give --model_name_or_path PATH, or --models NAME=PATH NAME=PATH")
-            return {Path(self.model_name_or_path).name: self.model_name_or_path}
-        return named("models are NAME=PATH, each name once", self.models)
+        if self.models:
+            return named("models are NAME=PATH, each name once", self.models)
+        if not self.model_name_or_path:
+            raise ConfigError("no model: give --model_name_or_path PATH, or --models NAME=PATH NAME=PATH")
+        return {Path(self.model_name_or_path).name: self.model_name_or_path}
 
     def sizes(self) -> list[int]:
         return positive_numbers("budgets", self.budgets, "32,64,128")
@@ -219,7 +216,7 @@ def named(rule: str, entries: list[str]) -> dict[str, str]:
 
 
 def count_table(things: str, start: str, count: int, dropped: Mapping[str, int], end: str, kept: int) -> Table:
-    """What became of things: how many there were, how many were dropped for which reason, and how many are kept."""
+    """What became of things: how many there were, were dropped for which reason, and are kept."""
     table = Table(things, Column("number", justify="right"))
     for name, number in [(start, count), *((f"dropped: {why}", n) for why, n in dropped.items()), (end, kept)]:
         table.add_row(name, str(number))
