@@ -42,9 +42,7 @@ def run_eval(arguments: list[str]) -> None:
     if settings.rescore:
         name, metrics = _rescored(settings, Path(settings.rescore))
     else:
-        name, sampling = check_eval(settings)
-        problems = load_problems(settings)
-        samples = draw_samples(settings, name, sampling, problems, console)
+        name, problems, samples = draw_samples(settings, console)
         with verifier_of(settings, name) as verifier:
             metrics, scored = evaluation.evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
         if folder := settings.output_dir:
@@ -90,13 +88,6 @@ def _check_engine(settings: EvaluationArguments) -> None:
         raise MissingDependencyError(f"engine {engine!r} needs {_ENGINES[engine]}: pip install 'trl-rlsp[{engine}]'")
 
 
-def load_problems(settings: EvaluationArguments) -> Dataset:
-    """The problems of an evaluation; an RLSPError if programs cannot be run here as they need."""
-    problems = settings.load()
-    require_sandbox(problems.column_names)
-    return problems
-
-
 def _open_engine(settings: EvaluationArguments, name: str, problems: Dataset, new_tokens: int) -> generation.Engine:
     """Load the model, or connect to its server; a SourceError if there is no such model."""
     if settings.engine == "server":
@@ -110,10 +101,11 @@ def _open_engine(settings: EvaluationArguments, name: str, problems: Dataset, ne
     return generation.TransformersEngine(*generation.load_model(name, dtype=settings.dtype, **placed))
 
 
-def draw_samples(
-    settings: EvaluationArguments, name: str, sampling: generation.Sampling, problems: Dataset, console: Terminal
-) -> list[generation.Sample]:
-    """The samples of an evaluation: those that the output folder has, and the others drawn now."""
+def draw_samples(settings: EvaluationArguments, console: Terminal) -> tuple[str, Dataset, list[generation.Sample]]:
+    """Model, problems and samples of an evaluation: those that the output folder has, and the others drawn now."""
+    name, sampling = check_eval(settings)
+    problems = settings.load()
+    require_sandbox(problems.column_names)
     folder = Path(settings.output_dir) if settings.output_dir else None
     total = len(problems) * sampling.n
     made_of = _fingerprint(settings, name, problems) if folder else {}
@@ -125,7 +117,8 @@ def draw_samples(
         columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console) as progress:
             shown = partial(progress.update, progress.add_task("sampling", total=total, completed=there))
-            return evaluation.draw(engine, problems, sampling, store=store, on_batch=lambda n: shown(completed=n))
+            samples = evaluation.draw(engine, problems, sampling, store=store, on_batch=lambda n: shown(completed=n))
+    return name, problems, samples
 
 
 def _fingerprint(settings: EvaluationArguments, name: str, problems: Dataset) -> dict[str, Any]:

@@ -101,10 +101,8 @@ def run_filter(arguments: list[str]) -> None:
     """Sample, score, keep the problems of the band and write the file; samples of a run that was cut off are kept."""
     settings = parse_filter(arguments)
     band = evaluation.Band(settings.low, settings.high)
-    name, sampling = measure.check_eval(settings)
-    problems = measure.load_problems(settings)
     console = Terminal()
-    samples = measure.draw_samples(settings, name, sampling, problems, console)
+    name, problems, samples = measure.draw_samples(settings, console)
     with measure.verifier_of(settings, name) as verifier:
         scored = evaluation.score_samples(samples, problems, verifier)
     rows, output = problems.to_list(), Path(settings.output)
