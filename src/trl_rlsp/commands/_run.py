@@ -13,6 +13,7 @@ from trl_rlsp import evaluation, pipeline
 from trl_rlsp.commands import parse_eval, parse_harvest, run_report
 from trl_rlsp.doctor import examine, visible_gpus
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.files import atomic_write
 from trl_rlsp.pipeline import Launcher, Run, Step
 from trl_rlsp.stages import claimed, last_complete_checkpoint, parse_grpo, parse_sft, read_record, read_stage
 from trl_rlsp.text import Terminal
@@ -86,8 +87,8 @@ def _show_results(run: Run, steps: Sequence[Step], console: Terminal) -> None:
     evaluations = {step.title.partition(" ")[2]: step.folder for step in steps if step.command == "eval"}
     trained = [step for step in steps if step.command == "grpo"][-1]
     results = {name: evaluation.load_evaluation(folder) for name, folder in evaluations.items()}
-    report = evaluation.write_report(run.output, run.recipe.name, results)
+    atomic_write(run.output / "report.md", f"# {run.recipe.name}\n\n{evaluation.markdown_table(results)}")
     console.rule("result")
     console.print(evaluation.evaluation_table(results))
-    console.print(f"model: {trained.folder}; report: {report}", soft_wrap=True)
+    console.print(f"model: {trained.folder}; table: {run.output / 'report.md'}", soft_wrap=True)
     run_report([str(run.output)])
