@@ -74,7 +74,7 @@ def harvest_run(
         judged = judge(completions, problems, verifier)
     originals = trained_on(folder)
     held_out = HeldOut(row for other in sets for row in other.load())
-    choice = {"per_problem": selection.per_problem, "prefer": selection.prefer, "run": run.resolve().name}
+    choice: Any = {"per_problem": selection.per_problem, "prefer": selection.prefer, "run": run.resolve().name}
     demonstrated = Demonstrated(originals, novelty=selection.novelty)
     found = harvest(judged, demonstrated=demonstrated, held_out=held_out, **choice)
     write_lines(output, found.rows)
