@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trl_rlsp.evaluation._estimators import Estimate, bootstrap_mean
+from trl_rlsp.evaluation._metrics import Estimate, bootstrap_mean
 
 
 class TestBootstrapMean:

@@ -6,28 +6,27 @@ import io
 import json
 
 import pytest
+from datasets import Dataset
 
-from trl_rlsp.evaluation import _dataset as checking
 from trl_rlsp.evaluation._dataset import check_dataset, gold_completion, odd_answers, print_report
 from trl_rlsp.problems import load_problems
-from trl_rlsp.rewards import OutcomeVerifier
+from trl_rlsp.rewards import OutcomeVerifier, Reader
 from trl_rlsp.text import Terminal
 from trl_rlsp.verification import Verdict
 
 
 class BoxVerifier:
-    """Says `match` exactly when the last message boxes the row's solution, and notes what it was asked."""
+    """Says `match` exactly when a completion boxes the row's solution, and that of `wrong` wherever it is."""
+
+    compares_answers, reader = False, Reader()
 
     def __init__(self, wrong: tuple[str, ...] = ()):
-        self.calls: list[dict] = []
         self.wrong = wrong
 
     def verdicts(self, completions, **columns):
-        self.calls.append({"completions": completions, **columns})
         return [self._one(completion, gold) for completion, gold in zip(completions, columns["solution"], strict=True)]
 
-    def _one(self, completion, gold):
-        text = completion if isinstance(completion, str) else completion[-1]["content"]
+    def _one(self, text, gold):
         if gold in self.wrong or gold not in text:
             return Verdict(0.0, "mismatch")
         return Verdict(1.0, "match")
@@ -58,50 +57,33 @@ class TestGoldCompletion:
         assert gold_completion(given) == text
 
 
+def check(rows, verifier):
+    return check_dataset(Dataset.from_list(rows), verifier)
+
+
 class TestCheckDataset:
     def test_all_verify(self):
-        report = check_dataset([row(str(n)) for n in range(5)], BoxVerifier())
-        assert (report.verified, report.total, report.ok) == (5, 5, True)
+        report = check([row(str(n)) for n in range(300)], BoxVerifier())  # more than one batch
+        assert (report.verified, report.total, report.ok) == (300, 300, True)
 
     def test_failures_name_row_reason_and_problem(self):
-        report = check_dataset([row("1"), row("x" * 200)], BoxVerifier(wrong=("x" * 200,)))
+        report = check([row("1"), row("x" * 200)], BoxVerifier(wrong=("x" * 200,)))
         (failure,) = report.failures
-        assert (failure.row, failure.verdict, report.ok) == (1, Verdict(0.0, "mismatch"), False)
+        assert (failure.row, failure.reason, report.ok) == (1, "mismatch", False)
         assert len(failure.problem) == 80
         assert failure.problem.startswith("What is xxx")
         assert report.reasons == {"mismatch": 1}
 
-    def test_completions_come_in_the_form_of_the_prompt(self):
-        verifier = BoxVerifier()
-        check_dataset([row("1"), {"prompt": "plain", "solution": "2"}], verifier)
-        assert verifier.calls[0]["completions"] == [
-            [{"role": "assistant", "content": "\\boxed{1}"}],
-            "\\boxed{2}",
-        ]
-
-    def test_columns_are_passed_only_where_some_row_has_them(self):
-        verifier = BoxVerifier()
-        check_dataset([row("1"), row("2", task="{}")], verifier)
-        assert verifier.calls[0]["task"] == [None, "{}"]
-        assert verifier.calls[0]["tests"] is None
-
     def test_rows_without_an_answer_are_counted_and_alone_prove_nothing(self):
-        report = check_dataset([row("", tests="[]")], BoxVerifier())
+        report = check([row("", tests="[]")], BoxVerifier())
         assert (report.unanswered, report.total, report.ok) == ([0], 1, False)
 
-    def test_batches_cover_every_row_once(self, monkeypatch):
-        monkeypatch.setattr(checking, "BATCH", 3)
-        verifier = BoxVerifier()
-        report = check_dataset([row(str(n)) for n in range(8)], verifier)
-        assert [len(call["solution"]) for call in verifier.calls] == [3, 3, 2]
-        assert report.verified == 8
-
     def test_not_scorable_is_a_failure(self):
-        class Unsure:
+        class Unsure(BoxVerifier):
             def verdicts(self, completions, **columns):
                 return [Verdict(None, "gold_unparseable") for _ in completions]
 
-        assert check_dataset([row("1")], Unsure()).reasons == {"gold_unparseable": 1}
+        assert check([row("1")], Unsure()).reasons == {"gold_unparseable": 1}
 
 
 class TestOddAnswers:
@@ -156,7 +138,7 @@ class TestWithTheRealVerifier:
         program = "def double(x):\n    return 2 * x\n"
         tests = json.dumps(["assert double(4) == 8"])
         rows = [row(program, tests=tests), row(f"Doubling:\n```python\n{program}```", tests=tests)]
-        assert check_dataset(rows, verifier).verified == 2
+        assert check(rows, verifier).verified == 2
 
     def test_gold_answers_of_many_shapes(self, verifier):
         golds = [
@@ -170,7 +152,7 @@ class TestWithTheRealVerifier:
             "p - q",
             "12,345",
         ]
-        report = check_dataset([row(gold) for gold in golds], verifier)
+        report = check([row(gold) for gold in golds], verifier)
         assert report.failures == []
 
     def test_generated_problems(self, verifier):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.evaluation._estimators import maj_at_k, majority_curve, pass_at_k
+from trl_rlsp.evaluation._metrics import maj_at_k, majority_curve, pass_at_k
 
 
 class TestPassAtK:

@@ -8,7 +8,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from trl_rlsp.evaluation._estimators import maj_at_k, pass_at_k
+from trl_rlsp.evaluation._metrics import maj_at_k, pass_at_k
 
 pytestmark = pytest.mark.slow
 

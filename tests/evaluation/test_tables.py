@@ -15,7 +15,6 @@ from trl_rlsp.evaluation._tables import (
     first_samples,
     markdown_table,
     note,
-    write_report,
 )
 
 BEFORE = Evaluation(
@@ -90,9 +89,3 @@ def test_the_first_sample_of_each_problem(tmp_path):
 )
 def test_whatever_explores_is_shown(rewards, columns):
     assert exploration_columns([{f"rewards/{name}/mean": 0.5 for name in rewards}]) == columns
-
-
-def test_write_report(tmp_path):
-    path = write_report(tmp_path, "quickstart", {"SFT": BEFORE, "RLSP": AFTER})
-    assert path == tmp_path / "report.md"
-    assert path.read_text(encoding="utf-8") == f"# quickstart\n\n{MARKDOWN}"

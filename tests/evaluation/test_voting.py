@@ -7,6 +7,7 @@ import json
 import pytest
 
 from trl_rlsp import OutcomeVerifier
+from trl_rlsp.evaluation import ScoredSample
 from trl_rlsp.evaluation._scoring import MAX_DISTINCT, final_answer, voting_keys
 
 
@@ -22,7 +23,12 @@ def boxed(*answers):
 
 def keys(verifier, row, texts, scores=None):
     answers = [final_answer(row, reading) for reading in read_all(verifier, row, texts)]
-    return voting_keys([row], [0] * len(texts), answers, scores or [0.0] * len(texts), verifier)
+    return voted([row], [0] * len(texts), answers, scores or [0.0] * len(texts), verifier)
+
+
+def voted(rows, problems, answers, scores, verifier):
+    samples = [ScoredSample(p, "", 1, True, s, "", answer=a) for p, a, s in zip(problems, answers, scores, strict=True)]
+    return voting_keys(rows, samples, verifier)
 
 
 def read_all(verifier, row, texts):
@@ -80,7 +86,7 @@ class TestVotingKeys:
 
         monkeypatch.setattr(verifier, "verdicts", count)
         rows = [{"solution": "7"}, {"solution": "8"}]
-        voting_keys(rows, [0, 0, 0, 0, 1, 1], ["1", "2", "3", "2", "1", "2"], [0.0] * 6, verifier)
+        voted(rows, [0, 0, 0, 0, 1, 1], ["1", "2", "3", "2", "1", "2"], [0.0] * 6, verifier)
         # most frequent first: problem 0 has 2, 1, 3 and so three pairs, problem 1 one
         assert asked == [("2", "\\boxed{1}"), ("2", "\\boxed{3}"), ("1", "\\boxed{3}"), ("1", "\\boxed{2}")]
 

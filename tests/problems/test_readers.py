@@ -90,7 +90,7 @@ class TestBrokenFiles:
                 "a.json is not valid JSON: Expecting value at line 2, column 8",
             ),
             ("a.json", '{"a": 1}\n{"a": }', "line 2 of a.json is not valid JSON"),
-            ("a.json", '[{"a": 1}, 2]', "row 2 of a.json must be an object, got '2'"),
+            ("a.json", '[{"a": 1}, 2]', "row 2 of a.json must be a JSON object"),
             ("a.json", "3", "a.json must hold a list of objects, got int"),
             ("a.csv", "a,b\n1,2\n3\n", "line 3 of a.csv must have 2 fields"),
             ("a.csv", "a,b\n1,2,3\n", "line 2 of a.csv must have 2 fields"),

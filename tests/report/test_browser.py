@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trl_rlsp.behaviours import KINDS
-from trl_rlsp.report._browser import Source, browser_data, choose, shortened, spans
+from trl_rlsp.report._page import Source, browser_data, choose, shortened, spans
 from trl_rlsp.runs import Completion, Evaluated
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 
-import numpy as np
 import pytest
 
 from trl_rlsp.evaluation import Chart, Estimate, Line, save_plot, svg
-from trl_rlsp.evaluation._charts import smoothed
-from trl_rlsp.report._curves import effort_charts, solve_classes, training_curves, wilson
+from trl_rlsp.report._curves import effort_charts, solve_classes, training_curves
 from trl_rlsp.report._page import columns, rows
 from trl_rlsp.runs import Completion, Evaluated, change, last_mean, step_metrics, values_of
 from trl_rlsp.runs._behaviours import repetition
@@ -119,12 +117,6 @@ class TestEffort:
         expected = {"a": "never", "b": "under half", "c": "half or more", "d": "always"}
         assert solve_classes(completions) == expected
 
-    def test_wilson(self):
-        # Wilson 1927; 8 of 10: 0.490 to 0.943
-        found = wilson([1.0] * 8 + [0.0] * 2)
-        assert (found.low, found.high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
-        assert wilson([0.0] * 10).low == 0.0
-
 
 class TestTable:
     def test_rows(self, make_run):
@@ -158,10 +150,6 @@ CHART = Chart("k", "Title <b>", "step & more", [Line("a", [0, 10], [1.0, 3.0]), 
 
 
 class TestDrawing:
-    def test_smoothed(self):
-        found = smoothed(np.array([1.0, np.nan, 4.0, 7.0]), 3)
-        np.testing.assert_array_equal(found, [1.0, np.nan, 5.5, 5.5])
-
     def test_svg_has_no_styles_and_takes_the_colors_of_the_page(self):
         drawn = svg(CHART)
         root = ElementTree.fromstring(drawn)

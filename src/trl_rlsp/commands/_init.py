@@ -1,5 +1,6 @@
 """`rlsp init`: four answers become a recipe of one's own."""
 
+# ruff: noqa: RUF009 (`option` is `dataclasses.field`)
 from __future__ import annotations
 
 import sys
@@ -12,7 +13,7 @@ import yaml
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import atomic_write, write_lines
-from trl_rlsp.stages import parse_fields
+from trl_rlsp.stages import option, parse_fields
 
 _LORA = """
 use_peft: true, lora_r: 32, lora_alpha: 32, lora_dropout: 0.0, lora_target_modules: all-linear, bf16: true,
@@ -33,12 +34,7 @@ max_completion_length: 4096, ddp_find_unused_parameters: false""",
 }
 """Fields of the RL stage, 64 to 256 completions an update."""
 
-_REWARDS = {
-    "outcome": "none",
-    "length": "length",
-    "behaviours": "length,behaviour",
-    "diversity": "length,diversity",
-}
+_REWARDS = {"outcome": "none", "length": "length", "behaviours": "length,behaviour", "diversity": "length,diversity"}
 _HELD_OUT = {"math": "math-500", "aime": "aime-2024"}
 _QUESTIONS = {
     "model": "model (hub id or folder)",
@@ -50,23 +46,14 @@ _QUESTIONS = {
 
 @dataclass
 class InitArguments:
-    """Write a recipe for your model, data and hardware. What is not given is asked for.
+    """Write a recipe for your model, data and hardware. What is not given is asked for."""
 
-    Args:
-        model: hub id or folder.
-        data: a preset, reasoning_gym:TASK, or a file with problems and answers.
-        hardware: cpu, 24gb, 80gb or 8x80gb.
-        reward: besides right answers: length, behaviours, diversity, or outcome for nothing.
-        held_out: problems for the evaluation; default a preset's own, else a tenth of the file.
-        output: folder of the recipe.
-    """
-
-    model: str | None = None
-    data: str | None = None
-    hardware: str | None = None
-    reward: str | None = None
-    held_out: str | None = None
-    output: Path = Path("recipes/mine")
+    model: str | None = option(None, "hub id or folder")
+    data: str | None = option(None, "a preset, reasoning_gym:TASK, or a file with problems and answers")
+    hardware: str | None = option(None, "cpu, 24gb, 80gb or 8x80gb")
+    reward: str | None = option(None, "besides right answers: length, behaviours, diversity, or outcome for nothing")
+    held_out: str | None = option(None, "problems for the evaluation; default a preset's own, else a tenth of the file")
+    output: Path = option(Path("recipes/mine"), "folder of the recipe")
 
 
 def run_init(arguments: Sequence[str]) -> None:

@@ -3,25 +3,23 @@
 # ruff: noqa: RUF009 (`option` is `dataclasses.field`)
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.table import Column, Table
 
 from trl_rlsp import evaluation
 from trl_rlsp.behaviours import KINDS
-from trl_rlsp.commands._measure import named
-from trl_rlsp.errors import ConfigError, MissingDependencyError
+from trl_rlsp.commands._measure import named, require_plots
+from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import write_json
 from trl_rlsp.report import PAGE_FILE, can_draw, write
 from trl_rlsp.rewards import OutcomeVerifier
-from trl_rlsp.runs import VERIFIED, Completion, Run, Summary, read_completions, read_run, shown_steps, summarize
+from trl_rlsp.runs import Completion, Run, Summary, read_completions, read_run, shown_steps, summarize
+from trl_rlsp.selfplay import verify
 from trl_rlsp.stages import option, parse_fields
 from trl_rlsp.text import Terminal
-
-_CAPTION = "per 1,000 words (per completion); wording is evidence, not proof: compare with the base model"
 
 
 @dataclass
@@ -47,7 +45,7 @@ def run_compare(arguments: list[str]) -> None:
 class EfficiencyArguments:
     """Accuracy of majority votes against tokens, from saved evaluations, the last of which sets the budgets."""
 
-    runs: list[str] = field(metadata={"metavar": "NAME=FOLDER", "help": "base=FOLDER rlsp=FOLDER"})
+    runs: list[str] = option(help="base=FOLDER rlsp=FOLDER", metavar="NAME=FOLDER")
     output_dir: Path | None = option(None, "folder for efficiency.json and efficiency.png")
 
 
@@ -55,8 +53,8 @@ def parse_efficiency(arguments: list[str]) -> tuple[dict[str, Path], Path | None
     """Model -> folder of its evaluation, and where to write."""
     given = parse_fields(EfficiencyArguments, arguments, "rlsp efficiency")
     runs = named("each of --runs is NAME=FOLDER with a name of its own", given.runs)
-    if given.output_dir and importlib.util.find_spec("matplotlib") is None:
-        raise MissingDependencyError("the plot needs matplotlib: pip install 'trl-rlsp[report]', or omit --output_dir")
+    if given.output_dir:
+        require_plots()
     return {name: Path(folder) for name, folder in runs.items()}, given.output_dir
 
 
@@ -68,8 +66,7 @@ def run_efficiency(arguments: list[str]) -> None:
     for table in evaluation.efficiency_tables(curves):
         console.print(table)
     if output is not None:
-        metrics = {name: [asdict(point) for point in points] for name, points in curves.items()}
-        write_json(output / "efficiency.json", metrics)
+        write_json(output / "efficiency.json", {name: list(map(asdict, points)) for name, points in curves.items()})
         evaluation.plot_efficiency(curves, output / "efficiency.png")
         console.print(f"{output / 'efficiency.json'}, {output / 'efficiency.png'}")
 
@@ -78,9 +75,7 @@ def run_efficiency(arguments: list[str]) -> None:
 class BehavioursArguments:
     """What the completions of a run do, step by step."""
 
-    sources: list[str] = field(
-        metadata={"positional": "+", "metavar": "RUN", "help": "run folder, completions_*.parquet or samples.jsonl"}
-    )
+    sources: list[str] = option(help="run folder, completions_*.parquet, samples.jsonl", positional="+", metavar="RUN")
     output: Path | None = option(None, "write the metrics to this JSON file")
 
 
@@ -92,11 +87,8 @@ def run_behaviours(arguments: Sequence[str]) -> None:
         raise ConfigError(f"no completions in {', '.join(given.sources)}")
     with OutcomeVerifier(batch_seconds=3600) as verifier:
 
-        def score(asked: list[Completion]) -> Sequence[float | None]:
-            columns = {name: [c.columns.get(name) for c in asked] for name in VERIFIED}
-            used = {name: column for name, column in columns.items() if any(v is not None for v in column)}
-            verdicts = verifier.verdicts([c.text for c in asked], prompts=[c.prompt for c in asked], **used)
-            return [verdict.score for verdict in verdicts]
+        def score(asked: Sequence[Completion]) -> list[float | None]:
+            return [verdict.score for verdict in verify(asked, verifier)]
 
         rows = {}
         for step in shown_steps([c.step for c in completions if c.step is not None]):
@@ -109,16 +101,15 @@ def run_behaviours(arguments: Sequence[str]) -> None:
 
 def _behaviour_table(rows: dict[str, Summary]) -> Table:
     """One row a step: completions, words, each behaviour, answer changes where they could be scored."""
-    with_changes = any(summary.changes is not None for summary in rows.values())
     names = ["completions", "words", *(kind.replace("_", "-") for kind in KINDS)]
-    names += ["wrong>right / right>wrong"] if with_changes else []
-    shown = Table("", *(Column(name, justify="right") for name in names), caption=_CAPTION)
+    names += ["wrong>right / right>wrong"] if any(summary.changes for summary in rows.values()) else []
+    caption = "per 1,000 words (per completion); wording is evidence, not proof: compare with the base model"
+    shown = Table("", *(Column(name, justify="right") for name in names), caption=caption)
     for name, summary in rows.items():
         cells = [name, str(summary.completions), f"{summary.words:.0f}"]
         cells += [f"{summary.per_1000_words[kind]:.1f} ({summary.per_completion[kind]:.2f})" for kind in KINDS]
-        if with_changes:
-            changes = summary.changes
-            cells.append("" if changes is None else f"{changes['wrong_to_right']} / {changes['right_to_wrong']}")
+        if changes := summary.changes:
+            cells.append(f"{changes['wrong_to_right']} / {changes['right_to_wrong']}")
         shown.add_row(*cells)
     return shown
 
@@ -128,7 +119,7 @@ class ReportArguments:
     """Write one self-contained page about one or several runs: folders of `rlsp run`, or of a GRPOTrainer with
     log_completions=True."""
 
-    runs: list[Path] = field(metadata={"positional": "+", "metavar": "RUN", "help": "run folder"})
+    runs: list[Path] = option(help="run folder", positional="+", metavar="RUN")
     output: Path | None = option(None, "folder to write; default RUN/report, for several runs report")
     limit: int = option(10_000, "most completions on the page")
     plots: bool = option(True, "write PNG plots, if matplotlib is installed")

@@ -1,16 +1,19 @@
 """`rlsp eval` and `rlsp budget`: what a model does on problems, and how many tokens that takes."""
 
+# ruff: noqa: RUF009 (`option` is `dataclasses.field`)
 from __future__ import annotations
 
 import importlib.util
 import logging
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+from rich.table import Column, Table
 
 from trl_rlsp import evaluation, generation
 from trl_rlsp.errors import ConfigError, MissingDependencyError, SourceError
@@ -28,8 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# engine -> the module that it needs; those other than transformers are extras of the engine's name
 _ENGINES = {"transformers": "transformers", "vllm": "vllm", "server": "openai"}
-"""Engine -> the module that it needs; those other than transformers are extras of the engine's name."""
 
 
 def run_eval(arguments: list[str]) -> None:
@@ -39,9 +42,7 @@ def run_eval(arguments: list[str]) -> None:
     if settings.rescore:
         name, metrics = _rescored(settings, Path(settings.rescore))
     else:
-        name, sampling = check_eval(settings)
-        problems = load_problems(settings)
-        samples = draw_samples(settings, name, sampling, problems, console)
+        name, problems, samples = draw_samples(settings, console)
         with verifier_of(settings, name) as verifier:
             metrics, scored = evaluation.evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
         if folder := settings.output_dir:
@@ -58,12 +59,10 @@ def parse_eval(arguments: list[str]) -> tuple[EvaluationArguments, str, generati
 
 def read_settings(arguments: list[str]) -> EvaluationArguments:
     """The fields of an evaluation: the command line's, else the YAML file's, else the preset's."""
-    settings = parse_fields(EvaluationArguments, arguments, "rlsp eval")
-    if settings.preset is None:
-        return settings
-    if settings.preset not in EVALUATION_PRESETS:
-        raise ConfigError(f"preset is one of {', '.join(EVALUATION_PRESETS)}, got {settings.preset!r}")
-    preset = EVALUATION_PRESETS[settings.preset]
+    name = parse_fields(EvaluationArguments, arguments, "rlsp eval").preset
+    if name is not None and name not in EVALUATION_PRESETS:
+        raise ConfigError(f"preset is one of {', '.join(EVALUATION_PRESETS)}, got {name!r}")
+    preset = EVALUATION_PRESETS[name] if name else {}
     return parse_fields(EvaluationArguments, arguments, "rlsp eval", written=lambda content: {**preset, **content})
 
 
@@ -79,24 +78,14 @@ def check_eval(settings: EvaluationArguments) -> tuple[str, generation.Sampling]
 
 
 def _check_engine(settings: EvaluationArguments) -> None:
-    if settings.engine not in _ENGINES:
-        raise ConfigError(f"engine is one of {', '.join(_ENGINES)}, got {settings.engine!r}")
-    if (settings.engine == "server") != (settings.server_url is not None):
-        raise ConfigError(
-            "server_url goes with engine 'server' and with no other, "
-            f"got engine={settings.engine!r}, server_url={settings.server_url!r}"
-        )
-    if importlib.util.find_spec(_ENGINES[settings.engine]) is None:
-        raise MissingDependencyError(
-            f"engine {settings.engine!r} needs {_ENGINES[settings.engine]}: pip install 'trl-rlsp[{settings.engine}]'"
-        )
-
-
-def load_problems(settings: EvaluationArguments) -> Dataset:
-    """The problems of an evaluation; an RLSPError if programs cannot be run here as they need."""
-    problems = settings.load()
-    require_sandbox(problems.column_names)
-    return problems
+    engine, url = settings.engine, settings.server_url
+    if engine not in _ENGINES:
+        raise ConfigError(f"engine is one of {', '.join(_ENGINES)}, got {engine!r}")
+    if (engine == "server") != (url is not None):
+        rule = "server_url goes with engine 'server' and with no other"
+        raise ConfigError(f"{rule}, got engine={engine!r}, server_url={url!r}")
+    if importlib.util.find_spec(_ENGINES[engine]) is None:
+        raise MissingDependencyError(f"engine {engine!r} needs {_ENGINES[engine]}: pip install 'trl-rlsp[{engine}]'")
 
 
 def _open_engine(settings: EvaluationArguments, name: str, problems: Dataset, new_tokens: int) -> generation.Engine:
@@ -104,19 +93,19 @@ def _open_engine(settings: EvaluationArguments, name: str, problems: Dataset, ne
     if settings.engine == "server":
         return generation.ServerEngine(name, settings.server_url or "")
     if settings.engine == "vllm":
-        options: dict[str, Any] = {"prompts": problems["prompt"], "new_tokens": new_tokens}
-        options |= {n: getattr(settings, n) for n in ("dtype", "tensor_parallel_size", "gpu_memory_utilization")}
-        return generation.VLLMEngine(name, **options)
+        options = {n: getattr(settings, n) for n in ("dtype", "tensor_parallel_size", "gpu_memory_utilization")}
+        return generation.VLLMEngine(name, prompts=problems["prompt"], new_tokens=new_tokens, **options)
     import torch
 
     placed: dict[str, Any] = {"device_map": "auto"} if torch.cuda.is_available() else {}
     return generation.TransformersEngine(*generation.load_model(name, dtype=settings.dtype, **placed))
 
 
-def draw_samples(
-    settings: EvaluationArguments, name: str, sampling: generation.Sampling, problems: Dataset, console: Terminal
-) -> list[generation.Sample]:
-    """The samples of an evaluation: those that the output folder has, and the others drawn now."""
+def draw_samples(settings: EvaluationArguments, console: Terminal) -> tuple[str, Dataset, list[generation.Sample]]:
+    """Model, problems and samples of an evaluation: those that the output folder has, and the others drawn now."""
+    name, sampling = check_eval(settings)
+    problems = settings.load()
+    require_sandbox(problems.column_names)
     folder = Path(settings.output_dir) if settings.output_dir else None
     total = len(problems) * sampling.n
     made_of = _fingerprint(settings, name, problems) if folder else {}
@@ -128,7 +117,8 @@ def draw_samples(
         columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console) as progress:
             shown = partial(progress.update, progress.add_task("sampling", total=total, completed=there))
-            return evaluation.draw(engine, problems, sampling, store=store, on_batch=lambda n: shown(completed=n))
+            samples = evaluation.draw(engine, problems, sampling, store=store, on_batch=lambda n: shown(completed=n))
+    return name, problems, samples
 
 
 def _fingerprint(settings: EvaluationArguments, name: str, problems: Dataset) -> dict[str, Any]:
@@ -145,11 +135,8 @@ def _rescored(settings: EvaluationArguments, folder: Path) -> tuple[str, evaluat
     before = evaluation.load_settings(folder)
     if problems is None:
         raise SourceError(f"{folder} holds no problems.parquet beside its samples: evaluate again into another folder")
-    expected = len(problems) * before["num_samples"]
-    if len(samples) != expected:
-        raise ConfigError(
-            f"{folder} has {len(samples)} of {expected} samples: finish it with the command that began it"
-        )
+    if len(samples) != (wanted := len(problems) * before["num_samples"]):
+        raise ConfigError(f"{folder} has {len(samples)} of {wanted} samples: finish it with the command that began it")
     model = before.get("model_name_or_path")
     with verifier_of(settings, None if before["engine"] == "server" else model) as verifier:
         metrics, scored = evaluation.evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
@@ -158,10 +145,8 @@ def _rescored(settings: EvaluationArguments, folder: Path) -> tuple[str, evaluat
 
 
 def verifier_of(settings: EvaluationArguments, model: str | None) -> OutcomeVerifier:
-    """The verifier of an evaluation, whose calls have an hour.
-
-    The chat template of `model` says whether completions start inside the reasoning, unless the settings do.
-    """
+    """The verifier of an evaluation; where the settings do not say whether an answer needs closed reasoning, the chat
+    template of `model` does."""
     required = settings.thinking_required
     if required is None and model and settings.engine != "server":
         required = opens_thinking(model, settings.end_of_thinking)
@@ -183,28 +168,24 @@ def opens_thinking(model: str, end_of_thinking: str) -> bool:
 class BudgetArguments(EvaluationArguments):
     """An evaluation at several thinking budgets; see `trl_rlsp.evaluation.budget.ThinkingBudget`."""
 
-    models: list[str] = field(
-        default_factory=list, metadata={"help": "NAME=PATH of each model, in the place of model_name_or_path"}
-    )
+    models: list[str] = option([], "NAME=PATH of each model, in the place of model_name_or_path")
     budgets: str = option("", "reasoning tokens, separated by commas")
     at_least: bool = option(False, "measure each budget as floor and ceiling too, not as ceiling alone")
     continuation: str = option("Wait", "written where a model would stop too early")
     answer: str = option("\\boxed{", "begins a forced answer")
-    ends: list[str] = field(default_factory=list, metadata={"help": "what ends the reasoning; by default a box"})
-    settled: list[str] = field(
-        default_factory=list, metadata={"help": "what the model may stop after before the floor"}
-    )
+    ends: list[str] = option([], "what ends the reasoning; by default a box")
+    settled: list[str] = option([], "what the model may stop after before the floor")
     answer_tokens: int = option(32, "tokens for the answer")
     votes: int = option(0, "samples a problem for voting with early stopping; 0 for no votes")
     confidence: float = option(0.95, "of adaptive consistency")
     document: str | None = option(None, "Markdown file whose numbers are replaced")
 
     def named_models(self) -> dict[str, str]:
-        if not self.models:
-            if not self.model_name_or_path:
-                raise ConfigError("no model: give --model_name_or_path PATH, or --models NAME=PATH NAME=PATH")
-            return {Path(self.model_name_or_path).name: self.model_name_or_path}
-        return named("models are NAME=PATH, each name once", self.models)
+        if self.models:
+            return named("models are NAME=PATH, each name once", self.models)
+        if not self.model_name_or_path:
+            raise ConfigError("no model: give --model_name_or_path PATH, or --models NAME=PATH NAME=PATH")
+        return {Path(self.model_name_or_path).name: self.model_name_or_path}
 
     def sizes(self) -> list[int]:
         return positive_numbers("budgets", self.budgets, "32,64,128")
@@ -212,12 +193,11 @@ class BudgetArguments(EvaluationArguments):
     def points(self) -> list[ThinkingBudget | None]:
         from trl_rlsp.evaluation.budget import ThinkingBudget
 
-        texts: dict[str, Any] = {name: getattr(self, name) for name in ("continuation", "answer", "settled")}
-        texts |= {"ends": self.ends} if self.ends else {}
+        given = {name: getattr(self, name) for name in ("continuation", "answer", "settled", "answer_tokens")}
+        given |= {"ends": self.ends} if self.ends else {}
         bounds = [(0, most) for most in self.sizes()]
         bounds += [(most, most) for _, most in bounds] if self.at_least else []
-        budgets = [ThinkingBudget(least, most, answer_tokens=self.answer_tokens, **texts) for least, most in bounds]
-        return [*budgets, None]
+        return [*(ThinkingBudget(least, most, **given) for least, most in bounds), None]
 
 
 def named(rule: str, entries: list[str]) -> dict[str, str]:
@@ -228,17 +208,26 @@ def named(rule: str, entries: list[str]) -> dict[str, str]:
     return dict(pairs)
 
 
-def positive_numbers(name: str, text: str, example: str) -> list[int]:
-    """Whole numbers of at least 1 from a list with commas, ascending.
+def count_table(things: str, start: str, count: int, dropped: Mapping[str, int], end: str, kept: int) -> Table:
+    """What became of things: how many there were, were dropped for which reason, and are kept."""
+    table = Table(things, Column("number", justify="right"))
+    for name, number in [(start, count), *((f"dropped: {why}", n) for why, n in dropped.items()), (end, kept)]:
+        table.add_row(name, str(number))
+    return table
 
-    Example:
-        >>> positive_numbers("--gpus", "8, 1,8", "1,8")
-        [1, 8]
-    """
+
+def positive_numbers(name: str, text: str, example: str) -> list[int]:
+    """Whole numbers of at least 1 from a list with commas, ascending and each once."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
         raise ConfigError(f"{name} are whole numbers of at least 1, such as {example}, got {text!r}")
     return sorted({int(part) for part in parts})
+
+
+def require_plots() -> None:
+    """A MissingDependencyError where nothing can be plotted."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingDependencyError("the plot needs matplotlib: pip install 'trl-rlsp[report]'")
 
 
 def check_budget(settings: BudgetArguments) -> generation.Sampling:
@@ -250,9 +239,8 @@ def check_budget(settings: BudgetArguments) -> generation.Sampling:
     settings.required()
     AdaptiveConsistency(settings.confidence)
     if settings.votes < 0 or settings.votes == 1 or (settings.votes and settings.temperature == 0):
-        raise ConfigError(
-            f"votes are 0 or at least 2, at a temperature above 0, got {settings.votes} at {settings.temperature}"
-        )
+        rule = "votes are 0 or at least 2, at a temperature above 0"
+        raise ConfigError(f"{rule}, got {settings.votes} at {settings.temperature}")
     _check_engine(settings)
     return settings.sampling()
 
@@ -263,8 +251,7 @@ def run_budget(arguments: list[str]) -> None:
 
     settings = parse_fields(BudgetArguments, arguments, "rlsp budget")
     sampling = check_budget(settings)
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MissingDependencyError("the plot needs matplotlib: pip install 'trl-rlsp[report]'")
+    require_plots()
     console, problems = Terminal(), settings.load()
     folder = Path(settings.output_dir or "runs/budget")
     rules: list[Rule] = [budget.Unbeatable(), budget.AdaptiveConsistency(settings.confidence), budget.LastAgree(3, 4)]
@@ -283,14 +270,11 @@ def run_budget(arguments: list[str]) -> None:
                 console.print(f"{name}, {point.label}: {accuracy}, {tokens} tokens")
             votes[name] = bench.votes(settings.votes, rules) if settings.votes else []
     numbers = budget.markdown(curves, votes, settings.votes)
-    found = {
-        "settings": asdict(settings),
-        "points": [asdict(point) for curve in curves.values() for point in curve.points],
-        "votes": {name: [asdict(result) for result in results] for name, results in votes.items()},
-    }
+    points = [asdict(point) for curve in curves.values() for point in curve.points]
+    voted = {name: [asdict(result) for result in results] for name, results in votes.items()}
     atomic_write(folder / "budget.md", numbers)
     budget.plot_curves(curves, folder / "budget.png")
-    write_json(folder / "budget.json", found)
+    write_json(folder / "budget.json", {"settings": asdict(settings), "points": points, "votes": voted})
     if settings.document:
         budget.write_into(Path(settings.document), numbers)
     console.print(numbers, soft_wrap=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.table import Column, Table
 
 from trl_rlsp import evaluation, stages
-from trl_rlsp.commands._measure import check_eval, draw_samples, load_problems, positive_numbers, verifier_of
+from trl_rlsp.commands import _measure as measure
 from trl_rlsp.doctor import Finding, examine
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import write_json, write_lines
@@ -30,10 +30,7 @@ _COLORS = {"error": "red", "warning": "yellow", "not checked": "blue"}
 class RecipesArguments:
     """List the recipes that come with the package, or copy one."""
 
-    words: list[str] = field(
-        default_factory=list,
-        metadata={"positional": "*", "metavar": "copy NAME", "help": "copy a recipe to where it can be changed"},
-    )
+    words: list[str] = option([], "copy a recipe to where it can be changed", positional="*", metavar="copy NAME")
     to: Path | None = option(None, "the folder to make; default recipes/NAME")
 
 
@@ -43,21 +40,17 @@ def run_recipes(arguments: Sequence[str]) -> None:
     if given.words:
         if len(given.words) != 2 or given.words[0] != "copy":
             raise ConfigError(f"rlsp recipes takes nothing, or copy NAME, got {' '.join(given.words)!r}")
-        name = given.words[1]
-        target = copy_recipe(name, given.to)
-        print(f"{name} copied to {target}")
-        if name in recipe_names():
+        target = copy_recipe(given.words[1], given.to)
+        print(f"{given.words[1]} copied to {target}")
+        if given.words[1] in recipe_names():
             print(f"next: change it, then rlsp run {target}")
         return
     table = Table(Column("recipe", no_wrap=True), "what it is for", "hardware", box=None, pad_edge=False)
     for name in recipe_names():
-        said = said_of(name)
-        table.add_row(name, said.title, said.hardware)
-    console, others = Terminal(), " and ".join(companion_names())
-    console.print(table)
-    console.print(
-        f"\nrlsp run NAME runs one; rlsp recipes copy NAME makes a copy to change, also of {others}.", soft_wrap=True
-    )
+        table.add_row(name, said_of(name).title, said_of(name).hardware)
+    Terminal().print(table)
+    others = " and ".join(companion_names())
+    print(f"\nrlsp run NAME runs one; rlsp recipes copy NAME makes a copy to change, also of {others}.")
 
 
 def run_check(arguments: list[str]) -> int:
@@ -94,46 +87,34 @@ class FilterArguments(stages.EvaluationArguments):
 
 
 def parse_filter(arguments: list[str]) -> FilterArguments:
-    """The settings of a filter; what sampling has no use for in an RL stage's file is passed over."""
-    return stages.parse_fields(FilterArguments, arguments, "rlsp filter", written=_sampled_fields)
-
-
-def _sampled_fields(written: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a stage's YAML file that decide what is sampled; its seed and folder are those of its training."""
+    """The settings of a filter: of an RL stage's file, what decides what is sampled, and neither seed nor folder."""
     names = {f.name for f in fields(FilterArguments)} - {"output_dir", "seed", "batch_size", "num_samples"}
-    renamed = {"max_completion_length": "max_new_tokens"}
-    found = {renamed.get(name, name): value for name, value in written.items() if value is not None}
-    return {name: value for name, value in found.items() if name in names}
+
+    def sampled(content: dict[str, Any]) -> dict[str, Any]:
+        found = {("max_new_tokens" if n == "max_completion_length" else n): v for n, v in content.items()}
+        return {name: value for name, value in found.items() if name in names and value is not None}
+
+    return stages.parse_fields(FilterArguments, arguments, "rlsp filter", written=sampled)
 
 
 def run_filter(arguments: list[str]) -> None:
-    """Sample, score, keep the problems of the band and write the file; the samples of a run cut off are kept."""
+    """Sample, score, keep the problems of the band and write the file; samples of a run that was cut off are kept."""
     settings = parse_filter(arguments)
     band = evaluation.Band(settings.low, settings.high)
-    name, sampling = check_eval(settings)
-    problems = load_problems(settings)
     console = Terminal()
-    samples = draw_samples(settings, name, sampling, problems, console)
-    with verifier_of(settings, name) as verifier:
+    name, problems, samples = measure.draw_samples(settings, console)
+    with measure.verifier_of(settings, name) as verifier:
         scored = evaluation.score_samples(samples, problems, verifier)
     rows, output = problems.to_list(), Path(settings.output)
     found = evaluation.keep_band(rows, scored, band)
     write_lines(output, found.rows)
     evaluation.check_read_back(output, [rows[index] for index in found.kept])
     write_json(output.with_suffix(".json"), {**found.counts(), "settings": asdict(settings)})
-    _show_filtered(found, settings, console)
-
-
-def _show_filtered(found: evaluation.Filtered, settings: FilterArguments, console: Terminal) -> None:
-    counts = found.counts()
-    table = Table("problems", Column("number", justify="right"), title=f"solve rates of {settings.n} samples")
-    table.add_row("sampled", str(counts["problems"]))
-    for reason, count in found.dropped.items():
-        table.add_row(f"dropped: {reason}", str(count))
-    table.add_row(f"kept, {settings.low:g} to {settings.high:g}", str(counts["kept"]))
+    kept = f"kept, {settings.low:g} to {settings.high:g}"
+    table = measure.count_table("problems", "sampled", len(rows), found.dropped, kept, len(found.rows))
+    table.title = f"solve rates of {settings.n} samples"
     console.print(table)
-    partly = sum(row["scored_samples"] < settings.n for row in found.rows)
-    if partly:
+    if partly := sum(row["scored_samples"] < settings.n for row in found.rows):
         console.print(f"{partly} kept problems have samples without a score, which have no part in their solve rate")
     plain = settings.prompt_style == "task" and settings.system_prompt != "none"
     reading = f"--dataset {settings.output}" + ("" if plain else " --prompt_style task --system_prompt none")
@@ -142,7 +123,7 @@ def _show_filtered(found: evaluation.Filtered, settings: FilterArguments, consol
 
 @dataclass
 class StageArguments:
-    """Which stage: further arguments override fields of its file."""
+    """Which stage; further arguments override fields of its file."""
 
     config: Path | None = option(None, "YAML file of `rlsp sft` or `rlsp grpo`")
     stage: Literal["sft", "grpo"] | None = option(None, "kind of the stage; default by its fields")
@@ -194,19 +175,12 @@ def _show_findings(found: list[Finding], path: Path) -> None:
         console.print(f"{finding.check}: {finding.what}\n    {finding.why}")
         if finding.change:
             console.print(f"    change {_where(finding, path, lines)}")
-    counts = {name: sum(finding.severity == name for finding in found) for name in _COLORS}
-    summary = f"{counts['error']} errors, {counts['warning']} warnings, {counts['not checked']} not checked"
-    console.print(f"{path}: {summary}")
+    errors, warnings, unchecked = (sum(finding.severity == name for finding in found) for name in _COLORS)
+    console.print(f"{path}: {errors} errors, {warnings} warnings, {unchecked} not checked")
 
 
 def _where(finding: Finding, path: Path, lines: Sequence[str]) -> str:
-    """Where a finding's line goes: over the line that sets the field, or into the file.
-
-    Example:
-        >>> from trl_rlsp.doctor import Finding
-        >>> _where(Finding("bf16", "error", "", "", "bf16: false"), Path("grpo.yaml"), ["seed: 1", "bf16: true # fast"])
-        'grpo.yaml:2: `bf16: true` to `bf16: false`'
-    """
+    """Where a finding's line goes: over the line that sets the field, or into the file."""
     if finding.field is None:
         return finding.change
     for number, line in enumerate(lines, start=1):
@@ -217,8 +191,7 @@ def _where(finding: Finding, path: Path, lines: Sequence[str]) -> str:
 
 @dataclass
 class PlanArguments(StageArguments):
-    """Memory on each GPU by part, from the model's configuration alone. Further arguments override fields of the
-    file."""
+    """Memory on each GPU by part, from the model's configuration. Further arguments override fields of the file."""
 
     gpus: str = option("1,2,4,8", "numbers of GPUs")
     memory: float = option(80.0, "memory of a GPU in GiB")
@@ -237,7 +210,7 @@ def parse_plan(arguments: Sequence[str]) -> tuple[PlanArguments, Architecture, S
 def run_plan(arguments: Sequence[str]) -> None:
     """Print the memory that a stage takes on each GPU, and what would make it fit where it does not."""
     given, architecture, settings = parse_plan(arguments)
-    counts = positive_numbers("--gpus", given.gpus, "1,2,4,8")
+    counts = measure.positive_numbers("--gpus", given.gpus, "1,2,4,8")
     wanted = [(gpus, strategy) for gpus in counts for strategy in strategies(settings, gpus)]
     layouts = [layout(architecture, settings, gpus, strategy) for gpus, strategy in wanted]
     best = min((one for one in layouts if one.gpus == counts[-1]), key=lambda one: one.peak)
@@ -246,38 +219,28 @@ def run_plan(arguments: Sequence[str]) -> None:
         advice = remedies(architecture, settings, best.gpus, best.strategy, given.memory)
     if given.json:
         print(json.dumps(_as_json(settings, layouts, advice, given.memory), indent=2))
-    else:
-        _show_plan(architecture, settings, layouts, advice, given.memory)
-
-
-def _as_json(settings: Settings, layouts: list[Layout], advice: list[Remedy], memory: float) -> dict[str, Any]:
-    rows = [
-        asdict(one)
-        | {"training": one.training, "rollout": one.rollout, "peak": one.peak, "fits": one.fits(memory)}
-        | {"tokens_per_step": asdict(tokens_per_step(settings, one.gpus))}
-        for one in layouts
-    ]
-    found = [{"lines": list(one.lines), "peak": one.layout.peak, "fits": one.layout.fits(memory)} for one in advice]
-    return {"settings": asdict(settings), "layouts": rows, "remedies": found}
-
-
-def _show_plan(
-    architecture: Architecture, settings: Settings, layouts: list[Layout], advice: list[Remedy], memory: float
-) -> None:
+        return
     console = Terminal()
     kind = "all weights" if settings.rank is None else f"LoRA of rank {settings.rank}"
     bits = f"{settings.bits}-bit base" if settings.bits else settings.dtype
     console.print(f"{architecture.total / 1e9:.3g} billion parameters, {bits}, {kind}; GiB on each GPU, computed")
-    for gpus in sorted({one.gpus for one in layouts}):
-        console.print(_plan_table([one for one in layouts if one.gpus == gpus], memory))
+    for gpus in counts:
+        console.print(_plan_table([one for one in layouts if one.gpus == gpus], given.memory))
         step = tokens_per_step(settings, gpus)
-        console.print(
-            f"{gpus} GPUs: at most {step.sampled:,.0f} tokens sampled, {step.scored:,} learned from in a step"
-        )
-    for remedy in advice:
-        one = remedy.layout
-        verdict = "fits with" if one.fits(memory) else "does not fit even with"
-        console.print(f"{verdict} {', '.join(remedy.lines)}: {one.peak / GIB:.1f} GiB, {one.gpus} GPUs, {one.strategy}")
+        sampled, scored = f"{step.sampled:,.0f} tokens sampled", f"{step.scored:,} learned from in a step"
+        console.print(f"{gpus} GPUs: at most {sampled}, {scored}")
+    for lines, one in advice:
+        verdict = "fits with" if one.fits(given.memory) else "does not fit even with"
+        console.print(f"{verdict} {', '.join(lines)}: {one.peak / GIB:.1f} GiB, {one.gpus} GPUs, {one.strategy}")
+
+
+def _as_json(settings: Settings, layouts: list[Layout], advice: list[Remedy], memory: float) -> dict[str, Any]:
+    def described(one: Layout) -> dict[str, Any]:
+        summed = {"training": one.training, "rollout": one.rollout, "peak": one.peak, "fits": one.fits(memory)}
+        return {**asdict(one), **summed, "tokens_per_step": asdict(tokens_per_step(settings, one.gpus))}
+
+    found = [{"lines": list(lines), "peak": one.peak, "fits": one.fits(memory)} for lines, one in advice]
+    return {"settings": asdict(settings), "layouts": [described(one) for one in layouts], "remedies": found}
 
 
 def _plan_table(layouts: list[Layout], memory: float) -> Table:

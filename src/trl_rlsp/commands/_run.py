@@ -1,9 +1,4 @@
-"""`rlsp run RECIPE`: the steps of a recipe in order, each in its own process, and the table.
-
-A complete step is skipped, a stage that was cut off goes on from its last checkpoint, and a step whose settings, or
-whose predecessors' settings, have changed since is refused rather than mixed. The folder belongs to one run, and is
-locked while it works.
-"""
+"""`rlsp run RECIPE`: the steps of a recipe in order, each in its own process, and the table."""
 
 from __future__ import annotations
 
@@ -11,13 +6,14 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from trl_rlsp import evaluation, pipeline
 from trl_rlsp.commands import parse_eval, parse_harvest, run_report
 from trl_rlsp.doctor import examine, visible_gpus
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.files import atomic_write
 from trl_rlsp.pipeline import Launcher, Run, Step
 from trl_rlsp.stages import claimed, last_complete_checkpoint, parse_grpo, parse_sft, read_record, read_stage
 from trl_rlsp.text import Terminal
@@ -45,8 +41,7 @@ def check_settings(step: Step) -> None:
     if step.complete:
         return
     environment = dict(os.environ)
-    parsers: dict[str, Callable[[list[str]], Any]]
-    parsers = {"sft": parse_sft, "grpo": parse_grpo, "eval": parse_eval, "harvest": parse_harvest}
+    parsers: Any = {"sft": parse_sft, "grpo": parse_grpo, "eval": parse_eval, "harvest": parse_harvest}
     try:
         parsers[step.command](step.words()[1:])
     finally:  # accelerate's state is told to the environment, which is the stages' own
@@ -73,14 +68,8 @@ def _execute_all(run: Run, steps: Sequence[Step]) -> None:
 
 
 def show_batches(launcher: Launcher, steps: Sequence[Step], written_for: int, console: Terminal) -> None:
-    """Print the batch of each training stage beside what the recipe says.
-
-    Raises:
-        ConfigError: groups that do not fit the processes, or a stage that was begun on another number of them.
-    """
-    for step in steps:
-        if not step.trains:
-            continue
+    """Print the batch of each training stage beside what the recipe says; a ConfigError if it does not fit here."""
+    for step in filter(lambda step: step.trains, steps):
         processes = launcher.processes(step)
         before = (read_record(step.folder) or {}).get("processes", processes)
         if before != processes and last_complete_checkpoint(step.folder):
@@ -98,8 +87,8 @@ def _show_results(run: Run, steps: Sequence[Step], console: Terminal) -> None:
     evaluations = {step.title.partition(" ")[2]: step.folder for step in steps if step.command == "eval"}
     trained = [step for step in steps if step.command == "grpo"][-1]
     results = {name: evaluation.load_evaluation(folder) for name, folder in evaluations.items()}
-    report = evaluation.write_report(run.output, run.recipe.name, results)
+    atomic_write(run.output / "report.md", f"# {run.recipe.name}\n\n{evaluation.markdown_table(results)}")
     console.rule("result")
     console.print(evaluation.evaluation_table(results))
-    console.print(f"model: {trained.folder}; report: {report}", soft_wrap=True)
+    console.print(f"model: {trained.folder}; table: {run.output / 'report.md'}", soft_wrap=True)
     run_report([str(run.output)])

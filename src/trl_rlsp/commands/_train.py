@@ -1,8 +1,7 @@
 """`rlsp sft`, `grpo`, `harvest` and `merge`: one stage each, what it found, and its adapter in its base.
 
-Data and settings are checked before any model is loaded. A folder belongs to one run: its settings are written there,
-another run is refused, and no second process works in it. A stage that is complete leaves `stage.json` in its output
-folder; a stage that was cut off continues from its last checkpoint with `--resume_from_checkpoint auto`.
+A folder belongs to one run: its settings are written there, another run is refused, and no second process works in it.
+A complete stage leaves `stage.json` there; one that was cut off goes on with `--resume_from_checkpoint auto`.
 """
 
 # ruff: noqa: RUF009 (`option` is `dataclasses.field`)
@@ -13,13 +12,12 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Column, Table
-
 from trl_rlsp import evaluation, stages, trainers
+from trl_rlsp.commands._measure import count_table
 from trl_rlsp.doctor import stop_on_errors
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import write_json
@@ -39,8 +37,7 @@ _SHOWN = {
     "tokens": "completions/mean_length",
     "cut off": "completions/clipped_ratio",
     "entropy": "entropy",
-}
-"""What the line of a step shows -> the metric that TRL logs."""
+}  # what the line of a step shows -> the metric that TRL logs
 
 
 def run_sft(arguments: Sequence[str]) -> None:
@@ -63,14 +60,8 @@ def run_grpo(arguments: Sequence[str]) -> None:
         tokenizer = stages.tokenizer_of(model, padding_side="left")
         stop_on_errors("grpo", data, training, model, rows=problems, rewards=rewards, tokenizer=tokenizer)
         with _stage("grpo", arguments, training):
-            trainer = trainers.RLSPGRPOTrainer(
-                reward_funcs=rewards,
-                args=training,
-                train_dataset=problems,
-                processing_class=tokenizer,
-                **model_arguments(model, training),
-            )
-            train(trainer, training)
+            given = {"train_dataset": problems, "processing_class": tokenizer, **model_arguments(model, training)}
+            train(trainers.RLSPGRPOTrainer(reward_funcs=rewards, args=training, **given), training)
 
 
 @contextlib.contextmanager
@@ -96,12 +87,8 @@ def model_arguments(model: ModelConfig, training: TrainingArguments) -> dict[str
     from trl import get_peft_config, get_quantization_config
 
     name = stages.model_name(model)
-    settings = {  # as TRL's own scripts set them
-        "revision": model.model_revision,
-        "attn_implementation": model.attn_implementation,
-        "dtype": model.dtype,
-        **(getattr(training, "model_init_kwargs", None) or {}),
-    }
+    settings = {"revision": model.model_revision, "attn_implementation": model.attn_implementation}
+    settings |= {"dtype": model.dtype, **(getattr(training, "model_init_kwargs", None) or {})}  # as TRL's scripts do
     quantization = get_quantization_config(model)
     if not stages.names_adapter(name, settings["revision"]):
         training.model_init_kwargs = settings  # type: ignore[attr-defined]
@@ -122,21 +109,14 @@ def train(trainer: Any, training: TrainingArguments) -> None:
         trainer.save_model(training.output_dir)
         trainer.save_state()
     if trainer.accelerator.is_main_process:
-        done = {
-            "stage": trainer._name,
-            "steps": trainer.state.global_step,
-            "resumed_from": checkpoint and Path(str(checkpoint)).name,
-            "seconds": round(time.monotonic() - start, 1),
-        }
+        done = {"stage": trainer._name, "steps": trainer.state.global_step}
+        done |= {"resumed_from": checkpoint and Path(checkpoint).name, "seconds": round(time.monotonic() - start, 1)}
         write_json(Path(str(training.output_dir), stages.STAGE_FILE), done)
 
 
 @contextlib.contextmanager
 def rank_errors(training: TrainingArguments) -> Iterator[None]:
-    """Of several ranks: say at the start how a run that is cut off goes on, and give an error to the launcher.
-
-    It ends all ranks when one ends, and shows the error that torch's handler wrote down but no advice.
-    """
+    """Of several ranks: say at the start how a run that is cut off goes on, and give an error to the launcher."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
@@ -172,12 +152,7 @@ def _show_progress(trainer: Any) -> None:
 
 
 def progress_line(step: int, logs: dict[str, Any]) -> str:
-    """The metrics a person watches, in one line; empty if none of them was logged.
-
-    Example:
-        >>> progress_line(3, {"loss": "0.5", "completions/mean_length": 61.34})
-        'step 3: loss 0.5, tokens 61.3'
-    """
+    """The metrics a person watches, in one line; empty if none of them was logged."""
     shown = {name: _SHOWN[name] for name in ("loss", "accuracy")} | evaluation.exploration_columns([logs]) | _SHOWN
     found = [f"{name} {float(logs[key]):.3g}" for name, key in shown.items() if logs.get(key) is not None]
     return f"step {step}: {', '.join(found)}" if found else ""
@@ -187,15 +162,11 @@ def progress_line(step: int, logs: dict[str, Any]) -> str:
 class HarvestArguments(Selection):
     """Keep the completions of a run that are verified, finished, novel and no duplicates, at most K of a problem, as
     demonstrations for `rlsp sft --demonstrations file --dataset FILE`. Problems of the run's evaluations never get in.
-    Every field of a data set can be given as well, e.g. --dataset SOURCE for a run that does not say what it was
-    trained on."""
+    The fields of a data set can be given as well, e.g. --dataset SOURCE for a run that does not name its own."""
 
     run: Path = option(help="folder of `rlsp run`, of a GRPOTrainer, or of `rlsp eval`", positional=1)
     output: Path | None = option(None, "file to write; default RUN/harvest/demonstrations.jsonl")
-    exclude: list[str] = field(
-        default_factory=list,
-        metadata={"action": "extend", "metavar": "SOURCE", "help": "further evaluation set, SOURCE or SOURCE@SPLIT"},
-    )
+    exclude: list[str] = option([], "further evaluation set, SOURCE or SOURCE@SPLIT", action="extend", metavar="SOURCE")
     config: str | None = option(None, "YAML file of the RL stage, if the run does not name it")
     round: int | None = option(None, "also write mixture.jsonl and problems.jsonl for it")
     seed: int = option(0, "of the draw of the mixture")
@@ -216,11 +187,8 @@ def run_harvest(arguments: Sequence[str]) -> None:
     output = given.output or given.run / "harvest" / "demonstrations.jsonl"
     options: dict[str, Any] = {"config": given.config, "exclude": given.exclude, "seed": given.seed}
     found, counts = harvest_run(given.run, output, given, given=rest, next_round=given.round is not None, **options)
-    table = Table("completions", Column("number", justify="right"))
-    table.add_row("read", str(found.read))
-    for reason, count in found.dropped.items():
-        table.add_row(f"dropped: {reason}", str(count))
-    table.add_row(f"kept, for {found.problems} problems", str(len(found.rows)))
+    kept = f"kept, for {found.problems} problems"
+    table = count_table("completions", "read", found.read, found.dropped, kept, len(found.rows))
     console = Terminal()
     console.print(table)
     for name, value in counts.get("round", {}).items():
@@ -243,9 +211,8 @@ def run_merge(arguments: Sequence[str]) -> None:
     """Merge an adapter into its base, compare logits, and print what was found."""
     given = stages.parse_fields(MergeArguments, arguments, "rlsp merge")
     found = trainers.merge_adapter(given.adapter, given.output_dir, base=given.base, dtype=given.dtype)
-    text = (
+    Terminal(soft_wrap=True).print(
         f"{found.layers} layers merged into {found.base} in float32, saved as {found.dtype}: logits differ from the "
         f"adapter's by {found.difference:.2g} of the largest ({found.tolerance:g} is allowed, the adapter changes "
         f"them by {found.effect:.2g})\nmodel: {given.output_dir}"
     )
-    Terminal(soft_wrap=True).print(text)

@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING
 from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
-    from trl_rlsp.countdown.search import count_attempts, search_demonstrations, written_search
-    from trl_rlsp.countdown.search_trace import SearchStep, SearchTrace, read_search
+    from trl_rlsp.countdown.search import (
+        SearchStep,
+        SearchTrace,
+        count_attempts,
+        read_search,
+        search_demonstrations,
+        written_search,
+    )
     from trl_rlsp.countdown.tiny import CHAT_TEMPLATE, LARGEST_NUMBER, build_model, build_tokenizer
 
 __getattr__, __all__ = attach(__name__, __file__)

@@ -1,14 +1,15 @@
-r"""Depth-first search for countdown, written out as text: a source of synthetic demonstrations.
+r"""Depth-first search for countdown, written out as text, a source of synthetic demonstrations, and read back exactly.
 
 A countdown problem gives three or more numbers and a target; the answer is an expression that uses every number
 once and equals the target. The search combines two numbers, then goes on with the smaller set, and returns to
-the last open branch when a leaf misses the target. Every step is one operation, every leaf repeats the target
-beside its result so that the comparison is local:
+the last open branch when a leaf misses the target. Every step is one operation, every leaf, an *attempt*, repeats the
+target beside its result so that the comparison is local:
 
     6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes \boxed{ ( 6 + 3 ) * 2 }
 
 Intermediate results are integers between 0 and `limit`; this loses no solution of three numbers whose own
-intermediate results are such integers.
+intermediate results are such integers. When a search is read, the numbers left at each open branch are followed, so a
+return to an earlier branch is known from the numbers that a step uses, not from a keyword.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import json
 import operator
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from trl_rlsp.errors import ConfigError, DataError
+from trl_rlsp.text import MAX_CHARS, rational
 
 SearchOrder = Literal["random", "systematic"]
 
@@ -30,12 +32,17 @@ SEPARATOR = "|"
 HIT = "yes"
 MISS = "no"
 OPERATIONS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.floordiv}
+COMMUTATIVE = ("+", "*")
 
 _ATTEMPT = re.compile(rf"= (\d+) \? (\d+) (?:{HIT}|{MISS})\b")
+_STEP = re.compile(
+    r"(?:\A|[|\n>])[ ]{0,8}(?P<written>(?P<left>\d{1,12}) ?(?P<op>[-+*/]) ?(?P<right>\d{1,12})) ?= ?"
+    r"(?P<result>-?\d{1,12})(?![\d.])"
+    rf"(?P<comparison> ?\? ?(?P<target>-?\d{{1,12}}) ?(?P<claim>{HIT}|{MISS})\b)?"
+)
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(NamedTuple):
     """A number with the expression that made it; `text` is parenthesized unless it is a given number."""
 
     value: int
@@ -46,30 +53,16 @@ class Term:
         """A number of the problem itself."""
         return cls(value, str(value))
 
-    @property
-    def bare(self) -> str:
-        """The expression without its outer parentheses."""
-        return self.text[2:-2] if self.text.startswith("( ") else self.text
 
+class Step(NamedTuple):
+    """One operation as it stands in a trace (`6 + 3 = 9`), its result, and the terms left beside that."""
 
-@dataclass(frozen=True)
-class Step:
-    """One operation `left op right = result` and the terms left after it."""
-
-    left: Term
-    op: str
-    right: Term
+    written: str
     result: Term
     rest: tuple[Term, ...]
 
-    @property
-    def written(self) -> str:
-        """The step as it stands in a trace."""
-        return f"{self.left.value} {self.op} {self.right.value} = {self.result.value}"
 
-
-@dataclass(frozen=True)
-class Trace:
+class Trace(NamedTuple):
     """A written-out search; its answer is the hit, or the last of its attempts if it gave up."""
 
     reasoning: str
@@ -88,9 +81,9 @@ def steps(terms: tuple[Term, ...], limit: int) -> list[Step]:
                 continue
             value = OPERATIONS[op](left.value, right.value)
             if 0 <= value <= limit:
-                key = (left.value, op, right.value, *sorted(t.value for t in rest))
+                written = f"{left.value} {op} {right.value} = {value}"
                 result = Term(value, f"( {left.text} {op} {right.text} )")
-                found.setdefault(key, Step(left, op, right, result, rest))
+                found.setdefault((written, *sorted(t.value for t in rest)), Step(written, result, rest))
     return list(found.values())
 
 
@@ -110,34 +103,24 @@ def _leaves(terms: tuple[Term, ...], limit: int, rng: random.Random | None) -> I
 def written_search(
     numbers: Iterable[int], target: int, rng: random.Random | None, *, budget: int | None = None, limit: int = 144
 ) -> Trace:
-    """Search for `target` depth first and write it out.
+    """Search for `target`, with two or more positive integers, depth first and write it out.
 
-    Args:
-        numbers: two or more positive integers.
-        target: the value to reach.
-        rng: source of the order of branches; `None` for a systematic search: numbers as given, + before - * /.
-        budget: give up after this many attempts; `None` searches to the end.
-        limit: largest intermediate result considered.
-
-    Raises:
-        ConfigError: fewer than two numbers, or a budget below 1.
+    `rng` is the source of the order of branches; `None` for a systematic search: numbers as given, + before - * /.
+    It gives up after `budget` attempts (`None` searches to the end); `limit` is the largest intermediate result.
     """
-    terms = tuple(Term.given(n) for n in numbers)
+    terms = tuple(map(Term.given, numbers))
     if len(terms) < 2:
         raise ConfigError(f"a countdown problem has two or more numbers, got {[t.value for t in terms]}")
     if budget is not None and budget < 1:
         raise ConfigError(f"budget counts attempts and is at least 1, got {budget}")
-    parts: list[str] = []
+    parts, written = list[str](), list[Step]()
     attempts, last, solved = 0, "", False
-    written: list[Step] = []
-    for *inner, leaf in _leaves(terms, limit, rng):
+    for *inner, leaf in itertools.islice(_leaves(terms, limit, rng), budget):
         shared = sum(1 for a, b in zip(inner, written, strict=False) if a is b)
         parts += [step.written for step in inner[shared:]]
-        written = inner
-        solved = leaf.result.value == target
+        attempts, last, written, solved = attempts + 1, leaf.result.text[2:-2], inner, leaf.result.value == target
         parts.append(f"{leaf.written} ? {target} {HIT if solved else MISS}")
-        attempts, last = attempts + 1, leaf.result.bare
-        if solved or attempts == budget:
+        if solved:
             break
     return Trace(f" {SEPARATOR} ".join(parts), last, solved, attempts)
 
@@ -170,8 +153,7 @@ def search_demonstrations(
         problems: rows of `load_problems`.
         seed: seed of orders and budgets.
         per_problem: demonstrations written for each problem.
-        mean_attempts: mean of the geometric budget, in attempts.
-        longest: largest budget, in attempts.
+        mean_attempts: mean of the geometric budget, in attempts; `longest` is the largest.
         hit_share: share of demonstrations in random order that are redrawn, up to 20 times, until they end in a hit.
         order: of the branches, `"random"` or `"systematic"`.
         limit: largest intermediate result considered.
@@ -190,11 +172,10 @@ def search_demonstrations(
         for _ in range(per_problem):
             budget = geometric_budget(rng, mean_attempts, longest)
             trace = written_search(numbers, target, branches, budget=budget, limit=limit)
-            redraws = 20 if rng.random() < hit_share and branches is not None else 0
-            while redraws and not trace.solved:
-                trace = written_search(numbers, target, branches, budget=budget, limit=limit)
-                redraws -= 1
-            rows.append({"prompt": problem["prompt"], **vars(trace)})
+            for _ in range(20 if rng.random() < hit_share and branches is not None else 0):
+                if not trace.solved:
+                    trace = written_search(numbers, target, branches, budget=budget, limit=limit)
+            rows.append({"prompt": problem["prompt"], **trace._asdict()})
     return rows
 
 
@@ -204,17 +185,161 @@ def countdown_of(problem: dict[str, str]) -> tuple[list[int], int]:
         metadata = json.loads(problem["task"])["entry"]["metadata"]
         return list(metadata["numbers"]), int(metadata["target"])
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            "search demonstrations need countdown rows (column `task` with numbers and target), "
-            f"got {problem.get('task')!r}; load them with `reasoning_gym:countdown`"
-        ) from error
+        wanted = "countdown rows (column `task` with numbers and target)"
+        got = f"got {problem.get('task')!r}; load them with `reasoning_gym:countdown`"
+        raise DataError(f"search demonstrations need {wanted}, {got}") from error
 
 
 def count_attempts(text: str) -> int:
-    """Search steps of a completion: leaves compared with the target.
+    """Search steps of a completion: leaves compared with the target."""
+    return len(_ATTEMPT.findall(text))
+
+
+@dataclass(frozen=True)
+class SearchStep:
+    """One step of a written-out search, from `start` to `end` in the text; `None` in a step that is no attempt."""
+
+    start: int
+    end: int
+    written: str  # its left side
+    expression: str  # the same in the given numbers; as written where it cannot be placed
+    result: int  # the value it claims
+    target: int | None  # the value it is compared with
+    claim: bool | None  # whether it says that the target is hit
+    compared: int | None  # where the comparison starts
+    turned_back: bool  # it returns to an earlier open branch
+    repeated: bool  # the same attempt was made before
+    stray: bool  # it uses numbers that no open branch has
+
+    @property
+    def right(self) -> bool:
+        """Whether the arithmetic holds: the left side as written has the value claimed."""
+        return rational(self.written) == self.result
+
+    @property
+    def claim_right(self) -> bool | None:
+        """Whether hit or miss is said rightly of the whole expression, or `None`."""
+        return None if self.claim is None else self.claim == (rational(self.expression) == self.target)
+
+
+@dataclass(frozen=True)
+class SearchTrace:
+    """The steps of a written-out search, in order."""
+
+    steps: tuple[SearchStep, ...]
+
+    def counts(self) -> dict[str, int]:
+        """How many steps are attempts, return to an earlier branch, repeat an attempt, are wrong, use other numbers."""
+        return {
+            "attempts": sum(step.claim is not None for step in self.steps),
+            "backtracks": sum(step.turned_back for step in self.steps),
+            "repeats": sum(step.repeated for step in self.steps),
+            "wrong_steps": sum(not step.right for step in self.steps),
+            "wrong_claims": sum(step.claim_right is False for step in self.steps),
+            "strays": sum(step.stray for step in self.steps),
+        }
+
+
+def read_search(text: str, numbers: Sequence[int] | None = None) -> SearchTrace:
+    r"""Read the written-out search in a completion; it has no steps if none is compared with a target.
+
+    `numbers` are the problem's; by default those that the path to the first attempt uses.
 
     Example:
-        >>> count_attempts("6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes")
-        2
+        >>> trace = read_search("6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 6 - 3 = 3 | 3 * 2 = 5 ? 18 no")
+        >>> [step.written for step in trace.steps if step.turned_back or not step.right]
+        ['6 - 3', '3 * 2']
     """
-    return len(_ATTEMPT.findall(text))
+    text = text[:MAX_CHARS]
+    found = list(_STEP.finditer(text)) if f" {HIT}" in text or f" {MISS}" in text else []
+    if not any(match["claim"] for match in found):
+        return SearchTrace(())
+    given = numbers if numbers is not None else _numbers_of_first_path(found)
+    branches = [_Branch([_Made(number, str(number), str(number)) for number in given])]
+    seen: set[str] = set()
+    steps = []
+    for match in found:
+        attempt, written = match["claim"] is not None, match["written"]
+        made, turned_back = _placed(branches, match)
+        _, expression, key = made or (0, written, written)
+        steps.append(
+            SearchStep(
+                start=match.start("written"),
+                end=match.end(),
+                written=written,
+                expression=expression,
+                result=int(match["result"]),
+                target=int(match["target"]) if attempt else None,
+                claim=match["claim"] == HIT if attempt else None,
+                compared=match.start("comparison") + 1 if attempt else None,
+                turned_back=turned_back,
+                repeated=attempt and key in seen,
+                stray=made is None,
+            )
+        )
+        seen |= {key} if attempt else set()
+    return SearchTrace(tuple(steps))
+
+
+def _numbers_of_first_path(found: Iterable[re.Match[str]]) -> list[int]:
+    numbers, made = list[int](), list[int]()
+    for match in found:
+        for value in (int(match["left"]), int(match["right"])):
+            (made.remove if value in made else numbers.append)(value)
+        made.append(int(match["result"]))
+        if match["claim"]:
+            break
+    return numbers
+
+
+class _Made(NamedTuple):
+    """A number, the expression that made it, and the same with the operands of + and * in one order."""
+
+    value: int
+    text: str
+    key: str
+
+
+class _Branch:
+    """A point of the search: the terms left, their values, and the operations already tried here."""
+
+    def __init__(self, terms: list[_Made]) -> None:
+        self.terms, self.values = terms, [term.value for term in terms]
+        self.tried: set[tuple[int, str, int]] = set()
+
+    def has(self, left: int, right: int) -> bool:
+        """Whether both numbers are here, twice if they are equal."""
+        return left in self.values and self.values.count(right) > (left == right)
+
+    def has_tried(self, left: int, op: str, right: int) -> bool:
+        """Whether the operation was tried here; the other order of + and * is another one only of equal numbers."""
+        swapped = op in COMMUTATIVE and self.values.count(left) == self.values.count(right) == 1
+        return (left, op, right) in self.tried or (swapped and (right, op, left) in self.tried)
+
+    def make(self, left: int, op: str, right: int, result: int) -> list[_Made]:
+        """The result of an operation whose numbers are here, before the terms left beside it."""
+        self.tried.add((left, op, right))
+        first = self.values.index(left)
+        second = self.values.index(right, first + 1 if left == right else 0)
+        a, b = self.terms[first], self.terms[second]
+        keys = sorted([a.key, b.key]) if op in COMMUTATIVE else [a.key, b.key]
+        made = _Made(result, f"( {a.text} {op} {b.text} )", f"( {keys[0]} {op} {keys[1]} )")
+        return [made, *(term for place, term in enumerate(self.terms) if place not in (first, second))]
+
+
+def _placed(branches: list[_Branch], match: re.Match[str]) -> tuple[_Made | None, bool]:
+    """Put a step at the deepest branch that has both numbers, and close those below; if no attempt, it opens one.
+
+    A branch at which the same operation was tried already gives way to an earlier one. Gives the number made, and
+    whether the step turned back; `None` if no open branch has both numbers.
+    """
+    left, op, right = int(match["left"]), match["op"], int(match["right"])
+    attempt = match["claim"] is not None
+    fitting = [b for b in branches if (attempt or len(b.terms) > 2) and b.has(left, right)][::-1]
+    if not fitting:
+        return None, False
+    branch = next((b for b in fitting if not b.has_tried(left, op, right)), fitting[0])
+    turned_back = branch is not branches[-1]
+    terms = branch.make(left, op, right, int(match["result"]))
+    branches[branches.index(branch) + 1 :] = [] if attempt else [_Branch(terms)]
+    return terms[0], turned_back

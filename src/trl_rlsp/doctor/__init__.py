@@ -7,5 +7,3 @@ rules and this machine's hardware, and nothing of how a stage is run.
 from trl_rlsp.doctor._checks import visible_gpus
 from trl_rlsp.doctor._findings import Finding, examine, stop_on_errors
 from trl_rlsp.stages import Stage, read_stage
-
-__all__ = ["Finding", "Stage", "examine", "read_stage", "stop_on_errors", "visible_gpus"]

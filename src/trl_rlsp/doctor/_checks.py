@@ -41,23 +41,19 @@ def _data(stage: Stage) -> Iterator[Finding]:
 
     source, path = str(stage.data.dataset), Path(str(stage.data.dataset))
     try:
-        columns = stage.rows.column_names
+        require_sandbox(stage.rows.column_names)
     except SourceError as failure:  # what is fetched from the hub may be out of reach from here
         local = path.exists() or path.suffix.lower() in FILE_EXTENSIONS or source.startswith("reasoning_gym:")
         if not local and (find_preset(source) is not None or source.count("/") == 1):
             yield unchecked(f"the data set {source!r}", str(failure))
         else:
             yield error(f"there is no data at {source!r}", str(failure), "dataset: SOURCE")
-        return
+    except MissingDependencyError as failure:
+        yield error("the data set needs what is not installed", str(failure), "as the message says")
     except RLSPError as failure:
         lacks_column = "column" in str(failure) and not isinstance(failure, ConfigError)
         line = "dataset_columns: {problem: COLUMN, answer: COLUMN}" if lacks_column else "dataset: SOURCE"
         yield error("the data set cannot be used", str(failure), line)
-        return
-    try:
-        require_sandbox(columns)
-    except MissingDependencyError as failure:
-        yield error("no sandbox for programs", str(failure), "apt-get install bubblewrap")
 
 
 @check(BOTH, at_start=BOTH)
@@ -68,10 +64,12 @@ def _four_bit(stage: Stage) -> Iterator[Finding]:
     if not model.use_peft and not stage.is_adapter:
         why = "quantized weights cannot be trained; the trainer refuses them"
         yield error("the base model is quantized and there is no adapter", why, "use_peft: true")
-    if sharding := _shards_weights(stage):
+    zero3 = os.environ.get("ACCELERATE_USE_DEEPSPEED") and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
+    fsdp = os.environ.get("ACCELERATE_USE_FSDP") == "true" or getattr(stage.training, "fsdp", None)
+    if fsdp or zero3:
         why = "packed weights cannot be gathered for generation or synchronization; one copy on each GPU works"
         line = f"load_in_{4 if model.load_in_4bit else 8}bit: false"
-        yield error(f"the base model is quantized and {sharding} shards weights", why, line)
+        yield error(f"the base model is quantized and {'FSDP' if fsdp else 'ZeRO-3'} shards weights", why, line)
     dtype = model.dtype or "float32"
     if model.load_in_4bit and dtype not in ("bfloat16", "float16", "float32"):
         what = f"dtype is {dtype!r}, and TRL takes the compute type of 4-bit layers from it"
@@ -79,14 +77,6 @@ def _four_bit(stage: Stage) -> Iterator[Finding]:
     elif model.load_in_4bit and dtype == "float32" and not stage.training.use_cpu:
         why = "TRL takes their compute type from `dtype`: products are slower, embeddings and head twice as large"
         yield warning("4-bit layers compute in float32", why, "dtype: bfloat16")
-
-
-def _shards_weights(stage: Stage) -> str:
-    """What shards the weights over the ranks, as the launcher or the settings say; empty if nothing does."""
-    if os.environ.get("ACCELERATE_USE_FSDP") == "true" or getattr(stage.training, "fsdp", None):
-        return "FSDP"
-    deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED")
-    return "ZeRO-3" if deepspeed and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3" else ""
 
 
 @check()
@@ -108,15 +98,9 @@ def _bf16(stage: Stage) -> Iterator[Finding]:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 matrices natively (AVX512-BF16 or AMX)."""
-    import torch
-
-    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return False
-    try:
-        return bool(re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", Path("/proc/cpuinfo").read_text(errors="replace")))
-    except OSError:
-        return True  # not Linux: what torch says is all there is
+    """Whether this CPU multiplies bf16 matrices natively, as Linux says; yes where nothing says so."""
+    told = Path("/proc/cpuinfo")
+    return not told.is_file() or bool(re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", told.read_text(errors="replace")))
 
 
 @check(BOTH, at_start=RL)
@@ -148,20 +132,20 @@ def _chat_template(stage: Stage) -> Iterator[Finding]:
         line = "demonstration_style: plain" if sft else "take an instruct model, or save a template with the model"
         yield error("the tokenizer has no chat template", "problems are messages, which nothing can render", line)
         return
+
+    def survives(completion: str) -> bool:
+        messages = [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": completion}]
+        return MARK in stage.tokenizer.apply_chat_template(messages, tokenize=False)
+
     own = getattr(stage.data, "demonstration_template", None) or DEFAULT_TEMPLATE
-    if sft and not _survives(stage, own.replace("{reasoning}", MARK).replace("{answer}", "4")):
+    if sft and not survives(own.replace("{reasoning}", MARK).replace("{answer}", "4")):
         what = "the chat template drops the reasoning of the demonstrations"
         yield error(what, "the model would be trained on answers alone", "chat_template_path: TEMPLATE.jinja")
-    elif not _survives(stage, f"<think>\n{MARK}\n</think>\n\nfour"):
+    elif not survives(f"<think>\n{MARK}\n</think>\n\nfour"):
         what = "the chat template drops <think>...</think> from an assistant's message"
         why = "reasoning in these tags is lost in demonstrations, in further turns, and in harvested traces"
         line = "chat_template_path: TEMPLATE.jinja" if sft else "save a template that keeps them with the model"
         yield warning(what, why, line)
-
-
-def _survives(stage: Stage, completion: str) -> bool:
-    messages = [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": completion}]
-    return MARK in stage.tokenizer.apply_chat_template(messages, tokenize=False)
 
 
 @check(BOTH, at_start=RL)
@@ -169,23 +153,22 @@ def _context(stage: Stage) -> Iterator[Finding]:
     context = getattr(stage.config.get_text_config(), "max_position_embeddings", None)
     field = "max_length" if stage.kind == "sft" else "max_completion_length"
     longest = getattr(stage.training, field)
+    why = "what is longer is at positions that the model does not know; vLLM refuses it"
     if context is None:
         yield unchecked("the model's context", "its configuration gives no length")
-    elif longest is None:
+    elif longest is None or (stage.kind == "sft" and longest <= context):
         return
     elif stage.kind == "sft":
-        if longest > context:
-            what = f"max_length {longest} is above the model's context of {context} tokens"
-            yield warning(what, "longer traces are trained at positions the model does not know", f"{field}: {context}")
+        yield warning(f"{field} {longest} is above the model's context of {context} tokens", why, f"{field}: {context}")
     elif longest >= context:
-        what = f"max_completion_length {longest} leaves no room for a prompt in a context of {context} tokens"
-        yield error(what, "completions run past the positions that the model knows", f"{field}: {context // 2}")
+        what = f"{field} {longest} leaves no room for a prompt in a context of {context} tokens"
+        yield error(what, why, f"{field}: {context // 2}")
     elif (prompt := _longest_prompt(stage)) + longest > context:
-        fits = prompt < context
         what = f"the longest prompt has {prompt} tokens: with {field} {longest} they exceed the context of {context}"
-        line = f"{field}: {context - prompt}" if fits else "leave out the longest prompts"
-        why = "its completions run past the positions that the model knows; vLLM refuses them"
-        yield (warning if fits else error)(what, why, line)
+        if prompt < context:
+            yield warning(what, why, f"{field}: {context - prompt}")
+        else:
+            yield error(what, why, "leave out the longest prompts")
 
 
 def _longest_prompt(stage: Stage) -> int:
@@ -208,10 +191,10 @@ def _disk(stage: Stage) -> Iterator[Finding]:
     folder = next(folder for folder in (output, *output.parents) if folder.is_dir())
     free = shutil.disk_usage(folder).free
     if needed > free:
-        fits = max(1, (free - one // 3) // max(one, 1))
         size, total, left = (f"{value / 1e9:.3g} GB" for value in (one, needed, free))
         what = f"{count} checkpoints of {size} take {total}, and {folder} has {left} left"
-        line = f"save_total_limit: {fits}" if count > 1 else "output_dir: a folder on a larger disk"
+        line = f"save_total_limit: {max(1, (free - one // 3) // max(one, 1))}"
+        line = line if count > 1 else "output_dir: a folder on a larger disk"
         yield error(what, "a run that cannot write its checkpoint ends there, and may leave a broken one", line)
 
 
@@ -265,14 +248,13 @@ def _groups(stage: Stage) -> Iterator[Finding]:
     whole = math.lcm(at_once, group)
     needed = whole * math.ceil(total / whole)
     ranks = f"{batch} completions on each of {stage.processes} ranks"
+    line, what = f"{_steps_field(stage)}: {needed // at_once}", f"{ranks} times {stage.steps_per_generation} steps are"
     if training.generation_batch_size:
-        line, wrong = f"generation_batch_size: {needed}", total % whole
-        what = f"generation_batch_size {total} is no multiple of num_generations {group} and of {ranks}"
-    else:
-        line, wrong = f"{_steps_field(stage)}: {needed // at_once}", total % group
-        what = f"{ranks} times {stage.steps_per_generation} steps are {total} completions, no multiple of {group}"
-    if wrong:
-        yield error(what, "a generation holds whole groups of num_generations; TRL refuses anything else", line)
+        line, what = f"generation_batch_size: {needed}", f"a generation_batch_size on {ranks} is"
+    factor = whole if training.generation_batch_size else group
+    if total % factor:
+        why = "a generation holds whole groups of num_generations on equal ranks; TRL refuses anything else"
+        yield error(f"{what} {total} completions, no multiple of {factor}", why, line)
 
 
 def _steps_field(stage: Stage) -> str:
@@ -289,12 +271,9 @@ def _prompts(stage: Stage) -> Iterator[Finding]:
     whole = math.lcm(at_once, group)
     fits = prompts * group // whole * whole
     by_total = training.generation_batch_size and not training.steps_per_generation  # both are set after TRL's parsing
-    ranks = stage.processes * (1 if by_total else stage.steps_per_generation)
-    smaller = [size for size in range(1, prompts * group // ranks + 1) if size * ranks % group == 0]
-    if fits:
-        line = f"generation_batch_size: {fits}" if by_total else f"{_steps_field(stage)}: {fits // at_once}"
-    else:
-        line = f"per_device_train_batch_size: {smaller[-1]}" if smaller else "take more problems"
+    line = f"generation_batch_size: {fits}" if by_total else f"{_steps_field(stage)}: {fits // at_once}"
+    if not fits:
+        line = "take more problems, or a smaller per_device_train_batch_size"
     why = "TRL leaves out an incomplete batch of prompts: with no other it ends after 0 steps, in silence"
     yield error(f"there are {prompts} prompts and one generation takes {needed}", why, line)
 
@@ -310,10 +289,7 @@ def _vllm(stage: Stage) -> Iterator[Finding]:
     if stage.model.load_in_8bit:
         yield error("vLLM with an 8-bit base", "vLLM does not quantize to 8 bit while it loads; TRL raises", safe)
     elif merges:
-        why = (
-            "packed weights cannot take TRL's merged ones: a shape error on a server (huggingface/trl#4973), another "
-            "model's rollouts if colocated (huggingface/trl#3466). Send a LoRA adapter alone (vllm_adapter: true)"
-        )
+        why = "they cannot take TRL's merged weights (huggingface/trl#4973, #3466); vllm_adapter: true sends LoRA alone"
         yield error(f"vLLM in {training.vllm_mode} mode with a 4-bit base", why, safe)
     corrects, mode = training.vllm_importance_sampling_correction, training.vllm_importance_sampling_mode
     if corrects and mode == "sequence_mask":

@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 
 Severity = Literal["error", "warning", "not checked"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+# checks whose errors are among those that the stage's own command refuses, with less of an explanation
 ALSO_REFUSED = ("groups", "bf16", "exploration")
-"""Checks whose errors are among those that the stage's own command refuses, with less of an explanation."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,7 @@ class Finding:
 
     @property
     def field(self) -> str | None:
-        """The YAML field that `change` sets, if it is a line.
-
-        Example:
-            >>> Finding("bf16", "error", "", "", "bf16: false").field
-            'bf16'
-            >>> Finding("disk", "error", "", "", "free some space").field
-        """
+        """The YAML field that `change` sets, if it is a line."""
         name, colon, _ = self.change.partition(":")
         return name if colon and name.isidentifier() else None
 
@@ -52,17 +46,14 @@ class Finding:
 error, warning, unchecked = (partial(Finding, "", severity) for severity in SEVERITIES)
 
 Check = Callable[[Stage], Iterator[Finding]]
+# name -> check, the kinds of stage that it is for, and those at whose start it is made once more; in their order
 CHECKS: dict[str, tuple[Check, Collection[Kind], Collection[Kind]]] = {}
-"""Name -> check, the kinds of stage that it is for, and those at whose start it is made once more; in their order."""
 RL: tuple[Kind, ...] = ("grpo",)
 BOTH: tuple[Kind, ...] = ("sft", "grpo")
 
 
 def check(kinds: Collection[Kind] = BOTH, at_start: Collection[Kind] = ()) -> Callable[[Check], Check]:
-    """Register a function `_NAME` as the check NAME of some kinds of stage.
-
-    Those of `at_start` make it at their start as well; parsing, loading or the trainer make the others by then.
-    """
+    """Register a function `_NAME` as the check NAME of some kinds of stage, and of the start of those of `at_start`."""
 
     def register(function: Check) -> Check:
         CHECKS[function.__name__.removeprefix("_")] = (function, kinds, at_start)
@@ -72,36 +63,27 @@ def check(kinds: Collection[Kind] = BOTH, at_start: Collection[Kind] = ()) -> Ca
 
 
 def examine(stage: Stage, checks: Collection[str] | None = None) -> list[Finding]:
-    """Make the checks of a stage, the gravest findings first.
+    """Make the checks of a stage with these names, by default all of its kind; the gravest findings come first.
 
-    Args:
-        stage: the stage.
-        checks: names of checks; default all of its kind. One that cannot be made is among the findings.
+    A check that cannot be made is among the findings.
     """
     if checks is None:
         checks = [name for name, (_, kinds, _) in CHECKS.items() if stage.kind in kinds]
-    found = [finding for name in checks for finding in _findings_of(name, stage)]
+    found = []
+    for name in checks:
+        try:
+            found += [replace(finding, check=name) for finding in CHECKS[name][0](stage)]
+        except RLSPError as failure:  # out of reach, or wrong settings or data, which have a check of their own
+            found.append(Finding(name, "not checked", name.replace("_", " "), str(failure)))
     if any(finding.severity == "error" and finding.check in ALSO_REFUSED for finding in found):
         found = [finding for finding in found if finding.check != "settings"]
     return sorted(dict.fromkeys(found), key=lambda finding: SEVERITIES.index(finding.severity))
 
 
-def _findings_of(name: str, stage: Stage) -> list[Finding]:
-    """The findings of one check, or that it could not be made."""
-    try:
-        return [replace(finding, check=name) for finding in CHECKS[name][0](stage)]
-    except RLSPError as error:  # something is out of reach, or wrong settings or data, which have a check of their own
-        return [Finding(name, "not checked", name.replace("_", " "), str(error))]
-
-
 def stop_on_errors(
     kind: Kind, data: Any, training: Any, model: ModelConfig, *, rows: Any, tokenizer: Any, rewards: Any = None
 ) -> None:
-    """The checks at the start of `rlsp sft` and `rlsp grpo`, of what they have loaded: a warning is logged once.
-
-    Raises:
-        ConfigError: a finding that ends the run.
-    """
+    """The checks at the start of `rlsp sft` and `rlsp grpo`: a warning is logged once, an error is a ConfigError."""
     stage = Stage(kind, data, training, model, processes=training.world_size)
     stage.rows, stage.tokenizer, stage.rewards = rows, tokenizer, rewards
     first = training.process_index == 0
@@ -110,7 +92,6 @@ def stop_on_errors(
     for finding in found if first else ():
         if finding.severity == "warning":
             logger.warning("%s: %s (%s)", finding.what, finding.why, finding.change)
-    errors = [finding for finding in found if finding.severity == "error"]
+    errors = [f"{one.what}: {one.why} -> {one.change}" for one in found if one.severity == "error"]
     if errors:
-        told = "; ".join(f"{finding.what}: {finding.why} -> {finding.change}" for finding in errors)
-        raise ConfigError(f"{told} (see `rlsp doctor`)")
+        raise ConfigError(f"{'; '.join(errors)} (see `rlsp doctor`)")

@@ -33,15 +33,19 @@ if TYPE_CHECKING:
         keep_band,
         print_report,
     )
-    from trl_rlsp.evaluation._estimators import Estimate, bootstrap_mean, maj_at_k, majority_curve, pass_at_k
     from trl_rlsp.evaluation._metrics import (
+        Estimate,
         Evaluation,
         ScoredSample,
         Slice,
+        bootstrap_mean,
         by_problem,
         check_ks,
         known_mean,
+        maj_at_k,
+        majority_curve,
         natural,
+        pass_at_k,
         summarize,
     )
     from trl_rlsp.evaluation._scoring import draw, evaluate, evaluate_samples, score_samples
@@ -68,7 +72,6 @@ if TYPE_CHECKING:
         markdown_table,
         plot_efficiency,
         slice_tables,
-        write_report,
     )
 
 __getattr__, __all__ = attach(__name__, __file__)

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.evaluation._estimators import Estimate
+from trl_rlsp.evaluation._metrics import Estimate
 from trl_rlsp.text import visible_text
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ class Chart:
     Attributes:
         key: file name of its PNG and name in `report.json`.
         title: what is drawn, with its unit.
-        percent: values are shares, shown in percent.
         categories: names of the places 0, 1, ...; empty for a numeric x.
         doubling: each step along x is twice the one before.
     """
@@ -63,10 +62,7 @@ def can_draw() -> bool:
 
 
 def svg(chart: Chart) -> str:
-    """The chart as one `<svg>` element without style attributes, which the page's policy forbids.
-
-    Colors are the style sheet's, so that a chart follows light and dark; the font is the page's.
-    """
+    """The chart as one `<svg>` element, without the style attributes that the page's policy forbids, in its colors."""
     from matplotlib import rc_context
 
     def attributes(style: re.Match[str]) -> str:
@@ -130,24 +126,17 @@ def _draw(axes: Any, chart: Chart, line: Line, number: int) -> None:
     style: dict[str, Any] = {"color": COLORS[number % len(COLORS)], "linestyle": "--" if number >= len(COLORS) else "-"}
     shift = (number - (len(chart.lines) - 1) / 2) * 0.08 if chart.categories else 0.0
     x, y, name = np.asarray(line.x) + shift, np.asarray(line.y, dtype=float), _plain(line.name)  # None is nan
+    there = ~np.isnan(y)
     if line.low and line.high:
         ends = np.asarray([line.low, line.high], dtype=float)
         axes.errorbar(x, y, yerr=np.nan_to_num(abs(ends - y)), marker="o", markersize=4, label=name, **style)
-    elif len(y) >= _MANY:
+    elif there.sum() >= _MANY:
         axes.plot(x, y, alpha=0.3, linewidth=1, **style)
-        axes.plot(x, smoothed(y, max(3, len(y) // 12 | 1)), label=name, **style)
+        width = len(y) // 12 | 1
+        means = np.convolve(y[there], np.full(width, 1 / width), mode="valid")
+        axes.plot(x[there][width // 2 :][: len(means)], means, label=name, **style)
     else:
         axes.plot(x, y, marker="o", markersize=3, label=name, **style)
-
-
-def smoothed(values: Any, width: int) -> Any:
-    """Centered moving average over `width` places, of the values that are there; nan where no value is."""
-    import numpy as np
-
-    there = ~np.isnan(values)
-    near = np.ones(width)
-    sums, counts = (np.convolve(row, near, mode="same") for row in (np.nan_to_num(values), there.astype(float)))
-    return np.where(there, sums / np.maximum(counts, 1), np.nan)
 
 
 def _plain(text: str) -> str:

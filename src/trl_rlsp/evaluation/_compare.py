@@ -1,8 +1,7 @@
 """Two evaluations on the same problems: what differs, how sure that is, and what it costs in tokens.
 
-Differences are taken problem by problem and the problems are resampled, so that what makes a problem hard for both
-models cancels: the interval is narrower than that of two separate metrics. A model that searches in one completion is
-compared with majority votes of one that does not, at the same number of tokens (2502.06773, section 4).
+Differences are taken problem by problem and the problems are resampled: what makes a problem hard for both cancels. A
+model that searches in one completion is compared with votes of another at as many tokens (2502.06773, section 4).
 """
 
 from __future__ import annotations
@@ -13,8 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import DataError
-from trl_rlsp.evaluation._estimators import Estimate, bootstrap_mean, majority_curve
-from trl_rlsp.evaluation._metrics import Group, ScoredSample, by_problem, group_majority, group_pass, known_mean
+from trl_rlsp.evaluation._metrics import (
+    Estimate,
+    Group,
+    ScoredSample,
+    bootstrap_mean,
+    by_problem,
+    group_majority,
+    group_pass,
+    known_mean,
+    majority_curve,
+)
 from trl_rlsp.evaluation._store import load_evaluation, load_scored
 
 Metric = Callable[[Group], float | None]
@@ -67,10 +75,7 @@ def _same_problems(folders: Sequence[Path]) -> list[list[ScoredSample]]:
 def compare(first: Sequence[ScoredSample], second: Sequence[ScoredSample]) -> dict[str, Difference]:
     """Paired differences of accuracy, pass@k, maj@k, tokens and share finished of two models on the same problems.
 
-    k is the largest that both have samples for; with 1 there are no such metrics.
-
-    Raises:
-        DataError: the problems are not the same, or none is scorable in both.
+    k is the largest that both have samples for. A DataError for different problems, or where none is scorable in both.
     """
     groups = by_problem(first), by_problem(second)
     one, other = (side.keys() for side in groups)
@@ -97,10 +102,7 @@ def compare(first: Sequence[ScoredSample], second: Sequence[ScoredSample]) -> di
 
 @dataclass(frozen=True)
 class Vote:
-    """A majority vote of k completions a problem: maj@k for k times the tokens of one completion.
-
-    The problems whose maj@k is not known are `left_out` of the accuracy.
-    """
+    """A majority vote of k completions a problem; problems whose maj@k is not known are `left_out` of the accuracy."""
 
     k: int
     tokens: Estimate
@@ -109,10 +111,9 @@ class Vote:
 
 
 def efficiency_curve(samples: Sequence[ScoredSample]) -> list[Vote]:
-    """maj@k against tokens: a vote for each k = 1..n, of n samples, for which maj@k is known for some problem.
+    """maj@k against tokens, for each k = 1..n for which maj@k is known for some problem.
 
-    Raises:
-        DataError: no samples, or not equally many of each problem.
+    A DataError for no samples, or not equally many of each problem.
     """
     groups = list(by_problem(samples).values())
     sizes = sorted({len(group) for group in groups})

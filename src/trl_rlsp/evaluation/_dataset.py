@@ -1,11 +1,9 @@
 r"""Whether a dataset is fit for training: its gold answers verify, and a model solves its problems sometimes.
 
-`check_dataset` hands each row's own answer to the verifier as if a model had given it: `\boxed{answer}`, for rows with
-tests the reference program in a code block. Whatever does not score 1.0 would be unreachable, or wrongly reachable.
-
-`keep_band` reads scored samples. A problem that the model always or never solves gives every completion of its group
-the same verdict, and so GRPO no gradient from the outcome. The paper trains on what its SFT model does not solve
-(2502.06773, section 3); here the band is measured and written down.
+`check_dataset` hands each row's own answer to the verifier as if a model had given it: whatever does not score 1.0
+would be unreachable, or wrongly reachable. `keep_band` reads scored samples: a problem that the model always or never
+solves gives GRPO no gradient from the outcome (the paper trains on what its SFT model does not solve, 2502.06773,
+section 3).
 """
 
 from __future__ import annotations
@@ -14,14 +12,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation._metrics import ScoredSample, by_problem, known_mean
+from trl_rlsp.generation import Sample
 from trl_rlsp.text import read
-from trl_rlsp.verification import Verdict
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
     from trl_rlsp.rewards import OutcomeVerifier
     from trl_rlsp.text import Terminal
 
-BATCH = 256
 NEARLY_ALL = 0.9
 _NUMBER = re.compile(r"-?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?")
 
@@ -41,7 +37,7 @@ class CheckFailure(NamedTuple):
 
     row: int
     gold: str
-    verdict: Verdict
+    reason: str
     problem: str
 
 
@@ -72,7 +68,7 @@ class CheckReport:
 
     @property
     def reasons(self) -> Counter[str]:
-        return Counter(failure.verdict.reason for failure in self.failures)
+        return Counter(failure.reason for failure in self.failures)
 
 
 def gold_completion(row: Mapping[str, Any]) -> str | None:
@@ -89,40 +85,25 @@ def gold_completion(row: Mapping[str, Any]) -> str | None:
     return f"\\boxed{{{gold}}}"
 
 
-def check_dataset(dataset: Dataset | Sequence[Mapping[str, Any]], verifier: OutcomeVerifier) -> CheckReport:
+def check_dataset(dataset: Dataset, verifier: OutcomeVerifier) -> CheckReport:
     """Find the rows of `load_problems` whose gold answers don't verify as 1.0, with a verifier as for training."""
-    report = CheckReport(odd=odd_answers(dataset))
-    numbered = enumerate(dataset)
-    while batch := list(islice(numbered, BATCH)):
-        texts = {index: text for index, row in batch if (text := gold_completion(row)) is not None}
-        report.unanswered += [index for index, _ in batch if index not in texts]
-        rows = {index: row for index, row in batch if index in texts}
-        for index, verdict in zip(rows, _verdicts(list(rows.values()), list(texts.values()), verifier), strict=True):
-            if verdict.score == 1.0:
-                report.verified += 1
-                continue
-            prompt, solution = rows[index]["prompt"], rows[index]["solution"]
-            asked = " ".join(str(prompt if isinstance(prompt, str) else prompt[-1]["content"]).split())
+    from trl_rlsp.evaluation._scoring import score_samples
+
+    golds = {index: text for index, row in enumerate(dataset) if (text := gold_completion(row)) is not None}
+    samples = [Sample(index, text, 0, truncated=False) for index, text in golds.items()]
+    failures = []
+    for scored in score_samples(samples, dataset, verifier):
+        if scored.score != 1.0:
+            row = dataset[scored.problem]
+            prompt = row["prompt"] if isinstance(row["prompt"], str) else row["prompt"][-1]["content"]
+            asked = " ".join(str(prompt).split())
             asked = asked if len(asked) <= 80 else f"{asked[:79]}…"
-            report.failures.append(CheckFailure(index, solution, verdict, asked))
-    return report
+            failures.append(CheckFailure(scored.problem, row["solution"], scored.reason, asked))
+    unanswered = [index for index in range(len(dataset)) if index not in golds]
+    return CheckReport(len(samples) - len(failures), failures, unanswered, odd_answers(dataset))
 
 
-def _verdicts(rows: list[Mapping[str, Any]], texts: list[str], verifier: OutcomeVerifier) -> Sequence[Verdict]:
-    """Of completions in the form of the prompts; a column is passed where some row has it."""
-    if not rows:
-        return []
-    columns = {name: [row.get(name) for row in rows] for name in {*rows[0], "task", "tests"} - {"prompt"}}
-    known = {name: cells if any(cell is not None for cell in cells) else None for name, cells in columns.items()}
-    prompts = [row["prompt"] for row in rows]
-    completions = [
-        text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
-        for text, prompt in zip(texts, prompts, strict=True)
-    ]
-    return verifier.verdicts(completions, prompts=prompts, **known)
-
-
-def odd_answers(dataset: Dataset | Sequence[Mapping[str, Any]]) -> list[str]:
+def odd_answers(dataset: Iterable[Mapping[str, Any]]) -> list[str]:
     """Answers that are no number where `NEARLY_ALL` are; rows of tasks and rows with tests are left aside."""
     plain = [row["solution"] for row in dataset if row.get("task") is None and row.get("tests") is None]
     odd = [answer for answer in plain if not _NUMBER.fullmatch(answer)]
@@ -136,7 +117,7 @@ def print_report(report: CheckReport, dataset: str, console: Terminal, show: int
     if report.failures:
         table = Table("row", "answer", "reason", "problem", title=f"{dataset}: answers that do not verify")
         for failure in report.failures[:show]:
-            table.add_row(str(failure.row), failure.gold, failure.verdict.reason, failure.problem)
+            table.add_row(str(failure.row), failure.gold, failure.reason, failure.problem)
         console.print(table)
         counts = ", ".join(f"{reason} {count}" for reason, count in report.reasons.most_common())
         hidden = f" ({len(report.failures) - show} more not shown)" if len(report.failures) > show else ""
@@ -166,11 +147,7 @@ class Band:
         return isinstance(rate, float) and self.low <= rate <= self.high
 
     def verdict(self, rate: float | None) -> str | None:
-        """Why a problem of this solve rate is left out; `None` for one that stays.
-
-        >>> Band(0.1, 0.9).verdict(1.0), Band(0.1, 0.9).verdict(0.5)
-        ('solved too often', None)
-        """
+        """Why a problem of this solve rate is left out; `None` for one that stays."""
         if rate is None:
             return NOT_SCORABLE
         return None if rate in self else TOO_HARD if rate < self.low else TOO_EASY
@@ -225,8 +202,7 @@ class Filtered:
 def keep_band(problems: Sequence[Mapping[str, Any]], scored: Iterable[ScoredSample], band: Band) -> Filtered:
     """Keep the rows of `load_problems` whose solve rate, by scored samples of all of them, lies in a band.
 
-    Raises:
-        DataError: a problem without samples, or none is left; the message counts why.
+    A DataError where a problem has no samples, or none is left; the message counts why.
     """
     rates = solve_rates(scored)
     without = [index for index in range(len(problems)) if index not in rates]

@@ -48,10 +48,7 @@ def evaluate(
     verifier: OutcomeVerifier | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> tuple[Evaluation, list[ScoredSample]]:
-    """Metrics of a causal language model, whose tokenizer pads on the left, and its P * n samples.
-
-    `draw` and `evaluate_samples` in one, whose arguments these are.
-    """
+    """`draw` and `evaluate_samples` in one, for a model whose tokenizer pads on the left."""
     samples = draw(TransformersEngine(model, tokenizer), dataset, sampling, on_batch=on_batch)
     return evaluate_samples(samples, dataset, verifier=verifier, tokenizer=tokenizer)
 
@@ -120,7 +117,7 @@ def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: Outcome
     if beyond is not None:
         raise DataError(f"the samples have a problem {beyond}, but there are only {len(rows)} problems")
     found = [scored for part in _parts(samples) for scored in _score(part, rows, verifier)]
-    keys = voting_keys(rows, [s.problem for s in found], [s.answer for s in found], [s.score for s in found], verifier)
+    keys = voting_keys(rows, found, verifier)
     return [replace(scored, answer=key) for scored, key in zip(found, keys, strict=True)]
 
 
@@ -175,28 +172,20 @@ def _is_math(row: Mapping[str, Any]) -> bool:
 
 
 def voting_keys(
-    rows: Sequence[Mapping[str, Any]],
-    problems: Sequence[int],
-    answers: Sequence[str | None],
-    scores: Sequence[float | None],
-    verifier: OutcomeVerifier,
+    rows: Sequence[Mapping[str, Any]], scored: Sequence[ScoredSample], verifier: OutcomeVerifier
 ) -> list[str | None]:
-    """A key for each completion, equal for completions of one problem with the same final answer.
+    """A key for each completion, equal for completions of a problem with the same `final_answer`.
 
     Right answers to a mathematical problem are the same, since each equals the gold answer. Wrong ones are
     compared in pairs, each pair of texts once. A key is the most frequent text of its answer, `None` for no answer.
-
-    Args:
-        rows: P problems.
-        problems: index of the problem of each of S completions, whose `final_answer` and score follow.
     """
     votes: dict[int, Counter[str]] = defaultdict(Counter)
     right: dict[int, set[str]] = defaultdict(set)
-    for problem, answer, score in zip(problems, answers, scores, strict=True):
-        if answer is not None:
-            votes[problem][answer] += 1
-            if score == 1.0 and _is_math(rows[problem]):
-                right[problem].add(answer)
+    for s in scored:
+        if s.answer is not None:
+            votes[s.problem][s.answer] += 1
+            if s.score == 1.0 and _is_math(rows[s.problem]):
+                right[s.problem].add(s.answer)
     keys: dict[int, dict[str, str]] = {}
     pairs: list[tuple[int, str, str]] = []
     for problem, count in votes.items():
@@ -215,4 +204,4 @@ def voting_keys(
                 equal = {own[one], own[other]}
                 first = next(text for text in own if text in equal)  # the most frequent
                 own.update({text: first for text, key in own.items() if key in equal})
-    return [None if a is None else keys[p][a] for p, a in zip(problems, answers, strict=True)]
+    return [None if s.answer is None else keys[s.problem][s.answer] for s in scored]

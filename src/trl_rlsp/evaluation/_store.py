@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from trl_rlsp.errors import ConfigError, DataError, SourceError
-from trl_rlsp.evaluation._estimators import Estimate
-from trl_rlsp.evaluation._metrics import Evaluation, ScoredSample, Slice
+from trl_rlsp.evaluation._metrics import Estimate, Evaluation, ScoredSample, Slice
 from trl_rlsp.files import atomic_write, read_json, write_json
 from trl_rlsp.generation import Request, Sample
 from trl_rlsp.problems import problem_key
@@ -37,18 +36,15 @@ MODEL_FILES = (
     *("*.safetensors", "*.bin"),
 )
 _FIELDS = ("problem", "sample", "text", "tokens", "truncated")
-PIECE = 1 << 20
-"""Bytes read at the start, in the middle and at the end of a model's file."""
+PIECE = 1 << 20  # bytes read at the start, in the middle and at the end of a model's file
 
 
 class SampleStore(AbstractContextManager["SampleStore"]):
-    """Samples of one run, each (problem, sample) once, in a folder that is made if it is not there.
-
-    A folder that was started with another fingerprint, which is whatever the samples depend on, is refused. The
-    problems lie beside the samples, so that they can be scored again without the source.
+    """Samples of one run, each (problem, sample) once, beside its problems in a folder that is made if it is not there.
 
     Raises:
-        ConfigError: the folder holds samples drawn with other settings, or another process is writing to it.
+        ConfigError: another process is writing there, or the samples were drawn with another fingerprint, which is
+            whatever they depend on.
         DataError: `samples.jsonl` is damaged before its last line.
     """
 
@@ -57,8 +53,11 @@ class SampleStore(AbstractContextManager["SampleStore"]):
         self._file = _locked(folder / SAMPLES)
         try:
             started = self._file.tell() > 0
-            if started:
-                _refuse_other(folder, fingerprint)
+            before = read_generation(folder) if started else fingerprint
+            changed = sorted(k for k in {*before, *fingerprint} if before.get(k) != fingerprint.get(k))
+            if changed:
+                how = ", ".join(f"{k}: {before.get(k)!r} then, {fingerprint.get(k)!r} now" for k in changed)
+                raise ConfigError(f"{folder} holds samples that were drawn otherwise ({how}): give another output_dir")
             content = (folder / SAMPLES).read_bytes()
             os.truncate(folder / SAMPLES, content.rfind(b"\n") + 1)  # a process that was killed was writing the rest
             self.samples = {sample.request: sample for sample in read_samples(folder)}
@@ -102,14 +101,6 @@ def _locked(path: Path) -> BinaryIO:
         logger.warning("%s cannot be locked (%s): make sure that nothing else writes to it", path.parent, error)
     file.seek(0, os.SEEK_END)
     return file
-
-
-def _refuse_other(folder: Path, fingerprint: Mapping[str, Any]) -> None:
-    before = read_generation(folder)
-    changed = sorted(k for k in {*before, *fingerprint} if before.get(k) != fingerprint.get(k))
-    if changed:
-        shown = ", ".join(f"{k}: {before.get(k)!r} then, {fingerprint.get(k)!r} now" for k in changed)
-        raise ConfigError(f"{folder} holds samples that were drawn otherwise ({shown}): give another output_dir")
 
 
 def read_generation(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from trl_rlsp.evaluation._charts import Chart, save_plot, tokens_line
 from trl_rlsp.evaluation._compare import Difference, Vote, equal_budget
 from trl_rlsp.evaluation._metrics import Evaluation, default_ks
 from trl_rlsp.evaluation._store import read_lines
-from trl_rlsp.files import atomic_write
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,10 +39,7 @@ def markdown_rows(rows: Rows, *, left: int = 1) -> str:
 
 
 def table_rows(results: Mapping[str, Evaluation]) -> list[tuple[str, ...]]:
-    """The columns' names, then one row a model.
-
-    pass@k and maj@k are there for the largest k that every result has, metrics of a task where a result has them.
-    """
+    """The columns' names, then one row a model; pass@k and maj@k for the largest k that every result has."""
     k = max(set.intersection(*({*r.pass_at} & {*r.maj_at} for r in results.values())), default=None)
     own = list(dict.fromkeys(name for result in results.values() for name in result.task_metrics))
     votes = () if k is None else (f"pass@{k}", f"maj@{k}")
@@ -143,10 +139,3 @@ def exploration_columns(logged: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     parts = {key.split("/")[1].removesuffix("_exploration"): key for key in keys if "outcome_verifier" not in key}
     explored = [key for key in parts.values() if key.endswith("_exploration/mean")]
     return {"exploration" if explored == [key] else name: key for name, key in parts.items()}
-
-
-def write_report(folder: Path, name: str, results: Mapping[str, Evaluation]) -> Path:
-    """Write the table of the models of a recipe, in order of training, as `report.md`."""
-    path = folder / "report.md"
-    atomic_write(path, f"# {name}\n\n{markdown_table(results)}")
-    return path

@@ -38,17 +38,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SEGMENT = 8
-"""Tokens decoded before finished sequences leave the batch."""
-
-ROOM = 64
-"""Tokens for which the cache has room when it is copied."""
-
+SEGMENT = 8  # tokens decoded before finished sequences leave the batch
+ROOM = 64  # tokens for which the cache has room when it is copied
 NEUTRAL = {"top_k": 0, "min_p": None, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "num_beams": 1}
 """What a checkpoint's own generation_config must not change, or the samples would not be of `Sampling`."""
 
 POSITIONS = ("position_ids", "cache_position")
-
 ROW_BY_ROW = {"Temperature", "TopK", "TopP", "MinP"}
 """Logits processors that keep nothing of the batch; others say so by an attribute `row_by_row`."""
 
@@ -56,12 +51,7 @@ ROW_BY_ROW = {"Temperature", "TopK", "TopP", "MinP"}
 def load_model(name_or_path: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal model or PEFT adapter (over its base) in evaluation mode, with its tokenizer padded on the left.
 
-    Args:
-        name_or_path: hub id or folder.
-        kwargs: passed to `from_pretrained` (`dtype`, `device_map`, `quantization_config`).
-
-    Raises:
-        SourceError: neither a folder with a model nor a hub id that can be reached.
+    `kwargs` go to `from_pretrained` (`dtype`, `device_map`, `quantization_config`). SourceError: there is no model.
     """
     from peft import AutoPeftModelForCausalLM
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -73,10 +63,8 @@ def load_model(name_or_path: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTr
         model = auto.from_pretrained(name_or_path, **kwargs)
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, padding_side="left")
     except (OSError, ValueError) as error:
-        raise SourceError(
-            f"no model at {name_or_path!r}: neither a folder with config.json or adapter_config.json, nor a hub id "
-            f"that can be reached ({error})"
-        ) from error
+        wanted = "neither a folder with config.json or adapter_config.json, nor a hub id that can be reached"
+        raise SourceError(f"no model at {name_or_path!r}: {wanted} ({error})") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.eval(), tokenizer
@@ -125,9 +113,8 @@ class TransformersEngine:
                 **NEUTRAL,
             )
         samples = []
-        width = batch["input_ids"].shape[1]
-        rows = zip(requests, prompts, asked, limits, found[:, width:].tolist(), strict=True)
-        for request, prompt, (_, begun), limit, ids in rows:
+        new_ids = found[:, batch["input_ids"].shape[1] :].tolist()
+        for request, prompt, (_, begun), limit, ids in zip(requests, prompts, asked, limits, new_ids, strict=True):
             end = next((place for place, token in enumerate(ids[:limit]) if token in self.ends), None)
             new = ids[: limit if end is None else end + 1]
             text = str(tokenizer.decode([*begun, *new], skip_special_tokens=True))
@@ -138,11 +125,8 @@ class TransformersEngine:
 def leaving_rollout(prompts: list[Any], trainer: GRPOTrainer) -> dict[str, Any]:
     """A `rollout_func` of `GRPOTrainer` in which finished sequences leave; `RLSPGRPOTrainer` needs none for it.
 
-    Draws from the same distribution as TRL's own rollout, with other random numbers. Returns `prompt_ids` and
-    `completion_ids`, B lists of tokens each, and `logprobs`, `None`: the trainer computes them.
-
-    Raises:
-        ConfigError: a trainer whose rollouts this cannot draw (`why_not`).
+    Draws from the same distribution as TRL's own rollout, with other random numbers; the trainer computes `logprobs`.
+    ConfigError for a trainer whose rollouts this cannot draw (`why_not`).
     """
     if reason := why_not(trainer):
         raise ConfigError(f"leaving_rollout cannot draw these rollouts: {reason}. Leave rollout_func out")
@@ -161,13 +145,10 @@ def why_not(trainer: GRPOTrainer) -> str | None:
     reasons = {
         "vLLM draws them": trainer.use_vllm,
         "continuous batching draws them": getattr(trainer, "use_transformers_continuous_batching", False),
-        "ranks that shard weights decode in step (FSDP, DeepSpeed)": (
-            trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-        ),
+        "FSDP shards weights": trainer.is_fsdp_enabled,
+        "DeepSpeed shards weights": trainer.is_deepspeed_enabled,
         "the model reads images": getattr(trainer, "_is_vlm", False),
-        "generation_kwargs and cache_implementation are transformers' own": (
-            args.generation_kwargs or args.cache_implementation
-        ),
+        "generation_kwargs or cache_implementation is set": args.generation_kwargs or args.cache_implementation,
         "prompt learning adds tokens of its own": getattr(peft, "is_prompt_learning", False),
     }
     return next((reason for reason, applies in reasons.items() if applies), None)
@@ -177,13 +158,9 @@ def why_not(trainer: GRPOTrainer) -> str | None:
 def finished_leave(model: Any, limits: Sequence[int] | None = None) -> Iterator[list[torch.Tensor]]:
     """While open, `model.generate`, of a PEFT model or not, drops sequences that have ended from its batch.
 
-    Args:
-        model: the model.
-        limits: tokens after which each sequence of the batch has ended; where its cache cannot be cut they go on.
-
-    Yields:
-        A list that gets the log-probabilities of the tokens drawn, (B, tokens after the prompt), for each call that
-        samples from the model's own distribution at some temperature; what follows a sequence's end means nothing.
+    `limits` are the tokens after which each sequence of the batch has ended; where its cache cannot be cut they go on.
+    Yields a list that gets the log-probabilities of the tokens drawn, (B, tokens after the prompt), for each call that
+    samples from the model's own distribution at some temperature; what follows a sequence's end means nothing.
     """
     before = vars(model).get("generate")
     drawn: list[torch.Tensor] = []
@@ -192,8 +169,7 @@ def finished_leave(model: Any, limits: Sequence[int] | None = None) -> Iterator[
         yield drawn
     finally:
         del model.generate
-        if before is not None:
-            model.generate = before
+        vars(model).update({"generate": before} if before is not None else {})
 
 
 def _loop(
@@ -210,11 +186,7 @@ def _loop(
     cache, mask_BT = given.pop("past_key_values", None), given.pop("attention_mask", None)
     settings = {name: value for name, value in given.items() if name == "logits_to_keep"}
     tensors = [name for name, value in given.items() if isinstance(value, torch.Tensor) and name not in POSITIONS]
-    others = [
-        type(processor).__name__
-        for processor in logits_processor
-        if _name(processor) not in ROW_BY_ROW and not getattr(processor, "row_by_row", False)
-    ]
+    others = [_name(p) for p in logits_processor if _name(p) not in ROW_BY_ROW and not getattr(p, "row_by_row", 0)]
     if tensors or others or not can_be_cut(cache) or given.get("synced_gpus"):
         _warn_once(f"decoding is transformers' own: sequences cannot leave {type(cache).__name__}, {tensors + others}")
         given |= {"past_key_values": cache, "attention_mask": mask_BT}
@@ -282,12 +254,10 @@ class _Batch:
             logits = self._forward(new, self.mask[:, : self.length], cache)
 
     def _forward(self, ids: torch.Tensor, mask: torch.Tensor, cache: Any) -> torch.Tensor:
-        places: dict[str, Any] = {}
+        given = {"attention_mask": None if self.whole else mask, **self.settings}
         if self.placed:
-            places["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        places["attention_mask"] = None if self.whole else mask
-        output = self.model(input_ids=ids, past_key_values=cache, use_cache=True, **places, **self.settings)
-        return output.logits[:, -1].float()
+            given["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        return self.model(input_ids=ids, past_key_values=cache, use_cache=True, **given).logits[:, -1].float()
 
     def _append(self, logits: torch.Tensor, logits_processor: Any, stopping_criteria: Any) -> None:
         scores = logits_processor(self.ids[:, : self.length], logits)

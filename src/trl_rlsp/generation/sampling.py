@@ -12,39 +12,28 @@ from trl_rlsp.errors import ConfigError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-
 Prompts = Sequence[Any] | Mapping[int, Any]
 """Prompts by number: messages, text or `Prefixed`."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How completions are drawn; temperature, top-p and length are the paper's.
+    """How completions are drawn; temperature, top-p and length are the paper's."""
 
-    Args:
-        n: completions a prompt.
-        temperature: 0 is greedy.
-        top_p: nucleus mass.
-        max_new_tokens: longest completion in tokens.
-        batch_size: sequences decoded at once (transformers), requests in flight (server); vLLM decides by itself.
-        seed: seed of the whole draw.
-    """
-
-    n: int = 1
-    temperature: float = 0.7
+    n: int = 1  # completions a prompt
+    temperature: float = 0.7  # 0 is greedy
     top_p: float = 1.0
     max_new_tokens: int = 8192
-    batch_size: int = 64
+    batch_size: int = 64  # sequences decoded at once (transformers), requests in flight (server); vLLM decides itself
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("n", "max_new_tokens", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is at least 1, got {getattr(self, name)!r}")
+        drawn = f"{self.temperature!r} and {self.top_p!r}"
         if not 0 <= self.temperature < float("inf") or not 0 < self.top_p <= 1:
-            raise ConfigError(
-                f"temperature is 0 or more and top_p in (0, 1], got {self.temperature!r} and {self.top_p!r}"
-            )
+            raise ConfigError(f"temperature is 0 or more and top_p in (0, 1], got {drawn}")
         if self.temperature == 0 and self.n > 1:
             raise ConfigError(f"greedy decoding gives one completion a prompt, got n={self.n}; set a temperature")
 
@@ -74,19 +63,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Prefixed:
-    """A prompt with the beginning of its completion; a sample of it is the whole completion, beginning included.
+    """A prompt with the beginning of its completion; a sample of it is the whole completion, beginning included."""
 
-    Args:
-        prompt: messages or text.
-        parts: the beginning, each part tokenized on its own.
-        tokens: length of the beginning in tokens, counted in the sample's length.
-        limit: tokens that may be added, in the place of `Sampling.max_new_tokens`.
-    """
-
-    prompt: Any
-    parts: tuple[str, ...]
-    tokens: int
-    limit: int
+    prompt: Any  # messages or text
+    parts: tuple[str, ...]  # the beginning, each part tokenized on its own
+    tokens: int  # length of the beginning, counted in the sample's length
+    limit: int  # tokens that may be added, in the place of `Sampling.max_new_tokens`
 
 
 class Engine(Protocol):

@@ -36,8 +36,7 @@ class StoppedError(BaseException):
 class Launcher:
     """What each step is started with: visible GPUs, and accelerate's YAML file for the training stages.
 
-    Raises:
-        ConfigError: a file for several machines, which one command cannot start.
+    A ConfigError for a file for several machines, which one command cannot start.
     """
 
     gpus: int = 0
@@ -58,12 +57,12 @@ class Launcher:
         return 1 if step.settings.get("use_cpu") else max(1, self.gpus)
 
     def command(self, step: Step) -> list[str]:
-        count, ours = self.processes(step), ["-m", "trl_rlsp", *step.words()]
+        count = self.processes(step)
         given = ["--multi_gpu", "--num_processes", str(count), "--mixed_precision", "no"] if count > 1 else []
         if step.trains and self.file:
             given = ["--config_file", str(self.file)]
         launch = ["-m", "accelerate.commands.launch", *given] if given else []
-        return [sys.executable, *launch, *ours]
+        return [sys.executable, *launch, "-m", "trl_rlsp", *step.words()]
 
     def environment(self, step: Step) -> dict[str, str]:
         """The environment of a step: its file's `env` where nothing is set, and the GPUs that it may see."""
@@ -90,16 +89,13 @@ class Launcher:
 
 
 def _counted(stage: Stage) -> str:
-    processes = f"{stage.processes} process{'es' if stage.processes > 1 else ''}"
-    text = f"{processes}, {stage.sequences_per_step} sequences a step"
+    plural = "es" if stage.processes > 1 else ""
+    text = f"{stage.processes} process{plural}, {stage.sequences_per_step} sequences a step"
     return text if stage.kind == "sft" else f"{text}, {stage.sequences_per_generation} completions a generation"
 
 
 def execute(step: Step, launcher: Launcher) -> None:
-    """Run a step in processes of its own; a StageError if it fails.
-
-    A StoppedError passes when the step has ended with all its processes.
-    """
+    """Run a step in processes of its own, which end with it; a StageError if it fails."""
     process = subprocess.Popen(
         launcher.command(step), env=launcher.environment(step), start_new_session=True, preexec_fn=_end_with_parent
     )
@@ -109,10 +105,8 @@ def execute(step: Step, launcher: Launcher) -> None:
         _end(process)
         raise
     if code != 0:
-        raise StageError(
-            f"stage `{step.title}` ended with status {code}; mend what it says above, and the same command goes "
-            "on from there"
-        )
+        way = "mend what it says above, and the same command goes on from there"
+        raise StageError(f"stage `{step.title}` ended with status {code}; {way}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,8 +1,4 @@
-"""The recipes that come with the package: where they are, what they are called, and copies of them.
-
-They lie in `recipes/` of the repository and in `trl_rlsp/recipes/` of an installed wheel. A run only reads them; what
-it writes goes to `runs/` under the working directory.
-"""
+"""The recipes that come with the package, in `recipes/` of the repository and in `trl_rlsp/recipes/` of a wheel."""
 
 from __future__ import annotations
 
@@ -15,8 +11,7 @@ from trl_rlsp.errors import ConfigError, SourceError
 from trl_rlsp.stages import read_yaml
 
 _LOCAL = Path("recipes")  # where copies go: the commands at the head of a recipe's files name it there
-NEEDED = ("grpo.yaml", "eval.yaml")
-"""Files that make a folder a recipe."""
+NEEDED = ("grpo.yaml", "eval.yaml")  # files that make a folder a recipe
 
 
 def recipes_folder() -> Path:
@@ -51,26 +46,16 @@ class Said:
 
 
 def said_of(recipe: str | Path) -> Said:
-    """What a shipped recipe, by its name, or the recipe in a folder says about itself.
-
-    Example:
-        >>> said_of("quickstart").hardware
-        '2 CPU cores'
-    """
+    """What a shipped recipe, by its name, or the recipe in a folder says about itself."""
     file = (recipe if isinstance(recipe, Path) else recipes_folder() / recipe) / "recipe.yaml"
     found = read_yaml(file) if file.is_file() else {}
-    known = Said.__dataclass_fields__
-    if wrong := sorted(set(found) - set(known)):
-        raise ConfigError(f"{file} has {', '.join(known)}, got {wrong[0]!r}")
+    if wrong := sorted(set(found) - set(Said.__dataclass_fields__)):
+        raise ConfigError(f"{file} has {', '.join(Said.__dataclass_fields__)}, got {wrong[0]!r}")
     return Said(**found)
 
 
 def find_recipe(wanted: Path) -> Path:
-    """The folder that the argument of `rlsp run` means; a SourceError for a name that is found nowhere.
-
-    A folder is itself. A bare name that is no folder is looked up in `recipes/` of the working directory, where
-    copies lie, and then among the shipped recipes.
-    """
+    """The folder itself, else of that name a copy in `recipes/`, else a shipped recipe; else a SourceError."""
     if wanted.is_dir() or len(wanted.parts) != 1:
         return wanted
     for place in (_LOCAL, recipes_folder()):
@@ -85,9 +70,7 @@ def find_recipe(wanted: Path) -> Path:
 def copy_recipe(name: str, target: Path | None = None) -> Path:
     """Copy a shipped recipe, or a folder that is used with one, to `target`, by default `recipes/NAME`.
 
-    Raises:
-        SourceError: no such recipe is shipped.
-        ConfigError: the target exists, or cannot be written.
+    A SourceError if none is shipped, a ConfigError if the target exists or cannot be written.
     """
     known = [*recipe_names(), *companion_names()]
     if name not in known:

@@ -1,8 +1,7 @@
 """The steps of a run: what each is given, what it depends on, and whether its folder still holds its work.
 
-A recipe folder holds `grpo.yaml`, `eval.yaml` and, if there are demonstrations, `sft.yaml`; each also runs alone. The
-start model, the run folder and the seed are settings of the run. A step's fingerprint is of its parsed settings and of
-the steps that it depends on, so that a comment changes nothing and a change upstream makes everything after it stale.
+A step's fingerprint is of its parsed settings and of the steps that it depends on, so that a comment changes nothing
+and a change upstream makes everything after it stale.
 """
 
 # ruff: noqa: RUF009 (`option` is `dataclasses.field`)
@@ -25,16 +24,13 @@ from trl_rlsp.pipeline._shipped import NEEDED, find_recipe
 from trl_rlsp.selfplay import MIXTURE_FILE, NEUTRAL_TEMPLATE, PROBLEMS_FILE, Selection
 from trl_rlsp.stages import option
 
+# fields of a stage that are settings of the run -> the option that sets them for all stages
 _OF_THE_RUN = {"model_name_or_path": "--model", "output_dir": "--output_dir", "seed": "--seed"}
-"""Fields of a stage that are settings of the run -> the option that sets them for all stages."""
-
 _COMMANDS = ("sft", "grpo", "eval")
+# the file that a step writes last; `stage.json` of a training stage
 _MARKERS = {"eval": "metrics.json", "harvest": "demonstrations.json"}
-"""The file that a step writes last; `stage.json` of a training stage."""
-
-_PROBLEM_FIELDS = {field.name for field in fields(stages.ProblemArguments)}
-_REPLACED = {"sft": _PROBLEM_FIELDS | {"demonstrations", "demonstration_template"}, "grpo": _PROBLEM_FIELDS}
-"""Fields of a stage that say where its data come from; later rounds have their own."""
+# fields of a stage that say where its data come from; later rounds have their own
+_SOURCE = {field.name for field in fields(stages.ProblemArguments)} | {"demonstrations", "demonstration_template"}
 
 
 @dataclass
@@ -42,19 +38,14 @@ class Run:
     """Run all stages of a recipe: SFT, RL, evaluation before and after, report. Override a field of a stage with
     --STAGE.FIELD VALUE, e.g. --grpo.learning_rate 1e-5."""
 
-    recipe: Path = option(
-        help="folder with grpo.yaml, eval.yaml and perhaps sft.yaml, or a name that `rlsp recipes` lists", positional=1
-    )
+    recipe: Path = option(help="folder with grpo.yaml, eval.yaml and perhaps sft.yaml, or a name", positional=1)
     model: str | None = option(None, "the model to start from; default the recipe's")
     output_dir: Path | None = option(None, "run folder; default runs/RECIPE-seedSEED")
     seed: int = option(0, "seed of every stage")
     rounds: int = option(1, "rounds of self-play, with --rounds.FIELD VALUE")
-    launch: Path | None = option(
-        None, "accelerate's YAML file for the training stages; default one process for each visible GPU"
-    )
+    launch: Path | None = option(None, "accelerate's YAML file for training; default a process for each visible GPU")
     output: Path = field(init=False)
-    overrides: dict[str, list[str]] = field(init=False)
-    """Stage, or "rounds" -> arguments."""
+    overrides: dict[str, list[str]] = field(init=False)  # stage, or "rounds" -> arguments
 
     @cached_property
     def start(self) -> tuple[str, str]:
@@ -70,27 +61,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a run.
-
-    Attributes:
-        name: its name and its folder in the run folder.
-        command: `sft`, `grpo`, `eval` or `harvest`.
-        model: the model it starts from; of a harvest, the folder of the RL stage.
-        arguments: what is given beside model and folder.
-        after: the steps that it depends on.
-        start_name: the name of `model` where no step makes it.
-        round: of self-play; `None` in a run that has only one.
-    """
+    """One step of a run."""
 
     name: str
-    command: str
+    command: str  # `sft`, `grpo`, `eval` or `harvest`
     config: Path
     folder: Path
-    model: str
-    arguments: tuple[str, ...] = ()
-    after: tuple[Step, ...] = ()
-    start_name: str = ""
-    round: int | None = None
+    model: str  # that it starts from; of a harvest, the folder of the RL stage
+    arguments: tuple[str, ...] = ()  # beside model and folder
+    after: tuple[Step, ...] = ()  # the steps that it depends on
+    start_name: str = ""  # the name of `model` where no step makes it
+    round: int | None = None  # of self-play; `None` in a run that has only one
 
     @property
     def title(self) -> str:
@@ -126,12 +107,11 @@ class Step:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of its settings, of the model it starts from, and of the steps that it depends on."""
-        kept = {n: v for n, v in self.settings.items() if n not in _OF_THE_RUN or n == "seed"}
         run = str(self.folder.parent)  # what comes before a path inside the run has no part in it
-        kept = {n: v.removeprefix(run) if isinstance(v, str) else v for n, v in kept.items()}
+        kept = {n: v.removeprefix(run) if isinstance(v, str) else v for n, v in self.settings.items()}
+        kept = {n: v for n, v in kept.items() if n not in _OF_THE_RUN or n == "seed"}
         content = [self.command, kept, self.start_name, [step.fingerprint for step in self.after]]
-        text = json.dumps(content, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def remember(self, processes: int = 1) -> None:
         stages.write_record(self.folder, self.command, self.given, self.fingerprint, processes=processes)
@@ -141,26 +121,23 @@ class Step:
         before = stages.read_record(self.folder)
         if before is None or before.get("fingerprint") == self.fingerprint:
             return None
-        skipped = {"output_dir", *(["model_name_or_path"] if self.after else [])}
-        names = sorted({*before["settings"], *self.given} - skipped)
+        skipped = ("output_dir", "model_name_or_path") if self.after else ("output_dir",)
+        names = sorted({*before["settings"], *self.given}.difference(skipped))
         return ", ".join(stages.differences(before["settings"], self.given, names)) or "what comes before it"
 
 
 def parse_run(arguments: Sequence[str]) -> Run:
     """The settings of a run: the recipe's folder or name, options, and overrides such as `--grpo.learning_rate 1e-5`.
 
-    Raises:
-        ConfigError: an argument that is not understood, or an override of what is a setting of the run.
-        SourceError: a folder that is no recipe, or a name that no shipped recipe has.
+    A ConfigError for an argument that cannot work, a SourceError for what is no recipe.
     """
     own, overrides = split_overrides(arguments)
     run = stages.parse_fields(Run, own, "rlsp run")
     if run.rounds < 1:
         raise ConfigError(f"--rounds wants a number of at least 1, got {run.rounds}")
     run.recipe = find_recipe(run.recipe)
-    for needed in NEEDED:
-        if not (run.recipe / needed).is_file():
-            raise SourceError(f"{str(run.recipe)!r} is no recipe folder: it has no {needed}")
+    if lacking := [needed for needed in NEEDED if not (run.recipe / needed).is_file()]:
+        raise SourceError(f"{str(run.recipe)!r} is no recipe folder: it has no {lacking[0]}")
     run.output = run.output_dir or Path("runs") / f"{run.recipe.resolve().name}-seed{run.seed}"
     run.overrides = {n: ["--seed", str(run.seed), *w] if n in _COMMANDS else w for n, w in overrides.items()}
     _ = run.start  # an error where there is none
@@ -168,12 +145,7 @@ def parse_run(arguments: Sequence[str]) -> Run:
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """The arguments of `rlsp run` itself, and the overrides (`--STAGE.FIELD VALUE`) of each stage and of the rounds.
-
-    Example:
-        >>> split_overrides(["recipe", "--seed", "1", "--grpo.alpha", "0.7", "--rounds.start=last"])[1]
-        {'sft': [], 'grpo': ['--alpha', '0.7'], 'eval': [], 'rounds': ['--start', 'last']}
-    """
+    """The arguments of `rlsp run` itself, and the overrides (`--STAGE.FIELD VALUE`) of each stage and of the rounds."""
     own: list[str] = []
     overrides: dict[str, list[str]] = {name: [] for name in (*_COMMANDS, "rounds")}
     place = own
@@ -186,14 +158,10 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, list
             place = own
             own.append(word)
         elif stage not in overrides or not name:
-            raise ConfigError(
-                f"cannot read {flag!r}: an override is --STAGE.FIELD VALUE with STAGE one of sft, grpo, eval, rounds"
-            )
+            rule = "an override is --STAGE.FIELD VALUE with STAGE one of sft, grpo, eval, rounds"
+            raise ConfigError(f"cannot read {flag!r}: {rule}")
         elif for_all := _OF_THE_RUN.get(name.replace("-", "_")):
-            raise ConfigError(
-                f"{flag} would make the stages of one run disagree, and its table compare different things: "
-                f"set it for the whole run with {for_all}"
-            )
+            raise ConfigError(f"{flag} would make the stages disagree: set it for the whole run with {for_all}")
         else:
             place = overrides[stage]
             place += [f"--{name}", *([value] if equals else [])]
@@ -202,22 +170,15 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, list
 
 def plan(run: Run, output: Path | None = None) -> list[Step]:
     """The steps of one round: evaluation of the start, SFT, its evaluation, RL, its evaluation."""
+    before: Step | None = None
     steps: list[Step] = []
-
-    def add(name: str, command: str, before: Step | None) -> Step:
+    trained = [("sft", "sft"), ("eval SFT", "eval")] if (run.recipe / "sft.yaml").is_file() else []
+    for name, command in [("eval start", "eval"), *trained, ("rlsp", "grpo"), ("eval RLSP", "eval")]:
         folder = (output or run.output) / name.replace(" ", "_")
         model, label = (str(before.folder), "") if before else run.start
         config, given = run.recipe / f"{command}.yaml", tuple(run.overrides[command])
         steps.append(Step(name, command, config, folder, model, given, (before,) if before else (), label))
-        return steps[-1]
-
-    add("eval start", "eval", None)
-    trained = None
-    if (run.recipe / "sft.yaml").is_file():
-        trained = add("sft", "sft", None)
-        add("eval SFT", "eval", trained)
-    trained = add("rlsp", "grpo", trained)
-    add("eval RLSP", "eval", trained)
+        before = steps[-1] if steps[-1].trains else before
     return steps
 
 
@@ -225,11 +186,9 @@ def refuse_changed(steps: Sequence[Step]) -> None:
     """Refuse to go on where a folder holds work that was done with other settings, or after other work."""
     stale = [(step, changed) for step in steps if (changed := step.changes()) is not None]
     if stale:
-        step, changed = stale[0]
-        folders = ", ".join(str(one.folder) for one, _ in stale)
         raise ConfigError(
-            f"{step.folder} was made with other settings ({changed}): give another --output_dir, or delete what is "
-            f"stale and made anew then: {folders}"
+            f"{stale[0][0].folder} was made with other settings ({stale[0][1]}): give another --output_dir, or delete "
+            f"what is stale and made anew then: {', '.join(str(step.folder) for step, _ in stale)}"
         )
 
 
@@ -240,9 +199,7 @@ class RoundSettings(Selection):
     From "base", as in STaR (2203.14465) and ReST-EM (2312.06585), nothing drifts.
     """
 
-    start: str = option(
-        "base", 'SFT of each round starts from the model of the first round, "base", or the "last" that RL ended with'
-    )
+    start: str = option("base", 'SFT of each round starts from the model of the first, "base", or from RL\'s "last"')
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -264,9 +221,9 @@ def round_settings(recipe: Path, overrides: Sequence[str]) -> RoundSettings:
 def plan_rounds(run: Run) -> list[Step]:
     """The steps of several rounds: SFT -> RL -> harvest -> SFT on the harvest -> RL on new problems -> ...
 
-    Round r goes to `round-r` in the run's folder. Those after the first get YAML files of their own, which this writes,
-    so that each stage can also be run alone: their demonstrations are what RL of the round before found, mixed with
-    those that it came from, and their problems follow its solve rates.
+    Round r goes to `round-r` in the run's folder. This writes the YAML files of those after the first, so that each
+    stage can also be run alone: their demonstrations are what RL of the round before found, mixed with those that it
+    came from, and their problems follow its solve rates.
     """
     if not (run.recipe / "sft.yaml").is_file():
         raise ConfigError(f"{run.recipe} has no sft.yaml: rounds need it to train on what they harvest")
@@ -284,24 +241,19 @@ def plan_rounds(run: Run) -> list[Step]:
 
 
 def _later_steps(run: Run, harvest: Step, start: Step) -> list[Step]:
-    sources: dict[str, dict[str, str]] = {
-        "sft": {
-            "demonstrations": "file",
-            "dataset": str(harvest.folder / MIXTURE_FILE),
-            "demonstration_template": NEUTRAL_TEMPLATE,
-            "system_prompt": "none",
-        },
+    mixture = {"demonstrations": "file", "demonstration_template": NEUTRAL_TEMPLATE}
+    sources = {
+        "sft": {**mixture, "dataset": str(harvest.folder / MIXTURE_FILE), "system_prompt": "none"},
         "grpo": {"dataset": str(harvest.folder / PROBLEMS_FILE), "system_prompt": "none"},
     }
     made: dict[str, Step] = {}
     for step in plan(run, harvest.folder.parent)[1:]:
         new = replace(step, round=harvest.round, after=tuple(made[one.name] for one in step.after))
         if step.command in sources:
-            config = _own_config(step, sources[step.command])
-            new = replace(new, config=config, arguments=_without_source(step.command, step.arguments))
+            kept = _without_source(step.arguments)
+            new = replace(new, config=_own_config(step, sources[step.command]), arguments=kept)
         if step.command == "sft":
-            trained = start.trains
-            model, after = (str(start.folder), (harvest, start)) if trained else (start.model, (harvest,))
+            model, after = (str(start.folder), (harvest, start)) if start.trains else (start.model, (harvest,))
             new = replace(new, model=model, start_name=start.start_name, after=after)
         made[step.name] = new
     return list(made.values())
@@ -309,19 +261,17 @@ def _later_steps(run: Run, harvest: Step, start: Step) -> list[Step]:
 
 def _own_config(step: Step, source: Mapping[str, str]) -> Path:
     """The recipe's YAML file with other data, written into the round's folder."""
-    content = {n: v for n, v in stages.read_yaml(step.config).items() if n not in _REPLACED[step.command]}
+    own = {n: v for n, v in stages.read_yaml(step.config).items() if n not in _SOURCE}
     path = step.folder.parent / step.config.name
-    atomic_write(path, yaml.safe_dump({**content, **source}, sort_keys=False))
+    atomic_write(path, yaml.safe_dump({**own, **source}, sort_keys=False))
     return path
 
 
-def _without_source(command: str, arguments: Sequence[str]) -> tuple[str, ...]:
+def _without_source(arguments: Sequence[str]) -> tuple[str, ...]:
     """Arguments without those that say where the data come from."""
     kept: list[str] = []
     keep = True
     for word in arguments:
-        if word.startswith("--"):
-            keep = word[2:].partition("=")[0] not in _REPLACED[command]
-        if keep:
-            kept.append(word)
+        keep = word[2:].partition("=")[0].replace("-", "_") not in _SOURCE if word.startswith("--") else keep
+        kept += [word] if keep else []
     return tuple(kept)

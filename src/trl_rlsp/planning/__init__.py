@@ -7,23 +7,3 @@ nothing of the data.
 from trl_rlsp.planning._layouts import GIB, STRATEGIES, Layout, Remedy, Strategy, layout, remedies, strategies
 from trl_rlsp.planning._memory import Architecture, adapter_bytes, optimizer_bytes, trained_bytes, weight_bytes
 from trl_rlsp.planning._settings import BYTES, Settings, Tokens, tokens_per_step
-
-__all__ = [
-    "BYTES",
-    "GIB",
-    "STRATEGIES",
-    "Architecture",
-    "Layout",
-    "Remedy",
-    "Settings",
-    "Strategy",
-    "Tokens",
-    "adapter_bytes",
-    "layout",
-    "optimizer_bytes",
-    "remedies",
-    "strategies",
-    "tokens_per_step",
-    "trained_bytes",
-    "weight_bytes",
-]

@@ -19,10 +19,10 @@ RESERVE = 0.1  # share of a card that is left for the CUDA context, fragmentatio
 
 @dataclass(frozen=True)
 class Layout:
-    """Memory of one GPU by part, in bytes."""
+    """Memory of one GPU by part, in bytes, divided over `gpus`."""
 
     strategy: Strategy
-    gpus: int  # that the parts are divided over
+    gpus: int
     weights: int
     adapter: int
     gradients: int  # and buckets of DDP
@@ -59,11 +59,7 @@ class Layout:
 
 
 def layout(architecture: Architecture, settings: Settings, gpus: int, strategy: Strategy) -> Layout:
-    """The memory of one of `gpus` GPUs.
-
-    Raises:
-        ConfigError: an optimizer that is not modeled, or layers that the model does not have.
-    """
+    """The memory of one of `gpus` GPUs; a ConfigError for an optimizer or for layers that are not known."""
     model = (architecture, settings)
     sharded = gpus if strategy in ("zero3", "fsdp") else 1
     share = gpus if strategy != "ddp" else 1
@@ -77,6 +73,12 @@ def layout(architecture: Architecture, settings: Settings, gpus: int, strategy: 
     gathered = strategy == "zero3" and settings.rollouts and settings.gathers and settings.vllm is None
     colocated = settings.vllm == "colocate"
     one_sequence = memory_of.kv_bytes(architecture, replace(settings, rollouts=1))
+    # float32 logits of one position, twice
+    sampled = 2 * 4 * settings.rollouts * int(architecture.config.get_text_config().vocab_size)
+    blocks = [math.prod(linear) for linear in architecture.quantized.values()]
+    working = max(blocks) if settings.bits else 0
+    if sharded > 1:
+        working = math.ceil(sum(blocks) / architecture.layers)
     return Layout(
         strategy=strategy,
         gpus=gpus,
@@ -87,26 +89,12 @@ def layout(architecture: Architecture, settings: Settings, gpus: int, strategy: 
         reference=math.ceil(memory_of.reference_bytes(*model) / sharded),
         activations=memory_of.activation_bytes(*model),
         logits=memory_of.logit_bytes(*model),
-        working=_working_bytes(*model, gathered=sharded > 1),
-        cache=_cache_bytes(*model),
+        working=working * BYTES[settings.computes_in],
+        cache=0 if settings.vllm else memory_of.kv_bytes(*model) + sampled,
         rollout_weights=whole + adapter if gathered else math.ceil((whole + adapter) / sharded),
         vllm=settings.vllm_share if colocated else 0.0,
         vllm_needs=whole + adapter + one_sequence if colocated else 0,
     )
-
-
-def _working_bytes(architecture: Architecture, settings: Settings, gathered: bool) -> int:
-    sizes = [math.prod(linear) for linear in architecture.quantized.values()]
-    if gathered:
-        return math.ceil(sum(sizes) / architecture.layers) * BYTES[settings.computes_in]
-    return max(sizes) * BYTES[settings.computes_in] if settings.bits else 0
-
-
-def _cache_bytes(architecture: Architecture, settings: Settings) -> int:
-    if settings.vllm is not None:
-        return 0
-    logits = 2 * 4 * settings.rollouts * int(architecture.config.get_text_config().vocab_size)  # float32, twice
-    return memory_of.kv_bytes(architecture, settings) + logits
 
 
 def strategies(settings: Settings, gpus: int) -> tuple[Strategy, ...]:
@@ -152,8 +140,7 @@ def remedies(
 ) -> list[Remedy]:
     """Every single change with which a stage fits cards of `memory` GiB; if none does, the largest savings together.
 
-    Returns:
-        Empty if it fits as it is; the only one does not fit either if nothing does.
+    Empty if it fits as it is; the only one does not fit either if nothing does.
     """
     best = layout(architecture, settings, gpus, strategy)
     if best.fits(memory):

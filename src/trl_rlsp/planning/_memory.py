@@ -1,11 +1,9 @@
 """The parts of a stage's memory, in bytes on one GPU that holds everything.
 
-Shapes come from the model's configuration alone: it is built on torch's meta device, which keeps no numbers. Weights,
-adapter, optimizer, reference and key-value cache are counted tensor by tensor, as torch, peft and bitsandbytes allocate
-them. Activations are measured without running anything: the model's own code is run on fake tensors, which have shapes,
-types and autograd but no numbers, and every tensor that autograd saves is counted once per storage. Two runs, of one
-and of two blocks, give what a block keeps and what is kept once; the rest is multiplication. `tests/planning` compares
-all of them with what is really allocated.
+Shapes come from the model's configuration, built on torch's meta device. Weights, adapter, optimizer, reference and
+key-value cache are counted tensor by tensor, as torch, peft and bitsandbytes allocate them. For the activations the
+model's own code is run on fake tensors, which have autograd but no numbers, and every storage that autograd saves is
+counted: runs of one and of two blocks give what a block keeps and what is kept once.
 """
 
 from __future__ import annotations
@@ -43,11 +41,10 @@ class Architecture:
     def of(cls, config: PreTrainedConfig) -> Architecture:
         """Build it from a configuration."""
         import torch
-        from torch import nn
 
         with torch.device("meta"):
             model = _untrained(config)
-        found = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+        found = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
         linears = {name: (module.in_features, module.out_features) for name, module in found.items()}
         head = next((name for name, module in found.items() if module is model.get_output_embeddings()), None)
         return cls(config, {name: p.numel() for name, p in model.named_parameters()}, linears, head)
@@ -76,11 +73,7 @@ class Architecture:
         return {name: linear for name, linear in self.linears.items() if name != self.head}
 
     def adapted(self, targets: tuple[str, ...] | str | None) -> dict[str, tuple[int, int]]:
-        """The linear layers that LoRA adapts: by the ends of their names, "all-linear", or `None` for peft's choice.
-
-        Raises:
-            ConfigError: no layer has one of the names, or peft has no choice for the architecture.
-        """
+        """The linear layers that LoRA adapts: by the ends of their names, "all-linear", or `None` for peft's choice."""
         from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as known
 
         if targets == "all-linear":
@@ -90,8 +83,7 @@ class Architecture:
             raise ConfigError(f"peft has no default layers for {kind!r}: set `lora_target_modules`, e.g. all-linear")
         wanted = known[kind] if targets is None else targets
         ends = (wanted,) if isinstance(wanted, str) else tuple(wanted)
-        dotted = tuple(f".{end}" for end in ends)
-        found = {name: linear for name, linear in self.linears.items() if f".{name}".endswith(dotted)}
+        found = {n: linear for n, linear in self.linears.items() if f".{n}".endswith(tuple(f".{end}" for end in ends))}
         if not found:
             raise ConfigError(f"lora_target_modules names layers of the model, got {ends}: it has none of them")
         return found
@@ -99,9 +91,7 @@ class Architecture:
 
 def weight_bytes(architecture: Architecture, settings: Settings) -> int:
     """The base model in its precision, with the constants of a quantized one."""
-    if settings.bits is None:
-        return architecture.total * BYTES[settings.dtype]
-    linears = architecture.quantized.values()
+    linears = architecture.quantized.values() if settings.bits else ()
     kept = architecture.total - sum(map(math.prod, linears))  # embeddings, norms, biases, output layer
     return kept * BYTES[settings.dtype] + sum(_packed(*linear, settings) for linear in linears)
 
@@ -110,10 +100,9 @@ def _packed(inputs: int, outputs: int, settings: Settings) -> int:
     """Bytes of a quantized layer."""
     if settings.bits == 8:  # and a float32 for each row
         return inputs * outputs + 4 * outputs
-    blocks = math.ceil(inputs * outputs / BLOCK)
-    constants = 4 * blocks
-    if settings.nested:  # in a byte each, with constants, codebook and offset of their own
-        constants = blocks + 4 * math.ceil(blocks / NESTED_BLOCK) + 4 * 256 + 4
+    constants = blocks = math.ceil(inputs * outputs / BLOCK)
+    # in a byte each, with constants, codebook and offset of their own, or in float32
+    constants += 4 * math.ceil(blocks / NESTED_BLOCK) + 4 * 256 + 4 if settings.nested else 3 * blocks
     return math.ceil(inputs * outputs / 2) + 4 * 16 + constants  # and the 16 values of the type
 
 
@@ -136,11 +125,7 @@ def adapter_bytes(architecture: Architecture, settings: Settings) -> int:
 
 
 def optimizer_bytes(architecture: Architecture, settings: Settings) -> int:
-    """The optimizer's state: for AdamW two moments for each weight, in the weight's type.
-
-    Raises:
-        ConfigError: an optimizer that is not modeled.
-    """
+    """The optimizer's state: for AdamW two moments for each weight, in the weight's type; a ConfigError for others."""
     name, tensors = settings.optimizer, trained_tensors(architecture, settings)
     if name == "sgd":
         return 0
@@ -148,9 +133,9 @@ def optimizer_bytes(architecture: Architecture, settings: Settings) -> int:
         raise ConfigError(f"a plan knows AdamW (also 8-bit and paged) and sgd, got optim={name!r}")
     if "8bit" not in name:
         return sum(2 * size * settings.bytes_per_trained + 4 for size in tensors)  # and a step of float32
-    return sum(
-        2 * size * 4 if size < SMALLEST_8BIT else 2 * (size + 4 * math.ceil(size / OPTIMIZER_BLOCK)) for size in tensors
-    )
+    whole = sum(size for size in tensors if size < SMALLEST_8BIT)
+    packed = sum(size + 4 * math.ceil(size / OPTIMIZER_BLOCK) for size in tensors if size >= SMALLEST_8BIT)
+    return 2 * (4 * whole + packed)
 
 
 def reference_bytes(architecture: Architecture, settings: Settings) -> int:
@@ -167,10 +152,7 @@ def kv_bytes(architecture: Architecture, settings: Settings) -> int:
 
 
 def logit_bytes(architecture: Architecture, settings: Settings) -> int:
-    """What TRL 1.16's fused output layer holds: a tile of logits, and the scored hidden states with their gradient.
-
-    The gradient is kept in float32; where the output layer is trained, so is its own.
-    """
+    """What TRL 1.16's fused output layer holds: a tile of logits, the scored hidden states, and float32 gradients."""
     text = architecture.config.get_text_config()
     positions = settings.micro_batch * settings.completion
     width = BYTES[settings.computes_in]
@@ -184,17 +166,16 @@ def activation_bytes(architecture: Architecture, settings: Settings) -> int:
 
     With checkpointing that is the hidden states before each block, and everything of one block.
     """
-    measured = replace(
-        settings, checkpointing=False, optimizer="", rollouts=0, accumulation=1, vllm=None, reference=False
-    )
+    unused: Any = {"optimizer": "", "rollouts": 0, "accumulation": 1, "vllm": None, "reference": False}
+    measured = replace(settings, checkpointing=False, **unused)  # so that what was measured serves again
     one, two = (_saved_by_autograd(architecture, measured, blocks) for blocks in (1, 2))
     once, block = 2 * one - two, two - one
     if not settings.checkpointing:
         return once + architecture.layers * block
     # under autocast the hidden states between blocks keep the type of the embedding
     width = 4 if settings.dtype == "float32" else BYTES[settings.computes_in]
-    hidden = int(architecture.config.get_text_config().hidden_size)
-    return once + architecture.layers * settings.micro_batch * settings.length * hidden * width + block
+    hidden = int(architecture.config.get_text_config().hidden_size) * width
+    return once + architecture.layers * settings.micro_batch * settings.length * hidden + block
 
 
 @lru_cache(maxsize=64)
@@ -214,7 +195,7 @@ def _saved_by_autograd(architecture: Architecture, settings: Settings, blocks: i
         return tensor
 
     rows, columns = settings.micro_batch, settings.length
-    half = getattr(torch, settings.autocast or "bfloat16")
+    casting = torch.autocast("cpu", getattr(torch, settings.autocast or "bfloat16"), enabled=bool(settings.autocast))
     with torch.device("meta"):
         backbone = _trainable(architecture, settings, blocks)
     with FakeTensorMode():
@@ -225,11 +206,8 @@ def _saved_by_autograd(architecture: Architecture, settings: Settings, blocks: i
         own = {tensor.untyped_storage()._cdata for tensor in tensors.values()}
         ids = torch.zeros((rows, columns), dtype=torch.long)
         mask = torch.ones((rows, 1, columns, columns), dtype=torch.bool)
-        with (
-            torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor),
-            torch.autocast("cpu", half, enabled=settings.autocast is not None),
-        ):
-            given = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
+        given = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor), casting:
             alive.append(torch.func.functional_call(backbone, tensors, (), given))
     return sum(sizes.values())
 
@@ -237,21 +215,18 @@ def _saved_by_autograd(architecture: Architecture, settings: Settings, blocks: i
 def _trainable(architecture: Architecture, settings: Settings, blocks: int) -> nn.Module:
     """Some blocks without output layer, with the adapter and its frozen base."""
     import torch
-    from torch import nn
 
     model = _untrained(architecture.config, blocks, attn_implementation=settings.attention, dtype=settings.dtype)
     if settings.bits:  # unpacked for each product, so never cast and kept
         for module in model.modules():
-            if isinstance(module, nn.Linear):
+            if isinstance(module, torch.nn.Linear):
                 module.to(getattr(torch, settings.computes_in))
     if settings.rank is not None:
         from peft import LoraConfig, get_peft_model
 
-        targets: Any = sorted({name.split(".")[-1] for name in architecture.adapted(settings.targets)})
-        adapter = LoraConfig(
-            r=settings.rank, target_modules=targets, lora_dropout=settings.dropout, task_type="CAUSAL_LM"
-        )
-        get_peft_model(model, adapter)  # adapts the layers in place, in float32
+        targets = sorted({name.split(".")[-1] for name in architecture.adapted(settings.targets)})
+        given: Any = {"target_modules": targets, "lora_dropout": settings.dropout, "task_type": "CAUSAL_LM"}
+        get_peft_model(model, LoraConfig(r=settings.rank, **given))  # adapts the layers in place, in float32
     return model.train().base_model
 
 

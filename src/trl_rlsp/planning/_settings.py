@@ -17,8 +17,7 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of a number, by its type
 class Settings:
     """What memory depends on beside the model's shapes; the defaults are those of a GRPO stage.
 
-    Raises:
-        ConfigError: an unknown type, or quantized weights without an adapter.
+    A ConfigError for an unknown type, or for quantized weights without an adapter.
     """
 
     kind: Literal["sft", "grpo"] = "grpo"
@@ -66,11 +65,7 @@ class Settings:
 
     @classmethod
     def of(cls, stage: Stage, prompt: int = 512) -> Settings:
-        """The settings of a stage whose longest prompt has `prompt` tokens.
-
-        Raises:
-            ConfigError: a type or a combination that no plan can be made for.
-        """
+        """The settings of a stage whose longest prompt has `prompt` tokens."""
         training, model = stage.training, stage.model
         rank, targets = stage.adapter
         dtype = model.dtype or "float32"
@@ -116,13 +111,7 @@ class Tokens:
 
 
 def tokens_per_step(settings: Settings, gpus: int) -> Tokens:
-    """Tokens of an optimizer step; a generation serves `updates` passes over its completions.
-
-    Example:
-        >>> settings = Settings(micro_batch=2, accumulation=4, rollouts=16, completion=100, prompt=20)
-        >>> tokens_per_step(settings, gpus=8)  # 8 x 2 x 4 = 64 completions, each generated once
-        Tokens(sampled=6400.0, scored=6400)
-    """
+    """Tokens of an optimizer step; a generation serves `updates` passes over its completions."""
     sequences = settings.micro_batch * settings.accumulation * gpus
     sampled = sequences * settings.completion / settings.updates if settings.rollouts else 0.0
     return Tokens(sampled, sequences * settings.completion)

@@ -1,7 +1,7 @@
 r"""Raw rows of a file, a folder or the Hub, which column of them plays which role, and the answers inside them.
 
-CSV and JSON are read here and not by `datasets`, which would turn an answer `007` into 7, refuse tests whose arguments
-differ in type, and not say which line is broken.
+CSV and JSON are not read by `datasets`, which would turn an answer `007` into 7, refuse tests whose arguments differ in
+type, and not say which line is broken.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,8 @@ class Table:
     @property
     def columns(self) -> list[str]:
         """Every column name that some row has, in order of first appearance."""
-        if hasattr(self.rows, "column_names"):
-            return list(self.rows.column_names)
-        return list(dict.fromkeys(name for row in self.rows for name in row))
+        own = getattr(self.rows, "column_names", None)
+        return list(own or dict.fromkeys(name for row in self.rows for name in row))
 
     def place(self, index: int) -> str:
         """Where row `index` (from 0) stands, such as `line 3 of math.jsonl`."""
@@ -69,10 +68,8 @@ class Table:
 
     def only(self, columns: Iterable[str]) -> Table:
         """The table without its other columns, where decoding them would cost something."""
-        if not hasattr(self.rows, "select_columns"):
-            return self
-        rows = self.rows.select_columns([name for name in self.columns if name in set(columns)])
-        return Table(self.name, rows, self.unit, self.numbers)
+        select, wanted = getattr(self.rows, "select_columns", None), set(columns)
+        return replace(self, rows=select([name for name in self.columns if name in wanted])) if select else self
 
     def sample(self, limit: int | None, seed: int) -> Table:
         """At most `limit` rows, drawn with a seed, in order."""
@@ -84,98 +81,82 @@ class Table:
         """The table cut down to `indices`; each row keeps its number."""
         select = getattr(self.rows, "select", None)
         rows = select(indices) if select else [self.rows[index] for index in indices]
-        return Table(self.name, rows, self.unit, [self.numbers[index] for index in indices])
-
-
-def _numbered(name: str, rows: Any) -> Table:
-    return Table(name, rows, "row", range(1, len(rows) + 1))
+        return replace(self, rows=rows, numbers=[self.numbers[index] for index in indices])
 
 
 def read_file(path: str | Path) -> Table:
-    """Read the rows of a local file: JSON lines, JSON (a list of objects, alone in an object or not), CSV, Parquet.
-
-    Raises:
-        SourceError: no such file.
-        ConfigError: another extension.
-        DataError: a broken line or row, a wrong encoding, an empty file.
-    """
+    """The rows of a local file: JSON lines, JSON (a list of objects, alone in an object or not), CSV, Parquet."""
     path = Path(path)
     if not path.is_file():
         raise SourceError(f"a data file must exist: there is none at {str(path)!r} (looked from {Path.cwd()})")
     readers = dict(zip(FILE_EXTENSIONS, (_read_jsonl, _read_json, _read_csv, _read_parquet), strict=True))
     if path.suffix.lower() not in readers:
-        raise ConfigError(
-            f"a data file must end in one of {', '.join(readers)}, got {path.name!r}; "
-            "convert it, for example with datasets.Dataset.to_json"
-        )
+        way_out = "convert it, for example with datasets.Dataset.to_json"
+        raise ConfigError(f"a data file must end in one of {', '.join(readers)}, got {path.name!r}; {way_out}")
     try:
         table = readers[path.suffix.lower()](path)
     except UnicodeDecodeError as error:
         raise DataError(f"{path.name} must be UTF-8 text: {error}; convert it with iconv -t UTF-8") from error
     if not len(table.rows):
         raise DataError(f"a data file must hold at least one row, {path.name} is empty")
+    for index, row in enumerate(table.rows if isinstance(table.rows, list) else ()):
+        if not isinstance(row, dict):
+            example = '{"problem": ..., "answer": ...}'
+            raise DataError(f"{table.place(index)} must be a JSON object such as {example}, got {str(row)[:80]!r}")
     return table
 
 
+def _numbered(name: str, rows: Any) -> Table:
+    return Table(name, rows, "row", range(1, len(rows) + 1))
+
+
 def _read_jsonl(path: Path) -> Table:
-    rows, numbers = [], []
     with path.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                rows.append(_json_object(line.strip(), f"line {number} of {path.name}"))
-                numbers.append(number)
-    return Table(path.name, rows, "line", numbers)
+        rows = {
+            n: _json(line.strip(), f"line {n} of {path.name}") for n, line in enumerate(lines, start=1) if line.strip()
+        }
+    return Table(path.name, list(rows.values()), "line", list(rows))
 
 
-def _json_object(text: str, place: str) -> dict[str, Any]:
+def _json(text: str, place: str) -> Any:
     try:
-        row = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(f"{place} is not valid JSON: {error.msg} at column {error.colno}: {text[:80]!r}") from error
+        where = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
+        raise DataError(f"{place} is not valid JSON: {error.msg} at {where}: {text[:80]!r}") from error
     except RecursionError as error:
         raise DataError(f"{place} is nested too deeply to read") from error
-    if not isinstance(row, dict):
-        raise DataError(f'{place} must be a JSON object such as {{"problem": ..., "answer": ...}}, got {text[:80]!r}')
-    return row
 
 
 def _read_json(path: Path) -> Table:
     text = path.read_text(encoding="utf-8-sig")
     try:
-        content = json.loads(text) if text.strip() else []
-    except json.JSONDecodeError as error:
-        if error.msg == "Extra data":  # the first line is whole in itself: JSON lines under the name .json
+        content = _json(text, path.name) if text.strip() else []
+    except DataError as error:
+        if "Extra data" in str(error):  # the first line is whole in itself: JSON lines under the name .json
             return _read_jsonl(path)
-        raise DataError(
-            f"{path.name} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        ) from error
+        raise
     if isinstance(content, dict):
         lists = [rows for rows in content.values() if isinstance(rows, list) and rows and isinstance(rows[0], dict)]
         content = lists[0] if len(lists) == 1 else [content]
     if not isinstance(content, list):
         raise DataError(f"{path.name} must hold a list of objects, got {type(content).__name__}")
-    for number, row in enumerate(content, start=1):
-        if not isinstance(row, dict):
-            raise DataError(f"row {number} of {path.name} must be an object, got {str(row)[:80]!r}")
     return _numbered(path.name, content)
 
 
 def _read_csv(path: Path) -> Table:
-    rows, numbers = [], []
+    rows = {}
     with path.open(encoding="utf-8-sig", newline="") as handle:
         reader = csv.DictReader(handle, strict=True)
         try:
             for row in reader:
                 if None in row or None in row.values():
-                    wanted = len(reader.fieldnames or [])
-                    raise DataError(
-                        f"line {reader.line_num} of {path.name} must have {wanted} fields as the header has"
-                    )
-                rows.append(row)
-                numbers.append(reader.line_num)
+                    wanted = f"{len(reader.fieldnames or [])} fields as the header has"
+                    raise DataError(f"line {reader.line_num} of {path.name} must have {wanted}")
+                rows[reader.line_num] = row
         except csv.Error as error:
             raise DataError(f"line {reader.reader.line_num} of {path.name} is not valid CSV: {error}") from error
-    return Table(path.name, rows, "line", numbers)
+    return Table(path.name, list(rows.values()), "line", list(rows))
 
 
 def _read_parquet(path: Path) -> Table:
@@ -190,14 +171,9 @@ def _read_parquet(path: Path) -> Table:
 
 
 def read_hub(path: str, *, name: str | None = None, split: str | None = None, revision: str | None = None) -> Table:
-    """Read the rows of a dataset on the Hub, or of a local folder in a layout that `datasets` knows.
+    """The rows of a dataset on the Hub, or of a local folder in a layout that `datasets` knows.
 
     The split, such as `"train"` or `"test[:100]"`, may be left out where there is `train` or only one.
-
-    Raises:
-        SourceError: the dataset cannot be reached, found or read.
-        ConfigError: the split must be named.
-        DataError: the split is empty.
     """
     import datasets
 
@@ -211,9 +187,8 @@ def read_hub(path: str, *, name: str | None = None, split: str | None = None, re
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise SourceError(
             f"the dataset {path!r}{asked} could not be loaded: {reason}. Check its id, name and split on "
-            "https://huggingface.co/datasets and that this machine can reach the Hub; for a private or gated "
-            "dataset log in with `hf auth login`. Without a network, save the rows on another machine "
-            "(datasets.load_dataset(...).to_json('rows.jsonl')) and give that file as the source"
+            "https://huggingface.co/datasets; for a gated dataset log in with `hf auth login`. Without a network, save "
+            "the rows elsewhere (datasets.load_dataset(...).to_json('rows.jsonl')) and give that file as the source"
         ) from error
     if isinstance(loaded, dict):
         wanted = split or ("train" if "train" in loaded else next(iter(loaded)) if len(loaded) == 1 else None)
@@ -228,20 +203,14 @@ def read_hub(path: str, *, name: str | None = None, split: str | None = None, re
 def match_columns(
     table: Table, candidates: Mapping[str, tuple[str, ...]], columns: Mapping[str, str] | None, *required: str
 ) -> dict[str, str]:
-    """Role -> column, by the caller's map `columns` where it has the role, else by name.
-
-    Raises:
-        ConfigError: `columns` names a role that does not exist.
-        MissingColumnError: `columns` names a column that does not exist, or a required role has none.
-    """
+    """Role -> column, by the caller's map `columns` where it has the role, else by name."""
     present, found = table.columns, dict(columns or {})
     for role, column in found.items():
         if role not in candidates:
             raise ConfigError(f"columns= maps roles ({', '.join(candidates)}) to columns, got the role {role!r}")
         if column not in present:
-            raise MissingColumnError(
-                f"{table.name} has no column {column!r} (asked for as {role}); it has {', '.join(present)}"
-            )
+            has = f"it has {', '.join(present)}"
+            raise MissingColumnError(f"{table.name} has no column {column!r} (asked for as {role}); {has}")
     for role, names in candidates.items():
         free = {re.sub(r"[\s-]", "_", c.strip().lower()): c for c in reversed(present) if c not in found.values()}
         chosen = found.get(role) or next((free[name] for name in names if name in free), None)
@@ -262,11 +231,7 @@ def resolve_columns(table: Table, columns: Mapping[str, str] | None = None) -> d
 
 
 def problem_rows(table: Table, roles: Mapping[str, str], drop_invalid: bool = False) -> list[dict[str, Any]]:
-    """Raw rows -> rows with `problem` (text or messages), `solution`, and what the source has of the other roles.
-
-    Raises:
-        DataError: a row without a problem or an answer that is not to be dropped, or no row left.
-    """
+    """Raw rows -> rows with `problem` (text or messages), `solution`, and what the source has of the other roles."""
     rows = []
     for index, raw in enumerate(table.rows):
         try:
@@ -304,18 +269,14 @@ def cell_text(value: Any) -> str:
     """A cell as stripped text: numbers without a spurious `.0`, nothing for null and NaN."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return str(int(value))
     if isinstance(value, (list, tuple)):
-        return ", ".join(cell_text(item) for item in value)
-    return str(value).strip()
+        return ", ".join(map(cell_text, value))
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    return str(int(value) if whole else value).strip()
 
 
 def final_answer(value: Any, column: str = "answer") -> str:
     r"""The gold answer in a cell: bare, or that of a worked solution with `\boxed{...}` or a line `#### answer`.
-
-    Raises:
-        DataError: the cell is empty, or is a long text without either mark in a column named like a worked solution.
 
     >>> final_answer("She has 3 + 4 = 7.\n#### 7")
     '7'
@@ -323,8 +284,7 @@ def final_answer(value: Any, column: str = "answer") -> str:
     text = cell_text(value)
     if not text:
         raise DataError(f"the answer (column {column!r}) is empty")
-    hashes = _HASH_ANSWER.findall(text)
-    if hashes:
+    if hashes := _HASH_ANSWER.findall(text):
         return str(hashes[-1])
     boxed = last_boxed(text)
     if boxed is None and column.lower() in WORKED_COLUMNS and (len(text) > LONGEST_BARE_ANSWER or "\n\n" in text):

@@ -72,13 +72,9 @@ def demonstration_rows(
 def completion_text(reasoning: Any, answer: Any = None, template: str = DEFAULT_TEMPLATE) -> str:
     r"""Reasoning followed by its boxed answer, once.
 
-    Args:
-        reasoning: a closing line `#### answer` is dropped, a closing box of the same answer is not repeated.
-        answer: bare, boxed or at the end of a worked solution; `None` takes the reasoning's own box.
-        template: as `reasoning_template` of `demonstration_rows`.
-
-    Raises:
-        DataError: no reasoning, no answer, or a completion with several different answers.
+    A closing line `#### answer` of the reasoning is dropped, a closing box of the same answer not repeated. `answer` is
+    bare, boxed or at the end of a worked solution; `None` takes the reasoning's own box. DataError: no reasoning, no
+    answer, or a completion with several different answers.
 
     >>> completion_text("3 + 4 = 7.", "7")
     '3 + 4 = 7.\n\n\\boxed{7}'
@@ -94,8 +90,9 @@ def completion_text(reasoning: Any, answer: Any = None, template: str = DEFAULT_
         raise DataError("there is neither an answer nor a box at the end of the reasoning")
     text = _HASH_LINE.sub("", text)
     between = template.split("{reasoning}")[1].partition("\\boxed")[0]
-    own_is_answer = own is not None and "".join(own.split()) == "".join(bare.split())
-    if own_is_answer and _ends_in_box(text) and not between.strip():
+    boxes, _ = find_boxes(text)
+    ends_in_box = bool(boxes) and _AFTER_BOX.fullmatch(text, boxes[-1].end)
+    if own is not None and "".join(own.split()) == "".join(bare.split()) and ends_in_box and not between.strip():
         template = template.partition("{reasoning}")[0] + "{reasoning}"
     fields = {"reasoning": text, "answer": bare}
     completion = _FIELD.sub(lambda match: fields[match.group(1)], template)
@@ -105,26 +102,16 @@ def completion_text(reasoning: Any, answer: Any = None, template: str = DEFAULT_
     return completion
 
 
-def _ends_in_box(text: str) -> bool:
-    boxes, _ = find_boxes(text)
-    return bool(boxes) and bool(_AFTER_BOX.fullmatch(text, boxes[-1].end))
-
-
 def _styled(row: Mapping[str, Any], system_prompt: str | None, completion: str, style: Style) -> dict[str, Any]:
-    prompt = row.get("prompt")
-    if not prompt:
-        problem = cell_text(row.get("problem"))
-        if not problem:
-            raise DataError("the problem is empty")
-        prompt = prompt_messages(problem, system_prompt)
+    prompt, problem = row.get("prompt"), cell_text(row.get("problem"))
+    if not prompt and not problem:
+        raise DataError("the problem is empty")
+    prompt = prompt or prompt_messages(problem, system_prompt)
     if style == "plain":
         text = prompt if isinstance(prompt, str) else "".join(f"{turn['content']}\n\n" for turn in prompt)
         return {"prompt": text, "completion": completion}
-    messages = prompt_messages(prompt, None)
-    answer = [{"role": "assistant", "content": completion}]
-    if style == "messages":
-        return {"messages": [*messages, *answer]}
-    return {"prompt": messages, "completion": answer}
+    messages, answer = prompt_messages(prompt, None), [{"role": "assistant", "content": completion}]
+    return {"messages": messages + answer} if style == "messages" else {"prompt": messages, "completion": answer}
 
 
 def load_demonstrations(
@@ -142,10 +129,8 @@ def load_demonstrations(
 ) -> Dataset:
     """Load demonstrations from a file, a folder or the Hub, as `load_problems` does and with its errors.
 
-    Args:
-        source: as in `load_problems`, without generators; so are `split`, `name`, `limit` and `seed`.
-        columns: role (`problem`, `reasoning`, `answer`) -> column, where not found by name.
-        style: as in `demonstration_rows`; so are `system_prompt`, `reasoning_template` and `drop_invalid`.
+    `source` is no generator; `columns` maps roles (`problem`, `reasoning`, `answer`) not found by name. `style`,
+    `system_prompt`, `reasoning_template` and `drop_invalid` are those of `demonstration_rows`.
     """
     from datasets import Dataset
 
@@ -156,13 +141,8 @@ def load_demonstrations(
     for index, raw in enumerate(table.rows):
         row = {role: raw.get(column) for role, column in roles.items()} | {"place": f"on {table.place(index)}"}
         picked.append(row | {"prompt": row["problem"]} if isinstance(row["problem"], list) else row)
-    rows = demonstration_rows(
-        picked,
-        style=style,
-        system_prompt=system_prompt,
-        reasoning_template=reasoning_template,
-        drop_invalid=drop_invalid,
-    )
+    options: Any = {"style": style, "system_prompt": system_prompt, "reasoning_template": reasoning_template}
+    rows = demonstration_rows(picked, drop_invalid=drop_invalid, **options)
     if not rows:
         raise DataError(f"no row of {table.name} is a demonstration with exactly one answer")
     return Dataset.from_list(rows)

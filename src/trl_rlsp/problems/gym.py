@@ -47,36 +47,28 @@ def gym_rows(
     Two seeds closer together than `size` share problems: reasoning-gym draws problem `i` from `seed + i`.
     Take seeds far apart for training and evaluation, and `load_problems(..., exclude=...)` to be sure.
 
-    Args:
-        source: `reasoning_gym:TASK?param=value&seed=1&size=500`.
-        seed: the generator's seed where the source gives none.
-        prompt_style: `"task"` asks in the task's own words, `"compact"` in the shortest form that holds the problem.
-        at_most: generate no more than this many.
-
-    Raises:
-        ConfigError: values the task refuses, no compact form, and what `parse_source` refuses.
+    `seed` is for a source that gives none; `prompt_style="compact"` asks in the shortest form that holds the problem;
+    no more than `at_most` are made. ConfigError: values the task refuses, no compact form, what `parse_source` refuses.
     """
     task, params = parse_source(source, seed=seed)
     if prompt_style == "compact" and task not in COMPACT_PROMPTS:
-        raise ConfigError(
-            f"prompt_style='compact' is known for {', '.join(COMPACT_PROMPTS)}, got {task}; use prompt_style='task'"
-        )
-    rows = []
-    for entry in _entries(task, params, at_most):
-        compact = COMPACT_PROMPTS[task](entry["metadata"]) if prompt_style == "compact" else None
-        row = {
-            "problem": compact or entry["question"],
+        known = ", ".join(COMPACT_PROMPTS)
+        raise ConfigError(f"prompt_style='compact' is known for {known}, got {task}; use prompt_style='task'")
+    return [
+        {
+            "problem": COMPACT_PROMPTS[task](entry["metadata"]) if prompt_style == "compact" else entry["question"],
             "solution": "" if entry["answer"] is None else str(entry["answer"]),
             "task": json.dumps({"name": task, "entry": entry}, ensure_ascii=False),
+            **({"level": LEVELS[task](entry["metadata"])} if task in LEVELS else {}),
         }
-        rows.append(row | ({"level": LEVELS[task](entry["metadata"])} if task in LEVELS else {}))
-    return rows
+        for entry in _entries(task, params, at_most)
+    ]
 
 
 def _entries(task: str, params: dict[str, Any], at_most: int | None) -> list[dict[str, Any]]:
     """The task's entries as JSON keeps them, from the disk where making them took long before."""
-    key = {"task": task, "params": params, "at_most": at_most}
-    key["versions"] = {package: version(package) for package in ("reasoning-gym", "sympy")}
+    versions = {package: version(package) for package in ("reasoning-gym", "sympy")}
+    key = {"task": task, "params": params, "at_most": at_most, "versions": versions}
     name = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
     cache = DiskCache(cache_folder() / "problems.sqlite")
     foreseeable = params["seed"] is not None
@@ -101,18 +93,16 @@ def _generate(task: str, params: dict[str, Any], at_most: int | None) -> list[di
     if wanted < 1:
         raise ConfigError(f"{task} must generate at least one problem, got size={params.get('size')}")
     entries: list[dict[str, Any]] = []
-    failures = 0
+    tries = 0
     while len(entries) < wanted:
+        tries += 1
         try:
-            entries.append(dataset[len(entries) + failures])
-        except (ValueError, AssertionError) as error:
-            # Some generators give up on an unlucky index; the next one takes its place.
-            failures += 1
+            entries.append(dataset[tries - 1])
+        except (ValueError, AssertionError) as error:  # given up on an unlucky index: the next one takes its place
+            failures = tries - len(entries)
             if failures > max(20, wanted):
-                raise ConfigError(
-                    f"{task} cannot generate {wanted} problems with {params}: {failures} of "
-                    f"{len(entries) + failures} tries failed ({error}); widen its ranges"
-                ) from error
+                found = f"{failures} of {tries} tries failed ({error}); widen its ranges"
+                raise ConfigError(f"{task} cannot generate {wanted} problems with {params}: {found}") from error
     return entries
 
 
@@ -130,21 +120,26 @@ def _plain(value: Any) -> Any:
 def parse_source(source: str, *, seed: int = 0) -> tuple[str, dict[str, Any]]:
     """Task and parameters of `reasoning_gym:TASK?param=value`, typed as the task's configuration declares them.
 
-    Values may be percent-encoded, lists are separated by commas; `seed` is for sources that give none.
-
-    Raises:
-        MissingDependencyError: reasoning-gym is not installed.
-        ConfigError: an unknown task or parameter, or a value of the wrong type.
+    Values may be percent-encoded, lists are separated by commas; `seed` is for sources that give none. ConfigError: an
+    unknown task or parameter, or a value of the wrong type; MissingDependencyError: reasoning-gym is not installed.
     """
+    try:
+        import reasoning_gym  # noqa: F401  (importing it registers the tasks)
+        from reasoning_gym.factory import DATASETS
+    except ImportError as error:
+        way_out = 'install it with pip install "trl-rlsp[gym]"'
+        raise MissingDependencyError(f"generated tasks need reasoning-gym ({error}): {way_out}") from error
     task, _, query = source.removeprefix(PREFIX).partition("?")
-    config = _config_class(task)
+    if task not in DATASETS:
+        raise ConfigError(f"reasoning-gym has no task {task!r}{_known(task, sorted(DATASETS))}")
+    config: type = DATASETS[task][1]
     annotations = typing.get_type_hints(config)
     names = sorted(field.name for field in dataclasses.fields(config) if field.init)
     params: dict[str, Any] = {"seed": seed}
     for part in filter(None, query.split("&")):
         name, equals, text = part.partition("=")
         if name not in names:
-            raise ConfigError(f"{task} has no parameter {name!r}{_suggestion(name, names)}; it has {', '.join(names)}")
+            raise ConfigError(f"{task} has no parameter {name!r}{_known(name, names)}")
         try:
             if not equals:
                 raise ValueError("no value")
@@ -156,24 +151,9 @@ def parse_source(source: str, *, seed: int = 0) -> tuple[str, dict[str, Any]]:
     return task, params
 
 
-def _config_class(task: str) -> type:
-    try:
-        import reasoning_gym  # noqa: F401  (importing it registers the tasks)
-        from reasoning_gym.factory import DATASETS
-    except ImportError as error:
-        raise MissingDependencyError(
-            f'generated tasks need reasoning-gym ({error}): install it with pip install "trl-rlsp[gym]"'
-        ) from error
-    if task not in DATASETS:
-        known = sorted(DATASETS)
-        raise ConfigError(f"reasoning-gym has no task {task!r}{_suggestion(task, known)}; it has {', '.join(known)}")
-    config: type = DATASETS[task][1]
-    return config
-
-
-def _suggestion(name: str, known: list[str]) -> str:
+def _known(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    return f"{f' (did you mean {close[0]}?)' if close else ''}; it has {', '.join(known)}"
 
 
 def _typed(text: str, annotation: Any) -> Any:
@@ -182,7 +162,7 @@ def _typed(text: str, annotation: Any) -> Any:
     if origin in (typing.Union, types.UnionType):
         if type(None) in arguments and text.lower() in ("none", "null"):
             return None
-        *options, last = [option for option in arguments if option is not type(None)]
+        *options, last = (option for option in arguments if option is not type(None))
         for option in options:
             with contextlib.suppress(ValueError):
                 return _typed(text, option)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 from trl_rlsp.behaviours import KINDS
@@ -34,7 +35,9 @@ METRICS = {
 
 SOLVED = ("never", "under half", "half or more", "always")
 FEWEST = 5
+NOTE = f"Means over problems, with bootstrap 95 % intervals; places under {FEWEST} problems are left out."
 LENGTH_BINS = 6
+ENDS = ("mean", "low", "high")
 
 
 def training_curves(runs: Sequence[Run], metrics: Sequence[Sequence[StepMetrics]]) -> list[Chart]:
@@ -59,26 +62,35 @@ def training_curves(runs: Sequence[Run], metrics: Sequence[Sequence[StepMetrics]
     return [replace(chart, lines=lines[chart.key]) for chart in CURVES if chart.key in lines]
 
 
-Lengths = Sequence[tuple[Completion, int]]
-"""Completions, each with its length."""
-Named = Sequence[tuple[str, Lengths]]
-
-
 def effort_charts(runs: Sequence[Run]) -> list[Chart]:
-    """Length against correctness, and length against difficulty, of each evaluation and of training."""
-    found = _sources(runs)
-    completions = [c for _, group in found for c in group]
-    in_tokens = all(c.tokens is not None for c in completions)  # else in words
-    lengths = [(name, [(c, c.tokens or 0 if in_tokens else len(words(c.text))) for c in g]) for name, g in found]
+    """Length against correctness, and length against difficulty, of each evaluation and of training.
+
+    Difficulty is the data set's level, else how often a problem is solved by all completions together.
+    """
+    sources = _sources(runs)
+    completions = [c for _, group in sources for c in group]
+    in_tokens = all(c.tokens is not None for c in completions)
     unit = "tokens" if in_tokens else "words"
-    by_verdict = _binned(
-        Chart("length_verdict", f"Length by verdict, {unit}", "verdict", (), categories=("wrong", "right")),
-        lengths,
-        lambda group: ((int(c.score >= 0.5), length) for c, length in group if c.score is not None),
-        bootstrap_mean,
-        "Mean, with bootstrap 95 % intervals over completions.",
-    )
-    charts = [_accuracy_by_length(lengths, unit), by_verdict, _length_by_difficulty(completions, lengths, unit)]
+
+    def length(c: Completion) -> int:
+        return c.tokens or 0 if in_tokens else len(words(c.text))
+
+    ordered = sorted(map(length, completions)) or [0]
+    starts = sorted({ordered[len(ordered) * i // LENGTH_BINS] for i in range(LENGTH_BINS)})  # equally many in each bin
+    ends = [start - 1 for start in starts[1:]] + [ordered[-1]]
+    lengths = tuple(f"{start}–{end}" if start < end else str(end) for start, end in zip(starts, ends, strict=True))
+    levels = {c.problem: c.level for c in completions if c.level is not None}
+    places = levels or solve_classes(completions)
+    names = sorted(set(levels.values())) if levels else SOLVED
+    label = "level of the problem" if levels else "how often the problem is solved, by all models here together"
+    by_length = Chart("length_correctness", "Accuracy by length", f"completion length, {unit}", (), NOTE, True, lengths)
+    by_verdict = Chart("length_verdict", f"Length by verdict, {unit}", "verdict", (), NOTE, False, ("wrong", "right"))
+    by_class = Chart("effort_difficulty", f"Length by difficulty, {unit}", label, (), NOTE, categories=tuple(names))
+    charts = [
+        _binned(by_length, sources, lambda c: bisect(starts, length(c)) - 1, lambda c: c.score),
+        _binned(by_verdict, sources, lambda c: None if c.score is None else int(c.score >= 0.5), length),
+        _binned(by_class, sources, lambda c: names.index(places[c.problem]) if c.problem in places else None, length),
+    ]
     return [chart for chart in charts if chart.lines]
 
 
@@ -98,61 +110,30 @@ def _sources(runs: Sequence[Run]) -> list[tuple[str, Sequence[Completion]]]:
 
 def _binned(
     chart: Chart,
-    lengths: Named,
-    placed: Callable[[Lengths], Iterable[tuple[int, float]]],
-    estimate: Callable[[Sequence[float]], Estimate],
-    note: str,
+    sources: Sequence[tuple[str, Sequence[Completion]]],
+    place: Callable[[Completion], int | None],
+    value: Callable[[Completion], float | None],
 ) -> Chart:
-    """A chart with a line for each set of completions, from (category, value) pairs; without empty categories."""
-    lines: list[tuple[str, list[Estimate | None]]] = []
-    for name, group in lengths:
-        bins: list[list[float]] = [[] for _ in chart.categories]
-        for place, value in placed(group):
-            bins[place].append(value)
-        lines.append((name, [estimate(values) if len(values) >= FEWEST else None for values in bins]))
-    kept = [i for i in range(len(chart.categories)) if any(points[i] for _, points in lines)]
+    """A chart with a line for each set of completions; without categories of which no set has enough problems."""
+    lines: dict[str, list[Estimate | None]] = {}
+    for name, group in sources:
+        bins: list[dict[str, list[float]]] = [{} for _ in chart.categories]
+        for c in group:
+            at, found = place(c), value(c)
+            if at is not None and found is not None:
+                bins[at].setdefault(c.problem, []).append(found)
+        lines[name] = [bootstrap_mean([*map(fmean, b.values())]) if len(b) >= FEWEST else None for b in bins]
+    kept = [i for i in range(len(chart.categories)) if any(points[i] for points in lines.values())]
     drawn = [
-        Line(name, range(len(kept)), *([getattr(points[i], e, None) for i in kept] for e in ("mean", "low", "high")))
-        for name, points in lines
+        Line(
+            name,
+            list(range(len(kept))),
+            *([getattr(points[i], end, None) for i in kept] for end in ("mean", "low", "high")),
+        )
+        for name, points in lines.items()
         if kept
     ]
-    return replace(chart, lines=drawn, categories=tuple(chart.categories[i] for i in kept), note=note)
-
-
-def _accuracy_by_length(lengths: Named, unit: str) -> Chart:
-    """Bins hold equal numbers of all completions together."""
-    ordered = sorted(length for _, group in lengths for _, length in group) or [0]
-    cuts = {ordered[len(ordered) * i // LENGTH_BINS] for i in range(1, LENGTH_BINS)}
-    starts = sorted({ordered[0], *cuts})
-    ends = [start - 1 for start in starts[1:]] + [ordered[-1]]
-    names = tuple(f"{start}–{end}" if start < end else str(end) for start, end in zip(starts, ends, strict=True))
-    return _binned(
-        Chart("length_correctness", "Accuracy by length", f"completion length, {unit}", (), "", True, names),
-        lengths,
-        lambda group: ((sum(n >= start for start in starts[1:]), c.score) for c, n in group if c.score is not None),
-        wilson,
-        f"Share right, with Wilson 95 % intervals; bins under {FEWEST} completions are left out.",
-    )
-
-
-def _length_by_difficulty(completions: Sequence[Completion], lengths: Named, unit: str) -> Chart:
-    """By the data set's level, else by how often a problem is solved."""
-    levels = {c.problem: c.level for c in completions if c.level is not None}
-    names = sorted(set(levels.values())) if levels else SOLVED
-    places = levels or solve_classes(completions)
-
-    def placed(group: Lengths) -> Iterable[tuple[int, float]]:
-        of_problem: dict[str, list[int]] = {}
-        for completion, length in group:
-            of_problem.setdefault(completion.problem, []).append(length)
-        means = {problem: sum(values) / len(values) for problem, values in of_problem.items()}
-        return ((names.index(places[problem]), mean) for problem, mean in means.items() if problem in places)
-
-    label = "level of the problem" if levels else "how often the problem is solved"
-    by = "" if levels else " How often it is solved: by all models here together."
-    note = f"Mean over problems, with bootstrap 95 % intervals; places under {FEWEST} problems are left out.{by}"
-    chart = Chart("effort_difficulty", f"Length by difficulty, {unit}", label, (), categories=tuple(names))
-    return _binned(chart, lengths, placed, bootstrap_mean, note)
+    return replace(chart, lines=drawn, categories=tuple(chart.categories[i] for i in kept))
 
 
 def solve_classes(completions: Sequence[Completion]) -> dict[str, str]:
@@ -160,11 +141,3 @@ def solve_classes(completions: Sequence[Completion]) -> dict[str, str]:
     rates = {problem: known_mean(c.score for c in group) for problem, group in by_problem(completions).items()}
     known = {problem: rate for problem, rate in rates.items() if rate is not None}
     return {p: SOLVED[0 if rate == 0 else 3 if rate == 1 else 2 if rate >= 0.5 else 1] for p, rate in known.items()}
-
-
-def wilson(values: Sequence[float]) -> Estimate:
-    """Mean of shares with Wilson's 95 % interval."""
-    n, p, z = len(values), sum(values) / len(values), 1.959964
-    center = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return Estimate(p, max(0.0, center - half), min(1.0, center + half))

@@ -1,22 +1,27 @@
-"""The page: one file that loads nothing, and whose policy forbids that it ever does; and the files beside it."""
+"""The page: one file that loads nothing, and whose policy forbids that it ever does; and the files beside it.
+
+It must open at any size of run: at most `limit` completions are kept, and long ones lose their middle so that all
+texts together stay under `characters`. What was left out is counted, and the page says so.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from trl_rlsp import __version__
+from trl_rlsp.behaviours import KINDS, find_behaviours
 from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.evaluation import Chart, Estimate, can_draw, natural, save_plot, svg
 from trl_rlsp.files import atomic_write
-from trl_rlsp.report._browser import LIMIT, browser_data
 from trl_rlsp.report._curves import effort_charts, training_curves
 from trl_rlsp.report._warnings import RunWarning, find
 from trl_rlsp.runs import Completion, Run, difference, step_metrics
@@ -24,6 +29,9 @@ from trl_rlsp.text import json_for_script, visible_text
 
 PAGE_FILE, NUMBERS_FILE, PLOTS_FOLDER = "index.html", "report.json", "plots"
 LABELS = {"pass_at_1": "accuracy (pass@1)", "tokens": "tokens", "finished": "finished"}
+LIMIT = 10_000
+CHARACTERS = 60_000_000
+SHORTEST_LIMIT = 500
 SHARES = ("pass", "maj", "finished", "share")
 
 
@@ -40,11 +48,7 @@ class Contents:
 
 
 def build(runs: Sequence[Run], *, limit: int = LIMIT, plots: bool = False) -> Contents:
-    """Everything that the page shows of at least one run, at most `limit` completions.
-
-    Raises:
-        ConfigError: no run, two of one name, or a limit below 1.
-    """
+    """Everything that the page shows of at least one run; a ConfigError for none, two of a name, or a limit below 1."""
     names = [run.name for run in runs]
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"a report needs one or more runs with different names, got {names}")
@@ -64,11 +68,7 @@ def build(runs: Sequence[Run], *, limit: int = LIMIT, plots: bool = False) -> Co
 def write(runs: Sequence[Run], folder: Path, *, limit: int = LIMIT, plots: bool | None = None) -> Contents:
     """Write `index.html`, `report.json` and `plots/*.png` of at least one run into a folder; return what was written.
 
-    Args:
-        runs: at least one.
-        folder: made if it does not exist.
-        limit: most completions that the page holds.
-        plots: default: if matplotlib is installed.
+    At most `limit` completions are on the page; `plots` are by default written if matplotlib is installed.
     """
     contents = build(runs, limit=limit, plots=can_draw() if plots is None else plots)
     charts = [*contents.curves, *contents.effort]
@@ -187,3 +187,93 @@ def _value(metric: str, completion: Completion) -> float | None:
 def _cell(name: str, estimate: Estimate | None, *, signed: bool = False) -> str:
     scale, unit = (100, " points" if signed else " %") if name.startswith(SHARES) else (1, "")
     return estimate.number(scale, unit, "+" if signed else "").replace("-", "−") if estimate else ""
+
+
+class Source(NamedTuple):
+    """Completions of an evaluation or of `training`; of equal sets, they answer the same problems."""
+
+    run: str
+    name: str
+    problem_set: str
+    completions: Sequence[Completion]
+
+
+def browser_data(runs: Sequence[Run], *, limit: int = LIMIT, characters: int = CHARACTERS) -> dict[str, Any]:
+    """What the page's script reads, with at most so many completions and characters of all texts together."""
+    sources = []
+    for run in runs:
+        for e in run.evaluations:
+            sources.append(Source(run.name, e.name, e.problems_hash or f"{run.name}/{e.name}", e.completions))
+        if run.completions:
+            sources.append(Source(run.name, "training", "training", run.completions))
+    chosen = choose(sources, limit)
+    lengths = [len(c.text) for completions in chosen for c in completions]
+    longest = max(SHORTEST_LIMIT, characters // len(lengths)) if sum(lengths) > characters else None
+    strings: dict[str, int] = {}
+    return {
+        "kinds": list(KINDS),
+        "longest": longest,
+        "sources": [
+            {
+                **{"run": source.run, "name": source.name, "set": source.problem_set, "of": len(source.completions)},
+                "items": [_item(c, strings, longest) for c in completions],
+            }
+            for source, completions in zip(sources, chosen, strict=True)
+        ],
+        "strings": list(strings),  # last: `_item` fills it
+    }
+
+
+def choose(sources: Sequence[Source], limit: int) -> list[list[Completion]]:
+    """At most about `limit` completions: the same problems in every source of a set, evenly over the training steps.
+
+    Evaluations come first, because both sides of a comparison must be there; training gets the rest in whole groups
+    that share step and problem, but at least a quarter.
+    """
+
+    training = sum(len(source.completions) for source in sources if source.name == "training")
+    evaluated = sum(len(source.completions) for source in sources) - training
+    of_evaluations = max(1, math.ceil(evaluated / max(1, limit - training, limit * 3 // 4)))
+    of_training = max(1, math.ceil(training / max(1, limit - evaluated // of_evaluations)))
+    kept: dict[tuple[str, str], set[tuple[int | None, str]]] = {}
+    chosen = []
+    for source in sources:
+        every, owner = (of_training, source.run) if source.name == "training" else (of_evaluations, "")
+        groups = list(dict.fromkeys((c.step, c.problem) for c in source.completions))
+        wanted = kept.setdefault((owner, source.problem_set), set(groups[::every]))
+        chosen.append([c for c in source.completions if (c.step, c.problem) in wanted])
+    return chosen
+
+
+def _item(completion: Completion, strings: dict[str, int], longest: int | None) -> list[Any]:
+    """The fields that the script names, as a list and with recurring texts by number: a third less to load."""
+
+    def number(text: str) -> int:
+        return strings.setdefault(text, len(strings))
+
+    text, left_out = shortened(completion.text, longest)
+    compared = "" if completion.gold is None else f"compared {completion.answer or 'nothing'} with {completion.gold}"
+    return [
+        *(number(completion.problem), number(completion.question), text, completion.score, number(completion.reason)),
+        *(completion.tokens, completion.finished, completion.step, completion.sample, completion.level),
+        [[number(name), value] for name, value in completion.rewards.items()],
+        [value for found in spans(text) for value in found],
+        *(left_out, number(compared)),
+    ]
+
+
+def shortened(text: str, longest: int | None) -> tuple[str, int]:
+    """`text` without its middle, and how many characters that were."""
+    if longest is None or len(text) <= longest:
+        return text, 0
+    head = longest // 2
+    return f"{text[:head]}\n[...]\n{text[head - longest :]}", len(text) - longest
+
+
+def spans(text: str) -> list[tuple[int, int, int]]:
+    """(start, end, index of the kind) of each behavior, in UTF-16 units, which is how the page's script counts."""
+
+    def units(place: int) -> int:
+        return place if text.isascii() else len(text[:place].encode("utf-16-le", "surrogatepass")) // 2
+
+    return [(units(b.start), units(b.end), KINDS.index(b.kind)) for b in find_behaviours(text)]

@@ -1,8 +1,4 @@
-"""What the report warns of.
-
-Each check looks at one run and gives its evidence or nothing. A check whose data is missing gives nothing: that the
-data is missing is said elsewhere on the page.
-"""
+"""What the report warns of: each check looks at one run and gives its evidence; nothing where its data is missing."""
 
 from __future__ import annotations
 
@@ -18,10 +14,7 @@ from trl_rlsp.runs import Run, StepMetrics, accuracy_key, change, difference, la
 
 @dataclass(frozen=True)
 class RunWarning:
-    """Something in a run that a person should look at: what is seen, the numbers it rests on, and what to do.
-
-    `kind` is its short name, stable between versions.
-    """
+    """Something in a run to look at: a stable `kind`, what is seen, the numbers it rests on, and what to do."""
 
     kind: str
     run: str
@@ -32,11 +25,7 @@ class RunWarning:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The smallest shares and changes, absolute, that are worth a warning; `docs/report.md` says what each is of.
-
-    Changes over training are those of the last quarter of the logged steps against the first, and count only if they
-    are also larger than two standard errors.
-    """
+    """The smallest shares and changes that are worth a warning; `docs/report.md` says what each is of."""
 
     accuracy_fall: float = 0.02
     reward_rise: float = 0.01

@@ -58,8 +58,7 @@ class Scorer:
     gate: Gate
     length_penalty: float
     reader: Reader
-    checked: bool = False
-    """Whether the trainer's settings have been compared with the suite's."""
+    checked: bool = False  # whether the trainer's settings have been compared with the suite's
     _open: list[_Step] = field(default_factory=list)
     _warned: set[str] = field(default_factory=set)
 
@@ -67,14 +66,11 @@ class Scorer:
         if self.gate not in get_args(Gate):
             raise ConfigError(f"gate is 'none', 'correct', 'incorrect' or 'adaptive', got {self.gate!r}")
         if not 0 <= self.length_penalty <= 1:
-            raise ConfigError(
-                f"length_penalty is the weight of the cost of length, from 0 to 1, got {self.length_penalty!r}"
-            )
+            raise ConfigError(f"length_penalty is a weight from 0 to 1, got {self.length_penalty!r}")
         if self.gate == "adaptive" and unbounded(self):
             raise ConfigError(
                 f"gate='adaptive' needs exploration in [0, 1), got {unbounded(self)}: unbounded, it lets wrong "
-                "completions outrank correct ones whatever alpha is; use form='bounded', or gate='none' for the "
-                "paper's reward"
+                "completions outrank correct ones; use form='bounded', or gate='none' for the paper's reward"
             )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -110,12 +106,10 @@ class Scorer:
         for part, column in zip(self.exploration, values, strict=True):
             self._check_bounds(part, column)
         rates, values = self._over_groups(verdicts, values, kwargs)
-        metric = f"rewards/{name_of(self.verifier)}/mean"
-        alpha = self.schedule.value(kwargs.get("trainer_state"), metric=metric)
+        alpha = self.schedule.value(kwargs.get("trainer_state"), metric=f"rewards/{name_of(self.verifier)}/mean")
         if self.schedule.moves:
             log_mean(kwargs.get("log_metric"), "exploration/alpha", [alpha])
-        scale = self.scale(alpha)
-        paid = [verdicts]
+        scale, paid = self.scale(alpha), [verdicts]
         for part, column in zip(self.exploration, values, strict=True):
             measures = self.gate == "adaptive" and getattr(part, "measures_length", False)
             lengths = part.costs(completions, **given) if measures else [1.0] * len(completions)  # type: ignore[attr-defined]
@@ -144,8 +138,7 @@ class Scorer:
             rates = [by_group[key] for key in keys]
             log_mean(log_metric, "exploration/failure_rate", rates)
         if can_fail:
-            failed = [float(None in row) for row in local if row[0] is not None]
-            log_mean(log_metric, "exploration/failed", failed)
+            log_mean(log_metric, "exploration/failed", [None in row for row in local if row[0] is not None])
             everybody = [row for _, row in pairs]
             values = [
                 [_filled(row[place], (groups[key], everybody), place) for key, row in zip(keys, local, strict=True)]
@@ -157,8 +150,7 @@ class Scorer:
         if self.gate == "adaptive":
             failing = rate or 0.0
             return failing * value + self.length_penalty * (1 - failing) * (1 - length)
-        paid = {"none": True, "correct": verdict > 0, "incorrect": verdict <= 0}[self.gate]
-        return value if paid else 0.0
+        return value if {"none": True, "correct": verdict > 0, "incorrect": verdict <= 0}[self.gate] else 0.0
 
     def _check_bounds(self, part: Reward, values: Column) -> None:
         name = name_of(part)
@@ -166,26 +158,22 @@ class Scorer:
         if hasattr(part, "bounded") or not outside or name in self._warned:
             return
         self._warned.add(name)
-        logger.warning(
-            "%s must lie in [0, 1], got %g: a wrong completion can outrank a right one. Bound it, for instance with "
-            "x / (1 + x), or give it an attribute `bounded = False` if that is meant",
-            name,
-            max(outside, key=abs),
-        )
+        advice = "Bound it, as with x / (1 + x), or give it an attribute `bounded = False` if that is meant"
+        risk = "a wrong completion can outrank a right one"
+        logger.warning("%s must lie in [0, 1], got %g: %s. %s", name, max(outside, key=abs), risk, advice)
 
     def _look_at_trainer(self, kwargs: Mapping[str, Any]) -> None:
         """Once: warn about settings of a trainer that does not check them itself."""
-        if self.checked:
+        log_metric = kwargs.get("log_metric")
+        args = getattr(getattr(log_metric, "__self__", None), "args", None)
+        asynchronous = log_metric is None and _ASYNC_WORKER in sys.modules
+        if self.checked or not (args is not None or asynchronous):
             return
-        args = getattr(getattr(kwargs.get("log_metric"), "__self__", None), "args", None)
-        if args is not None:
-            self.checked = True
-            for finding in check_balance(parts_of(self), args):
-                logger.warning(finding.message)
-        elif _ASYNC_WORKER in sys.modules and kwargs.get("log_metric") is None:
-            self.checked = True
-            if self.gate != "correct" and self.exploration:
-                logger.warning(ASYNC_ADVICE)
+        self.checked = True
+        for finding in check_balance(parts_of(self), args) if args is not None else ():
+            logger.warning(finding.message)
+        if asynchronous and self.gate != "correct" and self.exploration:
+            logger.warning(ASYNC_ADVICE)
 
 
 class Part:

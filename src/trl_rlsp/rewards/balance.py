@@ -40,11 +40,7 @@ class AlphaSchedule:
     | `cosine` | `(1 - cos(pi * p)) / 2` |
     | `solve_rate` | `s`: the mean verdict over the last `window` entries of the log that have one |
 
-    Args:
-        shape: which of the four.
-        start: alpha at the first step, or at solve rate 0; above 0, at most 1.
-        end: alpha after the last step, or at solve rate 1; above 0, at most 1. None for `constant`.
-        window: entries of the log that the solve rate is averaged over.
+    `start` and `end` are above 0, at most 1; `constant` has no `end`.
 
     Example:
         >>> from types import SimpleNamespace
@@ -65,10 +61,8 @@ class AlphaSchedule:
             if alpha is not None and not 0 < alpha <= 1:
                 raise ConfigError(f"alpha is the weight of the outcome, above 0 and at most 1, got {alpha!r}")
         if (self.end is None) != (self.shape == "constant"):
-            raise ConfigError(
-                f"'constant' has a start alone, other schedules a start and an end, got {self.shape!r} with "
-                f"end={self.end!r}"
-            )
+            rule = "'constant' has a start alone, other schedules a start and an end"
+            raise ConfigError(f"{rule}, got {self.shape!r} with end={self.end!r}")
         if self.window < 1:
             raise ConfigError(f"window is a number of log entries, at least 1, got {self.window!r}")
 
@@ -116,8 +110,7 @@ class Imbalance:
 
 def scorers_of(reward_funcs: Any) -> list[Scorer]:
     """The scorers of all suites in what a trainer is given: a suite, or a list that holds suites or their parts."""
-    found = [_scorer_of(part) for part in _as_list(reward_funcs)]
-    return list({id(scorer): scorer for scorer in found if scorer is not None}.values())
+    return [scorer for scorer in dict.fromkeys(map(_scorer_of, _as_list(reward_funcs))) if scorer is not None]
 
 
 def check_balance(reward_funcs: Any, args: Any) -> list[Imbalance]:

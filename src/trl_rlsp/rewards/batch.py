@@ -28,8 +28,8 @@ class Reader:
 
     Args:
         end_of_thinking: closes the reasoning (`</think>`); `None` if completions have no such mark.
-        thinking_required: whether a completion without `end_of_thinking` is unfinished. `None`: where the prompt ends
-            in an open thinking block, as the chat template of the trainer that calls the reward writes it.
+        thinking_required: whether a completion without that mark is unfinished. `None`: where the prompt ends in an
+            open thinking block, as the chat template of the trainer that calls the reward writes it.
     """
 
     end_of_thinking: str | None = "</think>"
@@ -37,10 +37,7 @@ class Reader:
     _template_opens: bool | None = field(default=None, init=False, repr=False, compare=False)
 
     def read(self, completions: Sequence[Any], columns: Mapping[str, Any]) -> list[Reading]:
-        """One `Reading` for each of B completions; `columns` are the reward's other arguments.
-
-        Several answers to a problem whose gold answer is a list are one, and the tags are no part of the reasoning.
-        """
+        """One `Reading` for each of B completions; several answers to a problem whose gold answer is a list are one."""
         count = len(completions)
         prompts, golds = (columns.get(name) or [None] * count for name in ("prompts", "solution"))
         self.look_at(columns.get("log_metric"))
@@ -55,10 +52,9 @@ class Reader:
         if reading.rivals and kind == "math" and is_list(gold_text(gold) or ""):
             reading = replace(reading, answer=", ".join(reading.rivals), reason=None)
         tag = self.end_of_thinking
-        if tag and tag in reading.reasoning:
-            reasoning = reading.reasoning.replace(tag, "\n").replace(tag.replace("/", "", 1), "\n")
-            reading = replace(reading, reasoning=reasoning)
-        return reading
+        if not tag or tag not in reading.reasoning:
+            return reading
+        return replace(reading, reasoning=reading.reasoning.replace(tag, "\n").replace(tag.replace("/", "", 1), "\n"))
 
     def look_at(self, log_metric: Any) -> None:
         """Find out once whether the chat template of the trainer behind `log_metric` opens a thinking block."""
@@ -86,20 +82,16 @@ def as_explored(reading: Reading, verdict: Any = None) -> Reading:
     if isinstance(verdict, Verdict) and verdict.score is not None:
         one = verdict.reason != "several_answers"
     else:
-        one = bool(verdict) and not isinstance(verdict, Verdict)
-        one = one or len(set(map(normalize, reading.rivals))) == 1
+        said = bool(verdict) and not isinstance(verdict, Verdict)
+        one = said or len(set(map(normalize, reading.rivals))) == 1
     return replace(reading, answer=reading.rivals[0], reason=None) if one else reading
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What an exploration reward is given of B completions.
+    """What an exploration reward is given of B completions, as TRL passes them.
 
-    Attributes:
-        completions: as TRL passes them, strings or message lists.
-        readings: each completion's reasoning and answer.
-        columns: the reward's other arguments: `prompts`, the data set's columns, `completion_ids`.
-        log_metric: TRL's logger of scalars, if any.
+    `columns` are the reward's other arguments: `prompts`, the data set's columns, `completion_ids`.
     """
 
     completions: Sequence[Any]
@@ -153,9 +145,8 @@ def group_keys(prompts: Sequence[Any] | None, columns: Mapping[str, Any]) -> lis
     if prompts is None:
         raise ConfigError("a group is the completions of one prompt, got no prompts; pass prompts=[...]")
     given = [columns[kind.column] for kind in KINDS.values() if columns.get(kind.column) is not None]
-    for column in given:
-        if len(column) != len(prompts):
-            raise ConfigError(f"{len(prompts)} prompts need {len(prompts)} values in each column, got {len(column)}")
+    if odd := [len(column) for column in given if len(column) != len(prompts)]:
+        raise ConfigError(f"{len(prompts)} prompts need {len(prompts)} values in each column, got {odd[0]}")
     written = (json.dumps(row, sort_keys=True, default=_written) for row in zip(prompts, *given, strict=True))
     return [hashlib.blake2b(row.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest() for row in written]
 
@@ -175,25 +166,21 @@ def gather_members(keys: Sequence[str], values: Sequence[T]) -> list[Member[T]]:
         Member(values=[1, 3], position=1)
     """
     groups: dict[str, list[T]] = {}
-    positions: list[int] = []
+    members: list[Member[T]] = []
     own_rank, ranks = gather_ranks(list(zip(keys, values, strict=True)))
     for rank, rows in enumerate(ranks):
         for key, value in rows:
             group = groups.setdefault(key, [])
-            if rank == own_rank:
-                positions.append(len(group))
+            members += [Member(group, len(group))] if rank == own_rank else []
             group.append(value)
-    return [Member(groups[key], position) for key, position in zip(keys, positions, strict=True)]
+    return members
 
 
 def gather_ranks(items: list[T]) -> tuple[int, list[list[T]]]:
     """This process's rank and the items (which can be pickled) of all ranks, in rank order."""
     distributed: Any = sys.modules.get("torch.distributed")  # not imported: then there is nothing to gather over
-    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+    if not (distributed and distributed.is_available() and distributed.is_initialized()):
         return 0, [items]
-    world = distributed.get_world_size()
-    if world == 1:
-        return 0, [items]
-    gathered: list[Any] = [None] * world
+    gathered: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(gathered, items)
     return distributed.get_rank(), gathered

@@ -51,13 +51,8 @@ class Exploration(ABC):
     ) -> list[float | None]:
         """B values, `None` where there is none; collective where ranks share the batch and groups are compared.
 
-        Args:
-            prompts: B prompts, strings or message lists; what is copied from them earns nothing. Completions of one
-                prompt (and one solution) are a group.
-            completions: B completions, likewise.
-            log_metric: TRL's logger of scalars, if any.
-            readings: the completions as the suite has read them.
-            columns: `completion_ids` and the data set's columns.
+        What is copied from the prompts earns nothing; completions of one prompt (and one solution) are a group.
+        `readings` are the completions as the suite has read them, `columns` `completion_ids` and the data set's.
         """
         columns["prompts"] = prompts
         if readings is None:
@@ -124,8 +119,8 @@ class LengthExploration(Exploration):
             lengths = self._written(batch.completions, batch.columns)
         batch.log("exploration/effective_length", lengths)
         if self.form == "relative":
-            return [_rank(member) for member in batch.members(lengths)]
-        return [self.value(length) for length in lengths]
+            return list(map(_rank, batch.members(lengths)))
+        return list(map(self.value, lengths))
 
     def value(self, length: int) -> float:
         """The reward of one effective length, in the forms that do not look at the group."""
@@ -133,19 +128,14 @@ class LengthExploration(Exploration):
 
     def _written(self, completions: Sequence[Any], columns: Mapping[str, Any]) -> list[int]:
         """Lengths of everything: in tokens with `guarded=False`, else in words."""
-        ids = columns.get("completion_ids")
-        if not self.guarded and ids is not None:
-            return list(map(len, ids))
-        return [len(words(completion_text(completion))) for completion in completions]
+        ids = None if self.guarded else columns.get("completion_ids")
+        return list(map(len, ids if ids is not None else map(words, map(completion_text, completions))))
 
     def costs(self, completions: Sequence[Any], **columns: Any) -> list[float]:
-        """The B values `L = |all| / (|all| + C)`, in [0, 1), of everything that was written.
+        """The B values `L = |all| / (|all| + C)`, in [0, 1), of everything that was written, repeated or not.
 
-        What effort ignores (repetition, text after the answer, completions without one) is no place to hide from it.
-
-        Example:
-            >>> LengthExploration(C=6).costs(["12 , 12 , 12 , 12"])  # 7 words
-            [0.5384615384615384]
+        >>> LengthExploration(C=6).costs(["12 , 12 , 12 , 12"])  # 7 words
+        [0.5384615384615384]
         """
         return [length / (length + self.C) for length in self._written(completions, columns)]
 
@@ -186,10 +176,8 @@ class CalculationExploration(Exploration):
 
     def scores(self, batch: Batch) -> list[float | None]:
         """B floats in [0, 1)."""
-        counts = [
-            len(calculations(visible(reading.exploration), given=prompt)) if reading.finished else 0
-            for reading, prompt in batch.rows
-        ]
+        found = [calculations(visible(r.exploration), given=prompt) if r.finished else () for r, prompt in batch.rows]
+        counts = list(map(len, found))
         batch.log("exploration/calculations", counts)
         return [count / (count + self.K) for count in counts]
 
@@ -207,8 +195,7 @@ class BehaviourExploration(Exploration):
         kinds: the behaviors paid for, of `trl_rlsp.behaviours.KINDS`.
         cap: occurrences of one behavior that are paid for.
         half: occurrences that earn half of a behavior's share.
-        spacing: new words of content between two occurrences that count.
-        ngram: repeated n-grams of this many words are not new.
+        spacing: new words of content between two occurrences that count; so is `ngram`, see `credited`.
 
     Example:
         >>> reward = BehaviourExploration(["verification"], spacing=4)
@@ -249,7 +236,6 @@ class BehaviourExploration(Exploration):
 
     def counts(self, reading: Reading, prompt: str = "") -> Counter[str]:
         """Occurrences of each kind that count; none without a final answer."""
-        if not reading.finished:
-            return Counter()
-        found = credited(reading.exploration, prompt=prompt, spacing=self.spacing, ngram=self.ngram)
+        text = reading.exploration if reading.finished else ""
+        found = credited(text, prompt=prompt, spacing=self.spacing, ngram=self.ngram)
         return Counter(behaviour.kind for behaviour in found if behaviour.kind in self.kinds)

@@ -50,14 +50,11 @@ class JudgeExploration(Exploration):
     and its grades are kept on disk. Logs `judge/failed`, `judge/cached` and `judge/latency`.
 
     Args:
-        model: the judge's name at the server.
-        base_url: any OpenAI-compatible server, `http(s)://host/v1`; default `$OPENAI_BASE_URL`, else OpenAI.
-        api_key: default `$OPENAI_API_KEY`; not pickled and not shown.
+        model: the judge's name at the server, with `base_url`, `api_key`, `timeout` and `retries` as in
+            `trl_rlsp.generation.ServerClient`.
         rubric: what is graded; default the four dimensions of RLSP in this project's words.
         cache: file that keeps the grades; default `judge.sqlite3` in the package's cache folder, `False` for none.
         concurrency: most requests in flight at once, on each rank.
-        timeout: seconds one try may take.
-        retries: further tries after 429, 5xx, timeouts and lost connections, with backoff.
         deadline: seconds a whole batch may take; what is missing then is `None`.
         max_chars: longest reasoning, and longest problem, that is sent; of a longer one the middle is left out.
         options: request parameters over temperature 0 and 300 tokens; `None` removes one, as in
@@ -134,9 +131,8 @@ class JudgeExploration(Exploration):
 
     def _work(self, reading: Reading, prompt: str) -> Work | None:
         """What is sent of a completion; `None` where there is no effective reasoning."""
-        if effective_length(reading, prompt=prompt) == 0:
-            return None
-        return Work(self._shortened(visible(prompt)), self._shortened(visible(reading.reasoning).strip()))
+        work = Work(self._shortened(visible(prompt)), self._shortened(visible(reading.reasoning).strip()))
+        return work if effective_length(reading, prompt=prompt) else None
 
     def _shortened(self, text: str) -> str:
         """`text` in valid Unicode; of a longer one than `max_chars` the first two thirds and the last third of that."""
@@ -147,16 +143,14 @@ class JudgeExploration(Exploration):
         return f"{text[: self.max_chars - end]}\n[... {len(text) - self.max_chars} characters ...]\n{text[-end:]}"
 
     def _ask(self, works: Sequence[Work]) -> list[Reply]:
-        if not works:
-            return []
         requests = [{"messages": self.rubric.messages(*work), **self.options} for work in works]
         schema = {"response_format": self.rubric.response_format()}
-        return list(self.client.ask(requests, concurrency=self.concurrency, deadline=self.deadline, extras=schema))
+        options: Any = {"concurrency": self.concurrency, "deadline": self.deadline, "extras": schema}
+        return list(self.client.ask(requests, **options)) if requests else []
 
     def _graded(self, works: Sequence[Work], replies: Sequence[Reply]) -> dict[Work, Grades]:
         """The grades of the replies that have valid ones; they are remembered."""
-        graded: dict[Work, Grades] = {}
-        failures: list[str] = []
+        graded, failures = dict[Work, Grades](), list[str]()
         for work, reply in zip(works, replies, strict=True):
             try:
                 graded[work] = self._read(reply)
@@ -180,7 +174,7 @@ class JudgeExploration(Exploration):
         return self.rubric.read(text)
 
     def _remembered(self, works: Sequence[Work]) -> dict[Work, Grades]:
-        keys = {work: self._key(work) for work in works} if self.cache is not None else {}
+        keys = {work: self._key(work) for work in works}
         stored = self.cache.get(keys.values()) if self.cache is not None and keys else {}
         return {work: stored[key] for work, key in keys.items() if key in stored}
 

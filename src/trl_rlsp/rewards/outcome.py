@@ -11,7 +11,6 @@ import importlib.util
 import math
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
@@ -35,38 +34,29 @@ from trl_rlsp.verification import (
 COLUMNS = {name: kind.column for name, kind in KINDS.items()}
 """Kind of a row -> the data set's column that says what is right."""
 
-UNFINISHED = Verdict(0.0, "no_answer")
-
 CustomVerifier = Callable[[Sequence["Row"]], Sequence[Verdict | float | bool | None]]
 
 
 class Row(NamedTuple):
-    """One completion with what its row says about the right outcome.
+    """One completion with what its row says about the right outcome."""
 
-    `truth` is the row's `tests`, `task` or `solution`, by its kind (`code`, `gym`, `math`); `prompt` the user's text,
-    `""` if unknown; `reading` the reasoning and answer (`trl_rlsp.text.Reading`), if it was read.
-    """
-
-    kind: str
+    kind: str  # code, gym or math
     completion: Any
-    truth: Any
-    prompt: str
-    reading: Any = None
+    truth: Any  # the row's tests, task or solution, by its kind
+    prompt: str  # the user's text, "" if unknown
+    reading: Any = None  # the reasoning and answer (`trl_rlsp.text.Reading`), if it was read
 
 
 class OutcomeVerifier:
     """Reward function: is the final answer right?
 
     Args:
-        workers: processes that check, or programs that run, at the same time, on each rank; at most its share of the
-            machine's cores.
+        workers: processes that check, or programs that run, at once on each rank; at most its share of the cores.
         time_limit: seconds for one answer, or for one test of a program; over it the answer is wrong, reason `timeout`.
         batch_seconds: seconds for one call; what it leaves unchecked scores `None`.
         memory_mb: address space a worker may add to what it has after its imports, in MiB.
         cache_size: verdicts kept, so that the next reward of the same batch costs nothing.
-        end_of_thinking: closes the reasoning (`</think>`); `None` if completions have no such mark.
-        thinking_required: whether a completion that does not close its reasoning is without an answer; `None`: where
-            the prompt opens the reasoning (see `trl_rlsp.rewards.Reader`).
+        end_of_thinking: as in `trl_rlsp.rewards.Reader`, and so is `thinking_required`.
         rules: how strict mathematical equality is.
         custom: verifiers that replace the built-in one of a kind, `{"code": callable}`; each takes the `Row`s and
             returns for each a `Verdict`, a score from 0 to 1, a boolean, or `None` for not scorable.
@@ -108,9 +98,7 @@ class OutcomeVerifier:
         if not 1 <= workers <= 256:
             raise ConfigError(f"workers must be between 1 and 256, got {workers}")
         if not 0 < time_limit <= batch_seconds:
-            raise ConfigError(
-                f"0 < time_limit <= batch_seconds must hold, got time_limit={time_limit}, batch_seconds={batch_seconds}"
-            )
+            raise ConfigError(f"0 < time_limit <= batch_seconds must hold, got {time_limit} and {batch_seconds}")
         if cache_size < 1:
             raise ConfigError(f"cache_size must be at least 1, got {cache_size}")
         if unknown := sorted(set(custom or {}) - set(COLUMNS)):
@@ -120,10 +108,8 @@ class OutcomeVerifier:
         self.rules, self.custom, self.watch = rules or MathRules(), dict(custom or {}), tuple(watch)
         self.code_options = dict(code_options or {})
         self.cache = VerdictCache(cache_size)
-        self.pools = {
-            kind: WorkerPool(handler, workers=workers, memory_mb=memory_mb)
-            for kind, handler in (("math", MATH_HANDLER), ("gym", GYM_HANDLER))
-        }
+        handlers = {"math": MATH_HANDLER, "gym": GYM_HANDLER}
+        self.pools = {kind: WorkerPool(h, workers=workers, memory_mb=memory_mb) for kind, h in handlers.items()}
         self.workers = self.pools["math"].workers
 
     def __call__(
@@ -131,9 +117,8 @@ class OutcomeVerifier:
     ) -> list[float | None]:
         """Scores of a batch, one per completion; `None` where it is not scorable.
 
-        `columns` are the data set's; the first of `tests`, `task`, `solution` that a row has decides. Also `readings`,
-        as the suite has read the completions, and TRL's loggers: `log_metric` receives the share of each reason,
-        `log_extra` the columns `verdict` (the reason), `parsed_gold` and `parsed_answer` (what was compared).
+        The first of the columns `tests`, `task`, `solution` that a row has decides. `log_metric` receives the share of
+        each reason, `log_extra` the columns `verdict` (the reason), `parsed_gold` and `parsed_answer` (as compared).
         """
         return [verdict.score for verdict in self.judged(completions, prompts=prompts, **columns)]
 
@@ -144,12 +129,11 @@ class OutcomeVerifier:
         self.reader.look_at(log_metric)
         found = self.verdicts(completions, **columns)
         if log_metric is not None and found:
-            counts = Counter(verdict.reason for verdict in found)
+            reasons = [verdict.reason for verdict in found]
             for reason in get_args(Reason):  # the zeros too: TRL averages over the ranks and steps that log a metric
-                log_metric(f"verifier/{reason}", counts[reason] / len(found))
-            given = {"completion_ids": columns.get("completion_ids"), "log_metric": log_metric}
+                log_metric(f"verifier/{reason}", reasons.count(reason) / len(found))
             for metrics in self.watch:
-                metrics(completions=completions, **given)
+                metrics(completions=completions, completion_ids=columns.get("completion_ids"), log_metric=log_metric)
         if log_extra is not None:
             log_extra("verdict", [verdict.reason for verdict in found])
             log_extra("parsed_gold", [verdict.gold for verdict in found])
@@ -172,10 +156,9 @@ class OutcomeVerifier:
             readings = self.reader.read(completions, {**columns, "prompts": prompts})
         for i, reading in enumerate(readings or ()):
             if reading.reason == "unfinished":
-                found[i] = UNFINISHED
-        missing = [i for i, verdict in enumerate(found) if verdict is None]
+                found[i] = Verdict(0.0, "no_answer")
         for kind in COLUMNS:
-            indices = [i for i in missing if rows[i].kind == kind]
+            indices = [i for i, row in enumerate(rows) if found[i] is None and row.kind == kind]
             given = [rows[i]._replace(reading=readings[i]) if readings else rows[i] for i in indices]
             for i, value in zip(indices, self._verify(kind, given) if given else (), strict=True):
                 found[i] = verdict = _as_verdict(value)
@@ -186,22 +169,21 @@ class OutcomeVerifier:
     def _verify(self, kind: str, rows: Sequence[Row]) -> Sequence[Verdict | float | None]:
         if kind in self.custom:
             return self.custom[kind](rows)
-        limits: dict[str, Any] = {"limit": self.time_limit, "deadline": self.batch_seconds}
-        tag = self.reader.end_of_thinking
+        tag: dict[str, Any] = {"end_of_thinking": self.reader.end_of_thinking}
+        limits: dict[str, Any] = {"limit": self.time_limit, "deadline": self.batch_seconds, **tag}
         if kind == "math":
             items = [MathItem(row.truth, row.reading or row.completion, row.prompt) for row in rows]
-            return verify_math(items, self.pools["math"], rules=self.rules, end_of_thinking=tag, **limits)
+            return verify_math(items, self.pools["math"], rules=self.rules, **limits)
         if kind == "gym":
             if importlib.util.find_spec("reasoning_gym") is None:
                 raise MissingDependencyError("rows with `task` need reasoning-gym: pip install 'trl-rlsp[gym]'")
             tasks = [GymItem(row.truth, row.reading or row.completion) for row in rows]
-            return verify_gym(tasks, self.pools["gym"], end_of_thinking=tag, **limits)
+            return verify_gym(tasks, self.pools["gym"], **limits)
         from trl_rlsp.verification import verify_code
 
         programs = [(row.reading or row.completion, row.truth) for row in rows]
-        limits = {"time_limit": self.time_limit, "batch_seconds": self.batch_seconds, "workers": self.workers}
-        options = {**limits, "end_of_thinking": tag, **self.code_options}
-        return verify_code(programs, prompts=[row.prompt for row in rows], **options)
+        limits = {"time_limit": self.time_limit, "batch_seconds": self.batch_seconds, "workers": self.workers, **tag}
+        return verify_code(programs, prompts=[row.prompt for row in rows], **limits | self.code_options)
 
     def start(self, kinds: Sequence[str] = ("math",)) -> None:
         """Warm the workers of the given kinds (`math`, `gym`) in the background; returns at once."""
@@ -226,7 +208,6 @@ class OutcomeVerifier:
 
 
 def _as_verdict(value: Verdict | float | bool | None) -> Verdict:
-    """What a verifier of one's own returns, as a verdict."""
     if isinstance(value, Verdict):
         return value
     if value is None or not math.isfinite(value):
@@ -243,7 +224,7 @@ def _rows(completions: Sequence[Any], prompts: Sequence[Any] | None, columns: Ma
             "dataset.rename_column('answer', 'solution')"
         )
     labels = [value for value in given["task"] or () if value is not None]
-    if given["solution"] is None and given["tests"] is None and labels and not any(map(is_task, labels)):
+    if given["solution"] is given["tests"] is None and labels and not any(map(is_task, labels)):
         raise ConfigError(
             f"the column task holds generated tasks as JSON, got {labels[0]!r} and no other column to verify by; add a "
             "column solution, or rename task if it is something else"
@@ -253,7 +234,7 @@ def _rows(completions: Sequence[Any], prompts: Sequence[Any] | None, columns: Ma
             raise ConfigError(f"{count} completions need {count} {name}, got {len(column)}")
     kinds = kinds_of(columns, count)
     truths = [(given[COLUMNS[kind]] or [None] * count)[i] for i, kind in enumerate(kinds)]
-    texts = ["" if prompt is None else _user_text(prompt) for prompt in prompts or [None] * count]
+    texts = list(map(_user_text, prompts or [None] * count))
     return [Row(*values) for values in zip(kinds, completions, truths, texts, strict=True)]
 
 
@@ -261,22 +242,30 @@ def _user_text(prompt: Any) -> str:
     """What the user wrote; the system prompt's examples are not part of the problem."""
     if isinstance(prompt, str):
         return prompt
-    turns = [message.get("content") for message in prompt or () if message.get("role") == "user"]
-    return "\n".join(turn if isinstance(turn, str) else completion_text({"content": turn}) for turn in turns)
+    turns = [message for message in prompt or () if message.get("role") == "user"]
+    return "\n".join(completion_text({"content": turn.get("content")}) for turn in turns)
 
 
 def _key(row: Row) -> Hashable:
     """All that a verdict depends on, as 64-bit hashes: the cache must not keep the texts alive."""
-    truth, completion = (value if isinstance(value, str) else repr(value) for value in (row.truth, row.completion))
-    return row.kind, type(row.truth), hash(truth), hash(completion), hash(row.prompt)
+    truth = row.truth if isinstance(row.truth, str) else repr(row.truth)
+    return row.kind, type(row.truth), hash(truth), hash(_hashable(row.completion)), hash(row.prompt)
+
+
+def _hashable(value: Any) -> Hashable:
+    """A completion without a copy of its texts: a string object remembers its hash."""
+    if isinstance(value, dict):
+        return tuple((key, _hashable(part)) for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, value))
+    return value if isinstance(value, Hashable) else repr(value)
 
 
 class OwnVerifier(OutcomeVerifier):
     """A reward function that gives the outcome, in place of the built-in verifiers of all kinds.
 
-    It is called as TRL calls a reward, with `prompts`, `completions` and the data set's columns, and returns for each
-    completion a score from 0 to 1, a boolean, a `Verdict`, or `None` for not scorable. No verdict is kept. The other
-    options are those of `OutcomeVerifier`.
+    It returns for each completion a score from 0 to 1, a boolean, a `Verdict`, or `None` for not scorable. No verdict
+    is kept. The other options are those of `OutcomeVerifier`.
 
     Example:
         >>> verifier = OwnVerifier(lambda completions, **_: [len(c) > 3 for c in completions])
@@ -311,9 +300,8 @@ def load_object(name: str) -> Callable[..., Any]:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"a reward of your own is module.name, importable from the current folder, got {name!r}: {error}"
-        ) from error
+        rule = "a reward of your own is module.name, importable from the current folder"
+        raise ConfigError(f"{rule}, got {name!r}: {error}") from error
     made = found() if isinstance(found, type) else found
     if not callable(made):
         raise ConfigError(f"a reward is a callable, got {name} = {made!r}")

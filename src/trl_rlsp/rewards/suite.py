@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from trl_rlsp.errors import ConfigError
@@ -26,10 +26,8 @@ class _SuiteType(type):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         if "completions" in kwargs:
-            raise ConfigError(
-                f"a reward function is an object, got the class {cls.__name__} itself; write "
-                "`--reward_funcs trl_rlsp.rlsp_rewards`, or pass RLSPRewards() with its arguments"
-            )
+            way_out = "write `--reward_funcs trl_rlsp.rlsp_rewards`, or pass RLSPRewards() with its arguments"
+            raise ConfigError(f"a reward function is an object, got the class {cls.__name__} itself; {way_out}")
         return super().__call__(*args, **kwargs)
 
     @property
@@ -54,10 +52,7 @@ class RLSPRewards(list, metaclass=_SuiteType):
             `"adaptive"`: all, times the group's failure rate, and length costs where the group succeeds
             (`docs/rewards.md` has the formula).
         length_penalty: weight of the cost of length under `gate="adaptive"`, in [0, 1].
-        end_of_thinking: closes the reasoning (`</think>`); `None` if completions have no such mark. Of an
-            `OutcomeVerifier` that is passed it is the verifier's.
-        thinking_required: whether a completion that does not close its reasoning is unfinished; `None`: where the
-            prompt opens the reasoning, as seen from the trainer's chat template. Likewise the verifier's.
+        end_of_thinking: as in `Reader`, and so is `thinking_required`; an `OutcomeVerifier` that is passed has its own.
 
     Raises:
         ConfigError: an argument out of its range, unbounded exploration under `gate="adaptive"`, two parts of one name
@@ -94,7 +89,13 @@ class RLSPRewards(list, metaclass=_SuiteType):
     ) -> None:
         if verifier is None:
             verifier = OutcomeVerifier(end_of_thinking=end_of_thinking, thinking_required=thinking_required)
-        reader = _reader(verifier, end_of_thinking, thinking_required)
+        asked = Reader(end_of_thinking, thinking_required)
+        reader = verifier.reader if isinstance(verifier, OutcomeVerifier) else asked
+        if asked not in (Reader(), reader):
+            raise ConfigError(
+                "end_of_thinking and thinking_required are the verifier's where one is passed, got "
+                f"{asked} beside {reader}; set them in OutcomeVerifier(...)"
+            )
         parts = (LengthExploration(),) if exploration is None else tuple(exploration)
         for part in (verifier, *parts):
             if not callable(part):
@@ -107,10 +108,7 @@ class RLSPRewards(list, metaclass=_SuiteType):
         self._refuse_equal_names()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise ConfigError(
-            f"a suite is read-only, its parts are built from its arguments; got {name} = {value!r}: build a new one "
-            f"with RLSPRewards({name}=...)"
-        )
+        raise ConfigError(f"a suite is read-only, got {name} = {value!r}: build a new one with RLSPRewards({name}=...)")
 
     def __add__(self, others: Iterable[Reward]) -> RLSPRewards:  # type: ignore[override]
         suite = copy.copy(self)
@@ -134,30 +132,10 @@ class RLSPRewards(list, metaclass=_SuiteType):
         columns = [part(prompts=prompts, completions=completions, log_metric=log_metric, **kwargs) for part in self]
         for part, column in zip(self, columns, strict=True):
             log_mean(log_metric, f"rewards/{name_of(part)}/mean", column)
-        return [
-            None if row[0] is None else sum(value for value in row if value is not None)
-            for row in zip(*columns, strict=True)
-        ]
-
-    def start(self, kinds: Sequence[str] = ("math",)) -> None:
-        """Start the verifier's workers for rows of these kinds without waiting for them, if it has any."""
-        if isinstance(self.verifier, OutcomeVerifier):
-            self.verifier.start(kinds)
+        rows = zip(*columns, strict=True)
+        return [None if row[0] is None else sum(value for value in row if value is not None) for row in rows]
 
     def close(self) -> None:
         """Stop the verifier's workers, if it has any; a later call starts them again."""
         if isinstance(self.verifier, OutcomeVerifier):
             self.verifier.close()
-
-
-def _reader(verifier: Any, end_of_thinking: str | None, thinking_required: bool | None) -> Reader:
-    """The verifier's reader, if it has one."""
-    asked = Reader(end_of_thinking, thinking_required)
-    if not isinstance(verifier, OutcomeVerifier):
-        return asked
-    if asked not in (Reader(), verifier.reader):
-        raise ConfigError(
-            "end_of_thinking and thinking_required are the verifier's where one is passed, got "
-            f"{asked} beside {verifier.reader}; set them in OutcomeVerifier(...)"
-        )
-    return verifier.reader

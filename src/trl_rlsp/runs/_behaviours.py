@@ -26,8 +26,7 @@ class Summary:
     Attributes:
         words: their mean length; numbers and punctuation marks are words.
         per_completion: mean occurrences of each kind.
-        search: of written-out countdown searches, totals of attempts, repeats, wrong steps and wrong claims; empty
-            where there are none.
+        search: totals of written-out countdown searches; empty where there are none.
         changes: transitions between answers stated in one completion; `None` if nothing could score them.
     """
 

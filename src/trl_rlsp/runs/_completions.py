@@ -1,9 +1,8 @@
 """One record of a logged completion, and its one reader: TRL's Parquet log, and the samples of `rlsp eval`.
 
-`GRPOTrainer(log_completions=True)` writes one Parquet file for each logged step: step, prompt, completion, a column
-for each reward function, those that reward functions logged themselves (here `verdict`, the verifier's reason), and
-advantage. A batch that is trained on more than once is logged again each time; it is kept once. Whatever a completion
-holds stays data: nothing of it is evaluated, rendered or followed.
+`GRPOTrainer(log_completions=True)` writes one Parquet file for each logged step, with a column for each reward function
+and those that reward functions logged themselves (here `verdict`). A batch that is trained on more than once is logged
+again each time; it is kept once. Whatever a completion holds stays data: it is not evaluated, rendered or followed.
 """
 
 from __future__ import annotations
@@ -22,9 +21,6 @@ from trl_rlsp.text import completion_text, kinds_of, read
 
 VERIFIED = ("solution", "task", "tests")
 """Columns that the outcome verifier scores by."""
-
-ACCURACY_PARTS = ("outcome_verifier", "accuracy")
-"""Names, or parts of names, of reward functions that say whether the outcome is right, in order of preference."""
 
 SAMPLES = ("samples.jsonl", "samples.parquet")
 LOGGED = "completions/*.parquet"
@@ -47,9 +43,8 @@ class Completion:
         rewards: reward function -> value, `None` where it gave none.
         extra: other metrics of the task, such as the search steps of countdown.
         columns: `solution`, `task`, `tests`, as far as the file has them.
-        messages: how many messages it consists of.
-        gold: the gold answer as the verifier compared it, with `answer`.
-        file: name of the file it was read from, with its hash.
+        messages: how many it consists of.
+        gold: the gold answer as the verifier compared it with `answer`.
     """
 
     text: str
@@ -85,25 +80,22 @@ def question(prompt: Any) -> str:
 
 
 def accuracy_part(names: Sequence[str]) -> str | None:
-    """The reward function that is the accuracy, if one is."""
-    return next((name for wanted in ACCURACY_PARTS for name in names if wanted in name), None)
+    """The reward function that says whether the outcome is right, if one does."""
+    return next((name for wanted in ("outcome_verifier", "accuracy") for name in names if wanted in name), None)
 
 
 def read_completions(sources: Iterable[str | Path]) -> list[Completion]:
     """Completions of Parquet or JSONL files and of folders of runs (see `completion_files`), in order of step.
 
-    Raises:
-        SourceError: no such file, or a folder without completions.
-        DataError: a file that does not hold completions.
+    A SourceError for no such file or a folder without completions, a DataError for a file that holds none.
     """
     files = [file for source in sources for file in completion_files(Path(source))]
     return sorted(read_files(files), key=lambda c: -1 if c.step is None else c.step)
 
 
 def completion_files(source: Path) -> list[Path]:
-    """A file itself, or those of a folder of `rlsp run`, of one of its rounds, of a `GRPOTrainer`, or of `rlsp eval`.
-
-    They are those of the RL stage, else of the evaluations; a SourceError where there are none.
+    """A file itself, or those of a folder of `rlsp run`, of one of its rounds, of a `GRPOTrainer`, or of `rlsp eval`:
+    those of the RL stage, else of the evaluations; a SourceError where there are none.
     """
     if source.is_file():
         return [source]
@@ -188,14 +180,18 @@ def _completions(path: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[Comp
 def _completion(row: Mapping[str, Any], problem: str, number: int, file: str, digest: str) -> Completion:
     written = row.get("completion", row.get("text"))
     sampled = "completion" not in row
-    numbers = {name: value for name, value in row.items() if type(value) in (int, float, type(None))}
-    rewards = {} if sampled else {name: _finite(v) for name, v in numbers.items() if name not in _NOT_REWARDS}
+    numbers = {} if sampled else {n: v for n, v in row.items() if type(v) in (int, float, type(None))}
+    rewards = {name: _finite(value) for name, value in numbers.items() if name not in _NOT_REWARDS}
     reason = str(row.get("reason") or row.get("verdict") or "")
     part = accuracy_part(list(rewards))
     logged = _finite(row.get("score")) if sampled else rewards[part] if part else _RIGHT.get(reason)
     columns = _filled({name: row.get(name) for name in VERIFIED})
     kind = kinds_of({name: [value] for name, value in columns.items()}, 1)[0]
-    finished = row.get("finished") if sampled else _finished(written, kind, reason)
+    if sampled or reason in ("gold_unparseable", "scorer_error"):
+        finished = row.get("finished")
+    else:  # as its verdict says, else as it reads
+        judged = reason in _RIGHT
+        finished = reason not in ("no_answer", "several_answers") if judged else read(written, kind).finished
     level, prompt = row.get("level"), row.get("prompt")
     return Completion(
         text=_all_text(written),
@@ -221,13 +217,6 @@ def _completion(row: Mapping[str, Any], problem: str, number: int, file: str, di
 
 def _finite(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
-
-
-def _finished(written: Any, kind: str, reason: str) -> bool | None:
-    """Whether a logged completion gives a final answer: as its verdict says, else as it reads."""
-    if reason in ("gold_unparseable", "scorer_error"):
-        return None
-    return reason not in ("no_answer", "several_answers") if reason in _RIGHT else read(written, kind).finished
 
 
 def _all_text(completion: Any) -> str:

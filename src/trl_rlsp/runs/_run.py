@@ -1,7 +1,7 @@
 """A run as it lies on disk: its evaluations, the history of its RL stage, and the completions that it logged.
 
-Only files that training wrote are read, and nothing is fetched. A file that is not there is named in `Run.missing`;
-a file that is there and cannot be read is an error.
+Only files that training wrote are read. One that is not there is named in `Run.missing`, one that cannot be read is an
+error.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from trl_rlsp.runs._completions import LOGGED, Completion, accuracy_part, read_f
 
 ORDER = ("start", "base", "SFT", "RLSP")
 HISTORY_FILE = "trainer_state.json"
-FEWEST = 3
-"""Values that a window must hold before its mean is compared with another's."""
+FEWEST = 3  # values that a window must hold before its mean is compared with another's
 
 
 @dataclass(frozen=True)
@@ -56,14 +55,10 @@ class Run:
 
 
 def read_run(folder: Path, name: str | None = None) -> Run:
-    """Read a run, of a run in rounds its newest RL stage and every evaluation; its name is by default the folder's.
+    """Read what `rlsp run` wrote, or the `output_dir` of a `GRPOTrainer(log_completions=True)`, which names it.
 
-    Args:
-        folder: what `rlsp run` wrote, or the `output_dir` of a `GRPOTrainer(log_completions=True)`.
-
-    Raises:
-        SourceError: no such folder, or nothing of a run in it.
-        DataError: a file that cannot be read.
+    Of a run in rounds, its newest RL stage and every evaluation. A SourceError for no such folder or nothing of a run
+    in it, a DataError for a file that cannot be read.
     """
     if not folder.is_dir():
         raise SourceError(f"there is no run folder {str(folder)!r}")
@@ -153,17 +148,14 @@ def accuracy_key(history: Sequence[Mapping[str, Any]], *, held_out: bool = False
 
 
 class Change(NamedTuple):
-    """Means over the first and the last quarter of a metric's values, at least 3, and the error of their difference.
-
-    The standard error is taken from the scatter within the two.
-    """
+    """Means of a metric's first and last quarter, at least 3 values, and the standard error of their difference."""
 
     before: float
     after: float
     error: float
 
     def rises(self, least: float) -> bool:
-        """Whether it grew by more than `least` and by more than two standard errors."""
+        """By more than `least` and by more than two standard errors."""
         return self.after - self.before > max(least, 2 * self.error)
 
     def falls(self, least: float) -> bool:
@@ -175,9 +167,8 @@ def change(values: Sequence[float]) -> Change | None:
     width = max(FEWEST, len(values) // 4)
     if len(values) < 2 * width:
         return None
-    windows = values[:width], values[-width:]
-    error = math.sqrt(sum(variance(window) / width for window in windows))
-    return Change(fmean(windows[0]), fmean(windows[1]), error)
+    first, last = values[:width], values[-width:]
+    return Change(fmean(first), fmean(last), math.sqrt((variance(first) + variance(last)) / width))
 
 
 def last_mean(values: Sequence[float]) -> float | None:

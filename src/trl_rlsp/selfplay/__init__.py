@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
-    from trl_rlsp.selfplay._harvest import Demonstrated, Harvest, HeldOut, harvest, judge, select, solve_rates
+    from trl_rlsp.selfplay._harvest import Demonstrated, Harvest, HeldOut, harvest, judge, select, solve_rates, verify
     from trl_rlsp.selfplay._run import (
         MIXTURE_FILE,
         NEUTRAL_TEMPLATE,

@@ -1,55 +1,42 @@
 """From logged completions to demonstrations: verified, finished, novel, without duplicates, at most k a problem.
 
-A completion that was cut off at the token limit either gives no final answer or goes on after it; both are refused,
-so that no token count is needed. A completion that spells out the control tokens of a chat template is refused too:
-in a training text they would start a turn of their own.
+A completion that was cut off either gives no final answer or goes on after it: no token count is needed. Control tokens
+of a chat template are refused, since in a training text they would start a turn of their own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.problems import completion_text, problem_key
-from trl_rlsp.runs import Completion, question
+from trl_rlsp.runs import VERIFIED, Completion, question
 from trl_rlsp.text import Gram, distance, folded_words, ngrams, read, share_in
 
 if TYPE_CHECKING:
     from trl_rlsp.rewards import OutcomeVerifier
+    from trl_rlsp.verification import Verdict
 
 Preference = Literal["shortest", "diverse"]
 
-NGRAM = 4
-"""Words of the n-grams by which two traces are compared."""
+NGRAM = 4  # words of the n-grams by which two traces are compared
+WINDOW = 8  # words of an n-gram, as in the decontamination of Tülu 3 (2411.15124, section 3.2)
+OVERLAP = 0.5  # share of n-grams above which two problems are taken for the same
+CHUNK = 1000  # completions verified in one call; the verifier limits the seconds of a call
+AFTER_ANSWER = 40  # words that may follow the answer (`7 apples, as we wanted to know.`); more is going on
 
-WINDOW = 8
-"""Words of an n-gram, as in the decontamination of Tülu 3 (2411.15124, section 3.2)."""
-
-OVERLAP = 0.5
-"""Share of n-grams above which two problems are taken for the same."""
-
-COLUMNS = ("solution", "task", "tests")
-"""Columns of a data set that the verifier needs."""
-
-CHUNK = 1000
-"""Completions verified in one call; the verifier limits the seconds of a call."""
-
-AFTER_ANSWER = 40
-"""Words that may follow the answer (`7 apples, as we wanted to know.`); more is going on."""
-
+# control tokens of the usual chat templates, and of the quickstart's tokenizer
 CONTROL = re.compile(
     r"<\|[^<>|\s]{1,40}\|>|<(?:user|assistant|system|tool|eos|bos|pad|unk)>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>",
     re.IGNORECASE,
 )
-"""Control tokens of the usual chat templates, and of the quickstart's tokenizer."""
-
-SURROGATE = re.compile("[\ud800-\udfff]")
-"""Half a character, which no UTF-8 file can hold."""
-
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no UTF-8 file can hold
 NO_ANSWER = {"no_answer": "no final answer", "several_answers": "several answers", "unfinished": "cut off"}
 
 
@@ -59,7 +46,7 @@ def judge(
     """Verify completions whose problem is known, from rows of `load_problems`; the others keep the score of the log.
 
     A completion is of the problem that its prompt asks, where that was logged, else of the one with its index. It gets
-    `prompt` and `columns` of the data set, `problem` as in `problem_key`, and as `reason` the verifier's, or `logged`.
+    the row's `prompt` and `columns`, `problem` as in `problem_key`, and as `reason` the verifier's, or `logged`.
     """
     rows = [dict(row) for row in problems]
     by_text = {question(row["prompt"]): row for row in reversed(rows)}
@@ -70,18 +57,24 @@ def judge(
         row = by_text.get(completion.question, row) if completion.prompt else row
         if row is not None:
             known.append(index)
-            completion = replace(completion, prompt=row["prompt"], columns={name: row.get(name) for name in COLUMNS})
+            completion = replace(completion, prompt=row["prompt"], columns={name: row.get(name) for name in VERIFIED})
         posed = row or {"prompt": completion.prompt}
         key = problem_key(posed) if completion.prompt else f"problem {completion.problem}"
         judged.append(replace(completion, problem=key, reason="logged"))
     for start in range(0, len(known), CHUNK):
         places = known[start : start + CHUNK]
-        chunk = [judged[index] for index in places]
-        columns = {name: [item.columns[name] for item in chunk] for name in COLUMNS}
-        verdicts = verifier.verdicts([item.text for item in chunk], prompts=[item.prompt for item in chunk], **columns)
+        verdicts = verify([judged[index] for index in places], verifier)
         for index, verdict in zip(places, verdicts, strict=True):
             judged[index] = replace(judged[index], score=verdict.score, reason=verdict.reason)
     return judged
+
+
+def verify(completions: Sequence[Completion], verifier: OutcomeVerifier) -> Sequence[Verdict]:
+    """The verdicts on completions that carry the columns of their data set."""
+    columns = {name: [item.columns.get(name) for item in completions] for name in VERIFIED}
+    used = {name: column for name, column in columns.items() if any(value is not None for value in column)}
+    texts, prompts = [item.text for item in completions], [item.prompt for item in completions]
+    return verifier.verdicts(texts, prompts=prompts, **used)
 
 
 def solve_rates(judged: Iterable[Completion]) -> dict[str, float]:
@@ -90,7 +83,7 @@ def solve_rates(judged: Iterable[Completion]) -> dict[str, float]:
     for item in judged:
         if item.score is not None:
             scores.setdefault(item.problem, []).append(item.score)
-    return {key: sum(values) / len(values) for key, values in scores.items()}
+    return {key: fmean(values) for key, values in scores.items()}
 
 
 @dataclass(frozen=True)
@@ -103,14 +96,7 @@ class Trace:
 
 
 def read_trace(text: str, *, messages: int = 1, finished: bool | None = None) -> Trace | str:
-    r"""A completion of so many messages, recorded as finished or not, as a trace, or the reason why it is none.
-
-    Example:
-        >>> read_trace(r"3 + 4 = 7, so \boxed{7}.").answer
-        '7'
-        >>> read_trace("3 + 4 = 7")
-        'no final answer'
-    """
+    """A completion of so many messages, recorded as finished or not, as a trace, or the reason why it is none."""
     if messages != 1:
         return "several messages"
     if CONTROL.search(text):
@@ -123,31 +109,23 @@ def read_trace(text: str, *, messages: int = 1, finished: bool | None = None) ->
     rest = folded_words(text[len(parsed.reasoning) :])
     if finished is False or len(rest) - len(folded_words(parsed.answer)) > AFTER_ANSWER:
         return "cut off"
-    if not parsed.reasoning.strip():
+    whole, before, answer = text.strip(), parsed.reasoning.strip(), parsed.answer.strip()
+    if not before:
         return "no reasoning"
-    answer = parsed.answer.strip()
-    reasoning = _as_demonstration(text.strip(), parsed.reasoning.strip(), answer)
-    return Trace(reasoning, answer, parsed.reasoning) if reasoning else "several answers"
-
-
-def _as_demonstration(whole: str, before: str, answer: str) -> str | None:
-    """The reasoning that `rlsp sft` turns back into a completion with this answer."""
-    for reasoning in (whole, before):
-        try:
+    for reasoning in (whole, before):  # the first that `rlsp sft` turns back into a completion with this answer
+        with contextlib.suppress(DataError):
             written = completion_text(reasoning, answer)
-        except DataError:
-            continue
-        if (written == whole or reasoning == before) and read(written).answer is not None:
-            return reasoning
-    return None
+            if (written == whole or reasoning == before) and read(written).answer is not None:
+                return Trace(reasoning, answer, parsed.reasoning)
+    return "several answers"
 
 
 class HeldOut:
     """The problems of the evaluation sets, rows of `load_problems`.
 
     A problem is one of them if it is the same by `problem_key` or as a text without case and blanks, or if one of the
-    two shares more than half of its n-grams of 8 words with the other, where both are texts that somebody wrote.
-    Generated problems come from one template and are compared by identity alone.
+    two shares more than half of its n-grams of 8 words with the other. Generated problems come from one template and
+    are compared by identity alone.
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -175,14 +153,10 @@ def _keys_and_grams(row: Mapping[str, Any]) -> tuple[set[str], frozenset[Gram]]:
 
 
 class Demonstrated:
-    """The demonstrations of a run, and what is new against them.
+    """The demonstrations of a run (`prompt`, text or messages, and `reasoning`, the completion), and what is new.
 
     A trace is known if one of them has the same text (without case and blanks), or if one for the same problem has more
     than `1 - novelty` of its n-grams of 8 words; with a novelty of 0 n-grams do not count.
-
-    Args:
-        rows: `prompt` (text or messages) and `reasoning` (the completion) of each.
-        novelty: 0 to 1.
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]], *, novelty: float = 0.2) -> None:
@@ -209,11 +183,11 @@ class Demonstrated:
 
 @dataclass(frozen=True)
 class Harvest:
-    """Demonstrations, and what became of every completion."""
+    """Demonstrations, and what became of every completion: read, or dropped for the first reason that applies."""
 
     rows: Sequence[Mapping[str, Any]]  # `prompt`, `reasoning`, `answer` and `provenance`
-    read: int  # completions looked at
-    dropped: Mapping[str, int]  # reason -> completions dropped for it, the first that applies
+    read: int
+    dropped: Mapping[str, int]
     problems: int  # that have a demonstration
 
     def counts(self) -> dict[str, Any]:
@@ -230,19 +204,13 @@ def harvest(
     prefer: Preference = "diverse",
     run: str = "",
 ) -> Harvest:
-    """Choose demonstrations among completions; their order has no influence, and harvesting twice gives the same rows.
+    """Choose demonstrations among completions from `judge`; their order has no influence.
 
-    Args:
-        judged: completions from `judge`.
-        demonstrated: the demonstrations that the model was trained on.
-        held_out: the problems of the evaluation sets.
-        per_problem: demonstrations of one problem, at most.
-        prefer: which of them; see `select`.
-        run: name of the run, for the provenance.
+    Harvesting the harvest gives the same rows. See `select` for `per_problem` and `prefer`; `run` is a name for the
+    provenance.
 
     Raises:
         DataError: nothing is left; the message says what became of the completions.
-        ConfigError: `per_problem` or `prefer` that cannot work.
     """
     demonstrated, held_out = demonstrated or Demonstrated([]), held_out or HeldOut([])
     dropped: Counter[str] = Counter()
@@ -250,33 +218,36 @@ def harvest(
     contaminated: dict[str, bool] = {}
     for item in sorted(judged, key=lambda item: (item.step or 0, item.file, item.sample, item.text)):
         found = _trace(item)
-        if isinstance(found, Trace):
-            if item.problem not in contaminated:
-                contaminated[item.problem] = held_out.has({"prompt": item.prompt, "task": item.columns.get("task")})
-            content = folded_words(found.before) + folded_words(found.answer)
-            if contaminated[item.problem]:
-                found = "held-out problem"
-            elif content in problems.setdefault(item.problem, {}):
-                found = "duplicate"
-            else:
-                problems[item.problem][content] = (item, found)
         if isinstance(found, str):
             dropped[found] += 1
+            continue
+        if item.problem not in contaminated:
+            contaminated[item.problem] = held_out.has({"prompt": item.prompt, "task": item.columns.get("task")})
+        content = folded_words(found.before) + folded_words(found.answer)
+        if contaminated[item.problem]:
+            dropped["held-out problem"] += 1
+        elif content in problems.setdefault(item.problem, {}):
+            dropped["duplicate"] += 1
+        else:
+            problems[item.problem][content] = (item, found)
     rows: list[dict[str, Any]] = []
     having = 0
     for _, candidates in sorted(problems.items()):
-        reasons = [demonstrated.known(item.prompt, trace.before) for item, trace in candidates.values()]
-        dropped.update(reason for reason in reasons if reason)
-        novel = [found for found, reason in zip(candidates.values(), reasons, strict=True) if not reason]
+        novel = []
+        for item, trace in candidates.values():
+            if reason := demonstrated.known(item.prompt, trace.before):
+                dropped[reason] += 1
+            else:
+                novel.append((item, trace))
         chosen = select([trace for _, trace in novel], per_problem, prefer)
         dropped["more than per_problem"] += len(novel) - len(chosen)
         rows += [_demonstration(*novel[index], run) for index in chosen]
         having += bool(chosen)
     counts = {reason: count for reason, count in dropped.most_common() if count}
     if not rows:
-        reasons_given = ", ".join(f"{reason} {count}" for reason, count in counts.items()) or "there is none"
+        reasons = ", ".join(f"{reason} {count}" for reason, count in counts.items()) or "there is none"
         raise DataError(
-            f"nothing to harvest: of {len(judged)} completions every one was dropped ({reasons_given}); train longer, "
+            f"nothing to harvest: of {len(judged)} completions every one was dropped ({reasons}); train longer, "
             "lower --novelty, or give the data set with --dataset where completions are not scorable"
         )
     return Harvest(rows, len(judged), counts, having)
@@ -293,30 +264,16 @@ def _trace(item: Completion) -> Trace | str:
 
 def _demonstration(item: Completion, trace: Trace, run: str) -> dict[str, Any]:
     """A row that `rlsp sft --demonstrations file` takes, with where it comes from."""
-    return {
-        "prompt": item.prompt,
-        "reasoning": trace.reasoning,
-        "answer": trace.answer,
-        "provenance": {
-            "run": run,
-            "file": item.file,
-            "sha256": item.sha256,
-            "step": item.step,
-            "index": item.sample,
-            "rewards": dict(item.rewards),
-            "verdict": item.reason,
-        },
-    }
+    provenance: dict[str, Any] = {"run": run, "file": item.file, "sha256": item.sha256, "step": item.step}
+    provenance |= {"index": item.sample, "rewards": dict(item.rewards), "verdict": item.reason}
+    return {"prompt": item.prompt, "reasoning": trace.reasoning, "answer": trace.answer, "provenance": provenance}
 
 
 def select(traces: Sequence[Trace], most: int, prefer: Preference) -> list[int]:
     """Indices of at most so many traces of one problem, in order of choice, which does not depend on theirs.
 
-    Args:
-        traces: traces without duplicates.
-        most: how many to choose at most.
-        prefer: `"shortest"` by words of reasoning; `"diverse"` starts with the shortest and then always takes the
-            trace whose nearest neighbor among those taken is farthest (Jaccard distance of 4-grams).
+    "shortest" is by words of reasoning; "diverse" starts with the shortest and then always takes the trace whose
+    nearest neighbor among those taken is farthest (Jaccard distance of 4-grams).
     """
     if most < 1:
         raise ConfigError(f"per_problem is at least 1, got {most}")

@@ -1,12 +1,10 @@
 """From the folder of a run to the files of a harvest, and those of the round after it.
 
-Every stage leaves `settings.json` in its folder, with paths that do not depend on the current folder; `rlsp eval`
-leaves its settings in `metrics.json`. Both are read back here as the dataclasses of `trl_rlsp.stages`.
+The settings that stages (`settings.json`) and evaluations (`metrics.json`) leave are read back as dataclasses.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,20 +13,19 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.evaluation import Band
-from trl_rlsp.files import read_json, write_json, write_lines
+from trl_rlsp.evaluation import Band, load_settings
+from trl_rlsp.files import write_json, write_lines
 from trl_rlsp.problems import problem_key
 from trl_rlsp.rewards import OutcomeVerifier
 from trl_rlsp.runs import completion_files, read_completions
 from trl_rlsp.selfplay._harvest import Demonstrated, Harvest, HeldOut, harvest, judge, select, solve_rates
-from trl_rlsp.stages import DemonstrationArguments, ProblemArguments, option, parse_stage, read_record, settings_of
+from trl_rlsp.stages import DemonstrationArguments, ProblemArguments, option, parse_fields, read_record, settings_of
 from trl_rlsp.text import read
 
 MIXTURE_FILE = "mixture.jsonl"
 PROBLEMS_FILE = "problems.jsonl"
-
+# under which rows with a whole completion as their reasoning become that completion again
 NEUTRAL_TEMPLATE = "{reasoning}\n\n\\boxed{{answer}}"
-"""The template under which rows with a whole completion as their reasoning become that completion again."""
 
 Source = TypeVar("Source", bound=ProblemArguments)
 
@@ -62,20 +59,10 @@ def harvest_run(
     next_round: bool = False,
     seed: int = 0,
 ) -> tuple[Harvest, dict[str, Any]]:
-    """Read a run, verify its completions again and write what is kept.
+    """Read a run, verify its completions again and write what is kept; counts go beside `output`, last.
 
-    Args:
-        run: folder of `rlsp run`, of a GRPOTrainer, or of an evaluation.
-        output: the file to write; counts go beside it, last.
-        selection: what to keep.
-        given: arguments that say what the run was trained on, such as `--dataset SOURCE`.
-        config: YAML file of the RL stage, if the run does not name it.
-        exclude: further evaluation sets, SOURCE or SOURCE@SPLIT.
-        next_round: also write the demonstrations and the problems of the next round beside it.
-        seed: of the draw of these demonstrations.
-
-    Raises:
-        RLSPError: a run that cannot be read, data that cannot be loaded, or nothing to harvest.
+    `given` are arguments that say what the run was trained on; `config` is the YAML file of the RL stage, if the run
+    does not name it. `next_round` also writes demonstrations and problems of the next round, drawn with `seed`.
     """
     file = completion_files(run)[0]
     folder = file.parent.parent if file.parent.name == "completions" else file.parent
@@ -87,21 +74,12 @@ def harvest_run(
         judged = judge(completions, problems, verifier)
     originals = trained_on(folder)
     held_out = HeldOut(row for other in sets for row in other.load())
-    found = harvest(
-        judged,
-        demonstrated=Demonstrated(originals, novelty=selection.novelty),
-        held_out=held_out,
-        per_problem=selection.per_problem,
-        prefer=selection.prefer,
-        run=run.resolve().name,
-    )
+    choice: Any = {"per_problem": selection.per_problem, "prefer": selection.prefer, "run": run.resolve().name}
+    demonstrated = Demonstrated(originals, novelty=selection.novelty)
+    found = harvest(judged, demonstrated=demonstrated, held_out=held_out, **choice)
     write_lines(output, found.rows)
-    counts = {
-        **found.counts(),
-        "source": source.dataset if source else None,
-        "demonstrations_before": len(originals),
-        "excluded": [str(other.dataset) for other in sets],
-    }
+    counts = {**found.counts(), "source": source.dataset if source else None, "demonstrations_before": len(originals)}
+    counts["excluded"] = [str(other.dataset) for other in sets]
     if next_round:
         if source is None:
             raise ConfigError("a round needs the data set of its run, which is not recorded: give it with --dataset")
@@ -116,16 +94,11 @@ def harvest_run(
 
 
 def _source_from(kind: type[Source], settings: Mapping[str, Any], given: Sequence[str] = ()) -> Source:
-    """The fields of `kind` among the settings of a stage and the arguments `given`, which win.
-
-    Raises:
-        ConfigError: an argument that is no field of `kind`, or a value of the wrong kind.
-    """
-    names = {field.name for field in dataclasses.fields(kind)}
+    """The fields of `kind` among the settings of a stage and the arguments `given`, which win."""
+    names = kind.__dataclass_fields__
     own = {name: value for name, value in settings.items() if name in names and value is not None}
     arguments = [f"--{name}={json.dumps(v) if isinstance(v, Mapping) else v}" for name, v in own.items()]
-    parsed: Source = parse_stage((kind,), [*arguments, *given], "rlsp harvest")[0]
-    return parsed
+    return parse_fields(kind, [*arguments, *given], "rlsp harvest")
 
 
 def _recorded(folder: Path) -> dict[str, Any] | None:
@@ -139,20 +112,16 @@ def _recorded(folder: Path) -> dict[str, Any] | None:
 
 def _evaluated(folder: Path) -> dict[str, Any] | None:
     """The settings of an evaluation, with what a preset stands for; `None` if it left none."""
-    path = folder / "metrics.json"
-    if not path.is_file():
+    if not (folder / "metrics.json").is_file():
         return None
     try:
-        return dict(read_json(path)["settings"])
+        return load_settings(folder)
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} cannot be read: give the data set with --dataset ({error!r})") from error
+        raise DataError(f"{folder} cannot be read: give the data set with --dataset ({error!r})") from error
 
 
 def problem_source(folder: Path, given: Sequence[str] = (), config: str | None = None) -> ProblemArguments | None:
-    """The data set that the completions in `folder` were sampled for; `None` if neither run nor caller names one.
-
-    Arguments `given`, such as `--dataset SOURCE`, win; a YAML file `config` stands in for what the run wrote down.
-    """
+    """The data set that the completions in `folder` were sampled for; `None` if neither run nor caller names one."""
     if any(argument.partition("=")[0] == "--dataset" for argument in given):
         return _source_from(ProblemArguments, {}, given)
     settings = settings_of(["--config", config]) if config else _recorded(folder) or _evaluated(folder) or {}
@@ -161,16 +130,14 @@ def problem_source(folder: Path, given: Sequence[str] = (), config: str | None =
 
 
 def held_out_sources(folder: Path, source: ProblemArguments | None, names: Iterable[str]) -> list[ProblemArguments]:
-    """The evaluation sets: of the evaluations beside an RL stage, what its training left out, and those that are named.
-
-    Generated problems of the task that the stage was trained on are rendered in its style.
-    """
+    """The evaluation sets: of the evaluations beside an RL stage, what its training left out, and those that are named,
+    in the style of `source` where they are generated by the same task."""
     beside = sorted(folder.parent.glob("eval_*")) if (folder / "completions").is_dir() else []
-    recorded = [settings for place in beside if (settings := _evaluated(place) or _recorded(place)) is not None]
     found: list[ProblemArguments] = []
-    for settings in recorded:
-        other = _source_from(ProblemArguments, settings)
-        found += [other] if other not in found else []
+    for place in beside:
+        settings = _evaluated(place) or _recorded(place)
+        other = _source_from(ProblemArguments, settings or {})
+        found += [other] if settings and other not in found else []
     named = list(names)
     if source and source.exclude:
         named.append(f"{source.exclude}@{source.exclude_split}" if source.exclude_split else source.exclude)
@@ -179,8 +146,8 @@ def held_out_sources(folder: Path, source: ProblemArguments | None, names: Itera
         if not dataset:
             raise ConfigError(f"--exclude wants a source or SOURCE@SPLIT, got {name!r}")
         task = dataset.partition("?")[0] if dataset.startswith("reasoning_gym:") else None
-        same_task = source is not None and task == str(source.dataset).partition("?")[0]
-        style = source.prompt_style if source is not None and same_task else "task"
+        same_task = source and task == str(source.dataset).partition("?")[0]
+        style = source.prompt_style if source and same_task else "task"
         if split or dataset not in [other.dataset for other in found]:
             found.append(ProblemArguments(dataset=dataset, dataset_split=split or None, prompt_style=style))
     return found
@@ -193,10 +160,8 @@ def trained_on(folder: Path) -> list[dict[str, Any]]:
         return []
     rows = []
     for row in _source_from(DemonstrationArguments, settings).load_rows(int(settings.get("seed", 0))):
-        if "messages" in row:
-            prompt, completion = row["messages"][:-1], row["messages"][-1:]
-        else:
-            prompt, completion = row["prompt"], row["completion"]
+        messages = row.get("messages") or []
+        prompt, completion = (messages[:-1], messages[-1:]) if messages else (row["prompt"], row["completion"])
         text = completion if isinstance(completion, str) else completion[-1]["content"]
         rows.append({"prompt": prompt, "reasoning": text, "answer": (read(text).answer or "").strip()})
     return rows
@@ -205,12 +170,7 @@ def trained_on(folder: Path) -> list[dict[str, Any]]:
 def mixed(
     harvested: Sequence[Mapping[str, Any]], originals: Sequence[Mapping[str, Any]], share: float, seed: int
 ) -> list[Mapping[str, Any]]:
-    """Harvested demonstrations, then as many of the originals, drawn with a seed, as leave them their share.
-
-    Example:
-        >>> len(mixed([{"prompt": "a"}], [{"prompt": "b"}, {"prompt": "c"}], 0.5, seed=0))
-        2
-    """
+    """Harvested demonstrations, then as many of the originals, drawn with a seed, as leave them their share."""
     if not 0 < share <= 1:
         raise ConfigError(f"harvested_share is above 0 and at most 1, got {share!r}")
     wanted = min(len(originals), int(len(harvested) * (1 - share) / share + 1e-9))
@@ -221,16 +181,11 @@ def mixed(
 def next_problems(
     problems: Iterable[Mapping[str, Any]], rates: Mapping[str, float], band: Band, held_out: HeldOut
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """Choose the problems of a round: those whose solve rate lies in the band, and those that RL has not seen.
-
-    Args:
-        problems: of the round before, rows of `load_problems`.
-        rates: solve rates of the round before, by `problem_key`.
-        band: of solve rates that stay.
-        held_out: the problems of the evaluation sets, which never get in.
+    """Choose among the problems of the round before: those whose solve rate (by `problem_key`) lies in the band, and
+    those that RL has not seen, unless they are held out.
 
     Returns:
-        Rows of a file that `load_problems` reads back, and how many are retained, unseen, left out.
+        Rows of a file that `load_problems` reads back, and how many are retained, unseen and left out.
 
     Raises:
         DataError: none is left, or problems whose outcome is a program, of which there are no demonstrations.
@@ -257,8 +212,5 @@ def _stored(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of `load_problems` as a line of a file that `load_problems` reads back."""
     if row.get("tests") is not None:
         raise DataError("rounds of self-play need final answers; the outcome of this problem is a program with tests")
-    return {
-        "problem": row["prompt"],
-        "answer": row["solution"] or "unknown",  # some tasks give none; their scorer decides
-        **{name: row[name] for name in ("task", "level", "subject", "id") if row.get(name) is not None},
-    }
+    more = {name: row[name] for name in ("task", "level", "subject", "id") if row.get(name) is not None}
+    return {"problem": row["prompt"], "answer": row["solution"] or "unknown", **more}  # some tasks give no answer

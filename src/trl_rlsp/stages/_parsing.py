@@ -1,7 +1,7 @@
 """The one grammar of every command: `--config FILE` with flat YAML, and `--field value`, which wins.
 
-A command declares dataclasses; their fields, written with `option` (lists with `field`), are the keys of its YAML file
-and its options. A list is a YAML list or several words after the option.
+A command declares dataclasses; their fields, written with `option`, are the keys of its YAML file and its options. A
+list is a YAML list or several words after the option.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ Written = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def option(default: Any = dataclasses.MISSING, help: str = "", *, positional: Any = None, **more: Any) -> Any:
-    """A field of a command with what --help says; without a default it must be given.
+    """A field of a command with what --help says; without a default it must be given; `more` is for `add_argument`.
 
-    `positional` makes it positional, with the number of values that it takes (argparse's `nargs`, or 1); `more` is for
-    `add_argument`.
+    `positional` makes it positional, with the number of values that it takes (argparse's `nargs`, or 1).
     """
-    given = {"positional": positional} if positional else {}
-    return dataclasses.field(default=default, metadata={"help": help, **given, **more})
+    metadata = {"help": help, **({"positional": positional} if positional else {}), **more}
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=default.copy, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def parse_stage(
@@ -40,16 +41,16 @@ def parse_stage(
     as_written: Any = None,
     also: Iterable[str] = (),
 ) -> tuple[Any, ...]:
-    """Parse `--config FILE` and overrides into one instance of each dataclass.
+    """Parse `--config FILE` and overrides into one instance of each of the dataclasses `kinds`.
 
     A `model_name_or_path` that is a folder beside the YAML file is taken from there. The file's `env` is no field: see
     `apply_environment`.
 
     Args:
-        kinds: dataclasses whose fields may be given; a single one says in --help what the command does.
+        kinds: a single one says in --help what the command does.
         arguments: the command line.
         prog: name of the command.
-        written: what counts, from the file's content (empty without a file); default all of it.
+        written: what counts of the file's content (empty without a file); default all of it.
         as_written: the one of `kinds` whose own validation is not wanted; its fields come as a plain namespace.
         also: further names that an unknown argument may have meant.
 
@@ -83,8 +84,8 @@ class _Parser(ArgumentParser):
     def __init__(self, kinds: Sequence[Any], prog: str) -> None:
         from transformers.hf_argparser import HfArgumentParser
 
-        described = kinds[0].__doc__ if len(kinds) == 1 else None
-        super().__init__(prog, description=described, allow_abbrev=False, formatter_class=ArgumentDefaultsHelpFormatter)
+        about = kinds[0].__doc__ if len(kinds) == 1 else None
+        super().__init__(prog, description=about, allow_abbrev=False, formatter_class=ArgumentDefaultsHelpFormatter)
         self.kinds = kinds
         for kind in kinds:
             hints = get_type_hints(kind)
@@ -96,17 +97,14 @@ class _Parser(ArgumentParser):
                     self.add_argument(field.name, type=type_, nargs=None if count == 1 else count, **given)
                 else:
                     HfArgumentParser._parse_dataclass_field(self, field)
+        self.names = {action.dest for action in self._actions} - {"help"}
         self.reads_file = "config" not in self.names
         if self.reads_file:
             self.add_argument("--config", metavar="FILE", help="YAML file of `field: value` lines")
 
-    @property
-    def names(self) -> set[str]:
-        return {action.dest for action in self._actions} - {"help"}
-
     def nearest(self, name: str, also: Iterable[str] = ()) -> str:
         """The nearest field, as a question; empty if none is near."""
-        known = sorted({*self.names, *also})
+        known = sorted({*self.names, "config", *also})
         found = difflib.get_close_matches(name.lstrip("-").replace("-", "_"), known, n=1)
         return f": did you mean {found[0]!r}?" if found else ""
 
@@ -131,40 +129,33 @@ class _Parser(ArgumentParser):
         model = given.get("model_name_or_path")
         if model and path is not None and not Path(model).is_dir() and (path.parent / model).is_dir():
             given["model_name_or_path"] = str(path.parent / model)
-        of_kinds = [{name: given[name] for name in kind.__dataclass_fields__ if name in given} for kind in self.kinds]
-        try:
-            made = [SimpleNamespace if kind is as_written else kind for kind in self.kinds]
-            return [kind(**fields) for kind, fields in zip(made, of_kinds, strict=True)], rest
-        except ConfigError:
-            raise
-        except ValueError as error:
-            self.error(str(error))
+        made = []
+        for kind in self.kinds:
+            fields = {name: given[name] for name in kind.__dataclass_fields__ if name in given}
+            try:
+                made.append(SimpleNamespace(**fields) if kind is as_written else kind(**fields))
+            except ConfigError:
+                raise
+            except ValueError as error:
+                self.error(str(error))
+        return made, rest
 
 
 def _typed(action: Action, value: Any, source: Any) -> Any:
     """A value of a YAML file as the option would have read it: numbers as their type, one value of a list as a list."""
-    if action.nargs == "+" and value is not None:
-        return [_number(action, item, source) for item in (value if isinstance(value, list) else [value])]
-    return _number(action, value, source)
-
-
-def _number(action: Action, value: Any, source: Any) -> Any:
-    if value is None or action.type not in (int, float):
+    if value is None or (action.nargs != "+" and action.type not in (int, float)):
         return value
+    values = value if action.nargs == "+" and isinstance(value, list) else [value]
     try:
-        return action.type(str(value))
+        values = [action.type(str(one)) if action.type in (int, float) else one for one in values]
     except ValueError as error:
         kind = "a whole number" if action.type is int else "a number"
         raise ConfigError(f"{action.dest} in {source} is {kind}, got {value!r}") from error
+    return values if action.nargs == "+" else values[0]
 
 
 def config_of(arguments: Sequence[str]) -> Path | None:
-    """The YAML file that a command line names.
-
-    Example:
-        >>> config_of(["--alpha", "1", "--config=grpo.yaml"])
-        PosixPath('grpo.yaml')
-    """
+    """The YAML file that a command line names."""
     words = iter(arguments)
     for word in words:
         name, equals, value = word.partition("=")
@@ -184,10 +175,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {str(path)!r}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"the configuration {str(path)!r} must be text in UTF-8: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} is not valid YAML in UTF-8: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} must hold a YAML mapping of `field: value` lines, got {type(content).__name__}")
     return content

@@ -16,24 +16,15 @@ from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.files import read_json, write_json
 from trl_rlsp.stages._parsing import config_of, read_yaml
 
-STAGE_FILE = "stage.json"
-"""Written last: a stage that has it is complete."""
-
+STAGE_FILE = "stage.json"  # written last: a stage that has it is complete
 _SETTINGS_FILE = "settings.json"
+# fields that may name a local file or folder, and those in which two runs that may share checkpoints agree
 _PATHS = ("model_name_or_path", "dataset", "exclude", "judge_cache", "chat_template_path")
-"""Fields that may name a local file or folder."""
-
 _SAME_RUN = ("model_name_or_path", "model_revision", "dataset", "dataset_split", "dataset_config", "seed")
-"""Fields in which two runs that may share checkpoints agree."""
 
 
 def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
-    """The fields that a stage is given: its YAML file's and, over them, the command line's, as YAML reads them.
-
-    Example:
-        >>> settings_of(["--alpha", "0.7", "--use_cpu", "--lora_target_modules", "q_proj", "v_proj", "--beta=-1"])
-        {'alpha': 0.7, 'use_cpu': True, 'lora_target_modules': ['q_proj', 'v_proj'], 'beta': -1}
-    """
+    """The fields that a stage is given: its YAML file's and, over them, the command line's, as YAML reads them."""
     import yaml
 
     path = config_of(arguments)
@@ -56,18 +47,16 @@ def write_record(folder: Path, command: str, settings: Mapping[str, Any], finger
     """Write down what a stage is started with; `fingerprint` is of its settings and of what comes before it."""
     root = folder.parent.resolve()
     root = root.parent if root.name.startswith("round-") else root
-    kept = {name: _relative(value, folder, root) if name in _PATHS else value for name, value in settings.items()}
-    write_json(folder / _SETTINGS_FILE, {"command": command, "fingerprint": fingerprint, "settings": kept, **more})
 
+    def from_folder(value: str) -> str:
+        place = Path(value).resolve()
+        if place.is_relative_to(root):
+            return os.path.relpath(place, folder.resolve())
+        return str(place) if place.exists() else value
 
-def _relative(value: Any, folder: Path, root: Path) -> Any:
-    """A local path from the stage's folder if it lies in the run, else absolute; any other value as it is."""
-    if not isinstance(value, str):
-        return value
-    place = Path(value).resolve()
-    if place.is_relative_to(root):
-        return os.path.relpath(place, folder.resolve())
-    return str(place) if place.exists() else value
+    paths = {name: from_folder(settings[name]) for name in _PATHS if isinstance(settings.get(name), str)}
+    written = {"command": command, "fingerprint": fingerprint, "settings": {**settings, **paths}, **more}
+    write_json(folder / _SETTINGS_FILE, written)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -88,10 +77,9 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process: a second one that wants it is refused while this one lives.
+    """Hold a folder for this process alone, while it lives; a ConfigError for a second one. No child inherits the lock.
 
-    The lock is the process's own: no child inherits it, and it ends with the process. Where the file system has no
-    locks, nothing is held.
+    Where the file system has no locks, nothing is held.
     """
     import fcntl
 
@@ -99,13 +87,14 @@ def claimed(folder: Path) -> Iterator[None]:
     with open(folder / ".lock", "a+", encoding="utf-8") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if isinstance(error, (BlockingIOError, PermissionError)):
-                file.seek(0)
-                raise ConfigError(
-                    f"one run at a time works in a folder, and process {file.read().strip() or '?'} works in {folder}: "
-                    "wait for it, or give another --output_dir"
-                ) from error
+        except (BlockingIOError, PermissionError) as error:
+            file.seek(0)
+            raise ConfigError(
+                f"one run at a time works in a folder, and process {file.read().strip() or '?'} works in {folder}: "
+                "wait for it, or give another --output_dir"
+            ) from error
+        except OSError:
+            pass
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -119,8 +108,7 @@ def refuse_other_run(folder: Path, command: str, settings: Mapping[str, Any], re
         return
     there = Path(checkpoint).name if checkpoint else STAGE_FILE
     before = read_record(folder)
-    other = different_runs(before, command, settings) if before else ""
-    if other:
+    if before and (other := different_runs(before, command, settings)):
         raise ConfigError(f"{folder} holds {there} of another run ({other}): give another --output_dir")
     if not resume or not checkpoint:
         way = "--resume_from_checkpoint auto goes on from it, " if checkpoint else ""
@@ -135,30 +123,21 @@ def different_runs(before: Mapping[str, Any], command: str, settings: Mapping[st
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[str] | None = None) -> list[str]:
-    """The fields in which two stages differ, each with both values; a local path is the same however it is written.
+    """The fields in which two stages differ, each with both values; a local path is the same however it is written."""
 
-    Example:
-        >>> differences({"alpha": 0.8, "seed": 0}, {"alpha": 0.7, "seed": 0})
-        ['alpha: 0.8 -> 0.7']
-    """
+    def resolved(value: Any) -> Any:
+        return str(Path(value).resolve()) if isinstance(value, str) and Path(value).exists() else value
+
     chosen = sorted({*old, *new}) if names is None else names
-    pairs = [(name, _resolved(old.get(name)), _resolved(new.get(name))) for name in chosen]
+    pairs = [(name, resolved(old.get(name)), resolved(new.get(name))) for name in chosen]
     return [f"{name}: {one!r} -> {two!r}" for name, one, two in pairs if one != two]
 
 
-def _resolved(value: Any) -> Any:
-    return str(Path(value).resolve()) if isinstance(value, str) and Path(value).exists() else value
-
-
 def last_complete_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint in `folder` that was written to its end, if any.
-
-    A stage killed while it saves leaves a checkpoint that cannot be loaded; `trainer_state.json` is written last.
-    """
+    """The newest checkpoint in `folder` that was written to its end, if any: `trainer_state.json` is written last."""
     found: dict[int, Path] = {}
     for path in folder.glob("checkpoint-*/trainer_state.json"):
-        step = path.parent.name.removeprefix("checkpoint-")
-        with contextlib.suppress(DataError, ValueError):
+        with contextlib.suppress(ValueError):
             read_json(path)
-            found[int(step)] = path.parent
+            found[int(path.parent.name.removeprefix("checkpoint-"))] = path.parent
     return str(found[max(found)]) if found else None

@@ -1,8 +1,7 @@
 """A stage: its settings as they were written or as TRL has judged them, and what they name; never weights.
 
-TRL's own validation stops at the first thing that is wrong and asks for the hardware, so a recipe for eight GPUs cannot
-be judged on a laptop. `read_stage` therefore keeps the trainer's settings as they were written; `parse_sft` and
-`parse_grpo` are what the stage's own command does.
+TRL's own validation asks for the hardware, so it cannot judge a recipe for eight GPUs on a laptop. `read_stage` keeps
+the trainer's settings as they were written; `parse_sft` and `parse_grpo` are what the stage's own command does.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from trl_rlsp import trainers
 from trl_rlsp.errors import ConfigError, DataError, RLSPError, SourceError
+from trl_rlsp.files import read_json
 from trl_rlsp.rewards import RLSPRewards, refuse_imbalance
 from trl_rlsp.stages._parsing import config_of, parse_stage, read_yaml
 from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments, RewardArguments
@@ -36,7 +36,6 @@ _ONLY_SFT = {"demonstrations", "demonstration_style", "demonstration_template", 
 """Fields that tell the two kinds of stage apart."""
 
 _PROBE_SECONDS = 3.0  # after which the hub counts as out of reach
-
 _SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
 _LLAMA = {"model_type": "llama", "max_position_embeddings": 131072, "rms_norm_eps": 1e-5, "rope_theta": 500_000.0}
 _QWEN = {"model_type": "qwen2", "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "rope_theta": 1_000_000.0}
@@ -47,15 +46,12 @@ _MODELS: dict[str, tuple[dict[str, Any], int, bool, tuple[int, ...]]] = {
     "qwen2.5-7b": (_QWEN, 152064, False, (3584, 18944, 28, 28, 4)),
     "qwen2.5-32b": (_QWEN, 152064, False, (5120, 27648, 64, 40, 8)),
 }
-"""Family, vocabulary, tied embeddings and sizes of the models that the recipes name: a plan needs no network for them.
-
-From the public `config.json` of each model on the Hugging Face Hub (`meta-llama/Llama-3.1-8B-Instruct`,
-`Qwen/Qwen2.5-*-Instruct`); `tests/planning` holds the number of parameters that the model cards give.
-"""
+"""Family, vocabulary, tied embeddings and sizes of the models that the recipes name, from the `config.json` of each on
+the hub: a plan needs no network for them."""
 
 
 class UnknownError(RLSPError):
-    """Something that a check needs cannot be had here."""
+    """Something that a check needs cannot be read here."""
 
 
 @dataclass
@@ -63,25 +59,17 @@ class Stage:
     """One stage's settings, and lazily what they name: data, tokenizer, the model's configuration.
 
     What has been loaded already is assigned to `rows`, `rewards` and `tokenizer`.
-
-    Attributes:
-        training: the trainer's settings, as written in the file; TRL may not have judged them.
-        reward: settings of the reward; `None` for "sft".
-        processes: ranks that the stage will run on.
-        elsewhere: the stage will run on another machine: hardware, disk and judge of this one say nothing.
-        arguments: the command line that the settings were read from.
-        before: the SFT stage whose model this one starts from, where that model has not been trained yet.
     """
 
     kind: Kind
     data: ProblemArguments | DemonstrationArguments
-    training: Any
+    training: Any  # as written in the file; TRL may not have judged it
     model: ModelConfig
-    reward: RewardArguments | None = None
-    processes: int = 1
-    elsewhere: bool = False
-    arguments: tuple[str, ...] = ()
-    before: Stage | None = None
+    reward: RewardArguments | None = None  # `None` for "sft"
+    processes: int = 1  # ranks that the stage will run on
+    elsewhere: bool = False  # on another machine: hardware, disk and judge of this one say nothing
+    arguments: tuple[str, ...] = ()  # that the settings were read from
+    before: Stage | None = None  # the SFT stage that this one starts from, where its model is not trained yet
 
     @cached_property
     def rows(self) -> Any:
@@ -91,14 +79,14 @@ class Stage:
 
     @cached_property
     def rewards(self) -> RLSPRewards:
-        """The reward suite; a ConfigError if a value cannot work."""
+        """The reward suite of an RL stage; a ConfigError if a value cannot work."""
         if self.reward is None:
             raise ConfigError("an SFT stage has no rewards")
         return self.reward.build()
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer, with the chat template that an SFT stage gives it; an UnknownError if it cannot be had."""
+        """The tokenizer, with the chat template that an SFT stage gives it; an UnknownError if it cannot be read."""
         if self.before is not None:
             return self.before.tokenizer
         tokenizer = _had(lambda: tokenizer_of(self.model), "the tokenizer")
@@ -109,7 +97,7 @@ class Stage:
 
     @cached_property
     def config(self) -> PreTrainedConfig:
-        """The model's configuration, of an adapter that of its base; an UnknownError if it cannot be had."""
+        """The model's configuration, of an adapter that of its base; an UnknownError if it cannot be read."""
         if self.before is not None:
             return self.before.config
         name = model_name(self.model)
@@ -125,6 +113,7 @@ class Stage:
     @cached_property
     def adapter(self) -> tuple[int | None, tuple[str, ...] | str | None]:
         """Rank and layers of the adapter that the stage trains; a rank of `None` for none."""
+        rank, targets = None, None
         if self.is_adapter and self.before is not None:
             return self.before.adapter
         if self.is_adapter:
@@ -134,8 +123,6 @@ class Stage:
             rank, targets = int(found.r), found.target_modules
         elif self.model.use_peft:
             rank, targets = self.model.lora_r, self.model.lora_target_modules
-        else:
-            return None, None
         if targets is None or isinstance(targets, str):
             return rank, targets
         return rank, "all-linear" if list(targets) == ["all-linear"] else tuple(sorted(targets))
@@ -169,14 +156,7 @@ def read_stage(
     elsewhere: bool = False,
     also: Iterable[str] = (),
 ) -> Stage:
-    """Read a stage's YAML file and overrides without judging it.
-
-    Args:
-        kind: "sft" or "grpo".
-        arguments: `--config FILE` and overrides.
-        processes: ranks; default `$WORLD_SIZE`, else 1.
-        elsewhere: the stage will run on another machine.
-        also: see `parse_stage`.
+    """Read a stage's YAML file and overrides without judging it; `processes` is by default `$WORLD_SIZE`, else 1.
 
     Raises:
         ConfigError: a field that no stage has, or a value of the wrong kind.
@@ -185,11 +165,9 @@ def read_stage(
     data, *reward, training, model = parse_stage(kinds, arguments, f"rlsp {kind}", as_written=kinds[-2], also=also)
     if training.bf16 is None:
         training.bf16 = not training.fp16  # TRL's default
-    if processes is None:
-        processes = int(os.environ.get("WORLD_SIZE", "1"))
+    ranks = int(os.environ.get("WORLD_SIZE", "1")) if processes is None else processes
     before = _stage_before(arguments, str(model.model_name_or_path)) if kind == "grpo" else None
-    kept = reward[0] if reward else None
-    return Stage(kind, data, training, model, kept, processes, elsewhere, tuple(arguments), before)
+    return Stage(kind, data, training, model, reward[0] if reward else None, ranks, elsewhere, tuple(arguments), before)
 
 
 def parse_sft(arguments: Sequence[str]) -> tuple[DemonstrationArguments, trainers.RLSPSFTConfig, ModelConfig]:
@@ -212,12 +190,13 @@ def parse_grpo(arguments: Sequence[str]) -> tuple[ProblemArguments, RLSPRewards,
 
 def kind_of(path: Path) -> Kind:
     """Whether a YAML file is of an SFT or an RL stage: by its fields, else its name; a ConfigError if neither tells."""
-    fields = set(read_yaml(path))
+    fields, named = set(read_yaml(path)), path.stem
     if bool(fields & _ONLY_GRPO) != bool(fields & _ONLY_SFT):
-        return "grpo" if fields & _ONLY_GRPO else "sft"
-    for kind in ("sft", "grpo"):
-        if kind in path.stem:
-            return kind
+        named = "grpo" if fields & _ONLY_GRPO else "sft"
+    if "sft" in named:
+        return "sft"
+    if "grpo" in named:
+        return "grpo"
     raise ConfigError(f"{path} has no field of `rlsp sft` or `rlsp grpo` alone: say which with --stage sft or grpo")
 
 
@@ -234,9 +213,8 @@ def _stage_before(arguments: Sequence[str], model: str) -> Stage | None:
     config = config_of(arguments)
     if config is None or Path(model).exists() or not (beside := config.parent / "sft.yaml").is_file():
         return None
-    if str(read_yaml(beside).get("output_dir", "")).rstrip("/") != model.rstrip("/"):
-        return None
-    return read_stage("sft", ["--config", str(beside)])
+    is_before = str(read_yaml(beside).get("output_dir", "")).rstrip("/") == model.rstrip("/")
+    return read_stage("sft", ["--config", str(beside)]) if is_before else None
 
 
 def _had(get: Callable[[], T], what: str) -> T:
@@ -261,21 +239,18 @@ def tokenizer_of(model: ModelConfig, **kwargs: Any) -> PreTrainedTokenizerBase:
     try:
         return AutoTokenizer.from_pretrained(name, revision=model.model_revision, **kwargs)
     except (OSError, ValueError) as error:
-        raise SourceError(
-            f"no model at {name!r}: neither a folder with a model nor a hub id that can be reached ({error})"
-        ) from error
+        message = f"no model at {name!r}: neither a folder with a model nor a hub id that can be reached ({error})"
+        raise SourceError(message) from error
+
+
+_ask_once = lru_cache(maxsize=64)(trainers.is_adapter)
 
 
 def names_adapter(name: str, revision: str | None = None) -> bool:
     """Whether a name is an adapter's. The hub is asked once, and not at all about a bundled model."""
     if Path(name).is_dir():
         return trainers.is_adapter(name, revision)
-    return bundled_config(name) is None and _asked(name, revision)
-
-
-@lru_cache(maxsize=64)
-def _asked(name: str, revision: str | None) -> bool:
-    return trainers.is_adapter(name, revision)
+    return bundled_config(name) is None and _ask_once(name, revision)
 
 
 def load_config(name: str, revision: str | None = None) -> PreTrainedConfig:
@@ -286,9 +261,7 @@ def load_config(name: str, revision: str | None = None) -> PreTrainedConfig:
     from transformers import AutoConfig
 
     if Path(name, "adapter_config.json").is_file() and not Path(name, "config.json").is_file():
-        from peft import PeftConfig
-
-        base = PeftConfig.from_pretrained(name).base_model_name_or_path
+        base = read_json(Path(name, "adapter_config.json")).get("base_model_name_or_path")
         if not base:
             raise DataError(f"the adapter {name!r} must name its base in base_model_name_or_path, got none")
         return load_config(base)
@@ -297,13 +270,7 @@ def load_config(name: str, revision: str | None = None) -> PreTrainedConfig:
 
 
 def bundled_config(name: str) -> dict[str, Any] | None:
-    """The dimensions of a model by its hub id, with or without owner and `-Instruct`; `None` if it is not bundled.
-
-    Example:
-        >>> bundled_config("Qwen/Qwen2.5-32B-Instruct")["num_hidden_layers"]
-        64
-        >>> bundled_config("Qwen/Qwen2.5-Math-7B")
-    """
+    """The dimensions of a model by its hub id, with or without owner and `-Instruct`; `None` if it is not bundled."""
     short = name.rstrip("/").split("/")[-1].lower().removeprefix("meta-").removesuffix("-instruct")
     if short not in _MODELS:
         return None
@@ -314,24 +281,19 @@ def bundled_config(name: str) -> dict[str, Any] | None:
 def offline_without_network() -> None:
     """Make the hub's client offline where the hub cannot be reached, unless behind a proxy: it would ask and wait."""
     proxies = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HF_HUB_OFFLINE")
-    if any(os.environ.get(name) for name in proxies) or _reachable("huggingface.co"):
-        return
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    for module in ("huggingface_hub.constants", "datasets.config"):
-        if module in sys.modules:
-            vars(sys.modules[module])["HF_HUB_OFFLINE"] = True
-
-
-def _reachable(host: str) -> bool:
-    """Whether a host answers within `_PROBE_SECONDS`; the time to find its address counts."""
-    found = threading.Event()
+    reached = [name for name in proxies if os.environ.get(name)]
 
     def ask() -> None:
         with contextlib.suppress(OSError):
-            socket.create_connection((host, 443), timeout=_PROBE_SECONDS).close()
-            found.set()
+            socket.create_connection(("huggingface.co", 443), timeout=_PROBE_SECONDS).close()
+            reached.append("huggingface.co")
 
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(_PROBE_SECONDS)
-    return found.is_set()
+    if not reached:
+        thread = threading.Thread(target=ask, daemon=True)  # the time to find the address counts
+        thread.start()
+        thread.join(_PROBE_SECONDS)
+    if not reached:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        for module in ("huggingface_hub.constants", "datasets.config"):
+            if module in sys.modules:
+                vars(sys.modules[module])["HF_HUB_OFFLINE"] = True

@@ -1,9 +1,10 @@
 """The fields that a stage's flat YAML file may hold beside those of TRL's own dataclasses."""
 
+# ruff: noqa: RUF009 (`option` is `dataclasses.field`)
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp import behaviours, countdown, generation, problems, rewards
@@ -21,7 +22,7 @@ class ProblemArguments:
     dataset: str | None = option(None, "preset, hub id, file, or `reasoning_gym:TASK?param=value`")
     dataset_split: str | None = option(None, "split of a hub data set")
     dataset_config: str | None = option(None, "configuration of a hub data set")
-    dataset_columns: dict | str | None = field(default=None, metadata={"help": "role -> column, as a mapping"})
+    dataset_columns: dict | str | None = option(None, "role -> column, as a mapping")
     dataset_limit: int | None = option(None, "at most this many problems")
     dataset_seed: int = option(0, "seed of the draw, and of a generator")
     unique_problems: bool = option(False, "keep one row of each problem")
@@ -35,9 +36,8 @@ class ProblemArguments:
             try:
                 self.dataset_columns = json.loads(self.dataset_columns)
             except ValueError as error:
-                raise ConfigError(
-                    f'dataset_columns is a mapping such as \'{{"problem": "question"}}\', got {self.dataset_columns!r}'
-                ) from error
+                rule = 'dataset_columns is a mapping such as \'{"problem": "question"}\''
+                raise ConfigError(f"{rule}, got {self.dataset_columns!r}") from error
 
     def required(self) -> str:
         """The source, or a ConfigError that says how to give one."""
@@ -59,20 +59,19 @@ class ProblemArguments:
 
     def load(self) -> Dataset:
         """The problems; an RLSPError if something is wrong with the source."""
-        given: dict[str, Any] = {**self.source(), "unique": self.unique_problems, "prompt_style": self.prompt_style}
+        style: Any = self.prompt_style
+        excluded = None
         if self.exclude:
-            style = {"prompt_style": given["prompt_style"]}
-            given["exclude"] = problems.load_problems(self.exclude, split=self.exclude_split, **style)
-        return problems.load_problems(self.required(), **given)
+            excluded = problems.load_problems(self.exclude, split=self.exclude_split, prompt_style=style)
+        given = {**self.source(), "unique": self.unique_problems, "exclude": excluded}
+        return problems.load_problems(self.required(), prompt_style=style, **given)
 
 
 @dataclass
 class DemonstrationArguments(ProblemArguments):
     """Where the demonstrations come from, and how they are written."""
 
-    demonstrations: str = option(
-        "file", '"file" reads (problem, reasoning, answer) rows; "search" writes depth-first searches of countdown'
-    )
+    demonstrations: str = option("file", '"file" reads problem, reasoning, answer; "search" writes countdown searches')
     demonstration_style: str = option(
         "messages",
         '"messages" (loss on the assistant), "prompt_completion" (on the completion), "plain" (no chat template)',
@@ -97,7 +96,7 @@ class DemonstrationArguments(ProblemArguments):
         from datasets import Dataset
 
         names = ("per_problem", "mean_attempts", "longest", "hit_share", "order")
-        options: dict[str, Any] = {name: getattr(self, f"search_{name}") for name in names}
+        options = {name: getattr(self, f"search_{name}") for name in names}
         found = countdown.search_demonstrations(self.load(), seed=seed, **options)
         return Dataset.from_list(problems.demonstration_rows(found, **written))
 
@@ -116,13 +115,9 @@ class VerifierArguments:
 
     def outcome_verifier(self, **options: Any) -> rewards.OutcomeVerifier:
         """The verifier; `options` are for `OutcomeVerifier`, in the place of these fields."""
-        given = {
-            "end_of_thinking": None if self.end_of_thinking == "none" else self.end_of_thinking,
-            "thinking_required": self.thinking_required,
-            "time_limit": self.verifier_time_limit,
-            "workers": self.verifier_workers,
-            **options,
-        }
+        end = None if self.end_of_thinking == "none" else self.end_of_thinking
+        limits = {"time_limit": self.verifier_time_limit, "workers": self.verifier_workers}
+        given = {"end_of_thinking": end, "thinking_required": self.thinking_required, **limits, **options}
         if self.verifier == "default":
             return rewards.OutcomeVerifier(**given)
         return rewards.OwnVerifier(rewards.load_object(self.verifier), **given)
@@ -154,35 +149,31 @@ class RewardArguments(VerifierArguments):
 
     def build(self) -> rewards.RLSPRewards:
         """The reward suite; a ConfigError for a value that cannot work."""
-        given: dict[str, Any] = {"gate": self.gate, "length_penalty": self.length_penalty}
+        gate: Any = self.gate
         shape: Any = self.alpha_schedule
         written: Any = self.exploration
         names = [str(name).strip() for name in (written if isinstance(written, list) else written.split(","))]
         parts = [] if names == ["none"] else [self._part(name) for name in names]
         alpha = rewards.AlphaSchedule(shape, self.alpha, self.alpha_end)
         verifier = self.outcome_verifier(watch=[behaviours.BehaviourMetrics()] if self.log_behaviours else [])
-        return rewards.RLSPRewards(verifier, parts, alpha=alpha, **given)
+        return rewards.RLSPRewards(verifier, parts, alpha=alpha, gate=gate, length_penalty=self.length_penalty)
 
     def _part(self, name: str) -> Any:
         if "." in name:
             return rewards.load_object(name)
-        judge = {"model": self.judge_model, "base_url": self.judge_base_url, "cache": self.judge_cache}
-        parts: dict[str, tuple[str, dict[str, Any]]] = {
-            "length": ("Length", {"form": self.length_form, "C": self.length_c, "ngram": self.length_ngram}),
-            "calculation": ("Calculation", {"K": self.calculation_k}),
-            "diversity": ("Diversity", {"K": self.diversity_k}),
-            "behaviour": ("Behaviour", {"cap": self.behaviour_cap}),
-            "judge": ("Judge", judge),
+        parts: dict[str, dict[str, Any]] = {
+            "length": {"form": self.length_form, "C": self.length_c, "ngram": self.length_ngram},
+            "calculation": {"K": self.calculation_k},
+            "diversity": {"K": self.diversity_k},
+            "behaviour": {"cap": self.behaviour_cap},
+            "judge": {"model": self.judge_model, "base_url": self.judge_base_url, "cache": self.judge_cache},
         }
         if name not in parts:
-            known = ", ".join(parts)
-            raise ConfigError(
-                f"exploration is 'none', or of {known} and module.name with commas between, got {self.exploration!r}"
-            )
+            rule = f"exploration is 'none', or of {', '.join(parts)} and module.name with commas between"
+            raise ConfigError(f"{rule}, got {self.exploration!r}")
         if name == "judge" and not self.judge_model:
             raise ConfigError("exploration 'judge' needs a model, got none; set judge_model (and judge_base_url)")
-        kind, options = parts[name]
-        return getattr(rewards, f"{kind}Exploration")(**options)
+        return getattr(rewards, f"{name.capitalize()}Exploration")(**parts[name])
 
 
 @dataclass
@@ -204,11 +195,10 @@ class EvaluationArguments(VerifierArguments, ProblemArguments):
     max_new_tokens: int = option(8192, "longest completion in tokens")
     batch_size: int = option(64, "sequences decoded at once (transformers) or requests in flight (server)")
     seed: int = option(0, "seed of the sampling")
-    ks: list[int] | None = field(
-        default=None, metadata={"help": "values of k for pass@k and maj@k; default powers of two up to `num_samples`"}
-    )
+    ks: list[int] | None = option(None, "values of k for pass@k and maj@k; default powers of two up to `num_samples`")
     save_parquet: bool = option(False, "write samples.parquet beside samples.jsonl")
 
     def sampling(self) -> generation.Sampling:
+        """How the samples are drawn; a ConfigError for a value that cannot work."""
         names = ("temperature", "top_p", "max_new_tokens", "batch_size", "seed")
         return generation.Sampling(n=self.num_samples, **{name: getattr(self, name) for name in names})

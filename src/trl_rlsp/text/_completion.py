@@ -43,18 +43,13 @@ KINDS: dict[str, AnswerKind] = {
 class Reading:
     """A completion split into reasoning and final answer.
 
-    Attributes:
-        text: the last assistant message.
-        reasoning: all that comes before the final answer is stated for the first time.
-        answer: the final answer as written, without box or delimiters; `None` if there is none.
-        reason: why there is no answer; `None` if there is one.
-        rivals: with `several_answers`, those of the closing statement; the verifier says if they are equal by value.
+    `rivals` are, with `several_answers`, those of the closing statement; the verifier says if they are equal by value.
     """
 
-    text: str
-    reasoning: str
-    answer: str | None
-    reason: Missing | None
+    text: str  # the last assistant message
+    reasoning: str  # all that comes before the final answer is stated for the first time
+    answer: str | None  # the final answer as written, without box or delimiters
+    reason: Missing | None  # why there is no answer
     rivals: tuple[str, ...] = ()
 
     @property
@@ -121,11 +116,7 @@ def thinking_is_open(prompt: Any, end_of_thinking: str | None = "</think>", **te
     """Whether the prompt of a generation already opens the thinking block, so that completions only close it.
 
     Chat templates of R1 distillations and Qwen3-Thinking do; a completion without the closing tag was then cut off.
-
-    Args:
-        prompt: a rendered generation prompt, or a tokenizer, whose chat template is rendered for one.
-        end_of_thinking: closes the reasoning; the opening tag is the same without its slash.
-        template_options: passed on to the tokenizer's `apply_chat_template`, such as `enable_thinking`.
+    `prompt` is a rendered generation prompt, or a tokenizer, whose chat template is rendered with `template_options`.
 
     >>> thinking_is_open("<|User|>2 + 2?<|Assistant|><think>\\n"), thinking_is_open("<|User|>2 + 2?<|Assistant|>")
     (True, False)

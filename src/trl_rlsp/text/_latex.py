@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import accumulate
 
 MAX_CHARS = 2000  # answers longer than this are compared as strings only
 MAX_DEPTH = 40  # brackets nested deeper than this are compared as strings only
@@ -31,26 +32,15 @@ _TWICE_ESCAPED = re.compile(
     r"(?<!\\)\\\\(?=(?:[dt]?frac|sqrt|begin|end|text|left|right|pi|cdot|times|pm|infty|boxed|sin|cos|log|ln)(?![A-Za-z]))"
 )
 _TEXT_OR_NOT = re.compile(r"(\\text\{[^{}]*\})")
-_COMMAND_OF = {  # what Unicode characters stand for
-    **dict.fromkeys("−–﹣", "-"),
-    **dict.fromkeys("×·⋅∙", "\\cdot "),
-    **dict.fromkeys("÷∕⁄", "/"),
-    **dict.fromkeys("°º", "^\\circ "),
-    **dict.fromkeys("≤⩽", "\\le "),
-    **dict.fromkeys("≥⩾", "\\ge "),
-    **dict.fromkeys("€£¥", " "),
-    **{"′": "'", "ℝ": "\\mathbb{R}"},
-}
+_COMMAND_OF = {char: text for chars, text in (("−–﹣", "-"), ("÷∕⁄", "/"), ("€£¥", " ")) for char in chars}
+_COMMAND_OF |= {"°": "^\\circ ", "º": "^\\circ ", "′": "'", "ℝ": "\\mathbb{R}"}  # what Unicode characters stand for
 _NAMES = (
-    "π pi ∞ infty ≠ ne ± pm ∓ mp ≈ approx ∪ cup ∩ cap ∅ emptyset ∈ in √ sqrt ∑ sum ∫ int … dots α alpha β beta γ gamma"
-    " δ delta ε epsilon θ theta λ lambda μ mu ρ rho σ sigma τ tau φ phi ω omega Δ Delta ∖ setminus ∠ angle △ triangle"
+    "× cdot · cdot ⋅ cdot ∙ cdot ≤ le ⩽ le ≥ ge ⩾ ge π pi ∞ infty ≠ ne ± pm ∓ mp ≈ approx ∪ cup ∩ cap ∅ emptyset ∈ in"
+    " √ sqrt ∑ sum ∫ int … dots α alpha β beta γ gamma δ delta ε epsilon θ theta λ lambda μ mu ρ rho σ sigma τ tau"
+    " φ phi ω omega Δ Delta ∖ setminus ∠ angle △ triangle"
 )
 _COMMAND_OF |= {char: f"\\{name} " for char, name in re.findall(r"(\S) (\w+)", _NAMES)}
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
-_WITH_ARGUMENTS = re.compile(r"\\(frac|binom|sqrt)(?![A-Za-z])")
-_ARGUMENT = re.compile(
-    r"\s*(?:(?P<open>\{)|(?P<command>\\[A-Za-z]+)|(?P<digits>\d+)|(?P<letter>[A-Za-z])|(?P<paren>\([^()]*\)))"
-)
 _MAX_COMMANDS = 150  # so many \frac and \sqrt get braces around their arguments
 _WITH_ARGUMENTS = re.compile(r"\\(?:(?:frac|binom)(?![A-Za-z])|(?P<root>sqrt)(?![A-Za-z])(?:\s*\[[^\[\]]*\])?)")
 _ARGUMENT = re.compile(r"\s*(?:(\{)|(?P<command>\\[A-Za-z]+)|(?P<digits>\d+)|[A-Za-z]|(?P<paren>\([^()]*\)))")
@@ -91,10 +81,7 @@ def too_complex(text: str) -> bool:
         return True
     if len(text) <= MAX_DEPTH:
         return False
-    depth = deepest = 0
-    for char in text:
-        depth += (char in "({[") - (char in ")}]")
-        deepest = max(deepest, depth)
+    deepest = max(accumulate((char in "({[") - (char in ")}]") for char in text))
     return deepest > MAX_DEPTH or re.search(rf"[-+|]{{{MAX_DEPTH + 1}}}", text) is not None
 
 
@@ -134,12 +121,8 @@ def split_top(text: str, separators: str) -> list[str]:
 
 def balanced(text: str) -> bool:
     """Whether braces match."""
-    depth = 0
-    for piece in re.findall(r"\\.|[{}]", text, re.DOTALL):
-        depth += (piece == "{") - (piece == "}")
-        if depth < 0:
-            return False
-    return depth == 0
+    depths = list(accumulate((p == "{") - (p == "}") for p in re.findall(r"\\.|[{}]", text, re.DOTALL)))
+    return not depths or (min(depths) >= 0 and depths[-1] == 0)
 
 
 def _plain_text(match: re.Match[str]) -> str:

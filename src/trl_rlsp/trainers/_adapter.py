@@ -1,11 +1,9 @@
 """LoRA adapters: training that goes on with one, and merging one into its base.
 
-TRL takes a model by name but no adapter's folder, and it stores the adapter of a quantized model in bfloat16, which
-loses an update below about 0.4 % of a weight: RL at a learning rate of 1e-6 seldom exceeds that. A resumed run and the
-frozen copy that the KL is taken to are in float32, so the adapter is kept in float32 throughout.
-
-A merge loads the base unquantized, whatever it was trained under, and in float32: merging into 4-bit weights would
-quantize them again. What was written is read back, and its logits are compared with those of base and adapter.
+TRL stores the adapter of a quantized model in bfloat16, which loses an update below about 0.4 % of a weight: RL at a
+learning rate of 1e-6 seldom exceeds that. Here it is kept in float32 throughout, as resumed runs and the frozen copy of
+the KL have it. A merge loads the base unquantized and in float32, since merging into 4-bit weights would quantize them
+again; what was written is read back, and its logits are compared with those of base and adapter.
 """
 
 from __future__ import annotations
@@ -27,6 +25,9 @@ if TYPE_CHECKING:
     import torch
     from peft import PeftModel
 
+logger = logging.getLogger(__name__)
+
+NEWEST_TRL = (1, 16)
 PROMPTS = (
     "What is 17 * 24? Think step by step.",
     "Find all integers n such that n^2 + n + 1 divides 42, and check each of them.",
@@ -37,9 +38,7 @@ TOLERANCES = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
 
 
 @contextmanager
-def _instead(
-    kind: type[RLSPError], message: str, causes: tuple[type[Exception], ...] = (OSError, ValueError)
-) -> Iterator[None]:
+def _instead(kind: type[RLSPError], message: str, causes: Any = (OSError, ValueError)) -> Iterator[None]:
     """Raise an error that says which model it is about instead of those of transformers and peft."""
     try:
         yield
@@ -47,21 +46,13 @@ def _instead(
         raise kind(f"{message} ({error})") from error
 
 
-logger = logging.getLogger(__name__)
-
-NEWEST_TRL = (1, 16)
-
-
 def warn_if_untested() -> None:
     """Say where TRL is newer than what the trainers, which override private methods of TRL's, were tested with."""
     version = importlib.metadata.version("trl")
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) > NEWEST_TRL:
-        logger.warning(
-            "TRL %s is newer than %d.%d, the newest that trl_rlsp was tested with; if something is odd, install that "
-            "one, or see what `make test-trl` finds",
-            version,
-            *NEWEST_TRL,
-        )
+        advice = "if something is odd, install that one, or see what `make test-trl` finds"
+        newest = ".".join(map(str, NEWEST_TRL))
+        logger.warning("TRL %s is newer than %s, the newest that was tested with trl_rlsp; %s", version, newest, advice)
 
 
 def is_adapter(name_or_path: str, revision: str | None = None) -> bool:
@@ -75,20 +66,13 @@ def is_adapter(name_or_path: str, revision: str | None = None) -> bool:
 
 
 def load_trainable(name_or_path: str, revision: str | None = None, **kwargs: Any) -> PeftModel:
-    """The base that an adapter names, loaded with `kwargs`, with the adapter over it to go on being trained.
-
-    Raises:
-        SourceError: the base that the adapter names cannot be loaded.
-    """
+    """The base that an adapter names, loaded with `kwargs`, and the adapter over it to train; or a SourceError."""
     from peft import PeftConfig, PeftModel
     from transformers import AutoModelForCausalLM
 
     config = PeftConfig.from_pretrained(name_or_path, revision=revision)
     base = str(config.base_model_name_or_path)
-    message = (
-        f"the adapter {name_or_path!r} is of the model {base!r}, which cannot be loaded: correct "
-        "base_model_name_or_path in its adapter_config.json"
-    )
+    message = f"the adapter {name_or_path!r} is of {base!r}, which cannot be loaded: correct its adapter_config.json"
     with _instead(SourceError, message, (OSError,)):
         model = AutoModelForCausalLM.from_pretrained(base, revision=config.revision or "main", **kwargs)
     return PeftModel.from_pretrained(model, name_or_path, revision=revision, is_trainable=True)
@@ -102,10 +86,8 @@ def trainable_weights(model: Any) -> dict[str, torch.Tensor]:
 
 
 def keep_full_precision(model: Any, before: Mapping[str, torch.Tensor] | None = None) -> int:
-    """Turn the trainable half-precision weights of a quantized model into float32, and return how many tensors.
-
-    Those in `before`, its `trainable_weights` from before a trainer rounded them, are restored exactly.
-    """
+    """Turn the trainable half-precision weights of a quantized model into float32, and return how many tensors; those
+    in `before`, its `trainable_weights` from before a trainer rounded them, are restored exactly."""
     import torch
 
     if not (getattr(model, "is_loaded_in_4bit", False) or getattr(model, "is_loaded_in_8bit", False)):
@@ -137,14 +119,14 @@ def merge_adapter(
 
     Args:
         adapter: folder or hub id.
-        output_dir: folder to write; it must be empty or not exist, and is removed again if the check fails.
+        output_dir: folder to write, empty or new; it is removed again if the check fails.
         base: the unquantized base; default the one that the adapter names.
-        dtype: type of the saved weights: "float32", "bfloat16" or "float16"; default the base's own.
+        dtype: of the saved weights: "float32", "bfloat16" or "float16"; default the base's own.
 
     Raises:
         SourceError: no adapter or no base at that place.
-        ConfigError: what cannot be merged, a folder that is not empty, or a merged model that differs from the adapter
-            by more than the tolerance or by as much as the adapter itself changes.
+        ConfigError: what cannot be merged, or a merged model that differs from the adapter by more than `TOLERANCES` or
+            by as much as the adapter itself changes.
     """
     import torch
     from peft import PeftModel
@@ -156,19 +138,14 @@ def merge_adapter(
     base, dtype = _base_and_type(adapter, base, dtype)
     with _instead(SourceError, f"neither {adapter!r} nor {base!r} has a tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(adapter if Path(adapter, "tokenizer_config.json").is_file() else base)
-    with (
-        _instead(ConfigError, f"the adapter {adapter!r} does not fit the base {base!r}", (RuntimeError, KeyError)),
-        _instead(SourceError, f"the weights of {base!r} or {adapter!r} are not there"),
-    ):
+    no_fit = _instead(ConfigError, f"the adapter {adapter!r} does not fit the base {base!r}", (RuntimeError, KeyError))
+    with no_fit, _instead(SourceError, f"the weights of {base!r} or {adapter!r} are not there"):
         model = PeftModel.from_pretrained(_load(base), adapter).eval()
     adapted = _logits(model, tokenizer)
     with model.disable_adapter():
         effect = largest_difference(_logits(model, tokenizer), adapted)
     if not effect:
-        raise ConfigError(
-            f"a merge must change something, and the adapter {adapter!r} changes no logit: is every B of it zero, as "
-            "before the first step of training?"
-        )
+        raise ConfigError(f"a merge must change something, and {adapter!r} changes no logit: was it trained at all?")
     layers = len({name.split(".lora_")[0] for name, _ in model.named_parameters() if ".lora_" in name})
     with _instead(ConfigError, "the adapter cannot be merged", (ValueError,)):  # weights that are not finite
         whole: Any = model.merge_and_unload(safe_merge=True)
@@ -177,7 +154,12 @@ def merge_adapter(
     del model, whole
     merged = _logits(_load(str(output)), tokenizer)
     found = Merge(base, dtype, layers, effect, largest_difference(merged, adapted), TOLERANCES[dtype])
-    _refuse_different(found, output)
+    if found.difference > found.tolerance or found.difference >= effect:
+        shutil.rmtree(output)
+        raise ConfigError(
+            f"saving as {dtype} changes logits by {found.difference:.2g} of the largest, {found.tolerance:g} is "
+            f"allowed and the adapter itself changes them by {effect:.2g}: nothing was kept. Use --dtype float32"
+        )
     write_json(output / "merge.json", asdict(found))
     return found
 
@@ -198,10 +180,8 @@ def _base_and_type(adapter: str, base: str | None, dtype: str | None) -> tuple[s
     with _instead(SourceError, f"no base model at {base!r}: name its unquantized weights with --base"):
         config = AutoConfig.from_pretrained(base)
     if getattr(config, "quantization_config", None):
-        raise ConfigError(
-            f"the base must be stored unquantized, {base!r} is quantized: an adapter merged into it is rounded to "
-            "few bits. Name the unquantized model with --base"
-        )
+        rule = f"a merge into quantized weights is rounded to few bits, and {base!r} is quantized"
+        raise ConfigError(f"{rule}: name the unquantized model with --base")
     own = str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
     return base, dtype or (own if own in TOLERANCES else "float32")
 
@@ -227,24 +207,6 @@ def _logits(model: Any, tokenizer: Any) -> list[torch.Tensor]:
 def largest_difference(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor]) -> float:
     """Largest absolute difference, relative to the largest absolute value of `second`; infinite for NaN."""
     scale = max(float(tensor.abs().max()) for tensor in second)
-    differences = [float((one - two).abs().max()) for one, two in zip(first, second, strict=True)]
+    largest = max(float((one - two).abs().max()) for one, two in zip(first, second, strict=True))
     finite = all(bool(tensor.isfinite().all()) for tensor in (*first, *second))
-    return max(differences) / scale if scale and finite else float("inf")
-
-
-def _refuse_different(found: Merge, output: Path) -> None:
-    """Remove a merged model that differs by more than the tolerance, or by as much as the adapter changes."""
-    if found.difference > found.tolerance:
-        message = (
-            f"logits of the merged model differ from the adapter's by {found.difference:.2g} of the largest logit, and "
-            f"{found.tolerance:g} is allowed for {found.dtype}: nothing was kept. Try --dtype float32"
-        )
-    elif found.difference >= found.effect:
-        message = (
-            f"rounding to {found.dtype} changes logits by {found.difference:.2g}, as much as the adapter itself "
-            f"({found.effect:.2g}): it would be lost. Use --dtype float32, or keep the adapter"
-        )
-    else:
-        return
-    shutil.rmtree(output)
-    raise ConfigError(message)
+    return largest / scale if scale and finite else float("inf")

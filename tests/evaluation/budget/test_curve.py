@@ -9,9 +9,9 @@ from datasets import Dataset
 
 from trl_rlsp import OutcomeVerifier
 from trl_rlsp.errors import DataError, SourceError
-from trl_rlsp.evaluation._estimators import Estimate
+from trl_rlsp.evaluation._metrics import Estimate
 from trl_rlsp.evaluation.budget import Bench, Curve, RuleResult, ThinkingBudget, markdown, plot_curves, write_into
-from trl_rlsp.evaluation.budget._curve import BEGIN, END, curve_rows, vote_rows
+from trl_rlsp.evaluation.budget._curve import BEGIN, END
 from trl_rlsp.generation import Sampling, TransformersEngine
 
 BOX = "\\boxed{"
@@ -66,7 +66,8 @@ class TestMeasure:
         assert [point.metrics.pass_at_1.mean for point in curve.points] == [1.0] * 4
         assert curve.gain("at most") == (20, 100, Estimate(0.0, 0.0, 0.0))
         assert curve.gain("forced") is None
-        assert [row[1] for row in curve_rows({"M": curve})[1:]] == ["at most 20", "at most 100", "forced 20", "none"]
+        table = [line.split(" | ") for line in markdown({"M": curve}, {}, 0).splitlines() if line.startswith("| M")]
+        assert [row[1] for row in table] == ["at most 20", "at most 100", "forced 20", "none"]
 
 
 class TestWriting:
@@ -83,19 +84,13 @@ class TestWriting:
         not_scorable=0,
     )
 
-    def test_votes(self):
-        assert vote_rows({"M": [self.RESULT]})[1:] == [
-            ("M", "all samples", "50.0 % [40.0, 60.0]", "", "", "100.0 [90.0, 110.0]", ""),
-            (
-                "M",
-                "unbeatable",
-                "50.0 % [40.0, 60.0]",
-                "+0.0 [+0.0, +0.0]",
-                "3.0 [2.5, 3.5]",
-                "75.0 [70.0, 80.0]",
-                "25 %",
-            ),
+    def test_votes(self, measured):
+        text = markdown({"M": measured(None)}, {"M": [self.RESULT]}, 16)
+        assert text.splitlines()[-2:] == [
+            "| M | all samples | 50.0 % [40.0, 60.0] |  |  | 100.0 [90.0, 110.0] |  |",
+            "| M | unbeatable | 50.0 % [40.0, 60.0] | +0.0 [+0.0, +0.0] | 3.0 [2.5, 3.5] | 75.0 [70.0, 80.0] | 25 % |",
         ]
+        assert "Votes of up to 16 samples a problem:" in text
 
     def test_into_a_document_twice(self, tmp_path):
         document = tmp_path / "doc.md"

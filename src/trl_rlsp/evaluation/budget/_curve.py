@@ -18,8 +18,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 from trl_rlsp.errors import ConfigError, DataError, SourceError
 from trl_rlsp.evaluation._charts import Chart, save_plot, tokens_line
 from trl_rlsp.evaluation._compare import compare, paired
-from trl_rlsp.evaluation._estimators import Estimate, bootstrap_mean
-from trl_rlsp.evaluation._metrics import Evaluation, Group, ScoredSample, by_problem, group_majority
+from trl_rlsp.evaluation._metrics import (
+    Estimate,
+    Evaluation,
+    Group,
+    ScoredSample,
+    bootstrap_mean,
+    by_problem,
+    group_majority,
+)
 from trl_rlsp.evaluation._scoring import draw, evaluate_samples, score_samples
 from trl_rlsp.evaluation._store import SampleStore, save_evaluation
 from trl_rlsp.evaluation._tables import INTERVALS, markdown_rows
@@ -117,16 +124,14 @@ class LastAgree:
 
 def top_two(answers: Answers) -> tuple[int, int]:
     """Votes of the leading answer and of the next one; 0 where there is none."""
-    counts = Counter(answer for answer in answers if answer is not None).most_common(2)
-    first, second, *_ = [*(count for _, count in counts), 0, 0]
+    first, second, *_ = [*sorted(Counter(a for a in answers if a is not None).values(), reverse=True), 0, 0]
     return first, second
 
 
 def lead_probability(first: int, second: int) -> float:
     """Probability that the answer with `first` votes is likelier than that with `second`, all others left aside.
 
-    The mass above 1/2 of Beta(first + 1, second + 1), the share of the first among both under a uniform prior: a
-    binomial sum in whole numbers.
+    The mass above 1/2 of Beta(first + 1, second + 1), the share of the first under a uniform prior: a binomial sum.
 
     >>> lead_probability(1, 0), lead_probability(3, 0), lead_probability(2, 2)
     (0.75, 0.9375, 0.5)
@@ -188,8 +193,7 @@ class RuleResult:
 def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
     """What stopping by a rule would have saved where n scored samples of each problem were drawn, in that order.
 
-    Raises:
-        DataError: no problems, problems with different numbers of samples, or none whose vote has a score.
+    A DataError for no problems, different numbers of samples, or where no vote has a score.
     """
     sizes = {len(group) for group in recorded}
     if len(sizes) != 1 or sizes == {0}:
@@ -276,8 +280,7 @@ class Bench:
     def points(self, budgets: Sequence[ThinkingBudget | None]) -> Iterator[tuple[Point, list[ScoredSample]]]:
         """Sample and score P * n completions at each budget, `None` for none; with a floor it is in mode `forced`.
 
-        Raises:
-            ConfigError: before anything is sampled, a budget whose texts the model cannot write.
+        A ConfigError, before anything is sampled, for texts that the model cannot write.
         """
         for budget in filter(None, budgets):
             budget.check(self.engine)
@@ -308,47 +311,33 @@ class Bench:
         return SampleStore(folder / "segments", drawn_with, self.dataset)
 
 
-def curve_rows(curves: Mapping[str, Curve]) -> list[tuple[str, ...]]:
-    """A row for each point."""
+def markdown(curves: Mapping[str, Curve], votes: Mapping[str, Sequence[RuleResult]], n: int) -> str:
+    """Tables of the curves and of the votes of up to n samples of each model, and the gains, in Markdown."""
+    first = next(iter(curves.values())).points[0].metrics
     rows: list[tuple[str, ...]] = [CURVE_COLUMNS]
     for name, curve in curves.items():
-        for point in curve.points:
-            shares = (f"{100 * share:.0f} %" for share in (point.forced, point.metrics.finished.mean))
-            label = "none" if point.budget is None else point.label
-            rows.append((name, label, point.metrics.pass_at_1.percent(), point.metrics.tokens.number(), *shares))
-    return rows
-
-
-def vote_rows(votes: Mapping[str, Sequence[RuleResult]]) -> list[tuple[str, ...]]:
-    """A row of plain voting for each model, and one for each rule."""
-    rows: list[tuple[str, ...]] = [VOTE_COLUMNS]
+        for p in curve.points:
+            shares = (f"{100 * share:.0f} %" for share in (p.forced, p.metrics.finished.mean))
+            label = "none" if p.budget is None else p.label
+            rows.append((name, label, p.metrics.pass_at_1.percent(), p.metrics.tokens.number(), *shares))
+    parts = [f"{first.problems} problems x {first.samples} completions a point; {INTERVALS}."]
+    parts.append(markdown_rows(rows, left=2))
+    gains = []
+    for (name, curve), mode in product(curves.items(), ("at most", "forced")):
+        if found := curve.gain(mode):
+            least, most, gain = found
+            gains.append(f"- {name}, {mode}: from {least} to {most} tokens {gain.number(100, sign='+')} points.")
+    parts += ["\n".join(gains)] if gains else []
+    rows = [VOTE_COLUMNS]
     for name, results in votes.items():
         for plain in results[:1]:
-            accuracy, tokens = plain.plain_accuracy.percent(), plain.plain_tokens.number()
-            rows.append((name, "all samples", accuracy, "", "", tokens, ""))
-        for result in results:
-            spent = (result.samples.number(), result.tokens.number(), f"{100 * result.saved:.0f} %")
-            rows.append((name, result.rule, result.accuracy.percent(), result.difference.number(100, sign="+"), *spent))
-    return rows
-
-
-def markdown(curves: Mapping[str, Curve], votes: Mapping[str, Sequence[RuleResult]], n: int) -> str:
-    """Both tables and the gains, in Markdown, from the curve and the votes of up to n samples of each model."""
-    first = next(iter(curves.values())).points[0].metrics
-    gains = [
-        f"- {name}, {mode}: from {found[0]} to {found[1]} tokens {found[2].number(100, sign='+')} points."
-        for name, curve in curves.items()
-        for mode in ("at most", "forced")
-        if (found := curve.gain(mode))
-    ]
-    parts = [
-        f"{first.problems} problems x {first.samples} completions a point; {INTERVALS}.",
-        markdown_rows(curve_rows(curves), left=2),
-        "\n".join(gains),
-    ]
-    if any(votes.values()):
-        parts += [f"Votes of up to {n} samples a problem:", markdown_rows(vote_rows(votes), left=2)]
-    return "\n\n".join(filter(None, parts)) + "\n"
+            rows.append((name, "all samples", plain.plain_accuracy.percent(), "", "", plain.plain_tokens.number(), ""))
+        for r in results:
+            spent = (r.samples.number(), r.tokens.number(), f"{100 * r.saved:.0f} %")
+            rows.append((name, r.rule, r.accuracy.percent(), r.difference.number(100, sign="+"), *spent))
+    if len(rows) > 1:
+        parts += [f"Votes of up to {n} samples a problem:", markdown_rows(rows, left=2)]
+    return "\n\n".join(parts) + "\n"
 
 
 def write_into(document: Path, numbers: str) -> None:

@@ -30,7 +30,7 @@ class ThinkingBudget:
     r"""How many tokens a model reasons for, and what makes it go on or stop.
 
     Reasoning is what a completion holds before its answer begins, forced words included. A budget that does not bind
-    changes nothing: the completion is what the engine draws without one.
+    changes nothing: the completion is what the engine draws without one. A ConfigError for texts that contradict that.
 
     Args:
         at_least: a completion that begins its answer or ends earlier is cut there and goes on with `continuation`.
@@ -39,9 +39,6 @@ class ThinkingBudget:
         ends: texts, each of which ends the reasoning.
         settled: texts after which a completion may answer before `at_least`: it has found what it looked for.
         answer_tokens: tokens that may follow once the answer has begun.
-
-    Raises:
-        ConfigError: not 0 <= at_least <= at_most; an empty text; a continuation that itself ends the reasoning.
     """
 
     at_least: int = 0
@@ -82,10 +79,7 @@ class ThinkingBudget:
 
 @dataclass(frozen=True)
 class Thought:
-    """A completion, how often it was made to go on, and whether its answer was begun for it.
-
-    The sample is `truncated` only where no budget stopped it.
-    """
+    """A completion, `truncated` only where no budget stopped it; how often it was made to go on, and to answer."""
 
     sample: Sample
     continued: int = 0
