@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Literal
 
 from trl_rlsp.text import MAX_CHARS
@@ -42,9 +43,7 @@ Cue = tuple[Kind, str, re.Pattern[str], bool]
 """(kind, where it may stand, what must follow its first word, whether a negation before it takes its meaning away)."""
 
 _CUES = Path(__file__).with_name("cues.txt")
-_ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
-_PLAIN_MARKS = {ord("’"): "'", ord("‘"): "'", ord("“"): '"', ord("”"): '"', ord("…"): ".", ord("\t"): " "}
-_PLAIN: dict[int, int | str] = {**_ASCII_LOWER, **_PLAIN_MARKS}
+_PLAIN = str.maketrans(f"{ascii_uppercase}’‘“”…\t", f"{ascii_lowercase}''\"\". ")
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)  # an open block reaches to the end
 _QUOTED = re.compile(
     r'"[^"\n]{1,300}"'  # "go back"
@@ -118,7 +117,11 @@ def find_in_prose(text: str) -> list[Behaviour]:
             begins = _begins(where, plain, word.start()) if match else None
             if match and begins is not None and not (deniable and _negated(plain, begins)):
                 found.append(Behaviour(begins, match.end(), kind))
-    return _one_a_sentence(sorted(found), plain) if found else []
+    ends = [match.end() for match in _SENTENCE_END.finditer(plain)] if found else []
+    first: dict[tuple[int, str], Behaviour] = {}
+    for behaviour in sorted(found):
+        first.setdefault((bisect_right(ends, behaviour.start), behaviour.kind), behaviour)
+    return list(first.values())
 
 
 def prepared(text: str) -> str:
@@ -128,27 +131,19 @@ def prepared(text: str) -> str:
         >>> prepared('It says "go back" to A.')
         'it says           to a.'
     """
-    plain = text.translate(_PLAIN)
-    if "```" in plain:
-        plain = _CODE.sub(lambda found: re.sub(r"[^\n]", " ", found.group()), plain)
-    if '"' in plain or "'" in plain or "`" in plain:
-        plain = _QUOTED.sub(lambda found: " " * len(found.group()), plain)
-    return plain
+    plain = _CODE.sub(lambda found: re.sub(r"[^\n]", " ", found.group()), text.translate(_PLAIN))
+    return _QUOTED.sub(lambda found: " " * len(found.group()), plain)
 
 
 def _begins(where: str, plain: str, start: int) -> int | None:
     """Where the behavior begins whose cue stands at `start`; `None` where the cue may not stand there."""
     if where == "any":
         return start
-    announcement = _announced(plain, start) if where != "clause" else None
-    return start if announcement is None and where != "me" and _opens_clause(plain, start) else announcement
-
-
-def _announced(text: str, start: int) -> int | None:
-    """Where the author begins to announce what starts at `start` as his own doing, if he does."""
     offset = max(0, start - _REACH)
-    found = _ANNOUNCED.search(text[offset:start])
-    return offset + found.start() if found else None
+    announced = _ANNOUNCED.search(plain[offset:start]) if where != "clause" else None
+    if announced:
+        return offset + announced.start()
+    return start if where != "me" and _opens_clause(plain, start) else None
 
 
 def _opens_clause(text: str, start: int) -> bool:
@@ -157,20 +152,10 @@ def _opens_clause(text: str, start: int) -> bool:
     stripped = before.rstrip(" ")
     if not stripped or stripped[-1] in "\n(*—":
         return True
-    if stripped == before:
-        return False
-    return stripped[-1] in ".,;:!?>-" or bool(_AFTER_OPENER.search(before))
+    return stripped != before and (stripped[-1] in ".,;:!?>-" or bool(_AFTER_OPENER.search(before)))
 
 
 def _negated(text: str, start: int) -> bool:
     """Whether the clause before `start` denies the cue: `no need to`, `we never`."""
     clause = re.split(r"[.,;:!?\n()]", text[max(0, start - _REACH) : start])[-1]
     return bool(_NEGATED.search(clause)) and not _STILL_MEANT.search(clause)
-
-
-def _one_a_sentence(found: list[Behaviour], plain: str) -> list[Behaviour]:
-    ends = [match.end() for match in _SENTENCE_END.finditer(plain)]
-    first: dict[tuple[int, str], Behaviour] = {}
-    for behaviour in found:
-        first.setdefault((bisect_right(ends, behaviour.start), behaviour.kind), behaviour)
-    return list(first.values())

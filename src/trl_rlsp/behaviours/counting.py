@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, chain, groupby, pairwise
 from typing import Any
 
 from trl_rlsp.behaviours._prose import CUES, KINDS, Behaviour, Kind, find_in_prose
@@ -105,10 +105,9 @@ class BehaviourMetrics:
         """Log the rates of B completions; their lengths are words where their token ids are not given."""
         if log_metric is None or not completions:
             return
-        texts = [completion_text(completion) for completion in completions]
-        totals: Counter[str] = Counter()
-        for text in texts:
-            totals.update(count_behaviours(text))
+        texts = list(map(completion_text, completions))
+        counts = list(map(count_behaviours, texts))
+        totals: dict[str, int] = {kind: sum(count[kind] for count in counts) for kind in KINDS}
         tokens = sum(map(len, completion_ids if completion_ids is not None else map(words, texts)))
         for kind, rate in rate_per_1000(totals, "", tokens).items():
             log_metric(f"behaviour/{kind}", rate)
@@ -119,14 +118,9 @@ def credited(reasoning: str, *, prompt: str = "", spacing: int = 8, ngram: int =
 
     In prose the cue's sentence must hold `SUBSTANCE` new words of content, and `spacing` of these lie between two
     occurrences; the same wording counts once, and a sentence for one behavior only. Content is what is neither
-    punctuation nor a word that a cue may start with; new is what stands in no n-gram and no sentence that the prompt
-    or the text before it had. In a written-out search a step counts if it is new, right and rightly judged.
-
-    Args:
-        reasoning: what stands before the final answer; places are those in its `visible` part.
-        prompt: text copied from it is not new.
-        spacing: new words of content that must lie between two occurrences.
-        ngram: length of the repeated n-grams that are not new, in words.
+    punctuation nor a word that a cue may start with; new is what stands in no n-gram (of `ngram` words) and no sentence
+    that the prompt or the text before it had. In a written-out search a step counts if it is new, right and rightly
+    judged. Places are those in the `visible` part of `reasoning`.
 
     Example:
         >>> len(credited("Wait. Let me check. Alternatively. Let me go back. Let me check."))
@@ -150,45 +144,36 @@ def _credited_prose(text: str, prompt: str, spacing: int, ngram: int) -> list[Be
     sentences = [words(text[a:b]) for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
     fresh = _fresh(sentences, words(prompt), ngram)
     upto = list(accumulate(fresh, initial=0))
-    kept: list[Behaviour] = []
-    wordings: set[tuple[str, ...]] = set()
+    kept: dict[tuple[str, ...], Behaviour] = {}  # by wording
     last = -spacing
     for behaviour in found:
         sentence = bisect_right(starts, behaviour.start) - 1
         wording = tuple(words(text[behaviour.start : behaviour.end]))
-        if upto[sentence] - last >= spacing and fresh[sentence] >= SUBSTANCE and wording not in wordings:
-            kept.append(behaviour)
-            wordings.add(wording)
-            last = upto[sentence]
-    return kept
+        if upto[sentence] - last >= spacing and fresh[sentence] >= SUBSTANCE and wording not in kept:
+            kept[wording], last = behaviour, upto[sentence]
+    return list(kept.values())
 
 
 def _fresh(sentences: list[list[str]], before: list[str], ngram: int) -> list[int]:
     """New words of content in each sentence."""
-    sequence = [word for sentence in sentences for word in sentence]
+    sequence = list(chain.from_iterable(sentences))
     fresh = [word not in _MARKS and word not in CUES for word in sequence]
-    grams = {tuple(before[i : i + ngram]) for i in range(len(before) - ngram + 1)}
-    for i in range(len(sequence) - ngram + 1):
-        gram = tuple(sequence[i : i + ngram])
-        if gram in grams:
+    known = set(zip(*(before[i:] for i in range(ngram)), strict=False))
+    for i, gram in enumerate(zip(*(sequence[i:] for i in range(ngram)), strict=False)):
+        if gram in known:
             fresh[i : i + ngram] = [False] * ngram
-        grams.add(gram)
-    counts, position, seen = [], 0, set()
-    for sentence in sentences:
-        new = tuple(sentence) not in seen
-        counts.append(sum(fresh[position : position + len(sentence)]) if new else 0)
-        seen.add(tuple(sentence))
-        position += len(sentence)
+        known.add(gram)
+    counts, end, seen = [], 0, set()
+    for sentence in map(tuple, sentences):
+        start, end = end, end + len(sentence)
+        counts.append(0 if sentence in seen else sum(fresh[start:end]))
+        seen.add(sentence)
     return counts
 
 
 @dataclass(frozen=True)
 class AnswerChanges:
-    """Answers stated in a completion, in order, and how each changes to the next.
-
-    An answer stated again right after itself stands once. A score is 1.0 for right, less for wrong, `None` for not
-    scorable; `not_scorable` counts the pairs with such a one.
-    """
+    """Answers stated in a completion, in order, and how each changes to the next; `None` is a score of no verdict."""
 
     candidates: tuple[str, ...]
     scores: tuple[float | None, ...]
@@ -223,10 +208,8 @@ def candidate_answers(text: str) -> list[str]:
 def answer_changes(text: str | list[str], is_right: Callable[[list[str]], Sequence[float | None]]) -> AnswerChanges:
     r"""How the answers stated inside a completion change: the most telling sign that search does something.
 
-    Args:
-        text: the completion, or its `candidate_answers`.
-        is_right: scores a list of answers: 1.0 right, less is wrong, `None` not scorable. Called once, and not at all
-            with fewer than two different answers in a row.
+    `text` is the completion or its `candidate_answers`; `is_right` scores a list of answers: 1.0 right, less is wrong,
+    `None` not scorable. It is called once, and not at all with fewer than two different answers in a row.
 
     Example:
         >>> found = answer_changes("The answer is 12. No, wait. \\boxed{13}", lambda a: [float(x == "13") for x in a])

@@ -103,19 +103,12 @@ def _leaves(terms: tuple[Term, ...], limit: int, rng: random.Random | None) -> I
 def written_search(
     numbers: Iterable[int], target: int, rng: random.Random | None, *, budget: int | None = None, limit: int = 144
 ) -> Trace:
-    """Search for `target` depth first and write it out.
+    """Search for `target`, with two or more positive integers, depth first and write it out.
 
-    Args:
-        numbers: two or more positive integers.
-        target: the value to reach.
-        rng: source of the order of branches; `None` for a systematic search: numbers as given, + before - * /.
-        budget: give up after this many attempts; `None` searches to the end.
-        limit: largest intermediate result considered.
-
-    Raises:
-        ConfigError: fewer than two numbers, or a budget below 1.
+    `rng` is the source of the order of branches; `None` for a systematic search: numbers as given, + before - * /.
+    It gives up after `budget` attempts (`None` searches to the end); `limit` is the largest intermediate result.
     """
-    terms = tuple(Term.given(n) for n in numbers)
+    terms = tuple(map(Term.given, numbers))
     if len(terms) < 2:
         raise ConfigError(f"a countdown problem has two or more numbers, got {[t.value for t in terms]}")
     if budget is not None and budget < 1:
@@ -192,10 +185,9 @@ def countdown_of(problem: dict[str, str]) -> tuple[list[int], int]:
         metadata = json.loads(problem["task"])["entry"]["metadata"]
         return list(metadata["numbers"]), int(metadata["target"])
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            "search demonstrations need countdown rows (column `task` with numbers and target), "
-            f"got {problem.get('task')!r}; load them with `reasoning_gym:countdown`"
-        ) from error
+        wanted = "countdown rows (column `task` with numbers and target)"
+        got = f"got {problem.get('task')!r}; load them with `reasoning_gym:countdown`"
+        raise DataError(f"search demonstrations need {wanted}, {got}") from error
 
 
 def count_attempts(text: str) -> int:
@@ -251,9 +243,7 @@ class SearchTrace:
 def read_search(text: str, numbers: Sequence[int] | None = None) -> SearchTrace:
     r"""Read the written-out search in a completion; it has no steps if none is compared with a target.
 
-    Args:
-        text: the completion; its first `MAX_CHARS` characters are looked at.
-        numbers: the numbers of the problem; default those that the path to the first attempt uses.
+    `numbers` are the problem's; by default those that the path to the first attempt uses.
 
     Example:
         >>> trace = read_search("6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 6 - 3 = 3 | 3 * 2 = 5 ? 18 no")

@@ -16,11 +16,9 @@ SPECIAL_TOKENS = ("<pad>", "<unk>", "<eos>", "<system>", "<user>", "<assistant>"
 WORDS = ("+", "-", "*", "/", "(", ")", "=", "?", ":", "|", "yes", "no", "\\boxed{", "}")
 
 CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{% if message['role'] == 'assistant' %}"
+    "{% for message in messages %}{% if message['role'] == 'assistant' %}"
     "<assistant> {% generation %}{{ message['content'] }} <eos>{% endgeneration %}"
-    "{% else %}<{{ message['role'] }}> {{ message['content'] }} {% endif %}"
-    "{% endfor %}"
+    "{% else %}<{{ message['role'] }}> {{ message['content'] }} {% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 
@@ -48,11 +46,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 def build_model(*, seed: int = 0, hidden_size: int = 128, layers: int = 3, context: int = 512) -> LlamaForCausalLM:
     """A float32 Llama in training mode for `build_tokenizer`'s vocabulary; 0.66 million random weights by default.
 
-    Args:
-        seed: seed of the weights.
-        hidden_size: width; heads are 32 wide.
-        layers: number of transformer blocks.
-        context: longest sequence, in tokens.
+    `hidden_size` is a multiple of 32, the width of a head; `context` the longest sequence, in tokens.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM

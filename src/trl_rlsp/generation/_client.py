@@ -36,9 +36,7 @@ class ServerClient:
         timeout: seconds one try may take.
         retries: further tries after a failure that may pass.
 
-    Raises:
-        ConfigError: a value out of its range.
-        MissingDependencyError: the package `openai` is not installed.
+    Raises ConfigError for a value out of its range, MissingDependencyError without the package `openai`.
     """
 
     def __init__(
@@ -57,9 +55,8 @@ class ServerClient:
         if not timeout > 0 or retries < 0:
             raise ConfigError(f"timeout is above 0 seconds and retries at least 0, got {timeout!r} and {retries!r}")
         if importlib.util.find_spec("openai") is None:
-            raise MissingDependencyError(
-                "asking a server needs openai: pip install 'trl-rlsp[server]', for a judge 'trl-rlsp[judge]'"
-            )
+            way_out = "pip install 'trl-rlsp[server]', for a judge 'trl-rlsp[judge]'"
+            raise MissingDependencyError(f"asking a server needs openai: {way_out}")
         self.model, self.base_url, self._api_key = model, base_url, api_key
         self.timeout, self.retries = timeout, retries
         self._extras_refused = False
@@ -93,16 +90,14 @@ class ServerClient:
         """
         from openai import AsyncOpenAI
 
-        client = AsyncOpenAI(
-            api_key=self._key(), base_url=self.base_url, timeout=self.timeout, max_retries=self.retries
-        )
+        options: Any = {"base_url": self.base_url, "timeout": self.timeout, "max_retries": self.retries}
+        client = AsyncOpenAI(api_key=self._key(), **options)
         loop, end = asyncio.new_event_loop(), time.monotonic() + (deadline or 0)
         thread = Thread(target=loop.run_forever, name="server-client", daemon=True)
         thread.start()
         free = asyncio.Semaphore(concurrency)
-        replies = [
-            asyncio.run_coroutine_threadsafe(self._reply(client, free, request, extras), loop) for request in requests
-        ]
+        asked = [self._reply(client, free, request, extras) for request in requests]
+        replies = [asyncio.run_coroutine_threadsafe(one, loop) for one in asked]
         try:
             for reply in replies:
                 try:

@@ -38,17 +38,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SEGMENT = 8
-"""Tokens decoded before finished sequences leave the batch."""
-
-ROOM = 64
-"""Tokens for which the cache has room when it is copied."""
-
+SEGMENT = 8  # tokens decoded before finished sequences leave the batch
+ROOM = 64  # tokens for which the cache has room when it is copied
 NEUTRAL = {"top_k": 0, "min_p": None, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "num_beams": 1}
 """What a checkpoint's own generation_config must not change, or the samples would not be of `Sampling`."""
 
 POSITIONS = ("position_ids", "cache_position")
-
 ROW_BY_ROW = {"Temperature", "TopK", "TopP", "MinP"}
 """Logits processors that keep nothing of the batch; others say so by an attribute `row_by_row`."""
 
@@ -130,11 +125,8 @@ class TransformersEngine:
 def leaving_rollout(prompts: list[Any], trainer: GRPOTrainer) -> dict[str, Any]:
     """A `rollout_func` of `GRPOTrainer` in which finished sequences leave; `RLSPGRPOTrainer` needs none for it.
 
-    Draws from the same distribution as TRL's own rollout, with other random numbers. Returns `prompt_ids` and
-    `completion_ids`, B lists of tokens each, and `logprobs`, `None`: the trainer computes them.
-
-    Raises:
-        ConfigError: a trainer whose rollouts this cannot draw (`why_not`).
+    Draws from the same distribution as TRL's own rollout, with other random numbers; the trainer computes `logprobs`.
+    ConfigError for a trainer whose rollouts this cannot draw (`why_not`).
     """
     if reason := why_not(trainer):
         raise ConfigError(f"leaving_rollout cannot draw these rollouts: {reason}. Leave rollout_func out")
@@ -166,13 +158,9 @@ def why_not(trainer: GRPOTrainer) -> str | None:
 def finished_leave(model: Any, limits: Sequence[int] | None = None) -> Iterator[list[torch.Tensor]]:
     """While open, `model.generate`, of a PEFT model or not, drops sequences that have ended from its batch.
 
-    Args:
-        model: the model.
-        limits: tokens after which each sequence of the batch has ended; where its cache cannot be cut they go on.
-
-    Yields:
-        A list that gets the log-probabilities of the tokens drawn, (B, tokens after the prompt), for each call that
-        samples from the model's own distribution at some temperature; what follows a sequence's end means nothing.
+    `limits` are the tokens after which each sequence of the batch has ended; where its cache cannot be cut they go on.
+    Yields a list that gets the log-probabilities of the tokens drawn, (B, tokens after the prompt), for each call that
+    samples from the model's own distribution at some temperature; what follows a sequence's end means nothing.
     """
     before = vars(model).get("generate")
     drawn: list[torch.Tensor] = []

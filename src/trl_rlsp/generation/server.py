@@ -18,17 +18,7 @@ CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 class ServerEngine:
     """Asks a server for one completion a request, `sampling.batch_size` at a time, each under a seed of its own.
 
-    The key is read from `OPENAI_API_KEY`; servers of one's own need none.
-
-    Args:
-        model: the name under which the server knows the model.
-        url: base address of its API, such as `http://localhost:8000/v1`.
-        timeout: seconds for one completion.
-        retries: attempts after the first for errors that may pass (connection, 408, 409, 429, 5xx).
-
-    Raises:
-        ConfigError: an address that is none.
-        MissingDependencyError: the package `openai` is not installed.
+    The arguments, their units and errors are those of `ServerClient`; the key is read from `OPENAI_API_KEY`.
     """
 
     def __init__(self, model: str, url: str, *, timeout: float = 3600.0, retries: int = 5) -> None:
@@ -41,9 +31,7 @@ class ServerEngine:
     def sample(self, prompts: Prompts, requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
         """Draw the requested completions; they come in the order asked for, whichever is done first.
 
-        Raises:
-            SourceError: the server cannot be reached or refuses.
-            DataError: it answers without a completion or without counting its tokens.
+        SourceError: the server cannot be reached or refuses; DataError: it answers without a completion or its tokens.
         """
         asked = [_asked(prompts[request.prompt], request, sampling) for request in requests]
         with closing(self.client.ask(asked, concurrency=sampling.batch_size)) as replies:
@@ -68,12 +56,8 @@ class ServerEngine:
 
 
 def _asked(prompt: Any, request: Request, sampling: Sampling) -> dict[str, Any]:
-    options = {
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "max_tokens": limit_of(prompt, sampling),
-        "seed": seed_of(sampling.seed, request),
-    }
+    options = {"temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": limit_of(prompt, sampling)}
+    options["seed"] = seed_of(sampling.seed, request)
     asked, begun = (prompt.prompt, "".join(prompt.parts)) if isinstance(prompt, Prefixed) else (prompt, "")
     if isinstance(asked, str):
         return {"prompt": asked + begun, **options}

@@ -18,8 +18,7 @@ from trl_rlsp.generation.sampling import (
     token_ids,
 )
 
-AT_ONCE = 4096
-"""Completions in one call, after which they are kept: vLLM itself decides how many are decoded together."""
+AT_ONCE = 4096  # completions in one call, after which they are kept; vLLM decides how many are decoded together
 
 
 class VLLMEngine:
@@ -27,13 +26,8 @@ class VLLMEngine:
 
     Args:
         name_or_path: hub id or folder of a model or of a PEFT adapter, which is served over its base.
-        prompts: the prompts to come; the cache is sized for the longest of them.
-        new_tokens: tokens of the longest completion to come.
-        dtype: type of the weights.
+        prompts: the prompts to come; the cache is sized for the longest of them and `new_tokens` more.
         options: passed to `vllm.LLM` (`tensor_parallel_size`, `gpu_memory_utilization`).
-
-    Raises:
-        MissingDependencyError: vLLM is not installed.
     """
 
     def __init__(
@@ -102,14 +96,6 @@ def adapter_options(name_or_path: str) -> dict[str, Any]:
 
 def sampling_options(sampling: Sampling, request: Request, limit: int) -> dict[str, Any]:
     """Arguments of `vllm.SamplingParams` for one completion of at most `limit` tokens."""
-    return {
-        "n": 1,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": 0,
-        "min_p": 0.0,
-        "repetition_penalty": 1.0,
-        "max_tokens": limit,
-        "seed": seed_of(sampling.seed, request),
-        "skip_special_tokens": True,
-    }
+    drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": seed_of(sampling.seed, request)}
+    neutral = {"n": 1, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "skip_special_tokens": True}
+    return {**drawn, **neutral, "max_tokens": limit}

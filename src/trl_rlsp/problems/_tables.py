@@ -85,22 +85,14 @@ class Table:
 
 
 def read_file(path: str | Path) -> Table:
-    """Read the rows of a local file: JSON lines, JSON (a list of objects, alone in an object or not), CSV, Parquet.
-
-    Raises:
-        SourceError: no such file.
-        ConfigError: another extension.
-        DataError: a broken line or row, a wrong encoding, an empty file.
-    """
+    """The rows of a local file: JSON lines, JSON (a list of objects, alone in an object or not), CSV, Parquet."""
     path = Path(path)
     if not path.is_file():
         raise SourceError(f"a data file must exist: there is none at {str(path)!r} (looked from {Path.cwd()})")
     readers = dict(zip(FILE_EXTENSIONS, (_read_jsonl, _read_json, _read_csv, _read_parquet), strict=True))
     if path.suffix.lower() not in readers:
-        raise ConfigError(
-            f"a data file must end in one of {', '.join(readers)}, got {path.name!r}; "
-            "convert it, for example with datasets.Dataset.to_json"
-        )
+        way_out = "convert it, for example with datasets.Dataset.to_json"
+        raise ConfigError(f"a data file must end in one of {', '.join(readers)}, got {path.name!r}; {way_out}")
     try:
         table = readers[path.suffix.lower()](path)
     except UnicodeDecodeError as error:
@@ -179,14 +171,9 @@ def _read_parquet(path: Path) -> Table:
 
 
 def read_hub(path: str, *, name: str | None = None, split: str | None = None, revision: str | None = None) -> Table:
-    """Read the rows of a dataset on the Hub, or of a local folder in a layout that `datasets` knows.
+    """The rows of a dataset on the Hub, or of a local folder in a layout that `datasets` knows.
 
     The split, such as `"train"` or `"test[:100]"`, may be left out where there is `train` or only one.
-
-    Raises:
-        SourceError: the dataset cannot be reached, found or read.
-        ConfigError: the split must be named.
-        DataError: the split is empty.
     """
     import datasets
 
@@ -216,20 +203,14 @@ def read_hub(path: str, *, name: str | None = None, split: str | None = None, re
 def match_columns(
     table: Table, candidates: Mapping[str, tuple[str, ...]], columns: Mapping[str, str] | None, *required: str
 ) -> dict[str, str]:
-    """Role -> column, by the caller's map `columns` where it has the role, else by name.
-
-    Raises:
-        ConfigError: `columns` names a role that does not exist.
-        MissingColumnError: `columns` names a column that does not exist, or a required role has none.
-    """
+    """Role -> column, by the caller's map `columns` where it has the role, else by name."""
     present, found = table.columns, dict(columns or {})
     for role, column in found.items():
         if role not in candidates:
             raise ConfigError(f"columns= maps roles ({', '.join(candidates)}) to columns, got the role {role!r}")
         if column not in present:
-            raise MissingColumnError(
-                f"{table.name} has no column {column!r} (asked for as {role}); it has {', '.join(present)}"
-            )
+            has = f"it has {', '.join(present)}"
+            raise MissingColumnError(f"{table.name} has no column {column!r} (asked for as {role}); {has}")
     for role, names in candidates.items():
         free = {re.sub(r"[\s-]", "_", c.strip().lower()): c for c in reversed(present) if c not in found.values()}
         chosen = found.get(role) or next((free[name] for name in names if name in free), None)
@@ -250,11 +231,7 @@ def resolve_columns(table: Table, columns: Mapping[str, str] | None = None) -> d
 
 
 def problem_rows(table: Table, roles: Mapping[str, str], drop_invalid: bool = False) -> list[dict[str, Any]]:
-    """Raw rows -> rows with `problem` (text or messages), `solution`, and what the source has of the other roles.
-
-    Raises:
-        DataError: a row without a problem or an answer that is not to be dropped, or no row left.
-    """
+    """Raw rows -> rows with `problem` (text or messages), `solution`, and what the source has of the other roles."""
     rows = []
     for index, raw in enumerate(table.rows):
         try:
@@ -300,9 +277,6 @@ def cell_text(value: Any) -> str:
 
 def final_answer(value: Any, column: str = "answer") -> str:
     r"""The gold answer in a cell: bare, or that of a worked solution with `\boxed{...}` or a line `#### answer`.
-
-    Raises:
-        DataError: the cell is empty, or is a long text without either mark in a column named like a worked solution.
 
     >>> final_answer("She has 3 + 4 = 7.\n#### 7")
     '7'

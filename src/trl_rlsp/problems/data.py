@@ -75,8 +75,7 @@ PRESETS: dict[str, Preset] = {
 PAPER_SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_p": 1.0, "max_new_tokens": 8192}
 """How the paper samples for evaluation (2502.06773, section 3)."""
 
-EVALUATION_PRESETS: dict[str, dict[str, Any]] = {
-    # The paper does not say how many samples it averages over; 30 problems need more of them than 500.
+EVALUATION_PRESETS: dict[str, dict[str, Any]] = {  # 30 problems need more samples than 500; the paper gives no number
     "math-500": {"dataset": "math-500", "num_samples": 4, **PAPER_SAMPLING},
     "aime-2024": {"dataset": "aime-2024", "num_samples": 16, **PAPER_SAMPLING},
 }
@@ -191,15 +190,11 @@ def problem_key(row: Mapping[str, Any]) -> str:
     """A text that two rows of `load_problems` share exactly when they pose the same problem.
 
     For tasks in `gym.PROBLEM_KEYS` it is what defines the problem (countdown: sorted numbers and target), else the last
-    user message (without one the last message) without differences in blanks and case.
-
-    Raises:
-        DataError: a prompt without any text.
+    user message (without one the last message) without differences in blanks and case; DataError without any text.
     """
-    if row.get("task"):
-        task = json.loads(row["task"])
-        if task["name"] in gym.PROBLEM_KEYS:
-            return f"{task['name']}: {gym.PROBLEM_KEYS[task['name']](task['entry']['metadata'])}"
+    name = task_name(row)
+    if name in gym.PROBLEM_KEYS:
+        return f"{name}: {gym.PROBLEM_KEYS[name](json.loads(row['task'])['entry']['metadata'])}"
     prompt = row["prompt"]
     if not isinstance(prompt, str):
         asked = [message for message in prompt if message.get("role") == "user"] or prompt

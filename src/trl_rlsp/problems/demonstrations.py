@@ -72,13 +72,9 @@ def demonstration_rows(
 def completion_text(reasoning: Any, answer: Any = None, template: str = DEFAULT_TEMPLATE) -> str:
     r"""Reasoning followed by its boxed answer, once.
 
-    Args:
-        reasoning: a closing line `#### answer` is dropped, a closing box of the same answer is not repeated.
-        answer: bare, boxed or at the end of a worked solution; `None` takes the reasoning's own box.
-        template: as `reasoning_template` of `demonstration_rows`.
-
-    Raises:
-        DataError: no reasoning, no answer, or a completion with several different answers.
+    A closing line `#### answer` of the reasoning is dropped, a closing box of the same answer not repeated. `answer` is
+    bare, boxed or at the end of a worked solution; `None` takes the reasoning's own box. DataError: no reasoning, no
+    answer, or a completion with several different answers.
 
     >>> completion_text("3 + 4 = 7.", "7")
     '3 + 4 = 7.\n\n\\boxed{7}'
@@ -133,10 +129,8 @@ def load_demonstrations(
 ) -> Dataset:
     """Load demonstrations from a file, a folder or the Hub, as `load_problems` does and with its errors.
 
-    Args:
-        source: as in `load_problems`, without generators; so are `split`, `name`, `limit` and `seed`.
-        columns: role (`problem`, `reasoning`, `answer`) -> column, where not found by name.
-        style: as in `demonstration_rows`; so are `system_prompt`, `reasoning_template` and `drop_invalid`.
+    `source` is no generator; `columns` maps roles (`problem`, `reasoning`, `answer`) not found by name. `style`,
+    `system_prompt`, `reasoning_template` and `drop_invalid` are those of `demonstration_rows`.
     """
     from datasets import Dataset
 

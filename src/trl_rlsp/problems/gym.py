@@ -47,20 +47,13 @@ def gym_rows(
     Two seeds closer together than `size` share problems: reasoning-gym draws problem `i` from `seed + i`.
     Take seeds far apart for training and evaluation, and `load_problems(..., exclude=...)` to be sure.
 
-    Args:
-        source: `reasoning_gym:TASK?param=value&seed=1&size=500`.
-        seed: the generator's seed where the source gives none.
-        prompt_style: `"task"` asks in the task's own words, `"compact"` in the shortest form that holds the problem.
-        at_most: generate no more than this many.
-
-    Raises:
-        ConfigError: values the task refuses, no compact form, and what `parse_source` refuses.
+    `seed` is for a source that gives none; `prompt_style="compact"` asks in the shortest form that holds the problem;
+    no more than `at_most` are made. ConfigError: values the task refuses, no compact form, what `parse_source` refuses.
     """
     task, params = parse_source(source, seed=seed)
     if prompt_style == "compact" and task not in COMPACT_PROMPTS:
-        raise ConfigError(
-            f"prompt_style='compact' is known for {', '.join(COMPACT_PROMPTS)}, got {task}; use prompt_style='task'"
-        )
+        known = ", ".join(COMPACT_PROMPTS)
+        raise ConfigError(f"prompt_style='compact' is known for {known}, got {task}; use prompt_style='task'")
     return [
         {
             "problem": COMPACT_PROMPTS[task](entry["metadata"]) if prompt_style == "compact" else entry["question"],
@@ -108,10 +101,8 @@ def _generate(task: str, params: dict[str, Any], at_most: int | None) -> list[di
         except (ValueError, AssertionError) as error:  # given up on an unlucky index: the next one takes its place
             failures = tries - len(entries)
             if failures > max(20, wanted):
-                tried = f"{failures} of {tries} tries failed ({error})"
-                raise ConfigError(
-                    f"{task} cannot generate {wanted} problems with {params}: {tried}; widen its ranges"
-                ) from error
+                found = f"{failures} of {tries} tries failed ({error}); widen its ranges"
+                raise ConfigError(f"{task} cannot generate {wanted} problems with {params}: {found}") from error
     return entries
 
 
@@ -129,19 +120,15 @@ def _plain(value: Any) -> Any:
 def parse_source(source: str, *, seed: int = 0) -> tuple[str, dict[str, Any]]:
     """Task and parameters of `reasoning_gym:TASK?param=value`, typed as the task's configuration declares them.
 
-    Values may be percent-encoded, lists are separated by commas; `seed` is for sources that give none.
-
-    Raises:
-        MissingDependencyError: reasoning-gym is not installed.
-        ConfigError: an unknown task or parameter, or a value of the wrong type.
+    Values may be percent-encoded, lists are separated by commas; `seed` is for sources that give none. ConfigError: an
+    unknown task or parameter, or a value of the wrong type; MissingDependencyError: reasoning-gym is not installed.
     """
     try:
         import reasoning_gym  # noqa: F401  (importing it registers the tasks)
         from reasoning_gym.factory import DATASETS
     except ImportError as error:
-        raise MissingDependencyError(
-            f'generated tasks need reasoning-gym ({error}): install it with pip install "trl-rlsp[gym]"'
-        ) from error
+        way_out = 'install it with pip install "trl-rlsp[gym]"'
+        raise MissingDependencyError(f"generated tasks need reasoning-gym ({error}): {way_out}") from error
     task, _, query = source.removeprefix(PREFIX).partition("?")
     if task not in DATASETS:
         raise ConfigError(f"reasoning-gym has no task {task!r}{_known(task, sorted(DATASETS))}")

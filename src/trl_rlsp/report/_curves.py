@@ -124,7 +124,9 @@ def _binned(
     kept = [i for i in range(len(chart.categories)) if any(points[i] for points in lines.values())]
     drawn = [
         Line(
-            name, range(len(kept)), *([getattr(points[i], end, None) for i in kept] for end in ("mean", "low", "high"))
+            name,
+            list(range(len(kept))),
+            *([getattr(points[i], end, None) for i in kept] for end in ("mean", "low", "high")),
         )
         for name, points in lines.items()
         if kept

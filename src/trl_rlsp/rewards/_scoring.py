@@ -58,8 +58,7 @@ class Scorer:
     gate: Gate
     length_penalty: float
     reader: Reader
-    checked: bool = False
-    """Whether the trainer's settings have been compared with the suite's."""
+    checked: bool = False  # whether the trainer's settings have been compared with the suite's
     _open: list[_Step] = field(default_factory=list)
     _warned: set[str] = field(default_factory=set)
 
@@ -107,12 +106,10 @@ class Scorer:
         for part, column in zip(self.exploration, values, strict=True):
             self._check_bounds(part, column)
         rates, values = self._over_groups(verdicts, values, kwargs)
-        metric = f"rewards/{name_of(self.verifier)}/mean"
-        alpha = self.schedule.value(kwargs.get("trainer_state"), metric=metric)
+        alpha = self.schedule.value(kwargs.get("trainer_state"), metric=f"rewards/{name_of(self.verifier)}/mean")
         if self.schedule.moves:
             log_mean(kwargs.get("log_metric"), "exploration/alpha", [alpha])
-        scale = self.scale(alpha)
-        paid = [verdicts]
+        scale, paid = self.scale(alpha), [verdicts]
         for part, column in zip(self.exploration, values, strict=True):
             measures = self.gate == "adaptive" and getattr(part, "measures_length", False)
             lengths = part.costs(completions, **given) if measures else [1.0] * len(completions)  # type: ignore[attr-defined]
@@ -153,8 +150,7 @@ class Scorer:
         if self.gate == "adaptive":
             failing = rate or 0.0
             return failing * value + self.length_penalty * (1 - failing) * (1 - length)
-        paid = {"none": True, "correct": verdict > 0, "incorrect": verdict <= 0}[self.gate]
-        return value if paid else 0.0
+        return value if {"none": True, "correct": verdict > 0, "incorrect": verdict <= 0}[self.gate] else 0.0
 
     def _check_bounds(self, part: Reward, values: Column) -> None:
         name = name_of(part)

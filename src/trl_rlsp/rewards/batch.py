@@ -52,10 +52,9 @@ class Reader:
         if reading.rivals and kind == "math" and is_list(gold_text(gold) or ""):
             reading = replace(reading, answer=", ".join(reading.rivals), reason=None)
         tag = self.end_of_thinking
-        if tag and tag in reading.reasoning:
-            reasoning = reading.reasoning.replace(tag, "\n").replace(tag.replace("/", "", 1), "\n")
-            reading = replace(reading, reasoning=reasoning)
-        return reading
+        if not tag or tag not in reading.reasoning:
+            return reading
+        return replace(reading, reasoning=reading.reasoning.replace(tag, "\n").replace(tag.replace("/", "", 1), "\n"))
 
     def look_at(self, log_metric: Any) -> None:
         """Find out once whether the chat template of the trainer behind `log_metric` opens a thinking block."""
@@ -146,9 +145,8 @@ def group_keys(prompts: Sequence[Any] | None, columns: Mapping[str, Any]) -> lis
     if prompts is None:
         raise ConfigError("a group is the completions of one prompt, got no prompts; pass prompts=[...]")
     given = [columns[kind.column] for kind in KINDS.values() if columns.get(kind.column) is not None]
-    for column in given:
-        if len(column) != len(prompts):
-            raise ConfigError(f"{len(prompts)} prompts need {len(prompts)} values in each column, got {len(column)}")
+    if odd := [len(column) for column in given if len(column) != len(prompts)]:
+        raise ConfigError(f"{len(prompts)} prompts need {len(prompts)} values in each column, got {odd[0]}")
     written = (json.dumps(row, sort_keys=True, default=_written) for row in zip(prompts, *given, strict=True))
     return [hashlib.blake2b(row.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest() for row in written]
 
@@ -168,15 +166,14 @@ def gather_members(keys: Sequence[str], values: Sequence[T]) -> list[Member[T]]:
         Member(values=[1, 3], position=1)
     """
     groups: dict[str, list[T]] = {}
-    positions: list[int] = []
+    members: list[Member[T]] = []
     own_rank, ranks = gather_ranks(list(zip(keys, values, strict=True)))
     for rank, rows in enumerate(ranks):
         for key, value in rows:
             group = groups.setdefault(key, [])
-            if rank == own_rank:
-                positions.append(len(group))
+            members += [Member(group, len(group))] if rank == own_rank else []
             group.append(value)
-    return [Member(groups[key], position) for key, position in zip(keys, positions, strict=True)]
+    return members
 
 
 def gather_ranks(items: list[T]) -> tuple[int, list[list[T]]]:

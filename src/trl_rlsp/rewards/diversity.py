@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.batch import Batch, Member, mean
@@ -24,12 +24,7 @@ WORDS_PER_STEP = 6
 Embed = Callable[[list[str]], Any]
 """Texts -> one vector each, as rows of an array or as lists of floats."""
 
-
-class _Vector(NamedTuple):
-    """A completion's embedding, if it could be had, and whether there was any reasoning to embed."""
-
-    values: Any | None
-    reasons: bool
+_Vector = tuple[Any, bool]  # a completion's embedding, if it could be had, and whether there was reasoning to embed
 
 
 @dataclass(eq=False, kw_only=True)
@@ -46,8 +41,7 @@ class DiversityExploration(Exploration):
     Args:
         K: calculations at which half of the possible bonus is earned.
         embed: texts -> vectors, for comparing by meaning instead, such as
-            `SentenceTransformer("all-MiniLM-L6-v2").encode`; picklable if the reward must be. How well it resists
-            gibberish is the model's affair.
+            `SentenceTransformer("all-MiniLM-L6-v2").encode`. How well it resists gibberish is the model's affair.
 
     Raises:
         ConfigError: an argument out of its range; when called, no prompts.
@@ -77,11 +71,11 @@ class DiversityExploration(Exploration):
     def _by_steps(self, batch: Batch) -> list[float | None]:
         steps = [calculations(visible(reading.exploration), given=prompt) for reading, prompt in batch.rows]
         batch.log("diversity/steps", list(map(len, steps)))
-        counts: dict[int, Counter[str]] = {}  # by the group's list, which its members share
+        members = batch.members(steps)
+        groups = {id(group): group for group, _ in members}  # completions of one group share the list
+        counts = {key: Counter(step for other in group for step in other) for key, group in groups.items()}
         values: list[float | None] = []
-        for reading, own, (group, _) in zip(batch.readings, steps, batch.members(steps), strict=True):
-            if id(group) not in counts:
-                counts[id(group)] = Counter(step for other in group for step in other)
+        for reading, own, (group, _) in zip(batch.readings, steps, members, strict=True):
             shared = sum(counts[id(group)][step] - 1 for step in own) / max(len(group) - 1, 1)
             alone = len(group) == 1 or not reading.finished
             values.append(0.0 if alone else (len(own) - shared) / (len(own) + self.K))
@@ -91,7 +85,7 @@ class DiversityExploration(Exploration):
         texts = [visible(reading.exploration).strip() for reading in batch.readings]
         distinct = sorted({text for text in texts if text})
         found = dict(zip(distinct, map(_unit_vector, embed(distinct) if distinct else ()), strict=True))
-        vectors = [_Vector(found.get(text), bool(text)) for text in texts]
+        vectors = [(found.get(text), bool(text)) for text in texts]
         lengths = [effective_length(reading, prompt=prompt) for reading, prompt in batch.rows]
         values: list[float | None] = []
         for length, member in zip(lengths, batch.members(vectors), strict=True):
@@ -112,9 +106,9 @@ def _unit_vector(vector: Any) -> Any | None:
 
 def _mean_distance(member: Member[_Vector]) -> float | None:
     """Mean of `1 - cosine` to the others of the group that have a vector, or no reasoning (distance 1)."""
-    own = member.values[member.position].values
+    own, _ = member.values[member.position]
     others = [other for place, other in enumerate(member.values) if place != member.position]
-    seen = [other.values for other in others if other.values is not None or not other.reasons]
+    seen = [vector for vector, reasons in others if vector is not None or not reasons]
     if own is None or (others and not seen):
         return None
     return mean(1.0 if other is None else min(1.0, max(0.0, 1.0 - float(own @ other))) for other in seen) or 0.0

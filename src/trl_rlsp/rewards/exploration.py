@@ -128,10 +128,8 @@ class LengthExploration(Exploration):
 
     def _written(self, completions: Sequence[Any], columns: Mapping[str, Any]) -> list[int]:
         """Lengths of everything: in tokens with `guarded=False`, else in words."""
-        ids = columns.get("completion_ids")
-        if not self.guarded and ids is not None:
-            return list(map(len, ids))
-        return [len(words(completion_text(completion))) for completion in completions]
+        ids = None if self.guarded else columns.get("completion_ids")
+        return list(map(len, ids if ids is not None else map(words, map(completion_text, completions))))
 
     def costs(self, completions: Sequence[Any], **columns: Any) -> list[float]:
         """The B values `L = |all| / (|all| + C)`, in [0, 1), of everything that was written, repeated or not.
@@ -197,8 +195,7 @@ class BehaviourExploration(Exploration):
         kinds: the behaviors paid for, of `trl_rlsp.behaviours.KINDS`.
         cap: occurrences of one behavior that are paid for.
         half: occurrences that earn half of a behavior's share.
-        spacing: new words of content between two occurrences that count.
-        ngram: repeated n-grams of this many words are not new.
+        spacing: new words of content between two occurrences that count; so is `ngram`, see `credited`.
 
     Example:
         >>> reward = BehaviourExploration(["verification"], spacing=4)
@@ -239,7 +236,6 @@ class BehaviourExploration(Exploration):
 
     def counts(self, reading: Reading, prompt: str = "") -> Counter[str]:
         """Occurrences of each kind that count; none without a final answer."""
-        if not reading.finished:
-            return Counter()
-        found = credited(reading.exploration, prompt=prompt, spacing=self.spacing, ngram=self.ngram)
+        text = reading.exploration if reading.finished else ""
+        found = credited(text, prompt=prompt, spacing=self.spacing, ngram=self.ngram)
         return Counter(behaviour.kind for behaviour in found if behaviour.kind in self.kinds)

@@ -131,9 +131,8 @@ class JudgeExploration(Exploration):
 
     def _work(self, reading: Reading, prompt: str) -> Work | None:
         """What is sent of a completion; `None` where there is no effective reasoning."""
-        if effective_length(reading, prompt=prompt) == 0:
-            return None
-        return Work(self._shortened(visible(prompt)), self._shortened(visible(reading.reasoning).strip()))
+        work = Work(self._shortened(visible(prompt)), self._shortened(visible(reading.reasoning).strip()))
+        return work if effective_length(reading, prompt=prompt) else None
 
     def _shortened(self, text: str) -> str:
         """`text` in valid Unicode; of a longer one than `max_chars` the first two thirds and the last third of that."""
@@ -144,16 +143,14 @@ class JudgeExploration(Exploration):
         return f"{text[: self.max_chars - end]}\n[... {len(text) - self.max_chars} characters ...]\n{text[-end:]}"
 
     def _ask(self, works: Sequence[Work]) -> list[Reply]:
-        if not works:
-            return []
         requests = [{"messages": self.rubric.messages(*work), **self.options} for work in works]
         schema = {"response_format": self.rubric.response_format()}
-        return list(self.client.ask(requests, concurrency=self.concurrency, deadline=self.deadline, extras=schema))
+        options: Any = {"concurrency": self.concurrency, "deadline": self.deadline, "extras": schema}
+        return list(self.client.ask(requests, **options)) if requests else []
 
     def _graded(self, works: Sequence[Work], replies: Sequence[Reply]) -> dict[Work, Grades]:
         """The grades of the replies that have valid ones; they are remembered."""
-        graded: dict[Work, Grades] = {}
-        failures: list[str] = []
+        graded, failures = dict[Work, Grades](), list[str]()
         for work, reply in zip(works, replies, strict=True):
             try:
                 graded[work] = self._read(reply)
@@ -177,7 +174,7 @@ class JudgeExploration(Exploration):
         return self.rubric.read(text)
 
     def _remembered(self, works: Sequence[Work]) -> dict[Work, Grades]:
-        keys = {work: self._key(work) for work in works} if self.cache is not None else {}
+        keys = {work: self._key(work) for work in works}
         stored = self.cache.get(keys.values()) if self.cache is not None and keys else {}
         return {work: stored[key] for work, key in keys.items() if key in stored}
 

@@ -11,7 +11,6 @@ import importlib.util
 import math
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
@@ -35,23 +34,17 @@ from trl_rlsp.verification import (
 COLUMNS = {name: kind.column for name, kind in KINDS.items()}
 """Kind of a row -> the data set's column that says what is right."""
 
-UNFINISHED = Verdict(0.0, "no_answer")
-
 CustomVerifier = Callable[[Sequence["Row"]], Sequence[Verdict | float | bool | None]]
 
 
 class Row(NamedTuple):
-    """One completion with what its row says about the right outcome.
+    """One completion with what its row says about the right outcome."""
 
-    `truth` is the row's `tests`, `task` or `solution`, by its kind (`code`, `gym`, `math`); `prompt` the user's text,
-    `""` if unknown; `reading` the reasoning and answer (`trl_rlsp.text.Reading`), if it was read.
-    """
-
-    kind: str
+    kind: str  # code, gym or math
     completion: Any
-    truth: Any
-    prompt: str
-    reading: Any = None
+    truth: Any  # the row's tests, task or solution, by its kind
+    prompt: str  # the user's text, "" if unknown
+    reading: Any = None  # the reasoning and answer (`trl_rlsp.text.Reading`), if it was read
 
 
 class OutcomeVerifier:
@@ -124,9 +117,8 @@ class OutcomeVerifier:
     ) -> list[float | None]:
         """Scores of a batch, one per completion; `None` where it is not scorable.
 
-        `columns` are the data set's; the first of `tests`, `task`, `solution` that a row has decides. Also `readings`,
-        as the suite has read the completions, and TRL's loggers: `log_metric` receives the share of each reason,
-        `log_extra` the columns `verdict` (the reason), `parsed_gold` and `parsed_answer` (what was compared).
+        The first of the columns `tests`, `task`, `solution` that a row has decides. `log_metric` receives the share of
+        each reason, `log_extra` the columns `verdict` (the reason), `parsed_gold` and `parsed_answer` (as compared).
         """
         return [verdict.score for verdict in self.judged(completions, prompts=prompts, **columns)]
 
@@ -137,9 +129,9 @@ class OutcomeVerifier:
         self.reader.look_at(log_metric)
         found = self.verdicts(completions, **columns)
         if log_metric is not None and found:
-            counts = Counter(verdict.reason for verdict in found)
+            reasons = [verdict.reason for verdict in found]
             for reason in get_args(Reason):  # the zeros too: TRL averages over the ranks and steps that log a metric
-                log_metric(f"verifier/{reason}", counts[reason] / len(found))
+                log_metric(f"verifier/{reason}", reasons.count(reason) / len(found))
             for metrics in self.watch:
                 metrics(completions=completions, completion_ids=columns.get("completion_ids"), log_metric=log_metric)
         if log_extra is not None:
@@ -164,10 +156,9 @@ class OutcomeVerifier:
             readings = self.reader.read(completions, {**columns, "prompts": prompts})
         for i, reading in enumerate(readings or ()):
             if reading.reason == "unfinished":
-                found[i] = UNFINISHED
-        missing = [i for i, verdict in enumerate(found) if verdict is None]
+                found[i] = Verdict(0.0, "no_answer")
         for kind in COLUMNS:
-            indices = [i for i in missing if rows[i].kind == kind]
+            indices = [i for i, row in enumerate(rows) if found[i] is None and row.kind == kind]
             given = [rows[i]._replace(reading=readings[i]) if readings else rows[i] for i in indices]
             for i, value in zip(indices, self._verify(kind, given) if given else (), strict=True):
                 found[i] = verdict = _as_verdict(value)
@@ -178,22 +169,21 @@ class OutcomeVerifier:
     def _verify(self, kind: str, rows: Sequence[Row]) -> Sequence[Verdict | float | None]:
         if kind in self.custom:
             return self.custom[kind](rows)
-        limits: dict[str, Any] = {"limit": self.time_limit, "deadline": self.batch_seconds}
-        tag = self.reader.end_of_thinking
+        tag: dict[str, Any] = {"end_of_thinking": self.reader.end_of_thinking}
+        limits: dict[str, Any] = {"limit": self.time_limit, "deadline": self.batch_seconds, **tag}
         if kind == "math":
             items = [MathItem(row.truth, row.reading or row.completion, row.prompt) for row in rows]
-            return verify_math(items, self.pools["math"], rules=self.rules, end_of_thinking=tag, **limits)
+            return verify_math(items, self.pools["math"], rules=self.rules, **limits)
         if kind == "gym":
             if importlib.util.find_spec("reasoning_gym") is None:
                 raise MissingDependencyError("rows with `task` need reasoning-gym: pip install 'trl-rlsp[gym]'")
             tasks = [GymItem(row.truth, row.reading or row.completion) for row in rows]
-            return verify_gym(tasks, self.pools["gym"], end_of_thinking=tag, **limits)
+            return verify_gym(tasks, self.pools["gym"], **limits)
         from trl_rlsp.verification import verify_code
 
         programs = [(row.reading or row.completion, row.truth) for row in rows]
-        limits = {"time_limit": self.time_limit, "batch_seconds": self.batch_seconds, "workers": self.workers}
-        options = {**limits, "end_of_thinking": tag, **self.code_options}
-        return verify_code(programs, prompts=[row.prompt for row in rows], **options)
+        limits = {"time_limit": self.time_limit, "batch_seconds": self.batch_seconds, "workers": self.workers, **tag}
+        return verify_code(programs, prompts=[row.prompt for row in rows], **limits | self.code_options)
 
     def start(self, kinds: Sequence[str] = ("math",)) -> None:
         """Warm the workers of the given kinds (`math`, `gym`) in the background; returns at once."""
@@ -244,7 +234,7 @@ def _rows(completions: Sequence[Any], prompts: Sequence[Any] | None, columns: Ma
             raise ConfigError(f"{count} completions need {count} {name}, got {len(column)}")
     kinds = kinds_of(columns, count)
     truths = [(given[COLUMNS[kind]] or [None] * count)[i] for i, kind in enumerate(kinds)]
-    texts = ["" if prompt is None else _user_text(prompt) for prompt in prompts or [None] * count]
+    texts = list(map(_user_text, prompts or [None] * count))
     return [Row(*values) for values in zip(kinds, completions, truths, texts, strict=True)]
 
 
@@ -252,8 +242,8 @@ def _user_text(prompt: Any) -> str:
     """What the user wrote; the system prompt's examples are not part of the problem."""
     if isinstance(prompt, str):
         return prompt
-    turns = [message.get("content") for message in prompt or () if message.get("role") == "user"]
-    return "\n".join(turn if isinstance(turn, str) else completion_text({"content": turn}) for turn in turns)
+    turns = [message for message in prompt or () if message.get("role") == "user"]
+    return "\n".join(completion_text({"content": turn.get("content")}) for turn in turns)
 
 
 def _key(row: Row) -> Hashable:

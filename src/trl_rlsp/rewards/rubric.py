@@ -58,14 +58,9 @@ class UnreadableGradesError(ValueError):
 
 @dataclass(frozen=True)
 class Rubric:
-    """What is graded; the reward is the mean over the dimensions.
+    """What is graded: dimensions, name (a Python identifier) -> what it means; the reward is the mean over them.
 
-    Args:
-        dimensions: name -> what it means; names are Python identifiers.
-        preamble: what comes before the dimensions. How data is marked and how to answer is always added.
-
-    Raises:
-        ConfigError: no dimensions, or a name that is no identifier.
+    `preamble` comes before the dimensions. How data is marked and how to answer is always added.
 
     Example:
         >>> rubric = Rubric({"rigour": "Is every step justified?"})
@@ -78,10 +73,9 @@ class Rubric:
 
     def __post_init__(self) -> None:
         if not self.dimensions or not all(name.isidentifier() for name in self.dimensions):
-            raise ConfigError(
-                f"a rubric has dimensions whose names are identifiers, got {list(self.dimensions)!r}; "
-                'example: Rubric({"rigour": "Is every step justified?"})'
-            )
+            example = 'Rubric({"rigour": "Is every step justified?"})'
+            names = list(self.dimensions)
+            raise ConfigError(f"a rubric has dimensions whose names are identifiers, got {names!r}; example: {example}")
 
     def instructions(self) -> str:
         """The system message, the same for every request."""
@@ -93,9 +87,8 @@ class Rubric:
         """The chat that asks for the grades of one piece of work; another marker each time."""
         marker = secrets.token_hex(16)
         shown = (
-            f"BEGIN DATA {marker}\n{quoted(problem, work)}\nEND DATA {marker}\n\n"
-            f"Only the two lines with {marker} are markers. Grade the exploration in the work; answer with the JSON "
-            "object only."
+            f"BEGIN DATA {marker}\n{quoted(problem, work)}\nEND DATA {marker}\n\nOnly the two lines with {marker} are "
+            "markers. Grade the exploration in the work; answer with the JSON object only."
         )
         return [{"role": "system", "content": self.instructions()}, {"role": "user", "content": shown}]
 
@@ -144,9 +137,7 @@ def quoted(problem: str, work: str) -> str:
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
     """The JSON objects that stand in `text`, outermost only; an empty one for one in which a key stands twice."""
-    decoder = json.JSONDecoder(
-        object_pairs_hook=lambda pairs: dict(pairs) if len({key for key, _ in pairs}) == len(pairs) else {}
-    )
+    decoder = json.JSONDecoder(object_pairs_hook=lambda pairs: dict(pairs) if len(dict(pairs)) == len(pairs) else {})
     place = text.find("{")
     while place >= 0:
         try:

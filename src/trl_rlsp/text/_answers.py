@@ -114,9 +114,8 @@ def _side_by_side(text: str, one: Region, other: Region) -> bool:
     gap = text[one.end : other.start]
     if len(gap) > MAX_GAP or _TURN.search(gap):
         return False
-    if not _BREAK.search(gap) or _ALTERNATIVE.match(gap):
-        return True
-    return len(re.findall(r"[^\W\d_]{2,}", _COMMAND.sub(" ", gap))) <= _WORDS_OF_A_LABEL
+    joined = not _BREAK.search(gap) or _ALTERNATIVE.match(gap)
+    return bool(joined) or len(re.findall(r"[^\W\d_]{2,}", _COMMAND.sub(" ", gap))) <= _WORDS_OF_A_LABEL
 
 
 def _key(answer: str) -> Hashable:

@@ -49,10 +49,6 @@ _RESULT = re.compile(
 )
 
 
-class NotArithmeticError(Exception):
-    """The text is not plain arithmetic, or its value is too large."""
-
-
 @lru_cache(maxsize=8192)
 def rational(text: str) -> Fraction | None:
     """The exact value of an arithmetic expression in normal form, `None` if it is anything else."""
@@ -66,7 +62,7 @@ def rational(text: str) -> Fraction | None:
         return None
     try:
         return Fraction(_Parser(tokens, MAX_BITS).value())
-    except (NotArithmeticError, ZeroDivisionError):
+    except ArithmeticError:
         return None
 
 
@@ -89,9 +85,8 @@ def calculations(text: str, *, given: str | None = None) -> frozenset[str]:
     >>> sorted(calculations(r"$(6 + 3) \times 2 = 18$", given="6 3 2 : 18"))
     ['2*9=18', '3+6=9']
     """
-    known = set(map(_number, _NUMBER.findall(_plain(given)))) if given else set()
-    grounded = bool(known)
-    found: set[str] = set()
+    known = set(map(_number, _NUMBER.findall(_plain(given or ""))))
+    grounded, found = bool(known), set[str]()
     for made, starts, results in _equations(_plain(text)):
         if not grounded or not known.isdisjoint(starts):
             found.update(made)
@@ -121,10 +116,10 @@ class _Parser:
         self.steps: list[tuple[Number, str, Number, Number]] = []
 
     def value(self) -> Number:
-        """Raises NotArithmeticError, ZeroDivisionError."""
+        """ArithmeticError: not plain arithmetic, a division by zero, or a value that is too large."""
         value = self._sum()
         if self.at != len(self.tokens):
-            raise NotArithmeticError
+            raise ArithmeticError
         return value
 
     def _next(self, *expected: str) -> str:
@@ -154,8 +149,7 @@ class _Parser:
         negative = False
         while sign := self._next("+", "-"):
             negative ^= sign == "-"
-        value = self._power()
-        return -value if negative else value
+        return -self._power() if negative else self._power()
 
     def _power(self) -> Number:
         base = self._atom()
@@ -180,23 +174,23 @@ class _Parser:
         opening = self._next(*openings)
         value = self._nested(self._sum) if opening else 0
         if not self._next(")" if opening == "(" else "}") or not opening:
-            raise NotArithmeticError
+            raise ArithmeticError
         return value
 
     def _nested(self, part: Callable[[], Number]) -> Number:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise NotArithmeticError
+            raise ArithmeticError
         value = part()
         self.depth -= 1
         return value
 
     def _operation(self, left: Number, op: str, right: Number) -> Number:
         if op == "^" and (right.denominator != 1 or abs(right.numerator) * _bits(left) > self.most_bits):
-            raise NotArithmeticError
+            raise ArithmeticError
         result = _OPERATIONS[op](left, right)
         if op != "^" and _bits(result) > self.most_bits:
-            raise NotArithmeticError
+            raise ArithmeticError
         self.steps.append((left, op, right, result))
         return result
 
@@ -229,8 +223,7 @@ def _equations(text: str) -> Iterable[Equation]:
         if result is None:
             continue
         tail = left[-LONGEST:]
-        run = _REVERSED_RUN.match(tail[::-1])
-        length = len(run[0]) if run else 0
+        length = len(_REVERSED_RUN.match(tail[::-1])[0])  # type: ignore[index]
         after_name = length < len(tail) and (tail[-length - 1].isalnum() or tail[-length - 1] in ")}]")
         equation = _equation(tail[len(tail) - length :].strip(), after_name, result[1].replace(" ", ""))
         if equation is not None:
@@ -246,7 +239,7 @@ def _equation(left: str, after_name: bool, right: str) -> Equation | None:
     parser = _Parser(tokens, LARGEST_BITS)
     try:
         value = parser.value()
-    except (NotArithmeticError, ZeroDivisionError):
+    except ArithmeticError:
         return None
     decimals = len(right.partition(".")[2])
     if not parser.steps or abs(Fraction(value) - _number(right)) * 2 * 10**decimals > (decimals > 0):
@@ -289,13 +282,12 @@ def _changes_nothing(left: Number, op: str, right: Number) -> bool:
 def _written(left: Number, op: str, right: Number, result: Number) -> str:
     """One way of writing for all placings of the signs: `3 - (-4)` is `3 + 4`, `-3 + 7` is `7 - 3`."""
     if op in "+-":
-        other = right if op == "+" else -right
-        low, high = min(left, other), max(left, other)
+        low, high = sorted((left, right if op == "+" else -right))
         if high < 0:
             return _written(-high, "+", -low, -result)
         return f"{high}-{-low}={result}" if low < 0 else f"{low}+{high}={result}"
     left, result = max(left, -left), max(result, -result)
     right = right if op == "^" else max(right, -right)
-    if op == "*" and right < left:
-        left, right = right, left
+    if op == "*":
+        left, right = min(left, right), max(left, right)
     return f"{left}{op}{right}={result}"

@@ -23,13 +23,12 @@ LONGEST_WORD = 24  # letters of the longest word that counts
 LOOP = 3  # number of occurrences at which even the first stops counting
 
 Gram = tuple[str, ...]
-Piece = tuple[Gram, int, int]
-"""Words as they are compared, and where they start and end in the sequence of all words."""
+Piece = tuple[Gram, int, int]  # words as they are compared, and where they start and end in the sequence of all words
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
 _IS_CJK = re.compile(f"[{_CJK}]")
 _WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]")
-_SEPARATORS = frozenset(",;:.|-")
+_SEPARATORS = ",;:.|-"
 _OPERATORS = frozenset("=+-*/^<>\\×·÷−≤≥≠≈∗⋅")
 _SEGMENT = re.compile(r"(?<=[.!?;])\s+|\n+")
 _WRAPPED = re.compile(r"\\(?:text|textbf|textit|mathrm|mbox)\{([^{}\\]*)\}")
@@ -41,9 +40,7 @@ _LOOKALIKES = str.maketrans("аеорсухіјѕοαυν", "aeopcyxijsoauv")  #
 
 
 def visible(text: str) -> str:
-    """The first `MAX_CHARS` of `text` without what adds nothing to read: control and format characters, blank letters,
-    and combining marks that are not part of a composed letter, of which any number can be put on one letter.
-    """
+    """The first `MAX_CHARS` of `text` without control and format characters, blank letters and combining marks."""
     text = text[:MAX_CHARS]
     if text.isascii():
         return _ASCII_CONTROL.sub("", text)
@@ -89,10 +86,7 @@ def distance(grams: Set[Gram], others: Set[Gram]) -> float:
 def effective_length(completion: Any, *, prompt: Any = None, ngram: int = 6) -> int:
     """Words of reasoning that count as exploration, see `novel_words`; 0 without exactly one final answer.
 
-    Args:
-        completion: a `Reading`, or the text or message list of a completion to a mathematical problem.
-        prompt: text or message list; text copied from it does not count.
-        ngram: length of the repeated n-grams that do not count, in words.
+    `completion` is a `Reading`, or text or messages that answer a mathematical problem, `prompt` text or messages.
     """
     reading = completion if isinstance(completion, Reading) else read(completion)
     return novel_words(reading.exploration, ngram=ngram, before=prompt_text(prompt)) if reading.finished else 0
@@ -102,7 +96,7 @@ def prompt_text(prompt: Any) -> str:
     """All text of a prompt given as a string or as messages; empty for `None`."""
     if isinstance(prompt, Sequence) and not isinstance(prompt, str):
         return "\n".join(completion_text([{**message, "role": "assistant"}]) for message in prompt)
-    return "" if prompt is None else str(prompt)
+    return str(prompt or "")
 
 
 def novel_words(text: str, *, ngram: int, before: str = "") -> int:
@@ -118,10 +112,7 @@ def novel_words(text: str, *, ngram: int, before: str = "") -> int:
     - words in a script that the prompt does not use, pictures, and words of more than 24 letters (blanks left out);
     - invisible characters, combining marks, and `\\text{}` around words.
 
-    Args:
-        text: the reasoning.
-        ngram: length of the n-grams in words, at least 2.
-        before: text that came before (the prompt); copying it is repetition.
+    `ngram`, at least 2, is a number of words; `before` is the prompt, copying which is repetition.
 
     >>> novel_words("try two . add three . try two .", ngram=3)
     6
@@ -131,9 +122,9 @@ def novel_words(text: str, *, ngram: int, before: str = "") -> int:
     alike = {word: _folded(word) for word in {*sequence, *chain.from_iterable(known)}}
     keys, earlier = ([alike[word] for word in chain.from_iterable(part)] for part in (segments, known))
     fresh = [len(word) <= LONGEST_WORD for word in sequence]
-    _strike(fresh, _sentences(segments, alike), {piece for piece, _, _ in _sentences(known, alike)})
-    _strike(fresh, _grams(keys, ngram), {piece for piece, _, _ in _grams(earlier, ngram)})
-    _strike(fresh, _counted(keys, ngram), frozenset())
+    _strike(fresh, _sentences(segments, alike), _sentences(known, alike))
+    _strike(fresh, _grams(keys, ngram), _grams(earlier, ngram))
+    _strike(fresh, _counted(keys, ngram))
     numbers = {word for word in alike if word in _SEPARATORS or word.isdecimal()}
     letters = {word for word in alike if len(word) == 1 and word.isalpha() and not _IS_CJK.match(word)}
     _strike_runs(fresh, sequence, numbers, 2 * ngram)
@@ -158,8 +149,7 @@ def _folded(word: str) -> str:
 
 
 def _grams(keys: Sequence[str], size: int) -> Iterator[Piece]:
-    grams = zip(*(keys[i:] for i in range(size)), strict=False)
-    return ((gram, i, i + size) for i, gram in enumerate(grams))
+    return ((gram, i, i + size) for i, gram in enumerate(zip(*(keys[i:] for i in range(size)), strict=False)))
 
 
 def _sentences(segments: list[list[str]], alike: dict[str, str]) -> Iterator[Piece]:
@@ -178,8 +168,8 @@ def _counted(keys: list[str], size: int) -> Iterator[Piece]:
     """
     masks = {key: _DIGITS.sub("#", key) for key in set(keys)}
     signs = {key: _sign(mask) for key, mask in masks.items()}
-    to_end = size - 1
-    loop = rf"(?=.{{0,{to_end}}}[#db])(?=.{{0,{to_end}}}[lb])(?=[^o]{{{size}}}|[^#]{{{size}}})"
+    within = f".{{0,{size - 1}}}"
+    loop = rf"(?={within}[#db])(?={within}[lb])(?=[^o]{{{size}}}|[^#]{{{size}}})"
     for match in re.finditer(loop, "".join(signs[key] for key in keys)):
         start, end = match.start(), match.start() + size
         yield tuple(masks[key] for key in keys[start:end]), start, end
@@ -193,9 +183,9 @@ def _sign(mask: str) -> str:
     return "b" if digits and letters else "d" if digits else "l" if letters else "."
 
 
-def _strike(fresh: list[bool], pieces: Iterable[Piece], known: Set[Gram]) -> None:
-    """Strike every repetition, everything `known`, and the first occurrence of what occurs `LOOP` times."""
-    spans: dict[Gram, list[tuple[int, int]]] = defaultdict(list)
+def _strike(fresh: list[bool], pieces: Iterable[Piece], before: Iterable[Piece] = ()) -> None:
+    """Strike every repetition, what stands in `before`, and the first occurrence of what occurs `LOOP` times."""
+    known, spans = {piece for piece, _, _ in before}, defaultdict(list)
     for piece, start, end in pieces:
         spans[piece].append((start, end))
     for piece, found in spans.items():
@@ -214,11 +204,8 @@ def _strike_runs(fresh: list[bool], sequence: list[str], listed: Set[str], most:
 
 def _strike_foreign(fresh: list[bool], sequence: list[str], before: str) -> None:
     """Strike foreign words and pictures, and the signs that follow them; nothing where the prompt has no letters."""
-    known = _scripts_of(before)
-    if not known:
-        return
-    foreign = {word: _is_foreign(word, known) for word in set(sequence)}
-    strange = False
+    known, strange = _scripts_of(before), False
+    foreign = {word: known != set() and _is_foreign(word, known) for word in set(sequence)}
     for i, word in enumerate(sequence):
         strange = foreign[word] or (strange and not word[0].isalnum())
         fresh[i] = fresh[i] and not strange
@@ -239,9 +226,5 @@ def _scripts_of(text: str) -> Set[str]:
 
 def _is_foreign(word: str, known: Set[str]) -> bool:
     """Whether a word is a picture or in an unknown script; Latin, a Greek letter alone and signs never are."""
-    if word.isascii():
-        return False
-    scripts = _scripts_of(word) - known - {"LATIN"}
-    return unicodedata.category(word[0]) in ("So", "Sk") or (
-        scripts != set() and (len(word), scripts) != (1, {"GREEK"})
-    )
+    scripts = _scripts_of(word) - known - {"LATIN"} - ({"GREEK"} if len(word) == 1 else set())
+    return not word.isascii() and (scripts != set() or unicodedata.category(word[0]) in ("So", "Sk"))
