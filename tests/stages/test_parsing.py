@@ -135,7 +135,7 @@ class TestRefused:
 
     def test_a_file_that_is_no_text(self, tmp_path):
         (tmp_path / "stage.yaml").write_bytes(b"\xff\xfe\x00")
-        with pytest.raises(ConfigError, match="must be text in UTF-8"):
+        with pytest.raises(ConfigError, match="is not valid YAML in UTF-8"):
             read_yaml(tmp_path / "stage.yaml")
 
     def test_a_folder(self, tmp_path):

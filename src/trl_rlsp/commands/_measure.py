@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# engine -> the module that it needs; those other than transformers are extras of the engine's name
 _ENGINES = {"transformers": "transformers", "vllm": "vllm", "server": "openai"}
-"""Engine -> the module that it needs; those other than transformers are extras of the engine's name."""
 
 
 def run_eval(arguments: list[str]) -> None:
@@ -42,9 +42,7 @@ def run_eval(arguments: list[str]) -> None:
     if settings.rescore:
         name, metrics = _rescored(settings, Path(settings.rescore))
     else:
-        name, sampling = check_eval(settings)
-        problems = load_problems(settings)
-        samples = draw_samples(settings, name, sampling, problems, console)
+        name, problems, samples = draw_samples(settings, console)
         with verifier_of(settings, name) as verifier:
             metrics, scored = evaluation.evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
         if folder := settings.output_dir:
@@ -61,12 +59,10 @@ def parse_eval(arguments: list[str]) -> tuple[EvaluationArguments, str, generati
 
 def read_settings(arguments: list[str]) -> EvaluationArguments:
     """The fields of an evaluation: the command line's, else the YAML file's, else the preset's."""
-    settings = parse_fields(EvaluationArguments, arguments, "rlsp eval")
-    if settings.preset is None:
-        return settings
-    if settings.preset not in EVALUATION_PRESETS:
-        raise ConfigError(f"preset is one of {', '.join(EVALUATION_PRESETS)}, got {settings.preset!r}")
-    preset = EVALUATION_PRESETS[settings.preset]
+    name = parse_fields(EvaluationArguments, arguments, "rlsp eval").preset
+    if name is not None and name not in EVALUATION_PRESETS:
+        raise ConfigError(f"preset is one of {', '.join(EVALUATION_PRESETS)}, got {name!r}")
+    preset = EVALUATION_PRESETS[name] if name else {}
     return parse_fields(EvaluationArguments, arguments, "rlsp eval", written=lambda content: {**preset, **content})
 
 
@@ -92,31 +88,24 @@ def _check_engine(settings: EvaluationArguments) -> None:
         raise MissingDependencyError(f"engine {engine!r} needs {_ENGINES[engine]}: pip install 'trl-rlsp[{engine}]'")
 
 
-def load_problems(settings: EvaluationArguments) -> Dataset:
-    """The problems of an evaluation; an RLSPError if programs cannot be run here as they need."""
-    problems = settings.load()
-    require_sandbox(problems.column_names)
-    return problems
-
-
 def _open_engine(settings: EvaluationArguments, name: str, problems: Dataset, new_tokens: int) -> generation.Engine:
     """Load the model, or connect to its server; a SourceError if there is no such model."""
     if settings.engine == "server":
         return generation.ServerEngine(name, settings.server_url or "")
     if settings.engine == "vllm":
-        options: dict[str, Any] = {"prompts": problems["prompt"], "new_tokens": new_tokens}
-        options |= {n: getattr(settings, n) for n in ("dtype", "tensor_parallel_size", "gpu_memory_utilization")}
-        return generation.VLLMEngine(name, **options)
+        options = {n: getattr(settings, n) for n in ("dtype", "tensor_parallel_size", "gpu_memory_utilization")}
+        return generation.VLLMEngine(name, prompts=problems["prompt"], new_tokens=new_tokens, **options)
     import torch
 
     placed: dict[str, Any] = {"device_map": "auto"} if torch.cuda.is_available() else {}
     return generation.TransformersEngine(*generation.load_model(name, dtype=settings.dtype, **placed))
 
 
-def draw_samples(
-    settings: EvaluationArguments, name: str, sampling: generation.Sampling, problems: Dataset, console: Terminal
-) -> list[generation.Sample]:
-    """The samples of an evaluation: those that the output folder has, and the others drawn now."""
+def draw_samples(settings: EvaluationArguments, console: Terminal) -> tuple[str, Dataset, list[generation.Sample]]:
+    """Model, problems and samples of an evaluation: those that the output folder has, and the others drawn now."""
+    name, sampling = check_eval(settings)
+    problems = settings.load()
+    require_sandbox(problems.column_names)
     folder = Path(settings.output_dir) if settings.output_dir else None
     total = len(problems) * sampling.n
     made_of = _fingerprint(settings, name, problems) if folder else {}
@@ -128,7 +117,8 @@ def draw_samples(
         columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console) as progress:
             shown = partial(progress.update, progress.add_task("sampling", total=total, completed=there))
-            return evaluation.draw(engine, problems, sampling, store=store, on_batch=lambda n: shown(completed=n))
+            samples = evaluation.draw(engine, problems, sampling, store=store, on_batch=lambda n: shown(completed=n))
+    return name, problems, samples
 
 
 def _fingerprint(settings: EvaluationArguments, name: str, problems: Dataset) -> dict[str, Any]:
@@ -191,11 +181,11 @@ class BudgetArguments(EvaluationArguments):
     document: str | None = option(None, "Markdown file whose numbers are replaced")
 
     def named_models(self) -> dict[str, str]:
-        if not self.models:
-            if not self.model_name_or_path:
-                raise ConfigError("no model: give --model_name_or_path PATH, or --models NAME=PATH NAME=PATH")
-            return {Path(self.model_name_or_path).name: self.model_name_or_path}
-        return named("models are NAME=PATH, each name once", self.models)
+        if self.models:
+            return named("models are NAME=PATH, each name once", self.models)
+        if not self.model_name_or_path:
+            raise ConfigError("no model: give --model_name_or_path PATH, or --models NAME=PATH NAME=PATH")
+        return {Path(self.model_name_or_path).name: self.model_name_or_path}
 
     def sizes(self) -> list[int]:
         return positive_numbers("budgets", self.budgets, "32,64,128")
@@ -219,7 +209,7 @@ def named(rule: str, entries: list[str]) -> dict[str, str]:
 
 
 def count_table(things: str, start: str, count: int, dropped: Mapping[str, int], end: str, kept: int) -> Table:
-    """What became of things: how many there were, how many were dropped for which reason, and how many are kept."""
+    """What became of things: how many there were, were dropped for which reason, and are kept."""
     table = Table(things, Column("number", justify="right"))
     for name, number in [(start, count), *((f"dropped: {why}", n) for why, n in dropped.items()), (end, kept)]:
         table.add_row(name, str(number))

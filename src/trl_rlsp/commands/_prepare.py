@@ -13,14 +13,7 @@ from typing import Any, Literal
 from rich.table import Column, Table
 
 from trl_rlsp import evaluation, stages
-from trl_rlsp.commands._measure import (
-    check_eval,
-    count_table,
-    draw_samples,
-    load_problems,
-    positive_numbers,
-    verifier_of,
-)
+from trl_rlsp.commands import _measure as measure
 from trl_rlsp.doctor import Finding, examine
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import write_json, write_lines
@@ -47,16 +40,14 @@ def run_recipes(arguments: Sequence[str]) -> None:
     if given.words:
         if len(given.words) != 2 or given.words[0] != "copy":
             raise ConfigError(f"rlsp recipes takes nothing, or copy NAME, got {' '.join(given.words)!r}")
-        name = given.words[1]
-        target = copy_recipe(name, given.to)
-        print(f"{name} copied to {target}")
-        if name in recipe_names():
+        target = copy_recipe(given.words[1], given.to)
+        print(f"{given.words[1]} copied to {target}")
+        if given.words[1] in recipe_names():
             print(f"next: change it, then rlsp run {target}")
         return
     table = Table(Column("recipe", no_wrap=True), "what it is for", "hardware", box=None, pad_edge=False)
     for name in recipe_names():
-        said = said_of(name)
-        table.add_row(name, said.title, said.hardware)
+        table.add_row(name, said_of(name).title, said_of(name).hardware)
     Terminal().print(table)
     others = " and ".join(companion_names())
     print(f"\nrlsp run NAME runs one; rlsp recipes copy NAME makes a copy to change, also of {others}.")
@@ -107,30 +98,23 @@ def parse_filter(arguments: list[str]) -> FilterArguments:
 
 
 def run_filter(arguments: list[str]) -> None:
-    """Sample, score, keep the problems of the band and write the file; the samples of a run cut off are kept."""
+    """Sample, score, keep the problems of the band and write the file; samples of a run that was cut off are kept."""
     settings = parse_filter(arguments)
     band = evaluation.Band(settings.low, settings.high)
-    name, sampling = check_eval(settings)
-    problems = load_problems(settings)
     console = Terminal()
-    samples = draw_samples(settings, name, sampling, problems, console)
-    with verifier_of(settings, name) as verifier:
+    name, problems, samples = measure.draw_samples(settings, console)
+    with measure.verifier_of(settings, name) as verifier:
         scored = evaluation.score_samples(samples, problems, verifier)
     rows, output = problems.to_list(), Path(settings.output)
     found = evaluation.keep_band(rows, scored, band)
     write_lines(output, found.rows)
     evaluation.check_read_back(output, [rows[index] for index in found.kept])
     write_json(output.with_suffix(".json"), {**found.counts(), "settings": asdict(settings)})
-    _show_filtered(found, settings, console)
-
-
-def _show_filtered(found: evaluation.Filtered, settings: FilterArguments, console: Terminal) -> None:
     kept = f"kept, {settings.low:g} to {settings.high:g}"
-    table = count_table("problems", "sampled", found.counts()["problems"], found.dropped, kept, len(found.rows))
+    table = measure.count_table("problems", "sampled", len(rows), found.dropped, kept, len(found.rows))
     table.title = f"solve rates of {settings.n} samples"
     console.print(table)
-    partly = sum(row["scored_samples"] < settings.n for row in found.rows)
-    if partly:
+    if partly := sum(row["scored_samples"] < settings.n for row in found.rows):
         console.print(f"{partly} kept problems have samples without a score, which have no part in their solve rate")
     plain = settings.prompt_style == "task" and settings.system_prompt != "none"
     reading = f"--dataset {settings.output}" + ("" if plain else " --prompt_style task --system_prompt none")
@@ -191,9 +175,8 @@ def _show_findings(found: list[Finding], path: Path) -> None:
         console.print(f"{finding.check}: {finding.what}\n    {finding.why}")
         if finding.change:
             console.print(f"    change {_where(finding, path, lines)}")
-    counts = {name: sum(finding.severity == name for finding in found) for name in _COLORS}
-    summary = f"{counts['error']} errors, {counts['warning']} warnings, {counts['not checked']} not checked"
-    console.print(f"{path}: {summary}")
+    errors, warnings, unchecked = (sum(finding.severity == name for finding in found) for name in _COLORS)
+    console.print(f"{path}: {errors} errors, {warnings} warnings, {unchecked} not checked")
 
 
 def _where(finding: Finding, path: Path, lines: Sequence[str]) -> str:
@@ -227,7 +210,7 @@ def parse_plan(arguments: Sequence[str]) -> tuple[PlanArguments, Architecture, S
 def run_plan(arguments: Sequence[str]) -> None:
     """Print the memory that a stage takes on each GPU, and what would make it fit where it does not."""
     given, architecture, settings = parse_plan(arguments)
-    counts = positive_numbers("--gpus", given.gpus, "1,2,4,8")
+    counts = measure.positive_numbers("--gpus", given.gpus, "1,2,4,8")
     wanted = [(gpus, strategy) for gpus in counts for strategy in strategies(settings, gpus)]
     layouts = [layout(architecture, settings, gpus, strategy) for gpus, strategy in wanted]
     best = min((one for one in layouts if one.gpus == counts[-1]), key=lambda one: one.peak)
@@ -244,8 +227,8 @@ def run_plan(arguments: Sequence[str]) -> None:
     for gpus in counts:
         console.print(_plan_table([one for one in layouts if one.gpus == gpus], given.memory))
         step = tokens_per_step(settings, gpus)
-        told = f"at most {step.sampled:,.0f} tokens sampled, {step.scored:,} learned from in a step"
-        console.print(f"{gpus} GPUs: {told}")
+        sampled, scored = f"{step.sampled:,.0f} tokens sampled", f"{step.scored:,} learned from in a step"
+        console.print(f"{gpus} GPUs: at most {sampled}, {scored}")
     for lines, one in advice:
         verdict = "fits with" if one.fits(given.memory) else "does not fit even with"
         console.print(f"{verdict} {', '.join(lines)}: {one.peak / GIB:.1f} GiB, {one.gpus} GPUs, {one.strategy}")

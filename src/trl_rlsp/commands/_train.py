@@ -110,8 +110,7 @@ def train(trainer: Any, training: TrainingArguments) -> None:
         trainer.save_state()
     if trainer.accelerator.is_main_process:
         done = {"stage": trainer._name, "steps": trainer.state.global_step}
-        done |= {"resumed_from": checkpoint and Path(str(checkpoint)).name}
-        done |= {"seconds": round(time.monotonic() - start, 1)}
+        done |= {"resumed_from": checkpoint and Path(checkpoint).name, "seconds": round(time.monotonic() - start, 1)}
         write_json(Path(str(training.output_dir), stages.STAGE_FILE), done)
 
 

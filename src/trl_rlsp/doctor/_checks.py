@@ -41,23 +41,19 @@ def _data(stage: Stage) -> Iterator[Finding]:
 
     source, path = str(stage.data.dataset), Path(str(stage.data.dataset))
     try:
-        columns = stage.rows.column_names
+        require_sandbox(stage.rows.column_names)
     except SourceError as failure:  # what is fetched from the hub may be out of reach from here
         local = path.exists() or path.suffix.lower() in FILE_EXTENSIONS or source.startswith("reasoning_gym:")
         if not local and (find_preset(source) is not None or source.count("/") == 1):
             yield unchecked(f"the data set {source!r}", str(failure))
         else:
             yield error(f"there is no data at {source!r}", str(failure), "dataset: SOURCE")
-        return
+    except MissingDependencyError as failure:
+        yield error("the data set needs what is not installed", str(failure), "as the message says")
     except RLSPError as failure:
         lacks_column = "column" in str(failure) and not isinstance(failure, ConfigError)
         line = "dataset_columns: {problem: COLUMN, answer: COLUMN}" if lacks_column else "dataset: SOURCE"
         yield error("the data set cannot be used", str(failure), line)
-        return
-    try:
-        require_sandbox(columns)
-    except MissingDependencyError as failure:
-        yield error("no sandbox for programs", str(failure), "apt-get install bubblewrap")
 
 
 @check(BOTH, at_start=BOTH)
@@ -68,14 +64,12 @@ def _four_bit(stage: Stage) -> Iterator[Finding]:
     if not model.use_peft and not stage.is_adapter:
         why = "quantized weights cannot be trained; the trainer refuses them"
         yield error("the base model is quantized and there is no adapter", why, "use_peft: true")
-    deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED")
-    sharding = "ZeRO-3" if deepspeed and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3" else ""
-    if os.environ.get("ACCELERATE_USE_FSDP") == "true" or getattr(stage.training, "fsdp", None):
-        sharding = "FSDP"
-    if sharding:
+    zero3 = os.environ.get("ACCELERATE_USE_DEEPSPEED") and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
+    fsdp = os.environ.get("ACCELERATE_USE_FSDP") == "true" or getattr(stage.training, "fsdp", None)
+    if fsdp or zero3:
         why = "packed weights cannot be gathered for generation or synchronization; one copy on each GPU works"
         line = f"load_in_{4 if model.load_in_4bit else 8}bit: false"
-        yield error(f"the base model is quantized and {sharding} shards weights", why, line)
+        yield error(f"the base model is quantized and {'FSDP' if fsdp else 'ZeRO-3'} shards weights", why, line)
     dtype = model.dtype or "float32"
     if model.load_in_4bit and dtype not in ("bfloat16", "float16", "float32"):
         what = f"dtype is {dtype!r}, and TRL takes the compute type of 4-bit layers from it"
@@ -104,15 +98,9 @@ def _bf16(stage: Stage) -> Iterator[Finding]:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 matrices natively (AVX512-BF16 or AMX)."""
-    import torch
-
-    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return False
-    try:
-        return bool(re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", Path("/proc/cpuinfo").read_text(errors="replace")))
-    except OSError:
-        return True  # not Linux: what torch says is all there is
+    """Whether this CPU multiplies bf16 matrices natively, as Linux says; yes where nothing says so."""
+    told = Path("/proc/cpuinfo")
+    return not told.is_file() or bool(re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", told.read_text(errors="replace")))
 
 
 @check(BOTH, at_start=RL)
@@ -203,10 +191,10 @@ def _disk(stage: Stage) -> Iterator[Finding]:
     folder = next(folder for folder in (output, *output.parents) if folder.is_dir())
     free = shutil.disk_usage(folder).free
     if needed > free:
-        fits = max(1, (free - one // 3) // max(one, 1))
         size, total, left = (f"{value / 1e9:.3g} GB" for value in (one, needed, free))
         what = f"{count} checkpoints of {size} take {total}, and {folder} has {left} left"
-        line = f"save_total_limit: {fits}" if count > 1 else "output_dir: a folder on a larger disk"
+        line = f"save_total_limit: {max(1, (free - one // 3) // max(one, 1))}"
+        line = line if count > 1 else "output_dir: a folder on a larger disk"
         yield error(what, "a run that cannot write its checkpoint ends there, and may leave a broken one", line)
 
 
@@ -260,14 +248,13 @@ def _groups(stage: Stage) -> Iterator[Finding]:
     whole = math.lcm(at_once, group)
     needed = whole * math.ceil(total / whole)
     ranks = f"{batch} completions on each of {stage.processes} ranks"
+    line, what = f"{_steps_field(stage)}: {needed // at_once}", f"{ranks} times {stage.steps_per_generation} steps are"
     if training.generation_batch_size:
-        line, wrong = f"generation_batch_size: {needed}", total % whole
-        what = f"generation_batch_size {total} is no multiple of num_generations {group} and of {ranks}"
-    else:
-        line, wrong = f"{_steps_field(stage)}: {needed // at_once}", total % group
-        what = f"{ranks} times {stage.steps_per_generation} steps are {total} completions, no multiple of {group}"
-    if wrong:
-        yield error(what, "a generation holds whole groups of num_generations; TRL refuses anything else", line)
+        line, what = f"generation_batch_size: {needed}", f"a generation_batch_size on {ranks} is"
+    factor = whole if training.generation_batch_size else group
+    if total % factor:
+        why = "a generation holds whole groups of num_generations on equal ranks; TRL refuses anything else"
+        yield error(f"{what} {total} completions, no multiple of {factor}", why, line)
 
 
 def _steps_field(stage: Stage) -> str:

@@ -49,6 +49,7 @@ class SampleStore(AbstractContextManager["SampleStore"]):
     """
 
     def __init__(self, folder: Path, fingerprint: Mapping[str, Any], problems: Dataset) -> None:
+        fingerprint = json.loads(json.dumps(fingerprint))  # with lists, as it is read back
         folder.mkdir(parents=True, exist_ok=True)
         self._file = _locked(folder / SAMPLES)
         try:

@@ -1,8 +1,7 @@
 """The steps of a run: what each is given, what it depends on, and whether its folder still holds its work.
 
-A recipe folder holds `grpo.yaml`, `eval.yaml` and, if there are demonstrations, `sft.yaml`; each also runs alone. The
-start model, the run folder and the seed are settings of the run. A step's fingerprint is of its parsed settings and of
-the steps that it depends on, so that a comment changes nothing and a change upstream makes everything after it stale.
+A step's fingerprint is of its parsed settings and of the steps that it depends on, so that a comment changes nothing
+and a change upstream makes everything after it stale.
 """
 
 # ruff: noqa: RUF009 (`option` is `dataclasses.field`)
@@ -39,16 +38,12 @@ class Run:
     """Run all stages of a recipe: SFT, RL, evaluation before and after, report. Override a field of a stage with
     --STAGE.FIELD VALUE, e.g. --grpo.learning_rate 1e-5."""
 
-    recipe: Path = option(
-        help="folder with grpo.yaml, eval.yaml and perhaps sft.yaml, or a name that `rlsp recipes` lists", positional=1
-    )
+    recipe: Path = option(help="folder with grpo.yaml, eval.yaml and perhaps sft.yaml, or a name", positional=1)
     model: str | None = option(None, "the model to start from; default the recipe's")
     output_dir: Path | None = option(None, "run folder; default runs/RECIPE-seedSEED")
     seed: int = option(0, "seed of every stage")
     rounds: int = option(1, "rounds of self-play, with --rounds.FIELD VALUE")
-    launch: Path | None = option(
-        None, "accelerate's YAML file for the training stages; default one process for each visible GPU"
-    )
+    launch: Path | None = option(None, "accelerate's YAML file for training; default a process for each visible GPU")
     output: Path = field(init=False)
     overrides: dict[str, list[str]] = field(init=False)  # stage, or "rounds" -> arguments
 
@@ -126,8 +121,8 @@ class Step:
         before = stages.read_record(self.folder)
         if before is None or before.get("fingerprint") == self.fingerprint:
             return None
-        skipped = {"output_dir", *(["model_name_or_path"] if self.after else [])}
-        names = sorted({*before["settings"], *self.given} - skipped)
+        skipped = ("output_dir", "model_name_or_path") if self.after else ("output_dir",)
+        names = sorted({*before["settings"], *self.given}.difference(skipped))
         return ", ".join(stages.differences(before["settings"], self.given, names)) or "what comes before it"
 
 
@@ -141,9 +136,8 @@ def parse_run(arguments: Sequence[str]) -> Run:
     if run.rounds < 1:
         raise ConfigError(f"--rounds wants a number of at least 1, got {run.rounds}")
     run.recipe = find_recipe(run.recipe)
-    for needed in NEEDED:
-        if not (run.recipe / needed).is_file():
-            raise SourceError(f"{str(run.recipe)!r} is no recipe folder: it has no {needed}")
+    if lacking := [needed for needed in NEEDED if not (run.recipe / needed).is_file()]:
+        raise SourceError(f"{str(run.recipe)!r} is no recipe folder: it has no {lacking[0]}")
     run.output = run.output_dir or Path("runs") / f"{run.recipe.resolve().name}-seed{run.seed}"
     run.overrides = {n: ["--seed", str(run.seed), *w] if n in _COMMANDS else w for n, w in overrides.items()}
     _ = run.start  # an error where there is none
@@ -151,12 +145,7 @@ def parse_run(arguments: Sequence[str]) -> Run:
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """The arguments of `rlsp run` itself, and the overrides (`--STAGE.FIELD VALUE`) of each stage and of the rounds.
-
-    Example:
-        >>> split_overrides(["recipe", "--seed", "1", "--grpo.alpha", "0.7", "--rounds.start=last"])[1]
-        {'sft': [], 'grpo': ['--alpha', '0.7'], 'eval': [], 'rounds': ['--start', 'last']}
-    """
+    """The arguments of `rlsp run` itself, and the overrides (`--STAGE.FIELD VALUE`) of each stage and of the rounds."""
     own: list[str] = []
     overrides: dict[str, list[str]] = {name: [] for name in (*_COMMANDS, "rounds")}
     place = own
@@ -169,14 +158,10 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, list
             place = own
             own.append(word)
         elif stage not in overrides or not name:
-            raise ConfigError(
-                f"cannot read {flag!r}: an override is --STAGE.FIELD VALUE with STAGE one of sft, grpo, eval, rounds"
-            )
+            rule = "an override is --STAGE.FIELD VALUE with STAGE one of sft, grpo, eval, rounds"
+            raise ConfigError(f"cannot read {flag!r}: {rule}")
         elif for_all := _OF_THE_RUN.get(name.replace("-", "_")):
-            raise ConfigError(
-                f"{flag} would make the stages of one run disagree, and its table compare different things: "
-                f"set it for the whole run with {for_all}"
-            )
+            raise ConfigError(f"{flag} would make the stages disagree: set it for the whole run with {for_all}")
         else:
             place = overrides[stage]
             place += [f"--{name}", *([value] if equals else [])]
@@ -214,9 +199,7 @@ class RoundSettings(Selection):
     From "base", as in STaR (2203.14465) and ReST-EM (2312.06585), nothing drifts.
     """
 
-    start: str = option(
-        "base", 'SFT of each round starts from the model of the first round, "base", or the "last" that RL ended with'
-    )
+    start: str = option("base", 'SFT of each round starts from the model of the first, "base", or from RL\'s "last"')
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -100,10 +100,9 @@ def _packed(inputs: int, outputs: int, settings: Settings) -> int:
     """Bytes of a quantized layer."""
     if settings.bits == 8:  # and a float32 for each row
         return inputs * outputs + 4 * outputs
-    blocks = math.ceil(inputs * outputs / BLOCK)
-    constants = 4 * blocks
-    if settings.nested:  # in a byte each, with constants, codebook and offset of their own
-        constants = blocks + 4 * math.ceil(blocks / NESTED_BLOCK) + 4 * 256 + 4
+    constants = blocks = math.ceil(inputs * outputs / BLOCK)
+    # in a byte each, with constants, codebook and offset of their own, or in float32
+    constants += 4 * math.ceil(blocks / NESTED_BLOCK) + 4 * 256 + 4 if settings.nested else 3 * blocks
     return math.ceil(inputs * outputs / 2) + 4 * 16 + constants  # and the 16 values of the type
 
 
@@ -175,8 +174,8 @@ def activation_bytes(architecture: Architecture, settings: Settings) -> int:
         return once + architecture.layers * block
     # under autocast the hidden states between blocks keep the type of the embedding
     width = 4 if settings.dtype == "float32" else BYTES[settings.computes_in]
-    hidden = int(architecture.config.get_text_config().hidden_size)
-    return once + architecture.layers * settings.micro_batch * settings.length * hidden * width + block
+    hidden = int(architecture.config.get_text_config().hidden_size) * width
+    return once + architecture.layers * settings.micro_batch * settings.length * hidden + block
 
 
 @lru_cache(maxsize=64)

@@ -19,9 +19,7 @@ from trl_rlsp.errors import DataError, SourceError
 from trl_rlsp.evaluation import read_problems
 from trl_rlsp.text import completion_text, kinds_of, read
 
-VERIFIED = ("solution", "task", "tests")
-"""Columns that the outcome verifier scores by."""
-
+VERIFIED = ("solution", "task", "tests")  # what the outcome verifier scores by
 SAMPLES = ("samples.jsonl", "samples.parquet")
 LOGGED = "completions/*.parquet"
 _NOT_REWARDS = ("step", "prompt", "completion", "advantage", *VERIFIED)

@@ -1,8 +1,7 @@
 """From logged completions to demonstrations: verified, finished, novel, without duplicates, at most k a problem.
 
-A completion that was cut off at the token limit either gives no final answer or goes on after it; both are refused,
-so that no token count is needed. A completion that spells out the control tokens of a chat template is refused too:
-in a training text they would start a turn of their own.
+A completion that was cut off either gives no final answer or goes on after it: no token count is needed. Control tokens
+of a chat template are refused, since in a training text they would start a turn of their own.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def judge(
     """Verify completions whose problem is known, from rows of `load_problems`; the others keep the score of the log.
 
     A completion is of the problem that its prompt asks, where that was logged, else of the one with its index. It gets
-    `prompt` and `columns` of the data set, `problem` as in `problem_key`, and as `reason` the verifier's, or `logged`.
+    the row's `prompt` and `columns`, `problem` as in `problem_key`, and as `reason` the verifier's, or `logged`.
     """
     rows = [dict(row) for row in problems]
     by_text = {question(row["prompt"]): row for row in reversed(rows)}
@@ -97,14 +96,7 @@ class Trace:
 
 
 def read_trace(text: str, *, messages: int = 1, finished: bool | None = None) -> Trace | str:
-    r"""A completion of so many messages, recorded as finished or not, as a trace, or the reason why it is none.
-
-    Example:
-        >>> read_trace(r"3 + 4 = 7, so \boxed{7}.").answer
-        '7'
-        >>> read_trace("3 + 4 = 7")
-        'no final answer'
-    """
+    """A completion of so many messages, recorded as finished or not, as a trace, or the reason why it is none."""
     if messages != 1:
         return "several messages"
     if CONTROL.search(text):
@@ -191,11 +183,11 @@ class Demonstrated:
 
 @dataclass(frozen=True)
 class Harvest:
-    """Demonstrations, and what became of every completion."""
+    """Demonstrations, and what became of every completion: read, or dropped for the first reason that applies."""
 
     rows: Sequence[Mapping[str, Any]]  # `prompt`, `reasoning`, `answer` and `provenance`
-    read: int  # completions looked at
-    dropped: Mapping[str, int]  # reason -> completions dropped for it, the first that applies
+    read: int
+    dropped: Mapping[str, int]
     problems: int  # that have a demonstration
 
     def counts(self) -> dict[str, Any]:
@@ -226,18 +218,18 @@ def harvest(
     contaminated: dict[str, bool] = {}
     for item in sorted(judged, key=lambda item: (item.step or 0, item.file, item.sample, item.text)):
         found = _trace(item)
-        if isinstance(found, Trace):
-            if item.problem not in contaminated:
-                contaminated[item.problem] = held_out.has({"prompt": item.prompt, "task": item.columns.get("task")})
-            content = folded_words(found.before) + folded_words(found.answer)
-            if contaminated[item.problem]:
-                found = "held-out problem"
-            elif content in problems.setdefault(item.problem, {}):
-                found = "duplicate"
-            else:
-                problems[item.problem][content] = (item, found)
         if isinstance(found, str):
             dropped[found] += 1
+            continue
+        if item.problem not in contaminated:
+            contaminated[item.problem] = held_out.has({"prompt": item.prompt, "task": item.columns.get("task")})
+        content = folded_words(found.before) + folded_words(found.answer)
+        if contaminated[item.problem]:
+            dropped["held-out problem"] += 1
+        elif content in problems.setdefault(item.problem, {}):
+            dropped["duplicate"] += 1
+        else:
+            problems[item.problem][content] = (item, found)
     rows: list[dict[str, Any]] = []
     having = 0
     for _, candidates in sorted(problems.items()):

@@ -50,7 +50,7 @@ def parse_stage(
         kinds: a single one says in --help what the command does.
         arguments: the command line.
         prog: name of the command.
-        written: what counts, from the file's content (empty without a file); default all of it.
+        written: what counts of the file's content (empty without a file); default all of it.
         as_written: the one of `kinds` whose own validation is not wanted; its fields come as a plain namespace.
         also: further names that an unknown argument may have meant.
 
@@ -155,12 +155,7 @@ def _typed(action: Action, value: Any, source: Any) -> Any:
 
 
 def config_of(arguments: Sequence[str]) -> Path | None:
-    """The YAML file that a command line names.
-
-    Example:
-        >>> config_of(["--alpha", "1", "--config=grpo.yaml"])
-        PosixPath('grpo.yaml')
-    """
+    """The YAML file that a command line names."""
     words = iter(arguments)
     for word in words:
         name, equals, value = word.partition("=")
@@ -180,10 +175,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {str(path)!r}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"the configuration {str(path)!r} must be text in UTF-8: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} is not valid YAML in UTF-8: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} must hold a YAML mapping of `field: value` lines, got {type(content).__name__}")
     return content

@@ -24,12 +24,7 @@ _SAME_RUN = ("model_name_or_path", "model_revision", "dataset", "dataset_split",
 
 
 def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
-    """The fields that a stage is given: its YAML file's and, over them, the command line's, as YAML reads them.
-
-    Example:
-        >>> settings_of(["--alpha", "0.7", "--use_cpu", "--lora_target_modules", "q_proj", "v_proj", "--beta=-1"])
-        {'alpha': 0.7, 'use_cpu': True, 'lora_target_modules': ['q_proj', 'v_proj'], 'beta': -1}
-    """
+    """The fields that a stage is given: its YAML file's and, over them, the command line's, as YAML reads them."""
     import yaml
 
     path = config_of(arguments)
@@ -52,18 +47,16 @@ def write_record(folder: Path, command: str, settings: Mapping[str, Any], finger
     """Write down what a stage is started with; `fingerprint` is of its settings and of what comes before it."""
     root = folder.parent.resolve()
     root = root.parent if root.name.startswith("round-") else root
-    kept = {name: _relative(value, folder, root) if name in _PATHS else value for name, value in settings.items()}
-    write_json(folder / _SETTINGS_FILE, {"command": command, "fingerprint": fingerprint, "settings": kept, **more})
 
+    def from_folder(value: str) -> str:
+        place = Path(value).resolve()
+        if place.is_relative_to(root):
+            return os.path.relpath(place, folder.resolve())
+        return str(place) if place.exists() else value
 
-def _relative(value: Any, folder: Path, root: Path) -> Any:
-    """A local path from the stage's folder if it lies in the run, else absolute; any other value as it is."""
-    if not isinstance(value, str):
-        return value
-    place = Path(value).resolve()
-    if place.is_relative_to(root):
-        return os.path.relpath(place, folder.resolve())
-    return str(place) if place.exists() else value
+    paths = {name: from_folder(settings[name]) for name in _PATHS if isinstance(settings.get(name), str)}
+    written = {"command": command, "fingerprint": fingerprint, "settings": {**settings, **paths}, **more}
+    write_json(folder / _SETTINGS_FILE, written)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -130,30 +123,21 @@ def different_runs(before: Mapping[str, Any], command: str, settings: Mapping[st
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[str] | None = None) -> list[str]:
-    """The fields in which two stages differ, each with both values; a local path is the same however it is written.
+    """The fields in which two stages differ, each with both values; a local path is the same however it is written."""
 
-    Example:
-        >>> differences({"alpha": 0.8, "seed": 0}, {"alpha": 0.7, "seed": 0})
-        ['alpha: 0.8 -> 0.7']
-    """
+    def resolved(value: Any) -> Any:
+        return str(Path(value).resolve()) if isinstance(value, str) and Path(value).exists() else value
+
     chosen = sorted({*old, *new}) if names is None else names
-    pairs = [(name, _resolved(old.get(name)), _resolved(new.get(name))) for name in chosen]
+    pairs = [(name, resolved(old.get(name)), resolved(new.get(name))) for name in chosen]
     return [f"{name}: {one!r} -> {two!r}" for name, one, two in pairs if one != two]
 
 
-def _resolved(value: Any) -> Any:
-    return str(Path(value).resolve()) if isinstance(value, str) and Path(value).exists() else value
-
-
 def last_complete_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint in `folder` that was written to its end, if any.
-
-    A stage killed while it saves leaves a checkpoint that cannot be loaded; `trainer_state.json` is written last.
-    """
+    """The newest checkpoint in `folder` that was written to its end, if any: `trainer_state.json` is written last."""
     found: dict[int, Path] = {}
     for path in folder.glob("checkpoint-*/trainer_state.json"):
-        step = path.parent.name.removeprefix("checkpoint-")
-        with contextlib.suppress(DataError, ValueError):
+        with contextlib.suppress(ValueError):
             read_json(path)
-            found[int(step)] = path.parent
+            found[int(path.parent.name.removeprefix("checkpoint-"))] = path.parent
     return str(found[max(found)]) if found else None

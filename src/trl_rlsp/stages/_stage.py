@@ -51,7 +51,7 @@ the hub: a plan needs no network for them."""
 
 
 class UnknownError(RLSPError):
-    """Something that a check needs cannot be had here."""
+    """Something that a check needs cannot be read here."""
 
 
 @dataclass
@@ -280,8 +280,8 @@ def bundled_config(name: str) -> dict[str, Any] | None:
 
 def offline_without_network() -> None:
     """Make the hub's client offline where the hub cannot be reached, unless behind a proxy: it would ask and wait."""
-    reached = [name for name in ("HTTPS_PROXY", "ALL_PROXY", "HF_HUB_OFFLINE") if os.environ.get(name)]
-    reached += [name for name in ("https_proxy", "all_proxy") if os.environ.get(name)]
+    proxies = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HF_HUB_OFFLINE")
+    reached = [name for name in proxies if os.environ.get(name)]
 
     def ask() -> None:
         with contextlib.suppress(OSError):

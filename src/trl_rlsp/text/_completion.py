@@ -64,7 +64,7 @@ class Reading:
 
 
 def read(
-    completion: Completion | None,
+    completion: Completion | Reading | None,
     kind: str = "math",
     *,
     end_of_thinking: str | None = "</think>",
@@ -73,7 +73,7 @@ def read(
     """Read a completion: where its reasoning ends and what its final answer is.
 
     Args:
-        completion: a string, a message, or a list of messages.
+        completion: a string, a message, or a list of messages; a reading stays as it is.
         kind: what an answer is for the completion's row, a key of `KINDS`; see `kinds_of`.
         end_of_thinking: closes the reasoning; the answer is looked for after its last occurrence, and a block opened
             (`<think>`) and never closed is unfinished. `None`: the whole message is searched.
@@ -86,6 +86,8 @@ def read(
     """
     if kind not in KINDS:
         raise ConfigError(f"a kind of answer is one of {', '.join(KINDS)}; got {kind!r}")
+    if isinstance(completion, Reading):
+        return completion
     earlier, text, thought = _parts(completion)
     whole = f"{earlier}\n{text}" if earlier else text
     tag, opening = end_of_thinking or "", _opening(end_of_thinking)

@@ -66,10 +66,7 @@ def is_adapter(name_or_path: str, revision: str | None = None) -> bool:
 
 
 def load_trainable(name_or_path: str, revision: str | None = None, **kwargs: Any) -> PeftModel:
-    """The base that an adapter names, loaded with `kwargs`, with the adapter over it to go on being trained.
-
-    A SourceError if the base cannot be loaded.
-    """
+    """The base that an adapter names, loaded with `kwargs`, and the adapter over it to train; or a SourceError."""
     from peft import PeftConfig, PeftModel
     from transformers import AutoModelForCausalLM
 
@@ -89,10 +86,8 @@ def trainable_weights(model: Any) -> dict[str, torch.Tensor]:
 
 
 def keep_full_precision(model: Any, before: Mapping[str, torch.Tensor] | None = None) -> int:
-    """Turn the trainable half-precision weights of a quantized model into float32, and return how many tensors.
-
-    Those in `before`, its `trainable_weights` from before a trainer rounded them, are restored exactly.
-    """
+    """Turn the trainable half-precision weights of a quantized model into float32, and return how many tensors; those
+    in `before`, its `trainable_weights` from before a trainer rounded them, are restored exactly."""
     import torch
 
     if not (getattr(model, "is_loaded_in_4bit", False) or getattr(model, "is_loaded_in_8bit", False)):
@@ -124,9 +119,9 @@ def merge_adapter(
 
     Args:
         adapter: folder or hub id.
-        output_dir: folder to write; it must be empty or not exist, and is removed again if the check fails.
+        output_dir: folder to write, empty or new; it is removed again if the check fails.
         base: the unquantized base; default the one that the adapter names.
-        dtype: type of the saved weights: "float32", "bfloat16" or "float16"; default the base's own.
+        dtype: of the saved weights: "float32", "bfloat16" or "float16"; default the base's own.
 
     Raises:
         SourceError: no adapter or no base at that place.
@@ -212,6 +207,6 @@ def _logits(model: Any, tokenizer: Any) -> list[torch.Tensor]:
 def largest_difference(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor]) -> float:
     """Largest absolute difference, relative to the largest absolute value of `second`; infinite for NaN."""
     scale = max(float(tensor.abs().max()) for tensor in second)
-    differences = [float((one - two).abs().max()) for one, two in zip(first, second, strict=True)]
+    largest = max(float((one - two).abs().max()) for one, two in zip(first, second, strict=True))
     finite = all(bool(tensor.isfinite().all()) for tensor in (*first, *second))
-    return max(differences) / scale if scale and finite else float("inf")
+    return largest / scale if scale and finite else float("inf")
