@@ -53,21 +53,17 @@ _NEGATED = re.compile(
     r"\b(?:no need|not necessary|needn't|not to say(?: that)?|never|without|should not|shouldn't|do not|don't|will not"
     r"|won't|cannot|can't|did not|didn't|not have|no|not|nor)(?: \w+){0,4} ?\Z"
 )
-_STILL_MEANT = re.compile(
-    r"(?:\b(?:not forget to|don't forget to)|\b(?:or|if) not|\bno|\b(?:nowhere|not work)\b.*) ?\Z"
-)
+_STILL_MEANT = re.compile(r"(?:\b(?:not forget to|don't forget to|or not|if not|no)|\b(?:nowhere|not work)\b.*) ?\Z")
 _MODAL = (
     r"(?:'ll| will|'d| would| can| could| should| must| might| may| have to| need to| want to| ought to| am going to"
     r"|'m going to| are going to|'re going to|'d like to|'d better| had better)?"
 )
 _ADVERB = r"(?: (?:just|now|quickly|also|first|then|instead|therefore|simply|rather|better|at least|really))?"
 _ANNOUNCED = re.compile(rf"\b(?:let me|let's|let us|time to|(?:i|we){_MODAL}){_ADVERB} \Z")
-_OPENER = (
-    r"(?:so|and|then|ok|okay|hmm|well|now|but|wait|or|hence|therefore|actually|yes|no|oh|ah|maybe|perhaps|thus|again)"
-)
+_OPENER = "so|and|then|ok|okay|hmm|well|now|but|wait|or|hence|therefore|actually|yes|no|oh|ah|maybe|perhaps|thus|again"
 _REACH = 48  # characters before a cue in which a negation or an announcement is looked for
 _WORD = re.compile(r"[a-z](?:[a-z']|-(?=[a-z]))*|[✓✔]")
-_AFTER_OPENER = re.compile(rf"(?<![a-z]){_OPENER} \Z")
+_AFTER_OPENER = re.compile(rf"(?<![a-z])(?:{_OPENER}) \Z")
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
 
 

@@ -72,8 +72,7 @@ class TransformersEngine:
     """Decodes with a causal language model and its tokenizer, which pads on the left."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        self.model = model
-        self.tokenizer = tokenizer
+        self.model, self.tokenizer = model, tokenizer
         configured: Any = model.generation_config.eos_token_id
         ends = configured if isinstance(configured, list) else [configured]
         self.ends = sorted({token for token in (*ends, tokenizer.eos_token_id) if token is not None})
@@ -246,7 +245,9 @@ class _Batch:
                 if not len(keep):
                     return self._collect()
                 if len(keep) < len(self.rows) or self.length - copied >= ROOM:
-                    self._leave(keep)
+                    self._collect()
+                    for name in ("ids", "mask", "logps", "rows", "finished", "ends_at"):
+                        setattr(self, name, getattr(self, name)[keep])
                     cache, copied = kept(cache, keep, ROOM), self.length
             new = self.ids[:, self.length - 1 : self.length]
             logits = self._forward(new, self.mask[:, : self.length], cache)
@@ -266,11 +267,6 @@ class _Batch:
         self.length += 1
         ended = stopping_criteria(self.ids[:, : self.length], None)
         self.finished = self.finished | ended | (self.length >= self.ends_at)
-
-    def _leave(self, keep: torch.Tensor) -> None:
-        self._collect()
-        self.ids, self.mask, self.logps = self.ids[keep], self.mask[keep], self.logps[keep]
-        self.rows, self.finished, self.ends_at = self.rows[keep], self.finished[keep], self.ends_at[keep]
 
     def _collect(self) -> torch.Tensor:
         self.done[self.rows, : self.length] = self.ids[:, : self.length]

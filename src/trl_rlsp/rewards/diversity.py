@@ -96,7 +96,7 @@ def _unit_vector(vector: Any) -> Any | None:
 
     values = np.asarray(vector, dtype=np.float32).ravel()
     length = float(np.linalg.norm(values))
-    return values / length if math.isfinite(length) and length > 0 else None
+    return values / length if 0 < length < math.inf else None
 
 
 def _mean_distance(member: Member[_Vector]) -> float | None:

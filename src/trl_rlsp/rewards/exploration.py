@@ -137,10 +137,8 @@ class LengthExploration(Exploration):
 def _rank(member: Member[int]) -> float:
     """Share of a group's other lengths that are smaller than the completion's own, equal ones counting half."""
     own, group = member.values[member.position], member.values
-    if own == 0 or len(group) == 1:
-        return 0.0
     smaller, equal = sum(other < own for other in group), group.count(own) - 1
-    return (smaller + equal / 2) / (len(group) - 1)
+    return (smaller + equal / 2) / (len(group) - 1) if own and len(group) > 1 else 0.0
 
 
 @dataclass(eq=False, kw_only=True)
@@ -217,7 +215,7 @@ class BehaviourExploration(Exploration):
         counts = [self.counts(*row) for row in batch.rows]
         for kind in self.kinds:
             batch.log(f"exploration/{kind}", [count[kind] for count in counts])
-        return [self.value(count) for count in counts]
+        return list(map(self.value, counts))
 
     def value(self, counts: Mapping[str, int]) -> float:
         """The reward of one completion's counts."""

@@ -104,9 +104,10 @@ class JudgeExploration(Exploration):
         """B values in [0, 1), `None` where no valid grades could be had."""
         works = [self._work(reading, prompt) for reading, prompt in batch.rows]
         sent = [work for work in works if work is not None]
-        distinct = list(dict.fromkeys(sent))
-        known = self._remembered(distinct)
-        asked = [work for work in distinct if work not in known]
+        keys = {work: self._key(work) for work in sent}
+        stored = self.cache.get(keys.values()) if self.cache is not None and keys else {}
+        known = {work: stored[key] for work, key in keys.items() if key in stored}
+        asked = [work for work in keys if work not in known]
         replies = self._ask(asked)
         graded = known | self._graded(asked, replies)
         batch.log("judge/failed", [work not in graded for work in sent])
@@ -166,11 +167,6 @@ class JudgeExploration(Exploration):
             return self.rubric.read(reply.answer.choices[0].message.content or "")
         except (AttributeError, IndexError, TypeError):
             raise UnreadableGradesError(f"not a chat completion: {str(reply.answer)[:200]!r}") from None
-
-    def _remembered(self, works: Sequence[Work]) -> dict[Work, Grades]:
-        keys = {work: self._key(work) for work in works}
-        stored = self.cache.get(keys.values()) if self.cache is not None and keys else {}
-        return {work: stored[key] for work, key in keys.items() if key in stored}
 
     def _key(self, work: Work) -> str:
         told = [self.client.model, self.options, self.rubric.instructions(), *work]
