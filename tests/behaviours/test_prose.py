@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trl_rlsp.behaviours import KINDS, count_behaviours, find_behaviours, rate_per_1000
+from trl_rlsp.behaviours import KINDS, BehaviourMetrics, count_behaviours, find_behaviours
 from trl_rlsp.behaviours._prose import CUES, prepared
 from trl_rlsp.text import MAX_CHARS
 
@@ -99,11 +99,15 @@ class TestCounts:
             "backtracking": 0, "verification": 2, "alternatives": 1, "self_correction": 0, "subgoals": 0,
         }  # fmt: skip
 
-    def test_rate(self):
-        # 2 in 500 tokens: 1000 * 2 / 500; 1 in the 4 units `a b c d`: 1000 / 4
-        assert rate_per_1000({"verification": 2}, "", tokens=500) == {"verification": 4.0}
-        assert rate_per_1000({"verification": 1}, "a b c d") == {"verification": 250.0}
-        assert rate_per_1000({"verification": 0}, "") == {"verification": 0.0}
+    @pytest.mark.parametrize(("tokens", "rate"), [(500, 4.0), (None, 1000 * 2 / 12)])
+    def test_rate(self, tokens, rate):
+        # 2 in 500 tokens: 1000 * 2 / 500; in the 12 words and marks of the text: 1000 * 2 / 12
+        logged, ids = {}, None if tokens is None else [[0] * tokens]
+        text = "Let me check: 4. Let me verify: 5."
+        BehaviourMetrics()([text], log_metric=logged.__setitem__, completion_ids=ids)
+        assert logged["behaviour/verification"] == rate
+        BehaviourMetrics()([""], log_metric=logged.__setitem__)
+        assert logged["behaviour/verification"] == 0.0
 
 
 class TestHostileText:

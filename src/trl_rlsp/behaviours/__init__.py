@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         count_behaviours,
         credited,
         find_behaviours,
-        rate_per_1000,
     )
 
 __getattr__, __all__ = attach(__name__, __file__)

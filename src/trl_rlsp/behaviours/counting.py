@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, groupby, pairwise
 from typing import Any
@@ -69,17 +69,6 @@ def count_behaviours(text: str) -> dict[str, int]:
     return {kind: found[kind] for kind in KINDS}
 
 
-def rate_per_1000(counts: Mapping[str, int], text: str, tokens: int | None = None) -> dict[str, float]:
-    """Occurrences in `text` per 1,000 of its tokens, by default of its words; 0 for an empty text.
-
-    Example:
-        >>> rate_per_1000({"verification": 1}, "Let me check: 3 * 4 = 12.")
-        {'verification': 100.0}
-    """
-    length = len(words(text)) if tokens is None else tokens
-    return {kind: 1000 * count / length if length else 0.0 for kind, count in counts.items()}
-
-
 class BehaviourMetrics:
     """Logs each behaviour per 1,000 tokens of the batch as `behaviour/<kind>`; picklable, without state.
 
@@ -104,10 +93,9 @@ class BehaviourMetrics:
             return
         texts = list(map(completion_text, completions))
         counts = list(map(count_behaviours, texts))
-        totals: dict[str, int] = {kind: sum(count[kind] for count in counts) for kind in KINDS}
         tokens = sum(map(len, completion_ids if completion_ids is not None else map(words, texts)))
-        for kind, rate in rate_per_1000(totals, "", tokens).items():
-            log_metric(f"behaviour/{kind}", rate)
+        for kind in KINDS:
+            log_metric(f"behaviour/{kind}", 1000 * sum(count[kind] for count in counts) / max(tokens, 1))
 
 
 def credited(reasoning: str, *, prompt: str = "", spacing: int = 8, ngram: int = 6) -> list[Behaviour]:

@@ -26,9 +26,7 @@ from trl_rlsp.text import MAX_CHARS, rational
 
 SearchOrder = Literal["random", "systematic"]
 
-SEPARATOR = "|"
-HIT = "yes"
-MISS = "no"
+SEPARATOR, HIT, MISS = "|", "yes", "no"
 OPERATIONS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.floordiv}
 COMMUTATIVE = ("+", "*")
 

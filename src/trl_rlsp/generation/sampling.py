@@ -76,13 +76,11 @@ class Engine(Protocol):
 
     def count(self, text: str) -> int:
         """Length of a text in tokens; an engine without a tokenizer counts words."""
-        ...
 
     def sample(self, prompts: Prompts, requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
-        """Draw the requested completions, each once; yields lists of samples as they are done.
+        """Draw the requested completions, each once, whatever `sampling.n`; yields lists of samples as they are done.
 
         A list must not depend on the completions' lengths, so that a run may be cut off after any without a bias.
-        `sampling.n` has no meaning here.
         """
         ...
 

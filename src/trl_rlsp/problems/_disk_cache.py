@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 
 def cache_folder() -> Path:
     """Where caches are: `$TRL_RLSP_CACHE`, else `trl_rlsp` in the user's cache folder, which need not exist."""
-    own = os.environ.get("TRL_RLSP_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trl_rlsp"
+    users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("TRL_RLSP_CACHE") or users / "trl_rlsp")
 
 
 class DiskCache:

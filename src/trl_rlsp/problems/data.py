@@ -134,9 +134,10 @@ def load_problems(
     source, filtered = str(source), unique or exclude is not None
     generated = source.startswith(gym.PREFIX)
     if generated:
-        for argument, value in {"split": split, "name": name, "columns": columns}.items():
-            if value is not None:
-                raise ConfigError(f"{argument}= has no meaning for a generated source; its parameters go after the '?'")
+        if unused := [
+            key for key, value in (("split", split), ("name", name), ("columns", columns)) if value is not None
+        ]:
+            raise ConfigError(f"{unused[0]}= has no meaning for a generated source; its parameters go after the '?'")
         rows = gym.gym_rows(source, seed=seed, prompt_style=prompt_style, at_most=None if filtered else limit)
     elif prompt_style == "task":
         preset, table = find_preset(source), read_table(source, split=split, name=name)

@@ -69,9 +69,7 @@ class Reader:
 
 
 def as_explored(reading: Reading, verdict: Any = None) -> Reading:
-    r"""The reading as exploration sees it: answers side by side that are one answer finish it.
-
-    They are one if the verifier's `Verdict` or score says so; where it does not, if they are equal as text.
+    r"""The reading as exploration sees it: answers side by side that are one, by the verdict or as text, finish it.
 
     Example:
         >>> as_explored(read("\\boxed{2\\sqrt2} or \\boxed{2\\sqrt{2}}")).finished

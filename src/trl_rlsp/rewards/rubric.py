@@ -1,8 +1,7 @@
 """What a judge is told, what it is shown, and how its answer is read.
 
-It is shown the problem and the reasoning before the final answer as data: one JSON string between two lines with a
-random code, in which nothing can look like the judge's own instructions; and neither the final answer nor the gold
-solution, as the grade must not depend on correctness. The four dimensions are those of RLSP (2502.06773, section 2.2).
+It is shown the problem and the reasoning as data, one JSON string between two lines with a random code, and neither the
+final answer nor the gold solution: the grade must not depend on them. The dimensions are RLSP's (2502.06773, 2.2).
 """
 
 from __future__ import annotations

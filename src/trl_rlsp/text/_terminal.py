@@ -1,7 +1,6 @@
 """Text that nobody vouches for, made safe to be shown in a terminal or put into a page.
 
-Markup is escaped elsewhere. What is left are characters that a reader cannot see and that change what is read:
-controls, zero-width characters, and bidirectional overrides, which show text in another order.
+Markup is escaped elsewhere; here it is controls, zero-width characters, and overrides of the direction of writing.
 """
 
 from __future__ import annotations
