@@ -1,7 +1,7 @@
 """A language model small enough to train on a laptop's CPU while one watches.
 
-It stands in for the instruct model that a real recipe names: a stock Llama configuration of well under one million
-parameters and a tokenizer with one token for each integer and operator of the countdown task.
+It stands in for the instruct model of a real recipe: a stock Llama configuration of well under a million parameters and
+a tokenizer with one token for each integer and operator of the countdown task.
 """
 
 from __future__ import annotations
@@ -31,14 +31,9 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     words = [*SPECIAL_TOKENS, *WORDS, *map(str, range(LARGEST_NUMBER + 1))]
     core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        pad_token="<pad>",
-        unk_token="<unk>",
-        eos_token="<eos>",
-        additional_special_tokens=["<system>", "<user>", "<assistant>"],
-        clean_up_tokenization_spaces=False,
-    )
+    pad, unknown, end, *turns = SPECIAL_TOKENS
+    special: dict = {"pad_token": pad, "unk_token": unknown, "eos_token": end, "additional_special_tokens": turns}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, clean_up_tokenization_spaces=False, **special)
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
 

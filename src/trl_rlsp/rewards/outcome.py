@@ -183,9 +183,8 @@ class OutcomeVerifier:
 
     def start(self, kinds: Sequence[str] = ("math",)) -> None:
         """Warm the workers of the given kinds (`math`, `gym`) in the background; returns at once."""
-        for kind in kinds:
-            if kind in self.pools:
-                self.pools[kind].start()
+        for kind in self.pools.keys() & kinds:
+            self.pools[kind].start()
 
     def close(self) -> None:
         """End all worker processes and the sandbox's helpers. The verifier may be used again."""
@@ -285,11 +284,7 @@ class OwnVerifier(OutcomeVerifier):
 
 
 def load_object(name: str) -> Callable[..., Any]:
-    """What `module.name`, in the current folder too, stands for: a callable; a class is constructed without arguments.
-
-    Raises:
-        ConfigError: there is no such module or name, or it cannot be called.
-    """
+    """What `module.name`, in the current folder too, stands for: a callable; a class is made without arguments."""
     module, _, attribute = name.rpartition(".")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())

@@ -20,7 +20,6 @@ from trl_rlsp.errors import ConfigError
 MAX_TEXT = 600
 MAX_DEPTH = 30  # of parentheses, braces and exponents
 MAX_BITS = 8192  # of any numerator or denominator on the way to a value
-
 LONGEST = 120  # characters of one side of an equation that are read
 MOST_EQUATIONS = 10_000  # equals signs of a text that are looked at
 LARGEST_BITS = 128  # size of numerators and denominators in calculations, so that no tower of powers is computed
@@ -75,12 +74,9 @@ def calculations(text: str, *, given: str | None = None) -> frozenset[str]:
     r"""The distinct calculations of `text` that hold: one operation each, on two numbers, with its result.
 
     One approach is the same set whatever its notation and order: step by step, as one expression, in LaTeX. Operations
-    that change nothing (`3 * 1 = 3`) do not count. Words ("three times four"), variables and units are not read.
-
-    Args:
-        text: reasoning in any notation.
-        given: the problem. If it contains numbers, an equation counts only if it starts from at least one of them or
-            from an earlier result, and equations of the problem itself do not count.
+    that change nothing (`3 * 1 = 3`) do not count. Words ("three times four"), variables and units are not read. If the
+    problem, `given`, contains numbers, an equation counts only if it starts from one of them or from an earlier result,
+    and equations of the problem itself do not count.
 
     >>> sorted(calculations(r"$(6 + 3) \times 2 = 18$", given="6 3 2 : 18"))
     ['2*9=18', '3+6=9']

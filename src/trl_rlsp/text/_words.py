@@ -1,8 +1,7 @@
 """Words of a text, and how many of them count as exploration: the known ways to fake effort, priced at zero.
 
-Length is counted in *words* of text (a word, a number, a punctuation mark, one CJK character each count as one), not in
-tokens: a word count cannot be raised by invisible characters, odd spellings or digits glued together, and old
-completions can be scored without their tokenizer. In English mathematics a word is about one token.
+Length is counted in *words* (a word, a number, a punctuation mark, one CJK character), in English mathematics about one
+token each: their count cannot be raised by invisible characters, odd spellings or digits glued together.
 """
 
 from __future__ import annotations
