@@ -167,7 +167,8 @@ def read_stage(
 def parse_sft(arguments: Sequence[str]) -> tuple[DemonstrationArguments, trainers.RLSPSFTConfig, ModelConfig]:
     """Data, settings and model of an SFT stage; a ConfigError for a field or a value that cannot work."""
     data, training, model = parse_stage(_kinds("sft"), arguments, "rlsp sft")
-    _ = data.required(), model_name(model)
+    data.required()
+    model_name(model)
     return data, training, model
 
 
@@ -176,7 +177,8 @@ def parse_grpo(arguments: Sequence[str]) -> tuple[ProblemArguments, RLSPRewards,
     data, reward, training, model = parse_stage(_kinds("grpo"), arguments, "rlsp grpo")
     rewards = reward.build()
     refuse_imbalance(rewards, training)
-    _ = data.required(), model_name(model)
+    data.required()
+    model_name(model)
     return data, rewards, training, model
 
 
