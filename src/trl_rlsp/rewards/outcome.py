@@ -31,8 +31,7 @@ from trl_rlsp.verification import (
     verify_math,
 )
 
-COLUMNS = {name: kind.column for name, kind in KINDS.items()}
-"""Kind of a row -> the data set's column that says what is right."""
+COLUMNS = {name: kind.column for name, kind in KINDS.items()}  # kind of a row -> the column that says what is right
 
 CustomVerifier = Callable[[Sequence["Row"]], Sequence[Verdict | float | bool | None]]
 
@@ -64,10 +63,8 @@ class OutcomeVerifier:
         watch: called once a batch with `completions`, `completion_ids` and `log_metric`, where there is such a logger;
             for metrics that do not touch the reward, such as `trl_rlsp.behaviours.BehaviourMetrics()`.
 
-    Raises:
-        ConfigError: an argument that cannot work; when called, none of the three columns.
-        MissingDependencyError: when called, rows need reasoning-gym and it is not installed.
-        WorkerError: when called, the worker processes cannot be started.
+    Raises ConfigError for an argument that cannot work and, when called, none of the three columns; when called,
+    MissingDependencyError without reasoning-gym where rows need it, WorkerError if workers cannot be started.
 
     Example:
         >>> with OutcomeVerifier() as verifier:
@@ -77,8 +74,7 @@ class OutcomeVerifier:
 
     __name__ = "outcome_verifier"
     takes_readings = True
-    compares_answers = True
-    """Whether it can say of any two mathematical answers if they are equal."""
+    compares_answers = True  # it can say of any two mathematical answers if they are equal
 
     def __init__(
         self,
