@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from trl_rlsp.verification import Limits, LocalSandbox, verify_code
-from trl_rlsp.verification.code.sandbox import bubblewrap_command, bubblewrap_works
+from trl_rlsp.verification.code.sandbox import bubblewrap_command, bubblewrap_privileges
 from trl_rlsp.verification.workers._confine import available_layers
 
 PROGRAM = "a, b = map(int, input().split())\nprint(a + b)\n"
@@ -34,12 +34,12 @@ def main() -> None:
     print("|---|---|---|---|---|")
     python = [os.path.realpath(sys.executable), "-I", "-S", "-c", PROGRAM]
     report("fresh interpreter, no isolation", lambda: _fresh(python), runs, (1, 2))
-    if bubblewrap_works():
+    if bubblewrap_privileges():
         report("fresh bubblewrap each", lambda: _fresh([*bubblewrap_command(()), *python]), runs, (1, 2))
     for backend in ("landlock", "bubblewrap"):
         if backend == "landlock" and len(available_layers()) < 2:
             continue
-        if backend == "bubblewrap" and not bubblewrap_works():
+        if backend == "bubblewrap" and not bubblewrap_privileges():
             continue
         for workers in WORKERS:
             with LocalSandbox(backend) as sandbox:

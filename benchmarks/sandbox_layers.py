@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from trl_rlsp.verification import Limits, LocalSandbox
-from trl_rlsp.verification.code.sandbox import bubblewrap_works
+from trl_rlsp.verification.code.sandbox import bubblewrap_privileges
 from trl_rlsp.verification.workers._confine import available_layers, landlock_abi
 
 LIMITS = Limits(seconds=1.0, memory_mb=256, output_bytes=100_000)
@@ -83,7 +83,7 @@ def _outcome(box: LocalSandbox, action: str, folder: Path, port: int) -> str:
 
 
 def _possible(layers: tuple[str, ...]) -> bool:
-    there = [*available_layers(), *(["namespaces"] if bubblewrap_works() else [])]
+    there = [*available_layers(), *(["namespaces"] if bubblewrap_privileges() else [])]
     return set(layers) <= set(there)
 
 

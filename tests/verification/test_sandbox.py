@@ -15,13 +15,13 @@ import pytest
 from trl_rlsp.errors import ConfigError, MissingDependencyError, WorkerError
 from trl_rlsp.verification import Limits, LocalSandbox, RunResult, find_sandbox, require_sandbox
 from trl_rlsp.verification.code import sandbox as sandbox_module
-from trl_rlsp.verification.code.sandbox import bubblewrap_works
+from trl_rlsp.verification.code.sandbox import bubblewrap_privileges
 from trl_rlsp.verification.workers import _server
 from trl_rlsp.verification.workers._confine import available_layers
 
 SHORT = Limits(seconds=1.0, memory_mb=200, output_bytes=10_000)
 AVAILABLE = {
-    "bubblewrap": bubblewrap_works(),
+    "bubblewrap": bubblewrap_privileges(),
     "landlock": len(available_layers()) == 2,
 }
 

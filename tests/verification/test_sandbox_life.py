@@ -113,6 +113,7 @@ def test_a_server_that_was_killed_is_replaced(sandbox: LocalSandbox) -> None:
     for pid in family(sandbox._idle[0].process.pid):
         with suppress(ProcessLookupError):  # inside bubblewrap the others end with the first
             os.kill(pid, signal.SIGKILL)
+    assert all_gone({sandbox._idle[0].process.pid})
     assert sandbox.run("print(2)", "", SHORT).stdout == b"2\n"
 
 
@@ -169,8 +170,8 @@ def test_works_for_an_ordinary_user(backend: str) -> None:
     script = (
         "import sys; from trl_rlsp.verification import LocalSandbox\n"
         "from trl_rlsp.verification import Limits\n"
-        "from trl_rlsp.verification.code.sandbox import bubblewrap_works\n"
-        "if sys.argv[1] == 'bubblewrap' and not bubblewrap_works(): print('absent'); sys.exit()\n"
+        "from trl_rlsp.verification.code.sandbox import bubblewrap_privileges\n"
+        "if sys.argv[1] == 'bubblewrap' and not bubblewrap_privileges(): print('absent'); sys.exit()\n"
         "with LocalSandbox(sys.argv[1]) as s:\n"
         "  for p in ('print(1)', 'import os; os.fork()', 'open(\"/etc/passwd\")', 'while True: pass'):\n"
         "    print(s.run(p, '', Limits(seconds=0.5)).status)\n"

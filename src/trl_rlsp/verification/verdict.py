@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,8 +18,7 @@ Reason = Literal[
     "scorer_error",  # the row's scorer or its worker failed through no fault of the completion: None
 ]
 
-MAX_SHOWN = 200
-"""Characters of a compared text that a verdict keeps."""
+MAX_SHOWN = 200  # characters of a compared text that a verdict keeps
 
 
 @dataclass(frozen=True)
@@ -38,30 +38,19 @@ class Verdict:
     answer: str | None = field(default=None, compare=False)
 
 
-class VerdictCache:
-    """Keeps the last `size` / 2 to `size` verdicts in two generations, without locks; a pickled copy is empty."""
+class VerdictCache(dict[Hashable, Verdict]):
+    """The last `size` verdicts that were put; a pickled copy is empty."""
 
     def __init__(self, size: int) -> None:
+        super().__init__()
         self.size = size
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget all verdicts."""
-        self._young: dict[Hashable, Verdict] = {}
-        self._old: dict[Hashable, Verdict] = {}
-
-    def get(self, key: Hashable) -> Verdict | None:
-        """The verdict stored for a key, if any."""
-        return self._young.get(key) or self._old.get(key)
 
     def put(self, key: Hashable, verdict: Verdict) -> None:
-        """Store a verdict; once half the size is reached, the older half is dropped."""
-        if len(self._young) >= max(1, self.size // 2):
-            self._old, self._young = self._young, {}
-        self._young[key] = verdict
-
-    def __len__(self) -> int:
-        return len(self._young.keys() | self._old.keys())
+        """Store a verdict; the oldest leaves where there are too many."""
+        self[key] = verdict
+        with suppress(RuntimeError, StopIteration):  # another thread puts one too
+            while len(self) > self.size:
+                self.pop(next(iter(self)), None)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return VerdictCache, (self.size,)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from contextlib import suppress
 from typing import Any
 
 _RELATIVE_TOLERANCE = 1e-6
@@ -34,9 +35,9 @@ def _lines(text: str) -> list[str]:
 
 
 def _same_line(written: str, wanted: str) -> bool:
-    same_start = written[: len(written) - len(written.lstrip())] == wanted[: len(wanted) - len(wanted.lstrip())]
+    indents = {line[: len(line) - len(line.lstrip())] for line in (written, wanted)}
     decimals = any(map(_is_decimal, wanted.split()))
-    return written == wanted or (decimals and same_start and _same_words(written, wanted))
+    return written == wanted or (decimals and len(indents) == 1 and _same_words(written, wanted))
 
 
 def _same_words(written: str, wanted: str) -> bool:
@@ -57,26 +58,22 @@ def _is_decimal(word: str) -> bool:
 
 
 def same_value(actual: Any, expected: Any, *, exact: bool = False) -> bool:
-    """Whether two values given as data (see `_harness.to_data`) agree.
+    """Whether two values given as data (see `_harness.to_data`) agree: with `exact` as Python's `==` says.
 
-    With `exact` as Python's `==` says. Otherwise as JSON would hold them: tuples are lists, keys of dicts are text, and
-    a number with a decimal point has a relative tolerance.
+    Else as JSON holds them: tuples are lists, keys of dicts text, and a decimal number has a relative tolerance.
     """
     if isinstance(expected, dict):
         return _same_tagged(actual, expected, exact)
     if isinstance(expected, list):
         items = actual.get("tuple") if isinstance(actual, dict) and not exact else actual
-        return (
-            isinstance(items, list)
-            and len(items) == len(expected)
-            and all(same_value(a, e, exact=exact) for a, e in zip(items, expected, strict=True))
-        )
+        if not isinstance(items, list) or len(items) != len(expected):
+            return False
+        return all(same_value(a, e, exact=exact) for a, e in zip(items, expected, strict=True))
     numbers = isinstance(actual, int | float) and isinstance(expected, int | float)
     if numbers and isinstance(expected, float) and not exact:
-        try:
+        with suppress(OverflowError):  # an integer too large for a float
             return math.isclose(actual, expected, rel_tol=_RELATIVE_TOLERANCE)
-        except OverflowError:  # an integer too large for a float
-            return False
+        return False
     return bool(actual == expected) if numbers or type(actual) is type(expected) else False
 
 
@@ -98,13 +95,10 @@ def _same_tagged(actual: Any, expected: dict[str, Any], exact: bool) -> bool:
     if kind in _SETS:
         return actual_kind in _SETS and sorted(map(_text, actual_items)) == sorted(map(_text, items))
     if kind == "dict" and actual_kind == "dict":
-        found, wanted = ({_key(k, exact): v for k, v in pairs} for pairs in (actual_items, items))
+        key = _text if exact else lambda key: key if isinstance(key, str) else json.dumps(key)
+        found, wanted = ({key(k): v for k, v in pairs} for pairs in (actual_items, items))
         return found.keys() == wanted.keys() and all(same_value(found[k], wanted[k], exact=exact) for k in wanted)
     return actual_kind == kind and kind != "iter" and same_value(actual_items, items, exact=exact)
-
-
-def _key(key: Any, exact: bool) -> str:
-    return _text(key) if exact else key if isinstance(key, str) else json.dumps(key)
 
 
 def _text(value: Any) -> str:

@@ -22,7 +22,7 @@ from functools import cache, partial
 from importlib.util import find_spec
 from typing import IO, Any, Literal, Protocol
 
-from trl_rlsp.errors import ConfigError, MissingDependencyError, WorkerError
+from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.verification.workers import _confine
 from trl_rlsp.verification.workers._server import ForkServer, ServerGone, owners
 
@@ -95,25 +95,20 @@ class LocalSandbox:
 
     def run(self, program: str, stdin: str, limits: Limits) -> RunResult:
         """Run a program in a fresh process, `WorkerError` where that cannot be done."""
-        for _ in range(2):
-            server = None
-            with suppress(IndexError):  # other threads pop and append too
-                server = self._idle.pop()
-            try:
-                server = server or self._start()
-                result = self._ask(server, program, stdin, limits)
-            except BaseException as error:
-                if server is not None:
-                    server.close()
-                if not isinstance(error, ServerGone):
-                    raise
-                failure = error
-                continue
-            self._idle.append(server)
-            return result
-        if "seccomp" not in self._layers:  # then a program can kill what runs it
-            return RunResult("killed")
-        raise WorkerError(f"the process that runs programs died twice: {failure}") from failure
+        server: ForkServer | None = None
+        with suppress(IndexError):  # other threads pop and append too
+            server = self._idle.pop()
+        if server is None or server.is_gone():
+            server = self._start()
+        try:
+            result = self._ask(server, program, stdin, limits)
+        except BaseException as error:
+            server.close()
+            if isinstance(error, ServerGone) and "seccomp" not in self._layers:  # a program can kill what runs it
+                return RunResult("killed")
+            raise
+        self._idle.append(server)
+        return result
 
     def _ask(self, server: ForkServer, program: str, stdin: str, limits: Limits) -> RunResult:
         with ExitStack() as stack:
@@ -174,7 +169,7 @@ def _file(text: str) -> IO[bytes]:
 
 def available_backend() -> str | None:
     """The strongest isolation this machine offers: `"bubblewrap"`, else `"landlock"` with seccomp, else `None`."""
-    if bubblewrap_works():
+    if bubblewrap_privileges():
         return "bubblewrap"
     return "landlock" if len(_confine.available_layers()) == 2 else None
 
@@ -211,14 +206,13 @@ _USER_NAMESPACE = ("--unshare-user", "--cap-drop", "ALL")
 _ROOT = ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_DAC_READ_SEARCH")
 
 
-def bubblewrap_works() -> bool:
-    """Whether `bwrap` is installed and can start Python here; not where user namespaces are forbidden to this user."""
-    return _privileges() is not None
-
-
 def bubblewrap_command(readable: Iterable[str], privileges: Iterable[str] | None = None) -> list[str]:
     """The part of a command line that puts what follows into namespaces, where Python and `readable` are mounted."""
-    command = [shutil.which("bwrap") or "bwrap", *_NAMESPACES, *(privileges or _privileges() or _USER_NAMESPACE)]
+    command = [
+        shutil.which("bwrap") or "bwrap",
+        *_NAMESPACES,
+        *(privileges or bubblewrap_privileges() or _USER_NAMESPACE),
+    ]
     command += ["--clearenv", "--new-session", "--dev", "/dev", "--proc", "/proc"]
     library = _confine.library_folders()
     packages = {os.path.join(folder, name) for folder in library for name in _confine.NOT_THE_LIBRARY}
@@ -236,8 +230,8 @@ def bubblewrap_command(readable: Iterable[str], privileges: Iterable[str] | None
 
 
 @cache
-def _privileges() -> tuple[str, ...] | None:
-    """How this user gets namespaces. Root without one for users, so that the sandbox can take a user id of its own."""
+def bubblewrap_privileges() -> tuple[str, ...] | None:
+    """How `bwrap` can start Python here, if so: as root without a user namespace, to take a user id of its own."""
     if shutil.which("bwrap") is None:
         return None
     for options in (_ROOT, _USER_NAMESPACE) if os.geteuid() == 0 else (_USER_NAMESPACE,):

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from trl_rlsp.errors import DataError
@@ -61,8 +62,7 @@ def read_tests(tests: Any, prompt: str = "") -> list[CodeTest]:
 def hidden_tests(tests: list[CodeTest], prompt: str) -> list[CodeTest]:
     """The tests that count: those that the prompt does not show, or all where it shows all (MBPP).
 
-    An input counts as shown where it stands on lines of its own, or after a colon; a call where it is written
-    as `name(arguments)` or with its arguments as `name = value`. White space does not matter.
+    An input is shown on lines of its own or after a colon, a call as `name(arguments)` or with `name = value` for each.
     """
     lines = f"\n{_single_spaced(prompt)}\n"
     packed = re.sub(r"[ \t]", "", prompt)
@@ -90,8 +90,7 @@ def _from_mapping(tests: Mapping[str, Any], prompt: str) -> Iterator[CodeTest]:
         for source in sources:
             yield from _read_source(f"{setup}\n{_lines(source)}", tests.get("entry_point") or "", prompt)
     elif columns:
-        for column in columns:
-            yield from _from_mapping(column, prompt)
+        yield from chain.from_iterable(_from_mapping(column, prompt) for column in columns)
     elif tests.get("input_output"):
         yield from _read(tests["input_output"], prompt)
     elif isinstance(tests.get("input"), str) or not {"inputs", "input"} & tests.keys() or tests.get("function"):
@@ -115,12 +114,12 @@ def _parallel(tests: Mapping[str, Any], function: str | None) -> Iterator[CodeTe
     inputs, outputs = tests.get("inputs", tests.get("input")) or (), tests.get("outputs", tests.get("output")) or ()
     if len(inputs) != len(outputs):
         raise DataError(f"tests need one output for each input, got {len(inputs)} and {len(outputs)}")
-    if not function:
-        yield from (CodeTest(_lines(wanted), _lines(given)) for given, wanted in zip(inputs, outputs, strict=True))
-        return
-    if all(isinstance(wanted, list) and len(wanted) == 1 for wanted in outputs):  # APPS: all or none
-        outputs = [wanted[0] for wanted in outputs]
-    yield from (_call(function, given, wanted) for given, wanted in zip(inputs, outputs, strict=True))
+    listed = function and all(isinstance(wanted, list) and len(wanted) == 1 for wanted in outputs)  # APPS: all or none
+    for given, wanted in zip(inputs, outputs, strict=True):
+        if function:
+            yield _call(function, given, wanted[0] if listed else wanted)
+        else:
+            yield CodeTest(_lines(wanted), _lines(given))
 
 
 def _call(function: Any, arguments: Any, expected: Any) -> CodeTest:
@@ -210,15 +209,13 @@ def shown_problem(problem: Any, row: Mapping[str, Any], tests: str) -> Any:
     """
     if not isinstance(problem, str):
         return problem
-    starter = row.get("starter_code")
-    if isinstance(starter, str) and starter.strip():
-        return f"{problem}\n\nStart from this code:\n```python\n{starter.strip()}\n```"
+    if starter := str(row.get("starter_code") or "").strip():
+        return f"{problem}\n\nStart from this code:\n```python\n{starter}\n```"
     test = read_tests(tests, problem)[0]
     function = test.function or next(iter(json.loads(test.functions).values()), "")
-    if function and function.rpartition(".")[2] not in problem:
-        kind = "method" if "." in function else "function"
-        return f"{problem}\n\nName the {kind} `{function.replace('()', '')}`."
-    return problem
+    if not function or function.rpartition(".")[2] in problem:
+        return problem
+    return f"{problem}\n\nName the {'method' if '.' in function else 'function'} `{function.replace('()', '')}`."
 
 
 def _read_source(source: str, entry_point: str = "", prompt: str = "") -> Iterator[CodeTest]:
@@ -283,8 +280,7 @@ def _outright(test: ast.expr, tested: dict[str, str]) -> CodeTest | None:
             return None
         name = ast.unparse(call.func)
         is_path = re.fullmatch(r"\w+|\w+(\(\))?\.\w+", name) and name.partition(".")[0] not in MODULES
-        function = tested.get(name, name if is_path else "")
-        if not function:
+        if not (function := tested.get(name, name if is_path else "")):
             return None
         positional = [ast.literal_eval(argument) for argument in call.args]
         keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
@@ -314,14 +310,14 @@ def _kept(statements: list[ast.stmt], asked: Sequence[ast.stmt], tested: dict[st
 
 def _names(nodes: Sequence[ast.AST]) -> set[str]:
     """Names that are used."""
-    inner = (name for node in nodes for name in ast.walk(node) if isinstance(name, ast.Name))
+    inner = (name for name in chain.from_iterable(map(ast.walk, nodes)) if isinstance(name, ast.Name))
     return {name.id for name in inner if isinstance(name.ctx, ast.Load)}
 
 
 def _bound(statements: Sequence[ast.stmt]) -> set[str]:
     """Names that are defined."""
     found: set[str] = set()
-    for node in (inner for statement in statements for inner in ast.walk(statement)):
+    for node in chain.from_iterable(map(ast.walk, statements)):
         match node:
             case ast.Name(name, ast.Store() | ast.Del()) | ast.FunctionDef(name) | ast.ClassDef(name) | ast.arg(name):
                 found.add(name)

@@ -80,9 +80,7 @@ def verify_code(
     programs: dict[tuple[object, ...], Program] = {}
     answers: list[Verdict | Program] = []
     for index, (completion, tests) in enumerate(items):
-        reading = completion
-        if not isinstance(reading, Reading):
-            reading = read(reading, "code", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
+        reading = read(completion, "code", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
         prompt = (prompts[index] or "") if prompts is not None else ""
         try:
             counted = hidden_tests(read_tests(tests, prompt), prompt)
@@ -96,10 +94,9 @@ def verify_code(
             answers.append(programs.setdefault((reading.answer, *counted), Program(reading.answer, counted)))
     if programs:
         box: Any = sandbox if sandbox is not None else find_sandbox(allow_unsandboxed)
-        test_runner = _TestRunner(getattr(box, "run", box), memory_mb)
-        schedule = Schedule(test_runner, time_limit, batch_seconds, all_or_nothing)
-        workers_at_once = fitting_workers(workers) if workers else min(fitting_workers(), _MAX_WORKERS)
-        schedule.run(list(programs.values()), workers_at_once)
+        runner = _TestRunner(getattr(box, "run", box), memory_mb)
+        at_once = fitting_workers(workers) if workers else min(fitting_workers(), _MAX_WORKERS)
+        Schedule(runner, time_limit, batch_seconds, all_or_nothing).run(list(programs.values()), at_once)
     verdicts = [item.verdict(all_or_nothing) if isinstance(item, Program) else item for item in answers]
     failed = sum(verdict.reason == "scorer_error" for verdict in verdicts)
     if failed:
@@ -216,14 +213,11 @@ class Schedule:
 
 
 class _NotPassedError(Exception):
-    def __init__(self, reason: Reason) -> None:
-        self.reason = reason
+    """With the reason of the verdict."""
 
 
 @dataclass
 class _TestRunner:
-    """Runs one test of one program."""
-
     runner: Runner
     memory_mb: int
     first_calls: dict[CodeTest, Any] = field(default_factory=dict)
@@ -242,7 +236,7 @@ class _TestRunner:
             output = self._finished(program.text, test.stdin, limits).stdout
             return "match" if same_output(output, test.expected) else "mismatch"
         except _NotPassedError as error:
-            return error.reason
+            return error.args[0]  # type: ignore[no-any-return]
         except RecursionError:  # data that the program nested too deep to be sent on
             return "mismatch"
         except Exception as error:  # another process or a remote service failed, in whatever way

@@ -83,13 +83,11 @@ def verify_gym(
     (score `None`) where the scorer cannot do its work for reasons other than the completion: unknown task, broken
     entry, a scorer that pays for nonsense, deadline passed before the item's turn. The reason is logged once.
     """
-    ends = float("inf") if deadline is None else time.monotonic() + deadline
+    ends = math.inf if deadline is None else time.monotonic() + deadline
     verdicts: list[Verdict] = [Verdict(None, "scorer_error")] * len(items)
     pairs: dict[tuple[str, str], list[int]] = {}
     for i, item in enumerate(items):
-        reading = item.completion
-        if not isinstance(reading, Reading):
-            reading = read(reading, "gym", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
+        reading = read(item.completion, "gym", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
         if reading.answer is None:
             verdicts[i] = Verdict(0.0, "several_answers" if reading.reason == "several_answers" else "no_answer")
         else:
@@ -148,7 +146,7 @@ def _warn_once(name: str, why: str) -> None:
 
 
 def _run(pool: WorkerPool, requests: list[dict[str, Any]], limit: float, ends: float) -> list[Reply]:
-    deadline = None if ends == float("inf") else max(0.0, ends - time.monotonic())
+    deadline = None if ends == math.inf else max(0.0, ends - time.monotonic())
     return pool.run(requests, limit=limit, deadline=deadline, fresh=True)
 
 
@@ -179,11 +177,7 @@ def spellings(task: str, entry: Mapping[str, Any], answer: str) -> list[str]:
 
 
 def plain_answer(answer: str) -> str:
-    """An answer without the LaTeX that a scorer does not read.
-
-    >>> plain_answer(r"(8 - 1) \\times \\frac{9}{3}")
-    '(8 - 1) * (9)/(3)'
-    """
+    """An answer without the LaTeX that a scorer does not read: `7 * (9)/(3)` for `7 \\times \\frac{9}{3}`."""
     if answer.isascii() and "\\" not in answer and "$" not in answer:
         return answer
     answer = _LATEX_FRAC.sub(r"(\1)/(\2)", _LATEX_TEXT.sub(r"\1", answer))

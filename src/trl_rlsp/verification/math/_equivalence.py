@@ -86,21 +86,16 @@ def rounds_to(value: Any, about: Fraction, decimal: str) -> bool:
 
 
 def same_answer(gold: str, answer: str, leaves: Leaves, *, evaluated: bool = True, percent: bool = False) -> bool:
-    """Whether an answer is the gold answer.
+    """Whether an answer is the gold answer, both as written, without box; `Undecided` if the leaves are.
 
-    Args:
-        gold, answer: as written, without box.
-        leaves: how expressions are compared; quick ones raise `Undecided` where a symbolic comparison is needed.
-        evaluated: see `MathRules`.
-        percent: the problem asks for percent: `10\\%` is right for a gold 10.
+    `evaluated` as in `MathRules`; with `percent` the problem asks for percent: `10\\%` is right for a gold 10.
     """
-    choice = _CHOICE.fullmatch(_bare(gold))
-    if choice:
-        return chosen(answer) == choice[1]
+    if choice := _CHOICE.fullmatch(_bare(gold)):
+        return _chosen(answer) == choice[1]
     return _Comparison(leaves, evaluated, percent).same(shape_of(gold), shape_of(answer))
 
 
-def chosen(answer: str) -> str | None:
+def _chosen(answer: str) -> str | None:
     """The letter of a multiple-choice answer, also with what it stands for; `None` if there is not exactly one."""
     match = _CHOICE_OF.fullmatch(_bare(answer))
     other = r"(?<![A-Za-z\\])[A-Z](?![A-Za-z])|(?<![a-z])(?:or|and|not)(?![a-z])|[;,?]"
@@ -154,23 +149,18 @@ class _Comparison:
             return False
         if ordered:
             return _all_decided(self.same, list(zip(gold.items, answer.items, strict=True)))
-        left, undecided = list(answer.items), False
-        for item in gold.items:
-            doubt = False
-            for candidate in sorted(left, key=item.__ne__):  # identical ones first
-                try:
-                    if candidate == item or self.same(item, candidate):
-                        left.remove(candidate)
-                        break
-                except Undecided:
-                    doubt = True
-            else:
-                if not doubt:
-                    return False
-                undecided = True
-        if undecided:
-            raise Undecided
-        return True
+        left = list(answer.items)
+
+        def taken(item: Shape) -> bool:
+            def fits(candidate: Shape) -> bool:
+                fitting = candidate == item or self.same(item, candidate)
+                if fitting:
+                    left.remove(candidate)
+                return fitting
+
+            return _any_decided(fits, [(candidate,) for candidate in sorted(left, key=item.__ne__)])  # identical first
+
+        return _all_decided(taken, [(item,) for item in gold.items])
 
     def _chains(self, gold: Shape, answer: Shape) -> bool:
         """Each side of the answer is one of gold's, some side is evaluated, and what is rough fits the rest."""
@@ -203,9 +193,8 @@ class _Comparison:
             return False
         if gold.text == answer.text:
             return "\\frac{1}{0}" not in gold.text
-        if any(_NOTATION.search(shape.text) or "\\infty" in shape.text for shape in (gold, answer)):
-            return False
-        if not answer.text.isascii() or _UNREADABLE.search(answer.text):
+        valueless = any(_NOTATION.search(shape.text) or "\\infty" in shape.text for shape in (gold, answer))
+        if valueless or not answer.text.isascii() or _UNREADABLE.search(answer.text):
             return False
         if self.evaluated and self._unevaluated(gold.text, answer.text):
             return False

@@ -18,8 +18,7 @@ from numbers import Integral, Real
 from trl_rlsp.text import balanced, find_boxes, normalize, rational, read, too_complex
 from trl_rlsp.verification.math._structure import shape_of
 
-FLOAT_TOLERANCE = 1e-9
-"""Relative tolerance where the gold answer itself is a float: its last digits are not the data set's."""
+FLOAT_TOLERANCE = 1e-9  # relative, where gold itself is a float: its last digits are not the data set's
 _ENDS_IN_BOX = re.compile(
     r"(?s)(?:.*(?:=|:|\\approx|\\in))?[\s$]*(?:\\[(\[])?\s*\\f?boxed\s*\{(.*)\}\s*\.?\s*(?:\\[)\]])?[\s$.]*"
 )

@@ -79,24 +79,15 @@ def verify_math(
 ) -> list[Verdict]:
     """Check final answers against gold answers, one verdict per item; `scorer_error` for those whose turn never came.
 
-    Args:
-        items: what to check.
-        pool: runs `MATH_HANDLER`; used only for pairs that text and rational numbers do not settle.
-        rules: documented choices.
-        end_of_thinking: where the reasoning ends, see `trl_rlsp.text.read`.
-        thinking_required: likewise.
-        limit: wall-clock seconds for one symbolic comparison.
-        deadline: wall-clock seconds for all of them together.
+    The pool runs `MATH_HANDLER`, for pairs that text and rational numbers do not settle. `limit` is wall-clock seconds
+    for one symbolic comparison, `deadline` for all of them; what ends the reasoning, `trl_rlsp.text.read` says.
     """
     rules = rules or MathRules()
     found = [_pairs(item, rules, end_of_thinking, thinking_required) for item in items]
     distinct = dict.fromkeys(pair for pairs, _, _ in found for pair in pairs)
     decided = {pair: _quick_reason(pair, rules) for pair in distinct}
     open_pairs = [pair for pair, reason in decided.items() if reason is None]
-    requests = [
-        {"gold": gold, "answer": answer, "tolerance": tolerance, "evaluated": rules.evaluated, "percent": percent}
-        for gold, answer, _, percent, tolerance in open_pairs
-    ]
+    requests = [pair._asdict() | {"evaluated": rules.evaluated, "prompt": ""} for pair in open_pairs]
     replies = pool.run(requests, limit=limit, deadline=deadline)
     decided |= {pair: _reason_of(reply, pair) for pair, reply in zip(open_pairs, replies, strict=True)}
     return [_joint(*entry, decided) for entry in found]
@@ -109,9 +100,7 @@ def _pairs(
     gold = gold_text(item.gold)
     if gold is None:
         return [], "gold_unparseable", None
-    reading = item.completion
-    if not isinstance(reading, Reading):
-        reading = read(reading, end_of_thinking=end_of_thinking, thinking_required=thinking_required)
+    reading = read(item.completion, end_of_thinking=end_of_thinking, thinking_required=thinking_required)
     answers = reading.rivals if reading.answer is None else (reading.answer,)
     if not 0 < len(answers) <= MAX_RIVALS:
         return [], "several_answers" if reading.reason == "several_answers" else "no_answer", gold
