@@ -4,29 +4,23 @@ Promises linear time, and precision and recall that are measured on labeled snip
 nothing of rewards and runs; whether an answer is right it asks the caller.
 """
 
-from trl_rlsp.behaviours._prose import KINDS, MEANINGS, Behaviour, Kind
-from trl_rlsp.behaviours.counting import (
-    AnswerChanges,
-    BehaviourMetrics,
-    answer_changes,
-    candidate_answers,
-    count_behaviours,
-    credited,
-    find_behaviours,
-    rate_per_1000,
-)
+from __future__ import annotations
 
-__all__ = [
-    "KINDS",
-    "MEANINGS",
-    "AnswerChanges",
-    "Behaviour",
-    "BehaviourMetrics",
-    "Kind",
-    "answer_changes",
-    "candidate_answers",
-    "count_behaviours",
-    "credited",
-    "find_behaviours",
-    "rate_per_1000",
-]
+from typing import TYPE_CHECKING
+
+from trl_rlsp.lazy import attach
+
+if TYPE_CHECKING:
+    from trl_rlsp.behaviours._prose import KINDS, MEANINGS, Behaviour, Kind
+    from trl_rlsp.behaviours.counting import (
+        AnswerChanges,
+        BehaviourMetrics,
+        answer_changes,
+        candidate_answers,
+        count_behaviours,
+        credited,
+        find_behaviours,
+        rate_per_1000,
+    )
+
+__getattr__, __all__ = attach(__name__, __file__)

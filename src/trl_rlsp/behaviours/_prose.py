@@ -26,8 +26,7 @@ MEANINGS: dict[Kind, str] = {
 }
 """What the author of a text does where a behavior is found; the labels of the test snippets follow it."""
 
-KINDS: tuple[Kind, ...] = tuple(MEANINGS)
-"""What is looked for, in the order of every table."""
+KINDS: tuple[Kind, ...] = tuple(MEANINGS)  # in the order of every table
 
 
 @dataclass(frozen=True, order=True)
@@ -39,8 +38,8 @@ class Behaviour:
     kind: Kind
 
 
+# (kind, where it may stand, what must follow its first word, whether a negation before it takes its meaning away)
 Cue = tuple[Kind, str, re.Pattern[str], bool]
-"""(kind, where it may stand, what must follow its first word, whether a negation before it takes its meaning away)."""
 
 _CUES = Path(__file__).with_name("cues.txt")
 _PLAIN = str.maketrans(f"{ascii_uppercase}’‘“”…\t", f"{ascii_lowercase}''\"\". ")
@@ -66,9 +65,7 @@ _ANNOUNCED = re.compile(rf"\b(?:let me|let's|let us|time to|(?:i|we){_MODAL}){_A
 _OPENER = (
     r"(?:so|and|then|ok|okay|hmm|well|now|but|wait|or|hence|therefore|actually|yes|no|oh|ah|maybe|perhaps|thus|again)"
 )
-_REACH = 48
-"""Characters before a cue in which a negation or an announcement is looked for."""
-
+_REACH = 48  # characters before a cue in which a negation or an announcement is looked for
 _WORD = re.compile(r"[a-z](?:[a-z']|-(?=[a-z]))*|[✓✔]")
 _AFTER_OPENER = re.compile(rf"(?<![a-z]){_OPENER} \Z")
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")

@@ -18,8 +18,8 @@ from trl_rlsp.behaviours._prose import CUES, KINDS, Behaviour, Kind, find_in_pro
 from trl_rlsp.countdown import SearchStep, SearchTrace, read_search
 from trl_rlsp.text import MAX_CHARS, completion_text, find_boxes, visible, words
 
-MAX_CANDIDATES = 64
-"""Candidates of one completion that are looked at: the last ones."""
+MAX_CANDIDATES = 64  # of one completion that are looked at: the last ones
+SUBSTANCE = 4  # new words of content that the sentence of a credited cue must hold
 
 _STATED = re.compile(
     r"\b(?:answer|result|total)(?: (?:is|would be|should be|must be|becomes|comes to)|:)(?: then| now| simply)?[ \n]*"
@@ -28,9 +28,6 @@ _STATED = re.compile(
 )
 _END = re.compile(r"[.;!?](?=\s|$)|,(?=\s)|\s(?:because|since|which|so|and|but|not|or)\b")
 _WRAPPING = re.compile(r"^[\s$*`:]+|[\s$*`.,;:!?]+$|^\\[(\[]\s*|\s*\\[)\]]$")
-
-SUBSTANCE = 4
-"""New words of content that the sentence of a credited cue must hold."""
 
 _MARKS = frozenset(".,;:!?()[]{}\"'|$\\")
 _SENTENCE = re.compile(r"[^.!?;\n]*(?:[.!?;](?!\s|$)[^.!?;\n]*)*(?:[.!?;]|\n|$)")

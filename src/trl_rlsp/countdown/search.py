@@ -1,15 +1,13 @@
 r"""Depth-first search for countdown, written out as text, a source of synthetic demonstrations, and read back exactly.
 
-A countdown problem gives three or more numbers and a target; the answer is an expression that uses every number
-once and equals the target. The search combines two numbers, then goes on with the smaller set, and returns to
-the last open branch when a leaf misses the target. Every step is one operation, every leaf, an *attempt*, repeats the
-target beside its result so that the comparison is local:
+A countdown problem gives numbers and a target; the answer is an expression that uses every number once and equals the
+target. The search combines two numbers, goes on with the smaller set, and returns to the last open branch when a leaf
+misses. Every step is one operation, every leaf, an *attempt*, repeats the target beside its result:
 
     6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes \boxed{ ( 6 + 3 ) * 2 }
 
-Intermediate results are integers between 0 and `limit`; this loses no solution of three numbers whose own
-intermediate results are such integers. When a search is read, the numbers left at each open branch are followed, so a
-return to an earlier branch is known from the numbers that a step uses, not from a keyword.
+Intermediate results are integers between 0 and `limit`. When a search is read, the numbers left at each open branch are
+followed: a return to an earlier branch is known from the numbers that a step uses, not from a keyword.
 """
 
 from __future__ import annotations
@@ -150,17 +148,12 @@ def search_demonstrations(
     left for the RL stage to learn (RLSP, 2502.06773, section 2.1).
 
     Args:
-        problems: rows of `load_problems`.
+        problems: rows of `load_problems`, for each of which `per_problem` demonstrations are written.
         seed: seed of orders and budgets.
-        per_problem: demonstrations written for each problem.
         mean_attempts: mean of the geometric budget, in attempts; `longest` is the largest.
         hit_share: share of demonstrations in random order that are redrawn, up to 20 times, until they end in a hit.
         order: of the branches, `"random"` or `"systematic"`.
         limit: largest intermediate result considered.
-
-    Raises:
-        ConfigError: an unknown order.
-        DataError: a row is not a countdown problem.
     """
     if order not in get_args(SearchOrder):
         raise ConfigError(f"search order is 'random' or 'systematic', got {order!r}")

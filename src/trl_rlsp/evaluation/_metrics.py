@@ -105,8 +105,7 @@ class Evaluation:
     task_metrics: dict[str, Estimate] = field(default_factory=dict)
 
 
-Group = list[ScoredSample]
-"""The samples of one problem."""
+Group = list[ScoredSample]  # the samples of one problem
 
 
 def by_problem(samples: Iterable[Any]) -> dict[Any, list[Any]]:

@@ -30,13 +30,8 @@ if TYPE_CHECKING:
     from trl_rlsp.evaluation._store import SampleStore
 
 TASK_METRICS: dict[str, dict[str, Callable[[str], float]]] = {"countdown": {"search_steps": count_attempts}}
-"""Name of a generated task -> what else is measured of its completions."""
-
-AT_ONCE = 256
-"""Completions, or pairs, in one call of the verifier, whose limit on a whole call is meant for a training batch."""
-
-MAX_DISTINCT = 16
-"""Wrong answers of one problem that are compared with each other, the most frequent first: 120 pairs at most."""
+AT_ONCE = 256  # completions or pairs in one call of the verifier, whose limit on a call is for a training batch
+MAX_DISTINCT = 16  # wrong answers of a problem that are compared, the most frequent first: 120 pairs at most
 
 
 def evaluate(

@@ -15,17 +15,14 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 INTERVALS = "95 % bootstrap intervals over problems"
-Rows = Sequence[Sequence[str]]
-"""Cells of a table, the names of the columns first."""
+Rows = Sequence[Sequence[str]]  # cells of a table, the names of the columns first
 
 
 def terminal_table(rows: Rows, **options: Any) -> Table:
     """A table of the terminal, its first column to the left and the others to the right."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(**options)
-    for number, column in enumerate(rows[0]):
-        table.add_column(column, justify="right" if number else "left")
+    table = Table(rows[0][0], *(Column(name, justify="right") for name in rows[0][1:]), **options)
     for row in rows[1:]:
         table.add_row(*row)
     return table
@@ -107,15 +104,11 @@ def efficiency_tables(curves: Mapping[str, Sequence[Vote]]) -> list[Table]:
     for rival in rivals:
         rows = [(f"{last}: k", "tokens", "accuracy", f"{rival}: k", "tokens", "accuracy")]
         for vote in shown[last]:
-            other = equal_budget(vote, curves[rival])
-            rows.append((*_vote_cells(vote), *(_vote_cells(other) if other else ("none", "", ""))))
-        caption = f"equal budget: the largest vote of {rival} that costs no more tokens"
-        tables.append(terminal_table(rows, caption=caption))
+            both = (vote, equal_budget(vote, curves[rival]))
+            cells = [(str(v.k), f"{v.tokens.mean:.1f}", v.accuracy.percent()) if v else ("none", "", "") for v in both]
+            rows.append((*cells[0], *cells[1]))
+        tables.append(terminal_table(rows, caption=f"equal budget: the largest vote of {rival} for no more tokens"))
     return tables
-
-
-def _vote_cells(vote: Vote) -> tuple[str, str, str]:
-    return str(vote.k), f"{vote.tokens.mean:.1f}", vote.accuracy.percent()
 
 
 def plot_efficiency(curves: Mapping[str, Sequence[Vote]], path: Path) -> None:

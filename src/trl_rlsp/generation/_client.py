@@ -82,11 +82,9 @@ class ServerClient:
     ) -> Generator[Reply, None, None]:
         """One reply a request, in order, each as soon as it is there; closing the iterator cancels the rest.
 
-        Args:
-            requests: parameters beside the model: chat completions with `messages`, text completions with `prompt`.
-            concurrency: most requests in flight at once.
-            deadline: seconds for all of them; what is missing then is a reply without an answer.
-            extras: further parameters, left out from then on if the server refuses them and answers without.
+        `requests` are parameters beside the model, `messages` of a chat or a `prompt`; `concurrency` are in flight at
+        once; after `deadline` seconds for all of them a reply has no answer; `extras` are further parameters, left out
+        from then on if the server refuses them and answers without.
         """
         from openai import AsyncOpenAI
 

@@ -1,9 +1,8 @@
 """Decoding with transformers alone, for evaluation and for the rollouts of `GRPOTrainer`: what has ended leaves.
 
 In `model.generate` every completion of a batch waits for the longest one, each prompt is read once a completion, and
-the cache is copied for each new token. Here sequences that have ended leave the batch every `SEGMENT` tokens, cache and
-all, a prompt is read once, and the cache is written into. transformers prepares logits processors and stopping
-criteria; only its loop over tokens is replaced (`benchmarks/decoding.py`, `benchmarks/step_time.py`).
+the cache is copied for each new token. Here sequences that have ended leave the batch every `SEGMENT` tokens, a prompt
+is read once, and the cache is written into; transformers still prepares logits processors and stopping criteria.
 """
 
 from __future__ import annotations
@@ -40,12 +39,11 @@ log = logging.getLogger(__name__)
 
 SEGMENT = 8  # tokens decoded before finished sequences leave the batch
 ROOM = 64  # tokens for which the cache has room when it is copied
+# what a checkpoint's own generation_config must not change, or the samples would not be of `Sampling`
 NEUTRAL = {"top_k": 0, "min_p": None, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "num_beams": 1}
-"""What a checkpoint's own generation_config must not change, or the samples would not be of `Sampling`."""
-
 POSITIONS = ("position_ids", "cache_position")
+# logits processors that keep nothing of the batch; others say so by an attribute `row_by_row`
 ROW_BY_ROW = {"Temperature", "TopK", "TopP", "MinP"}
-"""Logits processors that keep nothing of the batch; others say so by an attribute `row_by_row`."""
 
 
 def load_model(name_or_path: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -11,8 +11,8 @@ from trl_rlsp.errors import DataError, SourceError
 from trl_rlsp.generation._client import Reply, ServerClient
 from trl_rlsp.generation.sampling import Prefixed, Prompts, Request, Sample, Sampling, limit_of, sample_of, seed_of
 
+# makes vLLM and SGLang go on with the assistant's last message; other servers do so by themselves, or refuse
 CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
-"""Makes vLLM and SGLang go on with the assistant's last message; other servers do so by themselves, or refuse."""
 
 
 class ServerEngine:
@@ -40,16 +40,15 @@ class ServerEngine:
 
     def _sample(self, prompt: Any, request: Request, reply: Reply) -> Sample:
         answer = reply.answer
+        where = f"the server at {self.client.server}"
         if answer is None:
             raise SourceError(
-                f"the server at {self.client.server} did not answer for model {self.client.model!r}: {reply.error}; "
-                "samples already drawn are kept where there is an output_dir, and the same command goes on"
+                f"{where} did not answer for model {self.client.model!r}: {reply.error}; samples already drawn are "
+                "kept where there is an output_dir, and the same command goes on"
             )
         tokens = getattr(getattr(answer, "usage", None), "completion_tokens", None)
         if not getattr(answer, "choices", None) or tokens is None:
-            raise DataError(
-                f"the server at {self.client.server} must give `choices` and `usage.completion_tokens`, got {answer}"
-            )
+            raise DataError(f"{where} must give `choices` and `usage.completion_tokens`, got {answer}")
         choice = answer.choices[0]
         begun = "".join(prompt.parts) if isinstance(prompt, Prefixed) else ""
         return sample_of(request, prompt, begun + choice_text(choice), tokens, choice.finish_reason == "length")
@@ -70,10 +69,7 @@ def choice_text(choice: Any) -> str:
     """All that the model wrote: reasoning that the server has split off goes back between its marks."""
     if not hasattr(choice, "message"):
         return str(choice.text)
-    message = choice.message
+    message, text = choice.message, choice.message.content or ""
     reasoning = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
-    text = message.content or ""
-    if not reasoning:
-        return text
-    closed = f"<think>{reasoning}</think>" if text or choice.finish_reason != "length" else f"<think>{reasoning}"
-    return f"{closed}{text}"
+    closing = "</think>" if text or choice.finish_reason != "length" else ""
+    return f"<think>{reasoning}{closing}{text}" if reasoning else text

@@ -16,8 +16,6 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-_BUSY_S = 30.0
-
 
 def cache_folder() -> Path:
     """Where caches are: `$TRL_RLSP_CACHE`, else `trl_rlsp` in the user's cache folder, which need not exist."""
@@ -59,6 +57,6 @@ class DiskCache:
     def _opened(self) -> Iterator[sqlite3.Connection]:
         """A connection of its own each time, so that none is carried over a fork or into another thread."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(self.path, timeout=_BUSY_S)) as connection, connection:
+        with closing(sqlite3.connect(self.path, timeout=30)) as connection, connection:
             connection.execute("CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
             yield connection

@@ -247,19 +247,16 @@ def problem_rows(table: Table, roles: Mapping[str, str], drop_invalid: bool = Fa
 
 def _problem_row(raw: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, Any]:
     problem = raw.get(roles["problem"])
-    if not isinstance(problem, list):
-        problem = cell_text(problem)
+    problem = problem if isinstance(problem, list) else cell_text(problem)
     if not problem:
         raise DataError(f"the problem (column {roles['problem']!r}) is empty")
-    row: dict[str, Any] = {"problem": problem}
     answer = raw.get(roles.get("answer", ""))
     tests = tests_json(raw, roles.get("tests"), problem if isinstance(problem, str) else "")
-    if tests is not None:
-        row["problem"] = shown_problem(problem, raw, tests)
-        row["solution"] = reference_program(raw) or cell_text(answer)
-        row["tests"] = tests
+    if tests is None:
+        row = {"problem": problem, "solution": final_answer(answer, roles.get("answer", "answer"))}
     else:
-        row["solution"] = final_answer(answer, roles.get("answer", "answer"))
+        solution = reference_program(raw) or cell_text(answer)
+        row = {"problem": shown_problem(problem, raw, tests), "solution": solution, "tests": tests}
     if '"entry"' in cell_text(raw.get("task")):  # a generated problem that was saved: its own scorer decides
         row["task"] = raw["task"]
     return row | {r: cell_text(raw.get(roles[r])) or None for r in ("level", "subject", "id") if r in roles}

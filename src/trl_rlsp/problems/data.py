@@ -25,7 +25,7 @@ from trl_rlsp.problems._tables import (
     read_hub,
     resolve_columns,
 )
-from trl_rlsp.text import completion_text
+from trl_rlsp.text import GOLD_COLUMNS, completion_text
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -72,8 +72,8 @@ PRESETS: dict[str, Preset] = {
     "humaneval": Preset("openai/openai_humaneval", split="test"),
 }
 
+# how the paper samples for evaluation (2502.06773, section 3)
 PAPER_SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_p": 1.0, "max_new_tokens": 8192}
-"""How the paper samples for evaluation (2502.06773, section 3)."""
 
 EVALUATION_PRESETS: dict[str, dict[str, Any]] = {  # 30 problems need more samples than 500; the paper gives no number
     "math-500": {"dataset": "math-500", "num_samples": 4, **PAPER_SAMPLING},
@@ -122,7 +122,6 @@ def load_problems(
         SourceError: the source does not exist or cannot be reached.
         ConfigError: an argument or a generator's parameter that cannot work.
         DataError: a broken, empty or incomplete file, row or column; or nothing is left after `exclude`.
-        MissingDependencyError: reasoning-gym is needed and not installed.
     """
     from datasets import Dataset
 
@@ -156,7 +155,8 @@ def load_problems(
     if limit is not None and limit < len(rows):
         drawn = range(limit) if generated else sorted(random.Random(seed).sample(range(len(rows)), limit))
         rows = [rows[index] for index in drawn]
-    optional = [c for c in ("task", "tests", "level", "subject", "id") if any(row.get(c) is not None for row in rows)]
+    kept = dict.fromkeys((*GOLD_COLUMNS, "level", "subject", "id"))
+    optional = [c for c in kept if c != "solution" and any(row.get(c) is not None for row in rows)]
     return Dataset.from_dict({name: [row.get(name) for row in rows] for name in ("prompt", "solution", *optional)})
 
 
@@ -214,11 +214,9 @@ def _without(rows: list[dict[str, Any]], exclude: Any, unique: bool, source: str
     """The rows whose problem is not excluded and, if asked for, unique."""
     seen = {item if isinstance(item, str) else problem_key(item) for item in exclude or ()}
     kept = []
-    for row in rows:
-        key = problem_key(row)
-        if key not in seen:
-            kept.append(row)
-            seen |= {key} if unique else set()
+    for row, key in zip(rows, map(problem_key, rows), strict=True):
+        kept += [row] if key not in seen else []
+        seen |= {key} if unique else set()
     if not kept:
         raise DataError(f"every problem of {source} is excluded: take another split, seed or size")
     if len(kept) < len(rows):

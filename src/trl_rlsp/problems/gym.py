@@ -26,17 +26,13 @@ from trl_rlsp.problems._disk_cache import DiskCache, cache_folder
 PREFIX = "reasoning_gym:"
 PromptStyle = Literal["task", "compact"]
 
-WORTH_STORING_S = 1.0
-"""Problems that took longer to make are kept on disk."""
+WORTH_STORING_S = 1.0  # problems that took longer to make are kept on disk
 
 # Per task: metadata -> something. Add to these to teach the package another task.
-COMPACT_PROMPTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "countdown": lambda metadata: f"{' '.join(map(str, metadata['numbers']))} : {metadata['target']}"
-}
-PROBLEM_KEYS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "countdown": lambda metadata: f"{' '.join(map(str, sorted(metadata['numbers'])))} : {metadata['target']}"
-}
-LEVELS: dict[str, Callable[[Mapping[str, Any]], str]] = {"countdown": lambda metadata: str(len(metadata["numbers"]))}
+PerTask = dict[str, Callable[[Mapping[str, Any]], str]]
+COMPACT_PROMPTS: PerTask = {"countdown": lambda m: f"{' '.join(map(str, m['numbers']))} : {m['target']}"}
+PROBLEM_KEYS: PerTask = {"countdown": lambda m: f"{' '.join(map(str, sorted(m['numbers'])))} : {m['target']}"}
+LEVELS: PerTask = {"countdown": lambda m: str(len(m["numbers"]))}
 
 
 def gym_rows(
@@ -71,11 +67,10 @@ def _entries(task: str, params: dict[str, Any], at_most: int | None) -> list[dic
     key = {"task": task, "params": params, "at_most": at_most, "versions": versions}
     name = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
     cache = DiskCache(cache_folder() / "problems.sqlite")
-    foreseeable = params["seed"] is not None
+    foreseeable, start = params["seed"] is not None, time.perf_counter()
     stored = cache.get([name]).get(name) if foreseeable and cache.path.is_file() else None
     if isinstance(stored, list):
         return stored
-    start = time.perf_counter()
     entries = [json.loads(json.dumps(entry, default=_plain)) for entry in _generate(task, params, at_most)]
     if foreseeable and time.perf_counter() - start > WORTH_STORING_S:
         cache.put({name: entries})
@@ -110,11 +105,9 @@ def _plain(value: Any) -> Any:
     """What JSON holds in place of a value it does not know."""
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=repr)
-    if hasattr(value, "tolist"):
-        return value.tolist()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
-    return str(value)
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def parse_source(source: str, *, seed: int = 0) -> tuple[str, dict[str, Any]]:

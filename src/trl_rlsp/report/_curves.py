@@ -27,12 +27,10 @@ CURVES = (
     Chart("repetition", "Share of text that repeats earlier text", STEP, (), LOGGED, percent=True),
     Chart("behaviours", "Search behaviors per 1,000 words", STEP, (), f"Found by patterns. {LOGGED}"),
 )
-METRICS = {
+METRICS = {  # what TRL logs for a chart
     **{"reward": "reward", "length": "completions/mean_length", "cut_off": "completions/clipped_ratio"},
     **{"entropy": "entropy", "kl": "kl", "zero_variance": "frac_reward_zero_std"},
 }
-"""Chart -> what TRL logs for it."""
-
 SOLVED = ("never", "under half", "half or more", "always")
 FEWEST = 5
 NOTE = f"Means over problems, with bootstrap 95 % intervals; places under {FEWEST} problems are left out."

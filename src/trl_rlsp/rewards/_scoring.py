@@ -3,10 +3,8 @@
 TRL calls the columns of a suite one after the other and adds them up, with `None` as 0. So all columns of a step come
 from one call here: what has no verdict is `None` in every column, and an exploration reward that fails for a
 completion gets the mean of its group's known values there (else the batch's), which neither pays nor costs anything.
-
-`docs/rewards.md` has the gates. The value of `adaptive` (after 2509.00125, 2506.05256, 2505.18086) lies in [0, 1), so a
-right completion is paid at least 1, on which trainers with a threshold of success rely; with alpha > 0.5 the scale is
-below 1, so no wrong completion outranks a right one of its group.
+What `adaptive` pays (after 2509.00125, 2506.05256, 2505.18086) lies in [0, 1): a right completion is paid at least 1,
+and with alpha > 0.5 the scale is below 1, so no wrong completion outranks a right one of its group.
 """
 
 from __future__ import annotations
@@ -170,7 +168,8 @@ class Scorer:
         if self.checked or not (args is not None or asynchronous):
             return
         self.checked = True
-        for finding in check_balance(parts_of(self), args) if args is not None else ():
+        parts = [Part(self, place) for place in range(1 + len(self.exploration))]
+        for finding in check_balance(parts, args) if args is not None else ():
             logger.warning(finding.message)
         if asynchronous and self.gate != "correct" and self.exploration:
             logger.warning(ASYNC_ADVICE)
@@ -191,11 +190,6 @@ class Part:
     def __call__(self, *, completions: Sequence[Any], **kwargs: Any) -> Column:
         """Score a batch of B completions: B floats, or `None` where there is no verdict."""
         return self.scorer.column(self.place, completions, kwargs)
-
-
-def parts_of(scorer: Scorer) -> list[Part]:
-    """All columns of a suite."""
-    return [Part(scorer, place) for place in range(1 + len(scorer.exploration))]
 
 
 def name_of(part: Any) -> str:

@@ -22,8 +22,8 @@ ScheduleShape = Literal["constant", "linear", "cosine", "solve_rate"]
 OUTCOME_METRIC = "rewards/outcome_verifier/mean"
 
 ASYNC_ADVICE = (
-    "AsyncGRPOTrainer divides rewards by their group's deviation whatever is set, so that the exploration bonus is the "
-    "whole signal in every group whose verdicts are equal; use RLSPRewards(gate='correct') there"
+    "AsyncGRPOTrainer divides rewards by their group's deviation whatever is set: the exploration bonus is the whole "
+    "signal in every group whose verdicts are equal; use RLSPRewards(gate='correct') there"
 )
 
 
@@ -88,24 +88,18 @@ class AlphaSchedule:
             known = [float(entry[metric]) for entry in state.log_history if entry.get(metric) is not None]
             recent = [value for value in known if math.isfinite(value)][-self.window :]
             return min(max(math.fsum(recent) / len(recent), 0.0), 1.0) if recent else 0.0
-        if state.max_steps <= 0:
-            return 0.0
-        done = min(max(state.global_step / state.max_steps, 0.0), 1.0)
+        done = min(max(state.global_step / state.max_steps, 0.0), 1.0) if state.max_steps > 0 else 0.0
         return done if self.shape == "linear" else (1 - math.cos(math.pi * done)) / 2
 
 
 @dataclass(frozen=True)
 class Imbalance:
-    """A trainer's setting that loses the balance.
-
-    An error replaces the outcome as the goal, a warning can; `message` names the setting and why it is one, `advice` is
-    the line of a stage's YAML file that mends it.
-    """
+    """A trainer's setting that loses the balance: an error replaces the outcome as the goal, a warning can."""
 
     code: str
     severity: Literal["error", "warning"]
-    message: str
-    advice: str
+    message: str  # names the setting and why it is one
+    advice: str  # the line of a stage's YAML file that mends it
 
 
 def scorers_of(reward_funcs: Any) -> list[Scorer]:

@@ -18,9 +18,7 @@ from trl_rlsp.rewards.batch import Batch, Member, mean
 from trl_rlsp.rewards.exploration import Exploration
 from trl_rlsp.text import calculations, check_half, effective_length, visible
 
-WORDS_PER_STEP = 6
-"""Words that weigh as much as one calculation: `3 * 4 = 12 |` has six."""
-
+WORDS_PER_STEP = 6  # words that weigh as much as one calculation: `3 * 4 = 12 |` has six
 Embed = Callable[[list[str]], Any]
 """Texts -> one vector each, as rows of an array or as lists of floats."""
 
@@ -42,9 +40,6 @@ class DiversityExploration(Exploration):
         K: calculations at which half of the possible bonus is earned.
         embed: texts -> vectors, for comparing by meaning instead, such as
             `SentenceTransformer("all-MiniLM-L6-v2").encode`. How well it resists gibberish is the model's affair.
-
-    Raises:
-        ConfigError: an argument out of its range; when called, no prompts.
 
     Example:
         >>> reward = DiversityExploration(K=2)

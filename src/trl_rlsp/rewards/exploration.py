@@ -5,7 +5,6 @@ Every class here is a reward function for `trl.GRPOTrainer` in its own right; `R
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -78,14 +77,10 @@ class LengthExploration(Exploration):
       half, in [0, 1]; 0 where `|o|` is 0 and in a group of one. It never saturates: use it with `gate="adaptive"`.
 
     Args:
-        form: which of the three.
         C: length at which half of the bounded bonus is earned, in words (about tokens); the paper's is 1000.
-        guarded: count only novel reasoning before a final answer. `False` counts `completion_ids` as the
-            paper does, or words where these are not given.
+        guarded: count only novel reasoning before a final answer. `False` counts `completion_ids` as the paper does, or
+            words where these are not given.
         ngram: repeated n-grams of this many words do not count.
-
-    Raises:
-        ConfigError: an argument out of its range; when called, `form="relative"` without prompts.
 
     Example:
         >>> reward = LengthExploration(C=6)
@@ -105,8 +100,7 @@ class LengthExploration(Exploration):
     def __post_init__(self) -> None:
         if self.form not in get_args(LengthForm):
             raise ConfigError(f"form is 'bounded', 'paper' or 'relative', got {self.form!r}")
-        if not (math.isfinite(self.C) and self.C > 0):
-            raise ConfigError(f"C is a number of words, positive and finite, got {self.C!r}")
+        check_half(self.C, "C", "words")
         if self.ngram < 2:
             raise ConfigError(f"ngram is at least 2, got {self.ngram!r}; use guarded=False to count repetition")
         self.bounded = self.form != "paper"
@@ -156,9 +150,6 @@ class CalculationExploration(Exploration):
     A calculation counts once, before a final answer, if it holds and starts from the problem's numbers or from results
     of such (`trl_rlsp.text.calculations`). Words earn nothing, so this is for arithmetic. Known exploit: true but
     pointless calculations from the problem's numbers on.
-
-    Args:
-        K: calculations at which half of the bonus is earned.
 
     Example:
         >>> reward = CalculationExploration(K=2)
@@ -216,8 +207,7 @@ class BehaviourExploration(Exploration):
         kinds = self.kinds
         if not kinds or not set(kinds) <= set(KINDS) or len(set(kinds)) < len(kinds):
             raise ConfigError(f"kinds are one or more of {', '.join(KINDS)}, each once, got {list(kinds)!r}")
-        if not (math.isfinite(self.half) and self.half > 0):
-            raise ConfigError(f"half is a number of occurrences, positive and finite, got {self.half!r}")
+        check_half(self.half, "half", "occurrences")
         for name, least in (("cap", 1), ("spacing", 1), ("ngram", 2)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is at least {least}, got {getattr(self, name)!r}")

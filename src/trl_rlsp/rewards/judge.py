@@ -23,9 +23,7 @@ from trl_rlsp.text import Reading, effective_length, visible
 
 logger = logging.getLogger(__name__)
 
-BELOW_ONE = 0.99
-"""The value of the highest grades: like every bounded exploration reward, this one stays below 1."""
-
+BELOW_ONE = 0.99  # the value of the highest grades: like every bounded exploration reward, this one stays below 1
 DEFAULT_OPTIONS: Mapping[str, Any] = {"temperature": 0.0, "max_tokens": 300}
 
 Grades = Mapping[str, int]
@@ -44,10 +42,9 @@ EXAMPLE = Work("Make 18 from 6, 3 and 2.", "6 * 3 = 18, but 2 is left. 6 + 3 = 9
 class JudgeExploration(Exploration):
     r"""Pays for exploration as an LLM grades it: strategies, depth, creativity, persistence.
 
-    The value is `0.99 * mean grade / 10`, grades being integers from 0 to 10, and `None` where there are no valid
-    ones. The judge sees neither the final answer nor the solution. A completion without effective reasoning
-    (`trl_rlsp.text.effective_length`) is worth 0.0 and is not sent. Equal work on an equal problem is asked about once,
-    and its grades are kept on disk. Logs `judge/failed`, `judge/cached` and `judge/latency`.
+    The value is `0.99 * mean grade / 10`, grades being integers from 0 to 10, and `None` where there are no valid ones.
+    A completion without effective reasoning (`trl_rlsp.text.effective_length`) is worth 0.0 and is not sent. Equal work
+    on an equal problem is asked about once. Logs `judge/failed`, `judge/cached` and `judge/latency`.
 
     Args:
         model: the judge's name at the server, with `base_url`, `api_key`, `timeout` and `retries` as in
@@ -166,12 +163,9 @@ class JudgeExploration(Exploration):
         if reply.answer is None:
             raise UnreadableGradesError(reply.error)
         try:
-            text = reply.answer.choices[0].message.content
+            return self.rubric.read(reply.answer.choices[0].message.content or "")
         except (AttributeError, IndexError, TypeError):
             raise UnreadableGradesError(f"not a chat completion: {str(reply.answer)[:200]!r}") from None
-        if not isinstance(text, str) or not text.strip():
-            raise UnreadableGradesError("a chat completion without text")
-        return self.rubric.read(text)
 
     def _remembered(self, works: Sequence[Work]) -> dict[Work, Grades]:
         keys = {work: self._key(work) for work in works}

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, get_args
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.rewards.batch import Reader
-from trl_rlsp.text import KINDS, completion_text, is_task, kinds_of
+from trl_rlsp.text import GOLD_COLUMNS, KINDS, completion_text, is_task, kinds_of
 from trl_rlsp.verification import (
     GYM_HANDLER,
     MATH_HANDLER,
@@ -31,8 +31,7 @@ from trl_rlsp.verification import (
     verify_math,
 )
 
-COLUMNS = {name: kind.column for name, kind in KINDS.items()}
-"""Kind of a row -> the data set's column that says what is right."""
+COLUMNS = {name: kind.column for name, kind in KINDS.items()}  # kind of a row -> the column that says what is right
 
 CustomVerifier = Callable[[Sequence["Row"]], Sequence[Verdict | float | bool | None]]
 
@@ -64,10 +63,8 @@ class OutcomeVerifier:
         watch: called once a batch with `completions`, `completion_ids` and `log_metric`, where there is such a logger;
             for metrics that do not touch the reward, such as `trl_rlsp.behaviours.BehaviourMetrics()`.
 
-    Raises:
-        ConfigError: an argument that cannot work; when called, none of the three columns.
-        MissingDependencyError: when called, rows need reasoning-gym and it is not installed.
-        WorkerError: when called, the worker processes cannot be started.
+    Raises ConfigError for an argument that cannot work and, when called, none of the three columns; when called,
+    MissingDependencyError without reasoning-gym where rows need it, WorkerError if workers cannot be started.
 
     Example:
         >>> with OutcomeVerifier() as verifier:
@@ -77,8 +74,7 @@ class OutcomeVerifier:
 
     __name__ = "outcome_verifier"
     takes_readings = True
-    compares_answers = True
-    """Whether it can say of any two mathematical answers if they are equal."""
+    compares_answers = True  # it can say of any two mathematical answers if they are equal
 
     def __init__(
         self,
@@ -179,6 +175,8 @@ class OutcomeVerifier:
                 raise MissingDependencyError("rows with `task` need reasoning-gym: pip install 'trl-rlsp[gym]'")
             tasks = [GymItem(row.truth, row.reading or row.completion) for row in rows]
             return verify_gym(tasks, self.pools["gym"], **limits)
+        if kind != "code":
+            raise ConfigError(f"no verifier of answers of the kind {kind!r}; give one: OutcomeVerifier(custom=...)")
         from trl_rlsp.verification import verify_code
 
         programs = [(row.reading or row.completion, row.truth) for row in rows]
@@ -219,7 +217,7 @@ def _rows(completions: Sequence[Any], prompts: Sequence[Any] | None, columns: Ma
     count, given = len(completions), {name: columns.get(name) for name in COLUMNS.values()}
     if all(column is None for column in given.values()):
         raise ConfigError(
-            "the outcome verifier needs one of the columns solution, task, tests; other columns received: "
+            f"the outcome verifier needs one of the columns {', '.join(GOLD_COLUMNS)}; other columns received: "
             f"{', '.join(sorted(set(columns) - set(given))) or 'none'}. Rename the data set's answer column, e.g. "
             "dataset.rename_column('answer', 'solution')"
         )

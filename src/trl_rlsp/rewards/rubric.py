@@ -16,8 +16,7 @@ from typing import Any
 
 from trl_rlsp.errors import ConfigError
 
-HIGHEST = 10
-"""Grades are integers from 0 to this."""
+HIGHEST = 10  # grades are integers from 0 to this
 
 PREAMBLE = """\
 You grade how a problem was explored, not whether it was solved. You see a problem and a piece of work on it; the \

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards._scoring import Gate, Reward, Scorer, name_of, parts_of
+from trl_rlsp.rewards._scoring import Gate, Part, Reward, Scorer, name_of
 from trl_rlsp.rewards.balance import AlphaSchedule
 from trl_rlsp.rewards.batch import Reader, log_mean
 from trl_rlsp.rewards.exploration import LengthExploration
@@ -42,21 +42,19 @@ class RLSPRewards(list, metaclass=_SuiteType):
     `suite + [other_reward]` is a suite, too. A suite is read-only: build a new one.
 
     Args:
-        verifier: the outcome verifier; default `OutcomeVerifier()`. Any callable like a TRL reward function whose
-            values are scores from 0 to 1, booleans, `Verdict`s, or `None` for not scorable.
+        verifier: default `OutcomeVerifier()`; or a TRL reward function whose values are scores from 0 to 1, booleans,
+            `Verdict`s, or `None` for not scorable.
         exploration: exploration rewards, averaged; default one `LengthExploration()`. An empty list trains on the
             outcome alone.
         alpha: weight of the outcome, 0 < alpha <= 1 (the paper's 0.8), or an `AlphaSchedule` of it. Above 0.5, with
             bounded exploration, a correct completion outranks every wrong one of its group.
         gate: which completions exploration pays: all (`"none"`, the paper), the `"correct"`, the `"incorrect"`, or
-            `"adaptive"`: all, times the group's failure rate, and length costs where the group succeeds
-            (`docs/rewards.md` has the formula).
+            `"adaptive"`: all, times the group's failure rate, and length costs where the group succeeds.
         length_penalty: weight of the cost of length under `gate="adaptive"`, in [0, 1].
         end_of_thinking: as in `Reader`, and so is `thinking_required`; an `OutcomeVerifier` that is passed has its own.
 
-    Raises:
-        ConfigError: an argument out of its range, unbounded exploration under `gate="adaptive"`, two parts of one name
-            (TRL would merge them in its logs), or reading settings that differ from the verifier's.
+    Raises ConfigError for an argument out of its range, unbounded exploration under `gate="adaptive"`, two parts of one
+    name (TRL would merge them in its logs), or reading settings that differ from the verifier's.
 
     Example:
         >>> rewards = RLSPRewards(exploration=[LengthExploration(C=6)], alpha=0.8)
@@ -104,7 +102,7 @@ class RLSPRewards(list, metaclass=_SuiteType):
         scorer = Scorer(verifier, parts, schedule, gate, length_penalty, reader)
         shared = ("verifier", "exploration", "schedule", "gate", "length_penalty")
         vars(self).update({name: getattr(scorer, name) for name in shared}, scorer=scorer, alpha=schedule.start)
-        super().__init__(parts_of(scorer))
+        super().__init__(Part(scorer, place) for place in range(1 + len(parts)))
         self._refuse_equal_names()
 
     def __setattr__(self, name: str, value: Any) -> None:

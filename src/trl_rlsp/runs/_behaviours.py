@@ -12,10 +12,7 @@ from trl_rlsp.runs._completions import Completion
 from trl_rlsp.text import novel_words, words
 
 Scorer = Callable[[list[Completion]], Sequence[float | None]]
-"""Scores of completions by the outcome verifier."""
-
-PER_STEP = 64
-AT_MOST = 4000
+PER_STEP, AT_MOST = 64, 4000  # completions whose text is read
 NGRAM = 8
 
 

@@ -94,11 +94,10 @@ def calculations(text: str, *, given: str | None = None) -> frozenset[str]:
     return frozenset(found - calculations(given) if given else found)
 
 
-def check_half(K: float) -> float:
-    """K as a float; raises ConfigError if it is not positive and finite."""
-    if not (math.isfinite(K) and K > 0):
-        raise ConfigError(f"K is a number of calculations, positive and finite, got {K!r}")
-    return float(K)
+def check_half(value: float, name: str = "K", unit: str = "calculations") -> None:
+    """ConfigError if the amount that earns half of a bonus is not positive and finite."""
+    if not (math.isfinite(value) and value > 0):
+        raise ConfigError(f"{name} is a number of {unit}, positive and finite, got {value!r}")
 
 
 def _repeating(match: re.Match[str]) -> str:

@@ -38,6 +38,9 @@ KINDS: dict[str, AnswerKind] = {
 }
 """The kinds of answers, by name. The first whose column a row has is the row's; a further kind is one entry."""
 
+GOLD_COLUMNS = tuple(sorted(kind.column for kind in KINDS.values()))
+"""The columns of a data set that hold what an answer is compared with."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -75,13 +78,9 @@ def read(
     Args:
         completion: a string, a message, or a list of messages; a reading stays as it is.
         kind: what an answer is for the completion's row, a key of `KINDS`; see `kinds_of`.
-        end_of_thinking: closes the reasoning; only text after its last occurrence is searched for the answer, and a
-            block opened (`<think>`) and never closed is unfinished. `None`: the whole message is searched.
-        thinking_required: the prompt ends in an open thinking block (see `thinking_is_open`), so a completion that
-            never closes it is unfinished.
-
-    Raises:
-        ConfigError: an unknown kind.
+        end_of_thinking: closes the reasoning; the answer is looked for after its last occurrence, and a block opened
+            (`<think>`) and never closed is unfinished. `None`: the whole message is searched.
+        thinking_required: a completion that never closes its reasoning is unfinished (see `thinking_is_open`).
 
     >>> read(r"\\boxed{7}? Let me look again: it is one more. So \\boxed{8}").answer
     '8'

@@ -40,11 +40,9 @@ class Terminal(Console):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"markup": False, "highlight": False, "emoji": False, **options})
 
-    def render_str(self, text: str, **options: Any) -> Text:
-        """A string with its hidden characters made visible before its width is measured."""
+    def render_str(self, text: str, **options: Any) -> Text:  # before its width is measured
         return super().render_str(visible_text(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Segments of a renderable, with hidden characters made visible."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else visible_text(text), style, control)

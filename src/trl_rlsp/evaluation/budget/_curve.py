@@ -6,7 +6,6 @@ A `Rule` is asked after each sample and knows nothing of texts: answers are keys
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -289,7 +288,8 @@ class Bench:
     def _point(self, budget: ThinkingBudget | None) -> tuple[Point, list[ScoredSample]]:
         mode = "free" if budget is None else "forced" if budget.at_least else "at most"
         folder = self.folder / (mode if budget is None else f"{mode} {budget.at_most}").replace(" ", "_")
-        with self._store(folder, {"budget": asdict(budget) if budget else None}) as store:
+        drawn_with = {**self.drawn_with, "budget": asdict(budget) if budget else None}
+        with SampleStore(folder / "segments", drawn_with, self.dataset) as store:
             if budget is None:
                 drawn, forced = draw(self.engine, self.dataset, self.sampling, store=store), 0.0
             else:
@@ -301,14 +301,11 @@ class Bench:
 
     def votes(self, n: int, rules: Sequence[Rule]) -> list[RuleResult]:
         """Early stopping by each rule against plain voting, on one draw of n samples a problem."""
-        with self._store(self.folder / "votes", {"num_samples": n}) as store:
+        drawn_with = {**self.drawn_with, "num_samples": n}
+        with SampleStore(self.folder / "votes" / "segments", drawn_with, self.dataset) as store:
             drawn = draw(self.engine, self.dataset, replace(self.sampling, n=n), store=store)
         groups = list(by_problem(score_samples(drawn, self.dataset, self.verifier)).values())
         return [try_rule(groups, rule) for rule in rules]
-
-    def _store(self, folder: Path, differs: dict[str, Any]) -> SampleStore:
-        drawn_with = json.loads(json.dumps({**self.drawn_with, **differs}))  # lists, as they are read back
-        return SampleStore(folder / "segments", drawn_with, self.dataset)
 
 
 def markdown(curves: Mapping[str, Curve], votes: Mapping[str, Sequence[RuleResult]], n: int) -> str:
