@@ -1,4 +1,4 @@
-"""Wrong verdicts of `OutcomeVerifier` on labelled answers that nobody wrote for it: right ones lost, wrong ones paid.
+"""Wrong verdicts of `OutcomeVerifier` on labeled answers that nobody wrote for it: right ones lost, wrong ones paid.
 
     python benchmarks/verifier_data.py [FILE ...] [--show 20] [--policy] [--only TEXT]
 

@@ -69,7 +69,7 @@ def execute(path: Path, working: Path, size: str = "tiny") -> NotebookNode:
         size: "tiny" or "real".
 
     Returns:
-        The notebook with new outputs, normalised.
+        The notebook with new outputs, normalized.
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell raised.
@@ -85,10 +85,10 @@ def execute(path: Path, working: Path, size: str = "tiny") -> NotebookNode:
             resources={"metadata": {"path": str(working)}},
         )
         client.execute(env={**os.environ, **surroundings})
-    return normalised(notebook, size)
+    return normalized(notebook, size)
 
 
-def normalised(notebook: NotebookNode, size: str) -> NotebookNode:
+def normalized(notebook: NotebookNode, size: str) -> NotebookNode:
     """The notebook with nothing in it that depends on when and where it ran."""
     spec = {"display_name": "Python 3", "language": "python", "name": "python3"}
     made = {"size": size, "code": code_hash(notebook)}

@@ -2,7 +2,7 @@
 
 python experiments/countdown/run.py                      # what is missing of the grid
 python experiments/countdown/run.py --tune               # first: a learning rate for each arm
-python experiments/countdown/run.py --summarise          # results, plots and docs from the finished runs
+python experiments/countdown/run.py --summarize          # results, plots and docs from the finished runs
 python experiments/countdown/run.py --config experiments/countdown/gpu.yaml
 """
 
@@ -26,7 +26,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="folder of the runs; default runs/experiments/NAME")
     parser.add_argument("--workers", type=int, default=1, help="runs at the same time")
     parser.add_argument("--tune", action="store_true", help="choose a learning rate for each arm")
-    parser.add_argument("--summarise", action="store_true", help="run nothing, write results, plots and docs")
+    parser.add_argument("--summarize", action="store_true", help="run nothing, write results, plots and docs")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
@@ -47,8 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
         output = (given.output or grid.default_output).resolve()
         arms = given.arms.split(",") if given.arms else None
         seeds = [int(seed) for seed in given.seeds.split(",")] if given.seeds else None
-        if given.summarise:
-            schedule.summarise(grid, output)
+        if given.summarize:
+            schedule.summarize(grid, output)
             return 0
         work = schedule.tune if given.tune else schedule.run_grid
         return min(work(grid, output, arms=arms, seeds=seeds, workers=given.workers), 1)

@@ -95,7 +95,7 @@ def run_grid(grid: Grid, output: Path, *, arms: Any = None, seeds: Any = None, w
     failed = execute_all(
         grid, [r for r in runs if r.seed in (seeds or grid.seeds)], workers, lambda: write_results(grid, output)
     )
-    summarise(grid, output)
+    summarize(grid, output)
     return failed
 
 
@@ -197,7 +197,7 @@ def write_results(grid: Grid, output: Path) -> None:
         grid.results_file.write_text(text + "\n", encoding="utf-8")
 
 
-def summarise(grid: Grid, output: Path) -> None:
+def summarize(grid: Grid, output: Path) -> None:
     """Rewrite results (where this machine has runs), plots and docs."""
     from countdown.plots import write_plots
     from countdown.report import write_report

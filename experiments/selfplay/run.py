@@ -2,7 +2,7 @@
 
 python experiments/selfplay/run.py                  # what is missing of the runs, then the results
 python experiments/selfplay/run.py --arms one,two,two-last --seeds 0
-python experiments/selfplay/run.py --summarise      # results of the finished runs only
+python experiments/selfplay/run.py --summarize      # results of the finished runs only
 
 Each run is one `rlsp run`, which skips complete stages and resumes those that were cut off: after a kill, give the same
 command again. Writes `results.json` beside this file, and the table in `docs/selfplay.md`.
@@ -57,7 +57,7 @@ def values(arm: str, field: str, output: Path, seeds: list[int]) -> list[list[fl
     return [[None if row[n][field] is None else float(row[n][field]) for n in sorted(row)] for row in rows]
 
 
-def summarise(output: Path, arms: list[str], seeds: list[int]) -> dict[str, Any]:
+def summarize(output: Path, arms: list[str], seeds: list[int]) -> dict[str, Any]:
     """Accuracy and tokens of each arm, and the paired difference from `one`, with 95 % intervals.
 
     Intervals are bootstraps over seeds and problems; differences are taken on the same problems and, where both arms
@@ -126,19 +126,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path("runs/experiments/selfplay"), help="folder of the runs")
     parser.add_argument("--arms", default="one,two", help=f"of {', '.join(ARMS)}; default one,two")
     parser.add_argument("--seeds", default="0,1,2", help="default 0,1,2")
-    parser.add_argument("--summarise", action="store_true", help="run nothing")
+    parser.add_argument("--summarize", action="store_true", help="run nothing")
     given = parser.parse_args(arguments)
     arms, seeds = given.arms.split(","), [int(seed) for seed in given.seeds.split(",")]
     unknown = sorted(set(arms) - set(ARMS))
     if unknown:
         parser.error(f"arms are {', '.join(ARMS)}, got {', '.join(unknown)}")
     output = (ROOT / given.output).resolve()
-    for seed in () if given.summarise else seeds:
+    for seed in () if given.summarize else seeds:
         for arm in arms:
             status = subprocess.run(command(arm, seed, output), cwd=ROOT, check=False).returncode
             if status:
                 return status
-    results = summarise(output, arms, seeds)
+    results = summarize(output, arms, seeds)
     if not results:
         parser.error(f"no run in {given.output} is finished")
     write(results, ROOT / "docs" / "selfplay.md")

@@ -57,7 +57,8 @@ class TestCopy:
     def test_a_typo(self, capsys):
         assert main(["recipes", "copy", "quickstrat"]) == 2
         error = capsys.readouterr().err
-        assert error.startswith("rlsp recipes: SourceError: no recipe 'quickstrat' is shipped (did you mean 'quickst")
+        assert error.startswith("rlsp recipes: SourceError: 'quickstrat' is no folder and no recipe that is shipped")
+        assert "(did you mean 'quickstart'?)" in error
         for name in recipe_names():
             assert name in error
 
@@ -70,5 +71,5 @@ class TestCopy:
 def test_run_with_a_typo(capsys):
     assert main(["run", "quick-start"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("rlsp run: SourceError: 'quick-start' is no recipe folder and no recipe of that name")
+    assert error.startswith("rlsp run: SourceError: 'quick-start' is no folder and no recipe that is shipped")
     assert "(did you mean 'quickstart'?)" in error

@@ -119,7 +119,7 @@ def test_equations_at_toy_size(toy_grid, experiments):
 
 def test_without_results_the_report_says_not_run(toy_grid, experiments):
     path = toy_grid(experiments / "countdown" / "gpu.yaml", numbers=4)
-    done = command(path, "--summarise")
+    done = command(path, "--summarize")
     assert done.returncode == 0, done.stderr
     text = (path.parent / "results.md").read_text()
     assert "Not run: sft, verifier_only, paper_length_group" in text

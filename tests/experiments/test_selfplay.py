@@ -45,7 +45,7 @@ class TestCommands:
 
 class TestSummary:
     def test_by_hand(self, runs):
-        found = selfplay.summarise(runs, ["one", "two"], [0, 1, 2])
+        found = selfplay.summarize(runs, ["one", "two"], [0, 1, 2])
         assert found["one"]["seeds"] == [0, 1]
         assert found["one"]["accuracy"][0] == pytest.approx(1 / 3, abs=1e-5)  # 0, 1, 0; one is not scorable
         assert found["two"]["accuracy"] == [1.0, 1.0, 1.0]
@@ -54,13 +54,13 @@ class TestSummary:
         assert list(found["two"]["minus_one_by_seed"]) == ["0"]
 
     def test_nothing_finished(self, tmp_path):
-        assert selfplay.summarise(tmp_path, ["one", "two"], [0]) == {}
+        assert selfplay.summarize(tmp_path, ["one", "two"], [0]) == {}
 
     def test_the_docs_keep_what_is_around_the_table(self, runs, tmp_path, monkeypatch):
         docs = tmp_path / "docs.md"
         docs.write_text(f"before\n{selfplay.START}\nold\n{selfplay.END}\nafter\n")
         monkeypatch.setattr(selfplay, "HERE", tmp_path)
-        selfplay.write(selfplay.summarise(runs, ["one", "two"], [0]), docs)
+        selfplay.write(selfplay.summarize(runs, ["one", "two"], [0]), docs)
         text = docs.read_text()
         assert text.startswith("before\n")
         assert text.endswith("\nafter\n")

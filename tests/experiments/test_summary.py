@@ -88,7 +88,7 @@ def flat(accuracy, *, steps, votes=None, tokens=60.0, problems=60):
 
 
 class TestBar:
-    def summarised(self, **changes):
+    def summarized(self, **changes):
         tables = {
             "sft": [flat(0.3, steps=(2, 3), votes=[0.3, 0.4, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6])],
             "verifier_only": [flat(0.5, steps=(2, 3))],
@@ -101,7 +101,7 @@ class TestBar:
         return bar(summary, compared), compared, summary
 
     def test_met(self):
-        found, compared, _ = self.summarised()
+        found, compared, _ = self.summarized()
         assert found["best"] == "bounded_adaptive"
         assert found["met"] is True
         assert compared["minus_verifier_only"]["bounded_adaptive"] == [0.1, 0.1, 0.1]
@@ -109,24 +109,24 @@ class TestBar:
         assert compared["minus_sft_majority"]["bounded_adaptive"] == {"k": 2, "difference": [0.2, 0.2, 0.2]}
 
     def test_four_points_are_not_enough(self):
-        found, *_ = self.summarised(bounded_adaptive=[flat(0.54, steps=(2, 6))])
+        found, *_ = self.summarized(bounded_adaptive=[flat(0.54, steps=(2, 6))])
         assert found["beats_verifier_only"]["met"] is False
         assert found["beats_sft_majority"]["met"] is True
         assert found["met"] is False
 
     def test_votes_may_win(self):
-        found, *_ = self.summarised(bounded_adaptive=[flat(0.6, steps=(2, 6), tokens=240)])  # 4 votes: 0.6
+        found, *_ = self.summarized(bounded_adaptive=[flat(0.6, steps=(2, 6), tokens=240)])  # 4 votes: 0.6
         assert found["beats_sft_majority"]["met"] is False
 
     def test_effort_that_falls(self):
-        found, _, summary = self.summarised(bounded_adaptive=[flat(0.6, steps=(6, 2))])
+        found, _, summary = self.summarized(bounded_adaptive=[flat(0.6, steps=(6, 2))])
         assert summary["bounded_adaptive"]["effort_rank_correlation"][0] == pytest.approx(-1, abs=1e-5)
         assert found["effort_rises_with_difficulty"]["met"] is False
 
     def test_an_arm_with_fewer_seeds_is_not_the_best(self):
         accuracy = {"sft": 0.3, "verifier_only": 0.5, "bounded": 0.56}
         tables = {arm: [flat(value, steps=(2, 3))] * 2 for arm, value in accuracy.items()}
-        found, *_ = self.summarised(**tables, bounded_adaptive=[flat(0.9, steps=(2, 6))])
+        found, *_ = self.summarized(**tables, bounded_adaptive=[flat(0.9, steps=(2, 6))])
         assert found["best"] == "bounded"
 
     def test_not_computed_without_the_baseline(self):

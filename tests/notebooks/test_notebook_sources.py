@@ -153,7 +153,7 @@ class TestExecute:
             new_output("stream", name="stdout", text="pt"),
             new_output("display_data", {"image/png": "aW1n", "text/plain": "<Figure>"}, metadata={"width": 3}),
         ]
-        notebook = execute.normalised(nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {}}), "tiny")
+        notebook = execute.normalized(nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {}}), "tiny")
         assert (cell.id, cell.metadata) == ("cell-00", {})
         assert [output.get("text") for output in cell.outputs] == ["kept", None]
         assert cell.outputs[1] == {"output_type": "display_data", "data": {"image/png": "aW1n"}, "metadata": {}}

@@ -80,11 +80,11 @@ class TestFindRecipe:
         assert find_recipe(Path("somewhere/quickstart")) == Path("somewhere/quickstart")
 
     def test_a_typo(self):
-        with pytest.raises(SourceError, match=r"did you mean 'quickstart'\?\); the shipped ones are quickstart, qwen"):
+        with pytest.raises(SourceError, match=r"did you mean 'quickstart'\?\); there are quickstart, qwen"):
             find_recipe(Path("quikstart"))
 
     def test_a_name_like_no_other(self):
-        with pytest.raises(SourceError, match=r"no recipe of that name is shipped; the shipped ones are quickstart"):
+        with pytest.raises(SourceError, match=r"is no folder and no recipe that is shipped; there are quickstart"):
             find_recipe(Path("zzz"))
 
     def test_what_is_shipped_but_no_recipe_cannot_be_run(self):

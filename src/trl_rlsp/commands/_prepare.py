@@ -181,10 +181,11 @@ def _show_findings(found: list[Finding], path: Path) -> None:
 
 def _where(finding: Finding, path: Path, lines: Sequence[str]) -> str:
     """Where a finding's line goes: over the line that sets the field, or into the file."""
-    if finding.field is None:
+    field, colon, _ = finding.change.partition(":")
+    if not (colon and field.isidentifier()):
         return finding.change
     for number, line in enumerate(lines, start=1):
-        if re.match(rf"{finding.field}\s*:", line):
+        if re.match(rf"{field}\s*:", line):
             return f"{path}:{number}: `{line.split(' #')[0].strip()}` to `{finding.change}`"
     return f"{path}: add `{finding.change}`"
 

@@ -35,12 +35,6 @@ class Finding:
     why: str  # its consequence; for "not checked" what was in the way
     change: str = ""  # the YAML line, or what to do where no line mends it
 
-    @property
-    def field(self) -> str | None:
-        """The YAML field that `change` sets, if it is a line."""
-        name, colon, _ = self.change.partition(":")
-        return name if colon and name.isidentifier() else None
-
 
 # findings (what, why, change) of a check that `examine` fills in
 error, warning, unchecked = (partial(Finding, "", severity) for severity in SEVERITIES)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation._metrics import ScoredSample, by_problem, known_mean
 from trl_rlsp.generation import Sample
-from trl_rlsp.text import read
+from trl_rlsp.text import GOLD_COLUMNS, read
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -236,7 +236,7 @@ def check_read_back(path: Path, kept: Sequence[Mapping[str, Any]]) -> None:
     from trl_rlsp.problems import load_problems
 
     for number, (found, row) in enumerate(zip(load_problems(path, system_prompt=None), kept, strict=True), start=1):
-        for name in ("prompt", "solution", "task", "tests"):
+        for name in ("prompt", *GOLD_COLUMNS):
             if row.get(name) and found.get(name) != row[name]:
                 change = f"with another {name}: {found.get(name)!r} instead of {row[name]!r}"
                 raise DataError(f"line {number} of {path} reads back {change}; leave that problem out of the source")

@@ -23,6 +23,7 @@ from trl_rlsp.evaluation._metrics import Estimate, Evaluation, ScoredSample, Sli
 from trl_rlsp.files import atomic_write, read_json, write_json
 from trl_rlsp.generation import Request, Sample
 from trl_rlsp.problems import problem_key
+from trl_rlsp.text import GOLD_COLUMNS
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -217,7 +218,7 @@ def load_scored(folder: Path) -> list[ScoredSample]:
 
 def problems_hash(dataset: Dataset) -> str:
     """Hash of the problems and their gold answers, in order; the system message has no part in it."""
-    truths = [[row.get(name) for name in ("solution", "task", "tests")] for row in dataset]
+    truths = [[row.get(name) for name in GOLD_COLUMNS] for row in dataset]
     return _hash([problem_key(row) for row in dataset], truths)
 
 

@@ -77,13 +77,11 @@ class Launcher:
         """What a training stage learns from in a step here, and beside it on the processes that it is written for."""
         kind: Any = step.command
         here, there = (read_stage(kind, step.words()[1:], processes=n) for n in (self.processes(step), written_for))
-        text = f"{step.title}: {_counted(here)}"
-        if here.processes == there.processes:
+        text, ratio = f"{step.title}: {_counted(here)}", there.processes / here.processes
+        if ratio == 1:
             return text
-        names = ["gradient_accumulation_steps"]
-        if step.command == "grpo" and here.training.steps_per_generation:
-            names.append("steps_per_generation")
-        ratio = there.processes / here.processes
+        generates = kind == "grpo" and here.training.steps_per_generation
+        names = ["gradient_accumulation_steps", *(["steps_per_generation"] if generates else [])]
         kept = [f"--{kind}.{name} {max(1, round(getattr(there.training, name) * ratio))}" for name in names]
         return f"{text}; the recipe's {_counted(there)} (to keep that: {' '.join(kept)})"
 

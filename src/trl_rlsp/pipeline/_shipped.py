@@ -25,8 +25,8 @@ def recipes_folder() -> Path:
 
 def recipe_names() -> list[str]:
     """Names of the shipped recipes, in the order that they say."""
-    found = [path.parent.name for path in sorted(recipes_folder().glob(f"*/{NEEDED[0]}"))]
-    return sorted(found, key=lambda name: said_of(name).place)
+    found = (path.parent.name for path in recipes_folder().glob(f"*/{NEEDED[0]}"))
+    return sorted(found, key=lambda name: (said_of(name).place, name))
 
 
 def companion_names() -> list[str]:
@@ -61,10 +61,7 @@ def find_recipe(wanted: Path) -> Path:
     for place in (_LOCAL, recipes_folder()):
         if (place / wanted).is_dir():
             return place / wanted
-    raise SourceError(
-        f"{str(wanted)!r} is no recipe folder and no recipe of that name is shipped"
-        f"{_suggestion(wanted.name, recipe_names())}; the shipped ones are {', '.join(recipe_names())}"
-    )
+    raise _unknown(wanted.name, recipe_names())
 
 
 def copy_recipe(name: str, target: Path | None = None) -> Path:
@@ -72,9 +69,8 @@ def copy_recipe(name: str, target: Path | None = None) -> Path:
 
     A SourceError if none is shipped, a ConfigError if the target exists or cannot be written.
     """
-    known = [*recipe_names(), *companion_names()]
-    if name not in known:
-        raise SourceError(f"no recipe {name!r} is shipped{_suggestion(name, known)}; there are {', '.join(known)}")
+    if name not in (known := [*recipe_names(), *companion_names()]):
+        raise _unknown(name, known)
     target = _LOCAL / name if target is None else target
     if target.exists():
         raise ConfigError(f"{str(target)!r} exists and is not overwritten; name another folder with --to DIR")
@@ -85,6 +81,6 @@ def copy_recipe(name: str, target: Path | None = None) -> Path:
     return target
 
 
-def _suggestion(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+def _unknown(name: str, known: list[str]) -> SourceError:
+    near = "".join(f" (did you mean {one!r}?)" for one in difflib.get_close_matches(name, known, n=1))
+    return SourceError(f"{name!r} is no folder and no recipe that is shipped{near}; there are {', '.join(known)}")

@@ -207,8 +207,7 @@ class RoundSettings(Selection):
             raise ConfigError(f"start is 'base' or 'last', got {self.start!r}")
 
     def arguments(self) -> list[str]:
-        pairs = [(f"--{name}", str(value)) for name, value in vars(self).items() if name != "start"]
-        return [text for pair in pairs for text in pair]
+        return [word for name, value in vars(self).items() if name != "start" for word in (f"--{name}", str(value))]
 
 
 def round_settings(recipe: Path, overrides: Sequence[str]) -> RoundSettings:

@@ -25,7 +25,7 @@ from trl_rlsp.problems._tables import (
     read_hub,
     resolve_columns,
 )
-from trl_rlsp.text import completion_text
+from trl_rlsp.text import GOLD_COLUMNS, completion_text
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -156,7 +156,8 @@ def load_problems(
     if limit is not None and limit < len(rows):
         drawn = range(limit) if generated else sorted(random.Random(seed).sample(range(len(rows)), limit))
         rows = [rows[index] for index in drawn]
-    optional = [c for c in ("task", "tests", "level", "subject", "id") if any(row.get(c) is not None for row in rows)]
+    kept = dict.fromkeys((*GOLD_COLUMNS, "level", "subject", "id"))
+    optional = [c for c in kept if c != "solution" and any(row.get(c) is not None for row in rows)]
     return Dataset.from_dict({name: [row.get(name) for row in rows] for name in ("prompt", "solution", *optional)})
 
 

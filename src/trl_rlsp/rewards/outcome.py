@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, get_args
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.rewards.batch import Reader
-from trl_rlsp.text import KINDS, completion_text, is_task, kinds_of
+from trl_rlsp.text import GOLD_COLUMNS, KINDS, completion_text, is_task, kinds_of
 from trl_rlsp.verification import (
     GYM_HANDLER,
     MATH_HANDLER,
@@ -175,6 +175,8 @@ class OutcomeVerifier:
                 raise MissingDependencyError("rows with `task` need reasoning-gym: pip install 'trl-rlsp[gym]'")
             tasks = [GymItem(row.truth, row.reading or row.completion) for row in rows]
             return verify_gym(tasks, self.pools["gym"], **limits)
+        if kind != "code":
+            raise ConfigError(f"no verifier of answers of the kind {kind!r}; give one: OutcomeVerifier(custom=...)")
         from trl_rlsp.verification import verify_code
 
         programs = [(row.reading or row.completion, row.truth) for row in rows]
@@ -214,7 +216,7 @@ def _rows(completions: Sequence[Any], prompts: Sequence[Any] | None, columns: Ma
     count, given = len(completions), {name: columns.get(name) for name in COLUMNS.values()}
     if all(column is None for column in given.values()):
         raise ConfigError(
-            "the outcome verifier needs one of the columns solution, task, tests; other columns received: "
+            f"the outcome verifier needs one of the columns {', '.join(GOLD_COLUMNS)}; other columns received: "
             f"{', '.join(sorted(set(columns) - set(given))) or 'none'}. Rename the data set's answer column, e.g. "
             "dataset.rename_column('answer', 'solution')"
         )

@@ -17,12 +17,11 @@ from typing import Any
 
 from trl_rlsp.errors import DataError, SourceError
 from trl_rlsp.evaluation import read_problems
-from trl_rlsp.text import completion_text, kinds_of, read
+from trl_rlsp.text import GOLD_COLUMNS, completion_text, kinds_of, read
 
-VERIFIED = ("solution", "task", "tests")  # what the outcome verifier scores by
 SAMPLES = ("samples.jsonl", "samples.parquet")
 LOGGED = "completions/*.parquet"
-_NOT_REWARDS = ("step", "prompt", "completion", "advantage", *VERIFIED)
+_NOT_REWARDS = ("step", "prompt", "completion", "advantage", *GOLD_COLUMNS)
 _RIGHT = {"match": 1.0, "mismatch": 0.0, "no_answer": 0.0, "several_answers": 0.0, "timeout": 0.0, "worker_crash": 0.0}
 _REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
 
@@ -183,7 +182,7 @@ def _completion(row: Mapping[str, Any], problem: str, number: int, file: str, di
     reason = str(row.get("reason") or row.get("verdict") or "")
     part = accuracy_part(list(rewards))
     logged = _finite(row.get("score")) if sampled else rewards[part] if part else _RIGHT.get(reason)
-    columns = _filled({name: row.get(name) for name in VERIFIED})
+    columns = _filled({name: row.get(name) for name in GOLD_COLUMNS})
     kind = kinds_of({name: [value] for name, value in columns.items()}, 1)[0]
     if sampled or reason in ("gold_unparseable", "scorer_error"):
         finished = row.get("finished")

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.problems import completion_text, problem_key
-from trl_rlsp.runs import VERIFIED, Completion, question
-from trl_rlsp.text import Gram, distance, folded_words, ngrams, read, share_in
+from trl_rlsp.runs import Completion, question
+from trl_rlsp.text import GOLD_COLUMNS, Gram, distance, folded_words, ngrams, read, share_in
 
 if TYPE_CHECKING:
     from trl_rlsp.rewards import OutcomeVerifier
@@ -57,7 +57,8 @@ def judge(
         row = by_text.get(completion.question, row) if completion.prompt else row
         if row is not None:
             known.append(index)
-            completion = replace(completion, prompt=row["prompt"], columns={name: row.get(name) for name in VERIFIED})
+            gold = {name: row.get(name) for name in GOLD_COLUMNS}
+            completion = replace(completion, prompt=row["prompt"], columns=gold)
         posed = row or {"prompt": completion.prompt}
         key = problem_key(posed) if completion.prompt else f"problem {completion.problem}"
         judged.append(replace(completion, problem=key, reason="logged"))
@@ -71,7 +72,7 @@ def judge(
 
 def verify(completions: Sequence[Completion], verifier: OutcomeVerifier) -> Sequence[Verdict]:
     """The verdicts on completions that carry the columns of their data set."""
-    columns = {name: [item.columns.get(name) for item in completions] for name in VERIFIED}
+    columns = {name: [item.columns.get(name) for item in completions] for name in GOLD_COLUMNS}
     used = {name: column for name, column in columns.items() if any(value is not None for value in column)}
     texts, prompts = [item.text for item in completions], [item.prompt for item in completions]
     return verifier.verdicts(texts, prompts=prompts, **used)

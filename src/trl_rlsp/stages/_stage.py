@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -143,23 +143,17 @@ class Stage:
     def steps_per_generation(self) -> int:
         """Micro-batches that one generation is cut into on each rank ("grpo" only)."""
         t = self.training
-        if t.generation_batch_size:
-            return max(1, t.generation_batch_size // (t.per_device_train_batch_size * self.processes))
-        return t.steps_per_generation or t.gradient_accumulation_steps
+        if not t.generation_batch_size:
+            return t.steps_per_generation or t.gradient_accumulation_steps
+        return max(1, t.generation_batch_size // (t.per_device_train_batch_size * self.processes))
 
 
 def read_stage(
-    kind: Kind,
-    arguments: Sequence[str],
-    *,
-    processes: int | None = None,
-    elsewhere: bool = False,
-    also: Iterable[str] = (),
+    kind: Kind, arguments: Sequence[str], *, processes: int | None = None, elsewhere: bool = False, also: Any = ()
 ) -> Stage:
     """Read a stage's YAML file and overrides without judging it; `processes` is by default `$WORLD_SIZE`, else 1.
 
-    Raises:
-        ConfigError: a field that no stage has, or a value of the wrong kind.
+    A ConfigError for a field that no stage has (`also` may be what was meant), or a value of the wrong kind.
     """
     kinds = _kinds(kind)
     data, *reward, training, model = parse_stage(kinds, arguments, f"rlsp {kind}", as_written=kinds[-2], also=also)
@@ -193,10 +187,8 @@ def kind_of(path: Path) -> Kind:
     fields, named = set(read_yaml(path)), path.stem
     if bool(fields & _ONLY_GRPO) != bool(fields & _ONLY_SFT):
         named = "grpo" if fields & _ONLY_GRPO else "sft"
-    if "sft" in named:
-        return "sft"
-    if "grpo" in named:
-        return "grpo"
+    if "sft" in named or "grpo" in named:
+        return "sft" if "sft" in named else "grpo"
     raise ConfigError(f"{path} has no field of `rlsp sft` or `rlsp grpo` alone: say which with --stage sft or grpo")
 
 
@@ -254,10 +246,8 @@ def names_adapter(name: str, revision: str | None = None) -> bool:
 
 
 def load_config(name: str, revision: str | None = None) -> PreTrainedConfig:
-    """A model's configuration: from its folder (of an adapter, its base's), the bundled ones, or the hub.
-
-    OSError and ValueError are those of transformers; an adapter that names no base is a DataError.
-    """
+    """A model's configuration: from its folder (of an adapter, its base's), the bundled ones, or the hub; an OSError or
+    ValueError of transformers, or a DataError for an adapter that names no base."""
     from transformers import AutoConfig
 
     if Path(name, "adapter_config.json").is_file() and not Path(name, "config.json").is_file():

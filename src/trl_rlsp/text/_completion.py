@@ -38,6 +38,9 @@ KINDS: dict[str, AnswerKind] = {
 }
 """The kinds of answers, by name. The first whose column a row has is the row's; a further kind is one entry."""
 
+GOLD_COLUMNS = tuple(sorted(kind.column for kind in KINDS.values()))
+"""The columns of a data set that hold what an answer is compared with."""
+
 
 @dataclass(frozen=True)
 class Reading:

@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
@@ -91,7 +90,6 @@ class LocalSandbox:
         """In a forked child: the processes belong to the parent."""
         self._idle: list[ForkServer] = []
         self._confined_by: list[str] | None = None
-        self._counted = (float("-inf"), 0)  # when, threads of this user
 
     def run(self, program: str, stdin: str, limits: Limits) -> RunResult:
         """Run a program in a fresh process, `WorkerError` where that cannot be done."""
@@ -113,7 +111,8 @@ class LocalSandbox:
     def _ask(self, server: ForkServer, program: str, stdin: str, limits: Limits) -> RunResult:
         with ExitStack() as stack:
             files = [stack.enter_context(_file(text)).fileno() for text in (program, stdin, "", "")]
-            request = asdict(limits) | {"threads": self._others()}
+            alone = "threads" in (self._confined_by or ()) or "namespaces" in self._layers
+            request = asdict(limits) | {"threads": 0 if alone else _confine.threads_of_user()}
             reply = server.ask(request, files, limits.seconds + _GRACE_SECONDS)
             if "status" not in reply:
                 raise ServerGone(reply["error"])
@@ -149,14 +148,6 @@ class LocalSandbox:
                 _logger.warning("%s", missing)
         self._confined_by = confined_by
         return server
-
-    def _others(self) -> int:
-        """Threads of this user, where the sandbox's own are counted among them; counted at most once a second."""
-        if "threads" in (self._confined_by or ()) or "namespaces" in self._layers:
-            return 0
-        if time.monotonic() - self._counted[0] > 1:
-            self._counted = time.monotonic(), _confine.threads_of_user()
-        return self._counted[1]
 
 
 def _file(text: str) -> IO[bytes]:

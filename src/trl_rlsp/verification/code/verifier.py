@@ -114,11 +114,11 @@ class Program:
     running: int = 0
     seconds: float = 0.0
     slow: bool = False
-    retried: bool = False
 
     def __post_init__(self) -> None:
         self.reasons: list[Reason | None] = [None] * len(self.tests)
         self.waiting = deque(range(len(self.tests)))
+        self.retried: set[int] = set()
 
     def verdict(self, all_or_nothing: bool) -> Verdict:
         """The verdict on the whole; the reason is that of the first test not passed."""
@@ -198,8 +198,9 @@ class Schedule:
 
     def _record(self, program: Program, index: int, reason: Reason, seconds: float) -> None:
         again = reason == "timeout" and seconds < self.time_limit
-        if reason == "scorer_error" and not program.retried:  # perhaps another program used up what it needed
-            again = program.retried = True
+        if reason == "scorer_error" and index not in program.retried:  # perhaps others used up what it needed
+            program.retried.add(index)
+            again = True
         if again:
             program.slow = True
             if not program.gave_up:

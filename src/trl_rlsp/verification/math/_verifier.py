@@ -140,15 +140,12 @@ def _quick_reason(pair: _Pair, rules: MathRules) -> Reason | None:
         same = same_answer(pair.gold, pair.answer, leaves, evaluated=rules.evaluated, percent=pair.percent)
     except Undecided:
         return None
-    return _unless_restated(pair) if same else "mismatch"
-
-
-def _unless_restated(pair: _Pair) -> Reason:
-    return "mismatch" if pair.prompt and restates(pair.prompt, pair.answer) else "match"
+    return "match" if same and not (pair.prompt and restates(pair.prompt, pair.answer)) else "mismatch"
 
 
 def _reason_of(reply: Reply, pair: _Pair) -> Reason:
     if reply.outcome == "value":
-        return _unless_restated(pair) if reply.value == "match" else reply.value
+        restated = reply.value == "match" and pair.prompt and restates(pair.prompt, pair.answer)
+        return "mismatch" if restated else reply.value
     failures: dict[str, Reason] = {"timeout": "timeout", "crash": "worker_crash"}
     return failures.get(reply.outcome, "scorer_error")  # a failure of this side, or no turn: never a number

@@ -180,10 +180,9 @@ def threads_of_user() -> int:
 
 def mapped_bytes() -> int:
     """Address space of this process in bytes; 0 where the system does not tell."""
-    try:
+    with suppress(OSError):
         return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
+    return 0
 
 
 def library_folders() -> list[str]:

@@ -152,8 +152,7 @@ def _environment() -> dict[str, str]:
 def fitting_workers(asked: int | None = None) -> int:
     """The number of workers asked for, or of cores; among several ranks on this machine at most this one's share.
 
-    That is the cores of its launcher over the ranks, or its own if fewer: a rank bound to cores of its own has its
-    share already. `torchrun` and `accelerate launch` tell the number of ranks.
+    That is the cores of its launcher over the ranks, or its own if fewer: some ranks are bound to cores of their own.
     """
     told = os.environ.get("LOCAL_WORLD_SIZE", "")
     ranks = int(told) if told.isdecimal() else 1

@@ -104,10 +104,13 @@ class Server:
         try:
             if "prepare" in request:
                 self.work.module.prepare(request["prepare"])
-            elif "kill" not in request:
-                return self._wait_for(request, files) if self.work.waits else {"pid": self._fork(request, files)}
-            elif request["kill"] in self.children:
+            elif request.get("kill") in self.children:
                 os.kill(request["kill"], signal.SIGKILL)
+            elif self.work.waits:
+                return self._wait_for(request, files)
+            elif "kill" not in request:
+                self.children.add(pid := self._fork(request, files))
+                return {"pid": pid}
             return {}
         except Exception as error:  # the process boundary: what was not prepared fails in the fork
             return {"error": str(error)}
@@ -123,8 +126,6 @@ class Server:
                 self.work.run(request, files)
             finally:
                 os._exit(1)
-        if not self.work.waits:
-            self.children.add(pid)
         return pid
 
     def _wait_for(self, request: dict[str, Any], files: list[int]) -> dict[str, Any]:
@@ -170,7 +171,7 @@ def _end_descendants(pid: int) -> None:
 class Handler:
     """The first kind of work: a function, JSON value in, JSON value out."""
 
-    waits = leaves_processes = False
+    waits = False
 
     def __init__(self, config: dict[str, Any]) -> None:
         from trl_rlsp.verification.workers import _confine as confine  # not in a bare Python
@@ -236,22 +237,15 @@ class Program:
             source = file.read()
         for standard, file_fd in enumerate(files[1:4]):
             os.dup2(file_fd, standard)
-        self.confinement.put_on(
-            request["memory_mb"],
-            output_bytes=request["output_bytes"],
-            processes=_MAX_PROCESSES + request["threads"],
-            seconds=request["seconds"],
-        )
+        limits = {name: request[name] for name in ("memory_mb", "output_bytes", "seconds")}
+        self.confinement.put_on(**limits, processes=_MAX_PROCESSES + request["threads"])
         os.write(files[4], b"1")
         os.closerange(3, 1 << 16)
         _execute(source)
 
 
 def _execute(source: bytes) -> NoReturn:
-    """Run source text as `__main__` with fresh standard streams, and end as an interpreter would, but at once.
-
-    Only the visible parts are done: wait for threads, call exit handlers, write what is buffered.
-    """
+    """Run source text as `__main__` and end as an interpreter does: wait for threads, call exit handlers, flush."""
     sys.argv = ["main.py"]
     stream: Any = partial(open, encoding="utf-8", errors="surrogateescape", closefd=False)
     sys.stdin = sys.__stdin__ = stream(0)  # type: ignore[misc]
@@ -269,12 +263,11 @@ def _execute(source: bytes) -> NoReturn:
 
 
 def _exit_code(run: Callable[[], object]) -> int:
-    """What the interpreter's exit code would be; the broad `except` is the end of the process."""
+    """0 or 1, as the interpreter would exit; the broad `except` is the end of the process."""
     try:
         run()
     except SystemExit as leaving:
-        code = leaving.code
-        return code & 0xFF if isinstance(code, int) else int(code is not None)
+        return int(leaving.code not in (None, 0))
     except BaseException:
         traceback.print_exc()
         return 1
