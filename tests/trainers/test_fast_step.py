@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from trl_rlsp import RLSPGRPOConfig, RLSPGRPOTrainer
+from trl_rlsp import OutcomeVerifier, RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.trainers._fast_step import _sorted
+from trl_rlsp.trainers._fast_step import _sorted, _split
 
 FAST = {"rollout": True, "trim_updates": True, "skip_zero_advantage": True}
 
@@ -21,7 +24,7 @@ def by_length(prompts, completions, **_):
 
 @pytest.fixture
 def build(taught_folder, tmp_path):
-    def build(rewards=by_length, rollout_func=None, **settings):
+    def build(rewards=by_length, rollout_func=None, tests=None, **settings):
         given = {"per_device_train_batch_size": 8, "num_generations": 4, "max_completion_length": 16, **settings}
         args = RLSPGRPOConfig(
             str(tmp_path),
@@ -39,7 +42,7 @@ def build(taught_folder, tmp_path):
             AutoModelForCausalLM.from_pretrained(taught_folder, dtype="float32"),
             rewards,
             args,
-            Dataset.from_dict({"prompt": prompts * 8}),
+            Dataset.from_dict({"prompt": prompts * 8} | ({"tests": [tests] * 16} if tests else {})),
             processing_class=AutoTokenizer.from_pretrained(taught_folder, padding_side="left"),
             rollout_func=rollout_func,
         )
@@ -180,3 +183,54 @@ def test_log_probabilities_of_the_rollout_are_kept_only_where_they_serve(build, 
     trainer.train()
     assert trainer._drawn_BT is None
     assert trainer._keeps_drawn is (settings["steps_per_generation"] == 2)
+
+
+def test_programs_are_verified_while_others_are_written(build, monkeypatch):
+    """Each completion once, the first of them before the rollout has ended, in another thread."""
+    judged, over = [], []
+
+    def judge(rows):
+        judged.append((threading.current_thread().name.startswith("rlsp-verify-early"), bool(over), len(rows)))
+        return [float(len(row.completion) % 2) for row in rows]
+
+    generate = RLSPGRPOTrainer._generate_single_turn
+
+    def generated(self, *args, **kwargs):
+        over.clear()
+        found = generate(self, *args, **kwargs)
+        time.sleep(0.5)  # for the thread to end
+        over.append(True)
+        return found
+
+    monkeypatch.setattr(RLSPGRPOTrainer, "_generate_single_turn", generated)
+    monkeypatch.setattr("trl_rlsp.generation.local.SEGMENT", 2)
+    with OutcomeVerifier(custom={"code": judge}) as verifier:
+        seen = []
+        trainer = build(RLSPRewards(verifier, []), tests='[{"input": "", "output": "1"}]')
+        monkeypatch.setattr(verifier, "judged", lambda *a, f=verifier.judged, **k: seen.append(f(*a, **k)) or seen[-1])
+        trainer.train()
+        early = [count for in_thread, after, count in judged if in_thread]
+        assert early
+        assert not any(after for in_thread, after, _ in judged if in_thread)
+        assert sum(count for *_, count in judged) <= sum(map(len, seen)) == 16  # none twice
+        again = [verdict.score for verdict in seen[0]]
+        assert {0.0, 1.0} >= set(again)
+
+
+def test_parts_by_tokens():
+    """Ends 3, 4, 6, 10 within 12 tokens: two rows of 4 are 8, a third of 6 would be 18; 6; and 10 alone."""
+    order = torch.tensor([2, 0, 3, 1])
+    assert [part.tolist() for part in _split(order, [3, 4, 6, 10], 16, 12)] == [[2, 0], [3], [1]]
+    assert [part.tolist() for part in _split(order, [3, 4, 6, 10], 16, 1)] == [[2], [0], [3], [1]]
+    assert [part.tolist() for part in _split(order, [3, 4, 6, 10], 3, None)] == [[2, 0, 3], [1]]
+
+
+def test_part_tokens_give_the_same_gradients(build):
+    logged = []
+    for tokens in (None, 40):
+        trainer = build(part_tokens=tokens)
+        trainer.train()
+        logged.append([entry["grad_norm"] for entry in trainer.state.log_history if "grad_norm" in entry])
+    assert logged[0] == pytest.approx(logged[1], rel=1e-4)
+    with pytest.raises(ConfigError, match="part_tokens is a number of tokens of at least 1, got 0"):
+        build(part_tokens=0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -152,16 +152,19 @@ def why_not(trainer: GRPOTrainer) -> str | None:
 
 
 @contextmanager
-def finished_leave(model: Any, limits: Sequence[int] | None = None) -> Iterator[list[torch.Tensor]]:
+def finished_leave(
+    model: Any, limits: Sequence[int] | None = None, left: Callable[[list[int], torch.Tensor], None] | None = None
+) -> Iterator[list[torch.Tensor]]:
     """While open, `model.generate`, of a PEFT model or not, drops sequences that have ended from its batch.
 
     `limits` are the tokens after which each sequence of the batch has ended; where its cache cannot be cut they go on.
+    `left` is told of sequences that leave while others go on: their rows and their tokens (R, T) after the prompt.
     Yields a list that gets the log-probabilities of the tokens drawn, (B, tokens after the prompt), for each call that
     samples from the model's own distribution at some temperature; what follows a sequence's end means nothing.
     """
     before = vars(model).get("generate")
     drawn: list[torch.Tensor] = []
-    model.generate = functools.partial(model.generate, custom_generate=functools.partial(_loop, drawn, limits))
+    model.generate = functools.partial(model.generate, custom_generate=functools.partial(_loop, drawn, limits, left))
     try:
         yield drawn
     finally:
@@ -172,6 +175,7 @@ def finished_leave(model: Any, limits: Sequence[int] | None = None) -> Iterator[
 def _loop(
     drawn: list[torch.Tensor],
     limits: Sequence[int] | None,
+    left: Callable[[list[int], torch.Tensor], None] | None,
     model: Any,
     input_ids: torch.Tensor,
     logits_processor: Any,
@@ -189,6 +193,7 @@ def _loop(
         given |= {"past_key_values": cache, "attention_mask": mask_BT}
         return type(model)._sample(model, input_ids, logits_processor, stopping_criteria, generation_config, **given)
     batch = _Batch(model, input_ids, mask_BT, generation_config, settings)
+    batch.left = left
     if limits is not None:
         batch.ends_at = input_ids.shape[1] + torch.tensor(limits, device=input_ids.device)
     sequences_BT = batch.run(cache, logits_processor, stopping_criteria)
@@ -208,6 +213,8 @@ def _warn_once(message: str) -> None:
 
 class _Batch:
     """The sequences still being decoded, each with its row in the result."""
+
+    left: Callable[[list[int], torch.Tensor], None] | None = None
 
     def __init__(
         self, model: Any, ids_BT: torch.Tensor, mask_BT: torch.Tensor | None, config: Any, settings: dict[str, Any]
@@ -246,6 +253,8 @@ class _Batch:
                     return self._collect()
                 if len(keep) < len(self.rows) or self.length - copied >= ROOM:
                     self._collect()
+                    if self.left and self.finished.any():
+                        self.left(self.rows[self.finished].tolist(), self.ids[self.finished, start : self.length])
                     for name in ("ids", "mask", "logps", "rows", "finished", "ends_at"):
                         setattr(self, name, getattr(self, name)[keep])
                     cache, copied = kept(cache, keep, ROOM), self.length

@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch.nn.functional import pad
+from trl.data_utils import is_conversational
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.generation import finished_leave, why_not
+from trl_rlsp.rewards import OutcomeVerifier, scorers_of
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +38,9 @@ class FastStep:
     _skipped_B: torch.Tensor | None = None
     _stand_in_BT: torch.Tensor | None = None
     _drawn_BT: torch.Tensor | None = None
+    _inputs: list[dict[str, Any]] = []  # of the generation that is being made
+    _verifier: OutcomeVerifier | None = None
+    _early: tuple[Future[Any], ...] = ()  # verdicts on programs while other completions are being decoded
 
     def _make_fast(self: Any) -> None:
         """Decide once, after TRL's `__init__`, what is done fast."""
@@ -57,13 +64,15 @@ class FastStep:
             bare = [
                 one.get_base_model() if hasattr(one, "get_base_model") else one for one in models if one is not None
             ]
-            made = [compute_in_parts(model) for model in bare]
+            made = [compute_in_parts(model, tokens=getattr(self.args, "part_tokens", None)) for model in bare]
             if not all(made):
                 self._say("log-probabilities are as wide as TRL's: the angles of rotary embeddings depend on the width")
         self._sorts = self._fast["trim_updates"] and self._exact_in_any_order()
         self._fast["skip_zero_advantage"] &= self.beta == 0 and self._exact_in_any_order()
         asked = self.args.gradient_accumulation_steps % (self.args.steps_per_generation * self.num_iterations) != 0
         self._keeps_drawn = asked and not self.tools and self.accelerator.mixed_precision == "no"
+        own = [scorer.verifier for scorer in scorers_of(self.reward_funcs)]
+        self._verifier = next((each for each in own if isinstance(each, OutcomeVerifier)), None)
 
     def _say(self: Any, message: str) -> None:
         if self.accelerator.is_main_process:
@@ -83,10 +92,36 @@ class FastStep:
         whole = self._entropy_bonus_enabled or self.top_entropy_quantile < 1.0
         return self.loss_type in ROW_BY_ROW and not whole
 
+    def _generate_and_score_completions(self: Any, inputs: Any) -> Any:
+        self._inputs = inputs
+        return super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+
+    def _verify_early(self: Any, rows: list[int], ids_RT: torch.Tensor) -> None:
+        """Have programs that are written run while others are being decoded; rewards find the verdicts in the cache."""
+        texts = self.processing_class.batch_decode(ids_RT, skip_special_tokens=True)
+        inputs = [self._inputs[row] for row in rows]
+        spoken = is_conversational(inputs[0])
+        completions = [[{"role": "assistant", "content": text}] for text in texts] if spoken else texts
+        columns = {name: [row.get(name) for row in inputs] for name in inputs[0] if name != "prompt"}
+        prompts = [row["prompt"] for row in inputs]
+        task = self._thread.submit(self._verifier.verdicts, completions, prompts=prompts, **columns)
+        self._early = (*self._early, task)
+
+    @functools.cached_property
+    def _thread(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(1, thread_name_prefix="rlsp-verify-early")
+
+    def _calculate_rewards(self: Any, *args: Any, **kwargs: Any) -> Any:
+        wait(self._early)  # an error there comes up again where the rewards are asked for
+        self._early = ()
+        return super()._calculate_rewards(*args, **kwargs)  # type: ignore[misc]
+
     def _generate_single_turn(self: Any, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
         model = self.accelerator.unwrap_model(self.model)
         nothing: AbstractContextManager[list[torch.Tensor]] = nullcontext([])
-        with finished_leave(model) if self._fast["rollout"] else nothing as drawn:
+        programs = self._verifier is not None and self._inputs and self._inputs[0].get("tests") and not self.tools
+        left = self._verify_early if programs else None
+        with finished_leave(model, left=left) if self._fast["rollout"] else nothing as drawn:
             found = super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
         if drawn and self._keeps_drawn and all(each.dtype == torch.float32 for each in model.parameters()):
             self._drawn_BT = drawn[0]
@@ -164,14 +199,18 @@ def _sorted(batches: list[dict[str, Any]], skips: bool) -> list[dict[str, Any]]:
     return [{**batch, **{name: part[index] for name, part in parts.items()}} for index, batch in enumerate(batches)]
 
 
-def compute_in_parts(model: Any, rows: int = ROWS) -> bool:
+def compute_in_parts(model: Any, rows: int = ROWS, tokens: int | None = None) -> bool:
     """Make a causal model with TRL's fused head compute log-probabilities in parts of `rows` rows of like length.
+
+    With `tokens`, a part has as many rows as keep it within that many tokens, padding included, and at least one.
 
     Its `forward` is replaced; other passes stay as they are, and one pass stays one pass for DDP, PEFT and autocast.
 
     Returns:
         Whether it was: not where rotary angles depend on the width of the batch.
     """
+    if tokens is not None and tokens < 1:
+        raise ConfigError(f"part_tokens is a number of tokens of at least 1, got {tokens!r}")
     config = model.config.get_text_config()
     if _rotary_kinds(config) & {"dynamic", "longrope"}:
         return False
@@ -184,7 +223,7 @@ def compute_in_parts(model: Any, rows: int = ROWS) -> bool:
         plain = all(isinstance(value, bool) for value in given.values()) and not given.get("output_router_logits")
         if args or not plain or not given.get("fused_lm_head") or any(tensor is None for tensor in tensors):
             return whole(*args, **kwargs)
-        return _in_parts(functools.partial(whole, **given), *tensors, rows=rows, relative=relative)
+        return _in_parts(functools.partial(whole, **given), *tensors, rows=rows, tokens=tokens, relative=relative)
 
     model.forward = forward
     return True
@@ -202,8 +241,27 @@ def _is_relative(config: Any) -> bool:
     return bool(_rotary_kinds(config)) and layers and not getattr(config, "attention_chunk_size", None)
 
 
+def _split(order_R: torch.Tensor, ends: list[int], rows: int, tokens: int | None) -> Sequence[torch.Tensor]:
+    """Rows in rising order of their `ends`, in parts of `rows` rows, or of `tokens` tokens and at least one row."""
+    if tokens is None:
+        return order_R.split(rows)
+    sizes = [0]
+    for end in ends:
+        if sizes[-1] and (sizes[-1] + 1) * end > tokens:
+            sizes.append(0)
+        sizes[-1] += 1
+    return order_R.split(sizes)
+
+
 def _in_parts(
-    whole: Any, ids_BT: torch.Tensor, mask_BT: torch.Tensor, labels_BT: torch.Tensor, *, rows: int, relative: bool
+    whole: Any,
+    ids_BT: torch.Tensor,
+    mask_BT: torch.Tensor,
+    labels_BT: torch.Tensor,
+    *,
+    rows: int,
+    tokens: int | None,
+    relative: bool,
 ) -> Any:
     """TRL's output of the fused head for B rows of T tokens; rows without a label give zeros and are left out."""
     columns = ids_BT.shape[1]
@@ -214,7 +272,7 @@ def _in_parts(
     last_B = torch.where((mask_BT * labeled_B[:, None]).bool(), places_T, 0).amax(dim=1).clamp(min=1)
     order_R = torch.argsort(last_B)[(~labeled_B).sum() :]
     parts: dict[str, list[torch.Tensor]] = {"log_probs": [], "entropy": []}
-    for part in order_R.split(rows):
+    for part in _split(order_R, (last_B[order_R] + 1).tolist(), rows, tokens):
         end = int(last_B[part].max()) + 1
         cut = slice(min(int(first_B[part].min()), end - 2), end)
         found = whole(input_ids=ids_BT[part, cut], attention_mask=mask_BT[part, cut], labels=labels_BT[part, cut])

@@ -32,7 +32,8 @@ class RLSPGRPOConfig(GRPOConfig):
     Advantages are not divided by a standard deviation (TRL: by the group's), and Dr. GRPO's loss does not favor long
     wrong completions. Completions have up to 4,096 tokens as in the paper (TRL: 512), and all are written as Parquet,
     with their rewards, for the report. `rollout`, `trim_updates` and `skip_zero_advantage` turn off the parts of the
-    fast step; with vLLM, `vllm_adapter` sends a LoRA adapter alone and never merges it into the base (docs/vllm.md).
+    fast step, and `part_tokens` bounds the tokens that an update computes together, padding included, instead of 16
+    rows. With vLLM, `vllm_adapter` sends a LoRA adapter alone and never merges it into the base (docs/vllm.md).
     """
 
     scale_rewards: str = field(default="none", metadata={"help": "'none', 'batch' or 'group'."})
@@ -43,6 +44,7 @@ class RLSPGRPOConfig(GRPOConfig):
     rollout: str = field(default="fast", metadata={"help": "'fast': ended completions leave the batch; 'trl'."})
     trim_updates: bool = field(default=True, metadata={"help": "Compute log-probabilities without most padding."})
     skip_zero_advantage: bool = field(default=True, metadata={"help": "Leave rows without advantage out."})
+    part_tokens: int | None = field(default=None, metadata={"help": "Tokens computed together; default 16 rows."})
     vllm_adapter: bool = field(default=True, metadata={"help": "Send a LoRA adapter to vLLM without merging it."})
 
 
