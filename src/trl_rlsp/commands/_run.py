@@ -53,7 +53,9 @@ def _execute_all(run: Run, steps: Sequence[Step]) -> None:
     console, started = Terminal(), time.monotonic()
     launcher = pipeline.Launcher(visible_gpus(), run.launch)
     waiting = [step for step in steps if not step.complete]
-    show_batches(launcher, waiting, pipeline.said_of(run.recipe).processes, console)
+    said, left = pipeline.said_of(run.recipe), ", ".join(step.title for step in waiting)
+    console.print(f"{said.title}, on {said.hardware}: {left or 'nothing'} to do, into {run.output}", soft_wrap=True)
+    show_batches(launcher, waiting, said.processes, console)
     for number, step in enumerate(steps, start=1):
         title = f"{number}/{len(steps)} {step.title}"
         if step.complete:
