@@ -234,3 +234,19 @@ def test_part_tokens_give_the_same_gradients(build):
     assert logged[0] == pytest.approx(logged[1], rel=1e-4)
     with pytest.raises(ConfigError, match="part_tokens is a number of tokens of at least 1, got 0"):
         build(part_tokens=0)
+
+
+def test_programs_that_wait_are_left_to_the_rewards(build):
+    """So that what was begun early cannot add up beyond the limit of one batch."""
+    trainer = build()
+    begun, over = threading.Event(), threading.Event()
+    running = trainer._thread.submit(lambda: begun.set() or over.wait(60))
+    waiting = trainer._thread.submit(pytest.fail)
+    begun.wait(60)
+    trainer._early = (running, waiting)
+    threading.Timer(0.2, over.set).start()
+    rows = [{"prompt": "8 1 9 : 72"}]
+    trainer._calculate_rewards(rows, ["8 1 9 : 72"], ["72"], [[5]])
+    assert running.done()
+    assert waiting.cancelled()
+    assert trainer._early == ()

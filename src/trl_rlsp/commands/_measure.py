@@ -181,6 +181,7 @@ class BudgetArguments(EvaluationArguments):
     document: str | None = option(None, "Markdown file whose numbers are replaced")
 
     def named_models(self) -> dict[str, str]:
+        """Names of the models and where they are."""
         if self.models:
             return named("models are NAME=PATH, each name once", self.models)
         if not self.model_name_or_path:
@@ -188,9 +189,11 @@ class BudgetArguments(EvaluationArguments):
         return {Path(self.model_name_or_path).name: self.model_name_or_path}
 
     def sizes(self) -> list[int]:
+        """The budgets in tokens."""
         return positive_numbers("budgets", self.budgets, "32,64,128")
 
     def points(self) -> list[ThinkingBudget | None]:
+        """What is measured: each budget as a ceiling, with `at_least` as a floor too, and none."""
         from trl_rlsp.evaluation.budget import ThinkingBudget
 
         given = {name: getattr(self, name) for name in ("continuation", "answer", "settled", "answer_tokens")}

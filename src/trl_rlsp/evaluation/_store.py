@@ -106,6 +106,7 @@ def _locked(path: Path) -> BinaryIO:
 
 
 def read_generation(folder: Path) -> dict[str, Any]:
+    """What the samples of a folder depend on."""
     path = folder / GENERATION
     if not path.is_file():
         raise ConfigError(f"{folder} has samples but no {path.name} that says how they were drawn: give another folder")
@@ -113,12 +114,14 @@ def read_generation(folder: Path) -> dict[str, Any]:
 
 
 def write_problems(folder: Path, problems: Dataset) -> None:
+    """Keep the problems beside their samples."""
     from pyarrow import parquet
 
     parquet.write_table(problems.with_format("arrow")[:], folder / PROBLEMS)
 
 
 def read_problems(folder: Path) -> Dataset | None:
+    """The problems kept beside the samples of a folder."""
     import pyarrow.parquet as parquet
     from datasets import Dataset
 

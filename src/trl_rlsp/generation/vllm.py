@@ -90,8 +90,12 @@ def adapter_options(name_or_path: str) -> dict[str, Any]:
     if not cached_file(name_or_path, "adapter_config.json", _raise_exceptions_for_missing_entries=False):
         return {}
     config = PeftConfig.from_pretrained(name_or_path)
-    served_rank = 1 << max(3, (config.r - 1).bit_length())  # vLLM has matrices of 8, 16, 32, ...
-    return {"model": config.base_model_name_or_path, "enable_lora": True, "max_lora_rank": served_rank}
+    return {"model": config.base_model_name_or_path, "enable_lora": True, "max_lora_rank": served_rank(config.r)}
+
+
+def served_rank(rank: int) -> int:
+    """The rank that holds an adapter of `rank`: vLLM has matrices of 8, 16, 32, ..."""
+    return 1 << max(3, (rank - 1).bit_length())
 
 
 def sampling_options(sampling: Sampling, request: Request, limit: int) -> dict[str, Any]:

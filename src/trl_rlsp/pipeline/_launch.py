@@ -50,6 +50,7 @@ class Launcher:
             )
 
     def processes(self, step: Step) -> int:
+        """Number of processes of a step."""
         if not step.trains:
             return 1
         if self.file:
@@ -57,6 +58,7 @@ class Launcher:
         return 1 if step.settings.get("use_cpu") else max(1, self.gpus)
 
     def command(self, step: Step) -> list[str]:
+        """The command line of a step."""
         count = self.processes(step)
         given = ["--multi_gpu", "--num_processes", str(count), "--mixed_precision", "no"] if count > 1 else []
         if step.trains and self.file:

@@ -86,6 +86,7 @@ class Step:
         return self.command in ("sft", "grpo")
 
     def words(self) -> list[str]:
+        """The words after `rlsp`."""
         if self.command == "harvest":
             return ["harvest", self.model, "--output", str(self.folder / "demonstrations.jsonl"), *self.arguments]
         given = ["--model_name_or_path", self.model, "--output_dir", str(self.folder), *self.arguments]

@@ -112,7 +112,11 @@ class FastStep:
         return ThreadPoolExecutor(1, thread_name_prefix="rlsp-verify-early")
 
     def _calculate_rewards(self: Any, *args: Any, **kwargs: Any) -> Any:
-        wait(self._early)  # an error there comes up again where the rewards are asked for
+        for (
+            task
+        ) in self._early:  # what has not begun is left to the rewards' own call, which keeps the limit of a batch
+            task.cancel()
+        wait(self._early)  # an error there comes up again in that call
         self._early = ()
         return super()._calculate_rewards(*args, **kwargs)  # type: ignore[misc]
 

@@ -19,6 +19,7 @@ from trl.generation.vllm_generation import VLLMGeneration
 from trl.trainer import grpo_trainer
 
 from trl_rlsp.errors import ServerError
+from trl_rlsp.generation.vllm import served_rank
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +28,9 @@ HIGHEST_RANK = 512
 
 def why_merged(model: Any, sharded: bool = False) -> str | None:
     """Why TRL has to merge what is trained before vLLM can draw from it, or `None` if the adapter is enough."""
-    configs = getattr(model, "peft_config", None)
-    if not configs:
+    if not getattr(model, "peft_config", None):
         return "no adapter is trained"
-    config = configs["default"] if "default" in configs else next(iter(configs.values()))
+    config = _trained(model)
     reasons = {
         f"vLLM takes LoRA adapters, not {getattr(config.peft_type, 'value', config.peft_type)}": (
             config.peft_type != "LORA"
@@ -43,6 +43,11 @@ def why_merged(model: Any, sharded: bool = False) -> str | None:
         "FSDP and DeepSpeed shard the adapter": sharded,
     }
     return next((reason for reason, applies in reasons.items() if applies), None)
+
+
+def _trained(model: Any) -> Any:
+    """The configuration of the adapter that is trained, the one that is saved and sent."""
+    return model.peft_config[model.active_adapter]
 
 
 @contextmanager
@@ -82,8 +87,7 @@ class AdapterGeneration(VLLMGeneration):
         """vLLM's engine with room for the adapter, in the type that the trainer computes in."""
         from vllm import LLM
 
-        rank = next(iter(self.model.peft_config.values())).r
-        room = 1 << max(3, (rank - 1).bit_length())  # vLLM has matrices of 8, 16, 32, ...
+        room = served_rank(_trained(self.model).r)
         dtype = str(self.model.get_base_model().dtype).removeprefix("torch.")
         engine = LLM(enable_lora=True, max_lora_rank=room, max_loras=1, dtype=dtype, **settings)
         generate, sleep = engine.generate, engine.sleep
