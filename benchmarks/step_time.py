@@ -16,7 +16,6 @@ import argparse
 import copy
 import json
 import multiprocessing
-import resource
 import statistics
 import sys
 import tempfile
@@ -170,11 +169,18 @@ def memory_of(name: str, lengths: str, options: argparse.Namespace) -> float:
     """Most memory, in GiB, that the steps add to what the process holds before them; on a GPU, most held there."""
     torch.set_num_threads(options.threads)
     start, dataset = start_of(options), problems()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew: a process inherits that of its parent
+    before = peak_of_process()
     cost_of(name, lengths, options, start, dataset)
     if options.device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
+    return peak_of_process() - before
+
+
+def peak_of_process() -> float:
+    """Most memory, in GiB, that this process has held (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
 
 
 def problems() -> Any:
