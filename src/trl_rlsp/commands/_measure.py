@@ -46,7 +46,7 @@ def run_eval(arguments: list[str]) -> None:
         with verifier_of(settings, name) as verifier:
             metrics, scored = evaluation.evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
         if folder := settings.output_dir:
-            evaluation.save_evaluation(metrics, scored, Path(folder), asdict(settings), parquet=settings.save_parquet)
+            evaluation.save_evaluation(metrics, scored, Path(folder), asdict(settings))
     for table in (evaluation.evaluation_table({name: metrics}), *evaluation.slice_tables(metrics)):
         console.print(table)
 
@@ -140,7 +140,7 @@ def _rescored(settings: EvaluationArguments, folder: Path) -> tuple[str, evaluat
     model = before.get("model_name_or_path")
     with verifier_of(settings, None if before["engine"] == "server" else model) as verifier:
         metrics, scored = evaluation.evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
-    evaluation.save_evaluation(metrics, scored, folder, before, parquet=settings.save_parquet)
+    evaluation.save_evaluation(metrics, scored, folder, before)
     return model or folder.name, metrics
 
 

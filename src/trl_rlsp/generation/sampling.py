@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from trl_rlsp.errors import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+T = TypeVar("T")
 Prompts = Sequence[Any] | Mapping[int, Any]
 """Prompts by number: messages, text or `Prefixed`."""
 
@@ -119,6 +120,6 @@ def token_ids(asked: Prefixed, tokenizer: PreTrainedTokenizerBase) -> tuple[list
     return prompt, [token for ids in begun for token in ids]
 
 
-def chunks(requests: Sequence[Request], size: int) -> list[Sequence[Request]]:
+def chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
     """Pieces of at most `size`, in order."""
-    return [requests[start : start + size] for start in range(0, len(requests), size)]
+    return [items[start : start + size] for start in range(0, len(items), size)]
