@@ -234,12 +234,12 @@ def require_plots() -> None:
 
 def check_budget(settings: BudgetArguments) -> generation.Sampling:
     """The sampling, after whatever can be known to be wrong before a model is loaded."""
-    from trl_rlsp.evaluation.budget import AdaptiveConsistency
+    from trl_rlsp.evaluation.budget import adaptive_consistency
 
     settings.named_models()
     settings.points()
     settings.required()
-    AdaptiveConsistency(settings.confidence)
+    adaptive_consistency(settings.confidence)
     if settings.votes < 0 or settings.votes == 1 or (settings.votes and settings.temperature == 0):
         rule = "votes are 0 or at least 2, at a temperature above 0"
         raise ConfigError(f"{rule}, got {settings.votes} at {settings.temperature}")
@@ -256,9 +256,13 @@ def run_budget(arguments: list[str]) -> None:
     require_plots()
     console, problems = Terminal(), settings.load()
     folder = Path(settings.output_dir or "runs/budget")
-    rules: list[Rule] = [budget.Unbeatable(), budget.AdaptiveConsistency(settings.confidence), budget.LastAgree(3, 4)]
+    rules: dict[str, Rule] = {
+        "unbeatable": budget.unbeatable,
+        f"adaptive consistency, {settings.confidence:g}": budget.adaptive_consistency(settings.confidence),
+        "3 of the last 4 agree": budget.last_agree(3, 4),
+    }
     curves: dict[str, list[budget.Point]] = {}
-    votes: dict[str, list[RuleResult]] = {}
+    votes: dict[str, dict[str, RuleResult]] = {}
     for name, path in settings.named_models().items():
         with verifier_of(settings, path) as verifier:
             longest = max(settings.sizes()) + settings.answer_tokens + 64  # what is forced has tokens too
@@ -270,10 +274,10 @@ def run_budget(arguments: list[str]) -> None:
                 curves[name].append(point)
                 accuracy, tokens = point.metrics.pass_at_1.percent(), point.metrics.tokens.number()
                 console.print(f"{name}, {point.label}: {accuracy}, {tokens} tokens")
-            votes[name] = bench.votes(settings.votes, rules) if settings.votes else []
+            votes[name] = bench.votes(settings.votes, rules) if settings.votes else {}
     numbers = budget.markdown(curves, votes, settings.votes)
     points = [asdict(point) for curve in curves.values() for point in curve]
-    voted = {name: [asdict(result) for result in results] for name, results in votes.items()}
+    voted = {name: {rule: asdict(result) for rule, result in results.items()} for name, results in votes.items()}
     atomic_write(folder / "budget.md", numbers)
     budget.plot_curves(curves, folder / "budget.png")
     write_json(folder / "budget.json", {"settings": asdict(settings), "points": points, "votes": voted})
