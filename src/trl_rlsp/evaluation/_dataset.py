@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rich.table import Table
+
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation._metrics import ScoredSample, by_problem, known_mean
 from trl_rlsp.generation import Sample
@@ -65,10 +67,6 @@ class CheckReport:
         """Whether no row failed and some row was checked."""
         return not self.failures and self.verified > 0
 
-    @property
-    def reasons(self) -> Counter[str]:
-        return Counter(failure.reason for failure in self.failures)
-
 
 def gold_completion(row: Mapping[str, Any]) -> str | None:
     r"""A completion that gives the own answer of a row of `load_problems`; `None` where it has none.
@@ -111,14 +109,13 @@ def odd_answers(dataset: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def print_report(report: CheckReport, dataset: str, console: Terminal, show: int = 20) -> None:
     """Print at most `show` rows whose answer does not verify, and what else was found in the dataset of that name."""
-    from rich.table import Table
-
     if report.failures:
         table = Table("row", "answer", "reason", "problem", title=f"{dataset}: answers that do not verify")
         for failure in report.failures[:show]:
             table.add_row(str(failure.row), failure.gold, failure.reason, failure.problem)
         console.print(table)
-        counts = ", ".join(f"{reason} {count}" for reason, count in report.reasons.most_common())
+        reasons = Counter(failure.reason for failure in report.failures)
+        counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
         hidden = f" ({len(report.failures) - show} more not shown)" if len(report.failures) > show else ""
         console.print(f"by reason: {counts}{hidden}")
     if report.unanswered:

@@ -146,12 +146,7 @@ def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: Outc
 
 
 def final_answer(row: Mapping[str, Any], reading: Reading) -> str | None:
-    """The answer of a completion of a row as normalized text, `None` where there is none.
-
-    >>> from trl_rlsp.text import read
-    >>> final_answer({"solution": "1"}, read(r"So $x = \\boxed{ 1{,}000 }$.")), final_answer({}, read("No idea."))
-    ('1000', None)
-    """
+    """The answer of a completion of a row as normalized text, `None` where there is none."""
     if reading.answer is None:
         return None
     if row.get("tests") is not None:

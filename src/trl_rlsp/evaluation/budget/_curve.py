@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.evaluation._charts import Chart, save_plot, tokens_line
 from trl_rlsp.evaluation._compare import Difference, compare_folders, paired
 from trl_rlsp.evaluation._metrics import Estimate, Evaluation, Group, bootstrap_mean, by_problem, group_majority
 from trl_rlsp.evaluation._scoring import draw, evaluate_samples, score_samples
+from trl_rlsp.evaluation._shown import INTERVALS, Chart, markdown_rows, save_plot, tokens_line
 from trl_rlsp.evaluation._store import SampleStore, save_evaluation
-from trl_rlsp.evaluation._tables import INTERVALS, markdown_rows
 from trl_rlsp.evaluation.budget._thinking import ThinkingBudget, draw_within
 from trl_rlsp.generation import Engine, Request, Sample, Sampling
 
@@ -80,13 +79,7 @@ def top_two(answers: Answers) -> tuple[int, int]:
 
 
 def lead_probability(first: int, second: int) -> float:
-    """Probability that the answer with `first` votes is likelier than that with `second`, all others left aside.
-
-    The mass above 1/2 of Beta(first + 1, second + 1), the share of the first under a uniform prior: a binomial sum.
-
-    >>> lead_probability(1, 0), lead_probability(3, 0), lead_probability(2, 2)
-    (0.75, 0.9375, 0.5)
-    """
+    """The mass above 1/2 of Beta(first + 1, second + 1), the first answer's share of both under a uniform prior."""
     total = first + second + 1
     return sum(comb(total, j) for j in range(first + 1)) / 2**total
 
