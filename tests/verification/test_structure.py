@@ -2,7 +2,7 @@
 
 import pytest
 
-from trl_rlsp.verification.math._gold import gold_text, gold_tolerance, restates
+from trl_rlsp.verification.math._verifier import gold_text, gold_tolerance, restates
 from trl_rlsp.verification.math._structure import shape_of
 
 

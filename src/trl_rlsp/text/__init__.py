@@ -13,7 +13,7 @@ from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
     from trl_rlsp.text._arithmetic import calculations, check_half, rational, without_thousands
-    from trl_rlsp.text._boxes import find_boxes
+    from trl_rlsp.text._marks import find_boxes
     from trl_rlsp.text._completion import (
         GOLD_COLUMNS,
         KINDS,
