@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.text import Completion, Reading, balanced, find_boxes, normalize, rational, read, too_complex
-from trl_rlsp.verification.math._equivalence import Leaves, Undecided, same_answer
+from trl_rlsp.verification.math._equivalence import Leaves, same_answer
 from trl_rlsp.verification.math._structure import shape_of
 from trl_rlsp.verification.verdict import MAX_SHOWN, Reason, Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
@@ -155,11 +155,9 @@ def _quick_reason(pair: _Pair, rules: MathRules) -> Reason | None:
     if too_complex(pair.answer) or too_complex(pair.gold):
         return "mismatch"
     leaves = Leaves(pair.tolerance)
-    try:
-        same = same_answer(pair.gold, pair.answer, leaves, evaluated=rules.evaluated, percent=pair.percent)
-    except Undecided:
-        return None
-    return "match" if same and not (pair.prompt and restates(pair.prompt, pair.answer)) else "mismatch"
+    if same_answer(pair.gold, pair.answer, leaves, evaluated=rules.evaluated, percent=pair.percent):
+        return "match" if not (pair.prompt and restates(pair.prompt, pair.answer)) else "mismatch"
+    return None if leaves.undecided else "mismatch"
 
 
 def _reason_of(reply: Reply, pair: _Pair) -> Reason:
