@@ -180,6 +180,8 @@ def test_float_gold_has_a_relative_tolerance(pool):
     assert verdict(pool, 0.1 + 0.2, r"\boxed{0.3}").score == 1.0
     assert verdict(pool, 1e-12, r"\boxed{0}").score == 0.0
     assert verdict(pool, 0.5, r"\boxed{0.5000001}").score == 0.0
+    assert verdict(pool, "0.30000000000000004", r"\boxed{0.3}").score == 0.0
+    assert verdict(pool, 3, r"\boxed{3.0000000001}").score == 0.0
 
 
 def test_tolerance_is_relative():

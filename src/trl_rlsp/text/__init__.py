@@ -36,7 +36,6 @@ if TYPE_CHECKING:
         ngrams,
         novel_words,
         prompt_text,
-        share_in,
         visible,
         words,
     )

@@ -126,7 +126,8 @@ def _pairs(
     if len(answers) > 1 and is_list(gold):
         answers = (", ".join(answers),)
     prompt = item.prompt if rules.refuse_restated else ""
-    tolerance = max(rules.float_tolerance, gold_tolerance(item.gold))
+    is_float = isinstance(item.gold, Real) and not isinstance(item.gold, Integral)
+    tolerance = max(rules.float_tolerance, FLOAT_TOLERANCE if is_float else 0.0)
     percent = _PERCENT_ASKED.search(item.prompt[-_QUESTION:]) is not None
     return [_Pair(gold, answer, prompt, percent, tolerance) for answer in answers], "match", gold
 
@@ -156,16 +157,19 @@ def _quick_reason(pair: _Pair, rules: MathRules) -> Reason | None:
         return "mismatch"
     leaves = Leaves(pair.tolerance)
     if same_answer(pair.gold, pair.answer, leaves, evaluated=rules.evaluated, percent=pair.percent):
-        return "match" if not (pair.prompt and restates(pair.prompt, pair.answer)) else "mismatch"
+        return _unless_restated(pair)
     return None if leaves.undecided else "mismatch"
 
 
 def _reason_of(reply: Reply, pair: _Pair) -> Reason:
     if reply.outcome == "value":
-        restated = reply.value == "match" and pair.prompt and restates(pair.prompt, pair.answer)
-        return "mismatch" if restated else reply.value
+        return _unless_restated(pair) if reply.value == "match" else reply.value
     failures: dict[str, Reason] = {"timeout": "timeout", "crash": "worker_crash"}
     return failures.get(reply.outcome, "scorer_error")  # a failure of this side, or no turn: never a number
+
+
+def _unless_restated(pair: _Pair) -> Reason:
+    return "mismatch" if pair.prompt and restates(pair.prompt, pair.answer) else "match"
 
 
 def gold_text(gold: object) -> str | None:
@@ -187,11 +191,6 @@ def gold_text(gold: object) -> str | None:
     if not math.isfinite(value):
         return None
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else format(Decimal(repr(value)), "f")
-
-
-def gold_tolerance(gold: object) -> float:
-    """`FLOAT_TOLERANCE` for a float, 0 for everything else."""
-    return FLOAT_TOLERANCE if isinstance(gold, Real) and not isinstance(gold, Integral) else 0.0
 
 
 @lru_cache(maxsize=8192)
