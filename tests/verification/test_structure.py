@@ -2,8 +2,8 @@
 
 import pytest
 
-from trl_rlsp.verification.math._verifier import gold_text, restates
 from trl_rlsp.verification.math._structure import shape_of
+from trl_rlsp.verification.math._verifier import gold_text, restates
 
 
 @pytest.mark.parametrize(
