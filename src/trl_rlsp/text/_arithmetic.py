@@ -254,9 +254,8 @@ def _written(left: Number, op: str, right: Number, result: Number) -> str | None
         if high < 0:
             low, high, result = -high, -low, -result
         return f"{high}-{-low}={result}" if low < 0 else f"{low}+{high}={result}"
-    left, result = abs(left), abs(result)
-    if op != "^":
-        right = abs(right)
+    left, result = max(left, -left), max(result, -result)
+    right = right if op == "^" else max(right, -right)
     if result in (0, left, right if op == "*" else 1):
         return None
     if op == "*":
