@@ -49,20 +49,8 @@ class Finding:
 error, warning, unchecked = (partial(Finding, "", severity) for severity in SEVERITIES)
 
 Check = Callable[[Stage], Iterator[Finding]]
-# name -> check, the kinds of stage that it is for, and those at whose start it is made once more; in their order
-CHECKS: dict[str, tuple[Check, Collection[Kind], Collection[Kind]]] = {}
 RL: tuple[Kind, ...] = ("grpo",)
 BOTH: tuple[Kind, ...] = ("sft", "grpo")
-
-
-def check(kinds: Collection[Kind] = BOTH, at_start: Collection[Kind] = ()) -> Callable[[Check], Check]:
-    """Register a function `_NAME` as the check NAME of some kinds of stage, and of the start of those of `at_start`."""
-
-    def register(function: Check) -> Check:
-        CHECKS[function.__name__.removeprefix("_")] = (function, kinds, at_start)
-        return function
-
-    return register
 
 
 def examine(stage: Stage, checks: Collection[str] | None = None) -> list[Finding]:
@@ -100,7 +88,6 @@ def stop_on_errors(
         raise ConfigError(f"{'; '.join(errors)} (see `rlsp doctor`)")
 
 
-@check()
 def _settings(stage: Stage) -> Iterator[Finding]:
     try:
         if stage.elsewhere or not stage.arguments:  # TRL's own validation asks for the hardware
@@ -115,7 +102,6 @@ def _settings(stage: Stage) -> Iterator[Finding]:
         yield error(f"`rlsp {stage.kind}` refuses the settings", str(failure), "as the message says")
 
 
-@check()
 def _data(stage: Stage) -> Iterator[Finding]:
     from trl_rlsp.problems import FILE_EXTENSIONS, find_preset
 
@@ -133,7 +119,6 @@ def _data(stage: Stage) -> Iterator[Finding]:
         yield error("the data set cannot be used", str(failure), line)
 
 
-@check(BOTH, at_start=BOTH)
 def _four_bit(stage: Stage) -> Iterator[Finding]:
     model = stage.model
     if not (model.load_in_4bit or model.load_in_8bit):
@@ -156,7 +141,6 @@ def _four_bit(stage: Stage) -> Iterator[Finding]:
         yield warning("4-bit layers compute in float32", why, "dtype: bfloat16")
 
 
-@check()
 def _bf16(stage: Stage) -> Iterator[Finding]:
     from transformers.utils import is_torch_bf16_gpu_available
 
@@ -180,7 +164,6 @@ def cpu_has_bf16() -> bool:
     return not told.is_file() or re.search(r"\b(avx512_|amx_)?bf16\b", told.read_text(errors="replace")) is not None
 
 
-@check(BOTH, at_start=RL)
 def _pad_token(stage: Stage) -> Iterator[Finding]:
     tokenizer = stage.tokenizer
     if tokenizer.pad_token is not None or getattr(stage.training, "pad_token", None):
@@ -197,7 +180,6 @@ def _pad_token(stage: Stage) -> Iterator[Finding]:
     yield warning("the tokenizer has no pad token", why, line)
 
 
-@check(BOTH, at_start=RL)
 def _chat_template(stage: Stage) -> Iterator[Finding]:
     from trl_rlsp.problems import DEFAULT_TEMPLATE
 
@@ -224,7 +206,6 @@ def _chat_template(stage: Stage) -> Iterator[Finding]:
         yield warning(what, why, line)
 
 
-@check(BOTH, at_start=RL)
 def _context(stage: Stage) -> Iterator[Finding]:
     context, sft = getattr(stage.config.get_text_config(), "max_position_embeddings", None), stage.kind == "sft"
     field = "max_length" if sft else "max_completion_length"
@@ -255,7 +236,6 @@ def _longest_prompt(stage: Stage) -> int:
     return max(len(ids) for ids in stage.tokenizer(rendered, add_special_tokens=False)["input_ids"])
 
 
-@check(BOTH, at_start=BOTH)
 def _disk(stage: Stage) -> Iterator[Finding]:
     if stage.elsewhere:
         yield unchecked("whether the checkpoints fit", ELSEWHERE)
@@ -292,7 +272,6 @@ def kept_checkpoints(stage: Stage) -> int:
     return min(count, training.save_total_limit + 1) if training.save_total_limit else count
 
 
-@check(BOTH, at_start=BOTH)
 def _ranks(stage: Stage) -> Iterator[Finding]:
     import torch
 
@@ -306,7 +285,6 @@ def _ranks(stage: Stage) -> Iterator[Finding]:
         yield warning(f"one process and {count} visible GPUs", why, "CUDA_VISIBLE_DEVICES=0, for one GPU on purpose")
 
 
-@check(RL)
 def _groups(stage: Stage) -> Iterator[Finding]:
     training, group = stage.training, stage.training.num_generations
     if group < 2:
@@ -336,7 +314,6 @@ def _generation_line(stage: Stage, completions: int) -> str:
     return f"{field}: {completions // (training.per_device_train_batch_size * stage.processes)}"
 
 
-@check(RL, at_start=RL)
 def _prompts(stage: Stage) -> Iterator[Finding]:
     group, prompts, whole = max(1, stage.training.num_generations), len(stage.rows), _whole_groups(stage)
     needed = stage.sequences_per_generation // group
@@ -348,7 +325,6 @@ def _prompts(stage: Stage) -> Iterator[Finding]:
         yield error(what, why, _generation_line(stage, fits) if fits else line)
 
 
-@check(RL, at_start=RL)
 def _vllm(stage: Stage) -> Iterator[Finding]:
     if not stage.training.use_vllm:
         return
@@ -366,7 +342,6 @@ def _vllm(stage: Stage) -> Iterator[Finding]:
         yield warning(what, why, "vllm_importance_sampling_mode: token_truncate")
 
 
-@check(RL, at_start=RL)
 def _dropout(stage: Stage) -> Iterator[Finding]:
     if stage.model.use_peft and not stage.is_adapter and stage.model.lora_dropout > 0:
         what = f"lora_dropout is {stage.model.lora_dropout:g} (TRL's default is 0.05)"
@@ -374,7 +349,6 @@ def _dropout(stage: Stage) -> Iterator[Finding]:
         yield warning(what, why, "lora_dropout: 0.0")
 
 
-@check(RL)
 def _exploration(stage: Stage) -> Iterator[Finding]:
     from trl_rlsp.rewards import check_balance
 
@@ -383,7 +357,6 @@ def _exploration(stage: Stage) -> Iterator[Finding]:
         yield Finding("", found.severity, what.strip(), why.strip(), found.advice)
 
 
-@check(RL, at_start=RL)
 def _judge(stage: Stage) -> Iterator[Finding]:
     from trl_rlsp.rewards import JudgeExploration
 
@@ -396,3 +369,23 @@ def _judge(stage: Stage) -> Iterator[Finding]:
         except ServerError as failure:
             why = f"every grade would be None, and the run would train on the outcome alone: {failure}"
             yield error(f"the judge {judge.client.model!r} gives no grades", why, "judge_base_url: http://HOST:PORT/v1")
+
+
+# the kinds of stage that a check is for, and those at whose start it is made once more; in their order
+CHECKS: dict[str, tuple[Check, tuple[Kind, ...], tuple[Kind, ...]]] = {
+    "settings": (_settings, BOTH, ()),
+    "data": (_data, BOTH, ()),
+    "four_bit": (_four_bit, BOTH, BOTH),
+    "bf16": (_bf16, BOTH, ()),
+    "pad_token": (_pad_token, BOTH, RL),
+    "chat_template": (_chat_template, BOTH, RL),
+    "context": (_context, BOTH, RL),
+    "disk": (_disk, BOTH, BOTH),
+    "ranks": (_ranks, BOTH, BOTH),
+    "groups": (_groups, RL, ()),
+    "prompts": (_prompts, RL, RL),
+    "vllm": (_vllm, RL, RL),
+    "dropout": (_dropout, RL, RL),
+    "exploration": (_exploration, RL, ()),
+    "judge": (_judge, RL, RL),
+}
