@@ -1,7 +1,6 @@
 """The five search behaviors, and how they are found in English prose: cues, and what takes their meaning away.
 
-A text is read word by word; only at a word that some cue of `cues.txt` starts with is anything tried, so that a whole
-batch is read in milliseconds. Time is linear in the text.
+Only at a word that some cue of `cues.txt` starts with is anything tried: a whole batch is read in milliseconds.
 """
 
 from __future__ import annotations

@@ -22,14 +22,7 @@ if TYPE_CHECKING:
         load_curves,
         paired,
     )
-    from trl_rlsp.evaluation._dataset import (
-        Band,
-        CheckReport,
-        check_dataset,
-        gold_completion,
-        keep_band,
-        print_report,
-    )
+    from trl_rlsp.evaluation._dataset import Band, CheckReport, check_dataset, gold_completion, keep_band, print_report
     from trl_rlsp.evaluation._metrics import (
         Estimate,
         Evaluation,

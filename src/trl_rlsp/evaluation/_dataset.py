@@ -1,9 +1,5 @@
-r"""Whether a dataset is fit for training: its gold answers verify, and a model solves its problems sometimes.
-
-`check_dataset` hands each row's own answer to the verifier as if a model had given it: whatever does not score 1.0
-would be unreachable, or wrongly reachable. `keep_band` reads scored samples: a problem that the model always or never
-solves gives GRPO no gradient from the outcome (the paper trains on what its SFT model does not solve, 2502.06773,
-section 3).
+"""Whether a dataset is fit for training: its gold answers verify when they are given to the verifier as a model's, and
+a model solves its problems sometimes, because one that is always or never solved gives GRPO no gradient.
 """
 
 from __future__ import annotations
@@ -139,20 +135,18 @@ class Band:
         if not 0 <= self.low <= self.high <= 1:
             raise ConfigError(f"a band of solve rates is 0 <= low <= high <= 1, got {self.low!r} to {self.high!r}")
 
-    def __contains__(self, rate: object) -> bool:
-        return isinstance(rate, float) and self.low <= rate <= self.high
-
     def verdict(self, rate: float | None) -> str | None:
         """Why a problem of this solve rate is left out; `None` for one that stays."""
         if rate is None:
             return NOT_SCORABLE
-        return None if rate in self else TOO_HARD if rate < self.low else TOO_EASY
+        return TOO_HARD if rate < self.low else TOO_EASY if rate > self.high else None
 
 
 def keep_band(
     problems: Sequence[Mapping[str, Any]], scored: Iterable[ScoredSample], band: Band
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Keep the rows of `load_problems` whose solve rate, by scored samples of all of them, lies in a band.
+    """Keep the rows of `load_problems` whose solve rate, by scored samples of all of them, lies in a band (the paper
+    trains on what its SFT model does not solve, 2502.06773, section 3).
 
     Returns lines of a file that `load_problems` reads back, each with its `solve_rate` (the mean of the scores that its
     `scored_samples` have), and the counts: how many were dropped for which reason, the mean solve rate, `None` where

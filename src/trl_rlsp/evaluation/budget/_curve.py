@@ -1,8 +1,4 @@
-"""What search at run time is worth: accuracy against tokens at each budget, and votes that stop when they agree.
-
-A `Rule` is asked after each sample and knows nothing of texts: answers are keys that are equal where the answers are,
-`None` where a sample has no answer and so no vote.
-"""
+"""What search at run time is worth: accuracy against tokens at each budget, and votes that stop when they agree."""
 
 from __future__ import annotations
 
@@ -29,7 +25,7 @@ if TYPE_CHECKING:
 
 CURVE_COLUMNS = ("model", "budget", "accuracy (pass@1)", "completion tokens", "answer forced", "finished")
 VOTE_COLUMNS = ("model", "rule", "accuracy", "minus maj@n", "samples", "tokens a problem", "saved")
-Answers = Sequence[Hashable | None]
+Answers = Sequence[Hashable | None]  # keys, equal where the answers are; `None` for no answer and so no vote
 Rule = Callable[[Answers, int], bool]
 """Whether to stop after these answers of n samples that may be drawn in all."""
 
