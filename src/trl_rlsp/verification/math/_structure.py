@@ -41,7 +41,7 @@ _SEPARATOR_TEXT = re.compile(r",?\\text\{,? ?(?:and|or|&),?\}")
 _INEQUALITY = re.compile(r"(<|>|\\le(?![a-z]) ?|\\ge(?![a-z]) ?)")
 _THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(?:,\d{3})+(?![,\d])[^,;]*")
 _BASE = re.compile(r"(?<=\d)_\{?(?:\\text\{)?(\w+)\}{0,2}\Z")
-_BASES = {word: f"_{n}" for n, word in enumerate("two three four five six seven eight nine".split(), 2)}
+_BASES = {word: f"_{n}" for n, word in enumerate(re.findall(r"\w+", "two three four five six seven eight nine"), 2)}
 _BASES |= {"ten": "", "10": "", "eleven": "_11", "twelve": "_12"}
 _MATRIX = re.compile(r"(?s)\\begin\{pmatrix\}(.*)\\end\{pmatrix\}\Z")
 _CASES = re.compile(r"(?s)\\begin\{cases\}([^&]*)\\end\{cases\}\Z")
@@ -157,9 +157,6 @@ def _split_name(text: str) -> tuple[str, str]:
 
 def _value(text: str) -> Shape:
     """A list, a chain of equal constants, an equation, or what stands alone; sides that are but names are dropped."""
-    parts = split_top(text, ",;")
-    if len(parts) > 1 and not _THOUSANDS.fullmatch(text):
-        return Shape("list", text, _singles(parts))
     pieces = split_top(text.replace("\\approx ", "\\approx"), "\\approx")
     sides = [(side, i > 0 and j == 0) for i, piece in enumerate(pieces) for j, side in enumerate(split_top(piece, "="))]
     while len(sides) > 2 and _VARIABLE.fullmatch(sides[0][0]):

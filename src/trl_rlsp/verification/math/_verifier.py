@@ -1,9 +1,7 @@
 r"""Verdicts on mathematical answers. What each rule decides is listed, with examples, in `docs/verifier.md`.
 
-An answer must say more than its prompt: `Compute $99^2+99+1$.` answered by `\boxed{99^2+99+1}` is equal to the gold
-9901, and is no answer. An answer restates the prompt if it consists of the same numbers, letters and operators as an
-expression there, in whatever order and beside parts that change nothing (`+0`, `\cdot 1`). A number written out does
-only where the prompt asks for another form of it.
+`Compute $99^2+99+1$.` answered by `\boxed{99^2+99+1}` is equal to the gold 9901, and is no answer: it must say more
+than its prompt.
 """
 
 from __future__ import annotations
@@ -205,7 +203,10 @@ def _from_text(gold: str) -> str | None:
 
 
 def restates(prompt: str, answer: str) -> bool:
-    """Whether the answer, as written without box, is an expression of the prompt.
+    r"""Whether the answer, as written without box, is an expression of the prompt: the same numbers, letters and signs.
+
+    Their order does not matter, nor do parts that change nothing (`+0`, `\cdot 1`). A number written out is one only
+    where the prompt asks for another form of it.
 
     >>> restates("Compute $2^3 + 1$.", "1 + 2^{3}"), restates("Compute $2^3 + 1$.", "9")
     (True, False)
