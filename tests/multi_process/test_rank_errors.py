@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from trl_rlsp.commands import rank_errors
+from trl_rlsp.commands._train import rank_errors
 
 TRAINING = SimpleNamespace(process_index=0, resume_from_checkpoint=None, output_dir="runs/x")
 

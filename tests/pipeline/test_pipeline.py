@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands import check_settings
+from trl_rlsp.commands._run import check_settings
 from trl_rlsp.errors import ConfigError, SourceError
 from trl_rlsp.pipeline import Launcher, StageError, Step, execute, parse_run, plan, refuse_changed
 from trl_rlsp.stages import claimed, read_record

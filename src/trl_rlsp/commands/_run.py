@@ -7,33 +7,39 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from trl_rlsp import evaluation, pipeline
-from trl_rlsp.commands import parse_eval, parse_harvest, run_report
+from trl_rlsp.commands._command import Command, command_class
+from trl_rlsp.commands._look import Report
 from trl_rlsp.doctor import examine, visible_gpus
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import atomic_write
-from trl_rlsp.pipeline import Launcher, Run, Step
-from trl_rlsp.stages import claimed, last_complete_checkpoint, parse_grpo, parse_sft, read_record, read_stage
+from trl_rlsp.pipeline import Launcher, Step
+from trl_rlsp.stages import claimed, last_complete_checkpoint, read_record, read_stage
 from trl_rlsp.text import Terminal
 
 
-def run_run(arguments: Sequence[str]) -> int:
-    """Run a recipe and print the table; 0, or 128 and the number of the signal that stopped it."""
-    run = pipeline.parse_run(arguments)
-    steps = pipeline.plan_rounds(run) if run.rounds > 1 else pipeline.plan(run)
-    for step in steps:
-        check_settings(step)
-    pipeline.refuse_changed(steps)
-    try:
-        with claimed(run.output), pipeline.stopped_by_signals():
-            _execute_all(run, steps)
-    except pipeline.StoppedError as stopped:
-        again = shlex.join(["rlsp", "run", *arguments])
-        print(f"\nrlsp run: stopped by {stopped}; the same command goes on: {again}", file=sys.stderr)
-        return 128 + stopped.number
-    return 0
+class Run(Command):
+    """Every step of a recipe, and the table."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments, self.run = arguments, pipeline.parse_run(arguments)
+
+    def execute(self) -> int:
+        """0, or 128 and the number of the signal that stopped the run."""
+        run = self.run
+        steps = pipeline.plan_rounds(run) if run.rounds > 1 else pipeline.plan(run)
+        for step in steps:
+            check_settings(step)
+        pipeline.refuse_changed(steps)
+        try:
+            with claimed(run.output), pipeline.stopped_by_signals():
+                _execute_all(run, steps)
+        except pipeline.StoppedError as stopped:
+            again = shlex.join(["rlsp", "run", *self.arguments])
+            print(f"\nrlsp run: stopped by {stopped}; the same command goes on: {again}", file=sys.stderr)
+            return 128 + stopped.number
+        return 0
 
 
 def check_settings(step: Step) -> None:
@@ -41,15 +47,14 @@ def check_settings(step: Step) -> None:
     if step.complete:
         return
     environment = dict(os.environ)
-    parsers: Any = {"sft": parse_sft, "grpo": parse_grpo, "eval": parse_eval, "harvest": parse_harvest}
     try:
-        parsers[step.command](step.words()[1:])
+        command_class(step.command).parse(step.words()[1:]).check()
     finally:  # accelerate's state is told to the environment, which is the stages' own
         os.environ.clear()
         os.environ.update(environment)
 
 
-def _execute_all(run: Run, steps: Sequence[Step]) -> None:
+def _execute_all(run: pipeline.Run, steps: Sequence[Step]) -> None:
     console, started = Terminal(), time.monotonic()
     launcher = pipeline.Launcher(visible_gpus(), run.launch)
     waiting = [step for step in steps if not step.complete]
@@ -65,7 +70,14 @@ def _execute_all(run: Run, steps: Sequence[Step]) -> None:
         console.rule(f"{title} (rlsp {step.command} {shown})")
         step.remember(launcher.processes(step))
         pipeline.execute(step, launcher)
-    _show_results(run, steps, console)
+    folders = {step.title.partition(" ")[2]: step.folder for step in steps if step.command == "eval"}
+    results = {name: evaluation.load_evaluation(folder) for name, folder in folders.items()}
+    atomic_write(run.output / "report.md", f"# {run.recipe.name}\n\n{evaluation.markdown_table(results)}")
+    console.rule("result")
+    console.print(evaluation.evaluation_table(results))
+    trained = [step.folder for step in steps if step.command == "grpo"][-1]
+    console.print(f"model: {trained}; table: {run.output / 'report.md'}", soft_wrap=True)
+    Report([run.output]).execute()
     console.print(f"{(time.monotonic() - started) / 60:.1f} minutes")
 
 
@@ -83,14 +95,3 @@ def show_batches(launcher: Launcher, steps: Sequence[Step], written_for: int, co
             for found in examine(read_stage("grpo", step.words()[1:], processes=processes), ["groups"]):
                 raise ConfigError(f"{step.title}: {found.what}: {found.why} -> {found.change}")
         console.print(launcher.batch(step, written_for), soft_wrap=True)
-
-
-def _show_results(run: Run, steps: Sequence[Step], console: Terminal) -> None:
-    evaluations = {step.title.partition(" ")[2]: step.folder for step in steps if step.command == "eval"}
-    trained = [step for step in steps if step.command == "grpo"][-1]
-    results = {name: evaluation.load_evaluation(folder) for name, folder in evaluations.items()}
-    atomic_write(run.output / "report.md", f"# {run.recipe.name}\n\n{evaluation.markdown_table(results)}")
-    console.rule("result")
-    console.print(evaluation.evaluation_table(results))
-    console.print(f"model: {trained.folder}; table: {run.output / 'report.md'}", soft_wrap=True)
-    run_report([str(run.output)])

@@ -4,7 +4,6 @@ A folder belongs to one run: its settings are written there, another run is refu
 A complete stage leaves `stage.json` there; one that was cut off goes on with `--resume_from_checkpoint auto`.
 """
 
-# ruff: noqa: RUF009 (`option` is `dataclasses.field`)
 from __future__ import annotations
 
 import contextlib
@@ -12,11 +11,12 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from trl_rlsp import evaluation, stages, trainers
+from trl_rlsp.commands._command import Command
 from trl_rlsp.commands._measure import count_table
 from trl_rlsp.doctor import stop_on_errors
 from trl_rlsp.errors import ConfigError
@@ -40,28 +40,38 @@ _SHOWN = {
 }  # what the line of a step shows -> the metric that TRL logs
 
 
-def run_sft(arguments: Sequence[str]) -> None:
+class Sft(Command):
     """Train on demonstrations."""
-    data, training, model = stages.parse_sft(arguments)
-    rows = data.load_rows(training.seed)
-    tokenizer = stages.tokenizer_of(model)
-    stop_on_errors("sft", data, training, model, rows=rows, tokenizer=tokenizer)
-    with _stage("sft", arguments, training):
-        made = model_arguments(model, training)
-        train(trainers.RLSPSFTTrainer(args=training, train_dataset=rows, processing_class=tokenizer, **made), training)
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments = arguments
+        self.data, self.training, self.model = stages.parse_sft(arguments)
+
+    def execute(self) -> None:
+        data, training, model = self.data, self.training, self.model
+        rows, tokenizer = data.load_rows(training.seed), stages.tokenizer_of(model)
+        stop_on_errors("sft", data, training, model, rows=rows, tokenizer=tokenizer)
+        with _stage("sft", self.arguments, training):
+            given = {"train_dataset": rows, "processing_class": tokenizer, **model_arguments(model, training)}
+            train(trainers.RLSPSFTTrainer(args=training, **given), training)
 
 
-def run_grpo(arguments: Sequence[str]) -> None:
+class Grpo(Command):
     """Train by RL with the outcome verifier and the exploration reward."""
-    data, rewards, training, model = stages.parse_grpo(arguments)
-    with contextlib.closing(rewards):
-        problems = data.load()
-        require_sandbox(problems.column_names)
-        tokenizer = stages.tokenizer_of(model, padding_side="left")
-        stop_on_errors("grpo", data, training, model, rows=problems, rewards=rewards, tokenizer=tokenizer)
-        with _stage("grpo", arguments, training):
-            given = {"train_dataset": problems, "processing_class": tokenizer, **model_arguments(model, training)}
-            train(trainers.RLSPGRPOTrainer(reward_funcs=rewards, args=training, **given), training)
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments = arguments
+        self.data, self.rewards, self.training, self.model = stages.parse_grpo(arguments)
+
+    def execute(self) -> None:
+        data, training, model = self.data, self.training, self.model
+        with contextlib.closing(self.rewards) as rewards:
+            problems, tokenizer = data.load(), stages.tokenizer_of(model, padding_side="left")
+            require_sandbox(problems.column_names)
+            stop_on_errors("grpo", data, training, model, rows=problems, rewards=rewards, tokenizer=tokenizer)
+            with _stage("grpo", self.arguments, training):
+                given = {"train_dataset": problems, "processing_class": tokenizer, **model_arguments(model, training)}
+                train(trainers.RLSPGRPOTrainer(reward_funcs=rewards, args=training, **given), training)
 
 
 @contextlib.contextmanager
@@ -159,7 +169,7 @@ def progress_line(step: int, logs: dict[str, Any]) -> str:
 
 
 @dataclass(kw_only=True)
-class HarvestArguments(Selection):
+class Harvest(Selection, Command):
     """Keep the completions of a run that are verified, finished, novel and no duplicates, at most K of a problem, as
     demonstrations for `rlsp sft --demonstrations file --dataset FILE`. Problems of the run's evaluations never get in.
     The fields of a data set can be given as well, e.g. --dataset SOURCE for a run that does not name its own."""
@@ -170,34 +180,34 @@ class HarvestArguments(Selection):
     config: str | None = option(None, "YAML file of the RL stage, if the run does not name it")
     round: int | None = option(None, "also write mixture.jsonl and problems.jsonl for it")
     seed: int = option(0, "of the draw of the mixture")
+    of_data: list[str] = field(init=False)  # arguments of the data set
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output is not None and self.output.suffix != ".jsonl":
+            raise ConfigError(f"--output is a .jsonl file, got {str(self.output)!r}")
 
-def parse_harvest(arguments: Sequence[str]) -> tuple[HarvestArguments, list[str]]:
-    """Settings of a harvest, and the fields of its data set that were given; a ConfigError for what cannot work."""
-    given, rest = stages.parse_known(HarvestArguments, arguments, "rlsp harvest")
-    stages.parse_stage((stages.ProblemArguments,), rest, "rlsp harvest", also=vars(given))
-    if given.output is not None and given.output.suffix != ".jsonl":
-        raise ConfigError(f"--output is a .jsonl file, got {str(given.output)!r}")
-    return given, rest
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        given, given.of_data = stages.parse_known(cls, arguments, "rlsp harvest")
+        stages.parse_stage((stages.ProblemArguments,), given.of_data, "rlsp harvest", also=vars(given))
+        return given
 
-
-def run_harvest(arguments: Sequence[str]) -> None:
-    """Harvest a run and print what became of its completions."""
-    given, rest = parse_harvest(arguments)
-    output = given.output or given.run / "harvest" / "demonstrations.jsonl"
-    options: dict[str, Any] = {"config": given.config, "exclude": given.exclude, "seed": given.seed}
-    found, counts = harvest_run(given.run, output, given, given=rest, next_round=given.round is not None, **options)
-    kept = f"kept, for {found.problems} problems"
-    table = count_table("completions", "read", found.read, found.dropped, kept, len(found.rows))
-    console = Terminal()
-    console.print(table)
-    for name, value in counts.get("round", {}).items():
-        console.print(f"{name.replace('_', ' ')}: {value}")
-    console.print(f"demonstrations: {output}", soft_wrap=True)
+    def execute(self) -> None:
+        output = self.output or self.run / "harvest" / "demonstrations.jsonl"
+        options: dict[str, Any] = {"config": self.config, "exclude": self.exclude, "seed": self.seed}
+        options |= {"given": self.of_data, "next_round": self.round is not None}
+        found, counts = harvest_run(self.run, output, self, **options)
+        kept = f"kept, for {found.problems} problems"
+        console = Terminal()
+        console.print(count_table("completions", "read", found.read, found.dropped, kept, len(found.rows)))
+        for name, value in counts.get("round", {}).items():
+            console.print(f"{name.replace('_', ' ')}: {value}")
+        console.print(f"demonstrations: {output}", soft_wrap=True)
 
 
 @dataclass
-class MergeArguments:
+class Merge(Command):
     """Merge a LoRA adapter into its unquantized base in float32, and compare the logits of what was saved with
     those of the adapter."""
 
@@ -206,13 +216,10 @@ class MergeArguments:
     base: str | None = option(None, "the unquantized base; default the one that the adapter names")
     dtype: str | None = option(None, "type of the saved weights: float32, bfloat16, float16; default the base's")
 
-
-def run_merge(arguments: Sequence[str]) -> None:
-    """Merge an adapter into its base, compare logits, and print what was found."""
-    given = stages.parse_fields(MergeArguments, arguments, "rlsp merge")
-    found = trainers.merge_adapter(given.adapter, given.output_dir, base=given.base, dtype=given.dtype)
-    Terminal(soft_wrap=True).print(
-        f"{found.layers} layers merged into {found.base} in float32, saved as {found.dtype}: logits differ from the "
-        f"adapter's by {found.difference:.2g} of the largest ({found.tolerance:g} is allowed, the adapter changes "
-        f"them by {found.effect:.2g})\nmodel: {given.output_dir}"
-    )
+    def execute(self) -> None:
+        found = trainers.merge_adapter(self.adapter, self.output_dir, base=self.base, dtype=self.dtype)
+        Terminal(soft_wrap=True).print(
+            f"{found.layers} layers merged into {found.base} in float32, saved as {found.dtype}: logits differ from "
+            f"the adapter's by {found.difference:.2g} of the largest ({found.tolerance:g} is allowed, the adapter "
+            f"changes them by {found.effect:.2g})\nmodel: {self.output_dir}"
+        )

@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         markdown_table,
         plot_efficiency,
         slice_tables,
+        terminal_table,
     )
 
 __getattr__, __all__ = attach(__name__, __file__)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from trl_rlsp.errors import ConfigError, SourceError
+from trl_rlsp.errors import ConfigError, SourceError, did_you_mean
 from trl_rlsp.stages import read_yaml
 
 _LOCAL = Path("recipes")  # where copies go: the commands at the head of a recipe's files name it there
@@ -82,5 +81,5 @@ def copy_recipe(name: str, target: Path | None = None) -> Path:
 
 
 def _unknown(name: str, known: list[str]) -> SourceError:
-    near = "".join(f" (did you mean {one!r}?)" for one in difflib.get_close_matches(name, known, n=1))
-    return SourceError(f"{name!r} is no folder and no recipe that is shipped{near}; there are {', '.join(known)}")
+    wrong = f"{name!r} is no folder and no recipe that is shipped{did_you_mean(name, known)}"
+    return SourceError(f"{wrong}; there are {', '.join(known)}")

@@ -4,7 +4,6 @@ A step's fingerprint is of its parsed settings and of the steps that it depends 
 and a change upstream makes everything after it stale.
 """
 
-# ruff: noqa: RUF009 (`option` is `dataclasses.field`)
 from __future__ import annotations
 
 import hashlib
@@ -149,23 +148,17 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, list
     """The arguments of `rlsp run` itself, and the overrides (`--STAGE.FIELD VALUE`) of each stage and of the rounds."""
     own: list[str] = []
     overrides: dict[str, list[str]] = {name: [] for name in (*_COMMANDS, "rounds")}
-    place = own
-    for word in arguments:
-        flag, equals, value = word.partition("=")
-        stage, dot, name = flag.removeprefix("--").partition(".")
-        if not word.startswith("--"):
-            place.append(word)
-        elif not dot:
-            place = own
-            own.append(word)
+    for option_, words in stages.options_of(arguments).items():
+        stage, dot, name = option_.partition(".")
+        if not dot:
+            own += [f"--{option_}", *words] if option_ else words
         elif stage not in overrides or not name:
             rule = "an override is --STAGE.FIELD VALUE with STAGE one of sft, grpo, eval, rounds"
-            raise ConfigError(f"cannot read {flag!r}: {rule}")
-        elif for_all := _OF_THE_RUN.get(name.replace("-", "_")):
-            raise ConfigError(f"{flag} would make the stages disagree: set it for the whole run with {for_all}")
+            raise ConfigError(f"cannot read '--{option_}': {rule}")
+        elif for_all := _OF_THE_RUN.get(name):
+            raise ConfigError(f"--{option_} would make the stages disagree: set it for the whole run with {for_all}")
         else:
-            place = overrides[stage]
-            place += [f"--{name}", *([value] if equals else [])]
+            overrides[stage] += [f"--{name}", *words]
     return own, overrides
 
 
@@ -250,7 +243,8 @@ def _later_steps(run: Run, harvest: Step, start: Step) -> list[Step]:
     for step in plan(run, harvest.folder.parent)[1:]:
         new = replace(step, round=harvest.round, after=tuple(made[one.name] for one in step.after))
         if step.command in sources:
-            kept = _without_source(step.arguments)
+            given = stages.options_of(step.arguments)  # without those that say where the data come from
+            kept = tuple(word for n, words in given.items() if n and n not in _SOURCE for word in (f"--{n}", *words))
             new = replace(new, config=_own_config(step, sources[step.command]), arguments=kept)
         if step.command == "sft":
             model, after = (str(start.folder), (harvest, start)) if start.trains else (start.model, (harvest,))
@@ -265,13 +259,3 @@ def _own_config(step: Step, source: Mapping[str, str]) -> Path:
     path = step.folder.parent / step.config.name
     atomic_write(path, yaml.safe_dump({**own, **source}, sort_keys=False))
     return path
-
-
-def _without_source(arguments: Sequence[str]) -> tuple[str, ...]:
-    """Arguments without those that say where the data come from."""
-    kept: list[str] = []
-    keep = True
-    for word in arguments:
-        keep = word[2:].partition("=")[0].replace("-", "_") not in _SOURCE if word.startswith("--") else keep
-        kept += [word] if keep else []
-    return tuple(kept)

@@ -10,6 +10,7 @@ from trl_rlsp.stages._parsing import (
     config_of,
     environment_of,
     option,
+    options_of,
     parse_fields,
     parse_known,
     parse_stage,

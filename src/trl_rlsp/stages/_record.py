@@ -14,7 +14,7 @@ from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.files import read_json, write_json
-from trl_rlsp.stages._parsing import config_of, read_yaml
+from trl_rlsp.stages._parsing import config_of, options_of, read_yaml
 
 STAGE_FILE = "stage.json"  # written last: a stage that has it is complete
 _SETTINGS_FILE = "settings.json"
@@ -30,17 +30,9 @@ def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
     path = config_of(arguments)
     found = read_yaml(path) if path else {}
     found.pop("env", None)
-    words: dict[str, list[Any]] = {}
-    name = ""
-    for argument in arguments:
-        if argument.startswith("--"):
-            name, equals, value = argument[2:].partition("=")
-            name = name.replace("-", "_")
-            words[name] = [yaml.safe_load(value)] if equals else []
-        elif name:
-            words[name].append(yaml.safe_load(argument))
-    words.pop("config", None)
-    return {**found, **{n: given if len(given) > 1 else given[0] if given else True for n, given in words.items()}}
+    given = {name: [yaml.safe_load(word) for word in words] for name, words in options_of(arguments).items()}
+    given = {name: words for name, words in given.items() if name not in ("", "config")}
+    return {**found, **{n: words if len(words) > 1 else words[0] if words else True for n, words in given.items()}}
 
 
 def write_record(folder: Path, command: str, settings: Mapping[str, Any], fingerprint: str = "", **more: Any) -> None:

@@ -1,4 +1,4 @@
-"""What `rlsp --help` says, and `rlsp completion`: a script that a shell reads once, so that a tab costs no import."""
+"""What a command is, which there are, and `rlsp completion`: a script that a shell reads once."""
 
 from __future__ import annotations
 
@@ -6,8 +6,39 @@ import contextlib
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, is_dataclass
+from typing import Self
 
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.stages import option, parse_fields
+
+
+class Command:
+    """A command of `rlsp`: a dataclass of its options, whose docstring is what --help says, or a class that reads the
+    words after its name itself."""
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """The command with its options; a ConfigError for what cannot be read."""
+        if not is_dataclass(cls):
+            return cls(arguments)  # type: ignore[call-arg]
+        return parse_fields(cls, arguments, f"rlsp {cls.__name__.lower()}")
+
+    def check(self) -> None:
+        """An RLSPError for what can be known to be wrong before data and model are loaded."""
+
+    def execute(self) -> int | None:
+        """Do it; the exit status, 0 by default."""
+        raise NotImplementedError
+
+
+def command_class(command: str) -> type[Command]:
+    """The class of a command, from the module that it is in."""
+    from trl_rlsp import commands
+
+    found: type[Command] = getattr(commands, command.capitalize())
+    return found
+
 
 GROUPS = {
     "prepare": {
@@ -36,7 +67,7 @@ GROUPS = {
         "behaviours": ("RUN...", "backtracking and verification in any TRL run"),
     },
 }
-"""What one wants -> command -> its arguments and what it does; `trl_rlsp.commands.run_COMMAND` does it."""
+"""What one wants -> command -> its arguments and what it does."""
 
 COMMANDS = {command: text for group in GROUPS.values() for command, text in group.items()}
 COMMANDS["completion"] = ("bash|zsh", "what a shell needs to complete commands and options")
@@ -64,27 +95,26 @@ _BASH = """_rlsp() {{
 complete -o filenames -F _rlsp rlsp"""
 
 
-def run_completion(arguments: Sequence[str]) -> None:
-    """Print the completion script of bash or zsh: eval "$(rlsp completion bash)"."""
-    if list(arguments) in (["-h"], ["--help"]):
-        print('usage: rlsp completion bash|zsh; in the file that the shell starts with: eval "$(rlsp completion bash)"')
-        return
-    if list(arguments) not in (["bash"], ["zsh"]):
-        raise ConfigError(f"rlsp completion takes bash or zsh, got {' '.join(arguments)!r}")
-    named = {command: " ".join(_options(command)) for command in COMMANDS}
-    cases = "\n".join(f'    {command}) options="{options}" ;;' for command, options in named.items())
-    start = "autoload -U +X bashcompinit && bashcompinit\n" if arguments[0] == "zsh" else ""
-    print(start + _BASH.format(cases=cases, commands=" ".join(COMMANDS)))
+@dataclass
+class Completion(Command):
+    """Print what bash or zsh needs to complete commands and options; in the file that the shell starts with:
+    eval "$(rlsp completion bash)"."""
+
+    shell: str = option(help="bash or zsh", positional=1)
+
+    def check(self) -> None:
+        if self.shell not in ("bash", "zsh"):
+            raise ConfigError(f"rlsp completion takes bash or zsh, got {self.shell!r}")
+
+    def execute(self) -> None:
+        cases = "\n".join(f'    {command}) options="{" ".join(_options(command))}" ;;' for command in COMMANDS)
+        start = "autoload -U +X bashcompinit && bashcompinit\n" if self.shell == "zsh" else ""
+        print(start + _BASH.format(cases=cases, commands=" ".join(COMMANDS)))
 
 
 def _options(command: str) -> list[str]:
-    """The options that a command's help names."""
-    from trl_rlsp import commands
-
+    """The options that a command's help names, each of which has a second spelling with hyphens."""
     said = io.StringIO()
-    if command == "completion":
-        return []
     with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
-        getattr(commands, f"run_{command}")(["--help"])
-    found = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", said.getvalue()))
-    return sorted(option for option in found if "-" not in option[2:])  # each has a second spelling with hyphens
+        command_class(command).parse(["--help"])
+    return sorted(set(re.findall(r"(?<![\w-])--[a-z]\w*(?![\w-])", said.getvalue())))
