@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.stages import config_of, option, parse_known, parse_stage, read_yaml
+from trl_rlsp.stages import option, parse_known, parse_stage, read_yaml
+from trl_rlsp.stages._parsing import config_of
 
 
 @dataclass

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -133,14 +135,23 @@ class _OfStage(Command):
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
         """The command, and the stage that its other arguments describe; without a network, the hub is not asked."""
+        _offline_without_network()
         given, overrides = stages.parse_known(cls, arguments, f"rlsp {cls.__name__.lower()}")
         if given.config is None:
             raise ConfigError("no stage: give its YAML file with --config FILE")
-        stages.offline_without_network()
         kind, words = given.stage or stages.kind_of(given.config), ["--config", str(given.config), *overrides]
         ranks: Any = {name: getattr(given, name) for name in ("processes", "elsewhere") if hasattr(given, name)}
         given.described = stages.read_stage(kind, words, also=vars(given), **{"processes": 1, **ranks})
         return given
+
+
+def _offline_without_network() -> None:
+    """Where the hub cannot be reached, and no proxy is set, tell its client so before it is imported: it would wait."""
+    if not any(map(os.environ.get, ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HF_HUB_OFFLINE"))):
+        try:
+            socket.create_connection(("huggingface.co", 443), timeout=3).close()
+        except OSError:
+            os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @dataclass

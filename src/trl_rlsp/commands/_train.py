@@ -7,10 +7,9 @@ A complete stage leaves `stage.json` there; one that was cut off goes on with `-
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -31,13 +30,9 @@ if TYPE_CHECKING:
     from trl import ModelConfig
 
 _NEXT = {"sft": "RL from it: rlsp grpo", "grpo": "evaluate it: rlsp eval"}
-_SHOWN = {
-    "loss": "loss",
-    "accuracy": "rewards/outcome_verifier/mean",
-    "tokens": "completions/mean_length",
-    "cut off": "completions/clipped_ratio",
-    "entropy": "entropy",
-}  # what the line of a step shows -> the metric that TRL logs
+# what the line of a step shows -> the metric that TRL logs
+_SHOWN = {"loss": "loss", "accuracy": "rewards/outcome_verifier/mean", "tokens": "completions/mean_length"}
+_SHOWN |= {"cut off": "completions/clipped_ratio", "entropy": "entropy"}
 
 
 class Sft(Command):
@@ -51,9 +46,8 @@ class Sft(Command):
         data, training, model = self.data, self.training, self.model
         rows, tokenizer = data.load_rows(training.seed), stages.tokenizer_of(model)
         stop_on_errors("sft", data, training, model, rows=rows, tokenizer=tokenizer)
-        with _stage("sft", self.arguments, training):
-            given = {"train_dataset": rows, "processing_class": tokenizer, **model_arguments(model, training)}
-            train(trainers.RLSPSFTTrainer(args=training, **given), training)
+        given = {"train_dataset": rows, "processing_class": tokenizer}
+        _train_in_folder("sft", self.arguments, training, model, trainers.RLSPSFTTrainer, given)
 
 
 class Grpo(Command):
@@ -69,22 +63,21 @@ class Grpo(Command):
             problems, tokenizer = data.load(), stages.tokenizer_of(model, padding_side="left")
             require_sandbox(problems.column_names)
             stop_on_errors("grpo", data, training, model, rows=problems, rewards=rewards, tokenizer=tokenizer)
-            with _stage("grpo", self.arguments, training):
-                given = {"train_dataset": problems, "processing_class": tokenizer, **model_arguments(model, training)}
-                train(trainers.RLSPGRPOTrainer(reward_funcs=rewards, args=training, **given), training)
+            given = {"train_dataset": problems, "processing_class": tokenizer, "reward_funcs": rewards}
+            _train_in_folder("grpo", self.arguments, training, model, trainers.RLSPGRPOTrainer, given)
 
 
-@contextlib.contextmanager
-def _stage(command: str, arguments: Sequence[str], training: TrainingArguments) -> Iterator[None]:
-    """Make the output folder this run's own while it trains, and say what comes next; a ConfigError if it cannot be."""
+def _train_in_folder(
+    command: str, arguments: Sequence[str], training: TrainingArguments, model: ModelConfig, trainer: Any, given: Any
+) -> None:
+    """Train in an output folder that is this run's own meanwhile, and say what comes next; else a ConfigError."""
     folder, settings = Path(str(training.output_dir)), stages.settings_of(arguments)
     first = training.process_index == 0
-    stages.refuse_other_run(folder, command, settings, resume=bool(training.resume_from_checkpoint))
+    before = stages.refuse_other_run(folder, command, settings, resume=bool(training.resume_from_checkpoint))
     with stages.claimed(folder) if first else contextlib.nullcontext():
-        before = stages.read_record(folder)
-        if first and (before is None or stages.different_runs(before, command, settings)):
+        if first and before is None:
             stages.write_record(folder, command, settings)
-        yield
+        train(trainer(args=training, **given, **model_arguments(model, training)), training)
     if first:
         print(f"model: {folder}; next, {_NEXT[command]} --config FILE --model_name_or_path {folder}", flush=True)
 
@@ -108,41 +101,25 @@ def model_arguments(model: ModelConfig, training: TrainingArguments) -> dict[str
 
 
 def train(trainer: Any, training: TrainingArguments) -> None:
-    """Train, save model, tokenizer and history, and mark the stage complete."""
-    start = time.monotonic()
-    checkpoint = training.resume_from_checkpoint
-    if checkpoint == "auto":
-        checkpoint = stages.last_complete_checkpoint(Path(str(training.output_dir)))
+    """Train, save model, tokenizer and history, and mark the stage complete; the launcher of several ranks is given
+    the error of one that fails."""
+    from torch.distributed.elastic.multiprocessing.errors import record
+
+    start, folder, first = time.monotonic(), Path(str(training.output_dir)), trainer.accelerator.is_main_process
+    auto = training.resume_from_checkpoint == "auto"
+    checkpoint = stages.last_complete_checkpoint(folder) if auto else training.resume_from_checkpoint
+    if first and trainer.accelerator.num_processes > 1:
+        added = "" if auto else " with --resume_from_checkpoint auto"
+        way = f"the same command{added} goes on from the last checkpoint in {folder}"
+        print(f"rlsp: if a rank is lost: {way}", file=sys.stderr, flush=True)
     _show_progress(trainer)
-    with rank_errors(training):
-        trainer.train(resume_from_checkpoint=checkpoint)
-        trainer.save_model(training.output_dir)
-        trainer.save_state()
-    if trainer.accelerator.is_main_process:
+    record(trainer.train)(resume_from_checkpoint=checkpoint)
+    trainer.save_model(training.output_dir)
+    trainer.save_state()
+    if first:
         done = {"stage": trainer._name, "steps": trainer.state.global_step}
         done |= {"resumed_from": checkpoint and Path(checkpoint).name, "seconds": round(time.monotonic() - start, 1)}
-        write_json(Path(str(training.output_dir), stages.STAGE_FILE), done)
-
-
-@contextlib.contextmanager
-def rank_errors(training: TrainingArguments) -> Iterator[None]:
-    """Of several ranks: say at the start how a run that is cut off goes on, and give an error to the launcher."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield
-        return
-    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
-
-    if training.process_index == 0:
-        added = "" if training.resume_from_checkpoint == "auto" else " with --resume_from_checkpoint auto"
-        way = f"the same command{added} goes on from the last checkpoint in {training.output_dir}"
-        print(f"rlsp: if a rank is lost: {way}", file=sys.stderr, flush=True)
-    handler = get_error_handler()
-    handler.initialize()
-    try:
-        yield
-    except Exception as error:
-        handler.record_exception(error)
-        raise
+        write_json(folder / stages.STAGE_FILE, done)
 
 
 def _show_progress(trainer: Any) -> None:
@@ -189,8 +166,9 @@ class Harvest(Selection, Command):
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
-        given, given.of_data = stages.parse_known(cls, arguments, "rlsp harvest")
-        stages.parse_stage((stages.ProblemArguments,), given.of_data, "rlsp harvest", also=vars(given))
+        given, rest = stages.parse_known(cls, arguments, "rlsp harvest")
+        stages.parse_stage((stages.ProblemArguments,), rest, "rlsp harvest", also=vars(given))
+        given.of_data = rest
         return given
 
     def execute(self) -> None:

@@ -7,7 +7,6 @@ a stage is run nor whether its settings are wise: that is for `commands`, `pipel
 
 from trl_rlsp.stages._parsing import (
     apply_environment,
-    config_of,
     environment_of,
     option,
     options_of,
@@ -20,7 +19,6 @@ from trl_rlsp.stages._record import (
     STAGE_FILE,
     claimed,
     differences,
-    different_runs,
     last_complete_checkpoint,
     read_record,
     refuse_other_run,
@@ -35,7 +33,6 @@ from trl_rlsp.stages._stage import (
     load_config,
     model_name,
     names_adapter,
-    offline_without_network,
     parse_grpo,
     parse_sft,
     read_stage,

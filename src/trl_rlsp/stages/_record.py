@@ -93,25 +93,24 @@ def claimed(folder: Path) -> Iterator[None]:
         yield
 
 
-def refuse_other_run(folder: Path, command: str, settings: Mapping[str, Any], resume: bool) -> None:
-    """Refuse to train over a model or a checkpoint in a folder, unless this run goes on from it."""
-    checkpoint = last_complete_checkpoint(folder)
-    if not checkpoint and not (folder / STAGE_FILE).is_file():
-        return
-    there = Path(checkpoint).name if checkpoint else STAGE_FILE
+def refuse_other_run(folder: Path, command: str, settings: Mapping[str, Any], resume: bool) -> Mapping[str, Any] | None:
+    """Refuse to train over a model or a checkpoint in a folder, unless this run goes on from it; what this run has
+    already written down there, if anything."""
     before = read_record(folder)
-    if before and (other := different_runs(before, command, settings)):
-        raise ConfigError(f"{folder} holds {there} of another run ({other}): give another --output_dir")
-    if not resume or not checkpoint:
-        way = "--resume_from_checkpoint auto goes on from it, " if checkpoint else ""
-        raise ConfigError(f"{folder} holds {there} of an earlier run: {way}another --output_dir starts anew")
-
-
-def different_runs(before: Mapping[str, Any], command: str, settings: Mapping[str, Any]) -> str:
-    """What makes two runs different ones; empty if they are the same run."""
-    if before.get("command") != command:
-        return f"of rlsp {before.get('command')}"
-    return ", ".join(differences(before["settings"], settings, _SAME_RUN))
+    other = ""
+    if before and before["command"] != command:
+        other = f"of rlsp {before['command']}"
+    elif before:
+        other = ", ".join(differences(before["settings"], settings, _SAME_RUN))
+    checkpoint = last_complete_checkpoint(folder)
+    if checkpoint or (folder / STAGE_FILE).is_file():
+        there = Path(checkpoint).name if checkpoint else STAGE_FILE
+        if other:
+            raise ConfigError(f"{folder} holds {there} of another run ({other}): give another --output_dir")
+        if not resume or not checkpoint:
+            way = "--resume_from_checkpoint auto goes on from it, " if checkpoint else ""
+            raise ConfigError(f"{folder} holds {there} of an earlier run: {way}another --output_dir starts anew")
+    return None if other else before
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[str] | None = None) -> list[str]:

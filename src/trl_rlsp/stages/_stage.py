@@ -6,16 +6,12 @@ the trainer's settings as they were written; `parse_sft` and `parse_grpo` are wh
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
-import sys
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from trl_rlsp import trainers
 from trl_rlsp.errors import ConfigError, DataError, RLSPError, SourceError
@@ -31,23 +27,18 @@ if TYPE_CHECKING:
 Kind = Literal["sft", "grpo"]
 T = TypeVar("T")
 
-_ONLY_GRPO = {"num_generations", "max_completion_length", "alpha", "exploration", "steps_per_generation", "gate"}
-_ONLY_SFT = {"demonstrations", "demonstration_style", "demonstration_template", "assistant_only_loss", "max_length"}
-"""Fields that tell the two kinds of stage apart."""
-
-_PROBE_SECONDS = 3.0  # after which the hub counts as out of reach
-_SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+# family, tied embeddings, and sizes of the models that the recipes name, as in their `config.json` on the hub
+_SIZES = ("vocab_size", "hidden_size", "intermediate_size")
+_COUNTS = ("num_hidden_layers", "num_attention_heads", "num_key_value_heads")
 _LLAMA = {"model_type": "llama", "max_position_embeddings": 131072, "rms_norm_eps": 1e-5, "rope_theta": 500_000.0}
 _QWEN = {"model_type": "qwen2", "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "rope_theta": 1_000_000.0}
-_MODELS: dict[str, tuple[dict[str, Any], int, bool, tuple[int, ...]]] = {
-    "llama-3.1-8b": (_LLAMA, 128256, False, (4096, 14336, 32, 32, 8)),
-    "qwen2.5-0.5b": (_QWEN, 151936, True, (896, 4864, 24, 14, 2)),
-    "qwen2.5-1.5b": (_QWEN, 151936, True, (1536, 8960, 28, 12, 2)),
-    "qwen2.5-7b": (_QWEN, 152064, False, (3584, 18944, 28, 28, 4)),
-    "qwen2.5-32b": (_QWEN, 152064, False, (5120, 27648, 64, 40, 8)),
+_MODELS: dict[str, tuple[dict[str, Any], bool, tuple[int, ...]]] = {
+    "llama-3.1-8b": (_LLAMA, False, (128256, 4096, 14336, 32, 32, 8)),
+    "qwen2.5-0.5b": (_QWEN, True, (151936, 896, 4864, 24, 14, 2)),
+    "qwen2.5-1.5b": (_QWEN, True, (151936, 1536, 8960, 28, 12, 2)),
+    "qwen2.5-7b": (_QWEN, False, (152064, 3584, 18944, 28, 28, 4)),
+    "qwen2.5-32b": (_QWEN, False, (152064, 5120, 27648, 64, 40, 8)),
 }
-"""Family, vocabulary, tied embeddings and sizes of the models that the recipes name, from the `config.json` of each on
-the hub: a plan needs no network for them."""
 
 
 class UnknownError(RLSPError):
@@ -69,7 +60,6 @@ class Stage:
     processes: int = 1  # ranks that the stage will run on
     elsewhere: bool = False  # on another machine: hardware, disk and judge of this one say nothing
     arguments: tuple[str, ...] = ()  # that the settings were read from
-    before: Stage | None = None  # the SFT stage that this one starts from, where its model is not trained yet
 
     @cached_property
     def rows(self) -> Any:
@@ -87,8 +77,6 @@ class Stage:
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer, with the chat template that an SFT stage gives it; an UnknownError if it cannot be read."""
-        if self.before is not None:
-            return self.before.tokenizer
         tokenizer = _had(lambda: tokenizer_of(self.model), "the tokenizer")
         replaced = Path(getattr(self.training, "chat_template_path", None) or "")
         if replaced.is_file():
@@ -98,24 +86,18 @@ class Stage:
     @cached_property
     def config(self) -> PreTrainedConfig:
         """The model's configuration, of an adapter that of its base; an UnknownError if it cannot be read."""
-        if self.before is not None:
-            return self.before.config
         name = model_name(self.model)
         return _had(lambda: load_config(name, self.model.model_revision), f"the model's configuration ({name})")
 
     @cached_property
     def is_adapter(self) -> bool:
         """Whether training goes on from an adapter."""
-        if self.before is not None:
-            return bool(self.before.model.use_peft) or self.before.is_adapter
         return names_adapter(str(self.model.model_name_or_path), self.model.model_revision)
 
     @cached_property
     def adapter(self) -> tuple[int | None, tuple[str, ...] | str | None]:
         """Rank and layers of the adapter that the stage trains; a rank of `None` for none."""
         rank, targets = None, None
-        if self.is_adapter and self.before is not None:
-            return self.before.adapter
         if self.is_adapter:
             from peft import PeftConfig
 
@@ -160,8 +142,10 @@ def read_stage(
     if training.bf16 is None:
         training.bf16 = not training.fp16  # TRL's default
     ranks = int(os.environ.get("WORLD_SIZE", "1")) if processes is None else processes
-    before = _stage_before(arguments, str(model.model_name_or_path)) if kind == "grpo" else None
-    return Stage(kind, data, training, model, reward[0] if reward else None, ranks, elsewhere, tuple(arguments), before)
+    stage = Stage(kind, data, training, model, reward[0] if reward else None, ranks, elsewhere, tuple(arguments))
+    if kind == "grpo":
+        _start_before_sft(stage)
+    return stage
 
 
 def parse_sft(arguments: Sequence[str]) -> tuple[DemonstrationArguments, trainers.RLSPSFTConfig, ModelConfig]:
@@ -184,12 +168,14 @@ def parse_grpo(arguments: Sequence[str]) -> tuple[ProblemArguments, RLSPRewards,
 
 def kind_of(path: Path) -> Kind:
     """Whether a YAML file is of an SFT or an RL stage: by its fields, else its name; a ConfigError if neither tells."""
-    fields, named = set(read_yaml(path)), path.stem
-    if bool(fields & _ONLY_GRPO) != bool(fields & _ONLY_SFT):
-        named = "grpo" if fields & _ONLY_GRPO else "sft"
-    if "sft" in named or "grpo" in named:
-        return "sft" if "sft" in named else "grpo"
-    raise ConfigError(f"{path} has no field of `rlsp sft` or `rlsp grpo` alone: say which with --stage sft or grpo")
+    sft, grpo = ({field.name for part in _kinds(kind) for field in fields(part)} for kind in get_args(Kind))
+    written = set(read_yaml(path))
+    told = [bool(written & (own - other)) for own, other in ((sft, grpo), (grpo, sft))]
+    if told[0] == told[1]:
+        told = ["sft" in path.stem, "grpo" in path.stem]
+    if not any(told):
+        raise ConfigError(f"{path} has no field of `rlsp sft` or `rlsp grpo` alone: say which with --stage sft or grpo")
+    return "sft" if told[0] else "grpo"
 
 
 def _kinds(kind: Kind) -> tuple[Any, ...]:
@@ -200,13 +186,19 @@ def _kinds(kind: Kind) -> tuple[Any, ...]:
     return ProblemArguments, RewardArguments, trainers.RLSPGRPOConfig, ModelConfig
 
 
-def _stage_before(arguments: Sequence[str], model: str) -> Stage | None:
-    """The SFT stage beside an RL stage's file that will write the model which the latter starts from."""
-    config = config_of(arguments)
+def _start_before_sft(stage: Stage) -> None:
+    """Where the SFT stage beside the file of an RL stage has its model still to write, take what that starts from."""
+    config, model = config_of(stage.arguments), str(stage.model.model_name_or_path)
     if config is None or Path(model).exists() or not (beside := config.parent / "sft.yaml").is_file():
-        return None
-    is_before = str(read_yaml(beside).get("output_dir", "")).rstrip("/") == model.rstrip("/")
-    return read_stage("sft", ["--config", str(beside)]) if is_before else None
+        return
+    if str(read_yaml(beside).get("output_dir", "")).rstrip("/") != model.rstrip("/"):
+        return
+    before = read_stage("sft", ["--config", str(beside)])
+    stage.model.model_name_or_path, stage.model.model_revision = model_name(before.model), before.model.model_revision
+    stage.training.chat_template_path = before.training.chat_template_path
+    stage.is_adapter = before.adapter[0] is not None
+    if stage.is_adapter:
+        stage.adapter = before.adapter
 
 
 def _had(get: Callable[[], T], what: str) -> T:
@@ -264,26 +256,5 @@ def bundled_config(name: str) -> dict[str, Any] | None:
     short = name.rstrip("/").split("/")[-1].lower().removeprefix("meta-").removesuffix("-instruct")
     if short not in _MODELS:
         return None
-    family, vocabulary, tied, sizes = _MODELS[short]
-    return family | {"vocab_size": vocabulary, "tie_word_embeddings": tied} | dict(zip(_SIZES, sizes, strict=True))
-
-
-def offline_without_network() -> None:
-    """Make the hub's client offline where the hub cannot be reached, unless behind a proxy: it would ask and wait."""
-    proxies = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HF_HUB_OFFLINE")
-    reached = [name for name in proxies if os.environ.get(name)]
-
-    def ask() -> None:
-        with contextlib.suppress(OSError):
-            socket.create_connection(("huggingface.co", 443), timeout=_PROBE_SECONDS).close()
-            reached.append("huggingface.co")
-
-    if not reached:
-        thread = threading.Thread(target=ask, daemon=True)  # the time to find the address counts
-        thread.start()
-        thread.join(_PROBE_SECONDS)
-    if not reached:
-        os.environ["HF_HUB_OFFLINE"] = "1"
-        for module in ("huggingface_hub.constants", "datasets.config"):
-            if module in sys.modules:
-                vars(sys.modules[module])["HF_HUB_OFFLINE"] = True
+    family, tied, sizes = _MODELS[short]
+    return {**family, "tie_word_embeddings": tied, **dict(zip((*_SIZES, *_COUNTS), sizes, strict=True))}

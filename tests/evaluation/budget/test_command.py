@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from trl_rlsp.cli import main
 from trl_rlsp.commands import Budget
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.evaluation import load_scored
@@ -63,7 +62,9 @@ def call(tmp_path, taught_folder, monkeypatch):
 
     def run(*arguments):
         models = [f"{name}={taught_folder}" for name in ("first", "second")]
-        assert main(["budget", "--config", "eval.yaml", "--output_dir", "out", "--models", *models, *arguments]) == 0
+        command = Budget.parse(["--config", "eval.yaml", "--output_dir", "out", "--models", *models, *arguments])
+        command.check()
+        command.execute()
         return tmp_path / "out"
 
     return run
