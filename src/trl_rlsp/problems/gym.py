@@ -123,9 +123,8 @@ def parse_source(source: str, *, seed: int = 0) -> tuple[str, dict[str, Any]]:
         raise MissingDependencyError(f"generated tasks need reasoning-gym ({error}): {way_out}") from error
     task, _, query = source.removeprefix(PREFIX).partition("?")
     if task not in DATASETS:
-        raise ConfigError(
-            f"reasoning-gym has no task {task!r}{did_you_mean(task, DATASETS)}; it has {', '.join(sorted(DATASETS))}"
-        )
+        tasks = sorted(DATASETS)
+        raise ConfigError(f"reasoning-gym has no task {task!r}{did_you_mean(task, tasks)}; it has {', '.join(tasks)}")
     config: type = DATASETS[task][1]
     annotations = typing.get_type_hints(config)
     names = sorted(field.name for field in dataclasses.fields(config) if field.init)
