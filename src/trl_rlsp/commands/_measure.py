@@ -71,37 +71,24 @@ class Eval(EvaluationArguments, Command):
         self.required()
 
     def execute(self) -> None:
-        console = Terminal()
+        console, written, folder = Terminal(), asdict(self), self.rescore or self.output_dir
         if self.rescore:
-            name, metrics = self._rescored(Path(self.rescore))
+            written = evaluation.load_settings(Path(self.rescore))
+            problems, samples = _drawn(Path(self.rescore), written["num_samples"])
+            model = None if written["engine"] == "server" else written.get("model_name_or_path")
+            name = written.get("model_name_or_path") or Path(self.rescore).name
         else:
-            name, problems, samples = self.draw(console)
-            with self.scorer(name) as verifier:
-                metrics, scored = evaluation.evaluate_samples(samples, problems, verifier=verifier, ks=self.ks)
-            if self.output_dir:
-                folder = Path(self.output_dir)
-                evaluation.save_evaluation(metrics, scored, folder, asdict(self), parquet=self.save_parquet)
+            problems, samples = self.draw(console)
+            name = model = str(self.model_name_or_path)
+        with self.scorer(model) as verifier:
+            metrics, scored = evaluation.evaluate_samples(samples, problems, verifier=verifier, ks=self.ks)
+        if folder:
+            evaluation.save_evaluation(metrics, scored, Path(folder), written)
         for table in (evaluation.evaluation_table({name: metrics}), *evaluation.slice_tables(metrics)):
             console.print(table)
 
-    def _rescored(self, folder: Path) -> tuple[str, evaluation.Evaluation]:
-        """Score the samples of a folder again and replace its metrics; the model's name and the metrics."""
-        samples, problems = evaluation.read_samples(folder), evaluation.read_problems(folder)
-        before = evaluation.load_settings(folder)
-        if problems is None:
-            again = "evaluate again into another folder"
-            raise SourceError(f"{folder} holds no problems.parquet beside its samples: {again}")
-        if len(samples) != (wanted := len(problems) * before["num_samples"]):
-            way = "finish it with the command that began it"
-            raise ConfigError(f"{folder} has {len(samples)} of {wanted} samples: {way}")
-        model = before.get("model_name_or_path")
-        with self.scorer(None if before["engine"] == "server" else model) as verifier:
-            metrics, scored = evaluation.evaluate_samples(samples, problems, verifier=verifier, ks=self.ks)
-        evaluation.save_evaluation(metrics, scored, folder, before, parquet=self.save_parquet)
-        return model or folder.name, metrics
-
-    def draw(self, console: Terminal) -> tuple[str, Dataset, list[generation.Sample]]:
-        """Model, problems and samples: those that the output folder has, and the others drawn now."""
+    def draw(self, console: Terminal) -> tuple[Dataset, list[generation.Sample]]:
+        """Problems and samples: those that the output folder has, and the others drawn now."""
         name, sampling, problems = str(self.model_name_or_path), self.sampling(), self.load()
         require_sandbox(problems.column_names)
         folder = Path(self.output_dir) if self.output_dir else None
@@ -116,7 +103,7 @@ class Eval(EvaluationArguments, Command):
             with Progress(*columns, console=console) as progress:
                 shown = partial(progress.update, progress.add_task("sampling", total=total, completed=there))
                 done = evaluation.draw(engine, problems, sampling, store=store, on_batch=lambda n: shown(completed=n))
-        return name, problems, done
+        return problems, done
 
     def open_engine(self, name: str, problems: Dataset, new_tokens: int) -> generation.Engine:
         """Load the model, or connect to its server; a SourceError if there is no such model."""
@@ -151,6 +138,16 @@ class Eval(EvaluationArguments, Command):
         return verifier
 
 
+def _drawn(folder: Path, num_samples: int) -> tuple[Dataset, list[generation.Sample]]:
+    """Problems and samples of an evaluation that has drawn all of them."""
+    samples, problems = evaluation.read_samples(folder), evaluation.read_problems(folder)
+    if problems is None:
+        raise SourceError(f"{folder} holds no problems.parquet beside its samples: evaluate again into another folder")
+    if len(samples) != (wanted := len(problems) * num_samples):
+        raise ConfigError(f"{folder} has {len(samples)} of {wanted} samples: finish it with the command that began it")
+    return problems, samples
+
+
 def parse_eval(arguments: Sequence[str]) -> tuple[Eval, str, generation.Sampling]:
     """Settings, model and sampling of an evaluation; an RLSPError for what cannot work."""
     settings = Eval.parse(arguments)
@@ -173,7 +170,6 @@ class Budget(Eval):
     answer_tokens: int = option(32, "tokens for the answer")
     votes: int = option(0, "samples a problem for voting with early stopping; 0 for no votes")
     confidence: float = option(0.95, "of adaptive consistency")
-    document: str | None = option(None, "Markdown file whose numbers are replaced")
 
     def named_models(self) -> dict[str, str]:
         if self.models:
@@ -186,7 +182,7 @@ class Budget(Eval):
         """The budgets in tokens."""
         return positive_numbers("budgets", self.budgets, "32,64,128")
 
-    def points(self) -> list[ThinkingBudget | None]:
+    def points(self) -> list[ThinkingBudget]:
         """What is measured: each budget as a ceiling, with `at_least` as a floor too, and none."""
         from trl_rlsp.evaluation.budget import ThinkingBudget
 
@@ -194,7 +190,7 @@ class Budget(Eval):
         given |= {"ends": self.ends} if self.ends else {}
         bounds = [(0, most) for most in self.sizes()]
         bounds += [(most, most) for _, most in bounds] if self.at_least else []
-        return [*(ThinkingBudget(least, most, **given) for least, most in bounds), None]
+        return [*(ThinkingBudget(least, most, **given) for least, most in bounds), ThinkingBudget()]
 
     def check(self) -> None:
         from trl_rlsp.evaluation.budget import AdaptiveConsistency
@@ -214,27 +210,25 @@ class Budget(Eval):
         folder = Path(self.output_dir or "runs/budget")
         rules: list[Rule] = [budget.Unbeatable(), budget.AdaptiveConsistency(self.confidence), budget.LastAgree(3, 4)]
         longest = max(self.sizes()) + self.answer_tokens + 64  # what is forced has tokens too
-        curves: dict[str, budget.Curve] = {}
+        curves: dict[str, list[budget.Point]] = {}
         votes: dict[str, list[RuleResult]] = {}
         for name, path in self.named_models().items():
             with self.scorer(path) as verifier:
                 engine = self.open_engine(path, problems, max(self.max_new_tokens, longest))
                 made_of, own = self.fingerprint(path, problems), folder / name.replace("/", "_")
                 bench = budget.Bench(name, engine, problems, sampling, verifier, own, made_of, asdict(self))
-                curves[name] = budget.Curve()
-                for point, samples in bench.points(self.points()):
-                    curves[name].add(point, samples)
+                curves[name] = []
+                for point in bench.points(self.points()):
+                    curves[name].append(point)
                     accuracy, tokens = point.metrics.pass_at_1.percent(), point.metrics.tokens.number()
                     console.print(f"{name}, {point.label}: {accuracy}, {tokens} tokens")
                 votes[name] = bench.votes(self.votes, rules) if self.votes else []
         numbers = budget.markdown(curves, votes, self.votes)
-        points = [asdict(point) for curve in curves.values() for point in curve.points]
+        points = [asdict(point) for curve in curves.values() for point in curve]
         voted = {name: [asdict(result) for result in results] for name, results in votes.items()}
         atomic_write(folder / "budget.md", numbers)
         budget.plot_curves(curves, folder / "budget.png")
         write_json(folder / "budget.json", {"settings": asdict(self), "points": points, "votes": voted})
-        if self.document:
-            budget.write_into(Path(self.document), numbers)
         console.print(numbers, soft_wrap=True)
         console.print(f"{folder}: budget.json, budget.md, budget.png, and a folder a model with its evaluations")
 

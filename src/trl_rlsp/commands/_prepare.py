@@ -104,19 +104,18 @@ class Filter(Eval):
 
     def execute(self) -> None:
         console = Terminal()
-        name, problems, samples = self.draw(console)
-        with self.scorer(name) as verifier:
+        problems, samples = self.draw(console)
+        with self.scorer(self.model_name_or_path) as verifier:
             scored = evaluation.score_samples(samples, problems, verifier)
-        rows, output = problems.to_list(), Path(self.output)
-        found = evaluation.keep_band(rows, scored, evaluation.Band(self.low, self.high))
-        write_lines(output, found.rows)
-        evaluation.check_read_back(output, [rows[index] for index in found.kept])
-        write_json(output.with_suffix(".json"), {**found.counts(), "settings": asdict(self)})
+        output = Path(self.output)
+        rows, counts = evaluation.keep_band(problems.to_list(), scored, evaluation.Band(self.low, self.high))
+        write_lines(output, rows)
+        write_json(output.with_suffix(".json"), {**counts, "settings": asdict(self)})
         kept = f"kept, {self.low:g} to {self.high:g}"
-        table = count_table("problems", "sampled", len(rows), found.dropped, kept, len(found.rows))
+        table = count_table("problems", "sampled", len(problems), counts["dropped"], kept, len(rows))
         table.title = f"solve rates of {self.n} samples"
         console.print(table)
-        if partly := sum(row["scored_samples"] < self.n for row in found.rows):
+        if partly := sum(row["scored_samples"] < self.n for row in rows):
             console.print(f"{partly} kept problems have samples without a score, which do not count")
         plain = self.prompt_style == "task" and self.system_prompt != "none"
         reading = f"--dataset {self.output}" + ("" if plain else " --prompt_style task --system_prompt none")

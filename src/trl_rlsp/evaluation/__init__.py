@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from trl_rlsp.evaluation._dataset import (
         Band,
         CheckReport,
-        Filtered,
         check_dataset,
-        check_read_back,
         gold_completion,
         keep_band,
         print_report,

@@ -9,7 +9,7 @@ from typing import Any
 
 from trl_rlsp.errors import DataError, SourceError
 from trl_rlsp.generation._client import Reply, ServerClient
-from trl_rlsp.generation.sampling import Prefixed, Prompts, Request, Sample, Sampling, limit_of, sample_of, seed_of
+from trl_rlsp.generation.sampling import Prefixed, Prompts, Request, Sample, Sampling, seed_of
 
 # makes vLLM and SGLang go on with the assistant's last message; other servers do so by themselves, or refuse
 CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
@@ -33,12 +33,13 @@ class ServerEngine:
 
         SourceError: the server cannot be reached or refuses; DataError: it answers without a completion or its tokens.
         """
-        asked = [_asked(prompts[request.prompt], request, sampling) for request in requests]
-        with closing(self.client.ask(asked, concurrency=sampling.batch_size)) as replies:
-            for request, reply in zip(requests, replies, strict=True):
-                yield [self._sample(prompts[request.prompt], request, reply)]
+        asked = [Prefixed.of(prompts[request.prompt], sampling) for request in requests]
+        parameters = [_parameters(one, request, sampling) for one, request in zip(asked, requests, strict=True)]
+        with closing(self.client.ask(parameters, concurrency=sampling.batch_size)) as replies:
+            for request, one, reply in zip(requests, asked, replies, strict=True):
+                yield [self._sample(one, request, reply)]
 
-    def _sample(self, prompt: Any, request: Request, reply: Reply) -> Sample:
+    def _sample(self, asked: Prefixed, request: Request, reply: Reply) -> Sample:
         answer = reply.answer
         where = f"the server at {self.client.server}"
         if answer is None:
@@ -50,19 +51,19 @@ class ServerEngine:
         if not getattr(answer, "choices", None) or tokens is None:
             raise DataError(f"{where} must give `choices` and `usage.completion_tokens`, got {answer}")
         choice = answer.choices[0]
-        begun = "".join(prompt.parts) if isinstance(prompt, Prefixed) else ""
-        return sample_of(request, prompt, begun + choice_text(choice), tokens, choice.finish_reason == "length")
+        text = "".join(asked.parts) + choice_text(choice)
+        return asked.sample(request, text, tokens, choice.finish_reason == "length")
 
 
-def _asked(prompt: Any, request: Request, sampling: Sampling) -> dict[str, Any]:
-    options = {"temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": limit_of(prompt, sampling)}
+def _parameters(asked: Prefixed, request: Request, sampling: Sampling) -> dict[str, Any]:
+    options = {"temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": asked.limit}
     options["seed"] = seed_of(sampling.seed, request)
-    asked, begun = (prompt.prompt, "".join(prompt.parts)) if isinstance(prompt, Prefixed) else (prompt, "")
-    if isinstance(asked, str):
-        return {"prompt": asked + begun, **options}
+    begun = "".join(asked.parts)
+    if isinstance(asked.prompt, str):
+        return {"prompt": asked.prompt + begun, **options}
     if begun:
-        return {"messages": [*asked, {"role": "assistant", "content": begun}], "extra_body": CONTINUE, **options}
-    return {"messages": asked, **options}
+        return {"messages": [*asked.prompt, {"role": "assistant", "content": begun}], "extra_body": CONTINUE, **options}
+    return {"messages": asked.prompt, **options}
 
 
 def choice_text(choice: Any) -> str:

@@ -97,9 +97,9 @@ class TestUnbeatableIsPlainVoting:
     def test_same_vote(self, problems):
         recorded = [samples(answers) for answers in problems]
         found = try_rule(recorded, Unbeatable())
-        assert found.difference == Estimate(0.0, 0.0, 0.0)
+        assert found.accuracy.difference == Estimate(0.0, 0.0, 0.0)
         votes = [vote_score(group) for group in recorded]
-        assert found.accuracy.mean == found.plain_accuracy.mean == pytest.approx(sum(votes) / len(votes))
+        assert found.accuracy.second.mean == found.accuracy.first.mean == pytest.approx(sum(votes) / len(votes))
 
     @settings(max_examples=12)
     @given(problems_of(["a", "b", "d"]))
@@ -111,8 +111,8 @@ class TestUnbeatableIsPlainVoting:
                 try_rule(recorded, Unbeatable())
         else:
             found = try_rule(recorded, Unbeatable())
-            assert found.not_scorable >= votes.count(None)
-            assert found.difference.mean == 0.0
+            assert found.accuracy.left_out >= votes.count(None)
+            assert found.accuracy.difference.mean == 0.0
 
 
 class TestTryRule:
@@ -122,15 +122,17 @@ class TestTryRule:
         found = try_rule(self.RECORDED, Unbeatable())
         # first: 4 of 6 samples; second: 2 to 4 after 6, 2 to 3 after 5 with one to come, so all 6
         assert found.samples.mean == 5.0
-        assert (found.tokens.mean, found.plain_tokens.mean) == (80.0, 90.0)  # (40 + 120) / 2, (60 + 120) / 2
+        assert (found.tokens.second.mean, found.tokens.first.mean) == (80.0, 90.0)  # (40 + 120) / 2, (60 + 120) / 2
         assert found.saved == pytest.approx(1 / 9)
-        assert (found.accuracy.mean, found.plain_accuracy.mean, found.difference.mean) == (1.0, 1.0, 0.0)
-        assert (found.stopped, found.not_scorable, found.rule) == (0.5, 0, "unbeatable")
+        accuracy = found.accuracy
+        assert (accuracy.second.mean, accuracy.first.mean, accuracy.difference.mean) == (1.0, 1.0, 0.0)
+        assert (found.stopped, accuracy.left_out, found.rule) == (0.5, 0, "unbeatable")
 
     def test_a_rule_that_stops_too_early_by_hand(self):
         found = try_rule(self.RECORDED, LastAgree(2, 2))
         assert found.samples.mean == 2.0
-        assert (found.accuracy.mean, found.plain_accuracy.mean, found.difference.mean) == (0.5, 1.0, -0.5)
+        accuracy = found.accuracy
+        assert (accuracy.second.mean, accuracy.first.mean, accuracy.difference.mean) == (0.5, 1.0, -0.5)
         assert found.saved == pytest.approx(2 / 3)  # 20 + 40 of 60 + 120 tokens
 
     def test_adaptive_consistency_by_hand(self):

@@ -8,7 +8,6 @@ no answer: those are the engine's and the verifier's.
 from trl_rlsp.evaluation.budget._curve import (
     AdaptiveConsistency,
     Bench,
-    Curve,
     LastAgree,
     Point,
     Rule,
@@ -18,6 +17,5 @@ from trl_rlsp.evaluation.budget._curve import (
     markdown,
     plot_curves,
     try_rule,
-    write_into,
 )
 from trl_rlsp.evaluation.budget._thinking import ThinkingBudget, Thought, draw_within

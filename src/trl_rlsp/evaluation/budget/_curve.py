@@ -9,28 +9,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import product
 from math import comb
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from trl_rlsp.errors import ConfigError, DataError, SourceError
+from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation._charts import Chart, save_plot, tokens_line
-from trl_rlsp.evaluation._compare import compare, paired
-from trl_rlsp.evaluation._metrics import (
-    Estimate,
-    Evaluation,
-    Group,
-    ScoredSample,
-    bootstrap_mean,
-    by_problem,
-    group_majority,
-)
+from trl_rlsp.evaluation._compare import Difference, compare_folders, paired
+from trl_rlsp.evaluation._metrics import Estimate, Evaluation, Group, bootstrap_mean, by_problem, group_majority
 from trl_rlsp.evaluation._scoring import draw, evaluate_samples, score_samples
 from trl_rlsp.evaluation._store import SampleStore, save_evaluation
 from trl_rlsp.evaluation._tables import INTERVALS, markdown_rows
 from trl_rlsp.evaluation.budget._thinking import ThinkingBudget, draw_within
-from trl_rlsp.files import atomic_write
 from trl_rlsp.generation import Engine, Request, Sample, Sampling
 
 if TYPE_CHECKING:
@@ -38,10 +28,8 @@ if TYPE_CHECKING:
 
     from trl_rlsp.rewards import OutcomeVerifier
 
-BEGIN, END = "<!-- numbers: begin -->", "<!-- numbers: end -->"
 CURVE_COLUMNS = ("model", "budget", "accuracy (pass@1)", "completion tokens", "answer forced", "finished")
 VOTE_COLUMNS = ("model", "rule", "accuracy", "minus maj@n", "samples", "tokens a problem", "saved")
-MODES = {"at most": "at most", "forced": "forced", "free": "no budget"}
 Answers = Sequence[Hashable | None]
 
 
@@ -150,8 +138,7 @@ def draw_until_agreement(
 ) -> list[Group]:
     """The scored samples of each problem, drawn until the rule has seen enough or there are `sampling.n`.
 
-    Each round asks for one sample of every problem that is still open, so that they are decoded together; a run that
-    was killed goes on with its store.
+    Each round draws one sample of every problem that is still open; a run that was killed goes on with its store.
     """
     samples: dict[Request, Sample] = {}
     drawn: dict[int, Group] = {}
@@ -162,31 +149,26 @@ def draw_until_agreement(
         found = [samples[Request(problem, earlier)] for problem in still_open for earlier in range(number + 1)]
         drawn |= by_problem(score_samples(found, dataset, verifier))  # which answers are equal is known anew
         still_open = [p for p in still_open if not rule.enough([s.answer for s in drawn[p]], sampling.n)]
-        if not still_open:
-            break
     return [drawn[problem] for problem in range(len(dataset))]
 
 
 @dataclass(frozen=True)
 class RuleResult:
-    """A rule against plain maj@n on the same problems: accuracy of the votes, and samples and tokens drawn a problem.
+    """A rule against plain maj@n on the same problems.
 
     Attributes:
-        saved: share of the tokens not drawn.
+        accuracy: of the votes of all n samples and, second, of those that the rule lets draw.
+        tokens: drawn for a problem, in the same order; `saved` is the share that the rule saves.
+        samples: that the rule lets draw, a problem.
         stopped: share of the problems stopped before n samples.
-        not_scorable: problems left out of the accuracies because a vote has no score.
     """
 
     rule: str
-    accuracy: Estimate
-    plain_accuracy: Estimate
-    difference: Estimate
-    tokens: Estimate
-    plain_tokens: Estimate
+    accuracy: Difference
+    tokens: Difference
     samples: Estimate
     saved: float
     stopped: float
-    not_scorable: int
 
 
 def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
@@ -200,24 +182,14 @@ def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
     (n,) = sizes
     answers = [[sample.answer for sample in group] for group in recorded]
     counts = [next((k for k in range(1, n) if rule.enough(given[:k], n)), n) for given in answers]
-    drawn = [group[:count] for group, count in zip(recorded, counts, strict=True)]
-    plain, early = (dict(enumerate(group_majority(g, len(g)) for g in groups)) for groups in (recorded, drawn))
-    votes = paired(plain, early)
-    if votes is None:
+    groups = dict(enumerate(recorded)), {i: recorded[i][:count] for i, count in enumerate(counts)}
+    accuracy = paired(*groups, lambda group: group_majority(group, len(group)))
+    tokens = paired(*groups, lambda group: sum(sample.tokens for sample in group))
+    if accuracy is None or tokens is None:
         raise DataError("no vote has a score: check the gold answers with `rlsp check`")
-    tokens, plain_tokens = ([sum(s.tokens for s in group) for group in groups] for groups in (drawn, recorded))
-    return RuleResult(
-        rule=rule.name,
-        accuracy=votes.second,
-        plain_accuracy=votes.first,
-        difference=votes.difference,
-        tokens=bootstrap_mean(tokens),
-        plain_tokens=bootstrap_mean(plain_tokens),
-        samples=bootstrap_mean(counts),
-        saved=1 - sum(tokens) / sum(plain_tokens),
-        stopped=sum(count < n for count in counts) / len(counts),
-        not_scorable=votes.left_out,
-    )
+    stopped = sum(count < n for count in counts) / len(counts)
+    saved = -tokens.difference.mean / tokens.first.mean
+    return RuleResult(rule.name, accuracy, tokens, bootstrap_mean(counts), saved, stopped)
 
 
 @dataclass(frozen=True)
@@ -225,39 +197,18 @@ class Point:
     """One model at one budget of reasoning tokens.
 
     Attributes:
-        mode: `at most` (the budget is a ceiling), `forced` (floor and ceiling) or `free` (no budget).
+        mode: `at most` (the budget is a ceiling), `forced` (floor and ceiling) or `no budget`.
         forced: share of the completions whose answer was forced.
+        folder: that of its evaluation.
     """
 
     model: str
+    label: str
     mode: str
     budget: int | None
     metrics: Evaluation
     forced: float
-
-    @property
-    def label(self) -> str:
-        return self.mode if self.budget is None else f"{self.mode} {self.budget}"
-
-
-@dataclass
-class Curve:
-    """The points of one model, with the samples behind each."""
-
-    points: list[Point] = field(default_factory=list)
-    samples: list[list[ScoredSample]] = field(default_factory=list)
-
-    def add(self, point: Point, samples: list[ScoredSample]) -> None:
-        self.points.append(point)
-        self.samples.append(samples)
-
-    def gain(self, mode: str) -> tuple[int, int, Estimate] | None:
-        """The smallest and the largest budget, and the paired difference of accuracy; `None` with fewer than two."""
-        found = {p.budget: s for p, s in zip(self.points, self.samples, strict=True) if p.mode == mode and p.budget}
-        if len(found) < 2:
-            return None
-        least, most = min(found), max(found)
-        return least, most, compare(found[least], found[most])["pass@1"].difference
+    folder: str
 
 
 @dataclass(frozen=True)
@@ -276,28 +227,25 @@ class Bench:
     drawn_with: Mapping[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def points(self, budgets: Sequence[ThinkingBudget | None]) -> Iterator[tuple[Point, list[ScoredSample]]]:
-        """Sample and score P * n completions at each budget, `None` for none; with a floor it is in mode `forced`.
+    def points(self, budgets: Sequence[ThinkingBudget]) -> Iterator[Point]:
+        """Sample and score P * n completions at each budget; a floor makes it `forced`, no bounds `no budget`.
 
         A ConfigError, before anything is sampled, for texts that the model cannot write.
         """
-        for budget in filter(None, budgets):
+        for budget in budgets:
             budget.check(self.engine)
         yield from map(self._point, budgets)
 
-    def _point(self, budget: ThinkingBudget | None) -> tuple[Point, list[ScoredSample]]:
-        mode = "free" if budget is None else "forced" if budget.at_least else "at most"
-        folder = self.folder / (mode if budget is None else f"{mode} {budget.at_most}").replace(" ", "_")
-        drawn_with = {**self.drawn_with, "budget": asdict(budget) if budget else None}
-        with SampleStore(folder / "segments", drawn_with, self.dataset) as store:
-            if budget is None:
-                drawn, forced = draw(self.engine, self.dataset, self.sampling, store=store), 0.0
-            else:
-                thoughts = draw_within(self.engine, self.dataset, self.sampling, budget, store=store)
-                drawn, forced = [t.sample for t in thoughts], sum(t.forced for t in thoughts) / len(thoughts)
-        metrics, scored = evaluate_samples(drawn, self.dataset, verifier=self.verifier)
+    def _point(self, budget: ThinkingBudget) -> Point:
+        mode = "forced" if budget.at_least else "no budget" if budget.at_most is None else "at most"
+        label = mode if budget.at_most is None else f"{mode} {budget.at_most}"
+        folder = self.folder / label.replace(" ", "_")
+        with SampleStore(folder / "segments", {**self.drawn_with, "budget": asdict(budget)}, self.dataset) as store:
+            thoughts = draw_within(self.engine, self.dataset, self.sampling, budget, store=store)
+        metrics, scored = evaluate_samples([t.sample for t in thoughts], self.dataset, verifier=self.verifier)
         save_evaluation(metrics, scored, folder, self.settings)
-        return Point(self.name, mode, budget.at_most if budget else None, metrics, forced), scored
+        forced = sum(thought.forced for thought in thoughts) / len(thoughts)
+        return Point(self.name, label, mode, budget.at_most, metrics, forced, str(folder))
 
     def votes(self, n: int, rules: Sequence[Rule]) -> list[RuleResult]:
         """Early stopping by each rule against plain voting, on one draw of n samples a problem."""
@@ -308,50 +256,45 @@ class Bench:
         return [try_rule(groups, rule) for rule in rules]
 
 
-def markdown(curves: Mapping[str, Curve], votes: Mapping[str, Sequence[RuleResult]], n: int) -> str:
-    """Tables of the curves and of the votes of up to n samples of each model, and the gains, in Markdown."""
-    first = next(iter(curves.values())).points[0].metrics
+def markdown(curves: Mapping[str, Sequence[Point]], votes: Mapping[str, Sequence[RuleResult]], n: int) -> str:
+    """Tables of the points and of the votes of up to n samples of each model, and the gains, in Markdown."""
+    points = [point for curve in curves.values() for point in curve]
+    metrics = points[0].metrics
     rows: list[tuple[str, ...]] = [CURVE_COLUMNS]
-    for name, curve in curves.items():
-        for p in curve.points:
-            shares = (f"{100 * share:.0f} %" for share in (p.forced, p.metrics.finished.mean))
-            label = "none" if p.budget is None else p.label
-            rows.append((name, label, p.metrics.pass_at_1.percent(), p.metrics.tokens.number(), *shares))
-    parts = [f"{first.problems} problems x {first.samples} completions a point; {INTERVALS}."]
+    for p in points:
+        shares = (f"{100 * share:.0f} %" for share in (p.forced, p.metrics.finished.mean))
+        rows.append((p.model, p.label, p.metrics.pass_at_1.percent(), p.metrics.tokens.number(), *shares))
+    parts = [f"{metrics.problems} problems x {metrics.samples} completions a point; {INTERVALS}."]
     parts.append(markdown_rows(rows, left=2))
-    gains = []
-    for (name, curve), mode in product(curves.items(), ("at most", "forced")):
-        if found := curve.gain(mode):
-            least, most, gain = found
-            gains.append(f"- {name}, {mode}: from {least} to {most} tokens {gain.number(100, sign='+')} points.")
-    parts += ["\n".join(gains)] if gains else []
+    parts.append("\n".join(gain for curve in curves.values() for gain in _gains(curve)))
     rows = [VOTE_COLUMNS]
     for name, results in votes.items():
-        for plain in results[:1]:
-            rows.append((name, "all samples", plain.plain_accuracy.percent(), "", "", plain.plain_tokens.number(), ""))
+        for r in results[:1]:
+            whole = (r.accuracy.first.percent(), "", "", r.tokens.first.number(), "")
+            rows.append((name, "all samples", *whole))
         for r in results:
-            spent = (r.samples.number(), r.tokens.number(), f"{100 * r.saved:.0f} %")
-            rows.append((name, r.rule, r.accuracy.percent(), r.difference.number(100, sign="+"), *spent))
+            found = (r.accuracy.second.percent(), r.accuracy.difference.number(100, sign="+"), r.samples.number())
+            rows.append((name, r.rule, *found, r.tokens.second.number(), f"{100 * r.saved:.0f} %"))
     if len(rows) > 1:
         parts += [f"Votes of up to {n} samples a problem:", markdown_rows(rows, left=2)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def write_into(document: Path, numbers: str) -> None:
-    """Put the numbers between the two marks of a Markdown document."""
-    if not document.is_file():
-        raise SourceError(f"there is no document {str(document)!r} to write the numbers into")
-    before, begin, rest = document.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise DataError(f"{document} must have a line {BEGIN!r} and after it a line {END!r}, for the numbers between")
-    atomic_write(document, f"{before}{BEGIN}\n\n{numbers}\n{END}{after}")
+def _gains(curve: Sequence[Point]) -> Iterator[str]:
+    """What the largest budget of each mode gives over the smallest, paired by problem."""
+    for mode in ("at most", "forced"):
+        found = sorted((p.budget, p.folder) for p in curve if p.mode == mode and p.budget)
+        if len(found) > 1:
+            (least, first), *_, (most, last) = found
+            gain = compare_folders(Path(first), Path(last))["pass@1"].difference.number(100, sign="+")
+            yield f"- {curve[0].model}, {mode}: from {least} to {most} tokens {gain} points."
 
 
-def plot_curves(curves: Mapping[str, Curve], path: Path) -> None:
+def plot_curves(curves: Mapping[str, Sequence[Point]], path: Path) -> None:
     """Draw a line a model and mode, as PNG."""
     lines = []
-    for (name, curve), (mode, label) in product(curves.items(), MODES.items()):
-        if metrics := [point.metrics for point in curve.points if point.mode == mode]:
-            lines.append(tokens_line(f"{name}, {label}", [(m.tokens, m.pass_at_1) for m in metrics]))
+    for name, curve in curves.items():
+        for mode in dict.fromkeys(point.mode for point in curve):
+            of_mode = [point.metrics for point in curve if point.mode == mode]
+            lines.append(tokens_line(f"{name}, {mode}", [(m.tokens, m.pass_at_1) for m in of_mode]))
     save_plot(Chart("budget", "Accuracy", "completion tokens (mean)", lines, percent=True), path)
