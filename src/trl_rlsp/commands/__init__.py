@@ -10,11 +10,9 @@ from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
     from trl_rlsp.commands._command import COMMANDS, Completion, command_class, usage
-    from trl_rlsp.commands._init import Init
     from trl_rlsp.commands._look import Behaviours, Compare, Efficiency, Report
     from trl_rlsp.commands._measure import Budget, Eval, parse_eval
-    from trl_rlsp.commands._prepare import Check, Doctor, Filter, Plan, Recipes
-    from trl_rlsp.commands._run import Run
-    from trl_rlsp.commands._train import Grpo, Harvest, Merge, Sft, model_arguments, train
+    from trl_rlsp.commands._prepare import Check, Doctor, Filter, Init, Plan, Recipes
+    from trl_rlsp.commands._train import Grpo, Harvest, Merge, Run, Sft, model_arguments, train
 
 __getattr__, __all__ = attach(__name__, __file__)

@@ -1,4 +1,4 @@
-"""`rlsp sft`, `grpo`, `harvest` and `merge`: one stage each, what it found, and its adapter in its base.
+"""`rlsp run` (each step in its own process), `sft`, `grpo`, `harvest` and `merge`.
 
 A folder belongs to one run: its settings are written there, another run is refused, and no second process works in it.
 A complete stage leaves `stage.json` there; one that was cut off goes on with `--resume_from_checkpoint auto`.
@@ -7,6 +7,8 @@ A complete stage leaves `stage.json` there; one that was cut off goes on with `-
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -14,12 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from trl_rlsp import evaluation, stages, trainers
-from trl_rlsp.commands._command import Command
+from trl_rlsp import evaluation, pipeline, stages, trainers
+from trl_rlsp.commands._command import Command, command_class
+from trl_rlsp.commands._look import Report
 from trl_rlsp.commands._measure import count_table
-from trl_rlsp.doctor import stop_on_errors
+from trl_rlsp.doctor import examine, stop_on_errors, visible_gpus
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.files import write_json
+from trl_rlsp.files import atomic_write, write_json
+from trl_rlsp.pipeline import Launcher, Step
 from trl_rlsp.selfplay import Selection, harvest_run
 from trl_rlsp.stages import option
 from trl_rlsp.text import Terminal
@@ -33,6 +37,84 @@ _NEXT = {"sft": "RL from it: rlsp grpo", "grpo": "evaluate it: rlsp eval"}
 # what the line of a step shows -> the metric that TRL logs
 _SHOWN = {"loss": "loss", "accuracy": "rewards/outcome_verifier/mean", "tokens": "completions/mean_length"}
 _SHOWN |= {"cut off": "completions/clipped_ratio", "entropy": "entropy"}
+
+
+class Run(Command):
+    """Every step of a recipe, and the table."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments, self.run = arguments, pipeline.parse_run(arguments)
+
+    def execute(self) -> int:
+        """0, or 128 and the number of the signal that stopped the run."""
+        run = self.run
+        steps = pipeline.plan_rounds(run) if run.rounds > 1 else pipeline.plan(run)
+        for step in steps:
+            check_settings(step)
+        pipeline.refuse_changed(steps)
+        try:
+            with stages.claimed(run.output), pipeline.stopped_by_signals():
+                _execute_all(run, steps)
+        except pipeline.StoppedError as stopped:
+            again = shlex.join(["rlsp", "run", *self.arguments])
+            print(f"\nrlsp run: stopped by {stopped}; the same command goes on: {again}", file=sys.stderr)
+            return 128 + stopped.number
+        return 0
+
+
+def check_settings(step: Step) -> None:
+    """Read a step's settings before the first step runs, so that a typing error costs no training."""
+    if step.complete:
+        return
+    environment = dict(os.environ)
+    try:
+        command_class(step.command).parse(step.words()[1:]).check()
+    finally:  # accelerate's state is told to the environment, which is the stages' own
+        os.environ.clear()
+        os.environ.update(environment)
+
+
+def _execute_all(run: pipeline.Run, steps: Sequence[Step]) -> None:
+    console, started = Terminal(), time.monotonic()
+    launcher = pipeline.Launcher(visible_gpus(), run.launch)
+    waiting = [step for step in steps if not step.complete]
+    said, left = pipeline.said_of(run.recipe), ", ".join(step.title for step in waiting)
+    console.print(f"{said.title}, on {said.hardware}: {left or 'nothing'} to do, into {run.output}", soft_wrap=True)
+    show_batches(launcher, waiting, said.processes, console)
+    for number, step in enumerate(steps, start=1):
+        title = f"{number}/{len(steps)} {step.title}"
+        if step.complete:
+            console.rule(f"{title}: complete, skipped")
+            continue
+        shown = step.model if step.command == "harvest" else f"--config {step.config}"
+        console.rule(f"{title} (rlsp {step.command} {shown})")
+        step.remember(launcher.processes(step))
+        pipeline.execute(step, launcher)
+    folders = {step.title.partition(" ")[2]: step.folder for step in steps if step.command == "eval"}
+    results = {name: evaluation.load_evaluation(folder) for name, folder in folders.items()}
+    atomic_write(run.output / "report.md", f"# {run.recipe.name}\n\n{evaluation.markdown_table(results)}")
+    console.rule("result")
+    console.print(evaluation.evaluation_table(results))
+    trained = [step.folder for step in steps if step.command == "grpo"][-1]
+    console.print(f"model: {trained}; table: {run.output / 'report.md'}", soft_wrap=True)
+    Report([run.output]).execute()
+    console.print(f"{(time.monotonic() - started) / 60:.1f} minutes")
+
+
+def show_batches(launcher: Launcher, steps: Sequence[Step], written_for: int, console: Terminal) -> None:
+    """Print the batch of each training stage beside what the recipe says; a ConfigError if it does not fit here."""
+    for step in filter(lambda step: step.trains, steps):
+        processes = launcher.processes(step)
+        before = (stages.read_record(step.folder) or {}).get("processes", processes)
+        if before != processes and stages.last_complete_checkpoint(step.folder):
+            raise ConfigError(
+                f"{step.folder} was begun on {before} processes and there are {processes} here: its checkpoint counts "
+                "in batches of the former; go on with as many, or give another --output_dir"
+            )
+        if step.command == "grpo":
+            for found in examine(stages.read_stage("grpo", step.words()[1:], processes=processes), ["groups"]):
+                raise ConfigError(f"{step.title}: {found.what}: {found.why} -> {found.change}")
+        console.print(launcher.batch(step, written_for), soft_wrap=True)
 
 
 class Sft(Command):

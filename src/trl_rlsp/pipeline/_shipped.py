@@ -36,7 +36,7 @@ def companion_names() -> list[str]:
 
 @dataclass(frozen=True)
 class Said:
-    """What a recipe says about itself in its `recipe.yaml`: among it the processes that its batch sizes are for."""
+    """What a recipe says about itself; its batch sizes are for so many processes."""
 
     title: str = ""
     hardware: str = ""
