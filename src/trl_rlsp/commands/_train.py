@@ -117,7 +117,29 @@ def show_batches(launcher: Launcher, steps: Sequence[Step], written_for: int, co
         console.print(launcher.batch(step, written_for), soft_wrap=True)
 
 
-class Sft(Command):
+class _Training(Command):
+    """`rlsp sft` and `rlsp grpo`."""
+
+    arguments: Sequence[str]
+    training: TrainingArguments
+    model: ModelConfig
+
+    def train(self, trainer: Any, **given: Any) -> None:
+        """Train in an output folder that is this run's own meanwhile, and say what comes next; else a ConfigError."""
+        command, first = type(self).__name__.lower(), self.training.process_index == 0
+        folder, settings = Path(str(self.training.output_dir)), stages.settings_of(self.arguments)
+        resume = bool(self.training.resume_from_checkpoint)
+        before = stages.refuse_other_run(folder, command, settings, resume=resume)
+        with stages.claimed(folder) if first else contextlib.nullcontext():
+            if first and before is None:
+                stages.write_record(folder, command, settings)
+            model = model_arguments(self.model, self.training)
+            train(trainer(args=self.training, **given, **model), self.training)
+        if first:
+            print(f"model: {folder}; next, {_NEXT[command]} --config FILE --model_name_or_path {folder}", flush=True)
+
+
+class Sft(_Training):
     """Train on demonstrations."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
@@ -125,14 +147,12 @@ class Sft(Command):
         self.data, self.training, self.model = stages.parse_sft(arguments)
 
     def execute(self) -> None:
-        data, training, model = self.data, self.training, self.model
-        rows, tokenizer = data.load_rows(training.seed), stages.tokenizer_of(model)
-        stop_on_errors("sft", data, training, model, rows=rows, tokenizer=tokenizer)
-        given = {"train_dataset": rows, "processing_class": tokenizer}
-        _train_in_folder("sft", self.arguments, training, model, trainers.RLSPSFTTrainer, given)
+        rows, tokenizer = self.data.load_rows(self.training.seed), stages.tokenizer_of(self.model)
+        stop_on_errors("sft", self.data, self.training, self.model, rows=rows, tokenizer=tokenizer)
+        self.train(trainers.RLSPSFTTrainer, train_dataset=rows, processing_class=tokenizer)
 
 
-class Grpo(Command):
+class Grpo(_Training):
     """Train by RL with the outcome verifier and the exploration reward."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
@@ -140,28 +160,12 @@ class Grpo(Command):
         self.data, self.rewards, self.training, self.model = stages.parse_grpo(arguments)
 
     def execute(self) -> None:
-        data, training, model = self.data, self.training, self.model
         with contextlib.closing(self.rewards) as rewards:
-            problems, tokenizer = data.load(), stages.tokenizer_of(model, padding_side="left")
-            require_sandbox(problems.column_names)
-            stop_on_errors("grpo", data, training, model, rows=problems, rewards=rewards, tokenizer=tokenizer)
-            given = {"train_dataset": problems, "processing_class": tokenizer, "reward_funcs": rewards}
-            _train_in_folder("grpo", self.arguments, training, model, trainers.RLSPGRPOTrainer, given)
-
-
-def _train_in_folder(
-    command: str, arguments: Sequence[str], training: TrainingArguments, model: ModelConfig, trainer: Any, given: Any
-) -> None:
-    """Train in an output folder that is this run's own meanwhile, and say what comes next; else a ConfigError."""
-    folder, settings = Path(str(training.output_dir)), stages.settings_of(arguments)
-    first = training.process_index == 0
-    before = stages.refuse_other_run(folder, command, settings, resume=bool(training.resume_from_checkpoint))
-    with stages.claimed(folder) if first else contextlib.nullcontext():
-        if first and before is None:
-            stages.write_record(folder, command, settings)
-        train(trainer(args=training, **given, **model_arguments(model, training)), training)
-    if first:
-        print(f"model: {folder}; next, {_NEXT[command]} --config FILE --model_name_or_path {folder}", flush=True)
+            rows, tokenizer = self.data.load(), stages.tokenizer_of(self.model, padding_side="left")
+            require_sandbox(rows.column_names)
+            found: Any = {"rows": rows, "rewards": rewards, "tokenizer": tokenizer}
+            stop_on_errors("grpo", self.data, self.training, self.model, **found)
+            self.train(trainers.RLSPGRPOTrainer, reward_funcs=rewards, train_dataset=rows, processing_class=tokenizer)
 
 
 def model_arguments(model: ModelConfig, training: TrainingArguments) -> dict[str, Any]:

@@ -28,7 +28,6 @@ from trl_rlsp.stages._record import (
 from trl_rlsp.stages._stage import (
     Kind,
     Stage,
-    UnknownError,
     kind_of,
     load_config,
     model_name,

@@ -7,14 +7,14 @@ the trainer's settings as they were written; `parse_sft` and `parse_grpo` are wh
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trl_rlsp import trainers
-from trl_rlsp.errors import ConfigError, DataError, RLSPError, SourceError
+from trl_rlsp.errors import ConfigError, DataError, SourceError
 from trl_rlsp.files import read_json
 from trl_rlsp.rewards import RLSPRewards, refuse_imbalance
 from trl_rlsp.stages._parsing import config_of, parse_stage, read_yaml
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from trl import ModelConfig
 
 Kind = Literal["sft", "grpo"]
-T = TypeVar("T")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # family, tied embeddings, and sizes of the models that the recipes name, as in their `config.json` on the hub
 _SIZES = ("vocab_size", "hidden_size", "intermediate_size")
@@ -39,10 +39,6 @@ _MODELS: dict[str, tuple[dict[str, Any], bool, tuple[int, ...]]] = {
     "qwen2.5-7b": (_QWEN, False, (152064, 3584, 18944, 28, 28, 4)),
     "qwen2.5-32b": (_QWEN, False, (152064, 5120, 27648, 64, 40, 8)),
 }
-
-
-class UnknownError(RLSPError):
-    """Something that a check needs cannot be read here."""
 
 
 @dataclass
@@ -76,8 +72,8 @@ class Stage:
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer, with the chat template that an SFT stage gives it; an UnknownError if it cannot be read."""
-        tokenizer = _had(lambda: tokenizer_of(self.model), "the tokenizer")
+        """The tokenizer, with the chat template that an SFT stage gives it; a SourceError if it cannot be read."""
+        tokenizer = tokenizer_of(self.model)
         replaced = Path(getattr(self.training, "chat_template_path", None) or "")
         if replaced.is_file():
             tokenizer.chat_template = replaced.read_text(encoding="utf-8")
@@ -85,9 +81,8 @@ class Stage:
 
     @cached_property
     def config(self) -> PreTrainedConfig:
-        """The model's configuration, of an adapter that of its base; an UnknownError if it cannot be read."""
-        name = model_name(self.model)
-        return _had(lambda: load_config(name, self.model.model_revision), f"the model's configuration ({name})")
+        """The model's configuration, of an adapter that of its base; a SourceError if it cannot be read."""
+        return load_config(model_name(self.model), self.model.model_revision)
 
     @cached_property
     def is_adapter(self) -> bool:
@@ -168,14 +163,13 @@ def parse_grpo(arguments: Sequence[str]) -> tuple[ProblemArguments, RLSPRewards,
 
 def kind_of(path: Path) -> Kind:
     """Whether a YAML file is of an SFT or an RL stage: by its fields, else its name; a ConfigError if neither tells."""
-    sft, grpo = ({field.name for part in _kinds(kind) for field in fields(part)} for kind in get_args(Kind))
     written = set(read_yaml(path))
-    told = [bool(written & (own - other)) for own, other in ((sft, grpo), (grpo, sft))]
-    if told[0] == told[1]:
-        told = ["sft" in path.stem, "grpo" in path.stem]
-    if not any(told):
-        raise ConfigError(f"{path} has no field of `rlsp sft` or `rlsp grpo` alone: say which with --stage sft or grpo")
-    return "sft" if told[0] else "grpo"
+    unknown = {kind: len(written - {field.name for part in _kinds(kind) for field in fields(part)}) for kind in KINDS}
+    if len(set(unknown.values())) > 1:
+        return min(KINDS, key=lambda kind: unknown[kind])
+    if named := [kind for kind in KINDS if kind in path.stem]:
+        return named[0]
+    raise ConfigError(f"{path} has no field of `rlsp sft` or `rlsp grpo` alone: say which with --stage sft or grpo")
 
 
 def _kinds(kind: Kind) -> tuple[Any, ...]:
@@ -201,13 +195,6 @@ def _start_before_sft(stage: Stage) -> None:
         stage.adapter = before.adapter
 
 
-def _had(get: Callable[[], T], what: str) -> T:
-    try:
-        return get()
-    except (OSError, ValueError, ImportError) as error:  # of transformers, and SourceError
-        raise UnknownError(f"{what} cannot be read here: {str(error).splitlines()[0]}") from error
-
-
 def model_name(model: ModelConfig) -> str:
     """The model to train; a ConfigError if none is named."""
     if not model.model_name_or_path:
@@ -222,9 +209,9 @@ def tokenizer_of(model: ModelConfig, **kwargs: Any) -> PreTrainedTokenizerBase:
     name = model_name(model)
     try:
         return AutoTokenizer.from_pretrained(name, revision=model.model_revision, **kwargs)
-    except (OSError, ValueError) as error:
-        message = f"no model at {name!r}: neither a folder with a model nor a hub id that can be reached ({error})"
-        raise SourceError(message) from error
+    except (OSError, ValueError, ImportError) as error:
+        why = f"neither a folder with a model nor a hub id that can be reached ({str(error).splitlines()[0]})"
+        raise SourceError(f"no model at {name!r}: {why}") from error
 
 
 _ask_once = lru_cache(maxsize=64)(trainers.is_adapter)
@@ -238,8 +225,8 @@ def names_adapter(name: str, revision: str | None = None) -> bool:
 
 
 def load_config(name: str, revision: str | None = None) -> PreTrainedConfig:
-    """A model's configuration: from its folder (of an adapter, its base's), the bundled ones, or the hub; an OSError or
-    ValueError of transformers, or a DataError for an adapter that names no base."""
+    """A model's configuration: from its folder (of an adapter, its base's), the bundled ones, or the hub; a SourceError
+    if it cannot be read, or a DataError for an adapter that names no base."""
     from transformers import AutoConfig
 
     if Path(name, "adapter_config.json").is_file() and not Path(name, "config.json").is_file():
@@ -247,8 +234,13 @@ def load_config(name: str, revision: str | None = None) -> PreTrainedConfig:
         if not base:
             raise DataError(f"the adapter {name!r} must name its base in base_model_name_or_path, got none")
         return load_config(base)
-    values = None if Path(name).is_dir() else bundled_config(name)
-    return AutoConfig.for_model(**values) if values else AutoConfig.from_pretrained(name, revision=revision)
+    if not Path(name).is_dir() and (values := bundled_config(name)):
+        return AutoConfig.for_model(**values)
+    try:
+        return AutoConfig.from_pretrained(name, revision=revision)
+    except (OSError, ValueError, ImportError) as error:
+        why = str(error).splitlines()[0]
+        raise SourceError(f"the model's configuration ({name}) cannot be read here: {why}") from error
 
 
 def bundled_config(name: str) -> dict[str, Any] | None:
