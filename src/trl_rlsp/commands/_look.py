@@ -46,18 +46,16 @@ class Efficiency(Command):
     runs: list[str] = option(help="base=FOLDER rlsp=FOLDER", metavar="NAME=FOLDER")
     output_dir: Path | None = option(None, "folder for efficiency.json and efficiency.png")
 
-    def folders(self) -> dict[str, Path]:
-        """Model -> folder of its evaluation."""
+    def __post_init__(self) -> None:
         entries = named("each of --runs is NAME=FOLDER with a name of its own", self.runs)
-        return {name: Path(folder) for name, folder in entries.items()}
+        self.folders = {name: Path(folder) for name, folder in entries.items()}
 
     def check(self) -> None:
-        self.folders()
         if self.output_dir:
             require_plots()
 
     def execute(self) -> None:
-        curves = evaluation.load_curves(self.folders())
+        curves = evaluation.load_curves(self.folders)
         console = Terminal()
         for table in evaluation.efficiency_tables(curves):
             console.print(table)

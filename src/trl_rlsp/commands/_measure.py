@@ -73,8 +73,7 @@ class Eval(EvaluationArguments, Command):
     def execute(self) -> None:
         console, written, folder = Terminal(), asdict(self), self.rescore or self.output_dir
         if self.rescore:
-            written = evaluation.load_settings(Path(self.rescore))
-            problems, samples = _drawn(Path(self.rescore), written["num_samples"])
+            problems, samples, written = _drawn(Path(self.rescore))
             model = None if written["engine"] == "server" else written.get("model_name_or_path")
             name = written.get("model_name_or_path") or Path(self.rescore).name
         else:
@@ -138,14 +137,15 @@ class Eval(EvaluationArguments, Command):
         return verifier
 
 
-def _drawn(folder: Path, num_samples: int) -> tuple[Dataset, list[generation.Sample]]:
-    """Problems and samples of an evaluation that has drawn all of them."""
+def _drawn(folder: Path) -> tuple[Dataset, list[generation.Sample], dict[str, Any]]:
+    """Problems, samples and settings of an evaluation that has drawn all of its samples."""
     samples, problems = evaluation.read_samples(folder), evaluation.read_problems(folder)
+    settings = evaluation.load_settings(folder)
     if problems is None:
         raise SourceError(f"{folder} holds no problems.parquet beside its samples: evaluate again into another folder")
-    if len(samples) != (wanted := len(problems) * num_samples):
+    if len(samples) != (wanted := len(problems) * settings["num_samples"]):
         raise ConfigError(f"{folder} has {len(samples)} of {wanted} samples: finish it with the command that began it")
-    return problems, samples
+    return problems, samples, settings
 
 
 def parse_eval(arguments: Sequence[str]) -> tuple[Eval, str, generation.Sampling]:

@@ -46,8 +46,6 @@ def parse_stage(
 
     Args:
         kinds: a single one says in --help what the command does.
-        arguments: the command line.
-        prog: name of the command.
         written: what counts of the file's content (empty without a file); default all of it.
         as_written: the one of `kinds` whose own validation is not wanted; its fields come as a plain namespace.
         also: further names that an unknown argument may have meant.
