@@ -193,11 +193,11 @@ class Budget(Eval):
         return [*(ThinkingBudget(least, most, **given) for least, most in bounds), ThinkingBudget()]
 
     def check(self) -> None:
-        from trl_rlsp.evaluation.budget import AdaptiveConsistency
+        from trl_rlsp.evaluation.budget import adaptive_consistency
 
         super().check()
         self.points()
-        AdaptiveConsistency(self.confidence)
+        adaptive_consistency(self.confidence)
         if self.votes < 0 or self.votes == 1 or (self.votes and self.temperature == 0):
             rule = "votes are 0 or at least 2, at a temperature above 0"
             raise ConfigError(f"{rule}, got {self.votes} at {self.temperature}")
@@ -208,10 +208,14 @@ class Budget(Eval):
         require_plots()
         console, problems, sampling = Terminal(), self.load(), self.sampling()
         folder = Path(self.output_dir or "runs/budget")
-        rules: list[Rule] = [budget.Unbeatable(), budget.AdaptiveConsistency(self.confidence), budget.LastAgree(3, 4)]
+        rules: dict[str, Rule] = {
+            "unbeatable": budget.unbeatable,
+            f"adaptive consistency, {self.confidence:g}": budget.adaptive_consistency(self.confidence),
+            "3 of the last 4 agree": budget.last_agree(3, 4),
+        }
         longest = max(self.sizes()) + self.answer_tokens + 64  # what is forced has tokens too
         curves: dict[str, list[budget.Point]] = {}
-        votes: dict[str, list[RuleResult]] = {}
+        votes: dict[str, dict[str, RuleResult]] = {}
         for name, path in self.named_models().items():
             with self.scorer(path) as verifier:
                 engine = self.open_engine(path, problems, max(self.max_new_tokens, longest))
@@ -222,10 +226,10 @@ class Budget(Eval):
                     curves[name].append(point)
                     accuracy, tokens = point.metrics.pass_at_1.percent(), point.metrics.tokens.number()
                     console.print(f"{name}, {point.label}: {accuracy}, {tokens} tokens")
-                votes[name] = bench.votes(self.votes, rules) if self.votes else []
+                votes[name] = bench.votes(self.votes, rules) if self.votes else {}
         numbers = budget.markdown(curves, votes, self.votes)
         points = [asdict(point) for curve in curves.values() for point in curve]
-        voted = {name: [asdict(result) for result in results] for name, results in votes.items()}
+        voted = {name: {rule: asdict(result) for rule, result in results.items()} for name, results in votes.items()}
         atomic_write(folder / "budget.md", numbers)
         budget.plot_curves(curves, folder / "budget.png")
         write_json(folder / "budget.json", {"settings": asdict(self), "points": points, "votes": voted})

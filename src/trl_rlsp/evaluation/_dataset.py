@@ -1,9 +1,5 @@
-r"""Whether a dataset is fit for training: its gold answers verify, and a model solves its problems sometimes.
-
-`check_dataset` hands each row's own answer to the verifier as if a model had given it: whatever does not score 1.0
-would be unreachable, or wrongly reachable. `keep_band` reads scored samples: a problem that the model always or never
-solves gives GRPO no gradient from the outcome (the paper trains on what its SFT model does not solve, 2502.06773,
-section 3).
+"""Whether a dataset is fit for training: its gold answers verify when they are given to the verifier as a model's, and
+a model solves its problems sometimes, because one that is always or never solved gives GRPO no gradient.
 """
 
 from __future__ import annotations
@@ -13,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich.table import Table
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation._metrics import ScoredSample, by_problem, known_mean
@@ -65,10 +63,6 @@ class CheckReport:
         """Whether no row failed and some row was checked."""
         return not self.failures and self.verified > 0
 
-    @property
-    def reasons(self) -> Counter[str]:
-        return Counter(failure.reason for failure in self.failures)
-
 
 def gold_completion(row: Mapping[str, Any]) -> str | None:
     r"""A completion that gives the own answer of a row of `load_problems`; `None` where it has none.
@@ -111,14 +105,13 @@ def odd_answers(dataset: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def print_report(report: CheckReport, dataset: str, console: Terminal, show: int = 20) -> None:
     """Print at most `show` rows whose answer does not verify, and what else was found in the dataset of that name."""
-    from rich.table import Table
-
     if report.failures:
         table = Table("row", "answer", "reason", "problem", title=f"{dataset}: answers that do not verify")
         for failure in report.failures[:show]:
             table.add_row(str(failure.row), failure.gold, failure.reason, failure.problem)
         console.print(table)
-        counts = ", ".join(f"{reason} {count}" for reason, count in report.reasons.most_common())
+        reasons = Counter(failure.reason for failure in report.failures)
+        counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
         hidden = f" ({len(report.failures) - show} more not shown)" if len(report.failures) > show else ""
         console.print(f"by reason: {counts}{hidden}")
     if report.unanswered:
@@ -142,20 +135,18 @@ class Band:
         if not 0 <= self.low <= self.high <= 1:
             raise ConfigError(f"a band of solve rates is 0 <= low <= high <= 1, got {self.low!r} to {self.high!r}")
 
-    def __contains__(self, rate: object) -> bool:
-        return isinstance(rate, float) and self.low <= rate <= self.high
-
     def verdict(self, rate: float | None) -> str | None:
         """Why a problem of this solve rate is left out; `None` for one that stays."""
         if rate is None:
             return NOT_SCORABLE
-        return None if rate in self else TOO_HARD if rate < self.low else TOO_EASY
+        return TOO_HARD if rate < self.low else TOO_EASY if rate > self.high else None
 
 
 def keep_band(
     problems: Sequence[Mapping[str, Any]], scored: Iterable[ScoredSample], band: Band
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Keep the rows of `load_problems` whose solve rate, by scored samples of all of them, lies in a band.
+    """Keep the rows of `load_problems` whose solve rate, by scored samples of all of them, lies in a band (the paper
+    trains on what its SFT model does not solve, 2502.06773, section 3).
 
     Returns lines of a file that `load_problems` reads back, each with its `solve_rate` (the mean of the scores that its
     `scored_samples` have), and the counts: how many were dropped for which reason, the mean solve rate, `None` where

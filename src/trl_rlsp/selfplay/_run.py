@@ -194,7 +194,7 @@ def next_problems(
     left_out = set()
     for row in problems:
         key = problem_key(row)
-        if key in rates and rates[key] not in band:
+        if key in rates and band.verdict(rates[key]):
             left_out.add(key)
         elif key in rates or not held_out.has(row):
             chosen.setdefault(key, row)

@@ -1,8 +1,6 @@
 r"""A thinking budget over any engine: at least and at most N reasoning tokens (budget forcing, 2501.19393).
 
-Completions are drawn in rounds. One that has not answered within the budget is cut and its answer begun for it; one
-that answers too early is cut before its answer and made to go on. Both go back to the engine as the beginning of a
-completion. Every segment is stored under its round, so that a run that was killed loses only the batch in flight.
+Completions that answer too late or too early are cut and go back to the engine as the beginning of a completion.
 """
 
 from __future__ import annotations
