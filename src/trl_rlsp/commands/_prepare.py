@@ -28,20 +28,6 @@ from trl_rlsp.text import Terminal
 
 _PARTS = ("weights", "adapter", "gradients", "optimizer", "reference", "activations", "logits", "working", "cache")
 _COLORS = {"error": "red", "warning": "yellow", "not checked": "blue"}
-_LORA = """
-dtype: bfloat16, use_peft: true, lora_r: 32, lora_alpha: 32, lora_dropout: 0.0, lora_target_modules: all-linear,
-bf16: true, gradient_checkpointing: true, learning_rate: 2.0e-5, max_steps: 200, ddp_find_unused_parameters: false"""
-_HARDWARE = {
-    "cpu": """
-dtype: float32, use_cpu: true, bf16: false, gradient_checkpointing: false, learning_rate: 3.0e-4, max_steps: 60,
-per_device_train_batch_size: 32, max_completion_length: 256""",
-    "24gb": f"""{_LORA}, load_in_4bit: true,
-per_device_train_batch_size: 1, gradient_accumulation_steps: 64, max_completion_length: 1024""",
-    "80gb": f"{_LORA}, per_device_train_batch_size: 4, gradient_accumulation_steps: 32, max_completion_length: 2048",
-    "8x80gb": f"{_LORA}, per_device_train_batch_size: 4, gradient_accumulation_steps: 8, max_completion_length: 4096",
-}
-"""Fields of the RL stage, 64 to 256 completions an update."""
-
 _REWARDS = {"outcome": "none", "length": "length", "behaviours": "length,behaviour", "diversity": "length,diversity"}
 _HELD_OUT = {"math": "math-500", "aime": "aime-2024"}
 
@@ -63,17 +49,16 @@ class Init(Command):
         for asked in fields(self)[:4]:
             if not getattr(self, asked.name):
                 setattr(self, asked.name, _ask(asked.name, asked.metadata["help"]))
-        for name, known in (("hardware", _HARDWARE), ("reward", _REWARDS)):
+        kinds = stages.read_yaml(Path(__file__).with_name("hardware.yaml"))["hardware"]
+        for name, known in (("hardware", kinds), ("reward", _REWARDS)):
             if getattr(self, name) not in known:
                 raise ConfigError(f"--{name} is one of {', '.join(known)}, got {getattr(self, name)!r}")
         data, held_out = _data(self.data, self.held_out, self.output)
-        hardware = yaml.safe_load(f"{{{_HARDWARE[self.hardware]}}}")
+        hardware = kinds[self.hardware]
         longest, dtype = hardware["max_completion_length"], {"dtype": hardware["dtype"]}
         rewards = {"alpha": 0.8, "exploration": _REWARDS[self.reward], "length_c": longest // 4}
-        sampling = {"num_generations": 8, "temperature": 1.0, "beta": 0.0}
-        logs = {"logging_steps": 1, "save_steps": 20, "save_total_limit": 1, "report_to": "none"}
         start = {"model_name_or_path": self.model, "output_dir": f"runs/{self.output.name}/rlsp"}
-        grpo = {**start, **data, **rewards, **sampling, **hardware, **logs}
+        grpo = {**start, **data, **rewards, **hardware}
         evaluation = {**dtype, **held_out, "max_new_tokens": longest, "batch_size": 64}
         ranks = 8 if self.hardware.startswith("8x") else 1
         said = {"title": f"{self.model} on {self.data}", "hardware": self.hardware, "processes": ranks}

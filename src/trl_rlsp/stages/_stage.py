@@ -27,19 +27,6 @@ if TYPE_CHECKING:
 Kind = Literal["sft", "grpo"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-# family, tied embeddings, and sizes of the models that the recipes name, as in their `config.json` on the hub
-_SIZES = ("vocab_size", "hidden_size", "intermediate_size")
-_COUNTS = ("num_hidden_layers", "num_attention_heads", "num_key_value_heads")
-_LLAMA = {"model_type": "llama", "max_position_embeddings": 131072, "rms_norm_eps": 1e-5, "rope_theta": 500_000.0}
-_QWEN = {"model_type": "qwen2", "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "rope_theta": 1_000_000.0}
-_MODELS: dict[str, tuple[dict[str, Any], bool, tuple[int, ...]]] = {
-    "llama-3.1-8b": (_LLAMA, False, (128256, 4096, 14336, 32, 32, 8)),
-    "qwen2.5-0.5b": (_QWEN, True, (151936, 896, 4864, 24, 14, 2)),
-    "qwen2.5-1.5b": (_QWEN, True, (151936, 1536, 8960, 28, 12, 2)),
-    "qwen2.5-7b": (_QWEN, False, (152064, 3584, 18944, 28, 28, 4)),
-    "qwen2.5-32b": (_QWEN, False, (152064, 5120, 27648, 64, 40, 8)),
-}
-
 
 @dataclass
 class Stage:
@@ -244,9 +231,7 @@ def load_config(name: str, revision: str | None = None) -> PreTrainedConfig:
 
 
 def bundled_config(name: str) -> dict[str, Any] | None:
-    """The dimensions of a model by its hub id, with or without owner and `-Instruct`; `None` if it is not bundled."""
+    """The configuration of a model by hub id, with or without owner and `-Instruct`; `None` if it is not bundled."""
     short = name.rstrip("/").split("/")[-1].lower().removeprefix("meta-").removesuffix("-instruct")
-    if short not in _MODELS:
-        return None
-    family, tied, sizes = _MODELS[short]
-    return {**family, "tie_word_embeddings": tied, **dict(zip((*_SIZES, *_COUNTS), sizes, strict=True))}
+    found: dict[str, dict[str, Any]] = read_yaml(Path(__file__).with_name("models.yaml"))["models"]
+    return found.get(short)
