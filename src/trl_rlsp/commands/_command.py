@@ -7,10 +7,20 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass
+from pathlib import Path
 from typing import Self
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.stages import option, parse_fields
+
+_FOLDER = Path(__file__).parent
+_USAGE = (_FOLDER / "usage.txt").read_text(encoding="utf-8")  # 23 lines of at most 80 columns
+COMMANDS = [*re.findall(r"^  (\w+) ", _USAGE, re.MULTILINE), "completion"]
+
+
+def usage() -> str:
+    """What `rlsp --help` says."""
+    return _USAGE.rstrip()
 
 
 class Command:
@@ -40,61 +50,6 @@ def command_class(command: str) -> type[Command]:
     return found
 
 
-GROUPS = {
-    "prepare": {
-        "init": ("", "a recipe for your model, data and hardware"),
-        "recipes": ("[copy NAME]", "what comes with the package; a copy to change"),
-        "check": ("--dataset SRC", "whether every gold answer of a data set verifies"),
-        "filter": ("--config FILE", "the problems that a model solves sometimes"),
-        "doctor": ("--config FILE", "what is wrong with a stage, and the line to change"),
-        "plan": ("--config FILE", "memory on each GPU, and what would make it fit"),
-    },
-    "train": {
-        "run": ("RECIPE", "every stage, data to report; goes on if cut off"),
-        "sft": ("--config FILE", "train on demonstrations of reasoning"),
-        "grpo": ("--config FILE", "RL with outcome verifier and exploration reward"),
-        "harvest": ("RUN", "verified, novel completions as demonstrations"),
-        "merge": ("--adapter DIR", "an adapter into its base at full precision"),
-    },
-    "measure": {
-        "eval": ("--config FILE", "accuracy and effort of a model; --preset, --rescore"),
-        "compare": ("RUN RUN", "paired difference of two evaluations"),
-        "efficiency": ("--runs A=RUN", "accuracy of majority votes against tokens"),
-        "budget": ("--config FILE", "accuracy against tokens of reasoning"),
-    },
-    "look": {
-        "report": ("RUN...", "one page about what the model learned, with warnings"),
-        "behaviours": ("RUN...", "backtracking and verification in any TRL run"),
-    },
-}
-"""What one wants -> command -> its arguments and what it does."""
-
-COMMANDS = {command: text for group in GROUPS.values() for command, text in group.items()}
-COMMANDS["completion"] = ("bash|zsh", "what a shell needs to complete commands and options")
-
-
-def usage() -> str:
-    """What `rlsp --help` says: 23 lines of at most 80 columns."""
-    lines = ["usage: rlsp COMMAND [ARGUMENTS], each with --help"]
-    for group, entries in GROUPS.items():
-        lines.append(f"{group}:")
-        lines += [f"  {command:10} {given:13}  {what}" for command, (given, what) in entries.items()]
-    lines.append("Override any field: rlsp grpo --config FILE --alpha 0.7; tab: rlsp completion")
-    return "\n".join(lines)
-
-
-_BASH = """_rlsp() {{
-  local word="${{COMP_WORDS[COMP_CWORD]}}" options=""
-  case "${{COMP_WORDS[1]}}" in
-{cases}
-  esac
-  if [ "$COMP_CWORD" = 1 ]; then options="{commands}"; elif [ "${{word:0:1}}" != - ]; then options=""; fi
-  COMPREPLY=($(compgen -W "$options" -- "$word"))
-  [ -n "$options" ] || COMPREPLY=($(compgen -f -- "$word"))
-}}
-complete -o filenames -F _rlsp rlsp"""
-
-
 @dataclass
 class Completion(Command):
     """Print what bash or zsh needs to complete commands and options; in the file that the shell starts with:
@@ -109,7 +64,8 @@ class Completion(Command):
     def execute(self) -> None:
         cases = "\n".join(f'    {command}) options="{" ".join(_options(command))}" ;;' for command in COMMANDS)
         start = "autoload -U +X bashcompinit && bashcompinit\n" if self.shell == "zsh" else ""
-        print(start + _BASH.format(cases=cases, commands=" ".join(COMMANDS)))
+        script = (_FOLDER / "completion.bash").read_text(encoding="utf-8")
+        print(start + script.replace("@cases@", cases).replace("@commands@", " ".join(COMMANDS)))
 
 
 def _options(command: str) -> list[str]:
