@@ -20,7 +20,7 @@ from trl_rlsp import evaluation, pipeline, stages, trainers
 from trl_rlsp.commands._command import Command, command_class
 from trl_rlsp.commands._look import Report
 from trl_rlsp.commands._measure import count_table
-from trl_rlsp.doctor import examine, stop_on_errors, visible_gpus
+from trl_rlsp.doctor import examine, stop_on_errors
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import atomic_write, write_json
 from trl_rlsp.pipeline import Launcher, Step
@@ -76,8 +76,10 @@ def check_settings(step: Step) -> None:
 
 
 def _execute_all(run: pipeline.Run, steps: Sequence[Step]) -> None:
+    import torch
+
     console, started = Terminal(), time.monotonic()
-    launcher = pipeline.Launcher(visible_gpus(), run.launch)
+    launcher = pipeline.Launcher(torch.cuda.device_count(), run.launch)
     waiting = [step for step in steps if not step.complete]
     said, left = pipeline.said_of(run.recipe), ", ".join(step.title for step in waiting)
     console.print(f"{said.title}, on {said.hardware}: {left or 'nothing'} to do, into {run.output}", soft_wrap=True)
