@@ -59,7 +59,7 @@ def run_check(arguments: list[str]) -> int:
     problems = source.load()
     with checking.outcome_verifier(batch_seconds=3600) as verifier:
         report = evaluation.check_dataset(problems, verifier)
-    evaluation.print_report(report, source.required(), Terminal())
+    evaluation.print_report(report, problems, source.required(), Terminal())
     return 0 if report.ok else 1
 
 
