@@ -11,7 +11,7 @@ from typing import Any
 
 from trl_rlsp import evaluation, pipeline
 from trl_rlsp.commands import parse_eval, parse_harvest, run_report
-from trl_rlsp.doctor import examine, visible_gpus
+from trl_rlsp.doctor import examine
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import atomic_write
 from trl_rlsp.pipeline import Launcher, Run, Step
@@ -50,8 +50,10 @@ def check_settings(step: Step) -> None:
 
 
 def _execute_all(run: Run, steps: Sequence[Step]) -> None:
+    import torch
+
     console, started = Terminal(), time.monotonic()
-    launcher = pipeline.Launcher(visible_gpus(), run.launch)
+    launcher = pipeline.Launcher(torch.cuda.device_count(), run.launch)
     waiting = [step for step in steps if not step.complete]
     said, left = pipeline.said_of(run.recipe), ", ".join(step.title for step in waiting)
     console.print(f"{said.title}, on {said.hardware}: {left or 'nothing'} to do, into {run.output}", soft_wrap=True)
