@@ -134,7 +134,7 @@ class Check(stages.VerifierArguments, stages.ProblemArguments, Command):
         problems = self.load()
         with self.outcome_verifier(batch_seconds=3600) as verifier:
             report = evaluation.check_dataset(problems, verifier)
-        evaluation.print_report(report, self.required(), Terminal())
+        evaluation.print_report(report, problems, self.required(), Terminal())
         return int(not report.ok)
 
 
