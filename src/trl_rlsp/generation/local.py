@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+from transformers.utils import logging
 
 from trl_rlsp.errors import ConfigError, SourceError
 from trl_rlsp.generation.sampling import (
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from trl import GRPOTrainer
 
-log = logging.getLogger(__name__)
+log: Any = logging.get_logger(__name__)
 
 SEGMENT = 8  # tokens decoded before finished sequences leave the batch
 ROOM = 64  # tokens for which the cache has room when it is copied
@@ -189,7 +189,9 @@ def _loop(
     tensors = [name for name, value in given.items() if isinstance(value, torch.Tensor) and name not in POSITIONS]
     others = [_name(p) for p in logits_processor if _name(p) not in ROW_BY_ROW and not getattr(p, "row_by_row", 0)]
     if tensors or others or not can_be_cut(cache) or given.get("synced_gpus"):
-        _warn_once(f"decoding is transformers' own: sequences cannot leave {type(cache).__name__}, {tensors + others}")
+        log.warning_once(
+            f"decoding is transformers' own: sequences cannot leave {type(cache).__name__}, {tensors + others}"
+        )
         given |= {"past_key_values": cache, "attention_mask": mask_BT}
         return type(model)._sample(model, input_ids, logits_processor, stopping_criteria, generation_config, **given)
     batch = _Batch(model, input_ids, mask_BT, generation_config, limits, settings)
@@ -201,11 +203,6 @@ def _loop(
 
 def _name(processor: Any) -> str:
     return type(processor).__name__.removesuffix("LogitsWarper")
-
-
-@functools.cache
-def _warn_once(message: str) -> None:
-    log.warning(message)
 
 
 class _Batch:

@@ -69,7 +69,6 @@ class TestMeasure:
 
 class TestWriting:
     RESULT = RuleResult(
-        "unbeatable",
         accuracy=Difference(Estimate(0.5, 0.4, 0.6), Estimate(0.5, 0.4, 0.6), Estimate(0.0, 0.0, 0.0), 3, 0),
         tokens=Difference(
             Estimate(100.0, 90.0, 110.0), Estimate(75.0, 70.0, 80.0), Estimate(-25.0, -30.0, -20.0), 3, 0
@@ -80,7 +79,7 @@ class TestWriting:
     )
 
     def test_votes(self, measured):
-        text = markdown({"M": measured(())}, {"M": [self.RESULT]}, 16)
+        text = markdown({"M": measured(())}, {"M": {"unbeatable": self.RESULT}}, 16)
         assert text.splitlines()[-2:] == [
             "| M | all samples | 50.0 % [40.0, 60.0] |  |  | 100.0 [90.0, 110.0] |  |",
             "| M | unbeatable | 50.0 % [40.0, 60.0] | +0.0 [+0.0, +0.0] | 3.0 [2.5, 3.5] | 75.0 [70.0, 80.0] | 25 % |",
@@ -92,7 +91,7 @@ class TestWriting:
         curve = measured((0, 5), (0, 50), ())
         plot_curves({"M": curve}, tmp_path / "curve.png")
         assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
-        text = markdown({"M": curve}, {"M": []}, 0)
+        text = markdown({"M": curve}, {"M": {}}, 0)
         assert "3 problems x 1 completions a point" in text
         assert "- M, at most: from 5 to 50 tokens +0.0 [+0.0, +0.0] points." in text
         assert "Votes" not in text

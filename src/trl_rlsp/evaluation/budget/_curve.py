@@ -1,25 +1,20 @@
-"""What search at run time is worth: accuracy against tokens at each budget, and votes that stop when they agree.
-
-A `Rule` is asked after each sample and knows nothing of texts: answers are keys that are equal where the answers are,
-`None` where a sample has no answer and so no vote.
-"""
+"""What search at run time is worth: accuracy against tokens at each budget, and votes that stop when they agree."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import comb
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.evaluation._charts import Chart, save_plot, tokens_line
 from trl_rlsp.evaluation._compare import Difference, compare_folders, paired
 from trl_rlsp.evaluation._metrics import Estimate, Evaluation, Group, bootstrap_mean, by_problem, group_majority
 from trl_rlsp.evaluation._scoring import draw, evaluate_samples, score_samples
+from trl_rlsp.evaluation._shown import INTERVALS, Chart, markdown_rows, save_plot, tokens_line
 from trl_rlsp.evaluation._store import SampleStore, save_evaluation
-from trl_rlsp.evaluation._tables import INTERVALS, markdown_rows
 from trl_rlsp.evaluation.budget._thinking import ThinkingBudget, draw_within
 from trl_rlsp.generation import Engine, Request, Sample, Sampling
 
@@ -28,85 +23,47 @@ if TYPE_CHECKING:
 
     from trl_rlsp.rewards import OutcomeVerifier
 
-CURVE_COLUMNS = ("model", "budget", "accuracy (pass@1)", "completion tokens", "answer forced", "finished")
-VOTE_COLUMNS = ("model", "rule", "accuracy", "minus maj@n", "samples", "tokens a problem", "saved")
-Answers = Sequence[Hashable | None]
+Answers = Sequence[Hashable | None]  # keys, equal where the answers are; `None` for no answer and so no vote
+Rule = Callable[[Answers, int], bool]
+"""Whether to stop after these answers of n samples that may be drawn in all."""
 
 
-class Rule(Protocol):
-    """Whether the samples drawn so far are enough; tables call it `name`."""
-
-    @property
-    def name(self) -> str: ...
-
-    def enough(self, answers: Answers, n: int) -> bool:
-        """Whether to stop after these answers of n samples that may be drawn in all."""
-
-
-@dataclass(frozen=True)
-class Unbeatable:
+def unbeatable(answers: Answers, n: int) -> bool:
     """Stop when the leading answer has more votes than any other can still reach: the vote is that of all n samples.
 
-    >>> Unbeatable().enough(["7", "7", "9", "7"], n=5), Unbeatable().enough(["7", "7", "9"], n=4)
+    >>> unbeatable(["7", "7", "9", "7"], n=5), unbeatable(["7", "7", "9"], n=4)
     (True, False)
     """
-
-    name: str = "unbeatable"
-
-    def enough(self, answers: Answers, n: int) -> bool:
-        first, second = top_two(answers)
-        return first - second > n - len(answers)
+    first, second = top_two(answers)
+    return first - second > n - len(answers)
 
 
-@dataclass(frozen=True)
-class AdaptiveConsistency:
+def adaptive_consistency(confidence: float = 0.95) -> Rule:
     """Stop when the leading answer is the likelier of the two leading ones with a probability above `confidence`.
 
     The Beta rule of Adaptive-Consistency (2305.11860, section 3.2), whose confidence is 0.95; it is above 0.5 and
     below 1, else there is a ConfigError. The vote may differ from that of all n samples.
 
-    >>> AdaptiveConsistency().enough(["7"] * 3, n=40), AdaptiveConsistency().enough(["7"] * 4, n=40)
+    >>> adaptive_consistency()(["7"] * 3, 40), adaptive_consistency()(["7"] * 4, 40)
     (False, True)
     """
-
-    confidence: float = 0.95
-
-    def __post_init__(self) -> None:
-        if not 0.5 < self.confidence < 1:
-            raise ConfigError(f"confidence is above 0.5 and below 1, got {self.confidence!r}")
-
-    @property
-    def name(self) -> str:
-        return f"adaptive consistency, {self.confidence:g}"
-
-    def enough(self, answers: Answers, n: int) -> bool:
-        return lead_probability(*top_two(answers)) > self.confidence
+    if not 0.5 < confidence < 1:
+        raise ConfigError(f"confidence is above 0.5 and below 1, got {confidence!r}")
+    return lambda answers, n: lead_probability(*top_two(answers)) > confidence
 
 
-@dataclass(frozen=True)
-class LastAgree:
+def last_agree(k: int, window: int) -> Rule:
     """Stop when `k` of the last `window` samples give the same answer, 2 <= k <= window (else a ConfigError).
 
     With k = window it is early-stopping self-consistency (2401.10480, section 2), asked after each sample instead of
     once a window. The vote may differ from that of all n samples.
 
-    >>> LastAgree(3, 4).enough(["9", "7", "7", None, "7"], n=40)
+    >>> last_agree(3, 4)(["9", "7", "7", None, "7"], 40)
     True
     """
-
-    k: int = 4
-    window: int = 4
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.k <= self.window:
-            raise ConfigError(f"2 <= k <= window must hold, got k={self.k} and window={self.window}")
-
-    @property
-    def name(self) -> str:
-        return f"{self.k} of the last {self.window} agree"
-
-    def enough(self, answers: Answers, n: int) -> bool:
-        return top_two(answers[-self.window :])[0] >= self.k
+    if not 2 <= k <= window:
+        raise ConfigError(f"2 <= k <= window must hold, got k={k} and window={window}")
+    return lambda answers, n: top_two(answers[-window:])[0] >= k
 
 
 def top_two(answers: Answers) -> tuple[int, int]:
@@ -116,13 +73,7 @@ def top_two(answers: Answers) -> tuple[int, int]:
 
 
 def lead_probability(first: int, second: int) -> float:
-    """Probability that the answer with `first` votes is likelier than that with `second`, all others left aside.
-
-    The mass above 1/2 of Beta(first + 1, second + 1), the share of the first under a uniform prior: a binomial sum.
-
-    >>> lead_probability(1, 0), lead_probability(3, 0), lead_probability(2, 2)
-    (0.75, 0.9375, 0.5)
-    """
+    """The mass above 1/2 of Beta(first + 1, second + 1), the first answer's share of both under a uniform prior."""
     total = first + second + 1
     return sum(comb(total, j) for j in range(first + 1)) / 2**total
 
@@ -148,7 +99,7 @@ def draw_until_agreement(
         samples |= {s.request: s for s in draw(engine, dataset, sampling, store=store, requests=asked)}
         found = [samples[Request(problem, earlier)] for problem in still_open for earlier in range(number + 1)]
         drawn |= by_problem(score_samples(found, dataset, verifier))  # which answers are equal is known anew
-        still_open = [p for p in still_open if not rule.enough([s.answer for s in drawn[p]], sampling.n)]
+        still_open = [p for p in still_open if not rule([s.answer for s in drawn[p]], sampling.n)]
     return [drawn[problem] for problem in range(len(dataset))]
 
 
@@ -163,7 +114,6 @@ class RuleResult:
         stopped: share of the problems stopped before n samples.
     """
 
-    rule: str
     accuracy: Difference
     tokens: Difference
     samples: Estimate
@@ -181,7 +131,7 @@ def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
         raise DataError(f"every problem has the same number of samples, at least one, got {sorted(sizes) or 'none'}")
     (n,) = sizes
     answers = [[sample.answer for sample in group] for group in recorded]
-    counts = [next((k for k in range(1, n) if rule.enough(given[:k], n)), n) for given in answers]
+    counts = [next((k for k in range(1, n) if rule(given[:k], n)), n) for given in answers]
     groups = dict(enumerate(recorded)), {i: recorded[i][:count] for i, count in enumerate(counts)}
     accuracy = paired(*groups, lambda group: group_majority(group, len(group)))
     tokens = paired(*groups, lambda group: sum(sample.tokens for sample in group))
@@ -189,7 +139,7 @@ def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
         raise DataError("no vote has a score: check the gold answers with `rlsp check`")
     stopped = sum(count < n for count in counts) / len(counts)
     saved = -tokens.difference.mean / tokens.first.mean
-    return RuleResult(rule.name, accuracy, tokens, bootstrap_mean(counts), saved, stopped)
+    return RuleResult(accuracy, tokens, bootstrap_mean(counts), saved, stopped)
 
 
 @dataclass(frozen=True)
@@ -247,36 +197,36 @@ class Bench:
         forced = sum(thought.forced for thought in thoughts) / len(thoughts)
         return Point(self.name, label, mode, budget.at_most, metrics, forced, str(folder))
 
-    def votes(self, n: int, rules: Sequence[Rule]) -> list[RuleResult]:
+    def votes(self, n: int, rules: Mapping[str, Rule]) -> dict[str, RuleResult]:
         """Early stopping by each rule against plain voting, on one draw of n samples a problem."""
         drawn_with = {**self.drawn_with, "num_samples": n}
         with SampleStore(self.folder / "votes" / "segments", drawn_with, self.dataset) as store:
             drawn = draw(self.engine, self.dataset, replace(self.sampling, n=n), store=store)
         groups = list(by_problem(score_samples(drawn, self.dataset, self.verifier)).values())
-        return [try_rule(groups, rule) for rule in rules]
+        return {name: try_rule(groups, rule) for name, rule in rules.items()}
 
 
-def markdown(curves: Mapping[str, Sequence[Point]], votes: Mapping[str, Sequence[RuleResult]], n: int) -> str:
+def markdown(curves: Mapping[str, Sequence[Point]], votes: Mapping[str, Mapping[str, RuleResult]], n: int) -> str:
     """Tables of the points and of the votes of up to n samples of each model, and the gains, in Markdown."""
     points = [point for curve in curves.values() for point in curve]
     metrics = points[0].metrics
-    rows: list[tuple[str, ...]] = [CURVE_COLUMNS]
+    rows = [("model", "budget", "accuracy (pass@1)", "completion tokens", "answer forced", "finished")]
     for p in points:
-        shares = (f"{100 * share:.0f} %" for share in (p.forced, p.metrics.finished.mean))
-        rows.append((p.model, p.label, p.metrics.pass_at_1.percent(), p.metrics.tokens.number(), *shares))
-    parts = [f"{metrics.problems} problems x {metrics.samples} completions a point; {INTERVALS}."]
-    parts.append(markdown_rows(rows, left=2))
-    parts.append("\n".join(gain for curve in curves.values() for gain in _gains(curve)))
-    rows = [VOTE_COLUMNS]
+        forced, finished = (f"{100 * share:.0f} %" for share in (p.forced, p.metrics.finished.mean))
+        rows.append((p.model, p.label, p.metrics.pass_at_1.percent(), p.metrics.tokens.number(), forced, finished))
+    head = f"{metrics.problems} problems x {metrics.samples} completions a point; {INTERVALS}."
+    gains = "\n".join(gain for curve in curves.values() for gain in _gains(curve))
+    parts = [head, markdown_rows(rows, left=2), gains]
+    cast = [("model", "rule", "accuracy", "minus maj@n", "samples", "tokens a problem", "saved")]
     for name, results in votes.items():
-        for r in results[:1]:
-            whole = (r.accuracy.first.percent(), "", "", r.tokens.first.number(), "")
-            rows.append((name, "all samples", *whole))
-        for r in results:
-            found = (r.accuracy.second.percent(), r.accuracy.difference.number(100, sign="+"), r.samples.number())
-            rows.append((name, r.rule, *found, r.tokens.second.number(), f"{100 * r.saved:.0f} %"))
-    if len(rows) > 1:
-        parts += [f"Votes of up to {n} samples a problem:", markdown_rows(rows, left=2)]
+        for r in list(results.values())[:1]:
+            cast.append((name, "all samples", r.accuracy.first.percent(), "", "", r.tokens.first.number(), ""))
+        for rule, r in results.items():
+            gain, samples = r.accuracy.difference.number(100, sign="+"), r.samples.number()
+            spent = r.tokens.second.number()
+            cast.append((name, rule, r.accuracy.second.percent(), gain, samples, spent, f"{100 * r.saved:.0f} %"))
+    if len(cast) > 1:
+        parts += [f"Votes of up to {n} samples a problem:", markdown_rows(cast, left=2)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
