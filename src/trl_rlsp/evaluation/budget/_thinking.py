@@ -66,10 +66,9 @@ class ThinkingBudget:
 
     def check(self, engine: Engine) -> None:
         """A ConfigError for texts that the tokenizer of an engine, if it has one, can only write as "unknown"."""
-        tokenizer = getattr(engine, "tokenizer", None)
-        if not tokenizer or (self.at_most is None and not self.at_least):
-            return
-        for name, text in {"continuation": self.continuation if self.at_least else "", "answer": self.answer}.items():
+        tokenizer: Any = getattr(engine, "tokenizer", None)
+        names = ("continuation", "answer") if self.at_least else () if self.at_most is None else ("answer",)
+        for name, text in ((name, getattr(self, name)) for name in names if tokenizer):
             if tokenizer.unk_token_id in tokenizer(text, add_special_tokens=False)["input_ids"]:
                 rule = f"{name} must be words of the tokenizer's vocabulary, but {text!r} holds {tokenizer.unk_token!r}"
                 raise ConfigError(f"{rule}; give a text that the model can write")
