@@ -1,8 +1,8 @@
 """Tests of programs, read from the form of their data set, and what else is in the columns of such a data set.
 
 The only reader of tests, in the forms that `docs/code_sandbox.md` lists; nothing here runs code. In Python source
-`assert f(1) == 2`, `assert f(1) is None`, `assert f(1)` and `assert not f(1)` with literals are read outright; any
-other statement is kept and run in the sandbox, apart from the program, once the answers are known.
+`assert f(1) == 2` with literals is read outright; any other statement is kept and run in the sandbox, apart from the
+program, once the answers are known.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ class CodeTest:
     function: str = ""  # that is called: `name`, `Class.name` or `Class().name`
     arguments: str = '[[],{"dict":[]}]'  # data of its arguments, `[list, dict of keywords]`
     exact: bool = False  # compare as Python's `==` does, not as JSON values
-    relation: str = "=="  # of the value to the expected one: `==`, `is`, or `true` and `false` for its truth alone
     statements: str = ""  # that must hold, in place of a call
     functions: str = "{}"  # JSON object, the function behind each name that the statements call
 
@@ -266,27 +265,23 @@ def _body(body: Sequence[ast.stmt], setup: list[ast.stmt], tested: dict[str, str
 
 
 def _outright(test: ast.expr, tested: dict[str, str]) -> CodeTest | None:
-    """The test that an assert of literals is."""
-    call, relation, expected = test, "true", "null"
-    try:
-        match test:
-            case ast.UnaryOp(ast.Not(), call):
-                relation = "false"
-            case ast.Compare(left, [ast.Eq() | ast.Is() as operator], [right]):
-                call, value = (left, right) if isinstance(left, ast.Call) else (right, left)
-                relation = "is" if isinstance(operator, ast.Is) else "=="
-                expected = to_data(ast.literal_eval(value))
-        if not isinstance(call, ast.Call) or (relation == "is" and expected not in ("null", "true", "false")):
+    """The test that an assert of equal literals is."""
+    match test:
+        case ast.Compare(ast.Call() as call, [ast.Eq()], [expected]):
+            pass
+        case ast.Compare(expected, [ast.Eq()], [ast.Call() as call]):
+            pass
+        case _:
             return None
-        name = ast.unparse(call.func)
-        is_path = re.fullmatch(r"\w+|\w+(\(\))?\.\w+", name) and name.partition(".")[0] not in MODULES
-        if not (function := tested.get(name, name if is_path else "")):
-            return None
-        positional = [ast.literal_eval(argument) for argument in call.args]
+    name = ast.unparse(call.func)
+    is_path = re.fullmatch(r"\w+|\w+(\(\))?\.\w+", name) and name.partition(".")[0] not in MODULES
+    function = tested.get(name, name if is_path else "")
+    with suppress(ValueError, TypeError):  # no literals
+        positional = list(map(ast.literal_eval, call.args))
         keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
-        return CodeTest(expected, None, function, to_data([positional, keywords]), exact=True, relation=relation)
-    except (ValueError, KeyError, TypeError):
-        return None
+        data = to_data([positional, keywords])
+        return CodeTest(to_data(ast.literal_eval(expected)), None, function, data, exact=True) if function else None
+    return None
 
 
 def _kept(statements: list[ast.stmt], asked: Sequence[ast.stmt], tested: dict[str, str]) -> CodeTest:

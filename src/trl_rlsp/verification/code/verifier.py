@@ -20,7 +20,7 @@ from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.text import Completion, Reading, read
-from trl_rlsp.verification.code._compare import is_true, same_output, same_value
+from trl_rlsp.verification.code._compare import same_output, same_value
 from trl_rlsp.verification.code.sandbox import Limits, Runner, RunResult, Sandbox, find_sandbox
 from trl_rlsp.verification.code.tests import CodeTest, hidden_tests, read_tests
 from trl_rlsp.verification.verdict import Reason, Verdict
@@ -32,7 +32,7 @@ _SPARE_OUTPUT = 64 * 1024
 _OUTPUT_FACTOR = 4
 _JUDGED_OUTPUT = 256 * 1024
 _JUDGE_SECONDS = 5.0
-_ROUNDS = 4  # of calls that need the answers of others, such as `f(f(1))`
+_ROUNDS = 3  # of calls that need the answers of others, such as `f(f(1))`
 _FIRST_TRIES = 0.25  # of the deadline, for the first test of every program
 _SHORTEST_TRY = 0.1  # seconds
 
@@ -250,18 +250,15 @@ class _TestRunner:
         judging = replace(limits, seconds=max(limits.seconds, _JUDGE_SECONDS))
         request = {"statements": test.statements, "functions": json.loads(test.functions)}
         answers: list[tuple[Any, Any]] = []
+        said = self.first_calls[test] = self.first_calls.get(test) or self._ask({**request, "answers": []}, judging)
         for _ in range(_ROUNDS):
-            said = None if answers else self.first_calls.get(test)
-            said = said or self._ask({**request, "answers": answers}, judging)
-            if not answers:
-                self.first_calls[test] = said
-            if "calls" not in said:
-                passed = said["passed"] if answers else None
-                return "gold_unparseable" if passed is None else "match" if passed else "mismatch"
-            calls = [call for call, _ in answers] + said["calls"]
-            found = self._returned(program, calls, limits)
-            answers += zip(said["calls"], found[len(answers) :], strict=True)  # what it said before stands
-        return "gold_unparseable"
+            if not (asked := said.get("calls")):
+                break
+            found = self._returned(program, [call for call, _ in answers] + asked, limits)
+            answers += zip(asked, found[len(answers) :], strict=True)  # what it said before stands
+            said = self._ask({**request, "answers": answers}, judging)
+        passed = said.get("passed") if answers else None
+        return "gold_unparseable" if passed is None else "match" if passed else "mismatch"
 
     def _returned(self, program: str, calls: list[Any], limits: Limits) -> list[Any]:
         """What a program's functions returned, one value for each call; it may have written the frame itself."""
@@ -290,12 +287,7 @@ class _TestRunner:
 
 def _returned_right(value: Any, test: CodeTest) -> bool:
     """Whether data that a program returned, or wrote in the place of it, is what the test asks for."""
-    expected = json.loads(test.expected)
     try:
-        if test.relation in ("true", "false"):
-            return is_true(value) == (test.relation == "true")
-        if test.relation == "is":
-            return type(value) is type(expected) and value == expected
-        return same_value(value, expected, exact=test.exact)
+        return same_value(value, json.loads(test.expected), exact=test.exact)
     except (ValueError, TypeError, AttributeError, RecursionError):  # no data that the harness would have written
         return False
