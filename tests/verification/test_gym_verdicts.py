@@ -82,7 +82,7 @@ def test_nothing_an_answer_does_reaches_the_next_one(pool):
     pool.run([take_over], limit=5.0, fresh=True)
     pids = set()
     for _ in range(3):
-        pool.run([{"name": "no_such_task"}], limit=5.0, fresh=True)
+        pool.run([{"row": '{"name": "no_such_task"}'}], limit=5.0, fresh=True)
         pids |= {worker.pid for worker in pool._idle}
     assert len(pids) >= 3  # none of them serves twice
 
@@ -176,5 +176,5 @@ def test_all_tasks(pool):
 
 
 def test_name_in_a_task():
-    assert verifier._content(json.dumps({"name": "countdown"})) == ("countdown", {})
-    assert verifier._content("[") == verifier._content("7") == ("", {})
+    assert verifier.content(json.dumps({"name": "countdown"})) == ("countdown", {})
+    assert verifier.content("[") == verifier.content("7") == ("", {})

@@ -29,7 +29,6 @@ from trl_rlsp.verification.verdict import Reason, Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
 GYM_HANDLER = "trl_rlsp.verification.gym._worker:score"
-_PROBE_SECONDS = 30.0  # the least a task's first probe may take: some load word lists
 _MAX_PROBED = 20_000
 _MAX_ANSWER = 20_000
 _MAX_EVALUATED = 2_000
@@ -57,7 +56,7 @@ _PLAIN_SIGNS = {r"\times": "*", r"\cdot": "*", "×": "*", "·": "*", r"\div": "/
 _PLAIN_SIGNS |= {r"\,": " ", r"\;": " ", r"\:": " ", r"\{": "{", r"\}": "}", r"\_": "_"}
 
 _logger = logging.getLogger(__name__)
-_probes: dict[str, str | bool] = {}  # by name or row: what is wrong, or whether the scorer wants tuples
+_probes: dict[str, str | bool] = {}  # what is wrong with a row, or whether its scorer wants tuples
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def verify_gym(
         else:
             pairs.setdefault((item.task, reading.answer), []).append(i)
     trusted = _trusted_rows(list(dict.fromkeys(task for task, _ in pairs)), pool, limit, ends)
-    texts = {pair: spellings(*_content(pair[0]), pair[1]) for pair in pairs if pair[0] in trusted}
+    texts = {pair: spellings(*content(pair[0]), pair[1]) for pair in pairs if pair[0] in trusted}
     asked = [pair for pair, found in texts.items() if found]
     requests = [{"row": pair[0], "tuples": trusted[pair[0]], "answers": texts[pair]} for pair in asked]
     replies = zip(asked, _run(pool, requests, limit, ends), strict=True)
@@ -104,7 +103,7 @@ def verify_gym(
 
 
 @lru_cache(maxsize=1024)
-def _content(task: str) -> tuple[str, dict[str, Any]]:
+def content(task: str) -> tuple[str, dict[str, Any]]:
     """Name and entry of a `task` string, `""` and `{}` for what it does not have."""
     with suppress(ValueError, RecursionError, TypeError):
         match json.loads(task):
@@ -116,28 +115,21 @@ def _content(task: str) -> tuple[str, dict[str, Any]]:
 
 
 def _trusted_rows(rows: list[str], pool: WorkerPool, limit: float, ends: float) -> dict[str, bool]:
-    """The rows whose own answer is paid and nonsense is not, of tasks of which the same is known."""
-    names = dict.fromkeys(_content(row)[0] for row in rows)
-    for name in names:
+    """The rows whose own answer is paid and nonsense is not, of tasks of which the same is known.
+
+    What could not be asked is asked again the next time.
+    """
+    for name in dict.fromkeys(content(row)[0] for row in rows):
         pool.prepare(name)
-    _probe({name: {"name": name} for name in names}, pool, max(limit, _PROBE_SECONDS), ends)
-    rows = [row for row in rows if _probes.get(_content(row)[0]) == ""]
-    _probe({row: {"row": row} for row in rows}, pool, limit, ends)
-    return {row: tuples for row in rows if isinstance(tuples := _probes.get(row), bool)}
-
-
-def _probe(requests: dict[str, dict[str, Any]], pool: WorkerPool, limit: float, ends: float) -> None:
-    """Find out about names or rows not known yet; what could not be asked is asked again the next time."""
-    unknown = [key for key in requests if key not in _probes]
-    if len(_probes) + len(unknown) > _MAX_PROBED:
+    if len(_probes) + len(rows) > _MAX_PROBED:
         _probes.clear()
-        unknown = list(requests)
-    for key, reply in zip(unknown, _run(pool, [requests[key] for key in unknown], limit, ends), strict=True):
-        if reply.outcome == "value" and isinstance(reply.value, str | bool):
-            _probes[key] = reply.value
-        if reply.value != "" and not isinstance(reply.value, bool):
-            name = requests[key].get("name") or _content(key)[0]
-            _warn_once(name, str(reply.value or f"a probe ended in {reply.outcome!r}"))
+    unknown = [row for row in rows if row not in _probes]
+    for row, reply in zip(unknown, _run(pool, [{"row": row} for row in unknown], limit, ends), strict=True):
+        if reply.outcome == "value":
+            _probes[row] = reply.value
+        if not isinstance(reply.value, bool):
+            _warn_once(content(row)[0], str(reply.value or f"a probe ended in {reply.outcome!r}"))
+    return {row: tuples for row in rows if isinstance(tuples := _probes.get(row), bool)}
 
 
 @lru_cache(maxsize=1024)
@@ -191,13 +183,8 @@ def non_finite(text: str) -> bool:
     (True, False)
     """
     text = unicodedata.normalize("NFKC", text)
-    return bool(_NON_FINITE.search(text)) or any(math.isinf(_float(number) or 0.0) for number in _FLOAT.findall(text))
-
-
-def _float(text: str) -> float | None:
-    with suppress(ValueError):
-        return float(text)
-    return None
+    floats = (float(number.replace("_", "")) for number in _FLOAT.findall(text))
+    return bool(_NON_FINITE.search(text)) or any(map(math.isinf, floats))
 
 
 def _only_states_a_value(task: str, entry: Mapping[str, Any], text: str) -> bool:
@@ -252,8 +239,7 @@ def _value(node: ast.expr) -> Fraction:
 
 
 def _near(answer: str, gold: str) -> bool:
-    values = [rational(text) or _float(text) for text in (answer, gold)]
-    if None in values:
-        return answer == gold
-    value, right = (float(value or 0) for value in values)
-    return abs(value - right) <= _TOLERANCE * abs(right)
+    with suppress(ValueError, OverflowError):  # no number
+        value, right = (float(rational(text) or text) for text in (answer, gold))
+        return abs(value - right) <= _TOLERANCE * abs(right)
+    return answer == gold

@@ -31,7 +31,7 @@ from trl_rlsp.verification.workers.fork_server import MAX_LINE
 _FIRST_SLICE = 1 / 8  # of the limit, for each item's first try where the batch's time may not be enough for all
 _SHARED = 0.9  # of the time left is divided between the items; the rest is for ending and replacing workers
 _SPARES = 1  # further warm processes that wait to take a killed worker's place
-_START_SECONDS = 120.0  # for the import of the handler
+_START_SECONDS = 120.0  # for the import of the handler, and for what it prepares
 
 _logger = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class WorkerPool:
                 return
             try:
                 self._ensure_ready()
-                self._server.ask({"prepare": value})
+                self._server.ask({"prepare": value}, seconds=_START_SECONDS)
                 self._prepared.add(value)
                 for _ in range(len(self._idle)):
                     self._kill(self._idle.popleft())
