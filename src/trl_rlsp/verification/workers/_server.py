@@ -107,12 +107,8 @@ class ForkServer:
         return reply
 
     def is_gone(self) -> bool:
-        """Whether the server has ended; between requests it never speaks, so anything it says is its end."""
-        if self.socket.fileno() < 0:
-            return True
-        watch = select.poll()  # not select(): a trainer may have more than 1024 files open
-        watch.register(self.socket, select.POLLIN)
-        return bool(watch.poll(0))
+        """Whether the server has ended."""
+        return has_ended(self.socket)
 
     def close(self) -> None:
         """End the server and all its forks, and wait until they are gone."""
@@ -123,6 +119,15 @@ class ForkServer:
         self._finalizer.detach()
         self.socket.close()
         self.process.returncode = 0
+
+
+def has_ended(channel: socket.socket) -> bool:
+    """Whether this end or the other is closed; between requests that never speaks, so anything it says is its end."""
+    if channel.fileno() < 0:
+        return True
+    watch = select.poll()  # not select(): a trainer may have more than 1024 files open
+    watch.register(channel, select.POLLIN)
+    return bool(watch.poll(0))
 
 
 def _end(control: socket.socket, process: subprocess.Popen[bytes]) -> None:
