@@ -8,7 +8,6 @@ program wrote; whoever asked compares. `find_sandbox` picks the strongest local 
 from __future__ import annotations
 
 import glob
-import logging
 import os
 import shutil
 import subprocess
@@ -32,8 +31,6 @@ _PROBE_SECONDS = 10.0
 _BINDINGS = ("landlockpy", "seccompy")
 _BACKENDS = {"bubblewrap": ("namespaces",), "landlock": ("landlock", "seccomp"), "unsandboxed": ()}
 """What each backend must have; each also takes what else the kernel offers."""
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,6 @@ class LocalSandbox:
     def forget(self) -> None:
         """In a forked child: the processes belong to the parent."""
         self._idle: list[ForkServer] = []
-        self._confined_by: list[str] | None = None
 
     def run(self, program: str, stdin: str, limits: Limits) -> RunResult:
         """Run a program in a fresh process, `WorkerError` where that cannot be done."""
@@ -111,7 +107,7 @@ class LocalSandbox:
     def _ask(self, server: ForkServer, program: str, stdin: str, limits: Limits) -> RunResult:
         with ExitStack() as stack:
             files = [stack.enter_context(_file(text)).fileno() for text in (program, stdin, "", "")]
-            alone = "threads" in (self._confined_by or ()) or "namespaces" in self._layers
+            alone = "threads" in server.layers or "namespaces" in self._layers
             request = asdict(limits) | {"threads": 0 if alone else _confine.threads_of_user()}
             reply = server.ask(request, files, limits.seconds + _GRACE_SECONDS)
             if "status" not in reply:
@@ -141,12 +137,8 @@ class LocalSandbox:
         readable = [os.path.dirname(_confine.__file__), *bindings, *self._packages]
         prefix = bubblewrap_command(readable) if "namespaces" in self._layers else []
         server = ForkServer(config, bare=True, prefix=prefix)
-        confined_by = server.hello(_HELLO_SECONDS)
-        if self._confined_by is None and self.backend != "unsandboxed":
-            expected = ["seccomp", *([] if prefix else ["landlock"]), *(["threads"] if os.geteuid() == 0 else [])]
-            if missing := _confine.missing_protection(confined_by, expected):
-                _logger.warning("%s", missing)
-        self._confined_by = confined_by
+        expected = ["seccomp", *([] if prefix else ["landlock"]), *(["threads"] if os.geteuid() == 0 else [])]
+        server.hello(_HELLO_SECONDS, expected if self.backend != "unsandboxed" else ())
         return server
 
 

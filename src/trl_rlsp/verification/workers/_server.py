@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import select
 import signal
@@ -19,13 +20,17 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import WorkerError
+from trl_rlsp.verification.workers._confine import missing_protection
 from trl_rlsp.verification.workers.fork_server import receive, send
 
 _CLOSE_SECONDS = 5.0
+
+_logger = logging.getLogger(__name__)
 
 owners: weakref.WeakSet[Any] = weakref.WeakSet()
 """Servers and what has them. In a forked child each is told to `forget()`: the processes belong to the parent."""
@@ -67,8 +72,8 @@ class ForkServer:
         self._finalizer = weakref.finalize(self, _end, self.socket, self.process)
         owners.add(self)
 
-    def hello(self, seconds: float) -> list[str]:
-        """Wait until the server is ready; the layers that confine its forks.
+    def hello(self, seconds: float, expected: Sequence[str]) -> None:
+        """Wait until the server is ready and has told the `layers` that confine its forks; warn once of missing ones.
 
         `WorkerError` where it says why it cannot do its work, a missing module for one; `ServerGone` if it has ended.
         """
@@ -76,7 +81,9 @@ class ForkServer:
         try:
             message = self.ask(None, seconds=seconds)
             if "layers" in message:
-                return message["layers"]  # type: ignore[no-any-return]
+                self.layers: list[str] = message["layers"]
+                _warn_once(missing_protection(self.layers, expected))
+                return
             kind, reason = WorkerError, message["error"]
         except ServerGone as error:
             self._errors.seek(0)
@@ -119,6 +126,12 @@ class ForkServer:
         self._finalizer.detach()
         self.socket.close()
         self.process.returncode = 0
+
+
+@cache
+def _warn_once(message: str) -> None:
+    if message:
+        _logger.warning("%s", message)
 
 
 def has_ended(channel: socket.socket) -> bool:

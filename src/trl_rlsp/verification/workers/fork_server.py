@@ -256,10 +256,9 @@ def _execute(source: bytes) -> NoReturn:
     module.__dict__["__builtins__"] = builtins
     sys.modules["__main__"] = module
     code = _exit_code(lambda: exec(compile(source, sys.argv[0], "exec", dont_inherit=True), module.__dict__))
-    for last_step in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
-        _exit_code(last_step)
-    flush = lambda: [stream.flush() for stream in (stdout, sys.stdout) if not stream.closed]  # noqa: E731
-    os._exit(_exit_code(flush) or code)
+    _exit_code(threading._shutdown)  # type: ignore[attr-defined]
+    _exit_code(atexit._run_exitfuncs)
+    os._exit(_exit_code(lambda: [stream.flush() for stream in (stdout, sys.stdout) if not stream.closed]) or code)
 
 
 def _exit_code(run: Callable[[], object]) -> int:

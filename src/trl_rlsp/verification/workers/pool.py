@@ -18,11 +18,10 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any, Literal
 
 from trl_rlsp.errors import ConfigError, WorkerError
-from trl_rlsp.verification.workers._confine import missing_protection
 from trl_rlsp.verification.workers._server import ForkServer, ServerGone, fitting_workers, has_ended, owners
 from trl_rlsp.verification.workers.fork_server import MAX_LINE
 from trl_rlsp.verification.workers.schedule import Job, Schedule
@@ -33,11 +32,6 @@ _SPARES = 1  # further warm processes that wait to take a killed worker's place
 _START_SECONDS = 120.0  # for the import of the handler, and for what it prepares
 
 _logger = logging.getLogger(__name__)
-
-
-@cache
-def _warn_once(message: str) -> None:
-    _logger.warning("%s", message)
 
 
 @dataclass(frozen=True)
@@ -67,6 +61,7 @@ class _Worker:
     """A process that waits for items."""
 
     def __init__(self, server: ForkServer) -> None:
+        self.server = server
         self.channel, theirs = socket.socketpair()
         with theirs:
             reply = server.ask({}, [theirs.fileno()])
@@ -119,17 +114,20 @@ class WorkerPool:
 
     def forget(self) -> None:
         """In a forked child: the processes and the locks belong to the parent."""
-        self._batches = threading.Lock()  # one at a time
+        self._batches = threading.RLock()  # one at a time
         self._lock = threading.RLock()  # of all else
-        self._reset()
-
-    def _reset(self) -> None:
-        for worker in self._idle:
-            worker.channel.close()
         self._server: Any = None
-        self._ready = False
-        self._idle = deque()
-        self._prepared: set[str] = set()
+        self._stop()
+
+    def _stop(self) -> None:
+        with self._lock:
+            if self._server is not None:
+                self._server.close()
+            for worker in self._idle:
+                worker.channel.close()
+            self._server, self._ready = None, False
+            self._idle.clear()
+            self._prepared: set[str] = set()
 
     def start(self) -> None:
         """Start the workers without waiting for them. Calling it again does nothing."""
@@ -138,7 +136,7 @@ class WorkerPool:
                 return
             if os.name != "posix":
                 raise WorkerError("worker pools need a POSIX system (Linux or macOS)")
-            self.close()
+            self._stop()
             self._server = ForkServer({"handler": self.handler, "memory_mb": self.memory_mb})
 
     def run(
@@ -209,14 +207,12 @@ class WorkerPool:
                     self._kill(self._idle.popleft())
                 self._refill(self.workers + _SPARES)
             except ServerGone:  # `run` starts it again, or says that it cannot
-                self.close()
+                self._stop()
 
     def close(self) -> None:
         """End all processes of the pool and wait until they are gone. The pool may be used again."""
-        with self._lock:
-            if self._server is not None:
-                self._server.close()
-            self._reset()
+        with self._batches:
+            self._stop()
 
     def __enter__(self) -> WorkerPool:
         self.start()
@@ -233,12 +229,10 @@ class WorkerPool:
         self.start()
         if not self._ready:
             try:
-                missing = missing_protection(self._server.hello(_START_SECONDS))
+                self._server.hello(_START_SECONDS, ("landlock", "seccomp"))
             except WorkerError:
-                self.close()
+                self._stop()
                 raise
-            if missing:
-                _warn_once(missing)
             self._ready = True
             self._refill(self.workers + _SPARES)
 
@@ -250,6 +244,5 @@ class WorkerPool:
         """End a worker at once; a warm one takes its place."""
         worker.channel.close()
         with self._lock:
-            self._ensure_ready()
-            self._server.ask({"kill": worker.pid})
+            worker.server.ask({"kill": worker.pid})
             self._refill(min(_SPARES, len(self._idle) + 1))
