@@ -22,7 +22,7 @@ from typing import IO, Any, Literal, Protocol
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.verification.workers import _confine
-from trl_rlsp.verification.workers._server import ForkServer, ServerGone, owners
+from trl_rlsp.verification.workers._server import ForkServer, ServerGone, has_ended, owners
 
 _MESSAGE_BYTES = 2000
 _HELLO_SECONDS = 30.0
@@ -89,29 +89,26 @@ class LocalSandbox:
 
     def run(self, program: str, stdin: str, limits: Limits) -> RunResult:
         """Run a program in a fresh process, `WorkerError` where that cannot be done."""
-        server: ForkServer | None = None
-        with suppress(IndexError):  # other threads pop and append too
-            server = self._idle.pop()
-        if server is None or server.is_gone():
-            server = self._start()
         try:
-            result = self._ask(server, program, stdin, limits)
-        except BaseException as error:
-            server.close()
-            if isinstance(error, ServerGone) and "seccomp" not in self._layers:  # a program can kill what runs it
-                return RunResult("killed")
-            raise
-        self._idle.append(server)
-        return result
-
-    def _ask(self, server: ForkServer, program: str, stdin: str, limits: Limits) -> RunResult:
+            server = self._idle.pop()
+        except IndexError:
+            server = self._start()
+        if has_ended(server.socket):
+            server = self._start()
         with ExitStack() as stack:
             files = [stack.enter_context(_file(text)).fileno() for text in (program, stdin, "", "")]
             alone = "threads" in server.layers or "namespaces" in self._layers
             request = asdict(limits) | {"threads": 0 if alone else _confine.threads_of_user()}
-            reply = server.ask(request, files, limits.seconds + _GRACE_SECONDS)
-            if "status" not in reply:
-                raise ServerGone(reply["error"])
+            try:
+                reply = server.ask(request, files, limits.seconds + _GRACE_SECONDS)
+                if "status" not in reply:
+                    raise ServerGone(reply["error"])
+            except BaseException as error:
+                server.close()
+                if isinstance(error, ServerGone) and "seccomp" not in self._layers:  # a program can kill what runs it
+                    return RunResult("killed")
+                raise
+            self._idle.append(server)
             messages = os.pread(files[3], _MESSAGE_BYTES, max(0, os.fstat(files[3]).st_size - _MESSAGE_BYTES))
             return RunResult(reply["status"], os.pread(files[2], limits.output_bytes, 0), messages)
 

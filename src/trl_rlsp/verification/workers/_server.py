@@ -8,7 +8,6 @@ by a cold one, an import of sympy later.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -20,6 +19,7 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -77,22 +77,20 @@ class ForkServer:
 
         `WorkerError` where it says why it cannot do its work, a missing module for one; `ServerGone` if it has ended.
         """
-        kind: type[WorkerError] = ServerGone
-        try:
-            message = self.ask(None, seconds=seconds)
-            if "layers" in message:
-                self.layers: list[str] = message["layers"]
-                _warn_once(missing_protection(self.layers, expected))
-                return
-            kind, reason = WorkerError, message["error"]
-        except ServerGone as error:
-            self._errors.seek(0)
-            reason = self._errors.read().decode(errors="replace").strip()[-500:] or str(error)
-        finally:
-            self._errors.close()
-        self.process.kill()
-        self.close()
-        raise kind(f"worker processes failed to start: {reason}")
+        kind = WorkerError
+        with self._errors:
+            try:
+                message = self.ask(None, seconds=seconds)
+            except ServerGone as error:
+                kind = ServerGone
+                self._errors.seek(0)
+                message = {"error": self._errors.read().decode(errors="replace").strip()[-500:] or str(error)}
+        if "error" in message:
+            self.process.kill()
+            self.close()
+            raise kind(f"worker processes failed to start: {message['error']}")
+        self.layers: list[str] = message["layers"]
+        _warn_once(missing_protection(self.layers, expected))
 
     def ask(
         self, message: dict[str, Any] | None, files: Sequence[int] = (), seconds: float | None = None
@@ -112,10 +110,6 @@ class ForkServer:
         if reply is None:
             raise ServerGone(f"the worker processes are gone: {why}")
         return reply
-
-    def is_gone(self) -> bool:
-        """Whether the server has ended."""
-        return has_ended(self.socket)
 
     def close(self) -> None:
         """End the server and all its forks, and wait until they are gone."""
@@ -150,7 +144,7 @@ def _end(control: socket.socket, process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(timeout=_CLOSE_SECONDS)
     except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
@@ -182,9 +176,6 @@ def fitting_workers(asked: int | None = None) -> int:
 
 def _cores_of(process: int) -> int:
     """Cores that a process may run on; 0 is this one."""
-    if not hasattr(os, "sched_getaffinity"):  # macOS
-        return os.cpu_count() or 1
-    try:
+    with suppress(AttributeError, OSError):  # on macOS; it is gone, or not ours to ask about
         return len(os.sched_getaffinity(process))
-    except OSError:  # it is gone, or not ours to ask about
-        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -132,7 +132,7 @@ class WorkerPool:
     def start(self) -> None:
         """Start the workers without waiting for them. Calling it again does nothing."""
         with self._lock:
-            if self._server is not None and not (self._ready and self._server.is_gone()):
+            if self._server is not None and not (self._ready and has_ended(self._server.socket)):
                 return
             if os.name != "posix":
                 raise WorkerError("worker pools need a POSIX system (Linux or macOS)")
