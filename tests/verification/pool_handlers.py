@@ -34,6 +34,9 @@ def misbehave(item):
             raise ValueError("said so")
         case "pid" | "pid, of the other":
             return os.getpid()
+        case "pid, after a while":
+            time.sleep(0.3)
+            return os.getpid()
         case "prepared":
             return PREPARED
         case "environment":

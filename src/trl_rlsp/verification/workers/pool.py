@@ -28,7 +28,6 @@ from trl_rlsp.verification.workers.schedule import Job, Schedule
 
 _LEAST = 1 / 8  # of the limit: an item that ran out of less is not judged by it
 _FRAME = 100  # bytes of a request besides its item
-_SPARES = 1  # further warm processes that wait to take a killed worker's place
 _START_SECONDS = 120.0  # for the import of the handler, and for what it prepares
 
 _logger = logging.getLogger(__name__)
@@ -203,9 +202,8 @@ class WorkerPool:
                 self._ensure_ready()
                 self._server.ask({"prepare": value}, seconds=_START_SECONDS)
                 self._prepared.add(value)
-                for _ in range(len(self._idle)):
+                while self._idle:
                     self._kill(self._idle.popleft())
-                self._refill(self.workers + _SPARES)
             except ServerGone:  # `run` starts it again, or says that it cannot
                 self._stop()
 
@@ -234,15 +232,8 @@ class WorkerPool:
                 self._stop()
                 raise
             self._ready = True
-            self._refill(self.workers + _SPARES)
-
-    def _refill(self, count: int) -> None:
-        while len(self._idle) < count:
-            self._idle.append(_Worker(self._server))
 
     def _kill(self, worker: _Worker) -> None:
-        """End a worker at once; a warm one takes its place."""
         worker.channel.close()
         with self._lock:
             worker.server.ask({"kill": worker.pid})
-            self._refill(min(_SPARES, len(self._idle) + 1))
