@@ -1,11 +1,5 @@
-"""What runs inside the sandbox: one process calls a program's functions, another judges what they returned.
-
-Its source text is sent to the sandbox as it is, so it imports nothing of this package. It reads one line of JSON and
-writes a marker and its answer, as JSON. `{program, calls}` asks what the program's functions return: it is told no
-test, so that a program that writes the frame itself gains what it would by returning. `{statements, functions,
-answers}` runs the statements of a test, without the program: each call of a function gets the next answer; it writes
-whether they passed, or the calls that have no answer yet.
-
+"""What runs inside the sandbox, sent there as text: JSON in, JSON out. `{program, calls}` asks what functions return,
+and is told no test; `{statements, functions, answers}` runs a test without the program, each call gets the next answer.
 Data is JSON that keeps Python's types: lists and scalars as they are, other values as `{"tuple": [...]}` and so on.
 """
 
@@ -34,7 +28,7 @@ _MAKERS = _KINDS | {"complex": lambda parts: complex(*parts), "iter": iter}
 
 
 def to_data(value: object) -> str:
-    """A value as JSON text of data, `TypeError` for one of another type."""
+    """A value as JSON text of data, `TypeError` for an object that is none."""
     return json.dumps(_data(value), separators=(",", ":"))
 
 

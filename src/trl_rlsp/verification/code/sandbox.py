@@ -1,8 +1,7 @@
 """What runs a program nobody trusts, and what comes back.
 
-A sandbox is anything with `run(program, stdin, limits) -> RunResult`: the one on this machine, which keeps a fork
-server for each caller, or a remote service. It is told neither the tests nor the expected output, and returns what the
-program wrote; whoever asked compares. `find_sandbox` picks the strongest local one this machine allows.
+A sandbox is anything with `run(program, stdin, limits) -> RunResult`, on this machine or a remote service. It is told
+neither the tests nor the expected output; whoever asked compares.
 """
 
 from __future__ import annotations

@@ -114,11 +114,8 @@ def _parallel(tests: Mapping[str, Any], function: str | None) -> Iterator[CodeTe
     if len(inputs) != len(outputs):
         raise DataError(f"tests need one output for each input, got {len(inputs)} and {len(outputs)}")
     listed = function and all(isinstance(wanted, list) and len(wanted) == 1 for wanted in outputs)  # APPS: all or none
-    for given, wanted in zip(inputs, outputs, strict=True):
-        if function:
-            yield _call(function, given, wanted[0] if listed else wanted)
-        else:
-            yield CodeTest(_lines(wanted), _lines(given))
+    for given, wanted in zip(inputs, (output[0] for output in outputs) if listed else outputs, strict=True):
+        yield _call(function, given, wanted) if function else CodeTest(_lines(wanted), _lines(given))
 
 
 def _call(function: Any, arguments: Any, expected: Any) -> CodeTest:
@@ -149,9 +146,8 @@ def _is_shown(test: CodeTest, lines: str, packed: str) -> bool:
         with suppress(TypeError, ValueError):
             values = [re.sub(r"\s", "", spell(value)) for value in (*positional, *keywords.values())]
             named = r",?".join(rf"\w+={re.escape(value)}" for value in values)
-            if f"{test.function.rpartition('.')[2]}({','.join(values)})" in packed:
-                return True
-            if values and re.search(rf"{named}(?![\w.])", packed):
+            called = f"{test.function.rpartition('.')[2]}({','.join(values)})" in packed
+            if called or (values and re.search(rf"{named}(?![\w.])", packed)):
                 return True
     return False
 

@@ -1,10 +1,8 @@
 """Verdicts on reasoning-gym tasks, by each task's own scorer, in confined worker processes.
 
-Ten scorers evaluate the model's text, as Python or through sympy. So they never run in this process, each answer has a
-process of its own that nothing outlives, and an answer passes to them only if its syntax tree consists of listed nodes,
-names and functions: it can state a value and do nothing else. Six scorers accept what is wrong (NaN, any four numbers,
-an absolute tolerance on small values, sorted numbers that are off by up to 1); that is checked here too. A task or row
-whose scorer pays for nonsense gives no verdict.
+Ten scorers evaluate the model's text. So each answer has a process of its own, and passes only if its syntax tree can
+state a value and do nothing else. Six accept what is wrong (NaN, any four numbers, an absolute tolerance on small
+values, sorted numbers that are off by up to 1); that is checked here. A scorer that pays for nonsense gives no verdict.
 """
 
 from __future__ import annotations

@@ -1,8 +1,5 @@
-"""Taking rights away from a process, for good: what untrusted text may cost is bounded by the kernel.
+"""Taking rights away from a process, for good, in the layers that `docs/code_sandbox.md` lists. A bare Python loads it.
 
-Layers, each applied where the kernel has it: resource limits, a user of its own, dropped privileges, Landlock (files),
-seccomp (system calls); what each stops is in `docs/code_sandbox.md`. A `Confinement` is prepared once in the process
-that forks, and put on by each fork. This file imports nothing of the package: a bare Python loads it.
 Sources: kernel.org/doc/html/latest/userspace-api/landlock.html and seccomp_filter.html.
 """
 

@@ -1,9 +1,7 @@
 """A running fork server, seen from the trainer: start it, ask it, end it; and how many workers a rank may have.
 
-`multiprocessing` would not do: its spawn and forkserver run the user's unguarded training script again in the child,
-its fork copies a process full of threads and CUDA state, and its results are pickles, which a worker that works on a
-model's text must not be allowed to send. `pebble` and `concurrent.futures` are built on it, and replace a killed worker
-by a cold one, an import of sympy later.
+`multiprocessing` and what is built on it run the user's unguarded script again in the child or copy its threads and
+CUDA state, and take pickles from workers; who works on a model's text must not be allowed to send these.
 """
 
 from __future__ import annotations

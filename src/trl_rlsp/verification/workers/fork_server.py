@@ -1,11 +1,8 @@
 """The process that forks, run as a script: `python fork_server.py CONFIG`.
 
-It imports once and then forks a confined process for each piece of untrusted work, which costs milliseconds where an
-import of sympy costs a second. Two kinds of work: a *handler* answers JSON lines on a channel until that is closed; a
-*program* runs once, and is waited for. The server itself never reads what is not trusted. It ends, and takes its forks
-along, when its socket closes.
-
-Both directions of the socket carry one line of JSON at a time, requests with open files; each request has one reply.
+Two kinds of forks: a *handler* answers JSON lines on a channel until that is closed; a *program* runs once, and is
+waited for. The server itself never reads what is not trusted. It ends, and takes its forks along, when its socket
+closes; that carries one line of JSON at a time, requests with open files, and each request has one reply.
 """
 
 from __future__ import annotations
