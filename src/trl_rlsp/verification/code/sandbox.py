@@ -70,9 +70,7 @@ class LocalSandbox:
 
     def __init__(self, backend: str, *, packages: Sequence[str] = (), layers: Sequence[str] | None = None) -> None:
         if sys.platform != "linux":
-            raise MissingDependencyError(
-                f"programs run locally on Linux only, not {sys.platform}; pass a remote sandbox"
-            )
+            raise MissingDependencyError(f"programs run on Linux only, not on {sys.platform}; pass a remote sandbox")
         if backend not in _BACKENDS:
             raise ConfigError(f"the sandbox must be one of {sorted(_BACKENDS)}, got {backend!r}")
         self.backend = backend
@@ -181,18 +179,15 @@ def find_sandbox(allow_unsandboxed: bool = False) -> LocalSandbox:
 
 # Bubblewrap (source: bwrap(1)): namespaces of their own, with only Python's files mounted, read-only.
 _NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
+_OWN_DEVICES = ("--clearenv", "--new-session", "--dev", "/dev", "--proc", "/proc")
 _USER_NAMESPACE = ("--unshare-user", "--cap-drop", "ALL")
 _ROOT = ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_DAC_READ_SEARCH")
 
 
 def bubblewrap_command(readable: Iterable[str], privileges: Iterable[str] | None = None) -> list[str]:
     """The part of a command line that puts what follows into namespaces, where Python and `readable` are mounted."""
-    command = [
-        shutil.which("bwrap") or "bwrap",
-        *_NAMESPACES,
-        *(privileges or bubblewrap_privileges() or _USER_NAMESPACE),
-    ]
-    command += ["--clearenv", "--new-session", "--dev", "/dev", "--proc", "/proc"]
+    rights = privileges or bubblewrap_privileges() or _USER_NAMESPACE
+    command = [shutil.which("bwrap") or "bwrap", *_NAMESPACES, *rights, *_OWN_DEVICES]
     library = _confine.library_folders()
     packages = {os.path.join(folder, name) for folder in library for name in _confine.NOT_THE_LIBRARY}
     found = {path for folder in _confine.LIBRARY_FOLDERS for path in glob.glob(f"{os.path.realpath(folder)}/python*")}
