@@ -6,7 +6,7 @@ import pytest
 
 from trl_rlsp.verification import WorkerPool
 from trl_rlsp.verification.gym import verifier
-from trl_rlsp.verification.gym.verifier import GYM_HANDLER, GymItem, verify_gym
+from trl_rlsp.verification.gym.verifier import GYM_HANDLER, verify_gym
 
 reasoning_gym = pytest.importorskip("reasoning_gym", reason="reasoning-gym is an optional dependency")
 worker = pytest.importorskip("trl_rlsp.verification.gym._worker")
@@ -28,7 +28,7 @@ def task(name, entry):
 
 
 def verdicts(pool, pairs, **options):
-    return verify_gym([GymItem(*pair) for pair in pairs], pool, **({"limit": 5.0} | options))
+    return verify_gym(pairs, pool, **({"limit": 5.0} | options))
 
 
 COUNTDOWN = {

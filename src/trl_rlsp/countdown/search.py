@@ -252,7 +252,8 @@ def read_search(text: str, numbers: Sequence[int] | None = None) -> SearchTrace:
     found = list(_STEP.finditer(text)) if f" {HIT}" in text or f" {MISS}" in text else []
     if not any(match["claim"] for match in found):
         return SearchTrace(())
-    branches = [_Branch([*map(Term.given, _numbers_of_first_path(found) if numbers is None else numbers)])]
+    given = _numbers_of_first_path(found) if numbers is None else numbers
+    branches = [_Branch([*map(Term.given, given)], set())]
     seen: set[str] = set()
     steps = []
     for match in found:
@@ -279,12 +280,11 @@ def _numbers_of_first_path(found: Iterable[re.Match[str]]) -> list[int]:
     return numbers
 
 
-class _Branch:
+class _Branch(NamedTuple):
     """A point of the search: the terms left, and the operations already tried here."""
 
-    def __init__(self, terms: list[Term]) -> None:
-        self.terms = terms
-        self.tried: set[tuple[object, ...]] = set()
+    terms: list[Term]
+    tried: set[tuple[object, ...]]
 
     def take(self, left: int, right: int) -> list[Term]:
         """The terms of two values, then the others; none if the values are not both here."""
@@ -318,5 +318,5 @@ def _placed(branches: list[_Branch], match: re.Match[str]) -> tuple[Term | None,
     turned_back = branch is not branches[-1]
     first, second, *rest = branch.take(left, right)
     made = Term.made(first, op, second, int(match["result"]))
-    branches[branches.index(branch) + 1 :] = [] if attempt else [_Branch([made, *rest])]
+    branches[branches.index(branch) + 1 :] = [] if attempt else [_Branch([made, *rest], set())]
     return made, turned_back

@@ -17,7 +17,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from importlib.util import find_spec
-from typing import IO, Any, Literal, Protocol
+from typing import IO, Any, Literal
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.verification.workers import _confine
@@ -51,13 +51,9 @@ class RunResult:
 
 
 Runner = Callable[[str, str, Limits], RunResult]
+"""Runs a Python program (source text) in a fresh process that reads the second text, safely from several threads.
 
-
-class Sandbox(Protocol):
-    """Safe to call from several threads; raises only when it failed itself and the program is not to blame."""
-
-    def run(self, program: str, stdin: str, limits: Limits) -> RunResult:
-        """Run a Python program (source text) in a fresh process that reads `stdin`."""
+It raises only when it failed itself and the program is not to blame."""
 
 
 class LocalSandbox:

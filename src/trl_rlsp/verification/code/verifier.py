@@ -18,7 +18,7 @@ from typing import Any
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.text import Completion, Reading, read
 from trl_rlsp.verification.code._compare import same_output, same_value
-from trl_rlsp.verification.code.sandbox import Limits, Runner, RunResult, Sandbox, find_sandbox
+from trl_rlsp.verification.code.sandbox import Limits, LocalSandbox, Runner, RunResult, find_sandbox
 from trl_rlsp.verification.code.tests import CodeTest, hidden_tests, read_tests
 from trl_rlsp.verification.verdict import Reason, Verdict
 from trl_rlsp.verification.workers._server import fitting_workers
@@ -47,7 +47,7 @@ def verify_code(
     workers: int | None = None,
     end_of_thinking: str | None = "</think>",
     thinking_required: bool = False,
-    sandbox: Sandbox | Runner | None = None,
+    sandbox: LocalSandbox | Runner | None = None,
     allow_unsandboxed: bool = False,
 ) -> list[Verdict]:
     """Run the programs of completions against tests: the share passed, or 1.0 and 0.0 with `all_or_nothing`.

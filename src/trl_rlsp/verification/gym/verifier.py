@@ -16,7 +16,6 @@ import time
 import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -55,16 +54,8 @@ _logger = logging.getLogger(__name__)
 _probes: dict[str, str | bool] = {}  # what is wrong with a row, or whether its scorer wants tuples
 
 
-@dataclass(frozen=True)
-class GymItem:
-    """A row's `task` column, a JSON string `{"name": ..., "entry": {...}}`, and what the model wrote."""
-
-    task: str
-    completion: Completion | Reading | None
-
-
 def verify_gym(
-    items: Sequence[GymItem],
+    items: Sequence[tuple[str, Completion | Reading | None]],
     pool: WorkerPool,
     *,
     end_of_thinking: str | None = "</think>",
@@ -74,19 +65,20 @@ def verify_gym(
 ) -> list[Verdict]:
     """Score answers with the tasks' own scorers, in a pool that runs `GYM_HANDLER`: 1.0 for a full score, else 0.0.
 
-    `limit` and `deadline` are wall-clock seconds for one answer and for all together. The verdict is `scorer_error`
-    (score `None`) where the scorer cannot do its work for reasons other than the completion: unknown task, broken
-    entry, a scorer that pays for nonsense, deadline passed before the item's turn. The reason is logged once.
+    An item is a row's `task` column, a JSON string `{"name": ..., "entry": {...}}`, and what the model wrote. `limit`
+    and `deadline` are wall-clock seconds for one answer and for all together. The verdict is `scorer_error` (score
+    `None`) where the scorer cannot do its work for reasons other than the completion: unknown task, broken entry, a
+    scorer that pays for nonsense, deadline passed before the item's turn. The reason is logged once.
     """
     ends = math.inf if deadline is None else time.monotonic() + deadline
     verdicts: list[Verdict] = [Verdict(None, "scorer_error")] * len(items)
     pairs: dict[tuple[str, str], list[int]] = {}
-    for i, item in enumerate(items):
-        reading = read(item.completion, "gym", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
+    for i, (task, completion) in enumerate(items):
+        reading = read(completion, "gym", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
         if reading.answer is None:
             verdicts[i] = Verdict(0.0, "several_answers" if reading.reason == "several_answers" else "no_answer")
         else:
-            pairs.setdefault((item.task, reading.answer), []).append(i)
+            pairs.setdefault((task, reading.answer), []).append(i)
     trusted = _trusted_rows(list(dict.fromkeys(task for task, _ in pairs)), pool, limit, ends)
     texts = {pair: spellings(*content(pair[0]), pair[1]) for pair in pairs if pair[0] in trusted}
     asked = [pair for pair, found in texts.items() if found]
