@@ -235,5 +235,5 @@ class WorkerPool:
 
     def _kill(self, worker: _Worker) -> None:
         worker.channel.close()
-        with self._lock:
+        with self._lock, suppress(ServerGone):
             worker.server.ask({"kill": worker.pid})
