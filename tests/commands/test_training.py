@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands import progress_line
+from trl_rlsp.commands._train import progress_line
 from trl_rlsp.stages import last_complete_checkpoint
 
 CPU = """
@@ -284,7 +284,7 @@ class TestLastCompleteCheckpoint:
         ({"rewards/outcome_verifier/mean": None, "loss": 0.25}, "step 3: loss 0.25"),  # nothing was scorable
         (
             {"rewards/judge_exploration/mean": 0.25, "loss": 0.5, "completions/mean_length": 9.0},
-            "step 3: loss 0.5, exploration 0.25, tokens 9",
+            "step 3: loss 0.5, judge 0.25, tokens 9",
         ),
         ({"eval_loss": 1.0}, ""),
         ({}, ""),

@@ -1,9 +1,4 @@
-"""Accuracy and effort of a model on a set of problems: draw, score, and say which answers vote together.
-
-The same verifier that trains also scores here. Samples are kept beside the metrics, so that they can be read, and
-scored again without generating again. Votes are keys, equal where the answers of a problem are: mathematical answers
-where the verifier says so; answers of other kinds, and all with a verifier of one's own, where their text is.
-"""
+"""Completions drawn, scored by the verifier that trains, and the keys under which their answers vote together."""
 
 from __future__ import annotations
 
@@ -19,6 +14,7 @@ from trl_rlsp.errors import DataError
 from trl_rlsp.evaluation._metrics import Evaluation, ScoredSample, summarize
 from trl_rlsp.evaluation._store import problems_hash
 from trl_rlsp.generation import Engine, Request, Sample, Sampling, TransformersEngine, all_requests
+from trl_rlsp.generation.sampling import chunks
 from trl_rlsp.problems import task_name
 from trl_rlsp.rewards import OutcomeVerifier
 from trl_rlsp.text import Reading, normalize
@@ -57,14 +53,10 @@ def draw(
     on_batch: Callable[[int], None] | None = None,
     requests: Sequence[Request] | None = None,
 ) -> list[Sample]:
-    """`sampling.n` completions of every problem; those that `store` has are not drawn again.
+    """Completions of P problems, by default P * n in the order of problems and samples; a DataError for no problems.
 
-    Args:
-        engine: `None` where the store is known to have everything.
-        dataset: P rows as `load_problems` gives them; a DataError for none.
-        store: keeps what is drawn as it comes.
-        on_batch: called with the number of completions done so far, stored ones included.
-        requests: the completions to return, by default all P * n in the order of problems and samples.
+    What the store has is not drawn again (the engine is `None` where that is everything), and it keeps what is drawn as
+    it comes; `on_batch` is told how many completions there are so far, stored ones included.
     """
     if len(dataset) == 0:
         raise DataError("there are no problems to evaluate on")
@@ -111,13 +103,9 @@ def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: Outcome
     beyond = next((s.prompt_index for s in samples if not 0 <= s.prompt_index < len(rows)), None)
     if beyond is not None:
         raise DataError(f"the samples have a problem {beyond}, but there are only {len(rows)} problems")
-    found = [scored for part in _parts(samples) for scored in _score(part, rows, verifier)]
+    found = [scored for part in chunks(samples, AT_ONCE) for scored in _score(part, rows, verifier)]
     keys = voting_keys(rows, found, verifier)
     return [replace(scored, answer=key) for scored, key in zip(found, keys, strict=True)]
-
-
-def _parts(items: Sequence[Any]) -> list[Sequence[Any]]:
-    return [items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE)]
 
 
 def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: OutcomeVerifier) -> Iterator[ScoredSample]:
@@ -149,12 +137,7 @@ def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: Outc
 
 
 def final_answer(row: Mapping[str, Any], reading: Reading) -> str | None:
-    """The answer of a completion of a row as normalized text, `None` where there is none.
-
-    >>> from trl_rlsp.text import read
-    >>> final_answer({"solution": "1"}, read(r"So $x = \\boxed{ 1{,}000 }$.")), final_answer({}, read("No idea."))
-    ('1000', None)
-    """
+    """The answer of a completion of a row as normalized text, `None` where there is none."""
     if reading.answer is None:
         return None
     if row.get("tests") is not None:
@@ -169,10 +152,10 @@ def _is_math(row: Mapping[str, Any]) -> bool:
 def voting_keys(
     rows: Sequence[Mapping[str, Any]], scored: Sequence[ScoredSample], verifier: OutcomeVerifier
 ) -> list[str | None]:
-    """A key for each completion, equal for completions of a problem with the same `final_answer`.
+    """A key for each completion, equal where the answers to a problem are: the most frequent text of its answer.
 
-    Right answers to a mathematical problem are the same, since each equals the gold answer. Wrong ones are
-    compared in pairs, each pair of texts once. A key is the most frequent text of its answer, `None` for no answer.
+    Right answers to a mathematical problem are equal, and wrong ones where the verifier says so of each pair of texts;
+    answers of other kinds, and all with a verifier of one's own, are where their text is. `None` for no answer.
     """
     votes: dict[int, Counter[str]] = defaultdict(Counter)
     right: dict[int, set[str]] = defaultdict(set)
@@ -190,7 +173,7 @@ def voting_keys(
         if _is_math(rows[problem]) and verifier.compares_answers:
             wrong = [text for text in texts if text not in same][:MAX_DISTINCT]
             pairs += [(problem, one, other) for one, other in combinations(wrong, 2)]
-    for part in _parts(pairs):
+    for part in chunks(pairs, AT_ONCE):
         boxed = [f"\\boxed{{{other}}}" for _, _, other in part]
         verdicts = verifier.verdicts(boxed, solution=[one for _, one, _ in part])
         for (problem, one, other), verdict in zip(part, verdicts, strict=True):
