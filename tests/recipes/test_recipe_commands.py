@@ -14,7 +14,7 @@ import yaml
 from stand_ins import save_tiny, stand_in
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands import parse_filter, read_settings
+from trl_rlsp.commands import Eval, Filter
 from trl_rlsp.doctor import examine, read_stage
 from trl_rlsp.stages import parse_grpo, parse_sft, read_yaml
 
@@ -41,7 +41,7 @@ def parse(command, arguments):
     """Arguments as the command itself parses them."""
     if command in ("sft", "grpo"):
         return {"sft": parse_sft, "grpo": parse_grpo}[command]([*arguments, *CPU])
-    return {"eval": read_settings, "filter": parse_filter}[command](arguments)
+    return {"eval": Eval, "filter": Filter}[command].parse(arguments)
 
 
 class TestCommands:
