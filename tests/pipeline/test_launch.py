@@ -10,7 +10,7 @@ import textwrap
 import psutil
 import pytest
 
-from trl_rlsp.commands import show_batches
+from trl_rlsp.commands._train import show_batches
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.pipeline import Launcher, parse_run, plan
 

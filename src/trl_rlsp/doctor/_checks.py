@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trl_rlsp.errors import ConfigError, RLSPError, ServerError, SourceError
-from trl_rlsp.stages import Kind, Stage, UnknownError, parse_grpo, parse_sft
+from trl_rlsp.stages import Kind, Stage, parse_grpo, parse_sft
 from trl_rlsp.verification import require_sandbox
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def _context(stage: Stage) -> Iterator[Finding]:
 def _longest_prompt(stage: Stage) -> int:
     """Tokens of the longest prompt, of the `COUNTED` with the most characters."""
     if stage.tokenizer.chat_template is None:
-        raise UnknownError("the length of the longest prompt is not known: the tokenizer has no chat template")
+        raise ConfigError("the length of the longest prompt is not known: the tokenizer has no chat template")
     prompts = sorted(stage.rows["prompt"], key=lambda messages: sum(len(m["content"]) for m in messages))[-COUNTED:]
     rendered = stage.tokenizer.apply_chat_template(prompts, add_generation_prompt=True, tokenize=False)
     return max(len(ids) for ids in stage.tokenizer(rendered, add_special_tokens=False)["input_ids"])

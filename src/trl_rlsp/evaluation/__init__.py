@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         save_plot,
         slice_tables,
         svg,
+        terminal_table,
     )
     from trl_rlsp.evaluation._store import (
         SampleStore,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections.abc
 import contextlib
 import dataclasses
-import difflib
 import hashlib
 import json
 import time
@@ -20,7 +19,7 @@ from importlib.metadata import version
 from typing import Any, Literal
 from urllib.parse import unquote
 
-from trl_rlsp.errors import ConfigError, MissingDependencyError
+from trl_rlsp.errors import ConfigError, MissingDependencyError, did_you_mean
 from trl_rlsp.problems._disk_cache import DiskCache, cache_folder
 
 PREFIX = "reasoning_gym:"
@@ -124,7 +123,8 @@ def parse_source(source: str, *, seed: int = 0) -> tuple[str, dict[str, Any]]:
         raise MissingDependencyError(f"generated tasks need reasoning-gym ({error}): {way_out}") from error
     task, _, query = source.removeprefix(PREFIX).partition("?")
     if task not in DATASETS:
-        raise ConfigError(f"reasoning-gym has no task {task!r}{_known(task, sorted(DATASETS))}")
+        tasks = sorted(DATASETS)
+        raise ConfigError(f"reasoning-gym has no task {task!r}{did_you_mean(task, tasks)}; it has {', '.join(tasks)}")
     config: type = DATASETS[task][1]
     annotations = typing.get_type_hints(config)
     names = sorted(field.name for field in dataclasses.fields(config) if field.init)
@@ -132,7 +132,7 @@ def parse_source(source: str, *, seed: int = 0) -> tuple[str, dict[str, Any]]:
     for part in filter(None, query.split("&")):
         name, equals, text = part.partition("=")
         if name not in names:
-            raise ConfigError(f"{task} has no parameter {name!r}{_known(name, names)}")
+            raise ConfigError(f"{task} has no parameter {name!r}{did_you_mean(name, names)}; it has {', '.join(names)}")
         try:
             if not equals:
                 raise ValueError("no value")
@@ -142,11 +142,6 @@ def parse_source(source: str, *, seed: int = 0) -> tuple[str, dict[str, Any]]:
             wanted = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
             raise ConfigError(f"{task} wants {name}={wanted}, got {part!r} ({error})") from error
     return task, params
-
-
-def _known(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"{f' (did you mean {close[0]}?)' if close else ''}; it has {', '.join(known)}"
 
 
 def _typed(text: str, annotation: Any) -> Any:
