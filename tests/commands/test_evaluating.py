@@ -61,7 +61,7 @@ def arguments(taught_folder, rows):
 @pytest.fixture(scope="module")
 def evaluated(arguments, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluated") / "run"
-    assert main([*arguments, "--output_dir", str(folder), "--save_parquet", "True"]) == 0
+    assert main([*arguments, "--output_dir", str(folder)]) == 0
     return folder
 
 
@@ -83,12 +83,6 @@ class TestFigures:
         assert list(figures.levels) == ["Level 2", "Level 10"]
         assert [part.problems for part in figures.levels.values()] == [1, 1]
         assert figures.subjects["Algebra"].pass_at_1 == figures.pass_at_1
-
-    def test_parquet_holds_the_same_samples(self, evaluated):
-        import pyarrow.parquet as parquet
-
-        table = parquet.read_table(evaluated / "samples.parquet").to_pylist()
-        assert [row | {"task_metrics": {}} for row in table] == read_samples(evaluated)  # no task of its own
 
     def test_shown(self, arguments, copied, capsys, monkeypatch):
         monkeypatch.setenv("COLUMNS", "250")

@@ -284,7 +284,7 @@ class TestLastCompleteCheckpoint:
         ({"rewards/outcome_verifier/mean": None, "loss": 0.25}, "step 3: loss 0.25"),  # nothing was scorable
         (
             {"rewards/judge_exploration/mean": 0.25, "loss": 0.5, "completions/mean_length": 9.0},
-            "step 3: loss 0.5, exploration 0.25, tokens 9",
+            "step 3: loss 0.5, judge 0.25, tokens 9",
         ),
         ({"eval_loss": 1.0}, ""),
         ({}, ""),

@@ -61,7 +61,7 @@ class TestEachK:
         assert summarize([scored(0, 1.0)]).pass_at == {}
 
     def test_default_ks_end_with_n(self):
-        assert [default_ks(n) for n in (2, 3, 16)] == [[2], [2, 3], [2, 4, 8, 16]]
+        assert [default_ks(n) for n in (1, 2, 3, 16)] == [[], [2], [2, 3], [2, 4, 8, 16]]
 
 
 class TestSlices:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
-import pytest
 from rich.console import Console
 
 from trl_rlsp.evaluation import Estimate, Evaluation, ScoredSample, save_evaluation
-from trl_rlsp.evaluation._tables import (
+from trl_rlsp.evaluation._shown import (
     evaluation_table,
-    exploration_columns,
     first_samples,
     markdown_table,
     note,
@@ -73,19 +71,3 @@ class TestTable:
 def test_the_first_sample_of_each_problem(tmp_path):
     save_evaluation(BEFORE, [sample(0, 0.0, "first"), sample(0, 1.0, "second")], tmp_path, {})
     assert first_samples(tmp_path)[0]["text"] == "first"
-
-
-@pytest.mark.parametrize(
-    ("rewards", "columns"),
-    [
-        (["outcome_verifier", "judge_exploration"], {"exploration": "rewards/judge_exploration/mean"}),
-        (["outcome_verifier"], {}),
-        (
-            ["outcome_verifier", "calculation_exploration", "length_exploration"],
-            {"calculation": "rewards/calculation_exploration/mean", "length": "rewards/length_exploration/mean"},
-        ),
-        (["outcome_verifier", "my_bonus"], {"my_bonus": "rewards/my_bonus/mean"}),
-    ],
-)
-def test_whatever_explores_is_shown(rewards, columns):
-    assert exploration_columns([{f"rewards/{name}/mean": 0.5 for name in rewards}]) == columns

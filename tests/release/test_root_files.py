@@ -84,9 +84,13 @@ class TestWorkflows:
         for name in ("gate", "lowest"):
             assert jobs[name]["strategy"]["matrix"]["python"] == classified
 
-    def test_the_lowest_trl_is_the_one_that_the_package_asks_for(self):
-        lowest = re.search(r"^LOWEST_TRL := (.+)$", MAKEFILE, re.MULTILINE)[1]
-        assert f'"trl>={lowest}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    def test_the_lowest_versions_are_those_that_the_package_asks_for(self):
+        trl = re.search(r"^LOWEST_TRL := (.+)$", MAKEFILE, re.MULTILINE)[1]
+        lowest = re.search(r"^LOWEST := (.+)$", MAKEFILE, re.MULTILINE)[1].replace("$(LOWEST_TRL)", trl)
+        asked = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+        assert {"trl", "transformers", "peft", "bitsandbytes"} <= {one.partition("==")[0] for one in lowest.split()}
+        for one in lowest.split():
+            assert re.search(rf'"{one.replace("==", ">=")}["; ]', asked), one
 
     def test_only_publishing_may_ask_for_a_token(self):
         jobs = read(".github/workflows/release.yml")["jobs"]

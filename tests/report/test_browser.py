@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trl_rlsp.behaviours import KINDS
-from trl_rlsp.report._page import Source, browser_data, choose, shortened, spans
+from trl_rlsp.behaviours import KINDS, Behaviour
+from trl_rlsp.report._page import Source, browser_data, choose, parts
 from trl_rlsp.runs import Completion, Evaluated
 
 
@@ -44,48 +44,51 @@ class TestChoose:
         # 102: a group is never split, so the limit is nearly kept
 
 
-class TestTextLimit:
-    def test_the_middle_goes(self):
-        assert shortened("abcdefghij", 4) == ("ab\n[...]\nij", 6)
-        assert shortened("abcd", 4) == ("abcd", 0)
-
-
-class TestSpans:
+class TestParts:
     TEXT = "Alternatively, factor it."
 
-    def test_offsets_count_utf16_units(self):
-        ((start, end, kind),) = spans(self.TEXT)
-        assert KINDS[kind] == "alternatives"
-        assert spans("😀 " + self.TEXT) == [(start + 3, end + 3, kind)]  # an emoji is two units
+    def test_pieces_and_their_kinds(self):
+        found = parts(f"So. {self.TEXT}")
+        assert "".join(piece for piece, _ in found) == f"So. {self.TEXT}"
+        assert found[0] == ("So. ", None)
+        assert [(piece, KINDS[kind]) for piece, kind in found if kind is not None] == [
+            ("Alternatively", "alternatives")
+        ]
 
-    def test_behind_the_text(self):
-        assert spans(self.TEXT + " 😀") == spans(self.TEXT)
+    def test_characters_that_take_two_units_move_nothing(self):
+        assert parts("😀 " + self.TEXT) == [("😀 ", None), *parts(self.TEXT)]
+
+    def test_an_overlap_is_the_earlier_ones(self, monkeypatch):
+        found = [Behaviour(0, 4, "verification"), Behaviour(2, 6, "alternatives"), Behaviour(3, 4, "verification")]
+        monkeypatch.setattr("trl_rlsp.report._page.find_behaviours", lambda text: found)
+        first, second = KINDS.index("verification"), KINDS.index("alternatives")
+        assert parts("abcdefgh") == [("abcd", first), ("ef", second), ("gh", None)]
+
+    def test_hidden_characters_are_shown(self):
+        assert parts("a\u202eb") == [("a⟨U+202E⟩b", None)]
+        assert parts("") == []
 
 
 class TestData:
     def test_an_item(self, make_run):
         completion = Completion(
-            "Alternatively, factor it.", "7", "why ?", None, "timeout", 5, False, 3, 2, "hard", gold="8", answer="7"
+            "Factor it.", "7", "why\x00 ?", None, "timeout", 5, False, 3, 2, "hard", {"a": 0.5}, gold="8", answer="7"
         )
         data = browser_data([make_run(completions=[completion])])
         (source,) = data["sources"]
         assert (source["run"], source["name"], source["of"]) == ("run", "training", 1)
-        (item,) = source["items"]
-        names = data["strings"]
-        assert (names[item[0]], names[item[1]], names[item[4]]) == ("7", "why ?", "timeout")
-        assert item[2:4] == ["Alternatively, factor it.", None]
-        assert item[5:11] == [5, False, 3, 2, "hard", []]
-        assert item[11][2] == KINDS.index("alternatives")
-        assert item[12] == 0
-        assert names[item[13]] == "compared 7 with 8"
+        assert source["items"] == [
+            {
+                **{"problem": "7", "prompt": "why⟨U+0000⟩ ?", "reason": "timeout", "level": "hard"},
+                **{"compared": "compared 7 with 8", "score": None, "tokens": 5, "finished": False, "step": 3},
+                **{"sample": 2, "rewards": [("a", 0.5)], "parts": [("Factor it.", None)]},
+            }
+        ]
 
-    def test_long_texts_lose_their_middle(self, make_run):
-        long = "a" * 3000 + "b" * 3000
-        evaluated = Evaluated("e", {}, {}, [Completion(long, "0", score=1.0), Completion("short", "1", score=1.0)])
-        data = browser_data([make_run(evaluations=[evaluated])], characters=4001)  # 2,000 for each of two
-        first, second = data["sources"][0]["items"]
-        assert (first[2], first[12]) == ("a" * 1000 + "\n[...]\n" + "b" * 1000, 4000)
-        assert second[2] == "short"
+    def test_long_texts_leave_room_for_fewer(self, make_run):
+        evaluated = Evaluated("e", {}, {}, [Completion("a" * 1000, str(i), score=1.0) for i in range(10)])
+        data = browser_data([make_run(evaluations=[evaluated])], characters=5000)
+        assert [item["problem"] for item in data["sources"][0]["items"]] == ["0", "2", "4", "6", "8"]
 
 
 @pytest.mark.parametrize("limit", [1, 7, 50, 10_000])

@@ -14,7 +14,6 @@ from trl_rlsp.text import (
     ngrams,
     novel_words,
     prompt_text,
-    share_in,
     visible,
     words,
 )
@@ -274,12 +273,6 @@ class TestNgrams:
 
 
 class TestOverlap:
-    def test_share(self):
-        a, b = ngrams("abcd", 2), ngrams("bcdx", 2)
-        # ab bc cd against bc cd dx: two of three
-        assert share_in(a, b) == pytest.approx(2 / 3)
-        assert share_in(frozenset(), b) == 0.0
-
     def test_distance(self):
         # two in common, four in all
         assert distance(ngrams("abcd", 2), ngrams("bcdx", 2)) == pytest.approx(1 - 2 / 4)

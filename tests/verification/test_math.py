@@ -1,6 +1,5 @@
 """Verdicts on math answers, with real workers: the project's adversarial sets, forms of gold, hostile input."""
 
-import contextlib
 import json
 import multiprocessing
 import os
@@ -16,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trl_rlsp.verification import MATH_HANDLER, MathItem, MathRules, Reply, Verdict, WorkerPool, is_list, verify_math
-from trl_rlsp.verification.math._equivalence import Leaves, Undecided, close, same_answer
-from trl_rlsp.verification.math._gold import restates, unboxed
+from trl_rlsp.verification.math._equivalence import Leaves, close, same_answer
+from trl_rlsp.verification.math._verifier import restates
 
 DATA = Path(__file__).parents[1] / "data"
 SHARED = Path(os.environ.get("TRL_RLSP_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -181,6 +180,8 @@ def test_float_gold_has_a_relative_tolerance(pool):
     assert verdict(pool, 0.1 + 0.2, r"\boxed{0.3}").score == 1.0
     assert verdict(pool, 1e-12, r"\boxed{0}").score == 0.0
     assert verdict(pool, 0.5, r"\boxed{0.5000001}").score == 0.0
+    assert verdict(pool, "0.30000000000000004", r"\boxed{0.3}").score == 0.0
+    assert verdict(pool, 3, r"\boxed{3.0000000001}").score == 0.0
 
 
 def test_tolerance_is_relative():
@@ -247,20 +248,15 @@ FRAGMENTS = st.sampled_from(
 @settings(max_examples=600, deadline=None)
 def test_text_rules_are_total(gold, answer):
     left, right = "".join(gold), "".join(answer)
-    with contextlib.suppress(Undecided):
-        assert same_answer(left, right, Leaves()) in (True, False)
+    assert same_answer(left, right, Leaves()) in (True, False)
     restates(left, right)
-    assert isinstance(unboxed(left), str)
 
 
 @given(st.permutations(["1", "2", "\\pi", "x"]))
 def test_lists_have_no_order_and_tuples_have(items):
     assert same_answer("1,2,\\pi,x", ",".join(items), Leaves())
     in_order = items == ["1", "2", "\\pi", "x"]
-    try:
-        assert same_answer("(1,2,\\pi,x)", f"({','.join(items)})", Leaves()) == in_order
-    except Undecided:
-        assert not in_order
+    assert same_answer("(1,2,\\pi,x)", f"({','.join(items)})", Leaves()) == in_order
 
 
 def test_is_list():

@@ -92,16 +92,7 @@ CUES = _cues()
 
 
 def find_in_prose(text: str) -> list[Behaviour]:
-    """Behaviors in English prose, at most one of each kind a sentence, in order of place.
-
-    Quotations, code and denied cues (`no need to check`) do not count. Time is linear in the text, of which the
-    first `MAX_CHARS` characters are looked at.
-
-    Example:
-        >>> text = "That is 14. Let me check: 2 * 7 = 14. However, 3 does not fit, so I go back to x = 5."
-        >>> [(b.kind, text[b.start : b.end]) for b in find_in_prose(text)]
-        [('verification', 'Let me check'), ('backtracking', 'I go back')]
-    """
+    """At most one of each kind a sentence, in order of place, in the first `MAX_CHARS` characters."""
     plain = prepared(text[:MAX_CHARS])
     found = []
     for word in _WORD.finditer(plain):
@@ -118,12 +109,7 @@ def find_in_prose(text: str) -> list[Behaviour]:
 
 
 def prepared(text: str) -> str:
-    """`text` in lower case with plain quotation marks, code and quotations blanked out; of the same length.
-
-    Example:
-        >>> prepared('It says "go back" to A.')
-        'it says           to a.'
-    """
+    """`text` in lower case with plain quotation marks, code and quotations blanked out; of the same length."""
     plain = _CODE.sub(lambda found: re.sub(r"[^\n]", " ", found.group()), text.translate(_PLAIN))
     return _QUOTED.sub(lambda found: " " * len(found.group()), plain)
 

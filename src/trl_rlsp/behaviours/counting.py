@@ -34,14 +34,16 @@ _SENTENCE = re.compile(r"[^.!?;\n]*(?:[.!?;](?!\s|$)[^.!?;\n]*)*(?:[.!?;]|\n|$)"
 
 
 def find_behaviours(text: str) -> list[Behaviour]:
-    r"""Search behaviors of a completion, in order of place: of its prose, and of a written-out countdown search.
+    r"""Search behaviors of a completion, in order of place: of English prose, and of a written-out countdown search.
 
-    In a search each comparison with the target is a verification, each return to an earlier open branch
-    backtracking, and each further attempt at the same branch an alternative. The first `MAX_CHARS` characters count.
+    In prose at most one of each kind counts a sentence, and neither quotations nor code nor denied cues (`no need to
+    check`). In a search each comparison with the target is a verification, each return to an earlier open branch
+    backtracking, each further attempt at the same branch an alternative. The first `MAX_CHARS` characters count.
 
     Example:
-        >>> [b.kind for b in find_behaviours("Alternatively, factor it. The wait time is 4 minutes.")]
-        ['alternatives']
+        >>> text = "That is 14. Let me check: 2 * 7 = 14. However, 3 does not fit, so I go back to x = 5."
+        >>> [(b.kind, text[b.start : b.end]) for b in find_behaviours(text)]
+        [('verification', 'Let me check'), ('backtracking', 'I go back')]
         >>> text = "9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes"
         >>> [(b.kind, text[b.start : b.end]) for b in find_behaviours(text)]
         [('verification', '? 18 no'), ('alternatives', '9 * 2'), ('verification', '? 18 yes')]
@@ -202,9 +204,7 @@ def answer_changes(text: str | list[str], is_right: Callable[[list[str]], Sequen
         (('12', '13'), 1, 0)
     """
     candidates = candidate_answers(text) if isinstance(text, str) else text
-    if len(candidates) < 2:
-        return AnswerChanges(tuple(candidates), (None,) * len(candidates))
-    scores = tuple(is_right(candidates))
+    scores = tuple(is_right(candidates)) if len(candidates) > 1 else (None,) * len(candidates)
     pairs = Counter((None if None in pair else (pair[0] == 1, pair[1] == 1)) for pair in pairwise(scores))
     return AnswerChanges(
         tuple(candidates), scores, pairs[False, True], pairs[True, False], pairs[False, False], pairs[None]

@@ -46,7 +46,7 @@ def run_eval(arguments: list[str]) -> None:
         with verifier_of(settings, name) as verifier:
             metrics, scored = evaluation.evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
         if folder := settings.output_dir:
-            evaluation.save_evaluation(metrics, scored, Path(folder), asdict(settings), parquet=settings.save_parquet)
+            evaluation.save_evaluation(metrics, scored, Path(folder), asdict(settings))
     for table in (evaluation.evaluation_table({name: metrics}), *evaluation.slice_tables(metrics)):
         console.print(table)
 
@@ -140,7 +140,7 @@ def _rescored(settings: EvaluationArguments, folder: Path) -> tuple[str, evaluat
     model = before.get("model_name_or_path")
     with verifier_of(settings, None if before["engine"] == "server" else model) as verifier:
         metrics, scored = evaluation.evaluate_samples(samples, problems, verifier=verifier, ks=settings.ks)
-    evaluation.save_evaluation(metrics, scored, folder, before, parquet=settings.save_parquet)
+    evaluation.save_evaluation(metrics, scored, folder, before)
     return model or folder.name, metrics
 
 
@@ -178,7 +178,6 @@ class BudgetArguments(EvaluationArguments):
     answer_tokens: int = option(32, "tokens for the answer")
     votes: int = option(0, "samples a problem for voting with early stopping; 0 for no votes")
     confidence: float = option(0.95, "of adaptive consistency")
-    document: str | None = option(None, "Markdown file whose numbers are replaced")
 
     def named_models(self) -> dict[str, str]:
         """Names of the models and where they are."""
@@ -192,7 +191,7 @@ class BudgetArguments(EvaluationArguments):
         """The budgets in tokens."""
         return positive_numbers("budgets", self.budgets, "32,64,128")
 
-    def points(self) -> list[ThinkingBudget | None]:
+    def points(self) -> list[ThinkingBudget]:
         """What is measured: each budget as a ceiling, with `at_least` as a floor too, and none."""
         from trl_rlsp.evaluation.budget import ThinkingBudget
 
@@ -200,7 +199,7 @@ class BudgetArguments(EvaluationArguments):
         given |= {"ends": self.ends} if self.ends else {}
         bounds = [(0, most) for most in self.sizes()]
         bounds += [(most, most) for _, most in bounds] if self.at_least else []
-        return [*(ThinkingBudget(least, most, **given) for least, most in bounds), None]
+        return [*(ThinkingBudget(least, most, **given) for least, most in bounds), ThinkingBudget()]
 
 
 def named(rule: str, entries: list[str]) -> dict[str, str]:
@@ -235,12 +234,12 @@ def require_plots() -> None:
 
 def check_budget(settings: BudgetArguments) -> generation.Sampling:
     """The sampling, after whatever can be known to be wrong before a model is loaded."""
-    from trl_rlsp.evaluation.budget import AdaptiveConsistency
+    from trl_rlsp.evaluation.budget import adaptive_consistency
 
     settings.named_models()
     settings.points()
     settings.required()
-    AdaptiveConsistency(settings.confidence)
+    adaptive_consistency(settings.confidence)
     if settings.votes < 0 or settings.votes == 1 or (settings.votes and settings.temperature == 0):
         rule = "votes are 0 or at least 2, at a temperature above 0"
         raise ConfigError(f"{rule}, got {settings.votes} at {settings.temperature}")
@@ -257,28 +256,30 @@ def run_budget(arguments: list[str]) -> None:
     require_plots()
     console, problems = Terminal(), settings.load()
     folder = Path(settings.output_dir or "runs/budget")
-    rules: list[Rule] = [budget.Unbeatable(), budget.AdaptiveConsistency(settings.confidence), budget.LastAgree(3, 4)]
-    curves: dict[str, budget.Curve] = {}
-    votes: dict[str, list[RuleResult]] = {}
+    rules: dict[str, Rule] = {
+        "unbeatable": budget.unbeatable,
+        f"adaptive consistency, {settings.confidence:g}": budget.adaptive_consistency(settings.confidence),
+        "3 of the last 4 agree": budget.last_agree(3, 4),
+    }
+    curves: dict[str, list[budget.Point]] = {}
+    votes: dict[str, dict[str, RuleResult]] = {}
     for name, path in settings.named_models().items():
         with verifier_of(settings, path) as verifier:
             longest = max(settings.sizes()) + settings.answer_tokens + 64  # what is forced has tokens too
             engine = _open_engine(settings, path, problems, max(settings.max_new_tokens, longest))
             made_of, own = _fingerprint(settings, path, problems), folder / name.replace("/", "_")
             bench = budget.Bench(name, engine, problems, sampling, verifier, own, made_of, asdict(settings))
-            curves[name] = budget.Curve()
-            for point, samples in bench.points(settings.points()):
-                curves[name].add(point, samples)
+            curves[name] = []
+            for point in bench.points(settings.points()):
+                curves[name].append(point)
                 accuracy, tokens = point.metrics.pass_at_1.percent(), point.metrics.tokens.number()
                 console.print(f"{name}, {point.label}: {accuracy}, {tokens} tokens")
-            votes[name] = bench.votes(settings.votes, rules) if settings.votes else []
+            votes[name] = bench.votes(settings.votes, rules) if settings.votes else {}
     numbers = budget.markdown(curves, votes, settings.votes)
-    points = [asdict(point) for curve in curves.values() for point in curve.points]
-    voted = {name: [asdict(result) for result in results] for name, results in votes.items()}
+    points = [asdict(point) for curve in curves.values() for point in curve]
+    voted = {name: {rule: asdict(result) for rule, result in results.items()} for name, results in votes.items()}
     atomic_write(folder / "budget.md", numbers)
     budget.plot_curves(curves, folder / "budget.png")
     write_json(folder / "budget.json", {"settings": asdict(settings), "points": points, "votes": voted})
-    if settings.document:
-        budget.write_into(Path(settings.document), numbers)
     console.print(numbers, soft_wrap=True)
     console.print(f"{folder}: budget.json, budget.md, budget.png, and a folder a model with its evaluations")

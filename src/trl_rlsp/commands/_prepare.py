@@ -105,16 +105,15 @@ def run_filter(arguments: list[str]) -> None:
     name, problems, samples = measure.draw_samples(settings, console)
     with measure.verifier_of(settings, name) as verifier:
         scored = evaluation.score_samples(samples, problems, verifier)
-    rows, output = problems.to_list(), Path(settings.output)
-    found = evaluation.keep_band(rows, scored, band)
-    write_lines(output, found.rows)
-    evaluation.check_read_back(output, [rows[index] for index in found.kept])
-    write_json(output.with_suffix(".json"), {**found.counts(), "settings": asdict(settings)})
+    output = Path(settings.output)
+    rows, counts = evaluation.keep_band(problems.to_list(), scored, band)
+    write_lines(output, rows)
+    write_json(output.with_suffix(".json"), {**counts, "settings": asdict(settings)})
     kept = f"kept, {settings.low:g} to {settings.high:g}"
-    table = measure.count_table("problems", "sampled", len(rows), found.dropped, kept, len(found.rows))
+    table = measure.count_table("problems", "sampled", len(problems), counts["dropped"], kept, len(rows))
     table.title = f"solve rates of {settings.n} samples"
     console.print(table)
-    if partly := sum(row["scored_samples"] < settings.n for row in found.rows):
+    if partly := sum(row["scored_samples"] < settings.n for row in rows):
         console.print(f"{partly} kept problems have samples without a score, which have no part in their solve rate")
     plain = settings.prompt_style == "task" and settings.system_prompt != "none"
     reading = f"--dataset {settings.output}" + ("" if plain else " --prompt_style task --system_prompt none")

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trl_rlsp import evaluation, stages, trainers
+from trl_rlsp import stages, trainers
 from trl_rlsp.commands._measure import count_table
 from trl_rlsp.doctor import stop_on_errors
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import write_json
+from trl_rlsp.runs import reward_parts
 from trl_rlsp.selfplay import Selection, harvest_run
 from trl_rlsp.stages import option
 from trl_rlsp.text import Terminal
@@ -153,7 +154,9 @@ def _show_progress(trainer: Any) -> None:
 
 def progress_line(step: int, logs: dict[str, Any]) -> str:
     """The metrics a person watches, in one line; empty if none of them was logged."""
-    shown = {name: _SHOWN[name] for name in ("loss", "accuracy")} | evaluation.exploration_columns([logs]) | _SHOWN
+    parts = [part for part in reward_parts([logs]) if "outcome_verifier" not in part]
+    explored = {part.removesuffix("_exploration"): f"rewards/{part}/mean" for part in parts}
+    shown = {name: _SHOWN[name] for name in ("loss", "accuracy")} | explored | _SHOWN
     found = [f"{name} {float(logs[key]):.3g}" for name, key in shown.items() if logs.get(key) is not None]
     return f"step {step}: {', '.join(found)}" if found else ""
 

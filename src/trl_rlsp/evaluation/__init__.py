@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
-    from trl_rlsp.evaluation._charts import Chart, Line, can_draw, save_plot, svg
     from trl_rlsp.evaluation._compare import (
         Difference,
         Vote,
@@ -26,9 +25,7 @@ if TYPE_CHECKING:
     from trl_rlsp.evaluation._dataset import (
         Band,
         CheckReport,
-        Filtered,
         check_dataset,
-        check_read_back,
         gold_completion,
         keep_band,
         print_report,
@@ -49,6 +46,20 @@ if TYPE_CHECKING:
         summarize,
     )
     from trl_rlsp.evaluation._scoring import draw, evaluate, evaluate_samples, score_samples
+    from trl_rlsp.evaluation._shown import (
+        Chart,
+        Line,
+        can_draw,
+        difference_table,
+        efficiency_tables,
+        evaluation_table,
+        first_samples,
+        markdown_table,
+        plot_efficiency,
+        save_plot,
+        slice_tables,
+        svg,
+    )
     from trl_rlsp.evaluation._store import (
         SampleStore,
         load_evaluation,
@@ -62,16 +73,6 @@ if TYPE_CHECKING:
         read_samples,
         save_evaluation,
         write_problems,
-    )
-    from trl_rlsp.evaluation._tables import (
-        difference_table,
-        efficiency_tables,
-        evaluation_table,
-        exploration_columns,
-        first_samples,
-        markdown_table,
-        plot_efficiency,
-        slice_tables,
     )
 
 __getattr__, __all__ = attach(__name__, __file__)

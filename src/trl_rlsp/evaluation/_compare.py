@@ -44,9 +44,13 @@ class Difference:
         return self.difference.low > 0 or self.difference.high < 0
 
 
-def paired(first: Mapping[Any, float | None], second: Mapping[Any, float | None]) -> Difference | None:
-    """Difference of two metrics by problem; `None` where no problem has both."""
-    pairs = [(value, second.get(problem)) for problem, value in first.items()]
+def paired(
+    first: Mapping[Any, Any], second: Mapping[Any, Any], metric: Callable[[Any], float | None]
+) -> Difference | None:
+    """Difference of a metric of the samples of each problem; `None` where no problem has it in both."""
+    pairs = [
+        (metric(group), metric(second[problem]) if problem in second else None) for problem, group in first.items()
+    ]
     known = [(one, other) for one, other in pairs if one is not None and other is not None]
     if not known:
         return None
@@ -90,11 +94,8 @@ def compare(first: Sequence[ScoredSample], second: Sequence[ScoredSample]) -> di
         "tokens": lambda g: known_mean(s.tokens for s in g),
         "finished": lambda g: known_mean(s.finished for s in g),
     }
-    found = {}
-    for name, metric in metrics.items():
-        before, after = ({problem: metric(group) for problem, group in side.items()} for side in groups)
-        if difference := paired(before, after):
-            found[name] = difference
+    measured = {name: paired(*groups, metric) for name, metric in metrics.items()}
+    found = {name: difference for name, difference in measured.items() if difference}
     if "pass@1" not in found:
         raise DataError("no problem is scorable in both evaluations: check the gold answers with `rlsp check`")
     return found

@@ -12,13 +12,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich.table import Table
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation._metrics import ScoredSample, by_problem, known_mean
 from trl_rlsp.generation import Sample
-from trl_rlsp.text import GOLD_COLUMNS, read
+from trl_rlsp.text import read
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -66,10 +67,6 @@ class CheckReport:
         """Whether no row failed and some row was checked."""
         return not self.failures and self.verified > 0
 
-    @property
-    def reasons(self) -> Counter[str]:
-        return Counter(failure.reason for failure in self.failures)
-
 
 def gold_completion(row: Mapping[str, Any]) -> str | None:
     r"""A completion that gives the own answer of a row of `load_problems`; `None` where it has none.
@@ -112,14 +109,13 @@ def odd_answers(dataset: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def print_report(report: CheckReport, dataset: str, console: Terminal, show: int = 20) -> None:
     """Print at most `show` rows whose answer does not verify, and what else was found in the dataset of that name."""
-    from rich.table import Table
-
     if report.failures:
         table = Table("row", "answer", "reason", "problem", title=f"{dataset}: answers that do not verify")
         for failure in report.failures[:show]:
             table.add_row(str(failure.row), failure.gold, failure.reason, failure.problem)
         console.print(table)
-        counts = ", ".join(f"{reason} {count}" for reason, count in report.reasons.most_common())
+        reasons = Counter(failure.reason for failure in report.failures)
+        counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
         hidden = f" ({len(report.failures) - show} more not shown)" if len(report.failures) > show else ""
         console.print(f"by reason: {counts}{hidden}")
     if report.unanswered:
@@ -153,90 +149,52 @@ class Band:
         return None if rate in self else TOO_HARD if rate < self.low else TOO_EASY
 
 
-class SolveRate(NamedTuple):
-    """Mean score of the samples of a problem that have one, their number, and why the others have none."""
-
-    rate: float | None
-    scored: int
-    reasons: tuple[str, ...] = ()
-
-
-def solve_rates(scored: Iterable[ScoredSample]) -> dict[int, SolveRate]:
-    """The solve rate of each problem, in order."""
-    rates = {}
-    for problem, samples in sorted(by_problem(scored).items()):
-        scores = [sample.score for sample in samples if sample.score is not None]
-        reasons = {sample.reason for sample in samples if sample.score is None}
-        rates[problem] = SolveRate(known_mean(scores), len(scores), tuple(sorted(reasons)))
-    return rates
-
-
-@dataclass(frozen=True)
-class Filtered:
-    """The problems of a band and what became of the others.
-
-    Attributes:
-        rows: lines of a file that `load_problems` reads back, each with its `solve_rate`.
-        kept: index of each row's problem.
-        dropped: reason -> problems.
-    """
-
-    rows: Sequence[Mapping[str, Any]]
-    kept: Sequence[int]
-    dropped: Mapping[str, int]
-    rates: Mapping[int, SolveRate]
-
-    def counts(self) -> dict[str, Any]:
-        """The counts, for a file; the mean is `None` where nothing was scorable."""
-        known = [found.rate for found in self.rates.values() if found.rate is not None]
-        return {
-            "problems": len(self.rates),
-            "kept": len(self.rows),
-            "dropped": dict(self.dropped),
-            "mean_solve_rate": known_mean(known),
-            "solve_rates": {f"{rate:.3f}": count for rate, count in sorted(Counter(known).items())},
-            "not_scorable": {str(i): list(found.reasons) for i, found in self.rates.items() if found.rate is None},
-        }
-
-
-def keep_band(problems: Sequence[Mapping[str, Any]], scored: Iterable[ScoredSample], band: Band) -> Filtered:
+def keep_band(
+    problems: Sequence[Mapping[str, Any]], scored: Iterable[ScoredSample], band: Band
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Keep the rows of `load_problems` whose solve rate, by scored samples of all of them, lies in a band.
 
-    A DataError where a problem has no samples, or none is left; the message counts why.
+    Returns lines of a file that `load_problems` reads back, each with its `solve_rate` (the mean of the scores that its
+    `scored_samples` have), and the counts: how many were dropped for which reason, the mean solve rate, `None` where
+    nothing was scorable, and why. A DataError where a problem has no samples, or none is left; the message counts why.
     """
-    rates = solve_rates(scored)
-    without = [index for index in range(len(problems)) if index not in rates]
-    if without:
-        raise DataError(f"problem {without[0]} has no samples: finish the sampling with the command that began it")
-    verdicts = {index: band.verdict(found.rate) for index, found in rates.items()}
-    kept = [index for index, reason in verdicts.items() if reason is None]
-    dropped = Counter(filter(None, verdicts.values()))
-    if not kept:
-        counts = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
-        wanted = f"a solve rate from {band.low} to {band.high}"
-        raise DataError(
-            f"no problem of {len(problems)} has {wanted} ({counts}): widen the band, or take easier or harder problems"
-        )
-    rows = [stored_row(problems[index], rates[index]) for index in kept]
-    return Filtered(rows, kept, {name: dropped[name] for name in (TOO_HARD, TOO_EASY, NOT_SCORABLE)}, rates)
+    groups = by_problem(scored)
+    rows, dropped = [], {TOO_HARD: 0, TOO_EASY: 0, NOT_SCORABLE: 0}
+    rates: list[float] = []
+    unknown: dict[str, list[str]] = {}
+    for index, problem in enumerate(problems):
+        if index not in groups:
+            raise DataError(f"problem {index} has no samples: finish the sampling with the command that began it")
+        scores = [sample.score for sample in groups[index] if sample.score is not None]
+        rate = known_mean(scores)
+        if rate is None:
+            unknown[str(index)] = sorted({sample.reason for sample in groups[index]})
+        else:
+            rates.append(rate)
+        if reason := band.verdict(rate):
+            dropped[reason] += 1
+        else:
+            rows.append({**stored_row(problem), "solve_rate": rate, "scored_samples": len(scores)})
+    if not rows:
+        counts = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
+        wanted = f"a solve rate from {band.low} to {band.high} ({counts})"
+        way_out = "widen the band, or take easier or harder problems"
+        raise DataError(f"no problem of {len(problems)} has {wanted}: {way_out}")
+    return rows, {
+        "problems": len(problems),
+        "kept": len(rows),
+        "dropped": dropped,
+        "mean_solve_rate": known_mean(rates),
+        "solve_rates": {f"{rate:.3f}": count for rate, count in sorted(Counter(rates).items())},
+        "not_scorable": unknown,
+    }
 
 
-def stored_row(row: Mapping[str, Any], found: SolveRate) -> dict[str, Any]:
-    """A row of `load_problems`, with its solve rate, as a line of a file that `load_problems` reads back."""
+def stored_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `load_problems` as a line of a file that `load_problems` reads back."""
     if row.get("tests") is not None:
         truth = {"tests": row["tests"], "solutions": [row["solution"]] if row["solution"] else []}
     else:
         truth = {"answer": row["solution"] or "unknown"}  # some tasks give none; their scorer decides
     more = {name: row[name] for name in ("task", "level", "subject", "id") if row.get(name) is not None}
-    return {"problem": row["prompt"], **truth, **more, "solve_rate": found.rate, "scored_samples": found.scored}
-
-
-def check_read_back(path: Path, kept: Sequence[Mapping[str, Any]]) -> None:
-    """A DataError unless a written file gives the same problems as the rows of the source that are in it, in order."""
-    from trl_rlsp.problems import load_problems
-
-    for number, (found, row) in enumerate(zip(load_problems(path, system_prompt=None), kept, strict=True), start=1):
-        for name in ("prompt", *GOLD_COLUMNS):
-            if row.get(name) and found.get(name) != row[name]:
-                change = f"with another {name}: {found.get(name)!r} instead of {row[name]!r}"
-                raise DataError(f"line {number} of {path} reads back {change}; leave that problem out of the source")
+    return {"problem": row["prompt"], **truth, **more}

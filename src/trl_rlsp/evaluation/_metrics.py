@@ -117,11 +117,7 @@ def by_problem(samples: Iterable[Any]) -> dict[Any, list[Any]]:
 
 
 def default_ks(n: int) -> list[int]:
-    """Powers of two from 2, and n itself.
-
-    >>> default_ks(1), default_ks(8), default_ks(12)
-    ([], [2, 4, 8], [2, 4, 8, 12])
-    """
+    """Powers of two from 2, and n itself."""
     powers = [1 << i for i in range(1, n.bit_length())]
     return powers if n in (1, *powers) else [*powers, n]
 

@@ -19,6 +19,7 @@ from trl_rlsp.errors import DataError
 from trl_rlsp.evaluation._metrics import Evaluation, ScoredSample, summarize
 from trl_rlsp.evaluation._store import problems_hash
 from trl_rlsp.generation import Engine, Request, Sample, Sampling, TransformersEngine, all_requests
+from trl_rlsp.generation.sampling import chunks
 from trl_rlsp.problems import task_name
 from trl_rlsp.rewards import OutcomeVerifier
 from trl_rlsp.text import Reading, normalize
@@ -111,13 +112,9 @@ def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: Outcome
     beyond = next((s.prompt_index for s in samples if not 0 <= s.prompt_index < len(rows)), None)
     if beyond is not None:
         raise DataError(f"the samples have a problem {beyond}, but there are only {len(rows)} problems")
-    found = [scored for part in _parts(samples) for scored in _score(part, rows, verifier)]
+    found = [scored for part in chunks(samples, AT_ONCE) for scored in _score(part, rows, verifier)]
     keys = voting_keys(rows, found, verifier)
     return [replace(scored, answer=key) for scored, key in zip(found, keys, strict=True)]
-
-
-def _parts(items: Sequence[Any]) -> list[Sequence[Any]]:
-    return [items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE)]
 
 
 def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: OutcomeVerifier) -> Iterator[ScoredSample]:
@@ -149,12 +146,7 @@ def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: Outc
 
 
 def final_answer(row: Mapping[str, Any], reading: Reading) -> str | None:
-    """The answer of a completion of a row as normalized text, `None` where there is none.
-
-    >>> from trl_rlsp.text import read
-    >>> final_answer({"solution": "1"}, read(r"So $x = \\boxed{ 1{,}000 }$.")), final_answer({}, read("No idea."))
-    ('1000', None)
-    """
+    """The answer of a completion of a row as normalized text, `None` where there is none."""
     if reading.answer is None:
         return None
     if row.get("tests") is not None:
@@ -190,7 +182,7 @@ def voting_keys(
         if _is_math(rows[problem]) and verifier.compares_answers:
             wrong = [text for text in texts if text not in same][:MAX_DISTINCT]
             pairs += [(problem, one, other) for one, other in combinations(wrong, 2)]
-    for part in _parts(pairs):
+    for part in chunks(pairs, AT_ONCE):
         boxed = [f"\\boxed{{{other}}}" for _, _, other in part]
         verdicts = verifier.verdicts(boxed, solution=[one for _, one, _ in part])
         for (problem, one, other), verdict in zip(part, verdicts, strict=True):

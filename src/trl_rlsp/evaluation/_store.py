@@ -157,23 +157,11 @@ def read_lines(folder: Path) -> list[Any]:
 
 
 def save_evaluation(
-    evaluation: Evaluation,
-    samples: Sequence[ScoredSample],
-    folder: Path,
-    settings: dict[str, Any],
-    *,
-    parquet: bool = False,
+    evaluation: Evaluation, samples: Sequence[ScoredSample], folder: Path, settings: dict[str, Any]
 ) -> None:
-    """Write `samples.jsonl`, `samples.parquet` if it is wanted and, last, `metrics.json` into `folder`."""
-    rows = [asdict(sample) for sample in samples]
-    atomic_write(folder / SAMPLES, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    if parquet:
-        import pyarrow
-        from pyarrow.parquet import write_table
-
-        # Parquet has no type for metrics that no sample has
-        columns = [name for name in rows[0] if name != "task_metrics" or any(row[name] for row in rows)]
-        write_table(pyarrow.Table.from_pylist(rows).select(columns), folder / "samples.parquet")
+    """Write `samples.jsonl` and, last, `metrics.json` into `folder`."""
+    lines = (json.dumps(asdict(sample), ensure_ascii=False) + "\n" for sample in samples)
+    atomic_write(folder / SAMPLES, lines)
     write_json(folder / METRICS, {**asdict(evaluation), "intervals": INTERVALS, "settings": settings})
 
 

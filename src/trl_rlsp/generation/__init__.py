@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
-    from trl_rlsp.generation._client import Reply, ServerClient
     from trl_rlsp.generation.local import TransformersEngine, finished_leave, leaving_rollout, load_model, why_not
     from trl_rlsp.generation.sampling import Engine, Prefixed, Request, Sample, Sampling, all_requests, render
-    from trl_rlsp.generation.server import ServerEngine
+    from trl_rlsp.generation.server import Reply, ServerClient, ServerEngine
     from trl_rlsp.generation.vllm import VLLMEngine
 
 __getattr__, __all__ = attach(__name__, __file__)

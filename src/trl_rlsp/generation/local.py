@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+from transformers.utils import logging
 
 from trl_rlsp.errors import ConfigError, SourceError
 from trl_rlsp.generation.sampling import (
+    Prefixed,
     Prompts,
     Request,
     Sample,
     Sampling,
     chunks,
-    limit_of,
     render,
-    sample_of,
     seed_of,
     token_ids,
 )
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from trl import GRPOTrainer
 
-log = logging.getLogger(__name__)
+log: Any = logging.get_logger(__name__)
 
 SEGMENT = 8  # tokens decoded before finished sequences leave the batch
 ROOM = 64  # tokens for which the cache has room when it is copied
@@ -83,20 +82,21 @@ class TransformersEngine:
 
     def sample(self, prompts: Prompts, requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
         """Draw the requested completions, shortest prompts first; a batch's seed is that of its first request."""
-        length = {index: len(render(prompts[index], self.tokenizer)) for index in {r.prompt for r in requests}}
+        asked = {index: Prefixed.of(prompts[index], sampling) for index in {r.prompt for r in requests}}
+        length = {i: len("".join((render(one.prompt, self.tokenizer), *one.parts))) for i, one in asked.items()}
         for batch in chunks(sorted(requests, key=lambda r: (length[r.prompt], r)), sampling.batch_size):
             with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
                 torch.manual_seed(seed_of(sampling.seed, batch[0]))
-                yield self._decode(batch, [prompts[request.prompt] for request in batch], sampling)
+                yield self._decode(batch, [asked[request.prompt] for request in batch], sampling)
 
-    def _decode(self, requests: Sequence[Request], prompts: list[Any], sampling: Sampling) -> list[Sample]:
+    def _decode(self, requests: Sequence[Request], asked: list[Prefixed], sampling: Sampling) -> list[Sample]:
         """A sample for each request, cut after its first end token or at its limit."""
         model: Any = self.model
         tokenizer = self.tokenizer
-        asked = [token_ids(prompt, tokenizer) for prompt in prompts]
-        inputs = {"input_ids": [[*prompt, *begun] for prompt, begun in asked]}
+        ids = [token_ids(one, tokenizer) for one in asked]
+        inputs = {"input_ids": [[*prompt, *begun] for prompt, begun in ids]}
         batch = tokenizer.pad(inputs, padding_side="left", return_tensors="pt").to(model.device)
-        limits = [limit_of(prompt, sampling) for prompt in prompts]
+        limits = [one.limit for one in asked]
         drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p} if sampling.temperature > 0 else {}
         with finished_leave(model, limits):
             found = model.generate(
@@ -111,11 +111,11 @@ class TransformersEngine:
             )
         samples = []
         new_ids = found[:, batch["input_ids"].shape[1] :].tolist()
-        for request, prompt, (_, begun), limit, ids in zip(requests, prompts, asked, limits, new_ids, strict=True):
-            end = next((place for place, token in enumerate(ids[:limit]) if token in self.ends), None)
-            new = ids[: limit if end is None else end + 1]
-            text = str(tokenizer.decode([*begun, *new], skip_special_tokens=True))
-            samples.append(sample_of(request, prompt, text, len(new), end is None))
+        for request, one, (_, begun), new in zip(requests, asked, ids, new_ids, strict=True):
+            end = next((place for place, token in enumerate(new[: one.limit]) if token in self.ends), None)
+            own = new[: one.limit if end is None else end + 1]
+            text = str(tokenizer.decode([*begun, *own], skip_special_tokens=True))
+            samples.append(one.sample(request, text, len(own), end is None))
         return samples
 
 
@@ -189,16 +189,15 @@ def _loop(
     tensors = [name for name, value in given.items() if isinstance(value, torch.Tensor) and name not in POSITIONS]
     others = [_name(p) for p in logits_processor if _name(p) not in ROW_BY_ROW and not getattr(p, "row_by_row", 0)]
     if tensors or others or not can_be_cut(cache) or given.get("synced_gpus"):
-        _warn_once(f"decoding is transformers' own: sequences cannot leave {type(cache).__name__}, {tensors + others}")
+        log.warning_once(
+            f"decoding is transformers' own: sequences cannot leave {type(cache).__name__}, {tensors + others}"
+        )
         given |= {"past_key_values": cache, "attention_mask": mask_BT}
         return type(model)._sample(model, input_ids, logits_processor, stopping_criteria, generation_config, **given)
-    batch = _Batch(model, input_ids, mask_BT, generation_config, settings)
-    batch.left = left
-    if limits is not None:
-        batch.ends_at = input_ids.shape[1] + torch.tensor(limits, device=input_ids.device)
-    sequences_BT = batch.run(cache, logits_processor, stopping_criteria)
+    batch = _Batch(model, input_ids, mask_BT, generation_config, limits, settings)
+    sequences_BT = batch.run(cache, logits_processor, stopping_criteria, left)
     if generation_config.do_sample and all(_name(each) == "Temperature" for each in logits_processor):
-        drawn.append(batch.done_logps[:, input_ids.shape[1] : batch.length])
+        drawn.append(batch.logps[:, input_ids.shape[1] : batch.length])
     return sequences_BT
 
 
@@ -206,60 +205,48 @@ def _name(processor: Any) -> str:
     return type(processor).__name__.removesuffix("LogitsWarper")
 
 
-@functools.cache
-def _warn_once(message: str) -> None:
-    log.warning(message)
-
-
 class _Batch:
-    """The sequences still being decoded, each with its row in the result."""
-
-    left: Callable[[list[int], torch.Tensor], None] | None = None
+    """B sequences, of which those in `rows` are still being decoded."""
 
     def __init__(
-        self, model: Any, ids_BT: torch.Tensor, mask_BT: torch.Tensor | None, config: Any, settings: dict[str, Any]
+        self, model: Any, ids_BT: Any, mask_BT: Any, config: Any, limits: Any, settings: dict[str, Any]
     ) -> None:
         self.model, self.config, self.settings = model, config, settings
-        rows, self.length = ids_BT.shape
-        self.done = ids_BT.new_full((rows, config.max_length), config.pad_token_id)
-        self.done[:, : self.length] = ids_BT
-        self.ids = self.done.clone()
-        self.done_logps = torch.zeros(self.done.shape, device=ids_BT.device)
-        self.logps = self.done_logps.clone()
+        size, self.length = ids_BT.shape
+        self.ids = ids_BT.new_full((size, config.max_length), config.pad_token_id)
+        self.ids[:, : self.length] = ids_BT
         self.mask = torch.ones_like(self.ids)
         self.whole = mask_BT is None  # transformers' word for prompts without padding
         if mask_BT is not None:
             self.mask[:, : self.length] = mask_BT
-        self.rows = torch.arange(rows, device=ids_BT.device)
-        self.ends_at = torch.full_like(self.rows, config.max_length)
-        self.finished = torch.zeros_like(self.rows, dtype=torch.bool)
+        self.logps = torch.zeros(self.ids.shape, device=ids_BT.device)
+        self.rows = torch.arange(size, device=ids_BT.device)
+        self.ended = torch.zeros_like(self.rows, dtype=torch.bool)
+        self.limits = torch.full_like(self.rows, config.max_length) if limits is None else self.rows.new_tensor(limits)
+        self.start = self.length
         self.placed = "position_ids" in inspect.signature(type(model).forward).parameters
 
-    def run(self, cache: Any, logits_processor: Any, stopping_criteria: Any) -> torch.Tensor:
+    def run(self, cache: Any, logits_processor: Any, stopping_criteria: Any, left: Any) -> torch.Tensor:
         """Decode until every sequence has ended; returns them (B, max_length at most)."""
         prompts = torch.cat([self.ids[:, : self.length], self.mask[:, : self.length]], dim=1)
         unique, which = torch.unique(prompts, dim=0, return_inverse=True)
         ids, mask = unique.split(self.length, dim=1)
         logits = self._forward(ids, mask, cache)[which]
-        cache = kept(cache, which, ROOM)
-        copied = start = self.length
+        cache, copied = kept(cache, which, ROOM), self.length
         while True:
             self._append(logits, logits_processor, stopping_criteria)
-            if self.length == self.config.max_length:
-                return self._collect()
-            if (self.length - start) % SEGMENT == 0:
-                keep = (~self.finished).nonzero().flatten()
-                if not len(keep):
-                    return self._collect()
-                if len(keep) < len(self.rows) or self.length - copied >= ROOM:
-                    self._collect()
-                    if self.left and self.finished.any():
-                        self.left(self.rows[self.finished].tolist(), self.ids[self.finished, start : self.length])
-                    for name in ("ids", "mask", "logps", "rows", "finished", "ends_at"):
-                        setattr(self, name, getattr(self, name)[keep])
-                    cache, copied = kept(cache, keep, ROOM), self.length
-            new = self.ids[:, self.length - 1 : self.length]
-            logits = self._forward(new, self.mask[:, : self.length], cache)
+            whole_segment = (self.length - self.start) % SEGMENT == 0
+            if self.length == self.config.max_length or (whole_segment and self.ended.all()):
+                return self.ids[:, : self.length]
+            gone = self.ended[self.rows]
+            if whole_segment and (gone.any() or self.length - copied >= ROOM):
+                if left and gone.any():
+                    leaving = self.rows[gone]
+                    left(leaving.tolist(), self.ids[leaving, self.start : self.length])
+                self.rows = self.rows[~gone]
+                cache, copied = kept(cache, (~gone).nonzero().flatten(), ROOM), self.length
+            new = self.ids[self.rows, self.length - 1 : self.length]
+            logits = self._forward(new, self.mask[self.rows, : self.length], cache)
 
     def _forward(self, ids: torch.Tensor, mask: torch.Tensor, cache: Any) -> torch.Tensor:
         given = {"attention_mask": None if self.whole else mask, **self.settings}
@@ -268,19 +255,15 @@ class _Batch:
         return self.model(input_ids=ids, past_key_values=cache, use_cache=True, **given).logits[:, -1].float()
 
     def _append(self, logits: torch.Tensor, logits_processor: Any, stopping_criteria: Any) -> None:
-        scores = logits_processor(self.ids[:, : self.length], logits)
+        rows = self.rows
+        scores = logits_processor(self.ids[rows, : self.length], logits)
         probabilities = scores.softmax(dim=-1)
         drawn = torch.multinomial(probabilities, 1) if self.config.do_sample else scores.argmax(dim=-1, keepdim=True)
-        self.logps[:, self.length] = probabilities.gather(1, drawn).squeeze(1).log()
-        self.ids[:, self.length] = drawn.squeeze(1).masked_fill(self.finished, self.config.pad_token_id)
+        self.logps[rows, self.length] = probabilities.gather(1, drawn).squeeze(1).log()
+        self.ids[rows, self.length] = drawn.squeeze(1).masked_fill(self.ended[rows], self.config.pad_token_id)
         self.length += 1
-        ended = stopping_criteria(self.ids[:, : self.length], None)
-        self.finished = self.finished | ended | (self.length >= self.ends_at)
-
-    def _collect(self) -> torch.Tensor:
-        self.done[self.rows, : self.length] = self.ids[:, : self.length]
-        self.done_logps[self.rows, : self.length] = self.logps[:, : self.length]
-        return self.done[:, : self.length]
+        stopped = stopping_criteria(self.ids[rows, : self.length], None)
+        self.ended[rows] |= stopped | (self.length - self.start >= self.limits[rows])
 
 
 class RoomyLayer(DynamicLayer):

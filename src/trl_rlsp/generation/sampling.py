@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from trl_rlsp.errors import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+T = TypeVar("T")
 Prompts = Sequence[Any] | Mapping[int, Any]
 """Prompts by number: messages, text or `Prefixed`."""
 
@@ -70,6 +71,15 @@ class Prefixed:
     tokens: int  # length of the beginning, counted in the sample's length
     limit: int  # tokens that may be added, in the place of `Sampling.max_new_tokens`
 
+    @classmethod
+    def of(cls, prompt: Any, sampling: Sampling) -> Prefixed:
+        """Any prompt as such, that of a whole completion with an empty beginning."""
+        return prompt if isinstance(prompt, cls) else cls(prompt, (), 0, sampling.max_new_tokens)
+
+    def sample(self, request: Request, text: str, added: int, truncated: bool) -> Sample:
+        """A sample from the whole text of a completion and the number of tokens added."""
+        return Sample(request.prompt, text, self.tokens + added, truncated, request.sample)
+
 
 class Engine(Protocol):
     """Draws completions. An engine that has failed has yielded only whole, final samples before."""
@@ -97,34 +107,19 @@ def seed_of(seed: int, request: Request) -> int:
 
 
 def render(prompt: Any, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The text that a model sees for a prompt given as messages, as text or as `Prefixed`."""
-    if isinstance(prompt, Prefixed):
-        return "".join((render(prompt.prompt, tokenizer), *prompt.parts))
+    """The text that a model sees for a prompt given as messages or as text."""
     if isinstance(prompt, str):
         return prompt
     return str(tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True))
 
 
-def token_ids(prompt: Any, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """Token ids of a prompt, and of the beginning of its completion; the latter is empty unless `Prefixed`."""
-    prompt, parts = (prompt.prompt, prompt.parts) if isinstance(prompt, Prefixed) else (prompt, ())
-    asked, *begun = (
-        list(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in (render(prompt, tokenizer), *parts)
-    )
-    return asked, [token for ids in begun for token in ids]
+def token_ids(asked: Prefixed, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """Token ids of a prompt, and of the beginning of its completion."""
+    texts = (render(asked.prompt, tokenizer), *asked.parts)
+    prompt, *begun = (list(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
+    return prompt, [token for ids in begun for token in ids]
 
 
-def limit_of(prompt: Any, sampling: Sampling) -> int:
-    """Tokens that may be added to a prompt."""
-    return prompt.limit if isinstance(prompt, Prefixed) else sampling.max_new_tokens
-
-
-def sample_of(request: Request, prompt: Any, text: str, added: int, truncated: bool) -> Sample:
-    """A sample from the whole text of a completion and the number of tokens added to the prompt."""
-    before = prompt.tokens if isinstance(prompt, Prefixed) else 0
-    return Sample(request.prompt, text, before + added, truncated, request.sample)
-
-
-def chunks(requests: Sequence[Request], size: int) -> list[Sequence[Request]]:
+def chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
     """Pieces of at most `size`, in order."""
-    return [requests[start : start + size] for start in range(0, len(requests), size)]
+    return [items[start : start + size] for start in range(0, len(items), size)]

@@ -6,17 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from trl_rlsp.errors import MissingDependencyError
-from trl_rlsp.generation.sampling import (
-    Prompts,
-    Request,
-    Sample,
-    Sampling,
-    chunks,
-    limit_of,
-    sample_of,
-    seed_of,
-    token_ids,
-)
+from trl_rlsp.generation.sampling import Prefixed, Prompts, Request, Sample, Sampling, chunks, seed_of, token_ids
 
 AT_ONCE = 4096  # completions in one call, after which they are kept; vLLM decides how many are decoded together
 
@@ -44,7 +34,8 @@ class VLLMEngine:
         self.adapter = name_or_path if adapter else None
         self.tokenizer = AutoTokenizer.from_pretrained(name_or_path)
         config: Any = AutoConfig.from_pretrained(base).get_text_config()
-        longest = max(len(token_ids(prompt, self.tokenizer)[0]) for prompt in prompts) + new_tokens
+        longest = max(len(token_ids(Prefixed(prompt, (), 0, 0), self.tokenizer)[0]) for prompt in prompts)
+        longest += new_tokens
         self.llm = LLM(
             model=base,
             tokenizer=name_or_path,
@@ -66,19 +57,22 @@ class VLLMEngine:
 
         lora = LoRARequest("adapter", 1, self.adapter) if self.adapter else None
         for batch in chunks(requests, AT_ONCE):
-            asked = [token_ids(prompts[request.prompt], self.tokenizer) for request in batch]
+            asked = [Prefixed.of(prompts[request.prompt], sampling) for request in batch]
+            ids = [token_ids(one, self.tokenizer) for one in asked]
             outputs = self.llm.generate(
-                [TokensPrompt(prompt_token_ids=[*prompt, *begun]) for prompt, begun in asked],
-                [SamplingParams(**sampling_options(sampling, r, limit_of(prompts[r.prompt], sampling))) for r in batch],
+                [TokensPrompt(prompt_token_ids=[*prompt, *begun]) for prompt, begun in ids],
+                [
+                    SamplingParams(**sampling_options(sampling, r, one.limit))
+                    for r, one in zip(batch, asked, strict=True)
+                ],
                 lora_request=lora,
             )
             samples = []
-            for request, (_, begun), output in zip(batch, asked, outputs, strict=True):
+            for request, one, (_, begun), output in zip(batch, asked, ids, outputs, strict=True):
                 found = output.outputs[0]
-                ids = found.token_ids  # the end token is one of them
-                text = self.tokenizer.decode([*begun, *ids], skip_special_tokens=True) if begun else found.text
-                cut = found.finish_reason == "length"
-                samples.append(sample_of(request, prompts[request.prompt], str(text), len(ids), cut))
+                new = found.token_ids  # the end token is one of them
+                text = self.tokenizer.decode([*begun, *new], skip_special_tokens=True) if begun else found.text
+                samples.append(one.sample(request, str(text), len(new), found.finish_reason == "length"))
             yield samples
 
 

@@ -122,15 +122,12 @@ def _binned(
                 bins[at].setdefault(c.problem, []).append(found)
         lines[name] = [bootstrap_mean([*map(fmean, b.values())]) if len(b) >= FEWEST else None for b in bins]
     kept = [i for i in range(len(chart.categories)) if any(points[i] for points in lines.values())]
-    drawn = [
-        Line(
-            name,
-            list(range(len(kept))),
-            *([getattr(points[i], end, None) for i in kept] for end in ("mean", "low", "high")),
-        )
-        for name, points in lines.items()
-        if kept
-    ]
+
+    def line(name: str, points: list[Estimate | None]) -> Line:
+        ends = ([getattr(points[i], end, None) for i in kept] for end in ENDS)
+        return Line(name, list(range(len(kept))), *ends)
+
+    drawn = [line(*one) for one in lines.items() if kept]
     return replace(chart, lines=drawn, categories=tuple(chart.categories[i] for i in kept))
 
 

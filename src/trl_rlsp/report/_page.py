@@ -1,7 +1,7 @@
 """The page: one file that loads nothing, and whose policy forbids that it ever does; and the files beside it.
 
-It must open at any size of run: at most `limit` completions are kept, and long ones lose their middle so that all
-texts together stay under `characters`. What was left out is counted, and the page says so.
+It must open at any size of run: it holds at most `limit` completions and about as many characters as `CHARACTERS`. What
+was left out is counted, and the page says so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from trl_rlsp import __version__
 from trl_rlsp.behaviours import KINDS, find_behaviours
-from trl_rlsp.errors import ConfigError, MissingDependencyError
+from trl_rlsp.errors import ConfigError
 from trl_rlsp.evaluation import Chart, Estimate, can_draw, natural, save_plot, svg
 from trl_rlsp.files import atomic_write
 from trl_rlsp.report._curves import effort_charts, training_curves
@@ -31,7 +31,6 @@ PAGE_FILE, NUMBERS_FILE, PLOTS_FOLDER = "index.html", "report.json", "plots"
 LABELS = {"pass_at_1": "accuracy (pass@1)", "tokens": "tokens", "finished": "finished"}
 LIMIT = 10_000
 CHARACTERS = 60_000_000
-SHORTEST_LIMIT = 500
 SHARES = ("pass", "maj", "finished", "share")
 
 
@@ -94,11 +93,8 @@ def write(runs: Sequence[Run], folder: Path, *, limit: int = LIMIT, plots: bool 
 
 def render(contents: Contents) -> str:
     """The page as HTML; every text that comes from a run is escaped, and its hidden characters are shown."""
-    try:
-        from jinja2 import Environment
-        from markupsafe import Markup
-    except ImportError as error:
-        raise MissingDependencyError("the report needs jinja2: pip install 'trl-rlsp[report]'") from error
+    from jinja2 import Environment
+    from markupsafe import Markup
 
     def finalize(value: Any) -> Any:
         return visible_text(value) if isinstance(value, str) and not isinstance(value, Markup) else value
@@ -124,6 +120,7 @@ def render(contents: Contents) -> str:
             ("effort", "Length, correctness and difficulty", drawn(contents.effort)),
         ],
         browser=Markup(json_for_script(shown)) if shown else None,
+        kinds=contents.browser["kinds"],
         plots=contents.plots,
         version=__version__,
     )
@@ -199,29 +196,23 @@ class Source(NamedTuple):
 
 
 def browser_data(runs: Sequence[Run], *, limit: int = LIMIT, characters: int = CHARACTERS) -> dict[str, Any]:
-    """What the page's script reads, with at most so many completions and characters of all texts together."""
+    """What the page's script reads, of about so many completions and characters; hidden characters are shown."""
     sources = []
     for run in runs:
         for e in run.evaluations:
             sources.append(Source(run.name, e.name, e.problems_hash or f"{run.name}/{e.name}", e.completions))
         if run.completions:
             sources.append(Source(run.name, "training", "training", run.completions))
-    chosen = choose(sources, limit)
-    lengths = [len(c.text) for completions in chosen for c in completions]
-    longest = max(SHORTEST_LIMIT, characters // len(lengths)) if sum(lengths) > characters else None
-    strings: dict[str, int] = {}
-    return {
-        "kinds": list(KINDS),
-        "longest": longest,
-        "sources": [
-            {
-                **{"run": source.run, "name": source.name, "set": source.problem_set, "of": len(source.completions)},
-                "items": [_item(c, strings, longest) for c in completions],
-            }
-            for source, completions in zip(sources, chosen, strict=True)
-        ],
-        "strings": list(strings),  # last: `_item` fills it
-    }
+    lengths = [len(c.text) for source in sources for c in source.completions]
+    fitting = min(limit, max(1, characters * len(lengths) // max(1, sum(lengths))))
+    found = [
+        {
+            **{"run": visible_text(source.run), "name": visible_text(source.name), "set": source.problem_set},
+            **{"of": len(source.completions), "items": list(map(_item, completions))},
+        }
+        for source, completions in zip(sources, choose(sources, fitting), strict=True)
+    ]
+    return {"kinds": [kind.replace("_", " ") for kind in KINDS], "sources": found}
 
 
 def choose(sources: Sequence[Source], limit: int) -> list[list[Completion]]:
@@ -230,7 +221,6 @@ def choose(sources: Sequence[Source], limit: int) -> list[list[Completion]]:
     Evaluations come first, because both sides of a comparison must be there; training gets the rest in whole groups
     that share step and problem, but at least a quarter.
     """
-
     training = sum(len(source.completions) for source in sources if source.name == "training")
     evaluated = sum(len(source.completions) for source in sources) - training
     of_evaluations = max(1, math.ceil(evaluated / max(1, limit - training, limit * 3 // 4)))
@@ -245,35 +235,30 @@ def choose(sources: Sequence[Source], limit: int) -> list[list[Completion]]:
     return chosen
 
 
-def _item(completion: Completion, strings: dict[str, int], longest: int | None) -> list[Any]:
-    """The fields that the script names, as a list and with recurring texts by number: a third less to load."""
-
-    def number(text: str) -> int:
-        return strings.setdefault(text, len(strings))
-
-    text, left_out = shortened(completion.text, longest)
-    compared = "" if completion.gold is None else f"compared {completion.answer or 'nothing'} with {completion.gold}"
-    return [
-        *(number(completion.problem), number(completion.question), text, completion.score, number(completion.reason)),
-        *(completion.tokens, completion.finished, completion.step, completion.sample, completion.level),
-        [[number(name), value] for name, value in completion.rewards.items()],
-        [value for found in spans(text) for value in found],
-        *(left_out, number(compared)),
-    ]
-
-
-def shortened(text: str, longest: int | None) -> tuple[str, int]:
-    """`text` without its middle, and how many characters that were."""
-    if longest is None or len(text) <= longest:
-        return text, 0
-    head = longest // 2
-    return f"{text[:head]}\n[...]\n{text[head - longest :]}", len(text) - longest
+def _item(completion: Completion) -> dict[str, Any]:
+    c = completion
+    compared = "" if c.gold is None else f"compared {c.answer or 'nothing'} with {c.gold}"
+    texts = {
+        "problem": c.problem,
+        "prompt": c.question,
+        "reason": c.reason,
+        "level": c.level or "",
+        "compared": compared,
+    }
+    return {
+        **{name: visible_text(text) for name, text in texts.items()},
+        **{name: getattr(c, name) for name in ("score", "tokens", "finished", "step", "sample")},
+        "rewards": [(visible_text(name), value) for name, value in c.rewards.items()],
+        "parts": parts(c.text),
+    }
 
 
-def spans(text: str) -> list[tuple[int, int, int]]:
-    """(start, end, index of the kind) of each behavior, in UTF-16 units, which is how the page's script counts."""
-
-    def units(place: int) -> int:
-        return place if text.isascii() else len(text[:place].encode("utf-16-le", "surrogatepass")) // 2
-
-    return [(units(b.start), units(b.end), KINDS.index(b.kind)) for b in find_behaviours(text)]
+def parts(text: str) -> list[tuple[str, int | None]]:
+    """The text in pieces, with the index of their behavior; an overlap is the earlier behavior's."""
+    found, end = [], 0
+    for behaviour in find_behaviours(text):
+        start = max(end, behaviour.start)
+        if start < behaviour.end:
+            found += [(text[end:start], None), (text[start : behaviour.end], KINDS.index(behaviour.kind))]
+            end = behaviour.end
+    return [(visible_text(piece), kind) for piece, kind in [*found, (text[end:], None)] if piece]

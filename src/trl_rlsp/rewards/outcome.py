@@ -25,7 +25,6 @@ from trl_rlsp.verification import (
     MathRules,
     Reason,
     Verdict,
-    VerdictCache,
     WorkerPool,
     verify_gym,
     verify_math,
@@ -103,7 +102,8 @@ class OutcomeVerifier:
         self.reader = Reader(end_of_thinking, thinking_required)
         self.rules, self.custom, self.watch = rules or MathRules(), dict(custom or {}), tuple(watch)
         self.code_options = dict(code_options or {})
-        self.cache = VerdictCache(cache_size)
+        self.cache: dict[Hashable, Verdict] = {}
+        self.cache_size = cache_size
         handlers = {"math": MATH_HANDLER, "gym": GYM_HANDLER}
         self.pools = {kind: WorkerPool(h, workers=workers, memory_mb=memory_mb) for kind, h in handlers.items()}
         self.workers = self.pools["math"].workers
@@ -159,8 +159,13 @@ class OutcomeVerifier:
             for i, value in zip(indices, self._verify(kind, given) if given else (), strict=True):
                 found[i] = verdict = _as_verdict(value)
                 if verdict.reason not in ("scorer_error", "worker_crash"):  # worth another try
-                    self.cache.put(keys[i], verdict)
+                    self.cache[keys[i]] = verdict
+        for oldest in list(self.cache)[: -self.cache_size]:
+            self.cache.pop(oldest, None)
         return [verdict for verdict in found if verdict is not None]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "cache": {}}  # its hashes are this process's
 
     def _verify(self, kind: str, rows: Sequence[Row]) -> Sequence[Verdict | float | None]:
         if kind in self.custom:

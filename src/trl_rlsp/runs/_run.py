@@ -117,9 +117,8 @@ def difference(before: Evaluated, after: Evaluated, value: Callable[[Completion]
     """Of a metric, paired by problem; `None` on different problem sets, or where no problem has it in both."""
     if not before.problems_hash or before.problems_hash != after.problems_hash:
         return None
-    groups = [by_problem(evaluated.completions) for evaluated in (before, after)]
-    first, last = ({problem: known_mean(map(value, g)) for problem, g in found.items()} for found in groups)
-    return paired(first, last)
+    groups = by_problem(before.completions), by_problem(after.completions)
+    return paired(*groups, lambda completions: known_mean(map(value, completions)))
 
 
 def _order(name: str) -> tuple[int, list[str]]:

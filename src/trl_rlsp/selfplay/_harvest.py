@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.problems import completion_text, problem_key
 from trl_rlsp.runs import Completion, question
-from trl_rlsp.text import GOLD_COLUMNS, Gram, distance, folded_words, ngrams, read, share_in
+from trl_rlsp.text import GOLD_COLUMNS, Gram, distance, folded_words, ngrams, read
 
 if TYPE_CHECKING:
     from trl_rlsp.rewards import OutcomeVerifier
@@ -178,7 +178,7 @@ class Demonstrated:
             return "same text as a demonstration"
         grams = ngrams(sequence, WINDOW)
         others = self.by_problem.get(question(prompt), [])
-        overlap = max((share_in(grams, ngrams(other, WINDOW)) for other in others), default=0.0)
+        overlap = max((len(grams & ngrams(other, WINDOW)) for other in others), default=0) / max(len(grams), 1)
         return "close to a demonstration" if self.novelty > 0 and overlap > 1 - self.novelty else None
 
 

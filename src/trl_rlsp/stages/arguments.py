@@ -198,7 +198,6 @@ class EvaluationArguments(VerifierArguments, ProblemArguments):
     batch_size: int = option(64, "sequences decoded at once (transformers) or requests in flight (server)")
     seed: int = option(0, "seed of the sampling")
     ks: list[int] | None = option(None, "values of k for pass@k and maj@k; default powers of two up to `num_samples`")
-    save_parquet: bool = option(False, "write samples.parquet beside samples.jsonl")
 
     def sampling(self) -> generation.Sampling:
         """How the samples are drawn; a ConfigError for a value that cannot work."""

@@ -13,7 +13,6 @@ from trl_rlsp.lazy import attach
 
 if TYPE_CHECKING:
     from trl_rlsp.text._arithmetic import calculations, check_half, rational, without_thousands
-    from trl_rlsp.text._boxes import find_boxes
     from trl_rlsp.text._completion import (
         GOLD_COLUMNS,
         KINDS,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
         thinking_is_open,
     )
     from trl_rlsp.text._latex import balanced, closing, normalize, split_top, too_complex
+    from trl_rlsp.text._marks import find_boxes
     from trl_rlsp.text._terminal import HIDDEN, Terminal, json_for_script, visible_text
     from trl_rlsp.text._words import (
         MAX_CHARS,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
         ngrams,
         novel_words,
         prompt_text,
-        share_in,
         visible,
         words,
     )

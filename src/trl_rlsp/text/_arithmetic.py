@@ -18,11 +18,10 @@ from typing import Any
 from trl_rlsp.errors import ConfigError
 
 MAX_TEXT = 600
-MAX_DEPTH = 30  # of parentheses, braces and exponents
+MAX_DEPTH = 60  # of operands within operands
 MAX_BITS = 8192  # of any numerator or denominator on the way to a value
 LONGEST = 120  # characters of one side of an equation that are read
 MOST_EQUATIONS = 10_000  # equals signs of a text that are looked at
-LARGEST_BITS = 128  # size of numerators and denominators in calculations, so that no tower of powers is computed
 
 Number = int | Fraction
 Equation = tuple[tuple[str, ...], frozenset[Number], tuple[Number, ...]]  # calculations, numbers at its start, results
@@ -60,7 +59,7 @@ def rational(text: str) -> Fraction | None:
     if sum(map(len, tokens)) != len("".join(text.split())):
         return None
     try:
-        return Fraction(_Parser(tokens, MAX_BITS).value())
+        return Fraction(_Parser(tokens).whole())
     except ArithmeticError:
         return None
 
@@ -104,92 +103,70 @@ def _repeating(match: re.Match[str]) -> str:
 
 
 class _Parser:
-    """Recursive descent over tokens: sum > product > sign > power > percent > atom. Keeps the operations on the way."""
+    """Precedence climbing over tokens; keeps the operations on the way. ArithmeticError for what is no arithmetic."""
 
-    def __init__(self, tokens: Sequence[str], most_bits: int) -> None:
-        self.tokens, self.most_bits, self.at, self.depth = tokens, most_bits, 0, 0
+    def __init__(self, tokens: Sequence[str]) -> None:
+        self.rest, self.depth = [*reversed(tokens)], 0
         self.steps: list[tuple[Number, str, Number, Number]] = []
 
-    def value(self) -> Number:
-        """ArithmeticError: not plain arithmetic, a division by zero, or a value that is too large."""
-        value = self._sum()
-        if self.at != len(self.tokens):
+    def whole(self) -> Number:
+        """The value of all tokens."""
+        value = self._value()
+        if self.rest:
             raise ArithmeticError
         return value
 
-    def _next(self, *expected: str) -> str:
-        """Step over the next token if it is an expected one."""
-        token = self.tokens[self.at] if self.at < len(self.tokens) else ""
-        self.at += token in expected
-        return token if token in expected else ""
-
-    def _sum(self) -> Number:
-        value = self._product()
-        while sign := self._next("+", "-"):
-            value = self._operation(value, sign, self._product())
-        return value
-
-    def _product(self) -> Number:
-        value = self._signed()
-        while self.at < len(self.tokens):
-            if op := self._next("*", "\\cdot", "/"):
-                value = self._operation(value, op.replace("\\cdot", "*"), self._signed())
-            elif self.tokens[self.at] in ("(", "{"):
-                value = self._operation(value, "*", self._power())
-            else:
-                break
-        return value
-
-    def _signed(self) -> Number:
-        negative = False
-        while sign := self._next("+", "-"):
-            negative ^= sign == "-"
-        return -self._power() if negative else self._power()
-
-    def _power(self) -> Number:
-        base = self._atom()
-        while self._next("%"):
-            base = Fraction(base, 100)
-        return self._operation(base, "^", self._nested(self._exponent)) if self._next("^") else base
-
-    def _exponent(self) -> Number:
-        return -self._nested(self._exponent) if self._next("-") else self._power()
-
-    def _atom(self) -> Number:
-        if self._next("\\frac"):
-            return self._operation(self._group("{"), "/", self._group("{"))
-        if self.at == len(self.tokens) or not self.tokens[self.at][0].isdigit():
-            return self._group("(", "{")
-        value = _number(self.tokens[self.at])
-        self.at += 1
-        mixed = value.denominator == 1 and self.tokens[self.at : self.at + 1] == ["\\frac"]
-        return value + self._atom() if mixed else value
-
-    def _group(self, *openings: str) -> Number:
-        opening = self._next(*openings)
-        value = self._nested(self._sum) if opening else 0
-        if not self._next(")" if opening == "(" else "}") or not opening:
-            raise ArithmeticError
-        return value
-
-    def _nested(self, part: Callable[[], Number]) -> Number:
+    def _value(self, least: int = 0) -> Number:
+        """The value of an operand and of the operators after it that bind so tightly."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise ArithmeticError
-        value = part()
+        value = self._operand()
+        while self.rest and _BINDING.get(self.rest[-1], -1) >= least:
+            op = "*" if self.rest[-1] in ("(", "{") else self.rest.pop().replace("\\cdot", "*")
+            value = self._operation(value, op, self._value(_BINDING[op] + (op != "^")))
         self.depth -= 1
         return value
 
+    def _operand(self) -> Number:
+        token = self._take("+", "-")
+        if token:
+            value = self._value(_BINDING["^"])
+            return -value if token == "-" else value
+        if self.rest and self.rest[-1][0].isdigit():
+            value = _number(self.rest.pop())
+            value += self._fraction() if value.denominator == 1 and self._take("\\frac") else 0
+        else:
+            value = self._fraction() if self._take("\\frac") else self._group("(", "{")
+        while self._take("%"):
+            value = Fraction(value, 100)
+        return value
+
+    def _fraction(self) -> Number:
+        return self._operation(self._group("{"), "/", self._group("{"))
+
+    def _group(self, *openings: str) -> Number:
+        opening = self._take(*openings)
+        value = self._value() if opening else 0
+        if not self._take(")" if opening == "(" else "}") or not opening:
+            raise ArithmeticError
+        return value
+
+    def _take(self, *expected: str) -> str:
+        """The next token if it is an expected one."""
+        return self.rest.pop() if self.rest and self.rest[-1] in expected else ""
+
     def _operation(self, left: Number, op: str, right: Number) -> Number:
-        if op == "^" and (right.denominator != 1 or abs(right.numerator) * _bits(left) > self.most_bits):
+        if op == "^" and (right.denominator != 1 or abs(right.numerator) * _bits(left) > MAX_BITS):
             raise ArithmeticError
         result = _OPERATIONS[op](left, right)
-        if op != "^" and _bits(result) > self.most_bits:
+        if _bits(result) > MAX_BITS:
             raise ArithmeticError
         self.steps.append((left, op, right, result))
         return result
 
 
+_BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "\\cdot": 2, "(": 2, "{": 2, "^": 3}
 _OPERATIONS: dict[str, Callable[[Any, Any], Number]] = {
     **{"+": operator.add, "-": operator.sub, "*": operator.mul, "/": Fraction},
     "^": lambda left, right: Fraction(left) ** int(right),
@@ -231,15 +208,15 @@ def _equation(left: str, after_name: bool, right: str) -> Equation | None:
     tokens = _last_tokens(left)
     if len(tokens) < 3 or (after_name and tokens[0] in "+-*/^"):
         return None
-    parser = _Parser(tokens, LARGEST_BITS)
+    parser = _Parser(tokens)
     try:
-        value = parser.value()
+        value = parser.whole()
     except ArithmeticError:
         return None
     decimals = len(right.partition(".")[2])
     if not parser.steps or abs(Fraction(value) - _number(right)) * 2 * 10**decimals > (decimals > 0):
         return None
-    made = tuple(_written(*step) for step in parser.steps if not _changes_nothing(*step[:3]))
+    made = tuple(filter(None, (_written(*step) for step in parser.steps)))
     starts = frozenset(_number(token) for token in tokens if token[0].isdigit())
     return made, starts, tuple(result for *_, result in parser.steps)
 
@@ -265,24 +242,22 @@ def _last_tokens(left: str) -> list[str]:
     return tokens
 
 
-def _changes_nothing(left: Number, op: str, right: Number) -> bool:
-    """Whether an operation has a neutral operand, or takes a number from or into itself, whatever the signs."""
-    if op in "+-":
-        return not left or not right or left == (right if op == "-" else -right)
-    if op == "/":
-        return not left or abs(right) == 1 or abs(left) == abs(right)
-    return abs(left) in (0, 1) or right in (0, 1) or (op == "*" and right == -1)
+def _written(left: Number, op: str, right: Number, result: Number) -> str | None:
+    """One way of writing for all placings of the signs: `3 - (-4)` is `3 + 4`, `-3 + 7` is `7 - 3`.
 
-
-def _written(left: Number, op: str, right: Number, result: Number) -> str:
-    """One way of writing for all placings of the signs: `3 - (-4)` is `3 + 4`, `-3 + 7` is `7 - 3`."""
+    `None` where nothing changes: beside a neutral number, or a number taken from or into itself.
+    """
     if op in "+-":
         low, high = sorted((left, right if op == "+" else -right))
+        if 0 in (low, high, result):
+            return None
         if high < 0:
-            return _written(-high, "+", -low, -result)
+            low, high, result = -high, -low, -result
         return f"{high}-{-low}={result}" if low < 0 else f"{low}+{high}={result}"
     left, result = max(left, -left), max(result, -result)
     right = right if op == "^" else max(right, -right)
+    if result in (0, left, right if op == "*" else 1):
+        return None
     if op == "*":
-        left, right = min(left, right), max(left, right)
+        left, right = sorted((left, right))
     return f"{left}{op}{right}={result}"

@@ -43,7 +43,12 @@ _COMMAND_OF |= {char: f"\\{name} " for char, name in re.findall(r"(\S) (\w+)", _
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _MAX_COMMANDS = 150  # so many \frac and \sqrt get braces around their arguments
 _WITH_ARGUMENTS = re.compile(r"\\(?:(?:frac|binom)(?![A-Za-z])|(?P<root>sqrt)(?![A-Za-z])(?:\s*\[[^\[\]]*\])?)")
-_ARGUMENT = re.compile(r"\s*(?:(\{)|(?P<command>\\[A-Za-z]+)|(?P<digits>\d+)|[A-Za-z]|(?P<paren>\([^()]*\)))")
+_GROUP = r"\{[^{}]*\}"
+for _ in range(6):
+    _GROUP = rf"\{{(?:[^{{}}]|{_GROUP})*\}}"
+_BARE = rf"\\[A-Za-z]+(?:{_GROUP})*|[A-Za-z]"
+_ARGUMENT = re.compile(rf"\s*(?:({_GROUP})|({_BARE}|\d))")
+_UNDER_ROOT = re.compile(rf"\s*(?:({_GROUP})|({_BARE}|\d+)|\(([^()]*)\))")
 _BRACKETS = re.compile(r"\\.|[()\[\]{}]", re.DOTALL)
 
 
@@ -149,31 +154,14 @@ def _unwrap(text: str) -> str:
 
 def _arguments_in_braces(text: str) -> str:
     """`\\frac12`, `\\frac\\pi2`, `\\sqrt3` with braces around their arguments; from the right, inner ones first."""
-    for match in list(_WITH_ARGUMENTS.finditer(text))[: -_MAX_COMMANDS - 1 : -1]:
-        at, root = match.end(), bool(match["root"])
-        for _ in range(1 if root else 2):
-            end, inner = _argument(text, at, whole_number=root)
-            if end < 0:
-                break
-            text = f"{text[:at]}{{{inner}}}{text[end:]}"
-            at += len(inner) + 2
+    for command in list(_WITH_ARGUMENTS.finditer(text))[: -_MAX_COMMANDS - 1 : -1]:
+        at, root = command.end(), command["root"]
+        for pattern in [_UNDER_ROOT] if root else [_ARGUMENT] * 2:
+            if argument := pattern.match(text, at):
+                group = argument[1] or f"{{{argument[argument.lastindex or 0]}}}"
+                text = f"{text[:at]}{group}{text[argument.end() :]}"
+                at += len(group)
     return text
-
-
-def _argument(text: str, at: int, *, whole_number: bool) -> tuple[int, str]:
-    """(end, content) of the argument of a command at `at`; end is -1 if there is none."""
-    match = _ARGUMENT.match(text, at)
-    if match is None or (match["paren"] and not whole_number):
-        return -1, ""
-    end = match.end()
-    if match[1]:
-        close = closing(text, end - 1)
-        return (close + 1 if close >= 0 else -1), text[end:close]
-    if match["digits"] and not whole_number:
-        end = match.start("digits") + 1
-    while match["command"] and text[end : end + 1] == "{":
-        end = closing(text, end) + 1 or len(text)
-    return end, match["paren"][1:-1] if match["paren"] else text[match.start() : end].strip()
 
 
 _Rules = list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]]

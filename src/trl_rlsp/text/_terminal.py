@@ -19,7 +19,7 @@ HIDDEN = re.compile(
     "\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\ud800-\udfff"
     "\U000e0000-\U000e0fff]|\r(?!\n)"
 )
-"""Characters that are shown by their number; the page's script has the same list, for UTF-16."""
+"""Characters that are shown by their number."""
 
 
 def visible_text(text: str) -> str:

@@ -22,6 +22,7 @@ LONGEST_WORD = 24  # letters of the longest word that counts
 LOOP = 3  # number of occurrences at which even the first stops counting
 
 Gram = tuple[str, ...]
+Span = tuple[int, int]
 Piece = tuple[Gram, int, int]  # words as they are compared, and where they start and end in the sequence of all words
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
@@ -72,14 +73,9 @@ def ngrams(sequence: Sequence[str], size: int) -> frozenset[Gram]:
     return frozenset(shorter or (gram for gram, _, _ in _grams(sequence, size)))
 
 
-def share_in(grams: Set[Gram], others: Set[Gram]) -> float:
-    """Share of `grams` that `others` has; 0 of nothing."""
-    return len(grams & others) / max(len(grams), 1)
-
-
 def distance(grams: Set[Gram], others: Set[Gram]) -> float:
     """Jaccard distance, 0 for the same set and 1 for sets that share nothing."""
-    return 1 - share_in(grams | others, grams & others) if grams or others else 0.0
+    return 1 - len(grams & others) / len(grams | others) if grams or others else 0.0
 
 
 def effective_length(completion: Any, *, prompt: Any = None, ngram: int = 6) -> int:
@@ -121,14 +117,18 @@ def novel_words(text: str, *, ngram: int, before: str = "") -> int:
     alike = {word: _folded(word) for word in {*sequence, *chain.from_iterable(known)}}
     keys, earlier = ([alike[word] for word in chain.from_iterable(part)] for part in (segments, known))
     fresh = [len(word) <= LONGEST_WORD for word in sequence]
-    _strike(fresh, _sentences(segments, alike), _sentences(known, alike))
-    _strike(fresh, _grams(keys, ngram), _grams(earlier, ngram))
-    _strike(fresh, _counted(keys, ngram))
     numbers = {word for word in alike if word in _SEPARATORS or word.isdecimal()}
     letters = {word for word in alike if len(word) == 1 and word.isalpha() and not _IS_CJK.match(word)}
-    _strike_runs(fresh, sequence, numbers, 2 * ngram)
-    _strike_runs(fresh, sequence, numbers | letters, 4 * ngram)
-    _strike_foreign(fresh, sequence, before)
+    struck = chain(
+        _repeated(_sentences(segments, alike), _sentences(known, alike)),
+        _repeated(_grams(keys, ngram), _grams(earlier, ngram)),
+        _repeated(_counted(keys, ngram)),
+        _runs(map(numbers.__contains__, sequence), longer_than=2 * ngram),
+        _runs(map((numbers | letters).__contains__, sequence), longer_than=4 * ngram),
+        _runs(_foreign(sequence, before)),
+    )
+    for start, end in struck:
+        fresh[start:end] = [False] * (end - start)
     return sum(fresh)
 
 
@@ -182,32 +182,31 @@ def _sign(mask: str) -> str:
     return "b" if digits and letters else "d" if digits else "l" if letters else "."
 
 
-def _strike(fresh: list[bool], pieces: Iterable[Piece], before: Iterable[Piece] = ()) -> None:
-    """Strike every repetition, what stands in `before`, and the first occurrence of what occurs `LOOP` times."""
+def _repeated(pieces: Iterable[Piece], before: Iterable[Piece] = ()) -> Iterator[Span]:
+    """Every repetition, what stands in `before`, and the first occurrence of what occurs `LOOP` times."""
     known, spans = {piece for piece, _, _ in before}, defaultdict(list)
     for piece, start, end in pieces:
         spans[piece].append((start, end))
     for piece, found in spans.items():
-        for start, end in found if piece in known or len(found) >= LOOP else found[1:]:
-            fresh[start:end] = [False] * (end - start)
+        yield from found if piece in known or len(found) >= LOOP else found[1:]
 
 
-def _strike_runs(fresh: list[bool], sequence: list[str], listed: Set[str], most: int) -> None:
-    """Strike runs of more than `most` of the `listed` words, whatever they are."""
+def _runs(marks: Iterable[bool], longer_than: int = 0) -> Iterator[Span]:
+    """Runs of more than so many marked words."""
     end = 0
-    for is_listed, run in groupby(sequence, listed.__contains__):
+    for marked, run in groupby(marks):
         start, end = end, end + len(list(run))
-        if is_listed and end - start > most:
-            fresh[start:end] = [False] * (end - start)
+        if marked and end - start > longer_than:
+            yield start, end
 
 
-def _strike_foreign(fresh: list[bool], sequence: list[str], before: str) -> None:
-    """Strike foreign words and pictures, and the signs that follow them; nothing where the prompt has no letters."""
+def _foreign(sequence: list[str], before: str) -> Iterator[bool]:
+    """Whether each word is a foreign one, a picture, or a sign that follows; none where the prompt has no letters."""
     known, strange = _scripts_of(before), False
     foreign = {word: known != set() and _is_foreign(word, known) for word in set(sequence)}
-    for i, word in enumerate(sequence):
+    for word in sequence:
         strange = foreign[word] or (strange and not word[0].isalnum())
-        fresh[i] = fresh[i] and not strange
+        yield strange
 
 
 @lru_cache(maxsize=4096)

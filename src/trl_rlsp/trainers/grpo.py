@@ -107,6 +107,13 @@ class RLSPGRPOTrainer(FrontierStarts, FastStep, GRPOTrainer):
 
     __init__.__signature__ = inspect.signature(GRPOTrainer.__init__)  # type: ignore[attr-defined]
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Transformers 5.0 to 5.22 load the frozen reference in its subfolder and leave the trained adapter out."""
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        model = self.model if model is None else model
+        if "ref" in getattr(model, "peft_config", ()) and not self.is_fsdp_enabled:
+            model.load_adapter(resume_from_checkpoint, "default", is_trainable=True)
+
 
 def _has_own_reward(environment_factory: Any) -> bool:
     """Whether an environment can score itself; a factory that is not a class is not called to find out."""

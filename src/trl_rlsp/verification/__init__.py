@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     )
     from trl_rlsp.verification.code.verifier import verify_code
     from trl_rlsp.verification.gym.verifier import GYM_HANDLER, GymItem, verify_gym
-    from trl_rlsp.verification.math._gold import gold_text
-    from trl_rlsp.verification.math._verifier import MATH_HANDLER, MathItem, MathRules, is_list, verify_math
-    from trl_rlsp.verification.verdict import Reason, Verdict, VerdictCache
+    from trl_rlsp.verification.math._verifier import MATH_HANDLER, MathItem, MathRules, gold_text, is_list, verify_math
+    from trl_rlsp.verification.verdict import Reason, Verdict
     from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
 __getattr__, __all__ = attach(__name__, __file__)

@@ -1,11 +1,9 @@
-"""The verdict on one completion, a score and the reason for it, and a bounded memory of verdicts."""
+"""The verdict on one completion: a score and the reason for it."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 Reason = Literal[
     "match",  # the answer is right: 1.0
@@ -36,21 +34,3 @@ class Verdict:
     reason: Reason
     gold: str | None = field(default=None, compare=False)
     answer: str | None = field(default=None, compare=False)
-
-
-class VerdictCache(dict[Hashable, Verdict]):
-    """The last `size` verdicts that were put; a pickled copy is empty."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = size
-
-    def put(self, key: Hashable, verdict: Verdict) -> None:
-        """Store a verdict; the oldest leaves where there are too many."""
-        self[key] = verdict
-        with suppress(RuntimeError, StopIteration):  # another thread puts one too
-            while len(self) > self.size:
-                self.pop(next(iter(self)), None)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return VerdictCache, (self.size,)

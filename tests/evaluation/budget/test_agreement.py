@@ -12,11 +12,11 @@ from trl_rlsp.errors import DataError
 from trl_rlsp.evaluation import Estimate, SampleStore
 from trl_rlsp.evaluation._metrics import ScoredSample, group_majority
 from trl_rlsp.evaluation.budget import (
-    AdaptiveConsistency,
-    LastAgree,
-    Unbeatable,
+    adaptive_consistency,
     draw_until_agreement,
+    last_agree,
     try_rule,
+    unbeatable,
 )
 from trl_rlsp.generation import Sample, Sampling
 
@@ -64,7 +64,7 @@ class TestDrawing:
 
     def drawn(self, engine, verifier, store=None):
         sampling = Sampling(n=5, temperature=1.0)
-        return draw_until_agreement(engine, self.PROBLEMS, sampling, Unbeatable(), verifier, store=store)
+        return draw_until_agreement(engine, self.PROBLEMS, sampling, unbeatable, verifier, store=store)
 
     def test_only_open_problems_are_drawn(self, verifier):
         engine = Scripted(self.ANSWERS)
@@ -88,7 +88,7 @@ class TestDrawing:
 
     def test_no_problems(self, verifier):
         with pytest.raises(DataError, match="there are no problems"):
-            draw_until_agreement(Scripted([]), self.PROBLEMS.select([]), Sampling(), Unbeatable(), verifier)
+            draw_until_agreement(Scripted([]), self.PROBLEMS.select([]), Sampling(), unbeatable, verifier)
 
 
 class TestUnbeatableIsPlainVoting:
@@ -96,10 +96,10 @@ class TestUnbeatableIsPlainVoting:
     @given(problems_of(["a", "b", "c", None]))
     def test_same_vote(self, problems):
         recorded = [samples(answers) for answers in problems]
-        found = try_rule(recorded, Unbeatable())
-        assert found.difference == Estimate(0.0, 0.0, 0.0)
+        found = try_rule(recorded, unbeatable)
+        assert found.accuracy.difference == Estimate(0.0, 0.0, 0.0)
         votes = [vote_score(group) for group in recorded]
-        assert found.accuracy.mean == found.plain_accuracy.mean == pytest.approx(sum(votes) / len(votes))
+        assert found.accuracy.second.mean == found.accuracy.first.mean == pytest.approx(sum(votes) / len(votes))
 
     @settings(max_examples=12)
     @given(problems_of(["a", "b", "d"]))
@@ -108,38 +108,40 @@ class TestUnbeatableIsPlainVoting:
         votes = [vote_score(all_n) for all_n in recorded]
         if all(vote is None for vote in votes):
             with pytest.raises(DataError, match="no vote has a score"):
-                try_rule(recorded, Unbeatable())
+                try_rule(recorded, unbeatable)
         else:
-            found = try_rule(recorded, Unbeatable())
-            assert found.not_scorable >= votes.count(None)
-            assert found.difference.mean == 0.0
+            found = try_rule(recorded, unbeatable)
+            assert found.accuracy.left_out >= votes.count(None)
+            assert found.accuracy.difference.mean == 0.0
 
 
 class TestTryRule:
     RECORDED = [samples("aaaaaa", tokens=10), samples("bbaaaa", tokens=20)]
 
     def test_unbeatable_by_hand(self):
-        found = try_rule(self.RECORDED, Unbeatable())
+        found = try_rule(self.RECORDED, unbeatable)
         # first: 4 of 6 samples; second: 2 to 4 after 6, 2 to 3 after 5 with one to come, so all 6
         assert found.samples.mean == 5.0
-        assert (found.tokens.mean, found.plain_tokens.mean) == (80.0, 90.0)  # (40 + 120) / 2, (60 + 120) / 2
+        assert (found.tokens.second.mean, found.tokens.first.mean) == (80.0, 90.0)  # (40 + 120) / 2, (60 + 120) / 2
         assert found.saved == pytest.approx(1 / 9)
-        assert (found.accuracy.mean, found.plain_accuracy.mean, found.difference.mean) == (1.0, 1.0, 0.0)
-        assert (found.stopped, found.not_scorable, found.rule) == (0.5, 0, "unbeatable")
+        accuracy = found.accuracy
+        assert (accuracy.second.mean, accuracy.first.mean, accuracy.difference.mean) == (1.0, 1.0, 0.0)
+        assert (found.stopped, accuracy.left_out) == (0.5, 0)
 
     def test_a_rule_that_stops_too_early_by_hand(self):
-        found = try_rule(self.RECORDED, LastAgree(2, 2))
+        found = try_rule(self.RECORDED, last_agree(2, 2))
         assert found.samples.mean == 2.0
-        assert (found.accuracy.mean, found.plain_accuracy.mean, found.difference.mean) == (0.5, 1.0, -0.5)
+        accuracy = found.accuracy
+        assert (accuracy.second.mean, accuracy.first.mean, accuracy.difference.mean) == (0.5, 1.0, -0.5)
         assert found.saved == pytest.approx(2 / 3)  # 20 + 40 of 60 + 120 tokens
 
     def test_adaptive_consistency_by_hand(self):
         # .96875 after 4 equal ones; the second never is sure
-        assert try_rule(self.RECORDED, AdaptiveConsistency()).samples.mean == 5.0
+        assert try_rule(self.RECORDED, adaptive_consistency()).samples.mean == 5.0
 
     @pytest.mark.parametrize(
         ("recorded", "got"), [([], "none"), ([samples("a"), samples("ab")], r"\[1, 2\]"), ([[]], r"\[0\]")]
     )
     def test_bad_records(self, recorded, got):
         with pytest.raises(DataError, match=f"every problem has the same number of samples, at least one, got {got}"):
-            try_rule(recorded, Unbeatable())
+            try_rule(recorded, unbeatable)

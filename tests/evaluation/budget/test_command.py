@@ -42,9 +42,10 @@ def test_read():
     assert settings.named_models() == {"a": "x=1", "b": "y"}
     assert settings.sizes() == [8, 64]
     ends = ("\\boxed",)
-    assert [b and (b.at_least, b.at_most, b.ends) for b in settings.points()] == [(0, 8, ends), (0, 64, ends), None]
+    points = [(b.at_least, b.at_most, b.ends) for b in settings.points()]
+    assert points == [(0, 8, ends), (0, 64, ends), (0, None, ends)]
     forced = given(budgets="8", at_least=True).points()
-    assert [b and (b.at_least, b.at_most) for b in forced] == [(0, 8), (8, 8), None]
+    assert [(b.at_least, b.at_most) for b in forced] == [(0, 8), (8, 8), (0, None)]
     assert given(model_name_or_path="runs/sft").named_models() == {"sft": "runs/sft"}
 
 
@@ -58,7 +59,6 @@ def call(tmp_path, taught_folder, monkeypatch):
     (tmp_path / "eval.yaml").write_text(
         "dataset: problems.jsonl\nsystem_prompt: none\ndtype: float32\ntemperature: 1.0\nmax_new_tokens: 20\n"
     )
-    (tmp_path / "doc.md").write_text("<!-- numbers: begin -->\n<!-- numbers: end -->\n")
 
     def run(*arguments):
         models = [f"{name}={taught_folder}" for name in ("first", "second")]
@@ -71,24 +71,23 @@ def call(tmp_path, taught_folder, monkeypatch):
 def test_for_real(call):
     folder = call(
         *("--budgets", "1,9", "--at_least", "--continuation", "|", "--settled", "yes", "--answer_tokens", "4"),
-        *("--votes", "3", "--num_samples", "2", "--document", "doc.md"),
+        *("--votes", "3", "--num_samples", "2"),
     )
     found = json.loads((folder / "budget.json").read_text())
     points = [(p["model"], p["mode"], p["budget"]) for p in found["points"]]
-    modes = [("at most", 1), ("at most", 9), ("forced", 1), ("forced", 9), ("free", None)]
+    modes = [("at most", 1), ("at most", 9), ("forced", 1), ("forced", 9), ("no budget", None)]
     assert points == [(name, *mode) for name in ("first", "second") for mode in modes]
     by_mode = {(p["mode"], p["budget"]): p for p in found["points"]}
     assert by_mode["at most", 1]["forced"] == 1.0  # no completion answers after one token
     # 1 of reasoning, the box, 4 of answer at most
     assert by_mode["at most", 1]["metrics"]["tokens"]["mean"] <= 6
-    assert {name: [result["rule"] for result in results] for name, results in found["votes"].items()} == {
+    assert {name: list(results) for name, results in found["votes"].items()} == {
         name: ["unbeatable", "adaptive consistency, 0.95", "3 of the last 4 agree"] for name in ("first", "second")
     }
-    folders = ("at_most_1", "at_most_9", "forced_1", "forced_9", "free")
+    folders = ("at_most_1", "at_most_9", "forced_1", "forced_9", "no_budget")
     evaluations = [folder / name / label for name in ("first", "second") for label in folders]
     assert [len(load_scored(evaluation)) for evaluation in evaluations] == [2 * 2] * 10  # problems, samples
-    numbers = (folder / "budget.md").read_text()
-    assert numbers in (folder.parent / "doc.md").read_text()
+    assert "Votes of up to 3 samples a problem" in (folder / "budget.md").read_text()
     assert (folder / "budget.png").read_bytes().startswith(b"\x89PNG")
 
 

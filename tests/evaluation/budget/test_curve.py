@@ -8,10 +8,8 @@ import pytest
 from datasets import Dataset
 
 from trl_rlsp import OutcomeVerifier
-from trl_rlsp.errors import DataError, SourceError
-from trl_rlsp.evaluation._metrics import Estimate
-from trl_rlsp.evaluation.budget import Bench, Curve, RuleResult, ThinkingBudget, markdown, plot_curves, write_into
-from trl_rlsp.evaluation.budget._curve import BEGIN, END
+from trl_rlsp.evaluation import Difference, Estimate
+from trl_rlsp.evaluation.budget import Bench, RuleResult, ThinkingBudget, markdown, plot_curves
 from trl_rlsp.generation import Sampling, TransformersEngine
 
 BOX = "\\boxed{"
@@ -35,84 +33,65 @@ def counter(markov):
 
 @pytest.fixture
 def measured(counter, verifier, tmp_path):
-    """`measured((at_least, at_most), ..., None)`: the curve at these budgets, `None` for none."""
+    """`measured((at_least, at_most), ..., ())`: the points at these budgets, `()` for none."""
 
     def run(*sizes):
         model, tokenizer = counter
         tokenizer.padding_side = "left"
         sampling = Sampling(temperature=0, max_new_tokens=200)
         bench = Bench("M", TransformersEngine(model, tokenizer), PROBLEMS, sampling, verifier, tmp_path)
-        budgets = [size and ThinkingBudget(*size, continuation="|", answer_tokens=3) for size in sizes]
-        curve = Curve()
-        for point, samples in bench.points(budgets):
-            curve.add(point, samples)
-        return curve
+        budgets = [ThinkingBudget(*size, continuation="|", answer_tokens=3) for size in sizes]
+        return list(bench.points(budgets))
 
     return run
 
 
 class TestMeasure:
     def test_by_hand(self, measured):
-        curve = measured((0, 20), (0, 100), (20, 20), None)
+        curve = measured((0, 20), (0, 100), (20, 20), ())
         # every box holds 140; reasoning: 99, 42 and 12 tokens, then the box, 140, } and the end token. A forced box
         # has 3 tokens after it: 20 and 1 and 3; the third is made to go on, and reaches 20 after its box is cut
-        assert [point.metrics.tokens.mean for point in curve.points] == [
+        assert [point.metrics.tokens.mean for point in curve] == [
             pytest.approx((24 + 24 + 16) / 3),
             pytest.approx((103 + 46 + 16) / 3),
             24.0,
             pytest.approx((103 + 46 + 16) / 3),
         ]
-        assert [point.forced for point in curve.points] == [pytest.approx(2 / 3), 0.0, 1.0, 0.0]
-        assert [point.metrics.pass_at_1.mean for point in curve.points] == [1.0] * 4
-        assert curve.gain("at most") == (20, 100, Estimate(0.0, 0.0, 0.0))
-        assert curve.gain("forced") is None
-        table = [line.split(" | ") for line in markdown({"M": curve}, {}, 0).splitlines() if line.startswith("| M")]
-        assert [row[1] for row in table] == ["at most 20", "at most 100", "forced 20", "none"]
+        assert [point.forced for point in curve] == [pytest.approx(2 / 3), 0.0, 1.0, 0.0]
+        assert [point.metrics.pass_at_1.mean for point in curve] == [1.0] * 4
+        lines = markdown({"M": curve}, {}, 0).splitlines()
+        assert [line for line in lines if line.startswith("- ")] == [
+            "- M, at most: from 20 to 100 tokens +0.0 [+0.0, +0.0] points."
+        ]
+        labels = [line.split(" | ")[1] for line in lines if line.startswith("| M")]
+        assert labels == ["at most 20", "at most 100", "forced 20", "no budget"] == [point.label for point in curve]
 
 
 class TestWriting:
     RESULT = RuleResult(
-        "unbeatable",
-        accuracy=Estimate(0.5, 0.4, 0.6),
-        plain_accuracy=Estimate(0.5, 0.4, 0.6),
-        difference=Estimate(0.0, 0.0, 0.0),
-        tokens=Estimate(75.0, 70.0, 80.0),
-        plain_tokens=Estimate(100.0, 90.0, 110.0),
+        accuracy=Difference(Estimate(0.5, 0.4, 0.6), Estimate(0.5, 0.4, 0.6), Estimate(0.0, 0.0, 0.0), 3, 0),
+        tokens=Difference(
+            Estimate(100.0, 90.0, 110.0), Estimate(75.0, 70.0, 80.0), Estimate(-25.0, -30.0, -20.0), 3, 0
+        ),
         samples=Estimate(3.0, 2.5, 3.5),
         saved=0.25,
         stopped=0.5,
-        not_scorable=0,
     )
 
     def test_votes(self, measured):
-        text = markdown({"M": measured(None)}, {"M": [self.RESULT]}, 16)
+        text = markdown({"M": measured(())}, {"M": {"unbeatable": self.RESULT}}, 16)
         assert text.splitlines()[-2:] == [
             "| M | all samples | 50.0 % [40.0, 60.0] |  |  | 100.0 [90.0, 110.0] |  |",
             "| M | unbeatable | 50.0 % [40.0, 60.0] | +0.0 [+0.0, +0.0] | 3.0 [2.5, 3.5] | 75.0 [70.0, 80.0] | 25 % |",
         ]
         assert "Votes of up to 16 samples a problem:" in text
 
-    def test_into_a_document_twice(self, tmp_path):
-        document = tmp_path / "doc.md"
-        document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-        for numbers in ("first\n", "second\n"):
-            write_into(document, numbers)
-        assert document.read_text() == f"before\n{BEGIN}\n\nsecond\n\n{END}\nafter\n"
-
-    def test_no_place_in_the_document(self, tmp_path):
-        document = tmp_path / "doc.md"
-        with pytest.raises(SourceError, match="there is no document"):
-            write_into(document, "numbers")
-        document.write_text(f"{END}\n{BEGIN}\n")
-        with pytest.raises(DataError, match="must have a line '<!-- numbers: begin -->' and after it"):
-            write_into(document, "numbers")
-
     def test_figure(self, measured, tmp_path):
         pytest.importorskip("matplotlib")
-        curve = measured((0, 5), (0, 50), None)
+        curve = measured((0, 5), (0, 50), ())
         plot_curves({"M": curve}, tmp_path / "curve.png")
         assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
-        text = markdown({"M": curve}, {"M": []}, 0)
+        text = markdown({"M": curve}, {"M": {}}, 0)
         assert "3 problems x 1 completions a point" in text
         assert "- M, at most: from 5 to 50 tokens +0.0 [+0.0, +0.0] points." in text
         assert "Votes" not in text

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.evaluation.budget._curve import AdaptiveConsistency, LastAgree, Unbeatable, lead_probability, top_two
+from trl_rlsp.evaluation.budget._curve import adaptive_consistency, last_agree, lead_probability, top_two, unbeatable
 
 ANSWERS = st.lists(st.sampled_from(["1", "2", "3", None]), max_size=12)
 
@@ -31,18 +31,18 @@ class TestUnbeatable:
         ],
     )
     def test_by_hand(self, answers, n, enough):
-        assert Unbeatable().enough(answers, n) is enough
+        assert unbeatable(answers, n) is enough
 
     @given(ANSWERS, st.lists(st.sampled_from(["1", "2", "3", "4", None]), max_size=6))
     def test_nothing_to_come_can_overtake_or_tie(self, answers, to_come):
-        if Unbeatable().enough(answers, len(answers) + len(to_come)):
+        if unbeatable(answers, len(answers) + len(to_come)):
             leader = max("123", key=answers.count)
             everything = answers + to_come
             assert all(everything.count(leader) > everything.count(other) for other in "1234" if other != leader)
 
     @given(ANSWERS, st.integers(1, 6))
     def test_not_later_than_it_must(self, answers, remaining):
-        if not Unbeatable().enough(answers, len(answers) + remaining):
+        if not unbeatable(answers, len(answers) + remaining):
             leader = max("123", key=answers.count)
             rival = max((a for a in "1234" if a != leader), key=answers.count)
             assert answers.count(rival) + remaining >= answers.count(leader)
@@ -53,6 +53,8 @@ class TestAdaptiveConsistency:
         ("first", "second", "probability"),
         [
             (0, 0, 1 / 2),
+            (2, 2, 1 / 2),
+            (1, 0, 3 / 4),
             (4, 0, 31 / 32),
             (2, 1, 11 / 16),  # (1 + 4 + 6) / 16
             (5, 1, 120 / 128),  # (1 + 7 + 21 + 35 + 35 + 21) / 128
@@ -70,26 +72,25 @@ class TestAdaptiveConsistency:
         assert lead_probability(first, second) == pytest.approx(sum(density[steps // 2 :]) / sum(density), abs=1e-6)
 
     def test_stops(self):
-        rule = AdaptiveConsistency(0.95)
-        assert not rule.enough(["7"] * 5 + ["9"], 40)  # .9375
-        assert rule.enough(["7"] * 6 + ["9"], 40)  # .965
-        assert rule.enough(["7"] * 6 + ["9"] + [None] * 9, 40)  # no answer, no vote
-        assert not AdaptiveConsistency(0.97).enough(["7"] * 6 + ["9"], 40)
+        rule = adaptive_consistency(0.95)
+        assert not rule(["7"] * 5 + ["9"], 40)  # .9375
+        assert rule(["7"] * 6 + ["9"], 40)  # .965
+        assert rule(["7"] * 6 + ["9"] + [None] * 9, 40)  # no answer, no vote
+        assert not adaptive_consistency(0.97)(["7"] * 6 + ["9"], 40)
 
     @pytest.mark.parametrize("confidence", [0.5, 1.0, -1])
     def test_bad_values(self, confidence):
         with pytest.raises(ConfigError, match=f"confidence is above 0.5 and below 1, got {confidence}"):
-            AdaptiveConsistency(confidence)
+            adaptive_consistency(confidence)
 
 
 class TestLastAgree:
     def test_by_hand(self):
-        assert LastAgree(2, 3).enough(["7", "9", "7"], 9)
-        assert not LastAgree(2, 2).enough(["7", "9", "7"], 9)
-        assert not LastAgree(2, 2).enough([None, None], 9)
-        assert LastAgree(2, 2).name == "2 of the last 2 agree"
+        assert last_agree(2, 3)(["7", "9", "7"], 9)
+        assert not last_agree(2, 2)(["7", "9", "7"], 9)
+        assert not last_agree(2, 2)([None, None], 9)
 
     @pytest.mark.parametrize(("k", "window"), [(1, 3), (4, 3)])
     def test_bad_values(self, k, window):
         with pytest.raises(ConfigError, match=f"2 <= k <= window must hold, got k={k} and window={window}"):
-            LastAgree(k, window)
+            last_agree(k, window)

@@ -6,18 +6,16 @@ no answer: those are the engine's and the verifier's.
 """
 
 from trl_rlsp.evaluation.budget._curve import (
-    AdaptiveConsistency,
     Bench,
-    Curve,
-    LastAgree,
     Point,
     Rule,
     RuleResult,
-    Unbeatable,
+    adaptive_consistency,
     draw_until_agreement,
+    last_agree,
     markdown,
     plot_curves,
     try_rule,
-    write_into,
+    unbeatable,
 )
 from trl_rlsp.evaluation.budget._thinking import ThinkingBudget, Thought, draw_within

@@ -7,30 +7,19 @@ A `Rule` is asked after each sample and knows nothing of texts: answers are keys
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import product
 from math import comb
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.errors import ConfigError, DataError, SourceError
-from trl_rlsp.evaluation._charts import Chart, save_plot, tokens_line
-from trl_rlsp.evaluation._compare import compare, paired
-from trl_rlsp.evaluation._metrics import (
-    Estimate,
-    Evaluation,
-    Group,
-    ScoredSample,
-    bootstrap_mean,
-    by_problem,
-    group_majority,
-)
+from trl_rlsp.errors import ConfigError, DataError
+from trl_rlsp.evaluation._compare import Difference, compare_folders, paired
+from trl_rlsp.evaluation._metrics import Estimate, Evaluation, Group, bootstrap_mean, by_problem, group_majority
 from trl_rlsp.evaluation._scoring import draw, evaluate_samples, score_samples
+from trl_rlsp.evaluation._shown import INTERVALS, Chart, markdown_rows, save_plot, tokens_line
 from trl_rlsp.evaluation._store import SampleStore, save_evaluation
-from trl_rlsp.evaluation._tables import INTERVALS, markdown_rows
 from trl_rlsp.evaluation.budget._thinking import ThinkingBudget, draw_within
-from trl_rlsp.files import atomic_write
 from trl_rlsp.generation import Engine, Request, Sample, Sampling
 
 if TYPE_CHECKING:
@@ -38,87 +27,49 @@ if TYPE_CHECKING:
 
     from trl_rlsp.rewards import OutcomeVerifier
 
-BEGIN, END = "<!-- numbers: begin -->", "<!-- numbers: end -->"
 CURVE_COLUMNS = ("model", "budget", "accuracy (pass@1)", "completion tokens", "answer forced", "finished")
 VOTE_COLUMNS = ("model", "rule", "accuracy", "minus maj@n", "samples", "tokens a problem", "saved")
-MODES = {"at most": "at most", "forced": "forced", "free": "no budget"}
 Answers = Sequence[Hashable | None]
+Rule = Callable[[Answers, int], bool]
+"""Whether to stop after these answers of n samples that may be drawn in all."""
 
 
-class Rule(Protocol):
-    """Whether the samples drawn so far are enough; tables call it `name`."""
-
-    @property
-    def name(self) -> str: ...
-
-    def enough(self, answers: Answers, n: int) -> bool:
-        """Whether to stop after these answers of n samples that may be drawn in all."""
-
-
-@dataclass(frozen=True)
-class Unbeatable:
+def unbeatable(answers: Answers, n: int) -> bool:
     """Stop when the leading answer has more votes than any other can still reach: the vote is that of all n samples.
 
-    >>> Unbeatable().enough(["7", "7", "9", "7"], n=5), Unbeatable().enough(["7", "7", "9"], n=4)
+    >>> unbeatable(["7", "7", "9", "7"], n=5), unbeatable(["7", "7", "9"], n=4)
     (True, False)
     """
-
-    name: str = "unbeatable"
-
-    def enough(self, answers: Answers, n: int) -> bool:
-        first, second = top_two(answers)
-        return first - second > n - len(answers)
+    first, second = top_two(answers)
+    return first - second > n - len(answers)
 
 
-@dataclass(frozen=True)
-class AdaptiveConsistency:
+def adaptive_consistency(confidence: float = 0.95) -> Rule:
     """Stop when the leading answer is the likelier of the two leading ones with a probability above `confidence`.
 
     The Beta rule of Adaptive-Consistency (2305.11860, section 3.2), whose confidence is 0.95; it is above 0.5 and
     below 1, else there is a ConfigError. The vote may differ from that of all n samples.
 
-    >>> AdaptiveConsistency().enough(["7"] * 3, n=40), AdaptiveConsistency().enough(["7"] * 4, n=40)
+    >>> adaptive_consistency()(["7"] * 3, 40), adaptive_consistency()(["7"] * 4, 40)
     (False, True)
     """
-
-    confidence: float = 0.95
-
-    def __post_init__(self) -> None:
-        if not 0.5 < self.confidence < 1:
-            raise ConfigError(f"confidence is above 0.5 and below 1, got {self.confidence!r}")
-
-    @property
-    def name(self) -> str:
-        return f"adaptive consistency, {self.confidence:g}"
-
-    def enough(self, answers: Answers, n: int) -> bool:
-        return lead_probability(*top_two(answers)) > self.confidence
+    if not 0.5 < confidence < 1:
+        raise ConfigError(f"confidence is above 0.5 and below 1, got {confidence!r}")
+    return lambda answers, n: lead_probability(*top_two(answers)) > confidence
 
 
-@dataclass(frozen=True)
-class LastAgree:
+def last_agree(k: int, window: int) -> Rule:
     """Stop when `k` of the last `window` samples give the same answer, 2 <= k <= window (else a ConfigError).
 
     With k = window it is early-stopping self-consistency (2401.10480, section 2), asked after each sample instead of
     once a window. The vote may differ from that of all n samples.
 
-    >>> LastAgree(3, 4).enough(["9", "7", "7", None, "7"], n=40)
+    >>> last_agree(3, 4)(["9", "7", "7", None, "7"], 40)
     True
     """
-
-    k: int = 4
-    window: int = 4
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.k <= self.window:
-            raise ConfigError(f"2 <= k <= window must hold, got k={self.k} and window={self.window}")
-
-    @property
-    def name(self) -> str:
-        return f"{self.k} of the last {self.window} agree"
-
-    def enough(self, answers: Answers, n: int) -> bool:
-        return top_two(answers[-self.window :])[0] >= self.k
+    if not 2 <= k <= window:
+        raise ConfigError(f"2 <= k <= window must hold, got k={k} and window={window}")
+    return lambda answers, n: top_two(answers[-window:])[0] >= k
 
 
 def top_two(answers: Answers) -> tuple[int, int]:
@@ -128,13 +79,7 @@ def top_two(answers: Answers) -> tuple[int, int]:
 
 
 def lead_probability(first: int, second: int) -> float:
-    """Probability that the answer with `first` votes is likelier than that with `second`, all others left aside.
-
-    The mass above 1/2 of Beta(first + 1, second + 1), the share of the first under a uniform prior: a binomial sum.
-
-    >>> lead_probability(1, 0), lead_probability(3, 0), lead_probability(2, 2)
-    (0.75, 0.9375, 0.5)
-    """
+    """The mass above 1/2 of Beta(first + 1, second + 1), the first answer's share of both under a uniform prior."""
     total = first + second + 1
     return sum(comb(total, j) for j in range(first + 1)) / 2**total
 
@@ -150,8 +95,7 @@ def draw_until_agreement(
 ) -> list[Group]:
     """The scored samples of each problem, drawn until the rule has seen enough or there are `sampling.n`.
 
-    Each round asks for one sample of every problem that is still open, so that they are decoded together; a run that
-    was killed goes on with its store.
+    Each round draws one sample of every problem that is still open; a run that was killed goes on with its store.
     """
     samples: dict[Request, Sample] = {}
     drawn: dict[int, Group] = {}
@@ -161,32 +105,26 @@ def draw_until_agreement(
         samples |= {s.request: s for s in draw(engine, dataset, sampling, store=store, requests=asked)}
         found = [samples[Request(problem, earlier)] for problem in still_open for earlier in range(number + 1)]
         drawn |= by_problem(score_samples(found, dataset, verifier))  # which answers are equal is known anew
-        still_open = [p for p in still_open if not rule.enough([s.answer for s in drawn[p]], sampling.n)]
-        if not still_open:
-            break
+        still_open = [p for p in still_open if not rule([s.answer for s in drawn[p]], sampling.n)]
     return [drawn[problem] for problem in range(len(dataset))]
 
 
 @dataclass(frozen=True)
 class RuleResult:
-    """A rule against plain maj@n on the same problems: accuracy of the votes, and samples and tokens drawn a problem.
+    """A rule against plain maj@n on the same problems.
 
     Attributes:
-        saved: share of the tokens not drawn.
+        accuracy: of the votes of all n samples and, second, of those that the rule lets draw.
+        tokens: drawn for a problem, in the same order; `saved` is the share that the rule saves.
+        samples: that the rule lets draw, a problem.
         stopped: share of the problems stopped before n samples.
-        not_scorable: problems left out of the accuracies because a vote has no score.
     """
 
-    rule: str
-    accuracy: Estimate
-    plain_accuracy: Estimate
-    difference: Estimate
-    tokens: Estimate
-    plain_tokens: Estimate
+    accuracy: Difference
+    tokens: Difference
     samples: Estimate
     saved: float
     stopped: float
-    not_scorable: int
 
 
 def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
@@ -199,25 +137,15 @@ def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
         raise DataError(f"every problem has the same number of samples, at least one, got {sorted(sizes) or 'none'}")
     (n,) = sizes
     answers = [[sample.answer for sample in group] for group in recorded]
-    counts = [next((k for k in range(1, n) if rule.enough(given[:k], n)), n) for given in answers]
-    drawn = [group[:count] for group, count in zip(recorded, counts, strict=True)]
-    plain, early = (dict(enumerate(group_majority(g, len(g)) for g in groups)) for groups in (recorded, drawn))
-    votes = paired(plain, early)
-    if votes is None:
+    counts = [next((k for k in range(1, n) if rule(given[:k], n)), n) for given in answers]
+    groups = dict(enumerate(recorded)), {i: recorded[i][:count] for i, count in enumerate(counts)}
+    accuracy = paired(*groups, lambda group: group_majority(group, len(group)))
+    tokens = paired(*groups, lambda group: sum(sample.tokens for sample in group))
+    if accuracy is None or tokens is None:
         raise DataError("no vote has a score: check the gold answers with `rlsp check`")
-    tokens, plain_tokens = ([sum(s.tokens for s in group) for group in groups] for groups in (drawn, recorded))
-    return RuleResult(
-        rule=rule.name,
-        accuracy=votes.second,
-        plain_accuracy=votes.first,
-        difference=votes.difference,
-        tokens=bootstrap_mean(tokens),
-        plain_tokens=bootstrap_mean(plain_tokens),
-        samples=bootstrap_mean(counts),
-        saved=1 - sum(tokens) / sum(plain_tokens),
-        stopped=sum(count < n for count in counts) / len(counts),
-        not_scorable=votes.left_out,
-    )
+    stopped = sum(count < n for count in counts) / len(counts)
+    saved = -tokens.difference.mean / tokens.first.mean
+    return RuleResult(accuracy, tokens, bootstrap_mean(counts), saved, stopped)
 
 
 @dataclass(frozen=True)
@@ -225,39 +153,18 @@ class Point:
     """One model at one budget of reasoning tokens.
 
     Attributes:
-        mode: `at most` (the budget is a ceiling), `forced` (floor and ceiling) or `free` (no budget).
+        mode: `at most` (the budget is a ceiling), `forced` (floor and ceiling) or `no budget`.
         forced: share of the completions whose answer was forced.
+        folder: that of its evaluation.
     """
 
     model: str
+    label: str
     mode: str
     budget: int | None
     metrics: Evaluation
     forced: float
-
-    @property
-    def label(self) -> str:
-        return self.mode if self.budget is None else f"{self.mode} {self.budget}"
-
-
-@dataclass
-class Curve:
-    """The points of one model, with the samples behind each."""
-
-    points: list[Point] = field(default_factory=list)
-    samples: list[list[ScoredSample]] = field(default_factory=list)
-
-    def add(self, point: Point, samples: list[ScoredSample]) -> None:
-        self.points.append(point)
-        self.samples.append(samples)
-
-    def gain(self, mode: str) -> tuple[int, int, Estimate] | None:
-        """The smallest and the largest budget, and the paired difference of accuracy; `None` with fewer than two."""
-        found = {p.budget: s for p, s in zip(self.points, self.samples, strict=True) if p.mode == mode and p.budget}
-        if len(found) < 2:
-            return None
-        least, most = min(found), max(found)
-        return least, most, compare(found[least], found[most])["pass@1"].difference
+    folder: str
 
 
 @dataclass(frozen=True)
@@ -276,82 +183,73 @@ class Bench:
     drawn_with: Mapping[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def points(self, budgets: Sequence[ThinkingBudget | None]) -> Iterator[tuple[Point, list[ScoredSample]]]:
-        """Sample and score P * n completions at each budget, `None` for none; with a floor it is in mode `forced`.
+    def points(self, budgets: Sequence[ThinkingBudget]) -> Iterator[Point]:
+        """Sample and score P * n completions at each budget; a floor makes it `forced`, no bounds `no budget`.
 
         A ConfigError, before anything is sampled, for texts that the model cannot write.
         """
-        for budget in filter(None, budgets):
+        for budget in budgets:
             budget.check(self.engine)
         yield from map(self._point, budgets)
 
-    def _point(self, budget: ThinkingBudget | None) -> tuple[Point, list[ScoredSample]]:
-        mode = "free" if budget is None else "forced" if budget.at_least else "at most"
-        folder = self.folder / (mode if budget is None else f"{mode} {budget.at_most}").replace(" ", "_")
-        drawn_with = {**self.drawn_with, "budget": asdict(budget) if budget else None}
-        with SampleStore(folder / "segments", drawn_with, self.dataset) as store:
-            if budget is None:
-                drawn, forced = draw(self.engine, self.dataset, self.sampling, store=store), 0.0
-            else:
-                thoughts = draw_within(self.engine, self.dataset, self.sampling, budget, store=store)
-                drawn, forced = [t.sample for t in thoughts], sum(t.forced for t in thoughts) / len(thoughts)
-        metrics, scored = evaluate_samples(drawn, self.dataset, verifier=self.verifier)
+    def _point(self, budget: ThinkingBudget) -> Point:
+        mode = "forced" if budget.at_least else "no budget" if budget.at_most is None else "at most"
+        label = mode if budget.at_most is None else f"{mode} {budget.at_most}"
+        folder = self.folder / label.replace(" ", "_")
+        with SampleStore(folder / "segments", {**self.drawn_with, "budget": asdict(budget)}, self.dataset) as store:
+            thoughts = draw_within(self.engine, self.dataset, self.sampling, budget, store=store)
+        metrics, scored = evaluate_samples([t.sample for t in thoughts], self.dataset, verifier=self.verifier)
         save_evaluation(metrics, scored, folder, self.settings)
-        return Point(self.name, mode, budget.at_most if budget else None, metrics, forced), scored
+        forced = sum(thought.forced for thought in thoughts) / len(thoughts)
+        return Point(self.name, label, mode, budget.at_most, metrics, forced, str(folder))
 
-    def votes(self, n: int, rules: Sequence[Rule]) -> list[RuleResult]:
+    def votes(self, n: int, rules: Mapping[str, Rule]) -> dict[str, RuleResult]:
         """Early stopping by each rule against plain voting, on one draw of n samples a problem."""
         drawn_with = {**self.drawn_with, "num_samples": n}
         with SampleStore(self.folder / "votes" / "segments", drawn_with, self.dataset) as store:
             drawn = draw(self.engine, self.dataset, replace(self.sampling, n=n), store=store)
         groups = list(by_problem(score_samples(drawn, self.dataset, self.verifier)).values())
-        return [try_rule(groups, rule) for rule in rules]
+        return {name: try_rule(groups, rule) for name, rule in rules.items()}
 
 
-def markdown(curves: Mapping[str, Curve], votes: Mapping[str, Sequence[RuleResult]], n: int) -> str:
-    """Tables of the curves and of the votes of up to n samples of each model, and the gains, in Markdown."""
-    first = next(iter(curves.values())).points[0].metrics
+def markdown(curves: Mapping[str, Sequence[Point]], votes: Mapping[str, Mapping[str, RuleResult]], n: int) -> str:
+    """Tables of the points and of the votes of up to n samples of each model, and the gains, in Markdown."""
+    points = [point for curve in curves.values() for point in curve]
+    metrics = points[0].metrics
     rows: list[tuple[str, ...]] = [CURVE_COLUMNS]
-    for name, curve in curves.items():
-        for p in curve.points:
-            shares = (f"{100 * share:.0f} %" for share in (p.forced, p.metrics.finished.mean))
-            label = "none" if p.budget is None else p.label
-            rows.append((name, label, p.metrics.pass_at_1.percent(), p.metrics.tokens.number(), *shares))
-    parts = [f"{first.problems} problems x {first.samples} completions a point; {INTERVALS}."]
+    for p in points:
+        shares = (f"{100 * share:.0f} %" for share in (p.forced, p.metrics.finished.mean))
+        rows.append((p.model, p.label, p.metrics.pass_at_1.percent(), p.metrics.tokens.number(), *shares))
+    parts = [f"{metrics.problems} problems x {metrics.samples} completions a point; {INTERVALS}."]
     parts.append(markdown_rows(rows, left=2))
-    gains = []
-    for (name, curve), mode in product(curves.items(), ("at most", "forced")):
-        if found := curve.gain(mode):
-            least, most, gain = found
-            gains.append(f"- {name}, {mode}: from {least} to {most} tokens {gain.number(100, sign='+')} points.")
-    parts += ["\n".join(gains)] if gains else []
+    parts.append("\n".join(gain for curve in curves.values() for gain in _gains(curve)))
     rows = [VOTE_COLUMNS]
     for name, results in votes.items():
-        for plain in results[:1]:
-            rows.append((name, "all samples", plain.plain_accuracy.percent(), "", "", plain.plain_tokens.number(), ""))
-        for r in results:
-            spent = (r.samples.number(), r.tokens.number(), f"{100 * r.saved:.0f} %")
-            rows.append((name, r.rule, r.accuracy.percent(), r.difference.number(100, sign="+"), *spent))
+        for r in list(results.values())[:1]:
+            rows.append((name, "all samples", r.accuracy.first.percent(), "", "", r.tokens.first.number(), ""))
+        for rule, r in results.items():
+            found = (r.accuracy.second.percent(), r.accuracy.difference.number(100, sign="+"), r.samples.number())
+            rows.append((name, rule, *found, r.tokens.second.number(), f"{100 * r.saved:.0f} %"))
     if len(rows) > 1:
         parts += [f"Votes of up to {n} samples a problem:", markdown_rows(rows, left=2)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def write_into(document: Path, numbers: str) -> None:
-    """Put the numbers between the two marks of a Markdown document."""
-    if not document.is_file():
-        raise SourceError(f"there is no document {str(document)!r} to write the numbers into")
-    before, begin, rest = document.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise DataError(f"{document} must have a line {BEGIN!r} and after it a line {END!r}, for the numbers between")
-    atomic_write(document, f"{before}{BEGIN}\n\n{numbers}\n{END}{after}")
+def _gains(curve: Sequence[Point]) -> Iterator[str]:
+    """What the largest budget of each mode gives over the smallest, paired by problem."""
+    for mode in ("at most", "forced"):
+        found = sorted((p.budget, p.folder) for p in curve if p.mode == mode and p.budget)
+        if len(found) > 1:
+            (least, first), *_, (most, last) = found
+            gain = compare_folders(Path(first), Path(last))["pass@1"].difference.number(100, sign="+")
+            yield f"- {curve[0].model}, {mode}: from {least} to {most} tokens {gain} points."
 
 
-def plot_curves(curves: Mapping[str, Curve], path: Path) -> None:
+def plot_curves(curves: Mapping[str, Sequence[Point]], path: Path) -> None:
     """Draw a line a model and mode, as PNG."""
     lines = []
-    for (name, curve), (mode, label) in product(curves.items(), MODES.items()):
-        if metrics := [point.metrics for point in curve.points if point.mode == mode]:
-            lines.append(tokens_line(f"{name}, {label}", [(m.tokens, m.pass_at_1) for m in metrics]))
+    for name, curve in curves.items():
+        for mode in dict.fromkeys(point.mode for point in curve):
+            of_mode = [point.metrics for point in curve if point.mode == mode]
+            lines.append(tokens_line(f"{name}, {mode}", [(m.tokens, m.pass_at_1) for m in of_mode]))
     save_plot(Chart("budget", "Accuracy", "completion tokens (mean)", lines, percent=True), path)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.generation import Engine, Prefixed, Request, Sample, Sampling, all_requests
@@ -69,12 +69,12 @@ class ThinkingBudget:
     def check(self, engine: Engine) -> None:
         """A ConfigError for texts that the tokenizer of an engine, if it has one, can only write as "unknown"."""
         tokenizer = getattr(engine, "tokenizer", None)
+        if not tokenizer or (self.at_most is None and not self.at_least):
+            return
         for name, text in {"continuation": self.continuation if self.at_least else "", "answer": self.answer}.items():
-            if tokenizer and tokenizer.unk_token_id in tokenizer(text, add_special_tokens=False)["input_ids"]:
-                raise ConfigError(
-                    f"{name} must be words of the tokenizer's vocabulary, but {text!r} holds {tokenizer.unk_token!r}; "
-                    "give a text that the model can write"
-                )
+            if tokenizer.unk_token_id in tokenizer(text, add_special_tokens=False)["input_ids"]:
+                rule = f"{name} must be words of the tokenizer's vocabulary, but {text!r} holds {tokenizer.unk_token!r}"
+                raise ConfigError(f"{rule}; give a text that the model can write")
 
 
 @dataclass(frozen=True)
@@ -82,16 +82,6 @@ class Thought:
     """A completion, `truncated` only where no budget stopped it; how often it was made to go on, and to answer."""
 
     sample: Sample
-    continued: int = 0
-    forced: bool = False
-
-
-@dataclass(frozen=True)
-class _Turn:
-    """What is asked next for one completion."""
-
-    asked: Prefixed
-    answering: bool = False
     continued: int = 0
     forced: bool = False
 
@@ -108,43 +98,70 @@ def draw_within(
         raise DataError("there are no problems to evaluate on")
     budget.check(engine)
     requests, prompts = all_requests(len(dataset), sampling.n), list(dataset["prompt"])
-    most = sampling.max_new_tokens if budget.at_most is None else budget.at_most
-    turns = {request: _Turn(Prefixed(prompts[request.prompt], (), 0, most)) for request in requests}
-    if most == 0:
-        turns = {request: _answer(budget, turn, "", 0, engine.count) for request, turn in turns.items()}
+    thinking = {request: _think(prompts[request.prompt], budget, sampling, engine.count) for request in requests}
+    asked = {request: next(completion) for request, completion in thinking.items()}
     done: dict[Request, Thought] = {}
     number = 0
-    while turns:
-        drawn = _round(engine, turns, sampling, number, store)
-        following: dict[Request, _Turn] = {}
-        for request, turn in turns.items():
-            sample = drawn[request]
-            if more := _next(budget, turn, sample, most, engine.count):
-                following[request] = more
-            else:
-                whole = replace(_named(sample, request), truncated=sample.truncated and not turn.answering)
-                done[request] = Thought(whole, turn.continued, turn.forced)
-        turns, number = following, number + 1
+    while asked:
+        drawn = _round(engine, asked, sampling, number, store)
+        for request in list(asked):
+            try:
+                asked[request] = thinking[request].send(drawn[request])
+            except StopIteration as end:
+                done[request] = replace(end.value, sample=_named(end.value.sample, request))
+                del asked[request]
+        number += 1
     return [done[request] for request in requests]
 
 
+def _think(
+    prompt: Any, budget: ThinkingBudget, sampling: Sampling, count: Callable[[str], int]
+) -> Generator[Prefixed, Sample, Thought]:
+    """One completion: yields what is asked of the engine next, and is sent what came of it."""
+    most = sampling.max_new_tokens if budget.at_most is None else budget.at_most
+    begun: tuple[str, ...] = ()
+    spent, continued, text, tokens = 0, 0, "", 0
+    while spent < most:
+        sample = yield Prefixed(prompt, begun, spent, most - spent)
+        text, tokens = sample.text, sample.tokens
+        begins = min((at for end in budget.ends if (at := text.find(end)) >= 0), default=None)
+        if begins is None and sample.truncated:
+            if budget.at_most is None:
+                return Thought(sample, continued)
+            break
+        kept = _OPENING.sub("", text[:begins])
+        if count(text[:begins]) >= budget.at_least or kept.endswith(tuple(budget.settled)):
+            if sample.truncated and budget.at_most is not None:
+                sample = replace((yield Prefixed(prompt, (text,), tokens, budget.answer_tokens)), truncated=False)
+            return Thought(sample, continued)
+        text, tokens = kept, count(kept)
+        begun, spent = (kept, budget.continuation), tokens + count(budget.continuation)
+        continued += spent < most
+    written = 0  # of the answer, at the end of the text
+    if not budget.answer[0].isalnum():  # a letter may belong to another word
+        written = next((n for n in range(len(budget.answer) - 1, 0, -1) if text.endswith(budget.answer[:n])), 0)
+    kept = text[: len(text) - written]
+    spent = (count(kept) if written else tokens) + count(budget.answer)
+    sample = yield Prefixed(prompt, (kept, budget.answer), spent, budget.answer_tokens)
+    return Thought(replace(sample, truncated=False), continued, forced=True)
+
+
 def _round(
-    engine: Engine, turns: dict[Request, _Turn], sampling: Sampling, number: int, store: SampleStore | None
+    engine: Engine, asked: dict[Request, Prefixed], sampling: Sampling, number: int, store: SampleStore | None
 ) -> dict[Request, Sample]:
     """The next segment of each open completion: what the store has, else what the engine draws."""
-    n = sampling.n
-    stored = {request: Request(request.prompt, request.sample + number * n) for request in turns}
-    known = {} if store is None else store.samples
+    n, known = sampling.n, {} if store is None else store.samples
+    stored = {request: Request(request.prompt, request.sample + number * n) for request in asked}
     drawn = {request: known[name] for request, name in stored.items() if name in known}
     # The first round asks for the very requests of a run without a budget, so that it draws the same.
-    asked = {
+    missing = {
         request if number == 0 else Request(request.prompt * n + request.sample, n + number): request
-        for request in turns
+        for request in asked
         if request not in drawn
     }
-    prompts = {name.prompt: turns[request].asked for name, request in asked.items()}
-    for batch in engine.sample(prompts, list(asked), sampling) if asked else ():
-        found = {asked[sample.request]: sample for sample in batch}
+    prompts = {name.prompt: asked[request] for name, request in missing.items()}
+    for batch in engine.sample(prompts, list(missing), sampling) if missing else ():
+        found = {missing[sample.request]: sample for sample in batch}
         if store is not None:
             store.append([_named(sample, stored[request]) for request, sample in found.items()])
         drawn |= found
@@ -153,36 +170,3 @@ def _round(
 
 def _named(sample: Sample, request: Request) -> Sample:
     return replace(sample, prompt_index=request.prompt, sample_index=request.sample)
-
-
-def _next(budget: ThinkingBudget, turn: _Turn, sample: Sample, most: int, count: Callable[[str], int]) -> _Turn | None:
-    """What a completion must still write; `None` where it is whole."""
-    if turn.answering:
-        return None
-    text, prompt = sample.text, turn.asked.prompt
-    begins = min((at for end in budget.ends if (at := text.find(end)) >= 0), default=None)
-    thought = text[:begins]
-    if begins is None and sample.truncated:
-        return None if budget.at_most is None else _answer(budget, turn, text, sample.tokens, count)
-    kept = _OPENING.sub("", thought)
-    if count(thought) < budget.at_least and not kept.endswith(tuple(budget.settled)):
-        spent = count(kept) + count(budget.continuation)
-        if spent >= most:
-            return _answer(budget, turn, kept, count(kept), count)
-        asked = Prefixed(prompt, (kept, budget.continuation), spent, most - spent)
-        return _Turn(asked, continued=turn.continued + 1)
-    if sample.truncated and budget.at_most is not None:
-        asked = Prefixed(prompt, (text,), sample.tokens, budget.answer_tokens)
-        return replace(turn, asked=asked, answering=True)
-    return None
-
-
-def _answer(budget: ThinkingBudget, turn: _Turn, text: str, tokens: int, count: Callable[[str], int]) -> _Turn:
-    """Begin the answer after `text`, which may end in a part of what begins it."""
-    answer, written = budget.answer, 0
-    if not answer[0].isalnum():  # a letter may belong to another word
-        written = next((size for size in range(len(answer) - 1, 0, -1) if text.endswith(answer[:size])), 0)
-    kept = text[: len(text) - written]
-    spent = (count(kept) if written else tokens) + count(answer)
-    asked = Prefixed(turn.asked.prompt, (kept, answer), spent, budget.answer_tokens)
-    return replace(turn, asked=asked, answering=True, forced=True)

@@ -1,13 +1,12 @@
 """Whether two answers are the same, given a way to compare their leaves.
 
-The same rules run twice: in the trainer's process with leaves that only look at text and exact rational numbers and
-say `Undecided` otherwise, and in a worker with symbolic leaves.
+The same rules run twice: in the trainer's process with leaves that only look at text and exact rational numbers, and
+where that leaves it undecided in a worker with symbolic leaves.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -37,40 +36,34 @@ _CHOICE_OF = re.compile(r"(?s)(?i:option|choice|answer)? ?(?:\(([A-Z])\)[.:]?|([
 _CALL = re.compile(r"([A-Za-z]\w*'*)\(([a-z](?:,[a-z])*)\)")
 
 
-class Undecided(Exception):
-    """Text and rational numbers do not settle whether two leaves are equal."""
-
-
 class Leaves:
-    """How leaf expressions are compared: letter by letter, then as exact rational numbers; `Undecided` otherwise.
+    """How leaf expressions are compared: letter by letter, then as exact rational numbers.
 
-    Two numbers a, b are equal if |a - b| <= tolerance * max(|a|, |b|): 0 near 0 is only 0.
+    What these do not settle is a no, and sets `undecided`; a yes to the whole holds all the same, since no rule makes
+    a yes of a no. Two numbers a, b are equal if |a - b| <= tolerance * max(|a|, |b|): 0 near 0 is only 0.
     """
 
     def __init__(self, tolerance: float = 0.0) -> None:
         self.tolerance = Fraction(tolerance)
+        self.undecided = False
 
     def equal(self, gold: str, answer: str) -> bool:
         """Whether two expressions have the same value."""
-        if gold == answer:
-            return True
-        gold_value, value = rational(gold), rational(answer)
-        if gold_value is None or value is None:
-            raise Undecided
-        return close(gold_value, value, self.tolerance)
+        right, left = rational(gold), rational(answer)
+        return self._sure(gold == answer) if right is None or left is None else close(right, left, self.tolerance)
 
     def rounded(self, exact: str, decimal: str) -> bool:
         """Whether a decimal is an expression's value, rounded."""
         value, about = rational(exact), rational(decimal)
-        if about is not None and value is None:
-            raise Undecided
-        return about is not None and rounds_to(value, about, decimal)
+        return about is not None and (self._sure(False) if value is None else rounds_to(value, about, decimal))
 
     def same_equation(self, gold: tuple[str, str], answer: tuple[str, str]) -> bool:
         """Whether two equations, as (left, right), differ by a constant factor only."""
-        if gold != answer:
-            raise Undecided
-        return True
+        return self._sure(gold == answer)
+
+    def _sure(self, same: bool) -> bool:
+        self.undecided |= not same
+        return same
 
 
 def close(a: Fraction, b: Fraction, tolerance: Fraction) -> bool:
@@ -86,7 +79,7 @@ def rounds_to(value: Any, about: Fraction, decimal: str) -> bool:
 
 
 def same_answer(gold: str, answer: str, leaves: Leaves, *, evaluated: bool = True, percent: bool = False) -> bool:
-    """Whether an answer is the gold answer, both as written, without box; `Undecided` if the leaves are.
+    """Whether an answer is the gold answer, both as written, without box, as far as the leaves can tell.
 
     `evaluated` as in `MathRules`; with `percent` the problem asks for percent: `10\\%` is right for a gold 10.
     """
@@ -148,38 +141,30 @@ class _Comparison:
         if len(gold.items) != len(answer.items) or len(gold.items) > MAX_ITEMS:
             return False
         if ordered:
-            return _all_decided(self.same, list(zip(gold.items, answer.items, strict=True)))
+            return all(map(self.same, gold.items, answer.items))
         left = list(answer.items)
-
-        def taken(item: Shape) -> bool:
-            def fits(candidate: Shape) -> bool:
-                fitting = candidate == item or self.same(item, candidate)
-                if fitting:
-                    left.remove(candidate)
-                return fitting
-
-            return _any_decided(fits, [(candidate,) for candidate in sorted(left, key=item.__ne__)])  # identical first
-
-        return _all_decided(taken, [(item,) for item in gold.items])
+        for item in gold.items:
+            candidates = sorted(left, key=item.__ne__)  # identical first
+            fitting = next((other for other in candidates if other == item or self.same(item, other)), None)
+            if fitting is None:
+                return False
+            left.remove(fitting)
+        return True
 
     def _chains(self, gold: Shape, answer: Shape) -> bool:
         """Each side of the answer is one of gold's, some side is evaluated, and what is rough fits the rest."""
         golds = gold.items if gold.kind == "chain" else (replace(gold, name=""),)
         if answer.kind not in ("chain", "equation"):
-            answer = replace(answer, name="")
-            return _any_decided(self.same, [(side, answer) for side in golds])
+            return any(self.same(side, replace(answer, name="")) for side in golds)
         free = replace(self, evaluated=False)
         exact = [side for side in answer.items if not side.approximate]
 
         def fits(side: Shape) -> bool:
-            cases: list[tuple[Callable[..., bool], Any, Any]] = [(free.same, one, side) for one in golds]
-            if side.approximate:
-                cases.append((self.leaves.rounded, exact[-1].text, side.text))
-            return _any_decided(lambda test, one, other: test(one, other), cases)
+            rounded = side.approximate and self.leaves.rounded(exact[-1].text, side.text)
+            return rounded or any(free.same(one, side) for one in golds)
 
-        if not _all_decided(fits, [(side,) for side in answer.items]):
-            return False
-        return gold.kind == "chain" or _any_decided(self.same, [(one, side) for one in golds for side in exact])
+        evaluated = (self.same(one, side) for one in golds for side in exact)
+        return all(map(fits, answer.items)) and (gold.kind == "chain" or any(evaluated))
 
     def _units_fit(self, gold: Shape, answer: Shape) -> bool:
         if gold.unit and answer.unit and gold.unit != answer.unit:
@@ -202,7 +187,7 @@ class _Comparison:
         cases = [(gold.text, answer.text)]
         if signs == (True, False) or (signs == (False, True) and self.percent):
             cases.append((gold.text.removesuffix("%"), answer.text.removesuffix("%")))
-        return _any_decided(self.leaves.equal, cases)
+        return any(self.leaves.equal(*case) for case in cases)
 
     def _unevaluated(self, gold: str, answer: str) -> bool:
         """An answer with work left to do: operators that gold does not have; all logarithms are one operator."""
@@ -211,25 +196,6 @@ class _Comparison:
         operators = _NEVER_NEW if has_variable(gold) else _UNEVALUATED
         found, known = ({op.replace("ln", "log") for op in operators.findall(text)} for text in (answer, gold))
         return bool(found - known)
-
-
-def _all_decided(test: Callable[..., bool], cases: Sequence[tuple[Any, ...]]) -> bool:
-    """All cases pass; one that fails settles it, even beside undecided ones."""
-    return not _any_decided(lambda *case: not test(*case), cases)
-
-
-def _any_decided(test: Callable[..., bool], cases: Sequence[tuple[Any, ...]]) -> bool:
-    """Some case passes; one that passes settles it, even beside undecided ones."""
-    undecided = False
-    for case in cases:
-        try:
-            if test(*case):
-                return True
-        except Undecided:
-            undecided = True
-    if undecided:
-        raise Undecided
-    return False
 
 
 def _order(gold: Shape, answer: Shape) -> bool | None:

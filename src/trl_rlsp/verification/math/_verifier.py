@@ -1,16 +1,25 @@
-"""Verdicts on mathematical answers. What each rule decides is listed, with examples, in `docs/verifier.md`."""
+r"""Verdicts on mathematical answers. What each rule decides is listed, with examples, in `docs/verifier.md`.
+
+An answer must say more than its prompt: `Compute $99^2+99+1$.` answered by `\boxed{99^2+99+1}` is equal to the gold
+9901, and is no answer. An answer restates the prompt if it consists of the same numbers, letters and operators as an
+expression there, in whatever order and beside parts that change nothing (`+0`, `\cdot 1`). A number written out does
+only where the prompt asks for another form of it.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from numbers import Integral, Real
 from typing import NamedTuple
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.text import Completion, Reading, normalize, read, too_complex
-from trl_rlsp.verification.math._equivalence import Leaves, Undecided, same_answer
-from trl_rlsp.verification.math._gold import gold_text, gold_tolerance, restates, unboxed
+from trl_rlsp.text import Completion, Reading, balanced, find_boxes, normalize, rational, read, too_complex
+from trl_rlsp.verification.math._equivalence import Leaves, same_answer
 from trl_rlsp.verification.math._structure import shape_of
 from trl_rlsp.verification.verdict import MAX_SHOWN, Reason, Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
@@ -24,6 +33,16 @@ _PERCENT_ASKED = re.compile(
 )
 _QUESTION = 2000  # characters at the end of a prompt in which it asks for percent
 _NOT_SCORABLE = ("gold_unparseable", "scorer_error")
+FLOAT_TOLERANCE = 1e-9  # relative, where gold itself is a float: its last digits are not the data set's
+_LONG = 300  # characters; a longer gold is prose with an answer somewhere in it
+MAX_PROMPT = 20_000
+_MATH = re.compile(r"(?s)\$\$(.+?)\$\$|\$(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]|((?:\d|\()[\d\s+*/^().×·⋅÷−-]*[\d)])")
+_OPERATOR = re.compile(r"[+*/^×·⋅÷−-]")
+_RELATIONS = re.compile(r"=|<|>|\\(?:le|ge|ne|approx|equiv)(?![a-z])|,")
+_PART = re.compile(r"\\[A-Za-z]+|[A-Za-z]|\d+(?:\.\d+)?|[-/^!%]")
+_CONVERSION = re.compile(r"(?i)\b(?:decimal|fraction|mixed number)")
+_NEUTRAL = {"0", "1", "\\cdot"}
+_LITERAL = re.compile(r"-?(?:\d[\d,]*(?:\.\d+)?%?|\d*\\frac\{\d+\}\{\d+\}|\d+/\d+)")
 
 
 @dataclass(frozen=True)
@@ -107,9 +126,10 @@ def _pairs(
     if len(answers) > 1 and is_list(gold):
         answers = (", ".join(answers),)
     prompt = item.prompt if rules.refuse_restated else ""
-    tolerance = max(rules.float_tolerance, gold_tolerance(item.gold))
+    is_float = isinstance(item.gold, Real) and not isinstance(item.gold, Integral)
+    tolerance = max(rules.float_tolerance, FLOAT_TOLERANCE if is_float else 0.0)
     percent = _PERCENT_ASKED.search(item.prompt[-_QUESTION:]) is not None
-    return [_Pair(gold, unboxed(answer), prompt, percent, tolerance) for answer in answers], "match", gold
+    return [_Pair(gold, answer, prompt, percent, tolerance) for answer in answers], "match", gold
 
 
 def _joint(pairs: list[_Pair], reason: Reason, gold: str | None, decided: Mapping[_Pair, Reason | None]) -> Verdict:
@@ -136,16 +156,76 @@ def _quick_reason(pair: _Pair, rules: MathRules) -> Reason | None:
     if too_complex(pair.answer) or too_complex(pair.gold):
         return "mismatch"
     leaves = Leaves(pair.tolerance)
-    try:
-        same = same_answer(pair.gold, pair.answer, leaves, evaluated=rules.evaluated, percent=pair.percent)
-    except Undecided:
-        return None
-    return "match" if same and not (pair.prompt and restates(pair.prompt, pair.answer)) else "mismatch"
+    if same_answer(pair.gold, pair.answer, leaves, evaluated=rules.evaluated, percent=pair.percent):
+        return _unless_restated(pair)
+    return None if leaves.undecided else "mismatch"
 
 
 def _reason_of(reply: Reply, pair: _Pair) -> Reason:
     if reply.outcome == "value":
-        restated = reply.value == "match" and pair.prompt and restates(pair.prompt, pair.answer)
-        return "mismatch" if restated else reply.value
+        return _unless_restated(pair) if reply.value == "match" else reply.value
     failures: dict[str, Reason] = {"timeout": "timeout", "crash": "worker_crash"}
     return failures.get(reply.outcome, "scorer_error")  # a failure of this side, or no turn: never a number
+
+
+def _unless_restated(pair: _Pair) -> Reason:
+    return "mismatch" if pair.prompt and restates(pair.prompt, pair.answer) else "match"
+
+
+def gold_text(gold: object) -> str | None:
+    """The gold answer as LaTeX text, `None` if there is nothing to compare with.
+
+    >>> gold_text("$\\\\boxed{7}$"), gold_text(4.0), gold_text("#### 1,200"), gold_text(float("nan"))
+    ('7', '4', '1,200', None)
+    """
+    if isinstance(gold, str):
+        return _from_text(gold)
+    if isinstance(gold, list | tuple):
+        parts = [gold_text(part) or "" for part in gold]
+        return ", ".join(parts) if all(parts) else None
+    if isinstance(gold, bool) or not isinstance(gold, Real):
+        return None
+    if isinstance(gold, Integral):
+        return str(int(gold))
+    value = float(gold)
+    if not math.isfinite(value):
+        return None
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else format(Decimal(repr(value)), "f")
+
+
+@lru_cache(maxsize=8192)
+def _from_text(gold: str) -> str | None:
+    boxes, _ = find_boxes(gold)
+    if boxes:
+        text = ", ".join(dict.fromkeys(box.answer for box in boxes))
+    else:
+        text = (read(gold, end_of_thinking=None).answer if len(gold) > _LONG or "####" in gold else None) or gold
+    text = text.strip()
+    return text if text and normalize(text) and balanced(text) else None
+
+
+def restates(prompt: str, answer: str) -> bool:
+    """Whether the answer, as written without box, is an expression of the prompt.
+
+    >>> restates("Compute $2^3 + 1$.", "1 + 2^{3}"), restates("Compute $2^3 + 1$.", "9")
+    (True, False)
+    """
+    text = shape_of(answer).text
+    value = rational(text) if _LITERAL.fullmatch(text) else None
+    lowest = value is not None and (not re.search("/|frac", text) or str(value.denominator) in re.findall(r"\d+", text))
+    if lowest and not _CONVERSION.search(prompt):  # a number written out
+        return False
+    return _parts(text) in _prompt_expressions(prompt[:MAX_PROMPT])
+
+
+@lru_cache(maxsize=1024)
+def _prompt_expressions(prompt: str) -> frozenset[tuple[str, ...]]:
+    found = [(match[match.lastindex or 0], match.lastindex == 5) for match in _MATH.finditer(prompt)]
+    segments = [text for text, plain in found if not plain or _OPERATOR.search(text)]  # "8 12 2" lists numbers
+    sides = [side for segment in segments for side in (segment, *_RELATIONS.split(normalize(segment)))]
+    return frozenset(map(_parts, sides)) - {()}
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    """What an expression consists of, in alphabetical order, without 0, 1 and signs of products and sums."""
+    return tuple(sorted(part for part in _PART.findall(normalize(text)) if part not in _NEUTRAL))
