@@ -7,7 +7,9 @@ import time
 
 import pytest
 import torch
+import transformers
 from datasets import Dataset
+from packaging.version import Version
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trl_rlsp import OutcomeVerifier, RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
@@ -25,11 +27,11 @@ def by_length(prompts, completions, **_):
 @pytest.fixture
 def build(taught_folder, tmp_path):
     def build(rewards=by_length, rollout_func=None, tests=None, **settings):
-        given = {"per_device_train_batch_size": 8, "num_generations": 4, "max_completion_length": 16, **settings}
+        given = {"per_device_train_batch_size": 8, "num_generations": 4, "max_completion_length": 16, "bf16": False}
+        given |= settings
         args = RLSPGRPOConfig(
             str(tmp_path),
             max_steps=2,
-            bf16=False,
             use_cpu=True,
             report_to="none",
             gradient_checkpointing=False,
@@ -107,6 +109,35 @@ def test_an_own_rollout_function_is_used(build, caplog):
     trainer.train()
     assert trainer.state.log_history[0]["completions/mean_length"] == 3
     assert "off" not in caplog.text
+
+
+@pytest.mark.skipif(Version(transformers.__version__) < Version("5.8"), reason="TRL asks for transformers 5.8")
+def test_weights_keep_their_type_where_the_rollout_casts_them(build, monkeypatch):
+    """TRL turns them into bfloat16 for continuous batching, and the frequencies of rotary embeddings with them."""
+    room = {"num_blocks": 32, "max_batch_tokens": 64, "use_cuda_graph": False}
+    trainer = build(
+        bf16=True,
+        learning_rate=0.0,
+        use_transformers_continuous_batching=True,
+        transformers_continuous_batching_config=room,
+    )
+    during = set()
+    generate = type(trainer.model).generate_batch
+
+    def seen(self, *args, **kwargs):
+        during.update(tensor.dtype for tensor in (*self.parameters(), *self.buffers()))
+        return generate(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(trainer.model), "generate_batch", seen)
+    before = {
+        name: tensor.clone() for name, tensor in (*trainer.model.named_parameters(), *trainer.model.named_buffers())
+    }
+    assert any("inv_freq" in name for name in before)
+    trainer.train()
+    after = dict((*trainer.model.named_parameters(), *trainer.model.named_buffers()))
+    assert during == {torch.bfloat16}
+    assert before.keys() == after.keys()
+    assert all(after[name].dtype == torch.float32 and torch.equal(after[name], before[name]) for name in before)
 
 
 def test_rows_without_advantage_are_not_computed(build):

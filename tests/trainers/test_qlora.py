@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -15,7 +16,13 @@ from trl_rlsp.cli import main
 from trl_rlsp.commands import model_arguments
 from trl_rlsp.errors import SourceError
 from trl_rlsp.stages import parse_grpo, tokenizer_of
-from trl_rlsp.trainers._adapter import is_adapter, keep_full_precision, load_trainable, trainable_weights
+from trl_rlsp.trainers._adapter import (
+    is_adapter,
+    keep_full_precision,
+    load_trainable,
+    trainable_weights,
+    types_kept,
+)
 
 pytest.importorskip("bitsandbytes")
 
@@ -236,6 +243,20 @@ class TestPrecision:
         assert model.weight.item() != torch.tensor(0.1).item()
         keep_full_precision(model, before)
         assert model.weight.item() == torch.tensor(0.1).item()
+
+    def test_a_cast_ends(self):
+        """Also where generation fails, and of buffers, which a cast replaces."""
+        model = torch.nn.BatchNorm1d(2)
+        model.weight.data.fill_(0.1)
+        weight, mean = model.weight, model.running_mean
+        with contextlib.suppress(KeyboardInterrupt), types_kept(model):
+            model.to(torch.bfloat16)
+            assert weight.dtype == model.running_mean.dtype == torch.bfloat16
+            raise KeyboardInterrupt
+        assert model.weight is weight
+        assert model.running_mean is mean
+        assert (weight.dtype, mean.dtype) == (torch.float32, torch.float32)
+        assert torch.equal(weight.data, torch.tensor([0.1, 0.1]))
 
     def test_a_name_has_no_weights(self):
         assert trainable_weights("Qwen/Qwen2.5-0.5B-Instruct") == {}

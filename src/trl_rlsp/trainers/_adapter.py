@@ -85,6 +85,20 @@ def trainable_weights(model: Any) -> dict[str, torch.Tensor]:
     return {name: parameter.data for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
+@contextmanager
+def types_kept(model: Any) -> Iterator[None]:
+    """Put back what is cast while open: weights, and buffers such as the frequencies of rotary embeddings."""
+    weights = [(parameter, parameter.data) for parameter in model.parameters() if parameter.is_floating_point()]
+    buffers = [(module, dict(module._buffers)) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for parameter, data in weights:
+            parameter.data = data
+        for module, before in buffers:
+            module._buffers.update(before)
+
+
 def keep_full_precision(model: Any, before: Mapping[str, torch.Tensor] | None = None) -> int:
     """Turn the trainable half-precision weights of a quantized model into float32, and return how many tensors; those
     in `before`, its `trainable_weights` from before a trainer rounded them, are restored exactly."""

@@ -23,6 +23,7 @@ from trl.data_utils import is_conversational
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.generation import finished_leave, why_not
 from trl_rlsp.rewards import OutcomeVerifier, scorers_of
+from trl_rlsp.trainers._adapter import types_kept
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,10 @@ class FastStep:
         nothing: AbstractContextManager[list[torch.Tensor]] = nullcontext([])
         programs = self._verifier is not None and self._inputs and self._inputs[0].get("tests") and not self.tools
         left = self._verify_early if programs else None
-        with finished_leave(model, left=left) if self._fast["rollout"] else nothing as drawn:
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        cast = self.use_transformers_continuous_batching and not sharded  # by TRL, and for good
+        kept = types_kept(model) if cast else nullcontext()
+        with kept, finished_leave(model, left=left) if self._fast["rollout"] else nothing as drawn:
             found = super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
         if drawn and self._keeps_drawn and all(each.dtype == torch.float32 for each in model.parameters()):
             self._drawn_BT = drawn[0]
