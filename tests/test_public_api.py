@@ -104,12 +104,12 @@ def test_arguments(name, arguments):
 
 
 def test_commands():
-    from trl_rlsp import commands
     from trl_rlsp.cli import COMMANDS
+    from trl_rlsp.commands import command_class
 
     expected = "init recipes check filter doctor plan run sft grpo harvest merge eval compare efficiency budget"
     assert list(COMMANDS) == [*expected.split(), "report", "behaviours", "completion"]
-    assert {f"run_{command}" for command in COMMANDS} <= set(commands.__all__)
+    assert all(callable(command_class(command).parse) for command in COMMANDS)
 
 
 class TestImport:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trl_rlsp.commands import read_settings
+from trl_rlsp.commands import Eval
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.stages import apply_environment, parse_stage, read_yaml
 
@@ -55,7 +55,7 @@ class TestRecipe:
             arguments += ["--bf16", "False", "--use_cpu", "True"]
         apply_environment(arguments)
         parsed = parse_stage(dataclasses(path.stem), arguments, f"rlsp {path.stem}")
-        assert parsed[0].required() if path.stem != "eval" else read_settings(arguments).required()
+        assert parsed[0].required() if path.stem != "eval" else Eval.parse(arguments).required()
         given = read_yaml(path)
         for name in ("learning_rate", "max_steps", "alpha", "dataset", "temperature"):
             values = [getattr(part, name) for part in parsed if hasattr(part, name)]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import sys
 import warnings
 from collections.abc import Sequence
 
-from trl_rlsp import __version__, commands
-from trl_rlsp.commands import COMMANDS, usage
-from trl_rlsp.errors import ConfigError, RLSPError
+from trl_rlsp import __version__
+from trl_rlsp.commands import COMMANDS, command_class, usage
+from trl_rlsp.errors import ConfigError, RLSPError, did_you_mean
 from trl_rlsp.stages import apply_environment
 from trl_rlsp.text import visible_text
 
@@ -30,12 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     command, *rest = arguments
     try:
         if command not in COMMANDS:
-            near = difflib.get_close_matches(command, COMMANDS, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"unknown command {command!r}{hint}; the commands are {', '.join(COMMANDS)}")
+            known = f"{did_you_mean(command, COMMANDS)}; the commands are {', '.join(COMMANDS)}"
+            raise ConfigError(f"unknown command {command!r}{known}")
         apply_environment(rest)
         _quiet_libraries()
-        return getattr(commands, f"run_{command}")(rest) or 0
+        given = command_class(command).parse(rest)
+        given.check()
+        return given.execute() or 0
     except RLSPError as error:
         print(visible_text(f"rlsp {command}: {type(error).__name__}: {error}"), file=sys.stderr)
         return 2

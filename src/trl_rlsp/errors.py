@@ -3,6 +3,14 @@
 A message states the rule, the value received, and the way out.
 """
 
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The nearest of the known names, as a question to append to a message; empty if none is near."""
+    return "".join(f" (did you mean {near!r}?)" for near in difflib.get_close_matches(name, sorted(known), n=1))
+
 
 class RLSPError(Exception):
     """Base of all errors raised by `trl_rlsp`."""

@@ -32,10 +32,10 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     atomic_write(path, (json.dumps(row) + "\n" for row in rows))
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A file that holds one JSON object; a DataError if it cannot be read or holds something else."""
+def read_json(path: Path, **options: Any) -> dict[str, Any]:
+    """A file of one JSON object, by `json.loads`; a DataError if it cannot be read or holds something else."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), **options)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict):

@@ -95,10 +95,10 @@ class TestBadInput:
             (["grpo", *CPU, "--no_such_field", "1"], "--no_such_field"),
             (
                 ["grpo", *CPU, "--num_generation", "8"],
-                "unknown argument '--num_generation': did you mean 'num_generations'?",
+                "unknown argument '--num_generation' (did you mean 'num_generations'?)",
             ),
             (["grpo", *CPU, "--alpha", "much"], "argument --alpha: invalid float value: 'much'"),
-            (["evla"], "unknown command 'evla'; did you mean 'eval'?"),
+            (["evla"], "unknown command 'evla' (did you mean 'eval'?)"),
             (["eval", "--model_name_or_path", "m", "--dataset", "no.csv"], "there is none at 'no.csv'"),
             (["eval", "--model_name_or_path", "m", "--temperature", "-1"], "temperature is 0 or more"),
             (["eval", "--model_name_or_path", "m", "--num_samples", "0"], "n is at least 1, got 0"),
@@ -148,7 +148,7 @@ class TestBadInput:
             ("env:\ndataset: x\n", "must be a mapping of names to values, got None"),
             ("env: [A]\n", "must be a mapping of names to values, got ['A']"),
             ("datset: x\n", "unknown field 'datset' in"),
-            ("datset: x\n", ": did you mean 'dataset'?"),
+            ("datset: x\n", " (did you mean 'dataset'?)"),
             ("dataset_limit: many\n", "dataset_limit in"),
             ("dataset_limit: many\n", "is a whole number, got 'many'"),
             ("dataset_limit: 1.5\n", "is a whole number, got 1.5"),
@@ -177,11 +177,11 @@ class TestBadInput:
     def test_the_nearest_option_of_a_command_that_takes_the_fields_of_others_too(self, capsys, tmp_path):
         (tmp_path / "grpo.yaml").write_text("alpha: 0.8\n")
         assert main(["doctor", "--config", str(tmp_path / "grpo.yaml"), "--elsewere"]) == 2
-        assert "unknown argument '--elsewere': did you mean 'elsewhere'?" in capsys.readouterr().err
+        assert "unknown argument '--elsewere' (did you mean 'elsewhere'?)" in capsys.readouterr().err
         assert main(["doctor", "--config", str(tmp_path / "grpo.yaml"), "--alpah", "1"]) == 2
-        assert "unknown argument '--alpah': did you mean 'alpha'?" in capsys.readouterr().err
+        assert "unknown argument '--alpah' (did you mean 'alpha'?)" in capsys.readouterr().err
         assert main(["harvest", "run", "--novely", "0.1"]) == 2
-        assert "unknown argument '--novely': did you mean 'novelty'?" in capsys.readouterr().err
+        assert "unknown argument '--novely' (did you mean 'novelty'?)" in capsys.readouterr().err
 
     def test_run_names_the_override_it_cannot_read(self, capsys, tmp_path):
         for name in ("grpo.yaml", "eval.yaml"):

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands import opens_thinking, parse_eval, read_settings, verifier_of
+from trl_rlsp.commands import Eval, parse_eval
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.evaluation import load_evaluation, load_scored
 
@@ -118,7 +118,7 @@ class TestResume:
     def test_changed_settings_are_refused_before_the_model_is_loaded(
         self, arguments, copied, capsys, changed, message, monkeypatch
     ):
-        monkeypatch.setattr("trl_rlsp.commands._measure._open_engine", lambda *_: pytest.fail("a model was loaded"))
+        monkeypatch.setattr("trl_rlsp.commands.Eval.open_engine", lambda *_: pytest.fail("a model was loaded"))
         assert main([*arguments, *changed, "--output_dir", str(copied)]) == 2
         error = capsys.readouterr().err
         assert "holds samples that were drawn otherwise" in error
@@ -161,7 +161,7 @@ class TestResume:
 
 class TestRescore:
     def test_without_a_model(self, evaluated, copied, capsys, monkeypatch):
-        monkeypatch.setattr("trl_rlsp.commands._measure._open_engine", lambda *_: pytest.fail("a model was loaded"))
+        monkeypatch.setattr("trl_rlsp.commands.Eval.open_engine", lambda *_: pytest.fail("a model was loaded"))
         lines = read_samples(copied)
         for line in lines:
             line |= {"score": 0.25, "answer": "wrong", "reason": "mismatch", "finished": False}
@@ -199,18 +199,19 @@ class TestVerifierSettings:
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(taught_folder)
-        assert not opens_thinking(str(taught_folder), "</think>")
         tokenizer.chat_template += "{% if add_generation_prompt %}<think>{% endif %}"
         tokenizer.save_pretrained(tmp_path)
-        assert opens_thinking(str(tmp_path), "</think>")
-        assert not opens_thinking(str(tmp_path), "</reasoning>")
-        settings = read_settings(["--model_name_or_path", str(tmp_path), "--dataset", "x"])
-        with verifier_of(settings, str(tmp_path)) as verifier:
-            texts = ["so \\boxed{7}", "so</think> \\boxed{7}"]
-            assert [v.score for v in verifier.verdicts(texts, solution=["7", "7"])] == [0.0, 1.0]
+        texts = ["so \\boxed{7}", "so</think> \\boxed{7}"]
+        for end, model, scores in (
+            ("</think>", tmp_path, [0.0, 1.0]),
+            ("</think>", taught_folder, [1.0, 1.0]),
+            ("</reasoning>", tmp_path, [1.0, 1.0]),
+        ):
+            with Eval(end_of_thinking=end).scorer(str(model)) as verifier:
+                assert [v.score for v in verifier.verdicts(texts, solution=["7", "7"])] == scores
 
     def test_a_model_without_a_tokenizer_costs_a_warning(self, tmp_path, caplog):
-        assert not opens_thinking(str(tmp_path), "</think>")
+        Eval().scorer(str(tmp_path)).close()
         assert "give --thinking_required" in caplog.text
 
     def test_an_outcome_of_ones_own(self, copied, tmp_path, monkeypatch):
@@ -241,12 +242,12 @@ class TestPreset:
 
     def test_what_is_given_wins(self, tmp_path):
         (tmp_path / "eval.yaml").write_text("preset: aime-2024\nnum_samples: 3\ntemperature: 0.5\n")
-        settings = read_settings(["--config", str(tmp_path / "eval.yaml"), "--temperature", "0.6"])
+        settings = Eval.parse(["--config", str(tmp_path / "eval.yaml"), "--temperature", "0.6"])
         assert (settings.dataset, settings.num_samples, settings.temperature) == ("aime-2024", 3, 0.6)
 
     def test_unknown(self):
         with pytest.raises(ConfigError, match="preset is one of math-500, aime-2024, got 'gsm8k'"):
-            read_settings(["--preset", "gsm8k"])
+            Eval.parse(["--preset", "gsm8k"])
 
 
 class TestBadInput:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands import parse_filter
+from trl_rlsp.commands import Filter
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.problems import load_problems
 
@@ -99,7 +99,7 @@ class TestResume:
 
 class TestSettings:
     def test_of_an_rl_stage(self, stage, taught_folder):
-        settings = parse_filter([*stage[1:], "--low", "0.25"])
+        settings = Filter.parse([*stage[1:], "--low", "0.25"])
         assert (settings.max_new_tokens, settings.temperature) == (12, 1.0)
         assert (settings.n, settings.num_samples, settings.low, settings.high) == (16, 16, 0.25, 0.9)
         assert (settings.seed, settings.output_dir) == (0, "kept-samples")  # not those of the training
@@ -109,11 +109,11 @@ class TestSettings:
         (tmp_path / "eval.yaml").write_text(
             "model_name_or_path: m\ndataset: math\nnum_samples: 4\nks: [1, 2]\nseed: 5\n"
         )
-        settings = parse_filter(["--config", str(tmp_path / "eval.yaml")])
+        settings = Filter.parse(["--config", str(tmp_path / "eval.yaml")])
         assert (settings.ks, settings.n, settings.seed) == ([1, 2], 8, 0)
 
     def test_without_a_file(self):
-        settings = parse_filter(["--dataset", "math", "--model_name_or_path", "m"])
+        settings = Filter.parse(["--dataset", "math", "--model_name_or_path", "m"])
         assert (settings.n, settings.max_new_tokens, settings.temperature) == (8, 4096, 1.0)
         assert (settings.output, settings.output_dir) == ("problems.jsonl", "problems-samples")
 
@@ -128,7 +128,7 @@ class TestSettings:
     )
     def test_refused(self, given, message):
         with pytest.raises(ConfigError, match=message):
-            parse_filter(["--dataset", "math", "--model_name_or_path", "m", *given])
+            Filter.parse(["--dataset", "math", "--model_name_or_path", "m", *given])
 
     @pytest.mark.parametrize(
         ("given", "message"),

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands import parse_harvest
+from trl_rlsp.commands import Harvest
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.problems import load_demonstrations
 
@@ -167,8 +167,9 @@ class TestAnEvaluation:
 
 class TestArguments:
     def test_defaults(self):
-        given, rest = parse_harvest(["run"])
-        assert (given.per_problem, given.prefer, given.novelty, given.exclude, rest) == (2, "diverse", 0.2, [], [])
+        given = Harvest.parse(["run"])
+        assert (given.per_problem, given.prefer, given.novelty) == (2, "diverse", 0.2)
+        assert given.exclude == given.of_data == []
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -184,7 +185,7 @@ class TestArguments:
     )
     def test_what_cannot_work(self, arguments, message):
         with pytest.raises(ConfigError, match=message):
-            parse_harvest(["run", *arguments])
+            Harvest.parse(["run", *arguments])
 
     def test_no_run(self, tmp_path, capsys):
         assert main(["harvest", str(tmp_path / "none")]) == 2

@@ -75,7 +75,7 @@ def test_what_is_missing_is_asked_for(place, monkeypatch):
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "outcome")
     assert init(reward=None) == 0
-    assert asked == ["what to reward besides right answers (outcome, length, behaviours, diversity): "]
+    assert asked == ["reward (besides right answers: outcome (nothing), length, behaviours, diversity): "]
     assert read_yaml(place / "recipes/mine/grpo.yaml")["exploration"] == "none"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands import progress_line
+from trl_rlsp.commands._train import progress_line
 from trl_rlsp.stages import last_complete_checkpoint
 
 CPU = """

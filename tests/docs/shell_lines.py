@@ -53,9 +53,10 @@ def check(words):
 
 def check_rlsp(arguments):
     """`rlsp COMMAND ...` by the command's own parser."""
-    from trl_rlsp import commands
     from trl_rlsp.cli import COMMANDS
-    from trl_rlsp.stages import apply_environment, parse_fields, parse_grpo, parse_sft
+    from trl_rlsp.commands import command_class
+    from trl_rlsp.planning import Settings
+    from trl_rlsp.stages import apply_environment
 
     command, *rest = arguments
     if command.startswith("--"):
@@ -63,27 +64,20 @@ def check_rlsp(arguments):
         return
     assert command in COMMANDS, f"rlsp has no command {command!r}"
     apply_environment(rest)
-    readers = {
-        "run": check_run,
-        "init": lambda given: parse_fields(commands.InitArguments, given, "rlsp init"),
-        "sft": lambda given: parse_sft([*given, *CPU]),
-        "grpo": lambda given: parse_grpo([*given, *CPU]),
-        "eval": check_eval,
-        "compare": commands.run_compare,
-        "efficiency": commands.parse_efficiency,
-        "budget": check_budget,
-        "harvest": commands.parse_harvest,
-        "check": check_data,
-        "filter": commands.parse_filter,
-        "doctor": commands.parse_doctor,
-        "plan": commands.parse_plan,
-        "merge": lambda given: parse_fields(commands.MergeArguments, given, "rlsp merge"),
-        "report": lambda given: parse_fields(commands.ReportArguments, given, "rlsp report"),
-        "behaviours": lambda given: parse_fields(commands.BehavioursArguments, given, "rlsp behaviours"),
-        "recipes": check_recipes,
-    }
-    assert command in readers, f"say here how `rlsp {command}` is read"
-    readers[command](rest)
+    if command == "run":
+        check_run(rest)
+        return
+    given = command_class(command).parse([*rest, *(CPU if command in ("sft", "grpo") else [])])
+    if command in ("eval", "check", "filter"):
+        assert getattr(given, "rescore", None) or given.required()
+    elif command == "plan":
+        Settings.of(given.described)
+    elif command == "compare":
+        given.execute()
+    elif command == "recipes":
+        check_recipes(rest)
+    else:
+        given.check()
 
 
 def check_recipes(arguments):
@@ -102,31 +96,6 @@ def check_run(arguments):
     for step in plan(run):
         if step.trains:
             check_rlsp([step.command, "--config", str(step.config), *step.arguments])
-
-
-def check_eval(arguments):
-    """Fields and preset of an evaluation."""
-    from trl_rlsp.commands import read_settings
-
-    settings = read_settings(arguments)
-    assert settings.rescore or settings.required()
-
-
-def check_budget(arguments):
-    """Fields of `rlsp budget`, and whether they fit together."""
-    from trl_rlsp.commands import BudgetArguments, check_budget
-    from trl_rlsp.stages import parse_stage
-
-    (settings,) = parse_stage((BudgetArguments,), arguments, "rlsp budget")
-    check_budget(settings)
-
-
-def check_data(arguments):
-    """Fields of `rlsp check`."""
-    from trl_rlsp.stages import ProblemArguments, parse_stage
-
-    (settings,) = parse_stage((ProblemArguments,), arguments, "rlsp check")
-    settings.required()
 
 
 def check_trl(arguments):

@@ -154,7 +154,7 @@ class TestCommand:
         path = write_stage("grpo", num_generations=3)
         assert main(["doctor", "--config", path]) == 1
         shown = capsys.readouterr().out
-        assert "error groups: 4 completions on each of 1 ranks times 1 steps are 4 completions, no multiple" in shown
+        assert "error groups: 4 at once on each of 1 ranks are 4 completions a generation, no multiple of 12" in shown
         assert f"change {path}: add `gradient_accumulation_steps: 3`" in shown
         number = Path(path).read_text().splitlines().index("max_completion_length: 32") + 1
         assert main(["doctor", "--config", path, "--num_generations", "4", "--max_completion_length", "999"]) == 1

@@ -152,7 +152,7 @@ class TestRanks:
         assert findings("grpo", checks=["ranks"], processes=2) == []
 
     def test_one_process_on_several_gpus(self, findings, monkeypatch):
-        monkeypatch.setattr("trl_rlsp.doctor._checks.visible_gpus", lambda: 8)
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
         (found,) = findings("grpo", checks=["ranks"], use_cpu=False)
         assert found.what == "one process and 8 visible GPUs"
         assert findings("grpo", checks=["ranks"]) == []

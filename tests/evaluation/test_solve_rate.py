@@ -90,7 +90,7 @@ class TestBand:
             return
         assert len(rows) + sum(counts["dropped"].values()) == len(scores) == counts["problems"]
         assert sum(counts["solve_rates"].values()) + len(counts["not_scorable"]) == len(scores)
-        assert all(kept["solve_rate"] in BAND for kept in rows)
+        assert all(BAND.verdict(kept["solve_rate"]) is None for kept in rows)
 
 
 PROGRAM = "print(int(input()) + 1)\n"
@@ -121,6 +121,5 @@ class TestReadBack:
 
 
 def test_band():
-    assert [rate in Band(0.1, 0.9) for rate in (0.0, 0.1, 0.5, 0.9, 1.0)] == [False, True, True, True, False]
     with pytest.raises(ConfigError, match=r"0 <= low <= high <= 1, got 0\.9 to 0\.1"):
         Band(0.9, 0.1)

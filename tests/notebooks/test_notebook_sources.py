@@ -10,7 +10,7 @@ import pytest
 import yaml
 from notebook_files import FOLDER, PATHS, kinds
 
-from trl_rlsp.commands import read_settings
+from trl_rlsp.commands import Eval
 from trl_rlsp.stages import parse_grpo, parse_sft, read_yaml
 
 RECIPES = FOLDER.parent / "recipes"
@@ -98,7 +98,7 @@ class TestRealSize:
             assert (model.bnb_4bit_quant_type, model.dtype) == ("nf4", "bfloat16")
         assert not training.use_vllm
         assert training.generation_batch_size % training.num_generations == 0
-        settings = read_settings(["--config", str(folder / "eval.yaml"), *overrides["eval"]])
+        settings = Eval.parse(["--config", str(folder / "eval.yaml"), *overrides["eval"]])
         assert (settings.preset, settings.engine) == ("math-500", "transformers")
 
     def test_qwen_is_launched_as_its_recipe_says(self, monkeypatch):

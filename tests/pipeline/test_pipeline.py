@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands import check_settings
+from trl_rlsp.commands._train import check_settings
 from trl_rlsp.errors import ConfigError, SourceError
 from trl_rlsp.pipeline import Launcher, StageError, Step, execute, parse_run, plan, refuse_changed
 from trl_rlsp.stages import claimed, read_record
@@ -139,20 +139,20 @@ class TestPlan:
     def test_with_demonstrations(self, small, tmp_path):
         run = tmp_path / "run"
         steps = plan(run_of(small, "--output_dir", run))
-        assert [(s.name, s.command, s.folder, s.model) for s in steps] == [
+        assert [(s.title, s.command, s.folder, s.model) for s in steps] == [
             ("eval start", "eval", run / "eval_start", "m"),
             ("sft", "sft", run / "sft", "m"),
             ("eval SFT", "eval", run / "eval_SFT", str(run / "sft")),
             ("rlsp", "grpo", run / "rlsp", str(run / "sft")),
             ("eval RLSP", "eval", run / "eval_RLSP", str(run / "rlsp")),
         ]
-        assert [[before.name for before in s.after] for s in steps] == [[], [], ["sft"], ["sft"], ["rlsp"]]
+        assert [[before.title for before in s.after] for s in steps] == [[], [], ["sft"], ["sft"], ["rlsp"]]
 
     def test_without(self, small, tmp_path):
         (small / "sft.yaml").unlink()
         (small / "grpo.yaml").write_text("model_name_or_path: start\n")
         steps = plan(run_of(small, "--output_dir", tmp_path / "run"))
-        assert [(s.name, s.model) for s in steps] == [
+        assert [(s.title, s.model) for s in steps] == [
             ("eval start", "start"),
             ("rlsp", "start"),
             ("eval RLSP", str(tmp_path / "run" / "rlsp")),

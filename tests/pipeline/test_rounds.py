@@ -47,12 +47,12 @@ class TestSettings:
             round_settings(recipe, [])
 
     def test_the_harvest_takes_them(self):
-        from trl_rlsp.commands import parse_harvest
+        from trl_rlsp.commands import Harvest
 
         settings = RoundSettings(per_problem=3, prefer="shortest", novelty=0.5)
-        given, rest = parse_harvest(["run", *settings.arguments()])
+        given = Harvest.parse(["run", *settings.arguments()])
         assert (given.per_problem, given.prefer, given.novelty) == (3, "shortest", 0.5)
-        assert (given.solve_rate_high, rest) == (0.9, [])
+        assert (given.solve_rate_high, given.of_data) == (0.9, [])
 
 
 class TestPlan:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands import parse_filter, read_settings
+from trl_rlsp.commands import Eval, Filter
 from trl_rlsp.stages import parse_grpo, parse_sft, read_yaml
 
 ROOT = Path(__file__).parent.parent.parent
@@ -38,7 +38,7 @@ def parse(command, arguments):
     """Arguments as the command itself parses them."""
     if command in ("sft", "grpo"):
         return {"sft": parse_sft, "grpo": parse_grpo}[command]([*arguments, *CPU])
-    return {"eval": read_settings, "filter": parse_filter}[command](arguments)
+    return {"eval": Eval, "filter": Filter}[command].parse(arguments)
 
 
 class TestCommands:

@@ -131,13 +131,14 @@ class TestLarge:
             assert status(page) == f"{pairs.count(expected):,} of 2,500 pairs."
         assert page.locator(".side.is-right").count() == 0  # both are wrong
 
-    def test_pages(self, visit, large_page):
+    def test_more(self, visit, large_page):
         page = visit(large_page)
-        assert page.inner_text("#place") == "page 1 of 125"
-        page.click("#next")
-        assert page.locator(".pair h3").first.inner_text() == "Problem 20"
-        page.click("#previous")
-        assert page.locator(".pair h3").first.inner_text() == "Problem 0"
+        page.click("#more")
+        assert page.locator(".pair").count() == 40
+        assert page.locator(".pair h3").nth(20).inner_text() == "Problem 20"
+        page.fill("#search", "RLSP-1234 ")
+        page.locator("#status", has_text=re.compile("^1 of")).wait_for()
+        assert page.locator("#more").is_hidden()
 
     def test_training(self, visit, large_page):
         page = visit(large_page)

@@ -219,7 +219,7 @@ class TestCache:
         with JudgeServer() as server:
             scores(judge(server, cache=tmp_path / "mine" / "grades.sqlite3"), WORKS[0])
         assert (tmp_path / "mine" / "grades.sqlite3").exists()
-        assert not (tmp_path / "judge.sqlite3").exists()
+        assert not (tmp_path / "judge.cache").exists()
 
 
 class TestLimits:
@@ -298,7 +298,7 @@ class TestKeys:
         assert "wrong key ***" in caplog.text
         for text in (repr(reward), repr(reward.client), str(pickle.dumps(reward)), caplog.text):
             assert "sk-argument" not in text
-        assert b"sk-argument" not in (tmp_path / "judge.sqlite3").read_bytes()
+        assert b"sk-argument" not in (tmp_path / "judge.cache").read_bytes()
 
 
 class TestCheck:

@@ -9,12 +9,12 @@ import pytest
 from datasets import Dataset
 
 from trl_rlsp.cli import main
-from trl_rlsp.commands import verifier_of
+from trl_rlsp.commands import Eval
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.evaluation import evaluate_samples
 from trl_rlsp.generation import Sample
 from trl_rlsp.rewards import OwnVerifier, load_object
-from trl_rlsp.stages.arguments import EvaluationArguments, RewardArguments
+from trl_rlsp.stages.arguments import RewardArguments
 from trl_rlsp.verification import Verdict
 
 MODULE = """
@@ -92,8 +92,8 @@ def test_in_rlsp_check(tmp_path, capsys):
 def test_in_rlsp_eval():
     texts = ["one \\boxed{1}", "\\boxed{1}", "\\boxed{3}", "\\boxed{4}"]
     samples = [Sample(i // 2, text, 3, False, i % 2) for i, text in enumerate(texts)]
-    settings = EvaluationArguments(verifier="own_parts.named")
-    with verifier_of(settings, None) as verifier:
+    settings = Eval(verifier="own_parts.named")
+    with settings.scorer(None) as verifier:
         _, scored = evaluate_samples(samples, Dataset.from_list(ROWS), verifier=verifier)
     assert [sample.score for sample in scored] == [1.0, 0.0, 0.0, 0.0]
 

@@ -60,13 +60,10 @@ class TestRunFolder:
         assert evaluated.metrics["pass@4"] == Estimate(0.5, 0.4, 0.6)
         assert evaluated.problems_hash == "abc"
 
-    def test_samples_as_parquet(self, tmp_path, write_evaluation):
-        import pandas as pd
-
-        folder = write_evaluation(tmp_path / "eval_SFT", [])
-        (folder / "samples.jsonl").unlink()
-        rows = [{"problem": 0, "text": "t", "score": 1.0, "level": 3, "prompt": "why ?"}]
-        pd.DataFrame(rows).to_parquet(folder / "samples.parquet")
+    def test_samples_with_prompts_and_numbered_levels(self, tmp_path, write_evaluation):
+        write_evaluation(
+            tmp_path / "eval_SFT", [{"problem": 0, "text": "t", "score": 1.0, "level": 3, "prompt": "why ?"}]
+        )
         (completion,) = read_run(tmp_path).evaluations[0].completions
         assert (completion.level, completion.question, completion.tokens) == ("3", "why ?", None)
 

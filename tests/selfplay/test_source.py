@@ -95,6 +95,7 @@ class TestHeldOut:
         assert held_out_sources(stage, None, []) == []
 
     def test_a_preset_is_what_it_stood_for(self, sources, stage):
+        remember(stage.parent / "eval_SFT", "eval", "--preset", "math-500")
         settings = {"dataset": "math-500", "preset": "math-500"}
         (stage.parent / "eval_SFT" / "metrics.json").write_text(json.dumps({"settings": settings}))
         assert {source.dataset for source in sources()} == {"math-500", "test.jsonl"}

@@ -5,10 +5,15 @@ from __future__ import annotations
 import pytest
 
 from trl_rlsp.problems import demonstration_rows
-from trl_rlsp.selfplay import NEUTRAL_TEMPLATE
-from trl_rlsp.selfplay._harvest import AFTER_ANSWER, Trace, read_trace
+from trl_rlsp.runs import Completion
+from trl_rlsp.selfplay import NEUTRAL_TEMPLATE, _harvest
+from trl_rlsp.selfplay._harvest import AFTER_ANSWER, Trace
 
 SEARCH = "6 + 3 = 9 ? 18 no | 6 * 3 = 18 ? 18 yes \\boxed{ 6 * 3 }"
+
+
+def read_trace(text, **fields):
+    return _harvest.read_trace(Completion(text, prompt="p", score=1.0, **fields))
 
 
 def as_trained(trace, **kwargs):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.stages import config_of, option, parse_known, parse_stage, read_yaml
+from trl_rlsp.stages import option, parse_known, parse_stage, read_yaml
+from trl_rlsp.stages._parsing import config_of
 
 
 @dataclass
@@ -107,8 +108,8 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("rates: 1\n", r"unknown field 'rates' in .*stage.yaml: did you mean 'rate'\?"),
-            ("zzzzzz: 1\n", r"unknown field 'zzzzzz' in .*stage.yaml \(`rlsp test --help` lists every field\)"),
+            ("rates: 1\n", r"unknown field 'rates' in .*stage.yaml \(did you mean 'rate'\?\)"),
+            ("zzzzzz: 1\n", r"unknown field 'zzzzzz' in .*stage.yaml; `rlsp test --help` lists every field"),
             ("rate: fast\n", "rate in .*stage.yaml is a number, got 'fast'"),
             ("rate: [1]\n", r"rate in .*stage.yaml is a number, got \[1\]"),
             ("count: true\n", "count in .*stage.yaml is a whole number, got True"),
@@ -123,7 +124,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["r", "--rat", "1"], r"unknown argument '--rat': did you mean 'rate'\?"),
+            (["r", "--rat", "1"], r"unknown argument '--rat' \(did you mean 'rate'\?\)"),
             (["r", "--rate", "fast"], "argument --rate: invalid float value: 'fast'"),
             ([], "the following arguments are required: runs"),
             (["r", "--config"], "--config wants a YAML file after it"),

@@ -1,7 +1,6 @@
 """The five search behaviors, and how they are found in English prose: cues, and what takes their meaning away.
 
-A text is read word by word; only at a word that some cue of `cues.txt` starts with is anything tried, so that a whole
-batch is read in milliseconds. Time is linear in the text.
+Only at a word that some cue of `cues.txt` starts with is anything tried: a whole batch is read in milliseconds.
 """
 
 from __future__ import annotations
@@ -63,7 +62,8 @@ _ANNOUNCED = re.compile(rf"\b(?:let me|let's|let us|time to|(?:i|we){_MODAL}){_A
 _OPENER = "so|and|then|ok|okay|hmm|well|now|but|wait|or|hence|therefore|actually|yes|no|oh|ah|maybe|perhaps|thus|again"
 _REACH = 48  # characters before a cue in which a negation or an announcement is looked for
 _WORD = re.compile(r"[a-z](?:[a-z']|-(?=[a-z]))*|[✓✔]")
-_AFTER_OPENER = re.compile(rf"(?<![a-z])(?:{_OPENER}) \Z")
+# what stands before a clause: punctuation, or `so`, `and`, `wait` and the like
+_BEFORE_CLAUSE = re.compile(rf"(?:(?:\A|[\n(*—]) *|[.,;:!?>-] +|(?<![a-z])(?:{_OPENER}) )\Z")
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
 
 
@@ -122,16 +122,8 @@ def _begins(where: str, plain: str, start: int) -> int | None:
     announced = _ANNOUNCED.search(plain[offset:start]) if where != "clause" else None
     if announced:
         return offset + announced.start()
-    return start if where != "me" and _opens_clause(plain, start) else None
-
-
-def _opens_clause(text: str, start: int) -> bool:
-    """Whether a clause starts at `start`: after punctuation, or `so`, `and`, `wait` and the like."""
-    before = text[max(0, start - 16) : start]
-    stripped = before.rstrip(" ")
-    if not stripped or stripped[-1] in "\n(*—":
-        return True
-    return stripped != before and (stripped[-1] in ".,;:!?>-" or bool(_AFTER_OPENER.search(before)))
+    opens = where != "me" and _BEFORE_CLAUSE.search(plain[max(0, start - 16) : start])
+    return start if opens else None
 
 
 def _negated(text: str, start: int) -> bool:

@@ -40,13 +40,11 @@ def find_behaviours(text: str) -> list[Behaviour]:
     check`). In a search each comparison with the target is a verification, each return to an earlier open branch
     backtracking, each further attempt at the same branch an alternative. The first `MAX_CHARS` characters count.
 
-    Example:
-        >>> text = "That is 14. Let me check: 2 * 7 = 14. However, 3 does not fit, so I go back to x = 5."
-        >>> [(b.kind, text[b.start : b.end]) for b in find_behaviours(text)]
-        [('verification', 'Let me check'), ('backtracking', 'I go back')]
-        >>> text = "9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes"
-        >>> [(b.kind, text[b.start : b.end]) for b in find_behaviours(text)]
-        [('verification', '? 18 no'), ('alternatives', '9 * 2'), ('verification', '? 18 yes')]
+    >>> text = "That is 14. Let me check: 2 * 7 = 14. However, 3 does not fit, so I go back to x = 5."
+    >>> [(b.kind, text[b.start : b.end]) for b in find_behaviours(text)]
+    [('verification', 'Let me check'), ('backtracking', 'I go back')]
+    >>> [b.kind for b in find_behaviours("9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes")]
+    ['verification', 'alternatives', 'verification']
     """
     of_steps = [behaviour for _, of_step in _behaviours_of_steps(read_search(text)) for behaviour in of_step]
     return sorted([*find_in_prose(text), *of_steps])
@@ -74,11 +72,10 @@ def count_behaviours(text: str) -> dict[str, int]:
 class BehaviourMetrics:
     """Logs each behaviour per 1,000 tokens of the batch as `behaviour/<kind>`; picklable, without state.
 
-    Example:
-        >>> log = {}
-        >>> BehaviourMetrics()(["Let me check: 3 * 4 = 12."], log_metric=log.__setitem__)
-        >>> log["behaviour/verification"]
-        100.0
+    >>> log = {}
+    >>> BehaviourMetrics()(["Let me check: 3 * 4 = 12."], log_metric=log.__setitem__)
+    >>> log["behaviour/verification"]
+    100.0
     """
 
     __name__ = "behaviour_metrics"
@@ -109,9 +106,8 @@ def credited(reasoning: str, *, prompt: str = "", spacing: int = 8, ngram: int =
     that the prompt or the text before it had. In a written-out search a step counts if it is new, right and rightly
     judged. Places are those in the `visible` part of `reasoning`.
 
-    Example:
-        >>> len(credited("Wait. Let me check. Alternatively. Let me go back. Let me check."))
-        0
+    >>> len(credited("Wait. Let me check. Alternatively. Let me go back. Let me check."))
+    0
     """
     text = visible(reasoning)
     of_steps = [
@@ -173,9 +169,8 @@ class AnswerChanges:
 def candidate_answers(text: str) -> list[str]:
     r"""Answers that a completion states, in order: boxes, `the answer is ...`, hits claimed in a written-out search.
 
-    Example:
-        >>> candidate_answers("So the answer is 12. Wait, I forgot one: the total is 13. \\boxed{13}")
-        ['12', '13']
+    >>> candidate_answers("So the answer is 12. Wait, I forgot one: the total is 13. \\boxed{13}")
+    ['12', '13']
     """
     text = text[:MAX_CHARS]
     boxes, _ = find_boxes(text)
@@ -198,10 +193,9 @@ def answer_changes(text: str | list[str], is_right: Callable[[list[str]], Sequen
     `text` is the completion or its `candidate_answers`; `is_right` scores a list of answers: 1.0 right, less is wrong,
     `None` not scorable. It is called once, and not at all with fewer than two different answers in a row.
 
-    Example:
-        >>> found = answer_changes("The answer is 12. No, wait. \\boxed{13}", lambda a: [float(x == "13") for x in a])
-        >>> found.candidates, found.wrong_to_right, found.right_to_wrong
-        (('12', '13'), 1, 0)
+    >>> found = answer_changes("The answer is 12. No, wait. \\boxed{13}", lambda a: [float(x == "13") for x in a])
+    >>> found.candidates, found.wrong_to_right, found.right_to_wrong
+    (('12', '13'), 1, 0)
     """
     candidates = candidate_answers(text) if isinstance(text, str) else text
     scores = tuple(is_right(candidates)) if len(candidates) > 1 else (None,) * len(candidates)

@@ -1,71 +1,147 @@
-"""`rlsp recipes`, `check`, `filter`, `doctor` and `plan`: what is worth knowing before a GPU is paid for."""
+"""`rlsp init`, `recipes`, `check`, `filter`, `doctor` and `plan`: what is worth knowing before a GPU is paid for."""
 
-# ruff: noqa: RUF009 (`option` is `dataclasses.field`)
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
+import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+import yaml
 from rich.table import Column, Table
 
-from trl_rlsp import evaluation, stages
-from trl_rlsp.commands import _measure as measure
+from trl_rlsp import evaluation, planning, problems, stages
+from trl_rlsp.commands._command import Command
+from trl_rlsp.commands._measure import Eval, count_table, positive_numbers
 from trl_rlsp.doctor import Finding, examine
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.files import write_json, write_lines
+from trl_rlsp.files import atomic_write, write_json, write_lines
 from trl_rlsp.pipeline import companion_names, copy_recipe, recipe_names, said_of
-from trl_rlsp.planning import GIB, Architecture, Layout, Remedy, Settings, layout, remedies, strategies, tokens_per_step
+from trl_rlsp.planning import GIB
 from trl_rlsp.stages import option
 from trl_rlsp.text import Terminal
 
 _PARTS = ("weights", "adapter", "gradients", "optimizer", "reference", "activations", "logits", "working", "cache")
 _COLORS = {"error": "red", "warning": "yellow", "not checked": "blue"}
+_REWARDS = {"outcome": "none", "length": "length", "behaviours": "length,behaviour", "diversity": "length,diversity"}
+_HELD_OUT = {"math": "math-500", "aime": "aime-2024"}
 
 
 @dataclass
-class RecipesArguments:
+class Init(Command):
+    """Write a recipe for your model, data and hardware. What is not given is asked for."""
+
+    model: str = option("", "hub id or folder")
+    data: str = option("", "math, gsm8k, aime, reasoning_gym:TASK, or a .csv, .jsonl or .parquet file with answers")
+    hardware: str = option("", "cpu, 24gb, 80gb or 8x80gb")
+    reward: str = option("", "besides right answers: outcome (nothing), length, behaviours, diversity")
+    held_out: str | None = option(None, "problems for the evaluation; default a preset's own, else a tenth of the file")
+    output: Path = option(Path("recipes/mine"), "folder of the recipe")
+
+    def execute(self) -> None:
+        if self.output.exists():
+            raise ConfigError(f"{self.output} exists; name another folder with --output")
+        for asked in fields(self)[:4]:
+            if not getattr(self, asked.name):
+                setattr(self, asked.name, _ask(asked.name, asked.metadata["help"]))
+        kinds = stages.read_yaml(Path(__file__).with_name("hardware.yaml"))["hardware"]
+        for name, known in (("hardware", kinds), ("reward", _REWARDS)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"--{name} is one of {', '.join(known)}, got {getattr(self, name)!r}")
+        data, held_out = _data(self.data, self.held_out, self.output)
+        hardware = kinds[self.hardware]
+        longest, dtype = hardware["max_completion_length"], {"dtype": hardware["dtype"]}
+        rewards = {"alpha": 0.8, "exploration": _REWARDS[self.reward], "length_c": longest // 4}
+        start = {"model_name_or_path": self.model, "output_dir": f"runs/{self.output.name}/rlsp"}
+        grpo = {**start, **data, **rewards, **hardware}
+        evaluation = {**dtype, **held_out, "max_new_tokens": longest, "batch_size": 64}
+        ranks = 8 if self.hardware.startswith("8x") else 1
+        said = {"title": f"{self.model} on {self.data}", "hardware": self.hardware, "processes": ranks}
+        for name, comment, written in (
+            ("grpo", "RL; every field: rlsp grpo --help", grpo),
+            ("eval", "Evaluation before and after; every field: rlsp eval --help", evaluation),
+            ("recipe", "What rlsp recipes and rlsp run show", said),
+        ):
+            atomic_write(self.output / f"{name}.yaml", f"# {comment}\n\n{yaml.safe_dump(written, sort_keys=False)}")
+        print(f"recipe: {self.output}; next, what is wrong with it: rlsp doctor --config {self.output / 'grpo.yaml'}")
+        print(f"then, from the start to the report: rlsp run {self.output}")
+
+
+def _ask(name: str, question: str) -> str:
+    if not sys.stdin.isatty():
+        raise ConfigError(f"--{name} is needed where nobody can be asked: {question}")
+    return input(f"{name} ({question}): ").strip()
+
+
+def _data(source: str, held_out: str | None, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Fields of the RL stage and of the evaluation that say where problems come from; they share none."""
+    if source.startswith("reasoning_gym:"):
+        source += "" if "?" in source else "?"
+        joint = "" if source.endswith("?") else "&"
+        train, test = (f"{source}{joint}seed={seed}&size={size}" for seed, size in ((1, 5000), (1000000, 500)))
+        shared = {"unique_problems": True}
+        return {"dataset": train, "exclude": test, **shared}, {"dataset": test, **shared}
+    if held_out or source in _HELD_OUT:
+        test = held_out or _HELD_OUT[source]
+        return {"dataset": source, "exclude": test}, {"dataset": test}
+    if source == "gsm8k":
+        return {"dataset": source}, {"dataset": source, "dataset_split": "test"}
+    if not Path(source).is_file():
+        raise ConfigError(f"--held_out names the problems of the evaluation, which {source!r} needs: a source or file")
+    rows = problems.load_problems(source, unique=True)
+    if len(rows) < 20:
+        raise ConfigError(f"{source} has {len(rows)} problems, too few to keep some apart: name --held_out")
+    kept = rows.train_test_split(test_size=min(len(rows) // 10, 200), seed=0)["test"]
+    write_lines(folder / "held_out.jsonl", [dict(row) for row in kept])
+    test = str(folder / "held_out.jsonl")
+    return {"dataset": source, "exclude": test, "unique_problems": True}, {"dataset": test}
+
+
+@dataclass
+class Recipes(Command):
     """List the recipes that come with the package, or copy one."""
 
     words: list[str] = option([], "copy a recipe to where it can be changed", positional="*", metavar="copy NAME")
     to: Path | None = option(None, "the folder to make; default recipes/NAME")
 
-
-def run_recipes(arguments: Sequence[str]) -> None:
-    """List the shipped recipes with purpose and hardware, or copy one."""
-    given = stages.parse_fields(RecipesArguments, arguments, "rlsp recipes")
-    if given.words:
-        if len(given.words) != 2 or given.words[0] != "copy":
-            raise ConfigError(f"rlsp recipes takes nothing, or copy NAME, got {' '.join(given.words)!r}")
-        target = copy_recipe(given.words[1], given.to)
-        print(f"{given.words[1]} copied to {target}")
-        if given.words[1] in recipe_names():
+    def execute(self) -> None:
+        if not self.words:
+            table = Table(Column("recipe", no_wrap=True), "what it is for", "hardware", box=None, pad_edge=False)
+            for name in recipe_names():
+                table.add_row(name, said_of(name).title, said_of(name).hardware)
+            Terminal().print(table)
+            others = " and ".join(companion_names())
+            print(f"\nrlsp run NAME runs one; rlsp recipes copy NAME makes a copy to change, also of {others}.")
+            return
+        if len(self.words) != 2 or self.words[0] != "copy":
+            raise ConfigError(f"rlsp recipes takes nothing, or copy NAME, got {' '.join(self.words)!r}")
+        target = copy_recipe(self.words[1], self.to)
+        print(f"{self.words[1]} copied to {target}")
+        if self.words[1] in recipe_names():
             print(f"next: change it, then rlsp run {target}")
-        return
-    table = Table(Column("recipe", no_wrap=True), "what it is for", "hardware", box=None, pad_edge=False)
-    for name in recipe_names():
-        table.add_row(name, said_of(name).title, said_of(name).hardware)
-    Terminal().print(table)
-    others = " and ".join(companion_names())
-    print(f"\nrlsp run NAME runs one; rlsp recipes copy NAME makes a copy to change, also of {others}.")
-
-
-def run_check(arguments: list[str]) -> int:
-    """Print every gold answer of a data set that does not verify as 1.0; 0 when all do, else 1."""
-    source, checking = stages.parse_stage((stages.ProblemArguments, stages.VerifierArguments), arguments, "rlsp check")
-    problems = source.load()
-    with checking.outcome_verifier(batch_seconds=3600) as verifier:
-        report = evaluation.check_dataset(problems, verifier)
-    evaluation.print_report(report, source.required(), Terminal())
-    return 0 if report.ok else 1
 
 
 @dataclass
-class FilterArguments(stages.EvaluationArguments):
-    """Which problems to keep; samples are drawn as in RL: temperature 1, at most 4096 tokens, unless the file says."""
+class Check(stages.VerifierArguments, stages.ProblemArguments, Command):
+    """Print every gold answer of a data set that does not verify as 1.0; ends with status 1 if there is one."""
+
+    def execute(self) -> int:
+        problems = self.load()
+        with self.outcome_verifier(batch_seconds=3600) as verifier:
+            report = evaluation.check_dataset(problems, verifier)
+        evaluation.print_report(report, problems, self.required(), Terminal())
+        return int(not report.ok)
+
+
+@dataclass
+class Filter(Eval):
+    """Which problems to keep; samples are drawn as in RL: temperature 1, at most 4096 tokens, unless the file says.
+    Samples of a run that was cut off are kept."""
 
     n: int = option(8, "samples of each problem")
     low: float = option(0.1, "problems solved more rarely are left out, 0 to 1")
@@ -85,85 +161,91 @@ class FilterArguments(stages.EvaluationArguments):
             raise ConfigError(f"--output is a .jsonl file, got {self.output!r}")
         self.output_dir = self.output_dir or str(Path(self.output).with_suffix("")) + "-samples"
 
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """Of an RL stage's file, what decides what is sampled counts, and neither seed nor folder."""
+        names = {f.name for f in fields(cls)} - {"output_dir", "seed", "batch_size", "num_samples"}
 
-def parse_filter(arguments: list[str]) -> FilterArguments:
-    """The settings of a filter: of an RL stage's file, what decides what is sampled, and neither seed nor folder."""
-    names = {f.name for f in fields(FilterArguments)} - {"output_dir", "seed", "batch_size", "num_samples"}
+        def sampled(content: dict[str, Any]) -> dict[str, Any]:
+            found = {("max_new_tokens" if n == "max_completion_length" else n): v for n, v in content.items()}
+            return {name: value for name, value in found.items() if name in names and value is not None}
 
-    def sampled(content: dict[str, Any]) -> dict[str, Any]:
-        found = {("max_new_tokens" if n == "max_completion_length" else n): v for n, v in content.items()}
-        return {name: value for name, value in found.items() if name in names and value is not None}
+        return stages.parse_fields(cls, arguments, "rlsp filter", written=sampled)
 
-    return stages.parse_fields(FilterArguments, arguments, "rlsp filter", written=sampled)
+    def check(self) -> None:
+        super().check()
+        evaluation.Band(self.low, self.high)
 
-
-def run_filter(arguments: list[str]) -> None:
-    """Sample, score, keep the problems of the band and write the file; samples of a run that was cut off are kept."""
-    settings = parse_filter(arguments)
-    band = evaluation.Band(settings.low, settings.high)
-    console = Terminal()
-    name, problems, samples = measure.draw_samples(settings, console)
-    with measure.verifier_of(settings, name) as verifier:
-        scored = evaluation.score_samples(samples, problems, verifier)
-    output = Path(settings.output)
-    rows, counts = evaluation.keep_band(problems.to_list(), scored, band)
-    write_lines(output, rows)
-    write_json(output.with_suffix(".json"), {**counts, "settings": asdict(settings)})
-    kept = f"kept, {settings.low:g} to {settings.high:g}"
-    table = measure.count_table("problems", "sampled", len(problems), counts["dropped"], kept, len(rows))
-    table.title = f"solve rates of {settings.n} samples"
-    console.print(table)
-    if partly := sum(row["scored_samples"] < settings.n for row in rows):
-        console.print(f"{partly} kept problems have samples without a score, which have no part in their solve rate")
-    plain = settings.prompt_style == "task" and settings.system_prompt != "none"
-    reading = f"--dataset {settings.output}" + ("" if plain else " --prompt_style task --system_prompt none")
-    console.print(f"read it with: rlsp grpo {reading}", soft_wrap=True)
+    def execute(self) -> None:
+        console = Terminal()
+        problems, samples = self.draw(console)
+        with self.scorer(self.model_name_or_path) as verifier:
+            scored = evaluation.score_samples(samples, problems, verifier)
+        output = Path(self.output)
+        rows, counts = evaluation.keep_band(problems.to_list(), scored, evaluation.Band(self.low, self.high))
+        write_lines(output, rows)
+        write_json(output.with_suffix(".json"), {**counts, "settings": asdict(self)})
+        kept = f"kept, {self.low:g} to {self.high:g}"
+        table = count_table("problems", "sampled", len(problems), counts["dropped"], kept, len(rows))
+        table.title = f"solve rates of {self.n} samples"
+        console.print(table)
+        if partly := sum(row["scored_samples"] < self.n for row in rows):
+            console.print(f"{partly} kept problems have samples without a score, which do not count")
+        plain = self.prompt_style == "task" and self.system_prompt != "none"
+        reading = f"--dataset {self.output}" + ("" if plain else " --prompt_style task --system_prompt none")
+        console.print(f"read it with: rlsp grpo {reading}", soft_wrap=True)
 
 
 @dataclass
-class StageArguments:
-    """Which stage; further arguments override fields of its file."""
+class _OfStage(Command):
+    """A command about a stage, whose fields can be given as well."""
 
     config: Path | None = option(None, "YAML file of `rlsp sft` or `rlsp grpo`")
     stage: Literal["sft", "grpo"] | None = option(None, "kind of the stage; default by its fields")
     json: bool = option(False, "print the result as JSON")
+    described: stages.Stage = field(init=False)
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """The command, and the stage that its other arguments describe; without a network, the hub is not asked."""
+        _offline_without_network()
+        given, overrides = stages.parse_known(cls, arguments, f"rlsp {cls.__name__.lower()}")
+        if given.config is None:
+            raise ConfigError("no stage: give its YAML file with --config FILE")
+        kind, words = given.stage or stages.kind_of(given.config), ["--config", str(given.config), *overrides]
+        ranks: Any = {name: getattr(given, name) for name in ("processes", "elsewhere") if hasattr(given, name)}
+        given.described = stages.read_stage(kind, words, also=vars(given), **{"processes": 1, **ranks})
+        return given
 
 
-def _described_stage(given: StageArguments, overrides: Sequence[str], **options: Any) -> stages.Stage:
-    """The stage of a YAML file and its overrides; without a network, the hub is not asked."""
-    if given.config is None:
-        raise ConfigError("no stage: give its YAML file with --config FILE")
-    stages.offline_without_network()
-    words = ["--config", str(given.config), *overrides]
-    return stages.read_stage(given.stage or stages.kind_of(given.config), words, also=vars(given), **options)
+def _offline_without_network() -> None:
+    """Where the hub cannot be reached, and no proxy is set, tell its client so before it is imported: it would wait."""
+    if not any(map(os.environ.get, ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HF_HUB_OFFLINE"))):
+        try:
+            socket.create_connection(("huggingface.co", 443), timeout=3).close()
+        except OSError:
+            os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @dataclass
-class DoctorArguments(StageArguments):
+class Doctor(_OfStage):
     """Check the YAML file of `rlsp sft` or `rlsp grpo` without loading weights. Further arguments override its fields.
     Ends with status 1 if an error is found."""
 
     processes: int | None = option(None, "ranks that the stage will run on; default $WORLD_SIZE or 1")
     elsewhere: bool = option(False, "it will run on another machine: leave out hardware, disk and judge")
 
+    def __post_init__(self) -> None:
+        if self.processes is not None and self.processes < 1:
+            raise ConfigError(f"--processes is a number of ranks, at least 1, got {self.processes}")
 
-def parse_doctor(arguments: Sequence[str]) -> tuple[DoctorArguments, stages.Stage]:
-    """The command's own arguments, and the stage that the others describe."""
-    given, overrides = stages.parse_known(DoctorArguments, arguments, "rlsp doctor")
-    if given.processes is not None and given.processes < 1:
-        raise ConfigError(f"--processes is a number of ranks, at least 1, got {given.processes}")
-    return given, _described_stage(given, overrides, processes=given.processes, elsewhere=given.elsewhere)
-
-
-def run_doctor(arguments: Sequence[str]) -> int:
-    """Check a stage's YAML file and print what is found; 1 if there is an error among it, else 0."""
-    given, stage = parse_doctor(arguments)
-    found = examine(stage)
-    if given.json:
-        print(json.dumps([asdict(finding) for finding in found], indent=2))
-    else:
-        _show_findings(found, given.config or Path())
-    return int(any(finding.severity == "error" for finding in found))
+    def execute(self) -> int:
+        found = examine(self.described)
+        if self.json:
+            print(json.dumps([asdict(finding) for finding in found], indent=2))
+        else:
+            _show_findings(found, self.config or Path())
+        return int(any(finding.severity == "error" for finding in found))
 
 
 def _show_findings(found: list[Finding], path: Path) -> None:
@@ -180,74 +262,67 @@ def _show_findings(found: list[Finding], path: Path) -> None:
 
 def _where(finding: Finding, path: Path, lines: Sequence[str]) -> str:
     """Where a finding's line goes: over the line that sets the field, or into the file."""
-    field, colon, _ = finding.change.partition(":")
-    if not (colon and field.isidentifier()):
+    name, colon, _ = finding.change.partition(":")
+    if not (colon and name.isidentifier()):
         return finding.change
     for number, line in enumerate(lines, start=1):
-        if re.match(rf"{field}\s*:", line):
+        if re.match(rf"{name}\s*:", line):
             return f"{path}:{number}: `{line.split(' #')[0].strip()}` to `{finding.change}`"
     return f"{path}: add `{finding.change}`"
 
 
 @dataclass
-class PlanArguments(StageArguments):
-    """Memory on each GPU by part, from the model's configuration. Further arguments override fields of the file."""
+class Plan(_OfStage):
+    """Memory on each GPU by part, from the model's configuration, and what would make it fit where it does not. Further
+    arguments override fields of the file."""
 
     gpus: str = option("1,2,4,8", "numbers of GPUs")
     memory: float = option(80.0, "memory of a GPU in GiB")
     prompt: int = option(512, "tokens of the longest prompt")
 
+    def __post_init__(self) -> None:
+        if self.memory <= 0 or self.prompt < 0:
+            rule = "--memory is above 0 GiB and --prompt at least 0"
+            raise ConfigError(f"{rule}, got {self.memory:g} and {self.prompt}")
 
-def parse_plan(arguments: Sequence[str]) -> tuple[PlanArguments, Architecture, Settings]:
-    """The command's own arguments, and the model and settings of the stage."""
-    given, overrides = stages.parse_known(PlanArguments, arguments, "rlsp plan")
-    if given.memory <= 0 or given.prompt < 0:
-        raise ConfigError(f"--memory is above 0 GiB and --prompt at least 0, got {given.memory:g} and {given.prompt}")
-    stage = _described_stage(given, overrides, processes=1)
-    return given, Architecture.of(stage.config), Settings.of(stage, given.prompt)
-
-
-def run_plan(arguments: Sequence[str]) -> None:
-    """Print the memory that a stage takes on each GPU, and what would make it fit where it does not."""
-    given, architecture, settings = parse_plan(arguments)
-    counts = measure.positive_numbers("--gpus", given.gpus, "1,2,4,8")
-    wanted = [(gpus, strategy) for gpus in counts for strategy in strategies(settings, gpus)]
-    layouts = [layout(architecture, settings, gpus, strategy) for gpus, strategy in wanted]
-    best = min((one for one in layouts if one.gpus == counts[-1]), key=lambda one: one.peak)
-    advice: list[Remedy] = []
-    if not any(one.fits(given.memory) for one in layouts):
-        advice = remedies(architecture, settings, best.gpus, best.strategy, given.memory)
-    if given.json:
-        print(json.dumps(_as_json(settings, layouts, advice, given.memory), indent=2))
-        return
-    console = Terminal()
-    kind = "all weights" if settings.rank is None else f"LoRA of rank {settings.rank}"
-    bits = f"{settings.bits}-bit base" if settings.bits else settings.dtype
-    console.print(f"{architecture.total / 1e9:.3g} billion parameters, {bits}, {kind}; GiB on each GPU, computed")
-    for gpus in counts:
-        console.print(_plan_table([one for one in layouts if one.gpus == gpus], given.memory))
-        step = tokens_per_step(settings, gpus)
-        sampled, scored = f"{step.sampled:,.0f} tokens sampled", f"{step.scored:,} learned from in a step"
-        console.print(f"{gpus} GPUs: at most {sampled}, {scored}")
-    for lines, one in advice:
-        verdict = "fits with" if one.fits(given.memory) else "does not fit even with"
-        console.print(f"{verdict} {', '.join(lines)}: {one.peak / GIB:.1f} GiB, {one.gpus} GPUs, {one.strategy}")
-
-
-def _as_json(settings: Settings, layouts: list[Layout], advice: list[Remedy], memory: float) -> dict[str, Any]:
-    def described(one: Layout) -> dict[str, Any]:
-        summed = {"training": one.training, "rollout": one.rollout, "peak": one.peak, "fits": one.fits(memory)}
-        return {**asdict(one), **summed, "tokens_per_step": asdict(tokens_per_step(settings, one.gpus))}
-
-    found = [{"lines": list(lines), "peak": one.peak, "fits": one.fits(memory)} for lines, one in advice]
-    return {"settings": asdict(settings), "layouts": [described(one) for one in layouts], "remedies": found}
+    def execute(self) -> None:
+        model = planning.Architecture.of(self.described.config), planning.Settings.of(self.described, self.prompt)
+        architecture, settings = model
+        counts = positive_numbers("--gpus", self.gpus, "1,2,4,8")
+        layouts = {n: [planning.layout(*model, n, way) for way in planning.strategies(settings, n)] for n in counts}
+        every = [one for several in layouts.values() for one in several]
+        best = min(layouts[counts[-1]], key=lambda one: one.peak)
+        fits = any(one.fits(self.memory) for one in every)
+        advice = [] if fits else planning.remedies(*model, best.gpus, best.strategy, self.memory)
+        steps = {gpus: planning.tokens_per_step(settings, gpus) for gpus in counts}
+        if self.json:
+            derived = ("training", "rollout", "peak")
+            described = [
+                {**asdict(one), **{name: getattr(one, name) for name in derived}, "fits": one.fits(self.memory)}
+                | {"tokens_per_step": asdict(steps[one.gpus])}
+                for one in every
+            ]
+            found = [{"lines": list(lines), "peak": one.peak, "fits": one.fits(self.memory)} for lines, one in advice]
+            print(json.dumps({"settings": asdict(settings), "layouts": described, "remedies": found}, indent=2))
+            return
+        console = Terminal()
+        kind = "all weights" if settings.rank is None else f"LoRA of rank {settings.rank}"
+        bits = f"{settings.bits}-bit base" if settings.bits else settings.dtype
+        console.print(f"{architecture.total / 1e9:.3g} billion parameters, {bits}, {kind}; GiB on each GPU, computed")
+        for gpus, step in steps.items():
+            console.print(_plan_table(layouts[gpus], self.memory))
+            sampled, scored = f"{step.sampled:,.0f} tokens sampled", f"{step.scored:,} learned from in a step"
+            console.print(f"{gpus} GPUs: at most {sampled}, {scored}")
+        for lines, one in advice:
+            verdict = "fits with" if one.fits(self.memory) else "does not fit even with"
+            console.print(f"{verdict} {', '.join(lines)}: {one.peak / GIB:.1f} GiB, {one.gpus} GPUs, {one.strategy}")
 
 
-def _plan_table(layouts: list[Layout], memory: float) -> Table:
+def _plan_table(layouts: Sequence[planning.Layout], memory: float) -> Table:
     """The parts as rows, the strategies of one number of GPUs as columns: narrow enough for any terminal."""
-    table = Table(f"GPUs: {layouts[0].gpus}", *(Column(one.strategy, justify="right") for one in layouts))
+    rows = [[f"GPUs: {layouts[0].gpus}", *(one.strategy for one in layouts)]]
     for name in (*_PARTS, "training", "rollout"):
         values = [getattr(one, name) / GIB for one in layouts]
-        table.add_row(name, *(f"{value:.2f}" if value < 10 else f"{value:.1f}" for value in values))
-    table.add_row(f"fits {memory:g}", *("yes" if one.fits(memory) else "no" for one in layouts))
-    return table
+        rows.append([name, *(f"{value:.2f}" if value < 10 else f"{value:.1f}" for value in values)])
+    rows.append([f"fits {memory:g}", *("yes" if one.fits(memory) else "no" for one in layouts)])
+    return evaluation.terminal_table(rows)

@@ -1,26 +1,29 @@
-"""`rlsp sft`, `grpo`, `harvest` and `merge`: one stage each, what it found, and its adapter in its base.
+"""`rlsp run` (each step in its own process), `sft`, `grpo`, `harvest` and `merge`.
 
 A folder belongs to one run: its settings are written there, another run is refused, and no second process works in it.
 A complete stage leaves `stage.json` there; one that was cut off goes on with `--resume_from_checkpoint auto`.
 """
 
-# ruff: noqa: RUF009 (`option` is `dataclasses.field`)
 from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from trl_rlsp import stages, trainers
+from trl_rlsp import evaluation, pipeline, stages, trainers
+from trl_rlsp.commands._command import Command, command_class
+from trl_rlsp.commands._look import Report
 from trl_rlsp.commands._measure import count_table
-from trl_rlsp.doctor import stop_on_errors
+from trl_rlsp.doctor import examine, stop_on_errors
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.files import write_json
+from trl_rlsp.files import atomic_write, write_json
+from trl_rlsp.pipeline import Launcher, Step
 from trl_rlsp.runs import reward_parts
 from trl_rlsp.selfplay import Selection, harvest_run
 from trl_rlsp.stages import option
@@ -32,52 +35,140 @@ if TYPE_CHECKING:
     from trl import ModelConfig
 
 _NEXT = {"sft": "RL from it: rlsp grpo", "grpo": "evaluate it: rlsp eval"}
-_SHOWN = {
-    "loss": "loss",
-    "accuracy": "rewards/outcome_verifier/mean",
-    "tokens": "completions/mean_length",
-    "cut off": "completions/clipped_ratio",
-    "entropy": "entropy",
-}  # what the line of a step shows -> the metric that TRL logs
+# what the line of a step shows -> the metric that TRL logs
+_SHOWN = {"loss": "loss", "accuracy": "rewards/outcome_verifier/mean", "tokens": "completions/mean_length"}
+_SHOWN |= {"cut off": "completions/clipped_ratio", "entropy": "entropy"}
 
 
-def run_sft(arguments: Sequence[str]) -> None:
+class Run(Command):
+    """Every step of a recipe, and the table."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments, self.run = arguments, pipeline.parse_run(arguments)
+
+    def execute(self) -> int:
+        """0, or 128 and the number of the signal that stopped the run."""
+        run = self.run
+        steps = pipeline.plan_rounds(run) if run.rounds > 1 else pipeline.plan(run)
+        for step in steps:
+            check_settings(step)
+        pipeline.refuse_changed(steps)
+        try:
+            with stages.claimed(run.output), pipeline.stopped_by_signals():
+                _execute_all(run, steps)
+        except pipeline.StoppedError as stopped:
+            again = shlex.join(["rlsp", "run", *self.arguments])
+            print(f"\nrlsp run: stopped by {stopped}; the same command goes on: {again}", file=sys.stderr)
+            return 128 + stopped.number
+        return 0
+
+
+def check_settings(step: Step) -> None:
+    """Read a step's settings before the first step runs, so that a typing error costs no training."""
+    if step.complete:
+        return
+    environment = dict(os.environ)
+    try:
+        command_class(step.command).parse(step.words()[1:]).check()
+    finally:  # accelerate's state is told to the environment, which is the stages' own
+        os.environ.clear()
+        os.environ.update(environment)
+
+
+def _execute_all(run: pipeline.Run, steps: Sequence[Step]) -> None:
+    import torch
+
+    console, started = Terminal(), time.monotonic()
+    launcher = pipeline.Launcher(torch.cuda.device_count(), run.launch)
+    waiting = [step for step in steps if not step.complete]
+    said, left = pipeline.said_of(run.recipe), ", ".join(step.title for step in waiting)
+    console.print(f"{said.title}, on {said.hardware}: {left or 'nothing'} to do, into {run.output}", soft_wrap=True)
+    show_batches(launcher, waiting, said.processes, console)
+    for number, step in enumerate(steps, start=1):
+        title = f"{number}/{len(steps)} {step.title}"
+        if step.complete:
+            console.rule(f"{title}: complete, skipped")
+            continue
+        shown = step.model if step.command == "harvest" else f"--config {step.config}"
+        console.rule(f"{title} (rlsp {step.command} {shown})")
+        step.remember(launcher.processes(step))
+        pipeline.execute(step, launcher)
+    folders = {step.title.partition(" ")[2]: step.folder for step in steps if step.command == "eval"}
+    results = {name: evaluation.load_evaluation(folder) for name, folder in folders.items()}
+    atomic_write(run.output / "report.md", f"# {run.recipe.name}\n\n{evaluation.markdown_table(results)}")
+    console.rule("result")
+    console.print(evaluation.evaluation_table(results))
+    trained = [step.folder for step in steps if step.command == "grpo"][-1]
+    console.print(f"model: {trained}; table: {run.output / 'report.md'}", soft_wrap=True)
+    Report([run.output]).execute()
+    console.print(f"{(time.monotonic() - started) / 60:.1f} minutes")
+
+
+def show_batches(launcher: Launcher, steps: Sequence[Step], written_for: int, console: Terminal) -> None:
+    """Print the batch of each training stage beside what the recipe says; a ConfigError if it does not fit here."""
+    for step in filter(lambda step: step.trains, steps):
+        processes = launcher.processes(step)
+        before = (stages.read_record(step.folder) or {}).get("processes", processes)
+        if before != processes and stages.last_complete_checkpoint(step.folder):
+            raise ConfigError(
+                f"{step.folder} was begun on {before} processes and there are {processes} here: its checkpoint counts "
+                "in batches of the former; go on with as many, or give another --output_dir"
+            )
+        if step.command == "grpo":
+            for found in examine(stages.read_stage("grpo", step.words()[1:], processes=processes), ["groups"]):
+                raise ConfigError(f"{step.title}: {found.what}: {found.why} -> {found.change}")
+        console.print(launcher.batch(step, written_for), soft_wrap=True)
+
+
+class _Training(Command):
+    """`rlsp sft` and `rlsp grpo`."""
+
+    arguments: Sequence[str]
+    training: TrainingArguments
+    model: ModelConfig
+
+    def train(self, trainer: Any, **given: Any) -> None:
+        """Train in an output folder that is this run's own meanwhile, and say what comes next; else a ConfigError."""
+        command, first = type(self).__name__.lower(), self.training.process_index == 0
+        folder, settings = Path(str(self.training.output_dir)), stages.settings_of(self.arguments)
+        resume = bool(self.training.resume_from_checkpoint)
+        before = stages.refuse_other_run(folder, command, settings, resume=resume)
+        with stages.claimed(folder) if first else contextlib.nullcontext():
+            if first and before is None:
+                stages.write_record(folder, command, settings)
+            model = model_arguments(self.model, self.training)
+            train(trainer(args=self.training, **given, **model), self.training)
+        if first:
+            print(f"model: {folder}; next, {_NEXT[command]} --config FILE --model_name_or_path {folder}", flush=True)
+
+
+class Sft(_Training):
     """Train on demonstrations."""
-    data, training, model = stages.parse_sft(arguments)
-    rows = data.load_rows(training.seed)
-    tokenizer = stages.tokenizer_of(model)
-    stop_on_errors("sft", data, training, model, rows=rows, tokenizer=tokenizer)
-    with _stage("sft", arguments, training):
-        made = model_arguments(model, training)
-        train(trainers.RLSPSFTTrainer(args=training, train_dataset=rows, processing_class=tokenizer, **made), training)
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments = arguments
+        self.data, self.training, self.model = stages.parse_sft(arguments)
+
+    def execute(self) -> None:
+        rows, tokenizer = self.data.load_rows(self.training.seed), stages.tokenizer_of(self.model)
+        stop_on_errors("sft", self.data, self.training, self.model, rows=rows, tokenizer=tokenizer)
+        self.train(trainers.RLSPSFTTrainer, train_dataset=rows, processing_class=tokenizer)
 
 
-def run_grpo(arguments: Sequence[str]) -> None:
+class Grpo(_Training):
     """Train by RL with the outcome verifier and the exploration reward."""
-    data, rewards, training, model = stages.parse_grpo(arguments)
-    with contextlib.closing(rewards):
-        problems = data.load()
-        require_sandbox(problems.column_names)
-        tokenizer = stages.tokenizer_of(model, padding_side="left")
-        stop_on_errors("grpo", data, training, model, rows=problems, rewards=rewards, tokenizer=tokenizer)
-        with _stage("grpo", arguments, training):
-            given = {"train_dataset": problems, "processing_class": tokenizer, **model_arguments(model, training)}
-            train(trainers.RLSPGRPOTrainer(reward_funcs=rewards, args=training, **given), training)
 
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments = arguments
+        self.data, self.rewards, self.training, self.model = stages.parse_grpo(arguments)
 
-@contextlib.contextmanager
-def _stage(command: str, arguments: Sequence[str], training: TrainingArguments) -> Iterator[None]:
-    """Make the output folder this run's own while it trains, and say what comes next; a ConfigError if it cannot be."""
-    folder, settings = Path(str(training.output_dir)), stages.settings_of(arguments)
-    first = training.process_index == 0
-    stages.refuse_other_run(folder, command, settings, resume=bool(training.resume_from_checkpoint))
-    with stages.claimed(folder) if first else contextlib.nullcontext():
-        before = stages.read_record(folder)
-        if first and (before is None or stages.different_runs(before, command, settings)):
-            stages.write_record(folder, command, settings)
-        yield
-    if first:
-        print(f"model: {folder}; next, {_NEXT[command]} --config FILE --model_name_or_path {folder}", flush=True)
+    def execute(self) -> None:
+        with contextlib.closing(self.rewards) as rewards:
+            rows, tokenizer = self.data.load(), stages.tokenizer_of(self.model, padding_side="left")
+            require_sandbox(rows.column_names)
+            found: Any = {"rows": rows, "rewards": rewards, "tokenizer": tokenizer}
+            stop_on_errors("grpo", self.data, self.training, self.model, **found)
+            self.train(trainers.RLSPGRPOTrainer, reward_funcs=rewards, train_dataset=rows, processing_class=tokenizer)
 
 
 def model_arguments(model: ModelConfig, training: TrainingArguments) -> dict[str, Any]:
@@ -99,41 +190,25 @@ def model_arguments(model: ModelConfig, training: TrainingArguments) -> dict[str
 
 
 def train(trainer: Any, training: TrainingArguments) -> None:
-    """Train, save model, tokenizer and history, and mark the stage complete."""
-    start = time.monotonic()
-    checkpoint = training.resume_from_checkpoint
-    if checkpoint == "auto":
-        checkpoint = stages.last_complete_checkpoint(Path(str(training.output_dir)))
+    """Train, save model, tokenizer and history, and mark the stage complete; the launcher of several ranks is given
+    the error of one that fails."""
+    from torch.distributed.elastic.multiprocessing.errors import record
+
+    start, folder, first = time.monotonic(), Path(str(training.output_dir)), trainer.accelerator.is_main_process
+    auto = training.resume_from_checkpoint == "auto"
+    checkpoint = stages.last_complete_checkpoint(folder) if auto else training.resume_from_checkpoint
+    if first and trainer.accelerator.num_processes > 1:
+        added = "" if auto else " with --resume_from_checkpoint auto"
+        way = f"the same command{added} goes on from the last checkpoint in {folder}"
+        print(f"rlsp: if a rank is lost: {way}", file=sys.stderr, flush=True)
     _show_progress(trainer)
-    with rank_errors(training):
-        trainer.train(resume_from_checkpoint=checkpoint)
-        trainer.save_model(training.output_dir)
-        trainer.save_state()
-    if trainer.accelerator.is_main_process:
+    record(trainer.train)(resume_from_checkpoint=checkpoint)
+    trainer.save_model(training.output_dir)
+    trainer.save_state()
+    if first:
         done = {"stage": trainer._name, "steps": trainer.state.global_step}
         done |= {"resumed_from": checkpoint and Path(checkpoint).name, "seconds": round(time.monotonic() - start, 1)}
-        write_json(Path(str(training.output_dir), stages.STAGE_FILE), done)
-
-
-@contextlib.contextmanager
-def rank_errors(training: TrainingArguments) -> Iterator[None]:
-    """Of several ranks: say at the start how a run that is cut off goes on, and give an error to the launcher."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield
-        return
-    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
-
-    if training.process_index == 0:
-        added = "" if training.resume_from_checkpoint == "auto" else " with --resume_from_checkpoint auto"
-        way = f"the same command{added} goes on from the last checkpoint in {training.output_dir}"
-        print(f"rlsp: if a rank is lost: {way}", file=sys.stderr, flush=True)
-    handler = get_error_handler()
-    handler.initialize()
-    try:
-        yield
-    except Exception as error:
-        handler.record_exception(error)
-        raise
+        write_json(folder / stages.STAGE_FILE, done)
 
 
 def _show_progress(trainer: Any) -> None:
@@ -162,7 +237,7 @@ def progress_line(step: int, logs: dict[str, Any]) -> str:
 
 
 @dataclass(kw_only=True)
-class HarvestArguments(Selection):
+class Harvest(Selection, Command):
     """Keep the completions of a run that are verified, finished, novel and no duplicates, at most K of a problem, as
     demonstrations for `rlsp sft --demonstrations file --dataset FILE`. Problems of the run's evaluations never get in.
     The fields of a data set can be given as well, e.g. --dataset SOURCE for a run that does not name its own."""
@@ -173,34 +248,35 @@ class HarvestArguments(Selection):
     config: str | None = option(None, "YAML file of the RL stage, if the run does not name it")
     round: int | None = option(None, "also write mixture.jsonl and problems.jsonl for it")
     seed: int = option(0, "of the draw of the mixture")
+    of_data: list[str] = field(init=False)  # arguments of the data set
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output is not None and self.output.suffix != ".jsonl":
+            raise ConfigError(f"--output is a .jsonl file, got {str(self.output)!r}")
 
-def parse_harvest(arguments: Sequence[str]) -> tuple[HarvestArguments, list[str]]:
-    """Settings of a harvest, and the fields of its data set that were given; a ConfigError for what cannot work."""
-    given, rest = stages.parse_known(HarvestArguments, arguments, "rlsp harvest")
-    stages.parse_stage((stages.ProblemArguments,), rest, "rlsp harvest", also=vars(given))
-    if given.output is not None and given.output.suffix != ".jsonl":
-        raise ConfigError(f"--output is a .jsonl file, got {str(given.output)!r}")
-    return given, rest
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        given, rest = stages.parse_known(cls, arguments, "rlsp harvest")
+        stages.parse_stage((stages.ProblemArguments,), rest, "rlsp harvest", also=vars(given))
+        given.of_data = rest
+        return given
 
-
-def run_harvest(arguments: Sequence[str]) -> None:
-    """Harvest a run and print what became of its completions."""
-    given, rest = parse_harvest(arguments)
-    output = given.output or given.run / "harvest" / "demonstrations.jsonl"
-    options: dict[str, Any] = {"config": given.config, "exclude": given.exclude, "seed": given.seed}
-    found, counts = harvest_run(given.run, output, given, given=rest, next_round=given.round is not None, **options)
-    kept = f"kept, for {found.problems} problems"
-    table = count_table("completions", "read", found.read, found.dropped, kept, len(found.rows))
-    console = Terminal()
-    console.print(table)
-    for name, value in counts.get("round", {}).items():
-        console.print(f"{name.replace('_', ' ')}: {value}")
-    console.print(f"demonstrations: {output}", soft_wrap=True)
+    def execute(self) -> None:
+        output = self.output or self.run / "harvest" / "demonstrations.jsonl"
+        options: dict[str, Any] = {"config": self.config, "exclude": self.exclude, "seed": self.seed}
+        options |= {"given": self.of_data, "next_round": self.round is not None}
+        found, counts = harvest_run(self.run, output, self, **options)
+        kept = f"kept, for {found.problems} problems"
+        console = Terminal()
+        console.print(count_table("completions", "read", found.read, found.dropped, kept, len(found.rows)))
+        for name, value in counts.get("round", {}).items():
+            console.print(f"{name.replace('_', ' ')}: {value}")
+        console.print(f"demonstrations: {output}", soft_wrap=True)
 
 
 @dataclass
-class MergeArguments:
+class Merge(Command):
     """Merge a LoRA adapter into its unquantized base in float32, and compare the logits of what was saved with
     those of the adapter."""
 
@@ -209,13 +285,10 @@ class MergeArguments:
     base: str | None = option(None, "the unquantized base; default the one that the adapter names")
     dtype: str | None = option(None, "type of the saved weights: float32, bfloat16, float16; default the base's")
 
-
-def run_merge(arguments: Sequence[str]) -> None:
-    """Merge an adapter into its base, compare logits, and print what was found."""
-    given = stages.parse_fields(MergeArguments, arguments, "rlsp merge")
-    found = trainers.merge_adapter(given.adapter, given.output_dir, base=given.base, dtype=given.dtype)
-    Terminal(soft_wrap=True).print(
-        f"{found.layers} layers merged into {found.base} in float32, saved as {found.dtype}: logits differ from the "
-        f"adapter's by {found.difference:.2g} of the largest ({found.tolerance:g} is allowed, the adapter changes "
-        f"them by {found.effect:.2g})\nmodel: {given.output_dir}"
-    )
+    def execute(self) -> None:
+        found = trainers.merge_adapter(self.adapter, self.output_dir, base=self.base, dtype=self.dtype)
+        Terminal(soft_wrap=True).print(
+            f"{found.layers} layers merged into {found.base} in float32, saved as {found.dtype}: logits differ from "
+            f"the adapter's by {found.difference:.2g} of the largest ({found.tolerance:g} is allowed, the adapter "
+            f"changes them by {found.effect:.2g})\nmodel: {self.output_dir}"
+        )

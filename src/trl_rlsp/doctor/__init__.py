@@ -4,6 +4,5 @@ Promises: a check that cannot be made is among the findings, nothing is changed 
 rules and this machine's hardware, and nothing of how a stage is run.
 """
 
-from trl_rlsp.doctor._checks import visible_gpus
-from trl_rlsp.doctor._findings import Finding, examine, stop_on_errors
+from trl_rlsp.doctor._checks import Finding, examine, stop_on_errors
 from trl_rlsp.stages import Stage, read_stage

@@ -3,24 +3,91 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import math
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from trl_rlsp.doctor._findings import BOTH, RL, Finding, check, error, unchecked, warning
-from trl_rlsp.errors import ConfigError, MissingDependencyError, RLSPError, ServerError, SourceError
-from trl_rlsp.stages import Stage, UnknownError, parse_grpo, parse_sft
+from trl_rlsp.errors import ConfigError, RLSPError, ServerError, SourceError
+from trl_rlsp.stages import Kind, Stage, parse_grpo, parse_sft
 from trl_rlsp.verification import require_sandbox
 
+if TYPE_CHECKING:
+    from trl import ModelConfig
+
+logger = logging.getLogger(__name__)
+
+Severity = Literal["error", "warning", "not checked"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+ALSO_REFUSED = ("groups", "bf16", "exploration")  # by the stage's own command, with less of an explanation
 ELSEWHERE = "the stage runs on another machine"
 COUNTED = 64  # prompts that are tokenized: those with the most characters
 MARK = "seventeen"  # a word that the probe of the chat template reasons with
 
 
-@check()
+@dataclass(frozen=True)
+class Finding:
+    """Something in a stage's settings that a person should look at before paying for a GPU.
+
+    An "error" cannot work or trains nothing, a "warning" works but costs, and "not checked" could not be told.
+    """
+
+    check: str
+    severity: Severity
+    what: str  # in one sentence
+    why: str  # its consequence; for "not checked" what was in the way
+    change: str = ""  # the YAML line, or what to do where no line mends it
+
+
+# findings (what, why, change) of a check that `examine` fills in
+error, warning, unchecked = (partial(Finding, "", severity) for severity in SEVERITIES)
+
+Check = Callable[[Stage], Iterator[Finding]]
+RL: tuple[Kind, ...] = ("grpo",)
+BOTH: tuple[Kind, ...] = ("sft", "grpo")
+
+
+def examine(stage: Stage, checks: Collection[str] | None = None) -> list[Finding]:
+    """Make the checks of a stage with these names, by default all of its kind; the gravest findings come first.
+
+    A check that cannot be made is among the findings.
+    """
+    if checks is None:
+        checks = [name for name, (_, kinds, _) in CHECKS.items() if stage.kind in kinds]
+    found = []
+    for name in checks:
+        try:
+            found += [replace(finding, check=name) for finding in CHECKS[name][0](stage)]
+        except RLSPError as failure:  # out of reach, or wrong settings or data, which have a check of their own
+            found.append(Finding(name, "not checked", name.replace("_", " "), str(failure)))
+    if any(finding.severity == "error" and finding.check in ALSO_REFUSED for finding in found):
+        found = [finding for finding in found if finding.check != "settings"]
+    return sorted(dict.fromkeys(found), key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def stop_on_errors(
+    kind: Kind, data: Any, training: Any, model: ModelConfig, *, rows: Any, tokenizer: Any, rewards: Any = None
+) -> None:
+    """The checks at the start of `rlsp sft` and `rlsp grpo`: a warning is logged once, an error is a ConfigError."""
+    stage = Stage(kind, data, training, model, processes=training.world_size)
+    stage.rows, stage.tokenizer, stage.rewards = rows, tokenizer, rewards
+    first = training.process_index == 0
+    starts = [name for name, (_, _, kinds) in CHECKS.items() if kind in kinds and (first or name != "judge")]
+    found = examine(stage, starts)
+    for finding in found if first else ():
+        if finding.severity == "warning":
+            logger.warning("%s: %s (%s)", finding.what, finding.why, finding.change)
+    errors = [f"{one.what}: {one.why} -> {one.change}" for one in found if one.severity == "error"]
+    if errors:
+        raise ConfigError(f"{'; '.join(errors)} (see `rlsp doctor`)")
+
+
 def _settings(stage: Stage) -> Iterator[Finding]:
     try:
         if stage.elsewhere or not stage.arguments:  # TRL's own validation asks for the hardware
@@ -35,28 +102,23 @@ def _settings(stage: Stage) -> Iterator[Finding]:
         yield error(f"`rlsp {stage.kind}` refuses the settings", str(failure), "as the message says")
 
 
-@check()
 def _data(stage: Stage) -> Iterator[Finding]:
     from trl_rlsp.problems import FILE_EXTENSIONS, find_preset
 
-    source, path = str(stage.data.dataset), Path(str(stage.data.dataset))
+    source, line = str(stage.data.dataset), "dataset: SOURCE"
     try:
         require_sandbox(stage.rows.column_names)
-    except SourceError as failure:  # what is fetched from the hub may be out of reach from here
-        local = path.exists() or path.suffix.lower() in FILE_EXTENSIONS or source.startswith("reasoning_gym:")
-        if not local and (find_preset(source) is not None or source.count("/") == 1):
-            yield unchecked(f"the data set {source!r}", str(failure))
-        else:
-            yield error(f"there is no data at {source!r}", str(failure), "dataset: SOURCE")
-    except MissingDependencyError as failure:
-        yield error("the data set needs what is not installed", str(failure), "as the message says")
     except RLSPError as failure:
-        lacks_column = "column" in str(failure) and not isinstance(failure, ConfigError)
-        line = "dataset_columns: {problem: COLUMN, answer: COLUMN}" if lacks_column else "dataset: SOURCE"
+        local = Path(source).exists() or source.startswith("reasoning_gym:") or source.endswith(FILE_EXTENSIONS)
+        remote = not local and (find_preset(source) is not None or source.count("/") == 1)
+        if isinstance(failure, SourceError) and remote:  # what is fetched from the hub may be out of reach from here
+            yield unchecked(f"the data set {source!r}", str(failure))
+            return
+        if "column" in str(failure) and not isinstance(failure, ConfigError):
+            line = "dataset_columns: {problem: COLUMN, answer: COLUMN}"
         yield error("the data set cannot be used", str(failure), line)
 
 
-@check(BOTH, at_start=BOTH)
 def _four_bit(stage: Stage) -> Iterator[Finding]:
     model = stage.model
     if not (model.load_in_4bit or model.load_in_8bit):
@@ -79,7 +141,6 @@ def _four_bit(stage: Stage) -> Iterator[Finding]:
         yield warning("4-bit layers compute in float32", why, "dtype: bfloat16")
 
 
-@check()
 def _bf16(stage: Stage) -> Iterator[Finding]:
     from transformers.utils import is_torch_bf16_gpu_available
 
@@ -100,10 +161,9 @@ def _bf16(stage: Stage) -> Iterator[Finding]:
 def cpu_has_bf16() -> bool:
     """Whether this CPU multiplies bf16 matrices natively, as Linux says; yes where nothing says so."""
     told = Path("/proc/cpuinfo")
-    return not told.is_file() or bool(re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", told.read_text(errors="replace")))
+    return not told.is_file() or re.search(r"\b(avx512_|amx_)?bf16\b", told.read_text(errors="replace")) is not None
 
 
-@check(BOTH, at_start=RL)
 def _pad_token(stage: Stage) -> Iterator[Finding]:
     tokenizer = stage.tokenizer
     if tokenizer.pad_token is not None or getattr(stage.training, "pad_token", None):
@@ -114,14 +174,12 @@ def _pad_token(stage: Stage) -> Iterator[Finding]:
         return
     special = sorted(token for token in tokenizer.get_vocab() if re.fullmatch("<.+>", token))
     fitting = [token for word in ("pad", "unk", "reserved") for token in special if word in token.lower()]
-    line = f'pad_token: "{fitting[0] if fitting else "<pad>"}"'
-    if stage.kind == "grpo":
-        line = f"in the model's tokenizer_config.json, {line}"
+    where = "" if stage.kind == "sft" else "in the model's tokenizer_config.json, "
+    line = f'{where}pad_token: "{next(iter(fitting), "<pad>")}"'
     why = f"TRL pads with the end token {tokenizer.eos_token!r}: what masks padding by its id masks the real end, too"
     yield warning("the tokenizer has no pad token", why, line)
 
 
-@check(BOTH, at_start=RL)
 def _chat_template(stage: Stage) -> Iterator[Finding]:
     from trl_rlsp.problems import DEFAULT_TEMPLATE
 
@@ -148,39 +206,36 @@ def _chat_template(stage: Stage) -> Iterator[Finding]:
         yield warning(what, why, line)
 
 
-@check(BOTH, at_start=RL)
 def _context(stage: Stage) -> Iterator[Finding]:
-    context = getattr(stage.config.get_text_config(), "max_position_embeddings", None)
-    field = "max_length" if stage.kind == "sft" else "max_completion_length"
+    context, sft = getattr(stage.config.get_text_config(), "max_position_embeddings", None), stage.kind == "sft"
+    field = "max_length" if sft else "max_completion_length"
     longest = getattr(stage.training, field)
-    why = "what is longer is at positions that the model does not know; vLLM refuses it"
     if context is None:
         yield unchecked("the model's context", "its configuration gives no length")
-    elif longest is None or (stage.kind == "sft" and longest <= context):
         return
-    elif stage.kind == "sft":
-        yield warning(f"{field} {longest} is above the model's context of {context} tokens", why, f"{field}: {context}")
-    elif longest >= context:
-        what = f"{field} {longest} leaves no room for a prompt in a context of {context} tokens"
+    prompt = 0 if sft or longest is None else _longest_prompt(stage)
+    if longest is None or prompt + longest <= context:
+        return
+    before = "" if sft else f"the longest prompt has {prompt} tokens: with it "
+    what = f"{before}{field} {longest} exceeds the model's context of {context} tokens"
+    why = "what is longer is at positions that the model does not know; vLLM refuses it"
+    if prompt >= context:
+        yield error(what, why, "leave out the longest prompts")
+    elif longest >= context and not sft:
         yield error(what, why, f"{field}: {context // 2}")
-    elif (prompt := _longest_prompt(stage)) + longest > context:
-        what = f"the longest prompt has {prompt} tokens: with {field} {longest} they exceed the context of {context}"
-        if prompt < context:
-            yield warning(what, why, f"{field}: {context - prompt}")
-        else:
-            yield error(what, why, "leave out the longest prompts")
+    else:
+        yield warning(what, why, f"{field}: {context - prompt}")
 
 
 def _longest_prompt(stage: Stage) -> int:
     """Tokens of the longest prompt, of the `COUNTED` with the most characters."""
     if stage.tokenizer.chat_template is None:
-        raise UnknownError("the length of the longest prompt is not known: the tokenizer has no chat template")
+        raise ConfigError("the length of the longest prompt is not known: the tokenizer has no chat template")
     prompts = sorted(stage.rows["prompt"], key=lambda messages: sum(len(m["content"]) for m in messages))[-COUNTED:]
     rendered = stage.tokenizer.apply_chat_template(prompts, add_generation_prompt=True, tokenize=False)
     return max(len(ids) for ids in stage.tokenizer(rendered, add_special_tokens=False)["input_ids"])
 
 
-@check(BOTH, at_start=BOTH)
 def _disk(stage: Stage) -> Iterator[Finding]:
     if stage.elsewhere:
         yield unchecked("whether the checkpoints fit", ELSEWHERE)
@@ -193,8 +248,8 @@ def _disk(stage: Stage) -> Iterator[Finding]:
     if needed > free:
         size, total, left = (f"{value / 1e9:.3g} GB" for value in (one, needed, free))
         what = f"{count} checkpoints of {size} take {total}, and {folder} has {left} left"
-        line = f"save_total_limit: {max(1, (free - one // 3) // max(one, 1))}"
-        line = line if count > 1 else "output_dir: a folder on a larger disk"
+        fewer = f"save_total_limit: {max(1, (free - one // 3) // max(one, 1))}"
+        line = fewer if count > 1 else "output_dir: a folder on a larger disk"
         yield error(what, "a run that cannot write its checkpoint ends there, and may leave a broken one", line)
 
 
@@ -209,96 +264,84 @@ def checkpoint_bytes(stage: Stage) -> int:
 def kept_checkpoints(stage: Stage) -> int:
     """Checkpoints that stand on the disk at once; one more than `save_total_limit` while a new one is written."""
     training = stage.training
-    strategy = str(getattr(training.save_strategy, "value", training.save_strategy))
-    if strategy == "no":
+    if training.save_strategy == "no":
         return 0
-    written = math.ceil(training.num_train_epochs) if strategy == "epoch" else 1
-    if strategy == "steps" and training.max_steps > 0 and training.save_steps >= 1:
-        written = math.ceil(training.max_steps / training.save_steps)
-    return min(written, training.save_total_limit + 1) if training.save_total_limit else written
+    each = training.save_steps if training.save_steps >= 1 else training.save_steps * training.max_steps
+    written = training.num_train_epochs if training.save_strategy == "epoch" else training.max_steps / each
+    count = max(1, math.ceil(written))
+    return min(count, training.save_total_limit + 1) if training.save_total_limit else count
 
 
-@check(BOTH, at_start=BOTH)
 def _ranks(stage: Stage) -> Iterator[Finding]:
+    import torch
+
     if stage.processes > 1 and stage.adapter[0] is not None and stage.training.ddp_find_unused_parameters is None:
         what = "ddp_find_unused_parameters is on for an adapter by default"
         why = "each step searches the whole graph for parameters without a gradient; an adapter has none"
         yield warning(what, why, "ddp_find_unused_parameters: false")
-    if stage.processes == 1 and not stage.elsewhere and not stage.training.use_cpu and (count := visible_gpus()) > 1:
+    count = 0 if stage.elsewhere or stage.training.use_cpu else torch.cuda.device_count()
+    if stage.processes == 1 and count > 1:
         why = "TRL spreads one model over all of them, at the batch of one: use rlsp run, or accelerate launch"
         yield warning(f"one process and {count} visible GPUs", why, "CUDA_VISIBLE_DEVICES=0, for one GPU on purpose")
 
 
-def visible_gpus() -> int:
-    """GPUs that this process may use."""
-    import torch
-
-    return torch.cuda.device_count()
-
-
-@check(RL)
 def _groups(stage: Stage) -> Iterator[Finding]:
     training, group = stage.training, stage.training.num_generations
     if group < 2:
         why = "an advantage is a difference within a group of at least two completions"
         yield error(f"num_generations is {group}", why, "num_generations: 8")
         return
-    batch, total = training.per_device_train_batch_size, stage.sequences_per_generation
-    at_once = batch * stage.processes
-    whole = math.lcm(at_once, group)
-    needed = whole * math.ceil(total / whole)
-    ranks = f"{batch} completions on each of {stage.processes} ranks"
-    line, what = f"{_steps_field(stage)}: {needed // at_once}", f"{ranks} times {stage.steps_per_generation} steps are"
-    if training.generation_batch_size:
-        line, what = f"generation_batch_size: {needed}", f"a generation_batch_size on {ranks} is"
-    factor = whole if training.generation_batch_size else group
-    if total % factor:
+    batch, total, whole = training.per_device_train_batch_size, stage.sequences_per_generation, _whole_groups(stage)
+    if total % whole:
+        at_once = f"{batch} at once on each of {stage.processes} ranks"
+        what = f"{at_once} are {total} completions a generation, no multiple of {whole}"
         why = "a generation holds whole groups of num_generations on equal ranks; TRL refuses anything else"
-        yield error(f"{what} {total} completions, no multiple of {factor}", why, line)
+        yield error(what, why, _generation_line(stage, whole * math.ceil(total / whole)))
 
 
-def _steps_field(stage: Stage) -> str:
-    return "steps_per_generation" if stage.training.steps_per_generation else "gradient_accumulation_steps"
+def _whole_groups(stage: Stage) -> int:
+    """The fewest completions of a generation that are whole groups and whole batches of every rank."""
+    training = stage.training
+    return math.lcm(training.per_device_train_batch_size * stage.processes, max(1, training.num_generations))
 
 
-@check(RL, at_start=RL)
+def _generation_line(stage: Stage, completions: int) -> str:
+    """The YAML line with which a generation has so many completions."""
+    training = stage.training
+    if training.generation_batch_size and not training.steps_per_generation:  # both are set after TRL's parsing
+        return f"generation_batch_size: {completions}"
+    field = "steps_per_generation" if training.steps_per_generation else "gradient_accumulation_steps"
+    return f"{field}: {completions // (training.per_device_train_batch_size * stage.processes)}"
+
+
 def _prompts(stage: Stage) -> Iterator[Finding]:
-    training, group, prompts = stage.training, stage.training.num_generations, len(stage.rows)
-    needed = stage.sequences_per_generation // max(group, 1)
-    if prompts >= needed:
-        return
-    at_once = training.per_device_train_batch_size * stage.processes
-    whole = math.lcm(at_once, group)
-    fits = prompts * group // whole * whole
-    by_total = training.generation_batch_size and not training.steps_per_generation  # both are set after TRL's parsing
-    line = f"generation_batch_size: {fits}" if by_total else f"{_steps_field(stage)}: {fits // at_once}"
-    if not fits:
+    group, prompts, whole = max(1, stage.training.num_generations), len(stage.rows), _whole_groups(stage)
+    needed = stage.sequences_per_generation // group
+    if prompts < needed:
+        fits = prompts * group // whole * whole
         line = "take more problems, or a smaller per_device_train_batch_size"
-    why = "TRL leaves out an incomplete batch of prompts: with no other it ends after 0 steps, in silence"
-    yield error(f"there are {prompts} prompts and one generation takes {needed}", why, line)
+        why = "TRL leaves out an incomplete batch of prompts: with no other it ends after 0 steps, in silence"
+        what = f"there are {prompts} prompts and one generation takes {needed}"
+        yield error(what, why, _generation_line(stage, fits) if fits else line)
 
 
-@check(RL, at_start=RL)
 def _vllm(stage: Stage) -> Iterator[Finding]:
     if not stage.training.use_vllm:
         return
     training, safe = stage.training, "use_vllm: false"
-    merges = stage.model.load_in_4bit and not (stage.model.use_peft and getattr(training, "vllm_adapter", False))
     if not stage.elsewhere and importlib.util.find_spec("vllm") is None:
         yield error("use_vllm is on and vLLM is not installed", "install it: pip install 'trl-rlsp[vllm]'", safe)
     if stage.model.load_in_8bit:
         yield error("vLLM with an 8-bit base", "vLLM does not quantize to 8 bit while it loads; TRL raises", safe)
-    elif merges:
+    elif stage.model.load_in_4bit and not (stage.model.use_peft and getattr(training, "vllm_adapter", False)):
         why = "they cannot take TRL's merged weights (huggingface/trl#4973, #3466); vllm_adapter: true sends LoRA alone"
         yield error(f"vLLM in {training.vllm_mode} mode with a 4-bit base", why, safe)
-    corrects, mode = training.vllm_importance_sampling_correction, training.vllm_importance_sampling_mode
-    if corrects and mode == "sequence_mask":
+    if training.vllm_importance_sampling_correction and training.vllm_importance_sampling_mode == "sequence_mask":
         what = "vllm_importance_sampling_mode is sequence_mask (TRL's default)"
         why = "its bound is on the product over all tokens, so long completions are left out of the loss first"
         yield warning(what, why, "vllm_importance_sampling_mode: token_truncate")
 
 
-@check(RL, at_start=RL)
 def _dropout(stage: Stage) -> Iterator[Finding]:
     if stage.model.use_peft and not stage.is_adapter and stage.model.lora_dropout > 0:
         what = f"lora_dropout is {stage.model.lora_dropout:g} (TRL's default is 0.05)"
@@ -306,7 +349,6 @@ def _dropout(stage: Stage) -> Iterator[Finding]:
         yield warning(what, why, "lora_dropout: 0.0")
 
 
-@check(RL)
 def _exploration(stage: Stage) -> Iterator[Finding]:
     from trl_rlsp.rewards import check_balance
 
@@ -315,7 +357,6 @@ def _exploration(stage: Stage) -> Iterator[Finding]:
         yield Finding("", found.severity, what.strip(), why.strip(), found.advice)
 
 
-@check(RL, at_start=RL)
 def _judge(stage: Stage) -> Iterator[Finding]:
     from trl_rlsp.rewards import JudgeExploration
 
@@ -328,3 +369,23 @@ def _judge(stage: Stage) -> Iterator[Finding]:
         except ServerError as failure:
             why = f"every grade would be None, and the run would train on the outcome alone: {failure}"
             yield error(f"the judge {judge.client.model!r} gives no grades", why, "judge_base_url: http://HOST:PORT/v1")
+
+
+# the kinds of stage that a check is for, and those at whose start it is made once more; in their order
+CHECKS: dict[str, tuple[Check, tuple[Kind, ...], tuple[Kind, ...]]] = {
+    "settings": (_settings, BOTH, ()),
+    "data": (_data, BOTH, ()),
+    "four_bit": (_four_bit, BOTH, BOTH),
+    "bf16": (_bf16, BOTH, ()),
+    "pad_token": (_pad_token, BOTH, RL),
+    "chat_template": (_chat_template, BOTH, RL),
+    "context": (_context, BOTH, RL),
+    "disk": (_disk, BOTH, BOTH),
+    "ranks": (_ranks, BOTH, BOTH),
+    "groups": (_groups, RL, ()),
+    "prompts": (_prompts, RL, RL),
+    "vllm": (_vllm, RL, RL),
+    "dropout": (_dropout, RL, RL),
+    "exploration": (_exploration, RL, ()),
+    "judge": (_judge, RL, RL),
+}

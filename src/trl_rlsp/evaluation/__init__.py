@@ -22,14 +22,7 @@ if TYPE_CHECKING:
         load_curves,
         paired,
     )
-    from trl_rlsp.evaluation._dataset import (
-        Band,
-        CheckReport,
-        check_dataset,
-        gold_completion,
-        keep_band,
-        print_report,
-    )
+    from trl_rlsp.evaluation._dataset import Band, CheckReport, check_dataset, gold_completion, keep_band, print_report
     from trl_rlsp.evaluation._metrics import (
         Estimate,
         Evaluation,
@@ -59,6 +52,7 @@ if TYPE_CHECKING:
         save_plot,
         slice_tables,
         svg,
+        terminal_table,
     )
     from trl_rlsp.evaluation._store import (
         SampleStore,

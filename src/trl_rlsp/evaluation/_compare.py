@@ -1,7 +1,5 @@
-"""Two evaluations on the same problems: what differs, how sure that is, and what it costs in tokens.
-
-Differences are taken problem by problem and the problems are resampled: what makes a problem hard for both cancels. A
-model that searches in one completion is compared with votes of another at as many tokens (2502.06773, section 4).
+"""Evaluations on the same problems: paired differences, in which what makes a problem hard for both cancels, and
+searching in one completion against votes of as many tokens (2502.06773, section 4).
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ from typing import Any
 from trl_rlsp.errors import DataError
 from trl_rlsp.evaluation._metrics import (
     Estimate,
-    Group,
     ScoredSample,
     bootstrap_mean,
     by_problem,
@@ -25,7 +22,8 @@ from trl_rlsp.evaluation._metrics import (
 )
 from trl_rlsp.evaluation._store import load_evaluation, load_scored
 
-Metric = Callable[[Group], float | None]
+Groups = Mapping[Any, Any]  # by problem
+Metric = Callable[[Any], float | None]  # of one group
 
 
 @dataclass(frozen=True)
@@ -44,19 +42,15 @@ class Difference:
         return self.difference.low > 0 or self.difference.high < 0
 
 
-def paired(
-    first: Mapping[Any, Any], second: Mapping[Any, Any], metric: Callable[[Any], float | None]
-) -> Difference | None:
+def paired(first: Groups, second: Groups, metric: Metric) -> Difference | None:
     """Difference of a metric of the samples of each problem; `None` where no problem has it in both."""
-    pairs = [
-        (metric(group), metric(second[problem]) if problem in second else None) for problem, group in first.items()
-    ]
+    pairs = [(metric(group), metric(second[problem])) for problem, group in first.items() if problem in second]
     known = [(one, other) for one, other in pairs if one is not None and other is not None]
     if not known:
         return None
     first_known, second_known, differences = zip(*((one, other, other - one) for one, other in known), strict=True)
     means = bootstrap_mean(first_known), bootstrap_mean(second_known), bootstrap_mean(differences)
-    return Difference(*means, problems=len(known), left_out=len(pairs) - len(known))
+    return Difference(*means, problems=len(known), left_out=len(first) - len(known))
 
 
 def compare_folders(first: Path, second: Path) -> dict[str, Difference]:

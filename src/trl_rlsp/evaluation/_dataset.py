@@ -1,9 +1,5 @@
-r"""Whether a dataset is fit for training: its gold answers verify, and a model solves its problems sometimes.
-
-`check_dataset` hands each row's own answer to the verifier as if a model had given it: whatever does not score 1.0
-would be unreachable, or wrongly reachable. `keep_band` reads scored samples: a problem that the model always or never
-solves gives GRPO no gradient from the outcome (the paper trains on what its SFT model does not solve, 2502.06773,
-section 3).
+"""Whether a dataset is fit for training: its gold answers verify when they are given to the verifier as a model's, and
+a model solves its problems sometimes, because one that is always or never solved gives GRPO no gradient.
 """
 
 from __future__ import annotations
@@ -12,7 +8,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import islice
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -33,28 +31,20 @@ _NUMBER = re.compile(r"-?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?")
 TOO_HARD, TOO_EASY, NOT_SCORABLE = "solved too rarely", "solved too often", "not scorable"
 
 
-class CheckFailure(NamedTuple):
-    """A row, numbered from 0, whose own answer does not score 1.0, with the beginning of its problem."""
-
-    row: int
-    gold: str
-    reason: str
-    problem: str
-
-
 @dataclass
 class CheckReport:
     """The outcome of `check_dataset`.
 
     Attributes:
         verified: rows whose own answer scores 1.0.
+        failures: row, from 0, whose own answer does not -> the reason.
         unanswered: rows that bring no answer to check: tests without a reference program, tasks that only score.
         odd: answers that are no number where nearly all are, such as `80 or 81 (both accepted)`: they verify
             against themselves and no model will ever give them.
     """
 
     verified: int = 0
-    failures: list[CheckFailure] = field(default_factory=list)
+    failures: dict[int, str] = field(default_factory=dict)
     unanswered: list[int] = field(default_factory=list)
     odd: list[str] = field(default_factory=list)
 
@@ -88,14 +78,7 @@ def check_dataset(dataset: Dataset, verifier: OutcomeVerifier) -> CheckReport:
 
     golds = {index: text for index, row in enumerate(dataset) if (text := gold_completion(row)) is not None}
     samples = [Sample(index, text, 0, truncated=False) for index, text in golds.items()]
-    failures = []
-    for scored in score_samples(samples, dataset, verifier):
-        if scored.score != 1.0:
-            row = dataset[scored.problem]
-            prompt = row["prompt"] if isinstance(row["prompt"], str) else row["prompt"][-1]["content"]
-            asked = " ".join(str(prompt).split())
-            asked = asked if len(asked) <= 80 else f"{asked[:79]}…"
-            failures.append(CheckFailure(scored.problem, row["solution"], scored.reason, asked))
+    failures = {s.problem: s.reason for s in score_samples(samples, dataset, verifier) if s.score != 1.0}
     unanswered = [index for index in range(len(dataset)) if index not in golds]
     return CheckReport(len(samples) - len(failures), failures, unanswered, odd_answers(dataset))
 
@@ -107,22 +90,24 @@ def odd_answers(dataset: Iterable[Mapping[str, Any]]) -> list[str]:
     return odd if plain and 1 - len(odd) / len(plain) >= NEARLY_ALL else []
 
 
-def print_report(report: CheckReport, dataset: str, console: Terminal, show: int = 20) -> None:
+def print_report(report: CheckReport, dataset: Dataset, name: str, console: Terminal, show: int = 20) -> None:
     """Print at most `show` rows whose answer does not verify, and what else was found in the dataset of that name."""
     if report.failures:
-        table = Table("row", "answer", "reason", "problem", title=f"{dataset}: answers that do not verify")
-        for failure in report.failures[:show]:
-            table.add_row(str(failure.row), failure.gold, failure.reason, failure.problem)
+        table = Table("row", "answer", "reason", "problem", title=f"{name}: answers that do not verify")
+        for index, reason in islice(report.failures.items(), show):
+            row = dataset[index]
+            asked = row["prompt"] if isinstance(row["prompt"], str) else row["prompt"][-1]["content"]
+            table.add_row(str(index), row["solution"], reason, shorten(str(asked), 80, placeholder="…"))
         console.print(table)
-        reasons = Counter(failure.reason for failure in report.failures)
-        counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+        reasons = Counter(report.failures.values()).most_common()
+        counts = ", ".join(f"{reason} {count}" for reason, count in reasons)
         hidden = f" ({len(report.failures) - show} more not shown)" if len(report.failures) > show else ""
         console.print(f"by reason: {counts}{hidden}")
     if report.unanswered:
         console.print(f"{len(report.unanswered)} of {report.total} rows bring no answer to check")
     for answer in report.odd[:show]:
         console.print(f"{answer}: no number, unlike the other answers; correct it or leave the row out")
-    console.print(f"{'ok' if report.ok else 'not ok'}: {report.verified} of {report.total} answers verify in {dataset}")
+    console.print(f"{'ok' if report.ok else 'not ok'}: {report.verified} of {report.total} answers verify in {name}")
 
 
 @dataclass(frozen=True)
@@ -139,20 +124,18 @@ class Band:
         if not 0 <= self.low <= self.high <= 1:
             raise ConfigError(f"a band of solve rates is 0 <= low <= high <= 1, got {self.low!r} to {self.high!r}")
 
-    def __contains__(self, rate: object) -> bool:
-        return isinstance(rate, float) and self.low <= rate <= self.high
-
     def verdict(self, rate: float | None) -> str | None:
         """Why a problem of this solve rate is left out; `None` for one that stays."""
         if rate is None:
             return NOT_SCORABLE
-        return None if rate in self else TOO_HARD if rate < self.low else TOO_EASY
+        return TOO_HARD if rate < self.low else TOO_EASY if rate > self.high else None
 
 
 def keep_band(
     problems: Sequence[Mapping[str, Any]], scored: Iterable[ScoredSample], band: Band
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Keep the rows of `load_problems` whose solve rate, by scored samples of all of them, lies in a band.
+    """Keep the rows of `load_problems` whose solve rate, by scored samples of all of them, lies in a band (the paper
+    trains on what its SFT model does not solve, 2502.06773, section 3).
 
     Returns lines of a file that `load_problems` reads back, each with its `solve_rate` (the mean of the scores that its
     `scored_samples` have), and the counts: how many were dropped for which reason, the mean solve rate, `None` where

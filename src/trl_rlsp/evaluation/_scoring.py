@@ -1,9 +1,4 @@
-"""Accuracy and effort of a model on a set of problems: draw, score, and say which answers vote together.
-
-The same verifier that trains also scores here. Samples are kept beside the metrics, so that they can be read, and
-scored again without generating again. Votes are keys, equal where the answers of a problem are: mathematical answers
-where the verifier says so; answers of other kinds, and all with a verifier of one's own, where their text is.
-"""
+"""Completions drawn, scored by the verifier that trains, and the keys under which their answers vote together."""
 
 from __future__ import annotations
 
@@ -58,14 +53,10 @@ def draw(
     on_batch: Callable[[int], None] | None = None,
     requests: Sequence[Request] | None = None,
 ) -> list[Sample]:
-    """`sampling.n` completions of every problem; those that `store` has are not drawn again.
+    """Completions of P problems, by default P * n in the order of problems and samples; a DataError for no problems.
 
-    Args:
-        engine: `None` where the store is known to have everything.
-        dataset: P rows as `load_problems` gives them; a DataError for none.
-        store: keeps what is drawn as it comes.
-        on_batch: called with the number of completions done so far, stored ones included.
-        requests: the completions to return, by default all P * n in the order of problems and samples.
+    What the store has is not drawn again (the engine is `None` where that is everything), and it keeps what is drawn as
+    it comes; `on_batch` is told how many completions there are so far, stored ones included.
     """
     if len(dataset) == 0:
         raise DataError("there are no problems to evaluate on")
@@ -161,10 +152,10 @@ def _is_math(row: Mapping[str, Any]) -> bool:
 def voting_keys(
     rows: Sequence[Mapping[str, Any]], scored: Sequence[ScoredSample], verifier: OutcomeVerifier
 ) -> list[str | None]:
-    """A key for each completion, equal for completions of a problem with the same `final_answer`.
+    """A key for each completion, equal where the answers to a problem are: the most frequent text of its answer.
 
-    Right answers to a mathematical problem are the same, since each equals the gold answer. Wrong ones are
-    compared in pairs, each pair of texts once. A key is the most frequent text of its answer, `None` for no answer.
+    Right answers to a mathematical problem are equal, and wrong ones where the verifier says so of each pair of texts;
+    answers of other kinds, and all with a verifier of one's own, are where their text is. `None` for no answer.
     """
     votes: dict[int, Counter[str]] = defaultdict(Counter)
     right: dict[int, set[str]] = defaultdict(set)

@@ -1,7 +1,5 @@
-"""An evaluation on disk: samples appended as they come, so that a killed run goes on where it was, and its metrics.
-
-A folder holds `generation.json` (what the samples depend on), `problems.parquet`, `samples.jsonl` (one line a sample,
-with its score once all are drawn) and, written last, `metrics.json`. Knows nothing of models and verifiers.
+"""An evaluation on disk: `generation.json` (what the samples depend on), `problems.parquet`, `samples.jsonl` (a line a
+sample, appended as it comes, with its score once all are drawn) and, written last, `metrics.json`.
 """
 
 from __future__ import annotations
@@ -36,7 +34,6 @@ MODEL_FILES = (
     *("config.json", "generation_config.json", "adapter_config.json", "tokenizer*.json", "chat_template*"),
     *("*.safetensors", "*.bin"),
 )
-_FIELDS = ("problem", "sample", "text", "tokens", "truncated")
 PIECE = 1 << 20  # bytes read at the start, in the middle and at the end of a model's file
 
 
@@ -76,8 +73,9 @@ class SampleStore(AbstractContextManager["SampleStore"]):
 
     def append(self, samples: Sequence[Sample]) -> None:
         """Write samples to the disk; when this returns, no kill can lose them."""
-        for sample in samples:
-            line = dict(zip(_FIELDS, (*sample.request, sample.text, sample.tokens, sample.truncated), strict=True))
+        for s in samples:
+            line = {"problem": s.prompt_index, "sample": s.sample_index, "text": s.text, "tokens": s.tokens}
+            line["truncated"] = s.truncated
             self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -184,15 +182,12 @@ def load_settings(folder: Path) -> dict[str, Any]:
 
 def read_metrics(folder: Path) -> dict[str, Any]:
     """`metrics.json`, with estimates and slices as such."""
+    return read_json(folder / METRICS, object_hook=_revived)
 
-    def revived(value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        found = {key: revived(part) for key, part in value.items()}
-        kinds = [kind for kind in (Estimate, Slice) if found.keys() == {f.name for f in fields(kind)}]
-        return kinds[0](**found) if kinds else found
 
-    return revived(read_json(folder / METRICS))
+def _revived(found: dict[str, Any]) -> Any:
+    kinds = [kind for kind in (Estimate, Slice) if found.keys() == {f.name for f in fields(kind)}]
+    return kinds[0](**found) if kinds else found
 
 
 def load_scored(folder: Path) -> list[ScoredSample]:

@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import KW_ONLY, dataclass, field
 from threading import Thread
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ class Reply(NamedTuple):
     seconds: float  # from the first try to the end, waiting for a free slot not included
 
 
+@dataclass(eq=False)
 class ServerClient:
     """A model behind a server.
 
@@ -45,33 +47,29 @@ class ServerClient:
     Raises ConfigError for a value out of its range, MissingDependencyError without the package `openai`.
     """
 
-    def __init__(
-        self,
-        model: str,
-        base_url: str | None = None,
-        *,
-        api_key: str | None = None,
-        timeout: float = 60.0,
-        retries: int = 3,
-    ) -> None:
-        if not isinstance(model, str) or not model:
-            raise ConfigError(f"model is the name the server knows it by, got {model!r}")
-        if base_url is not None and not base_url.startswith(("http://", "https://")):
-            raise ConfigError(f"a server's URL starts with http:// or https://, got {base_url!r}: http://host:8000/v1")
-        if not timeout > 0 or retries < 0:
-            raise ConfigError(f"timeout is above 0 seconds and retries at least 0, got {timeout!r} and {retries!r}")
+    model: str
+    base_url: str | None = None
+    _: KW_ONLY
+    api_key: str | None = field(default=None, repr=False)
+    timeout: float = 60.0
+    retries: int = 3
+    _extras_refused: bool = field(default=False, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, str) or not self.model:
+            raise ConfigError(f"model is the name the server knows it by, got {self.model!r}")
+        if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
+            got = f"{self.base_url!r}: http://host:8000/v1"
+            raise ConfigError(f"a server's URL starts with http:// or https://, got {got}")
+        if not self.timeout > 0 or self.retries < 0:
+            got = f"{self.timeout!r} and {self.retries!r}"
+            raise ConfigError(f"timeout is above 0 seconds and retries at least 0, got {got}")
         if importlib.util.find_spec("openai") is None:
             way_out = "pip install 'trl-rlsp[server]', for a judge 'trl-rlsp[judge]'"
             raise MissingDependencyError(f"asking a server needs openai: {way_out}")
-        self.model, self.base_url, self._api_key = model, base_url, api_key
-        self.timeout, self.retries = timeout, retries
-        self._extras_refused = False
-
-    def __repr__(self) -> str:
-        return f"ServerClient({self.model!r}, {self.base_url!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_api_key": None}
+        return {**self.__dict__, "api_key": None}
 
     @property
     def server(self) -> str:
@@ -94,8 +92,8 @@ class ServerClient:
         """
         from openai import AsyncOpenAI
 
-        options: Any = {"base_url": self.base_url, "timeout": self.timeout, "max_retries": self.retries}
-        client = AsyncOpenAI(api_key=self._key(), **options)
+        key, url = self._key(), self.base_url
+        client = AsyncOpenAI(api_key=key, base_url=url, timeout=self.timeout, max_retries=self.retries)
         loop, end = asyncio.new_event_loop(), time.monotonic() + (deadline or 0)
         thread = Thread(target=loop.run_forever, name="server-client", daemon=True)
         thread.start()
@@ -140,7 +138,7 @@ class ServerClient:
         return await create(**request)
 
     def _key(self) -> str:
-        return self._api_key or os.environ.get("OPENAI_API_KEY") or "none"
+        return self.api_key or os.environ.get("OPENAI_API_KEY") or "none"
 
 
 async def _close(client: Any) -> None:

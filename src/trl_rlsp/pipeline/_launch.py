@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,10 +125,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """SIGTERM, SIGINT and SIGHUP raise `StoppedError`, once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """In the main thread, SIGTERM, SIGINT and SIGHUP raise `StoppedError`, once."""
     wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
     def stop(number: int, frame: Any) -> None:
@@ -137,12 +133,10 @@ def stopped_by_signals() -> Iterator[None]:
             signal.signal(one, signal.SIG_IGN)
         raise StoppedError(number)
 
-    before = {number: signal.signal(number, stop) for number in wanted}
-    try:
+    with contextlib.ExitStack() as before:
+        for number in wanted:
+            before.callback(signal.signal, number, signal.signal(number, stop))
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _end_with_parent() -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from trl_rlsp.errors import ConfigError, SourceError
+from trl_rlsp.errors import ConfigError, SourceError, did_you_mean
 from trl_rlsp.stages import read_yaml
 
 _LOCAL = Path("recipes")  # where copies go: the commands at the head of a recipe's files name it there
@@ -37,7 +36,7 @@ def companion_names() -> list[str]:
 
 @dataclass(frozen=True)
 class Said:
-    """What a recipe says about itself in its `recipe.yaml`: among it the processes that its batch sizes are for."""
+    """What a recipe says about itself; its batch sizes are for so many processes."""
 
     title: str = ""
     hardware: str = ""
@@ -82,5 +81,5 @@ def copy_recipe(name: str, target: Path | None = None) -> Path:
 
 
 def _unknown(name: str, known: list[str]) -> SourceError:
-    near = "".join(f" (did you mean {one!r}?)" for one in difflib.get_close_matches(name, known, n=1))
-    return SourceError(f"{name!r} is no folder and no recipe that is shipped{near}; there are {', '.join(known)}")
+    wrong = f"{name!r} is no folder and no recipe that is shipped{did_you_mean(name, known)}"
+    return SourceError(f"{wrong}; there are {', '.join(known)}")

@@ -4,12 +4,11 @@ A step's fingerprint is of its parsed settings and of the steps that it depends 
 and a change upstream makes everything after it stale.
 """
 
-# ruff: noqa: RUF009 (`option` is `dataclasses.field`)
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -63,7 +62,7 @@ class Run:
 class Step:
     """One step of a run."""
 
-    name: str
+    title: str  # its name, and its round where there are several
     command: str  # `sft`, `grpo`, `eval` or `harvest`
     config: Path
     folder: Path
@@ -71,11 +70,6 @@ class Step:
     arguments: tuple[str, ...] = ()  # beside model and folder
     after: tuple[Step, ...] = ()  # the steps that it depends on
     start_name: str = ""  # the name of `model` where no step makes it
-    round: int | None = None  # of self-play; `None` in a run that has only one
-
-    @property
-    def title(self) -> str:
-        return self.name if self.round is None else f"{self.name} {self.round}"
 
     @property
     def complete(self) -> bool:
@@ -149,23 +143,17 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, list
     """The arguments of `rlsp run` itself, and the overrides (`--STAGE.FIELD VALUE`) of each stage and of the rounds."""
     own: list[str] = []
     overrides: dict[str, list[str]] = {name: [] for name in (*_COMMANDS, "rounds")}
-    place = own
-    for word in arguments:
-        flag, equals, value = word.partition("=")
-        stage, dot, name = flag.removeprefix("--").partition(".")
-        if not word.startswith("--"):
-            place.append(word)
-        elif not dot:
-            place = own
-            own.append(word)
+    for option_, words in stages.options_of(arguments).items():
+        stage, dot, name = option_.partition(".")
+        if not dot:
+            own += [f"--{option_}", *words] if option_ else words
         elif stage not in overrides or not name:
             rule = "an override is --STAGE.FIELD VALUE with STAGE one of sft, grpo, eval, rounds"
-            raise ConfigError(f"cannot read {flag!r}: {rule}")
-        elif for_all := _OF_THE_RUN.get(name.replace("-", "_")):
-            raise ConfigError(f"{flag} would make the stages disagree: set it for the whole run with {for_all}")
+            raise ConfigError(f"cannot read '--{option_}': {rule}")
+        elif for_all := _OF_THE_RUN.get(name):
+            raise ConfigError(f"--{option_} would make the stages disagree: set it for the whole run with {for_all}")
         else:
-            place = overrides[stage]
-            place += [f"--{name}", *([value] if equals else [])]
+            overrides[stage] += [f"--{name}", *words]
     return own, overrides
 
 
@@ -228,19 +216,20 @@ def plan_rounds(run: Run) -> list[Step]:
     if not (run.recipe / "sft.yaml").is_file():
         raise ConfigError(f"{run.recipe} has no sft.yaml: rounds need it to train on what they harvest")
     settings = round_settings(run.recipe, run.overrides["rounds"])
-    steps = [replace(step, round=1) for step in plan(run, run.output / "round-1")]
+    steps = [replace(step, title=f"{step.title} 1") for step in plan(run, run.output / "round-1")]
     start = steps[0]
     for number in range(2, run.rounds + 1):
         folder = run.output / f"round-{number}" / "harvest"
         last = next(step for step in reversed(steps) if step.command == "grpo")
         given = (*settings.arguments(), "--round", str(number), "--seed", str(run.seed))
         config, model = run.recipe / "grpo.yaml", str(last.folder)
-        harvest = Step("harvest", "harvest", config, folder, model, given, (last,), round=number)
-        steps += [harvest, *_later_steps(run, harvest, start if settings.start == "base" else last)]
+        harvest = Step(f"harvest {number}", "harvest", config, folder, model, given, (last,))
+        steps += [harvest, *_later_steps(run, number, harvest, start if settings.start == "base" else last)]
     return steps
 
 
-def _later_steps(run: Run, harvest: Step, start: Step) -> list[Step]:
+def _later_steps(run: Run, number: int, harvest: Step, start: Step) -> list[Step]:
+    """The steps after a harvest; the training stages with the recipe's YAML file, but other data."""
     mixture = {"demonstrations": "file", "demonstration_template": NEUTRAL_TEMPLATE}
     sources = {
         "sft": {**mixture, "dataset": str(harvest.folder / MIXTURE_FILE), "system_prompt": "none"},
@@ -248,30 +237,16 @@ def _later_steps(run: Run, harvest: Step, start: Step) -> list[Step]:
     }
     made: dict[str, Step] = {}
     for step in plan(run, harvest.folder.parent)[1:]:
-        new = replace(step, round=harvest.round, after=tuple(made[one.name] for one in step.after))
+        new = replace(step, title=f"{step.title} {number}", after=tuple(made[one.title] for one in step.after))
         if step.command in sources:
-            kept = _without_source(step.arguments)
-            new = replace(new, config=_own_config(step, sources[step.command]), arguments=kept)
+            own = {n: v for n, v in stages.read_yaml(step.config).items() if n not in _SOURCE}
+            config = step.folder.parent / step.config.name
+            atomic_write(config, yaml.safe_dump({**own, **sources[step.command]}, sort_keys=False))
+            given = stages.options_of(step.arguments)
+            kept = tuple(word for n, words in given.items() if n and n not in _SOURCE for word in (f"--{n}", *words))
+            new = replace(new, config=config, arguments=kept)
         if step.command == "sft":
             model, after = (str(start.folder), (harvest, start)) if start.trains else (start.model, (harvest,))
             new = replace(new, model=model, start_name=start.start_name, after=after)
-        made[step.name] = new
+        made[step.title] = new
     return list(made.values())
-
-
-def _own_config(step: Step, source: Mapping[str, str]) -> Path:
-    """The recipe's YAML file with other data, written into the round's folder."""
-    own = {n: v for n, v in stages.read_yaml(step.config).items() if n not in _SOURCE}
-    path = step.folder.parent / step.config.name
-    atomic_write(path, yaml.safe_dump({**own, **source}, sort_keys=False))
-    return path
-
-
-def _without_source(arguments: Sequence[str]) -> tuple[str, ...]:
-    """Arguments without those that say where the data come from."""
-    kept: list[str] = []
-    keep = True
-    for word in arguments:
-        keep = word[2:].partition("=")[0].replace("-", "_") not in _SOURCE if word.startswith("--") else keep
-        kept += [word] if keep else []
-    return tuple(kept)

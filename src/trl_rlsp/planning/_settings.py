@@ -66,39 +66,35 @@ class Settings:
     @classmethod
     def of(cls, stage: Stage, prompt: int = 512) -> Settings:
         """The settings of a stage whose longest prompt has `prompt` tokens."""
-        training, model = stage.training, stage.model
+        training, model, sft = stage.training, stage.model, stage.kind == "sft"
         rank, targets = stage.adapter
         dtype = model.dtype or "float32"
         if dtype == "auto":
             dtype = str(getattr(stage.config, "dtype", None) or "float32").removeprefix("torch.")
         context = getattr(stage.config.get_text_config(), "max_position_embeddings", 0)
-        common = {
-            "dtype": dtype,
-            "autocast": "bfloat16" if training.bf16 else "float16" if training.fp16 else None,
-            "bits": 4 if model.load_in_4bit else 8 if model.load_in_8bit else None,
-            "nested": model.use_bnb_nested_quant,
-            "rank": rank,
-            "targets": targets,
-            "dropout": model.lora_dropout,
-            "optimizer": str(getattr(training.optim, "value", training.optim)),
-            "checkpointing": training.gradient_checkpointing,
-            "attention": "eager" if model.attn_implementation == "eager" else "sdpa",
-            "micro_batch": training.per_device_train_batch_size,
-            "accumulation": training.gradient_accumulation_steps,
-        }
-        if stage.kind == "sft":
-            longest = training.max_length or max(1, context - prompt)
-            return cls("sft", **common, rollouts=0, prompt=0, completion=longest, vllm_share=0.0, gathers=False)
+        longest = training.max_length if sft else training.max_completion_length
         return cls(
-            **common,
-            rollouts=training.per_device_train_batch_size * stage.steps_per_generation,
-            updates=training.num_iterations,
-            prompt=prompt,
-            completion=training.max_completion_length or max(1, context - prompt),
-            reference=training.beta > 0 and (rank is None or stage.is_adapter),
-            vllm=training.vllm_mode if training.use_vllm else None,
-            vllm_share=training.vllm_gpu_memory_utilization,
-            gathers=training.ds3_gather_for_generation,
+            kind=stage.kind,
+            dtype=dtype,
+            autocast="bfloat16" if training.bf16 else "float16" if training.fp16 else None,
+            bits=4 if model.load_in_4bit else 8 if model.load_in_8bit else None,
+            nested=model.use_bnb_nested_quant,
+            rank=rank,
+            targets=targets,
+            dropout=model.lora_dropout,
+            optimizer=str(getattr(training.optim, "value", training.optim)),
+            checkpointing=training.gradient_checkpointing,
+            attention="eager" if model.attn_implementation == "eager" else "sdpa",
+            micro_batch=training.per_device_train_batch_size,
+            accumulation=training.gradient_accumulation_steps,
+            rollouts=0 if sft else training.per_device_train_batch_size * stage.steps_per_generation,
+            updates=1 if sft else training.num_iterations,
+            prompt=0 if sft else prompt,
+            completion=longest or max(1, context - prompt),
+            reference=not sft and training.beta > 0 and (rank is None or stage.is_adapter),
+            vllm=training.vllm_mode if not sft and training.use_vllm else None,
+            vllm_share=0.0 if sft else training.vllm_gpu_memory_utilization,
+            gathers=not sft and training.ds3_gather_for_generation,
         )
 
 

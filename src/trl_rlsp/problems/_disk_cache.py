@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,39 +23,33 @@ def cache_folder() -> Path:
 
 
 class DiskCache:
-    """JSON values by key in one SQLite file, which is made with its folder on first use."""
+    """JSON values in one file, which is made with its folder on first use: lines of a key without blanks and a value,
+    the last of which counts."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def get(self, keys: Iterable[str]) -> dict[str, Any]:
         """What is stored for these keys, without keys that have no entry and entries that are not JSON."""
-        found: dict[str, Any] = {}
+        wanted, found = set(keys), dict[str, Any]()
         try:
-            with self._opened() as connection:
-                for key in keys:
-                    for (text,) in connection.execute("SELECT value FROM entries WHERE key = ?", [key]):
-                        with suppress(ValueError, TypeError):
-                            found[key] = json.loads(text)
-        except (sqlite3.Error, OSError) as error:
+            with self.path.open(encoding="utf-8", errors="replace") as lines:
+                for key, _, value in (line.partition(" ") for line in lines):
+                    if key in wanted:
+                        with suppress(ValueError):
+                            found[key] = json.loads(value)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
             logger.warning("the cache %s cannot be read: %s", self.path, error)
         return found
 
     def put(self, entries: Mapping[str, Any]) -> None:
-        """Store JSON values, all or none."""
-        if not entries:
-            return
-        rows = [(key, json.dumps(value, ensure_ascii=False)) for key, value in entries.items()]
+        """Store JSON values, in one write: no other process's lines get in between."""
+        lines = "".join(f"{key} {json.dumps(value)}\n" for key, value in entries.items())
         try:
-            with self._opened() as connection:
-                connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?)", rows)
-        except (sqlite3.Error, OSError) as error:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab", buffering=0) as file:
+                file.write(f"\n{lines}".encode())  # whatever a process that was killed left of a line ends here
+        except OSError as error:
             logger.warning("the cache %s cannot be written: %s", self.path, error)
-
-    @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
-        """A connection of its own each time, so that none is carried over a fork or into another thread."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(self.path, timeout=30)) as connection, connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
-            yield connection

@@ -72,16 +72,18 @@ class Table:
         return replace(self, rows=select([name for name in self.columns if name in wanted])) if select else self
 
     def sample(self, limit: int | None, seed: int) -> Table:
-        """At most `limit` rows, drawn with a seed, in order."""
-        if limit is None or limit >= len(self.rows):
-            return self
-        return self.select(sorted(random.Random(seed).sample(range(len(self.rows)), limit)))
+        return self.select(sample(len(self.rows), limit, seed))
 
-    def select(self, indices: list[int]) -> Table:
+    def select(self, indices: Sequence[int]) -> Table:
         """The table cut down to `indices`; each row keeps its number."""
         select = getattr(self.rows, "select", None)
         rows = select(indices) if select else [self.rows[index] for index in indices]
         return replace(self, rows=rows, numbers=[self.numbers[index] for index in indices])
+
+
+def sample(count: int, limit: int | None, seed: int) -> Sequence[int]:
+    """Indices of at most `limit` of `count` rows, drawn with a seed, in order."""
+    return range(count) if limit is None or limit >= count else sorted(random.Random(seed).sample(range(count), limit))
 
 
 def read_file(path: str | Path) -> Table:
@@ -89,16 +91,14 @@ def read_file(path: str | Path) -> Table:
     path = Path(path)
     if not path.is_file():
         raise SourceError(f"a data file must exist: there is none at {str(path)!r} (looked from {Path.cwd()})")
-    readers = dict(zip(FILE_EXTENSIONS, (_read_jsonl, _read_json, _read_csv, _read_parquet), strict=True))
-    if path.suffix.lower() not in readers:
+    read = {".jsonl": _read_jsonl, ".json": _read_json, ".csv": _read_csv, ".parquet": _read_parquet}
+    if path.suffix.lower() not in read:
         way_out = "convert it, for example with datasets.Dataset.to_json"
-        raise ConfigError(f"a data file must end in one of {', '.join(readers)}, got {path.name!r}; {way_out}")
+        raise ConfigError(f"a data file must end in one of {', '.join(read)}, got {path.name!r}; {way_out}")
     try:
-        table = readers[path.suffix.lower()](path)
+        table = read[path.suffix.lower()](path)
     except UnicodeDecodeError as error:
         raise DataError(f"{path.name} must be UTF-8 text: {error}; convert it with iconv -t UTF-8") from error
-    if not len(table.rows):
-        raise DataError(f"a data file must hold at least one row, {path.name} is empty")
     for index, row in enumerate(table.rows if isinstance(table.rows, list) else ()):
         if not isinstance(row, dict):
             example = '{"problem": ..., "answer": ...}'
@@ -106,16 +106,18 @@ def read_file(path: str | Path) -> Table:
     return table
 
 
-def _numbered(name: str, rows: Any) -> Table:
-    return Table(name, rows, "row", range(1, len(rows) + 1))
+def _numbered(name: str, rows: Any, numbers: Iterable[int] | None = None) -> Table:
+    """A table of rows, or of lines with these numbers."""
+    if not len(rows):
+        raise DataError(f"there must be at least one row, {name} is empty")
+    return Table(name, rows, "row" if numbers is None else "line", list(numbers or range(1, len(rows) + 1)))
 
 
 def _read_jsonl(path: Path) -> Table:
-    with path.open(encoding="utf-8-sig") as lines:
-        rows = {
-            n: _json(line.strip(), f"line {n} of {path.name}") for n, line in enumerate(lines, start=1) if line.strip()
-        }
-    return Table(path.name, list(rows.values()), "line", list(rows))
+    with path.open(encoding="utf-8-sig") as file:
+        lines = {number: line.strip() for number, line in enumerate(file, start=1) if line.strip()}
+    rows = [_json(line, f"line {number} of {path.name}") for number, line in lines.items()]
+    return _numbered(path.name, rows, lines)
 
 
 def _json(text: str, place: str) -> Any:
@@ -156,7 +158,7 @@ def _read_csv(path: Path) -> Table:
                 rows[reader.line_num] = row
         except csv.Error as error:
             raise DataError(f"line {reader.reader.line_num} of {path.name} is not valid CSV: {error}") from error
-    return Table(path.name, list(rows.values()), "line", list(rows))
+    return _numbered(path.name, list(rows.values()), rows)
 
 
 def _read_parquet(path: Path) -> Table:
@@ -195,8 +197,6 @@ def read_hub(path: str, *, name: str | None = None, split: str | None = None, re
         if wanted not in loaded:
             raise ConfigError(f"{path} has the splits {', '.join(loaded)}, got {split!r}: name one of them with split=")
         loaded = loaded[wanted]
-    if not len(loaded):
-        raise DataError(f"a split must hold at least one row, {path} (split {split!r}) is empty")
     return _numbered(path, loaded)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from trl_rlsp.problems._tables import (
     read_file,
     read_hub,
     resolve_columns,
+    sample,
 )
 from trl_rlsp.text import GOLD_COLUMNS, completion_text
 
@@ -134,9 +134,8 @@ def load_problems(
     source, filtered = str(source), unique or exclude is not None
     generated = source.startswith(gym.PREFIX)
     if generated:
-        if unused := [
-            key for key, value in (("split", split), ("name", name), ("columns", columns)) if value is not None
-        ]:
+        unused = [key for key, value in {"split": split, "name": name, "columns": columns}.items() if value is not None]
+        if unused:
             raise ConfigError(f"{unused[0]}= has no meaning for a generated source; its parameters go after the '?'")
         rows = gym.gym_rows(source, seed=seed, prompt_style=prompt_style, at_most=None if filtered else limit)
     elif prompt_style == "task":
@@ -153,9 +152,7 @@ def load_problems(
         row["prompt"] = prompt_messages(row["problem"], None if prompt_style == "compact" else own)
     if filtered:
         rows = _without(rows, exclude, unique, source)
-    if limit is not None and limit < len(rows):
-        drawn = range(limit) if generated else sorted(random.Random(seed).sample(range(len(rows)), limit))
-        rows = [rows[index] for index in drawn]
+    rows = rows[:limit] if generated else [rows[index] for index in sample(len(rows), limit, seed)]
     kept = dict.fromkeys((*GOLD_COLUMNS, "level", "subject", "id"))
     optional = [c for c in kept if c != "solution" and any(row.get(c) is not None for row in rows)]
     return Dataset.from_dict({name: [row.get(name) for row in rows] for name in ("prompt", "solution", *optional)})

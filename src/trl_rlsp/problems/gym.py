@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections.abc
 import contextlib
 import dataclasses
-import difflib
 import hashlib
 import json
 import time
@@ -20,13 +19,17 @@ from importlib.metadata import version
 from typing import Any, Literal
 from urllib.parse import unquote
 
-from trl_rlsp.errors import ConfigError, MissingDependencyError
+from trl_rlsp.errors import ConfigError, MissingDependencyError, did_you_mean
 from trl_rlsp.problems._disk_cache import DiskCache, cache_folder
 
 PREFIX = "reasoning_gym:"
 PromptStyle = Literal["task", "compact"]
 
 WORTH_STORING_S = 1.0  # problems that took longer to make are kept on disk
+WORDS: dict[Any, dict[str, Any]] = {
+    bool: {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False},
+    types.NoneType: {"none": None, "null": None},
+}
 
 # Per task: metadata -> something. Add to these to teach the package another task.
 PerTask = dict[str, Callable[[Mapping[str, Any]], str]]
@@ -66,11 +69,10 @@ def _entries(task: str, params: dict[str, Any], at_most: int | None) -> list[dic
     versions = {package: version(package) for package in ("reasoning-gym", "sympy")}
     key = {"task": task, "params": params, "at_most": at_most, "versions": versions}
     name = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
-    cache = DiskCache(cache_folder() / "problems.sqlite")
-    foreseeable, start = params["seed"] is not None, time.perf_counter()
-    stored = cache.get([name]).get(name) if foreseeable and cache.path.is_file() else None
-    if isinstance(stored, list):
+    cache, foreseeable = DiskCache(cache_folder() / "problems.cache"), params["seed"] is not None
+    if foreseeable and isinstance(stored := cache.get([name]).get(name), list):
         return stored
+    start = time.perf_counter()
     entries = [json.loads(json.dumps(entry, default=_plain)) for entry in _generate(task, params, at_most)]
     if foreseeable and time.perf_counter() - start > WORTH_STORING_S:
         cache.put({name: entries})
@@ -88,17 +90,14 @@ def _generate(task: str, params: dict[str, Any], at_most: int | None) -> list[di
     if wanted < 1:
         raise ConfigError(f"{task} must generate at least one problem, got size={params.get('size')}")
     entries: list[dict[str, Any]] = []
-    tries = 0
-    while len(entries) < wanted:
-        tries += 1
+    for index in range(2 * wanted + 20):
         try:
-            entries.append(dataset[tries - 1])
+            entries.append(dataset[index])
         except (ValueError, AssertionError) as error:  # given up on an unlucky index: the next one takes its place
-            failures = tries - len(entries)
-            if failures > max(20, wanted):
-                found = f"{failures} of {tries} tries failed ({error}); widen its ranges"
-                raise ConfigError(f"{task} cannot generate {wanted} problems with {params}: {found}") from error
-    return entries
+            failure = f"{index + 1 - len(entries)} of {index + 1} tries failed ({error})"
+        if len(entries) == wanted:
+            return entries
+    raise ConfigError(f"{task} cannot generate {wanted} problems with {params}: {failure}; widen its ranges")
 
 
 def _plain(value: Any) -> Any:
@@ -124,7 +123,8 @@ def parse_source(source: str, *, seed: int = 0) -> tuple[str, dict[str, Any]]:
         raise MissingDependencyError(f"generated tasks need reasoning-gym ({error}): {way_out}") from error
     task, _, query = source.removeprefix(PREFIX).partition("?")
     if task not in DATASETS:
-        raise ConfigError(f"reasoning-gym has no task {task!r}{_known(task, sorted(DATASETS))}")
+        tasks = sorted(DATASETS)
+        raise ConfigError(f"reasoning-gym has no task {task!r}{did_you_mean(task, tasks)}; it has {', '.join(tasks)}")
     config: type = DATASETS[task][1]
     annotations = typing.get_type_hints(config)
     names = sorted(field.name for field in dataclasses.fields(config) if field.init)
@@ -132,7 +132,7 @@ def parse_source(source: str, *, seed: int = 0) -> tuple[str, dict[str, Any]]:
     for part in filter(None, query.split("&")):
         name, equals, text = part.partition("=")
         if name not in names:
-            raise ConfigError(f"{task} has no parameter {name!r}{_known(name, names)}")
+            raise ConfigError(f"{task} has no parameter {name!r}{did_you_mean(name, names)}; it has {', '.join(names)}")
         try:
             if not equals:
                 raise ValueError("no value")
@@ -144,38 +144,28 @@ def parse_source(source: str, *, seed: int = 0) -> tuple[str, dict[str, Any]]:
     return task, params
 
 
-def _known(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"{f' (did you mean {close[0]}?)' if close else ''}; it has {', '.join(known)}"
-
-
 def _typed(text: str, annotation: Any) -> Any:
     """Read `text` as the type a configuration field is annotated with."""
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (typing.Union, types.UnionType):
-        if type(None) in arguments and text.lower() in ("none", "null"):
-            return None
-        *options, last = (option for option in arguments if option is not type(None))
-        for option in options:
+    kind, arguments = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
+    if kind in (typing.Union, types.UnionType):
+        *others, last = sorted(arguments, key=lambda option: option is not types.NoneType)
+        for option in others:
             with contextlib.suppress(ValueError):
                 return _typed(text, option)
         return _typed(text, last)
-    if annotation is bool:
-        if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
-            raise ValueError("must be true or false")
-        return text.lower() in ("true", "1", "yes")
-    if annotation in (int, float, str):
-        return annotation(text)
-    if origin is Literal:
-        if text not in arguments:
-            raise ValueError(f"must be one of {', '.join(arguments)}")
-        return text
-    sequence = origin or annotation
-    if sequence in (list, tuple, collections.abc.Sequence):
-        items = [item for item in text.split(",") if item]
+    words = dict(zip(arguments, arguments, strict=True)) if kind is Literal else WORDS.get(kind)
+    if words is not None:
+        word = text if kind is Literal else text.lower()
+        if word not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return words[word]
+    if kind in (int, float, str):
+        return kind(text)
+    if kind in (list, tuple, collections.abc.Sequence):
         inner = [argument for argument in arguments if argument is not Ellipsis] or [str]
-        values = [_typed(item, inner[min(index, len(inner) - 1)]) for index, item in enumerate(items)]
-        return tuple(values) if sequence is tuple else values
+        items = enumerate(filter(None, text.split(",")))
+        values = [_typed(item, inner[min(index, len(inner) - 1)]) for index, item in items]
+        return tuple(values) if kind is tuple else values
     if dataclasses.is_dataclass(annotation):
         raise ValueError("which a source string cannot hold")
     return json.loads(text)

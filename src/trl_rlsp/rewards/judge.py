@@ -50,7 +50,7 @@ class JudgeExploration(Exploration):
         model: the judge's name at the server, with `base_url`, `api_key`, `timeout` and `retries` as in
             `trl_rlsp.generation.ServerClient`.
         rubric: what is graded; default the four dimensions of RLSP in this project's words.
-        cache: file that keeps the grades; default `judge.sqlite3` in the package's cache folder, `False` for none.
+        cache: file that keeps the grades; default `judge.cache` in the package's cache folder, `False` for none.
         concurrency: most requests in flight at once, on each rank.
         deadline: seconds a whole batch may take; what is missing then is `None`.
         max_chars: longest reasoning, and longest problem, that is sent; of a longer one the middle is left out.
@@ -94,7 +94,7 @@ class JudgeExploration(Exploration):
         self.concurrency, self.deadline = concurrency, deadline
         merged = {**DEFAULT_OPTIONS, **(options or {})}
         self.options = {name: value for name, value in merged.items() if value is not None}
-        file = cache_folder() / "judge.sqlite3" if cache in (None, True) else Path(str(cache)).expanduser()
+        file = cache_folder() / "judge.cache" if cache in (None, True) else Path(str(cache)).expanduser()
         self.cache = None if cache is False else DiskCache(file)
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from trl_rlsp.errors import DataError, SourceError
 from trl_rlsp.evaluation import read_problems
 from trl_rlsp.text import GOLD_COLUMNS, completion_text, kinds_of, read
 
-SAMPLES = ("samples.jsonl", "samples.parquet")
+SAMPLES = "samples.jsonl"
 LOGGED = "completions/*.parquet"
 _NOT_REWARDS = ("step", "prompt", "completion", "advantage", *GOLD_COLUMNS)
 _RIGHT = {"match": 1.0, "mismatch": 0.0, "no_answer": 0.0, "several_answers": 0.0, "timeout": 0.0, "worker_crash": 0.0}
@@ -100,7 +101,7 @@ def completion_files(source: Path) -> list[Path]:
         raise SourceError(f"there is no file or folder {str(source)!r}")
     stage = rl_stage(source)
     logged = sorted(stage.glob(LOGGED)) if stage else sorted(source.glob("completions_*.parquet"))
-    found = logged or [path for folder in (source, *sorted(source.glob("*/"))) if (path := samples_file(folder))]
+    found = logged or [*source.glob(SAMPLES), *sorted(source.glob(f"*/{SAMPLES}"))]
     if not found:
         wanted = f"neither {LOGGED} (train with log_completions: true) nor samples.jsonl of `rlsp eval`"
         raise SourceError(f"{str(source)!r} holds no completions: {wanted}")
@@ -118,10 +119,6 @@ def rl_stage(folder: Path) -> Path | None:
     return next(iter([*logged, *traced]), None)
 
 
-def samples_file(folder: Path) -> Path | None:
-    return next((folder / name for name in SAMPLES if (folder / name).is_file()), None)
-
-
 def read_files(files: Sequence[Path]) -> list[Completion]:
     """Every completion of some files, in order of steps; a batch that was logged again counts once."""
     tables = [(path, rows) for path in files if (rows := _rows(path))]
@@ -129,7 +126,7 @@ def read_files(files: Sequence[Path]) -> list[Completion]:
     before = ""
     for path, rows in sorted(tables, key=lambda table: table[1][0].get("step") or 0):
         content = repr([{**row, "step": None} for row in rows])  # as text, because nan differs from itself
-        if content != before or path.name in SAMPLES:
+        if content != before or path.name == SAMPLES:
             completions += _completions(path, rows)
         before = content
     return completions
@@ -149,7 +146,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         try:
             row = json.loads(line) if line.strip() else None
         except ValueError as error:
-            if number == len(lines) and path.name in SAMPLES:
+            if number == len(lines) and path.name == SAMPLES:
                 break  # a process that was killed was writing it
             raise DataError(f"line {number} of {path} is not JSON: {error}") from error
         if isinstance(row, dict):
@@ -161,8 +158,8 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 def _completions(path: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[Completion]:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    problems = read_problems(path.parent) if path.name in SAMPLES else None
-    of_problem: dict[str, int] = {}
+    problems = read_problems(path.parent) if path.name == SAMPLES else None
+    of_problem: Counter[str] = Counter()
     for number, row in enumerate(rows):
         if "completion" not in row and "text" not in row:
             raise DataError(f"row {number + 1} of {path} needs a column `completion` or `text`, has {sorted(row)}")
@@ -170,26 +167,23 @@ def _completions(path: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[Comp
         if problems is not None and isinstance(place, int) and 0 <= place < len(problems):
             row = {**problems[place], **row}
         problem = question(row.get("prompt")) if place is None else str(place)
-        seen = of_problem[problem] = of_problem.get(problem, -1) + 1
-        yield _completion(row, problem, number if place is None else seen, path.name, digest)
+        yield _completion(row, problem, number if place is None else of_problem[problem], path.name, digest)
+        of_problem[problem] += 1
 
 
 def _completion(row: Mapping[str, Any], problem: str, number: int, file: str, digest: str) -> Completion:
     written = row.get("completion", row.get("text"))
     sampled = "completion" not in row
-    numbers = {} if sampled else {n: v for n, v in row.items() if type(v) in (int, float, type(None))}
-    rewards = {name: _finite(value) for name, value in numbers.items() if name not in _NOT_REWARDS}
+    rewards = {n: _finite(v) for n, v in row.items() if n not in _NOT_REWARDS and type(v) in (int, float, type(None))}
     reason = str(row.get("reason") or row.get("verdict") or "")
     part = accuracy_part(list(rewards))
     logged = _finite(row.get("score")) if sampled else rewards[part] if part else _RIGHT.get(reason)
     columns = _filled({name: row.get(name) for name in GOLD_COLUMNS})
-    kind = kinds_of({name: [value] for name, value in columns.items()}, 1)[0]
-    if sampled or reason in ("gold_unparseable", "scorer_error"):
-        finished = row.get("finished")
-    else:  # as its verdict says, else as it reads
-        judged = reason in _RIGHT
-        finished = reason not in ("no_answer", "several_answers") if judged else read(written, kind).finished
-    level, prompt = row.get("level"), row.get("prompt")
+    finished, level, prompt = row.get("finished"), row.get("level"), row.get("prompt")
+    if not sampled and reason in _RIGHT:
+        finished = reason not in ("no_answer", "several_answers")
+    elif not sampled and reason not in ("gold_unparseable", "scorer_error"):  # as it reads
+        finished = read(written, kinds_of({name: [value] for name, value in columns.items()}, 1)[0]).finished
     return Completion(
         text=_all_text(written),
         problem=problem,

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from trl_rlsp.errors import DataError, SourceError
 from trl_rlsp.evaluation import Difference, Estimate, by_problem, known_mean, natural, paired, read_metrics
 from trl_rlsp.files import read_json
-from trl_rlsp.runs._completions import LOGGED, Completion, accuracy_part, read_files, rl_stage, samples_file
+from trl_rlsp.runs._completions import LOGGED, SAMPLES, Completion, accuracy_part, read_files, rl_stage
 
 ORDER = ("start", "base", "SFT", "RLSP")
 HISTORY_FILE = "trainer_state.json"
@@ -63,7 +63,7 @@ def read_run(folder: Path, name: str | None = None) -> Run:
     if not folder.is_dir():
         raise SourceError(f"there is no run folder {str(folder)!r}")
     places = [path.parent for depth in ("", "*/", "round-*/*/") for path in folder.glob(f"{depth}metrics.json")]
-    evaluations = [_read_evaluation(path, samples, folder) for path in places if (samples := samples_file(path))]
+    evaluations = [_read_evaluation(path, folder) for path in places if (path / SAMPLES).is_file()]
     evaluations.sort(key=lambda evaluated: _order(evaluated.name))
     stage = rl_stage(folder)
     history = _read_history(stage) if stage else []
@@ -93,12 +93,12 @@ def _read_history(stage: Path) -> list[dict[str, Any]]:
     return [entry for entry in history if isinstance(entry, dict) and isinstance(entry.get("step"), int)]
 
 
-def _read_evaluation(folder: Path, samples: Path, run: Path) -> Evaluated:
+def _read_evaluation(folder: Path, run: Path) -> Evaluated:
     """One evaluation, as `rlsp eval` writes it; a round's number becomes part of its name."""
     written = read_metrics(folder)
     try:
         counted = {f"{kind}@{k}": v for kind in ("pass", "maj") for k, v in (written.get(f"{kind}_at") or {}).items()}
-        completions = read_files([samples])
+        completions = read_files([folder / SAMPLES])
         if not all(completion.problem for completion in completions):
             raise ValueError("a sample does not say which problem it is of")
     except (TypeError, ValueError, AttributeError) as error:

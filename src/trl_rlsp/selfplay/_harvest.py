@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trl_rlsp.errors import ConfigError, DataError
+from trl_rlsp.evaluation import by_problem, known_mean
 from trl_rlsp.problems import completion_text, problem_key
 from trl_rlsp.runs import Completion, question
 from trl_rlsp.text import GOLD_COLUMNS, Gram, distance, folded_words, ngrams, read
@@ -28,7 +28,6 @@ Preference = Literal["shortest", "diverse"]
 NGRAM = 4  # words of the n-grams by which two traces are compared
 WINDOW = 8  # words of an n-gram, as in the decontamination of Tülu 3 (2411.15124, section 3.2)
 OVERLAP = 0.5  # share of n-grams above which two problems are taken for the same
-CHUNK = 1000  # completions verified in one call; the verifier limits the seconds of a call
 AFTER_ANSWER = 40  # words that may follow the answer (`7 apples, as we wanted to know.`); more is going on
 
 # control tokens of the usual chat templates, and of the quickstart's tokenizer
@@ -48,7 +47,7 @@ def judge(
     A completion is of the problem that its prompt asks, where that was logged, else of the one with its index. It gets
     the row's `prompt` and `columns`, `problem` as in `problem_key`, and as `reason` the verifier's, or `logged`.
     """
-    rows = [dict(row) for row in problems]
+    rows = list(problems)
     by_text = {question(row["prompt"]): row for row in reversed(rows)}
     judged, known = [], []
     for index, completion in enumerate(completions):
@@ -62,11 +61,9 @@ def judge(
         posed = row or {"prompt": completion.prompt}
         key = problem_key(posed) if completion.prompt else f"problem {completion.problem}"
         judged.append(replace(completion, problem=key, reason="logged"))
-    for start in range(0, len(known), CHUNK):
-        places = known[start : start + CHUNK]
-        verdicts = verify([judged[index] for index in places], verifier)
-        for index, verdict in zip(places, verdicts, strict=True):
-            judged[index] = replace(judged[index], score=verdict.score, reason=verdict.reason)
+    verdicts = verify([judged[index] for index in known], verifier) if known else ()
+    for index, verdict in zip(known, verdicts, strict=True):
+        judged[index] = replace(judged[index], score=verdict.score, reason=verdict.reason)
     return judged
 
 
@@ -80,11 +77,8 @@ def verify(completions: Sequence[Completion], verifier: OutcomeVerifier) -> Sequ
 
 def solve_rates(judged: Iterable[Completion]) -> dict[str, float]:
     """Key of each problem with a scorable completion -> mean score of these."""
-    scores: dict[str, list[float]] = {}
-    for item in judged:
-        if item.score is not None:
-            scores.setdefault(item.problem, []).append(item.score)
-    return {key: fmean(values) for key, values in scores.items()}
+    rates = {key: known_mean(item.score for item in group) for key, group in by_problem(judged).items()}
+    return {key: rate for key, rate in rates.items() if rate is not None}
 
 
 @dataclass(frozen=True)
@@ -96,21 +90,25 @@ class Trace:
     before: str  # what comes before the answer
 
 
-def read_trace(text: str, *, messages: int = 1, finished: bool | None = None) -> Trace | str:
-    """A completion of so many messages, recorded as finished or not, as a trace, or the reason why it is none."""
-    if messages != 1:
+def read_trace(item: Completion) -> Trace | str:
+    """A judged completion as a trace, or the reason why it is none."""
+    if item.score != 1.0:
+        return "not scorable" if item.score is None else "not right"
+    if item.prompt is None:
+        return "prompt unknown"
+    if item.messages != 1:
         return "several messages"
-    if CONTROL.search(text):
+    if CONTROL.search(item.text):
         return "control tokens"
-    if SURROGATE.search(text):
+    if SURROGATE.search(item.text):
         return "broken text"
-    parsed = read(text)
+    parsed = read(item.text)
     if parsed.answer is None:
         return NO_ANSWER[parsed.reason or "no_answer"]
-    rest = folded_words(text[len(parsed.reasoning) :])
-    if finished is False or len(rest) - len(folded_words(parsed.answer)) > AFTER_ANSWER:
+    rest = folded_words(item.text[len(parsed.reasoning) :])
+    if item.finished is False or len(rest) - len(folded_words(parsed.answer)) > AFTER_ANSWER:
         return "cut off"
-    whole, before, answer = text.strip(), parsed.reasoning.strip(), parsed.answer.strip()
+    whole, before, answer = item.text.strip(), parsed.reasoning.strip(), parsed.answer.strip()
     if not before:
         return "no reasoning"
     for reasoning in (whole, before):  # the first that `rlsp sft` turns back into a completion with this answer
@@ -130,15 +128,13 @@ class HeldOut:
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        self.keys: set[str] = set()
-        self.sizes: list[int] = []
-        self.where: dict[Gram, list[int]] = {}
-        for row in rows:
-            keys, grams = _keys_and_grams(row)
-            self.keys |= keys
+        found = [_keys_and_grams(row) for row in rows]
+        self.keys = {key for keys, _ in found for key in keys}
+        self.sizes = [len(grams) for _, grams in found]
+        self.where: defaultdict[Gram, list[int]] = defaultdict(list)
+        for number, (_, grams) in enumerate(found):
             for gram in grams:
-                self.where.setdefault(gram, []).append(len(self.sizes))
-            self.sizes.append(len(grams))
+                self.where[gram].append(number)
 
     def has(self, row: Mapping[str, Any]) -> bool:
         """Whether a problem (`prompt`, and `task` where it is generated) is one of them, or close to one."""
@@ -215,28 +211,26 @@ def harvest(
     """
     demonstrated, held_out = demonstrated or Demonstrated([]), held_out or HeldOut([])
     dropped: Counter[str] = Counter()
-    problems: dict[str, dict[Gram, tuple[Completion, Trace]]] = {}
-    contaminated: dict[str, bool] = {}
+    problems: defaultdict[str, list[tuple[Completion, Trace]]] = defaultdict(list)
     for item in sorted(judged, key=lambda item: (item.step or 0, item.file, item.sample, item.text)):
-        found = _trace(item)
+        found = read_trace(item)
         if isinstance(found, str):
             dropped[found] += 1
-            continue
-        if item.problem not in contaminated:
-            contaminated[item.problem] = held_out.has({"prompt": item.prompt, "task": item.columns.get("task")})
-        content = folded_words(found.before) + folded_words(found.answer)
-        if contaminated[item.problem]:
-            dropped["held-out problem"] += 1
-        elif content in problems.setdefault(item.problem, {}):
-            dropped["duplicate"] += 1
         else:
-            problems[item.problem][content] = (item, found)
+            problems[item.problem].append((item, found))
     rows: list[dict[str, Any]] = []
     having = 0
-    for _, candidates in sorted(problems.items()):
-        novel = []
-        for item, trace in candidates.values():
-            if reason := demonstrated.known(item.prompt, trace.before):
+    for _, traces in sorted(problems.items()):
+        posed = traces[0][0]
+        if held_out.has({"prompt": posed.prompt, "task": posed.columns.get("task")}):
+            dropped["held-out problem"] += len(traces)
+            continue
+        seen, novel = set(), []
+        for item, trace in traces:
+            content = folded_words(trace.before) + folded_words(trace.answer)
+            reason = "duplicate" if content in seen else demonstrated.known(item.prompt, trace.before)
+            seen.add(content)
+            if reason:
                 dropped[reason] += 1
             else:
                 novel.append((item, trace))
@@ -252,15 +246,6 @@ def harvest(
             "lower --novelty, or give the data set with --dataset where completions are not scorable"
         )
     return Harvest(rows, len(judged), counts, having)
-
-
-def _trace(item: Completion) -> Trace | str:
-    """The trace of a completion, or why there is none."""
-    if item.score != 1.0:
-        return "not scorable" if item.score is None else "not right"
-    if item.prompt is None:
-        return "prompt unknown"
-    return read_trace(item.text, messages=item.messages, finished=item.finished)
 
 
 def _demonstration(item: Completion, trace: Trace, run: str) -> dict[str, Any]:

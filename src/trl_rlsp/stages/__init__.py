@@ -7,9 +7,9 @@ a stage is run nor whether its settings are wise: that is for `commands`, `pipel
 
 from trl_rlsp.stages._parsing import (
     apply_environment,
-    config_of,
     environment_of,
     option,
+    options_of,
     parse_fields,
     parse_known,
     parse_stage,
@@ -19,7 +19,6 @@ from trl_rlsp.stages._record import (
     STAGE_FILE,
     claimed,
     differences,
-    different_runs,
     last_complete_checkpoint,
     read_record,
     refuse_other_run,
@@ -29,12 +28,10 @@ from trl_rlsp.stages._record import (
 from trl_rlsp.stages._stage import (
     Kind,
     Stage,
-    UnknownError,
     kind_of,
     load_config,
     model_name,
     names_adapter,
-    offline_without_network,
     parse_grpo,
     parse_sft,
     read_stage,

@@ -7,7 +7,6 @@ list is a YAML list or several words after the option.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 from argparse import Action, ArgumentDefaultsHelpFormatter, ArgumentParser
 from collections.abc import Callable, Iterable, Sequence
@@ -15,10 +14,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn, TypeVar, get_type_hints
 
-from trl_rlsp.errors import ConfigError
+from trl_rlsp.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
-Written = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def option(default: Any = dataclasses.MISSING, help: str = "", *, positional: Any = None, **more: Any) -> Any:
@@ -37,7 +35,7 @@ def parse_stage(
     arguments: Sequence[str],
     prog: str,
     *,
-    written: Written | None = None,
+    written: Callable[[dict[str, Any]], dict[str, Any]] = dict,
     as_written: Any = None,
     also: Iterable[str] = (),
 ) -> tuple[Any, ...]:
@@ -48,8 +46,6 @@ def parse_stage(
 
     Args:
         kinds: a single one says in --help what the command does.
-        arguments: the command line.
-        prog: name of the command.
         written: what counts of the file's content (empty without a file); default all of it.
         as_written: the one of `kinds` whose own validation is not wanted; its fields come as a plain namespace.
         also: further names that an unknown argument may have meant.
@@ -58,24 +54,24 @@ def parse_stage(
         ConfigError: a field that none of the dataclasses has, or a value of the wrong kind.
     """
     parser = _Parser(tuple(kinds), prog)
-    made, rest = parser.parse(arguments, written, as_written)
+    values, rest = parser.values(arguments, written)
     for word in rest:
         name = word.partition("=")[0]
-        near = parser.nearest(name, also) if name.startswith("--") else ""
-        parser.error(f"unknown argument {name!r}{near}")
-    return tuple(made)
+        parser.error(f"unknown argument {name!r}{parser.nearest(name, also)}")
+    return tuple(parser.make(kind, values, judge=kind is not as_written) for kind in parser.kinds)
 
 
-def parse_fields(kind: type[T], arguments: Sequence[str], prog: str, *, written: Written | None = None) -> T:
+def parse_fields(kind: type[T], arguments: Sequence[str], prog: str, **options: Any) -> T:
     """As `parse_stage` for one dataclass."""
-    found: T = parse_stage((kind,), arguments, prog, written=written)[0]
+    found: T = parse_stage((kind,), arguments, prog, **options)[0]
     return found
 
 
 def parse_known(kind: type[T], arguments: Sequence[str], prog: str) -> tuple[T, list[str]]:
     """As `parse_fields`, with the words that no option takes."""
-    (found,), rest = _Parser((kind,), prog).parse(arguments)
-    return found, rest
+    parser = _Parser((kind,), prog)
+    values, rest = parser.values(arguments)
+    return parser.make(kind, values), rest
 
 
 class _Parser(ArgumentParser):
@@ -103,42 +99,39 @@ class _Parser(ArgumentParser):
             self.add_argument("--config", metavar="FILE", help="YAML file of `field: value` lines")
 
     def nearest(self, name: str, also: Iterable[str] = ()) -> str:
-        """The nearest field, as a question; empty if none is near."""
-        known = sorted({*self.names, "config", *also})
-        found = difflib.get_close_matches(name.lstrip("-").replace("-", "_"), known, n=1)
-        return f": did you mean {found[0]!r}?" if found else ""
+        return did_you_mean(name.lstrip("-").replace("-", "_"), {*self.names, "config", *also})
 
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message} (`{self.prog} --help` lists every field)")
+        raise ConfigError(f"{message}; `{self.prog} --help` lists every field")
 
-    def parse(
-        self, arguments: Sequence[str], written: Written | None = None, as_written: Any = None
-    ) -> tuple[list[Any], list[str]]:
-        """An instance of each dataclass, and the words that no option takes."""
+    def values(
+        self, arguments: Sequence[str], written: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    ) -> tuple[dict[str, Any], list[str]]:
+        """The value of each field, and the words that no option takes."""
         path = config_of(arguments) if self.reads_file else None
         content = read_yaml(path) if path else {}
         content.pop("env", None)
-        content = written(content) if written else content
+        content = written(content)
         for name in sorted(set(content) - self.names):
             self.error(f"unknown field {name!r} in {path}{self.nearest(name)}")
         for action in self._actions:
             if action.dest in content:
                 action.default, action.required = _typed(action, content[action.dest], path), False
         values, rest = self.parse_known_args(list(arguments))
-        given = vars(values)
-        model = given.get("model_name_or_path")
+        model = getattr(values, "model_name_or_path", None)
         if model and path is not None and not Path(model).is_dir() and (path.parent / model).is_dir():
-            given["model_name_or_path"] = str(path.parent / model)
-        made = []
-        for kind in self.kinds:
-            fields = {name: given[name] for name in kind.__dataclass_fields__ if name in given}
-            try:
-                made.append(SimpleNamespace(**fields) if kind is as_written else kind(**fields))
-            except ConfigError:
-                raise
-            except ValueError as error:
-                self.error(str(error))
-        return made, rest
+            values.model_name_or_path = str(path.parent / model)
+        return vars(values), rest
+
+    def make(self, kind: Any, values: dict[str, Any], *, judge: bool = True) -> Any:
+        """The dataclass of the values, or unless they are to be judged a namespace of them."""
+        fields = {name: values[name] for name in kind.__dataclass_fields__ if name in values}
+        try:
+            return kind(**fields) if judge else SimpleNamespace(**fields)
+        except ConfigError:
+            raise
+        except ValueError as error:
+            self.error(str(error))
 
 
 def _typed(action: Action, value: Any, source: Any) -> Any:
@@ -154,17 +147,27 @@ def _typed(action: Action, value: Any, source: Any) -> Any:
     return values if action.nargs == "+" else values[0]
 
 
+def options_of(arguments: Sequence[str]) -> dict[str, list[str]]:
+    """Option -> the words after it, in their order; those before the first option are of the option ""."""
+    found: dict[str, list[str]] = {"": []}
+    words = found[""]
+    for word in arguments:
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            words = found[name.replace("-", "_")] = [value] if equals else []
+        else:
+            words.append(word)
+    return found
+
+
 def config_of(arguments: Sequence[str]) -> Path | None:
     """The YAML file that a command line names."""
-    words = iter(arguments)
-    for word in words:
-        name, equals, value = word.partition("=")
-        if name == "--config":
-            value = value if equals else next(words, "")
-            if not value:
-                raise ConfigError("--config wants a YAML file after it")
-            return Path(value)
-    return None
+    words = options_of(arguments).get("config")
+    if words is None:
+        return None
+    if not any(words[:1]):
+        raise ConfigError("--config wants a YAML file after it")
+    return Path(words[0])
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.files import read_json, write_json
-from trl_rlsp.stages._parsing import config_of, read_yaml
+from trl_rlsp.stages._parsing import config_of, options_of, read_yaml
 
 STAGE_FILE = "stage.json"  # written last: a stage that has it is complete
 _SETTINGS_FILE = "settings.json"
@@ -30,17 +30,9 @@ def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
     path = config_of(arguments)
     found = read_yaml(path) if path else {}
     found.pop("env", None)
-    words: dict[str, list[Any]] = {}
-    name = ""
-    for argument in arguments:
-        if argument.startswith("--"):
-            name, equals, value = argument[2:].partition("=")
-            name = name.replace("-", "_")
-            words[name] = [yaml.safe_load(value)] if equals else []
-        elif name:
-            words[name].append(yaml.safe_load(argument))
-    words.pop("config", None)
-    return {**found, **{n: given if len(given) > 1 else given[0] if given else True for n, given in words.items()}}
+    given = {name: [yaml.safe_load(word) for word in words] for name, words in options_of(arguments).items()}
+    given = {name: words for name, words in given.items() if name not in ("", "config")}
+    return {**found, **{n: words if len(words) > 1 else words[0] if words else True for n, words in given.items()}}
 
 
 def write_record(folder: Path, command: str, settings: Mapping[str, Any], fingerprint: str = "", **more: Any) -> None:
@@ -101,25 +93,24 @@ def claimed(folder: Path) -> Iterator[None]:
         yield
 
 
-def refuse_other_run(folder: Path, command: str, settings: Mapping[str, Any], resume: bool) -> None:
-    """Refuse to train over a model or a checkpoint in a folder, unless this run goes on from it."""
-    checkpoint = last_complete_checkpoint(folder)
-    if not checkpoint and not (folder / STAGE_FILE).is_file():
-        return
-    there = Path(checkpoint).name if checkpoint else STAGE_FILE
+def refuse_other_run(folder: Path, command: str, settings: Mapping[str, Any], resume: bool) -> Mapping[str, Any] | None:
+    """Refuse to train over a model or a checkpoint in a folder, unless this run goes on from it; what this run has
+    already written down there, if anything."""
     before = read_record(folder)
-    if before and (other := different_runs(before, command, settings)):
-        raise ConfigError(f"{folder} holds {there} of another run ({other}): give another --output_dir")
-    if not resume or not checkpoint:
-        way = "--resume_from_checkpoint auto goes on from it, " if checkpoint else ""
-        raise ConfigError(f"{folder} holds {there} of an earlier run: {way}another --output_dir starts anew")
-
-
-def different_runs(before: Mapping[str, Any], command: str, settings: Mapping[str, Any]) -> str:
-    """What makes two runs different ones; empty if they are the same run."""
-    if before.get("command") != command:
-        return f"of rlsp {before.get('command')}"
-    return ", ".join(differences(before["settings"], settings, _SAME_RUN))
+    other = ""
+    if before and before["command"] != command:
+        other = f"of rlsp {before['command']}"
+    elif before:
+        other = ", ".join(differences(before["settings"], settings, _SAME_RUN))
+    checkpoint = last_complete_checkpoint(folder)
+    if checkpoint or (folder / STAGE_FILE).is_file():
+        there = Path(checkpoint).name if checkpoint else STAGE_FILE
+        if other:
+            raise ConfigError(f"{folder} holds {there} of another run ({other}): give another --output_dir")
+        if not resume or not checkpoint:
+            way = "--resume_from_checkpoint auto goes on from it, " if checkpoint else ""
+            raise ConfigError(f"{folder} holds {there} of an earlier run: {way}another --output_dir starts anew")
+    return None if other else before
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[str] | None = None) -> list[str]:

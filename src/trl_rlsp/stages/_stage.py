@@ -6,19 +6,15 @@ the trainer's settings as they were written; `parse_sft` and `parse_grpo` are wh
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
-import sys
-import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trl_rlsp import trainers
-from trl_rlsp.errors import ConfigError, DataError, RLSPError, SourceError
+from trl_rlsp.errors import ConfigError, DataError, SourceError
 from trl_rlsp.files import read_json
 from trl_rlsp.rewards import RLSPRewards, refuse_imbalance
 from trl_rlsp.stages._parsing import config_of, parse_stage, read_yaml
@@ -29,29 +25,7 @@ if TYPE_CHECKING:
     from trl import ModelConfig
 
 Kind = Literal["sft", "grpo"]
-T = TypeVar("T")
-
-_ONLY_GRPO = {"num_generations", "max_completion_length", "alpha", "exploration", "steps_per_generation", "gate"}
-_ONLY_SFT = {"demonstrations", "demonstration_style", "demonstration_template", "assistant_only_loss", "max_length"}
-"""Fields that tell the two kinds of stage apart."""
-
-_PROBE_SECONDS = 3.0  # after which the hub counts as out of reach
-_SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
-_LLAMA = {"model_type": "llama", "max_position_embeddings": 131072, "rms_norm_eps": 1e-5, "rope_theta": 500_000.0}
-_QWEN = {"model_type": "qwen2", "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "rope_theta": 1_000_000.0}
-_MODELS: dict[str, tuple[dict[str, Any], int, bool, tuple[int, ...]]] = {
-    "llama-3.1-8b": (_LLAMA, 128256, False, (4096, 14336, 32, 32, 8)),
-    "qwen2.5-0.5b": (_QWEN, 151936, True, (896, 4864, 24, 14, 2)),
-    "qwen2.5-1.5b": (_QWEN, 151936, True, (1536, 8960, 28, 12, 2)),
-    "qwen2.5-7b": (_QWEN, 152064, False, (3584, 18944, 28, 28, 4)),
-    "qwen2.5-32b": (_QWEN, 152064, False, (5120, 27648, 64, 40, 8)),
-}
-"""Family, vocabulary, tied embeddings and sizes of the models that the recipes name, from the `config.json` of each on
-the hub: a plan needs no network for them."""
-
-
-class UnknownError(RLSPError):
-    """Something that a check needs cannot be read here."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass
@@ -69,7 +43,6 @@ class Stage:
     processes: int = 1  # ranks that the stage will run on
     elsewhere: bool = False  # on another machine: hardware, disk and judge of this one say nothing
     arguments: tuple[str, ...] = ()  # that the settings were read from
-    before: Stage | None = None  # the SFT stage that this one starts from, where its model is not trained yet
 
     @cached_property
     def rows(self) -> Any:
@@ -86,10 +59,8 @@ class Stage:
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer, with the chat template that an SFT stage gives it; an UnknownError if it cannot be read."""
-        if self.before is not None:
-            return self.before.tokenizer
-        tokenizer = _had(lambda: tokenizer_of(self.model), "the tokenizer")
+        """The tokenizer, with the chat template that an SFT stage gives it; a SourceError if it cannot be read."""
+        tokenizer = tokenizer_of(self.model)
         replaced = Path(getattr(self.training, "chat_template_path", None) or "")
         if replaced.is_file():
             tokenizer.chat_template = replaced.read_text(encoding="utf-8")
@@ -97,25 +68,18 @@ class Stage:
 
     @cached_property
     def config(self) -> PreTrainedConfig:
-        """The model's configuration, of an adapter that of its base; an UnknownError if it cannot be read."""
-        if self.before is not None:
-            return self.before.config
-        name = model_name(self.model)
-        return _had(lambda: load_config(name, self.model.model_revision), f"the model's configuration ({name})")
+        """The model's configuration, of an adapter that of its base; a SourceError if it cannot be read."""
+        return load_config(model_name(self.model), self.model.model_revision)
 
     @cached_property
     def is_adapter(self) -> bool:
         """Whether training goes on from an adapter."""
-        if self.before is not None:
-            return bool(self.before.model.use_peft) or self.before.is_adapter
         return names_adapter(str(self.model.model_name_or_path), self.model.model_revision)
 
     @cached_property
     def adapter(self) -> tuple[int | None, tuple[str, ...] | str | None]:
         """Rank and layers of the adapter that the stage trains; a rank of `None` for none."""
         rank, targets = None, None
-        if self.is_adapter and self.before is not None:
-            return self.before.adapter
         if self.is_adapter:
             from peft import PeftConfig
 
@@ -160,8 +124,10 @@ def read_stage(
     if training.bf16 is None:
         training.bf16 = not training.fp16  # TRL's default
     ranks = int(os.environ.get("WORLD_SIZE", "1")) if processes is None else processes
-    before = _stage_before(arguments, str(model.model_name_or_path)) if kind == "grpo" else None
-    return Stage(kind, data, training, model, reward[0] if reward else None, ranks, elsewhere, tuple(arguments), before)
+    stage = Stage(kind, data, training, model, reward[0] if reward else None, ranks, elsewhere, tuple(arguments))
+    if kind == "grpo":
+        _start_before_sft(stage)
+    return stage
 
 
 def parse_sft(arguments: Sequence[str]) -> tuple[DemonstrationArguments, trainers.RLSPSFTConfig, ModelConfig]:
@@ -184,11 +150,12 @@ def parse_grpo(arguments: Sequence[str]) -> tuple[ProblemArguments, RLSPRewards,
 
 def kind_of(path: Path) -> Kind:
     """Whether a YAML file is of an SFT or an RL stage: by its fields, else its name; a ConfigError if neither tells."""
-    fields, named = set(read_yaml(path)), path.stem
-    if bool(fields & _ONLY_GRPO) != bool(fields & _ONLY_SFT):
-        named = "grpo" if fields & _ONLY_GRPO else "sft"
-    if "sft" in named or "grpo" in named:
-        return "sft" if "sft" in named else "grpo"
+    written = set(read_yaml(path))
+    unknown = {kind: len(written - {field.name for part in _kinds(kind) for field in fields(part)}) for kind in KINDS}
+    if len(set(unknown.values())) > 1:
+        return min(KINDS, key=lambda kind: unknown[kind])
+    if named := [kind for kind in KINDS if kind in path.stem]:
+        return named[0]
     raise ConfigError(f"{path} has no field of `rlsp sft` or `rlsp grpo` alone: say which with --stage sft or grpo")
 
 
@@ -200,20 +167,19 @@ def _kinds(kind: Kind) -> tuple[Any, ...]:
     return ProblemArguments, RewardArguments, trainers.RLSPGRPOConfig, ModelConfig
 
 
-def _stage_before(arguments: Sequence[str], model: str) -> Stage | None:
-    """The SFT stage beside an RL stage's file that will write the model which the latter starts from."""
-    config = config_of(arguments)
+def _start_before_sft(stage: Stage) -> None:
+    """Where the SFT stage beside the file of an RL stage has its model still to write, take what that starts from."""
+    config, model = config_of(stage.arguments), str(stage.model.model_name_or_path)
     if config is None or Path(model).exists() or not (beside := config.parent / "sft.yaml").is_file():
-        return None
-    is_before = str(read_yaml(beside).get("output_dir", "")).rstrip("/") == model.rstrip("/")
-    return read_stage("sft", ["--config", str(beside)]) if is_before else None
-
-
-def _had(get: Callable[[], T], what: str) -> T:
-    try:
-        return get()
-    except (OSError, ValueError, ImportError) as error:  # of transformers, and SourceError
-        raise UnknownError(f"{what} cannot be read here: {str(error).splitlines()[0]}") from error
+        return
+    if str(read_yaml(beside).get("output_dir", "")).rstrip("/") != model.rstrip("/"):
+        return
+    before = read_stage("sft", ["--config", str(beside)])
+    stage.model.model_name_or_path, stage.model.model_revision = model_name(before.model), before.model.model_revision
+    stage.training.chat_template_path = before.training.chat_template_path
+    stage.is_adapter = before.adapter[0] is not None
+    if stage.is_adapter:
+        stage.adapter = before.adapter
 
 
 def model_name(model: ModelConfig) -> str:
@@ -230,9 +196,9 @@ def tokenizer_of(model: ModelConfig, **kwargs: Any) -> PreTrainedTokenizerBase:
     name = model_name(model)
     try:
         return AutoTokenizer.from_pretrained(name, revision=model.model_revision, **kwargs)
-    except (OSError, ValueError) as error:
-        message = f"no model at {name!r}: neither a folder with a model nor a hub id that can be reached ({error})"
-        raise SourceError(message) from error
+    except (OSError, ValueError, ImportError) as error:
+        why = f"neither a folder with a model nor a hub id that can be reached ({str(error).splitlines()[0]})"
+        raise SourceError(f"no model at {name!r}: {why}") from error
 
 
 _ask_once = lru_cache(maxsize=64)(trainers.is_adapter)
@@ -246,8 +212,8 @@ def names_adapter(name: str, revision: str | None = None) -> bool:
 
 
 def load_config(name: str, revision: str | None = None) -> PreTrainedConfig:
-    """A model's configuration: from its folder (of an adapter, its base's), the bundled ones, or the hub; an OSError or
-    ValueError of transformers, or a DataError for an adapter that names no base."""
+    """A model's configuration: from its folder (of an adapter, its base's), the bundled ones, or the hub; a SourceError
+    if it cannot be read, or a DataError for an adapter that names no base."""
     from transformers import AutoConfig
 
     if Path(name, "adapter_config.json").is_file() and not Path(name, "config.json").is_file():
@@ -255,35 +221,17 @@ def load_config(name: str, revision: str | None = None) -> PreTrainedConfig:
         if not base:
             raise DataError(f"the adapter {name!r} must name its base in base_model_name_or_path, got none")
         return load_config(base)
-    values = None if Path(name).is_dir() else bundled_config(name)
-    return AutoConfig.for_model(**values) if values else AutoConfig.from_pretrained(name, revision=revision)
+    if not Path(name).is_dir() and (values := bundled_config(name)):
+        return AutoConfig.for_model(**values)
+    try:
+        return AutoConfig.from_pretrained(name, revision=revision)
+    except (OSError, ValueError, ImportError) as error:
+        why = str(error).splitlines()[0]
+        raise SourceError(f"the model's configuration ({name}) cannot be read here: {why}") from error
 
 
 def bundled_config(name: str) -> dict[str, Any] | None:
-    """The dimensions of a model by its hub id, with or without owner and `-Instruct`; `None` if it is not bundled."""
+    """The configuration of a model by hub id, with or without owner and `-Instruct`; `None` if it is not bundled."""
     short = name.rstrip("/").split("/")[-1].lower().removeprefix("meta-").removesuffix("-instruct")
-    if short not in _MODELS:
-        return None
-    family, vocabulary, tied, sizes = _MODELS[short]
-    return family | {"vocab_size": vocabulary, "tie_word_embeddings": tied} | dict(zip(_SIZES, sizes, strict=True))
-
-
-def offline_without_network() -> None:
-    """Make the hub's client offline where the hub cannot be reached, unless behind a proxy: it would ask and wait."""
-    proxies = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HF_HUB_OFFLINE")
-    reached = [name for name in proxies if os.environ.get(name)]
-
-    def ask() -> None:
-        with contextlib.suppress(OSError):
-            socket.create_connection(("huggingface.co", 443), timeout=_PROBE_SECONDS).close()
-            reached.append("huggingface.co")
-
-    if not reached:
-        thread = threading.Thread(target=ask, daemon=True)  # the time to find the address counts
-        thread.start()
-        thread.join(_PROBE_SECONDS)
-    if not reached:
-        os.environ["HF_HUB_OFFLINE"] = "1"
-        for module in ("huggingface_hub.constants", "datasets.config"):
-            if module in sys.modules:
-                vars(sys.modules[module])["HF_HUB_OFFLINE"] = True
+    found: dict[str, dict[str, Any]] = read_yaml(Path(__file__).with_name("models.yaml"))["models"]
+    return found.get(short)

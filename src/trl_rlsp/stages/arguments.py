@@ -1,6 +1,5 @@
 """The fields that a stage's flat YAML file may hold beside those of TRL's own dataclasses."""
 
-# ruff: noqa: RUF009 (`option` is `dataclasses.field`)
 from __future__ import annotations
 
 import json

@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from trl_rlsp.commands import BudgetArguments, check_budget, run_budget
+from trl_rlsp.commands import Budget
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.evaluation import load_scored
 from trl_rlsp.generation import TransformersEngine
 
 
 def given(**fields):
-    return BudgetArguments(**{"dataset": "problems.jsonl", "model_name_or_path": "m", "budgets": "8", **fields})
+    return Budget(**{"dataset": "problems.jsonl", "model_name_or_path": "m", "budgets": "8", **fields})
 
 
 class TestRefused:
@@ -34,7 +34,7 @@ class TestRefused:
     )
     def test_before_a_model_is_loaded(self, fields, match):
         with pytest.raises(ConfigError, match=match):
-            check_budget(given(**fields))
+            given(**fields).check()
 
 
 def test_read():
@@ -62,7 +62,9 @@ def call(tmp_path, taught_folder, monkeypatch):
 
     def run(*arguments):
         models = [f"{name}={taught_folder}" for name in ("first", "second")]
-        run_budget(["--config", "eval.yaml", "--output_dir", "out", "--models", *models, *arguments])
+        command = Budget.parse(["--config", "eval.yaml", "--output_dir", "out", "--models", *models, *arguments])
+        command.check()
+        command.execute()
         return tmp_path / "out"
 
     return run

@@ -1,8 +1,4 @@
-"""What search at run time is worth: accuracy against tokens at each budget, and votes that stop when they agree.
-
-A `Rule` is asked after each sample and knows nothing of texts: answers are keys that are equal where the answers are,
-`None` where a sample has no answer and so no vote.
-"""
+"""What search at run time is worth: accuracy against tokens at each budget, and votes that stop when they agree."""
 
 from __future__ import annotations
 
@@ -27,9 +23,7 @@ if TYPE_CHECKING:
 
     from trl_rlsp.rewards import OutcomeVerifier
 
-CURVE_COLUMNS = ("model", "budget", "accuracy (pass@1)", "completion tokens", "answer forced", "finished")
-VOTE_COLUMNS = ("model", "rule", "accuracy", "minus maj@n", "samples", "tokens a problem", "saved")
-Answers = Sequence[Hashable | None]
+Answers = Sequence[Hashable | None]  # keys, equal where the answers are; `None` for no answer and so no vote
 Rule = Callable[[Answers, int], bool]
 """Whether to stop after these answers of n samples that may be drawn in all."""
 
@@ -216,22 +210,23 @@ def markdown(curves: Mapping[str, Sequence[Point]], votes: Mapping[str, Mapping[
     """Tables of the points and of the votes of up to n samples of each model, and the gains, in Markdown."""
     points = [point for curve in curves.values() for point in curve]
     metrics = points[0].metrics
-    rows: list[tuple[str, ...]] = [CURVE_COLUMNS]
+    rows = [("model", "budget", "accuracy (pass@1)", "completion tokens", "answer forced", "finished")]
     for p in points:
-        shares = (f"{100 * share:.0f} %" for share in (p.forced, p.metrics.finished.mean))
-        rows.append((p.model, p.label, p.metrics.pass_at_1.percent(), p.metrics.tokens.number(), *shares))
-    parts = [f"{metrics.problems} problems x {metrics.samples} completions a point; {INTERVALS}."]
-    parts.append(markdown_rows(rows, left=2))
-    parts.append("\n".join(gain for curve in curves.values() for gain in _gains(curve)))
-    rows = [VOTE_COLUMNS]
+        forced, finished = (f"{100 * share:.0f} %" for share in (p.forced, p.metrics.finished.mean))
+        rows.append((p.model, p.label, p.metrics.pass_at_1.percent(), p.metrics.tokens.number(), forced, finished))
+    head = f"{metrics.problems} problems x {metrics.samples} completions a point; {INTERVALS}."
+    gains = "\n".join(gain for curve in curves.values() for gain in _gains(curve))
+    parts = [head, markdown_rows(rows, left=2), gains]
+    cast = [("model", "rule", "accuracy", "minus maj@n", "samples", "tokens a problem", "saved")]
     for name, results in votes.items():
         for r in list(results.values())[:1]:
-            rows.append((name, "all samples", r.accuracy.first.percent(), "", "", r.tokens.first.number(), ""))
+            cast.append((name, "all samples", r.accuracy.first.percent(), "", "", r.tokens.first.number(), ""))
         for rule, r in results.items():
-            found = (r.accuracy.second.percent(), r.accuracy.difference.number(100, sign="+"), r.samples.number())
-            rows.append((name, rule, *found, r.tokens.second.number(), f"{100 * r.saved:.0f} %"))
-    if len(rows) > 1:
-        parts += [f"Votes of up to {n} samples a problem:", markdown_rows(rows, left=2)]
+            gain, samples = r.accuracy.difference.number(100, sign="+"), r.samples.number()
+            spent = r.tokens.second.number()
+            cast.append((name, rule, r.accuracy.second.percent(), gain, samples, spent, f"{100 * r.saved:.0f} %"))
+    if len(cast) > 1:
+        parts += [f"Votes of up to {n} samples a problem:", markdown_rows(cast, left=2)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 

@@ -1,8 +1,6 @@
 r"""A thinking budget over any engine: at least and at most N reasoning tokens (budget forcing, 2501.19393).
 
-Completions are drawn in rounds. One that has not answered within the budget is cut and its answer begun for it; one
-that answers too early is cut before its answer and made to go on. Both go back to the engine as the beginning of a
-completion. Every segment is stored under its round, so that a run that was killed loses only the batch in flight.
+Completions that answer too late or too early are cut and go back to the engine as the beginning of a completion.
 """
 
 from __future__ import annotations
@@ -68,10 +66,9 @@ class ThinkingBudget:
 
     def check(self, engine: Engine) -> None:
         """A ConfigError for texts that the tokenizer of an engine, if it has one, can only write as "unknown"."""
-        tokenizer = getattr(engine, "tokenizer", None)
-        if not tokenizer or (self.at_most is None and not self.at_least):
-            return
-        for name, text in {"continuation": self.continuation if self.at_least else "", "answer": self.answer}.items():
+        tokenizer: Any = getattr(engine, "tokenizer", None)
+        names = ("continuation", "answer") if self.at_least else () if self.at_most is None else ("answer",)
+        for name, text in ((name, getattr(self, name)) for name in names if tokenizer):
             if tokenizer.unk_token_id in tokenizer(text, add_special_tokens=False)["input_ids"]:
                 rule = f"{name} must be words of the tokenizer's vocabulary, but {text!r} holds {tokenizer.unk_token!r}"
                 raise ConfigError(f"{rule}; give a text that the model can write")

@@ -1,7 +1,7 @@
 // The browser of completions. Texts come from a model: they reach the page as text nodes only, never as markup.
 "use strict";
 (() => {
-  const PAGE = 20;
+  const AT_ONCE = 20;
   const OUTCOMES = {
     all: () => true,
     gained: ([a, b]) => a === "wrong" && b === "right",
@@ -11,7 +11,7 @@
     wrong: (verdicts) => verdicts.every((v) => v === "wrong"),
   };
   const $ = (id) => document.getElementById(id);
-  let sources, kinds, waiting, pattern, rows = [], shown = [], page = 0;
+  let sources, kinds, waiting, pattern, rows, shown;
 
   const number = (value) => value.toLocaleString("en");
   const element = (tag, className, textContent = "") => Object.assign(document.createElement(tag), { className, textContent });
@@ -70,19 +70,17 @@
       items.some((item) => item.step === null || (item.step >= from && item.step <= to)) &&
       (!pattern || items.some((item) => pattern.test(item.text)) || pattern.test(items[0].prompt)));
     if (order) shown.sort((a, b) => order * (size(a) - size(b)));
-    page = 0;
-    render();
-  }
-
-  function render() {
-    const pages = Math.max(1, Math.ceil(shown.length / PAGE)), total = left().of, kept = left().items.length;
-    $("list").replaceChildren(...shown.slice(page * PAGE, (page + 1) * PAGE).map(card));
+    const total = left().of, kept = left().items.length;
     const part = kept < total ? ` The page holds ${number(kept)} of ${number(total)} completions of ${label(left())}.` : "";
     $("status").textContent = `${number(shown.length)} of ${number(rows.length)} ${right() ? "pairs" : "completions"}.${part}`;
-    $("place").textContent = `page ${page + 1} of ${pages}`;
-    $("previous").disabled = page === 0;
-    $("next").disabled = page >= pages - 1;
-    $("pager").hidden = pages < 2;
+    $("list").replaceChildren();
+    showMore();
+  }
+
+  function showMore() {
+    const from = $("list").childElementCount;
+    $("list").append(...shown.slice(from, from + AT_ONCE).map(card));
+    $("more").hidden = from + AT_ONCE >= shown.length;
   }
 
   function card({ items, names }) {
@@ -139,9 +137,7 @@
       if (target.id === "search") waiting = setTimeout(update, 150);
       else (["left", "right"].includes(target.id) ? pairRows : update)();
     });
-    for (const [id, by] of [["previous", -1], ["next", 1]]) {
-      $(id).addEventListener("click", () => { page += by; render(); $("completions").scrollIntoView(); });
-    }
+    $("more").addEventListener("click", showMore);
     $("filters").hidden = false;
     pairRows();
     document.body.dataset.ready = "yes";

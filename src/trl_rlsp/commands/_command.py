@@ -1,0 +1,76 @@
+"""What a command is, which there are, and `rlsp completion`: a script that a shell reads once."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, is_dataclass
+from pathlib import Path
+from typing import Self
+
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.stages import option, parse_fields
+
+_FOLDER = Path(__file__).parent
+_USAGE = (_FOLDER / "usage.txt").read_text(encoding="utf-8")  # 23 lines of at most 80 columns
+COMMANDS = [*re.findall(r"^  (\w+) ", _USAGE, re.MULTILINE), "completion"]
+
+
+def usage() -> str:
+    """What `rlsp --help` says."""
+    return _USAGE.rstrip()
+
+
+class Command:
+    """A command of `rlsp`: a dataclass of its options, whose docstring is what --help says, or a class that reads the
+    words after its name itself."""
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """The command with its options; a ConfigError for what cannot be read."""
+        if not is_dataclass(cls):
+            return cls(arguments)  # type: ignore[call-arg]
+        return parse_fields(cls, arguments, f"rlsp {cls.__name__.lower()}")
+
+    def check(self) -> None:
+        """An RLSPError for what can be known to be wrong before data and model are loaded."""
+
+    def execute(self) -> int | None:
+        """Do it; the exit status, 0 by default."""
+        raise NotImplementedError
+
+
+def command_class(command: str) -> type[Command]:
+    """The class of a command, from the module that it is in."""
+    from trl_rlsp import commands
+
+    found: type[Command] = getattr(commands, command.capitalize())
+    return found
+
+
+@dataclass
+class Completion(Command):
+    """Print what bash or zsh needs to complete commands and options; in the file that the shell starts with:
+    eval "$(rlsp completion bash)"."""
+
+    shell: str = option(help="bash or zsh", positional=1)
+
+    def check(self) -> None:
+        if self.shell not in ("bash", "zsh"):
+            raise ConfigError(f"rlsp completion takes bash or zsh, got {self.shell!r}")
+
+    def execute(self) -> None:
+        cases = "\n".join(f'    {command}) options="{" ".join(_options(command))}" ;;' for command in COMMANDS)
+        start = "autoload -U +X bashcompinit && bashcompinit\n" if self.shell == "zsh" else ""
+        script = (_FOLDER / "completion.bash").read_text(encoding="utf-8")
+        print(start + script.replace("@cases@", cases).replace("@commands@", " ".join(COMMANDS)))
+
+
+def _options(command: str) -> list[str]:
+    """The options that a command's help names, each of which has a second spelling with hyphens."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        command_class(command).parse(["--help"])
+    return sorted(set(re.findall(r"(?<![\w-])--[a-z]\w*(?![\w-])", said.getvalue())))
