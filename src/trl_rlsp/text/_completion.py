@@ -1,9 +1,7 @@
-"""Where a completion's reasoning ends, and what its final answer is: `KINDS` says what that looks like.
+"""Where a completion's reasoning ends, and what its final answer is.
 
-It is looked for in the last assistant message, after the reasoning. The last answer counts: a text that boxes 7, looks
-again and boxes 8 has answered 8. What stands side by side in the closing statement is no correction, though: `7 or 8`,
-a list of boxes, a table of them; such answers are rivals. A phrase decides only where there is neither box nor tag;
-beside one it can only contradict it, with a bare value.
+The last answer counts, but what stands side by side in the closing statement (`7 or 8`, a list of boxes) are rivals. A
+phrase decides only where there is neither box nor tag; beside one it can only contradict it, with a bare value.
 """
 
 from __future__ import annotations
@@ -34,7 +32,6 @@ from trl_rlsp.text._marks import (
 Missing = Literal["no_answer", "several_answers", "unfinished"]
 Completion = str | Sequence[Mapping[str, Any]] | Mapping[str, Any]
 """What TRL hands to a reward: a string, or the messages the model wrote."""
-
 
 MAX_RIVALS = 64  # more answers than twice this are not looked at in a closing statement
 MAX_GAP = 200  # answers further apart than this, in characters, do not stand side by side

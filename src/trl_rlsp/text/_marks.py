@@ -126,12 +126,9 @@ class Region:
 
 def find_boxes(text: str, start: int = 0) -> tuple[list[Region], bool]:
     """The last outermost boxes from `start` on, and whether a box is still open at the end of the text."""
-    first = _first_box(text, start)
-    if first < 0:
-        return [], False
-    spans, still_open = _box_spans(text, first, MAX_MARKS)
+    spans, still_open = _box_spans(text, start, MAX_MARKS)
     regions = [_with_words(text, _in_context(text, *span)) for span in spans]
-    for box in deque(_BARE_BOX.finditer(text, first), maxlen=MAX_MARKS):  # `\\boxed 7`: up to the next space
+    for box in deque(_BARE_BOX.finditer(text, start), maxlen=MAX_MARKS):  # `\\boxed 7`: up to the next space
         content = box["content"].rstrip(_PUNCTUATION)
         regions.append(Region(box.start(), box.start("content") + len(content), content))
     return sorted(regions, key=lambda region: region.start), still_open
@@ -139,11 +136,8 @@ def find_boxes(text: str, start: int = 0) -> tuple[list[Region], bool]:
 
 def without_boxes(text: str) -> str:
     """`text` without its boxes and what they hold."""
-    first = _first_box(text, 0)
-    if first < 0:
-        return text
     kept, at = [], 0
-    for begin, _, end in _box_spans(text, first)[0]:
+    for begin, _, end in _box_spans(text, 0)[0]:
         kept.append(text[at:begin])
         at = end + 1
     return _BARE_BOX.sub(" ", " ".join([*kept, text[at:]]))
@@ -158,16 +152,13 @@ def find_tags(text: str, start: int = 0) -> tuple[list[Region], bool]:
     return [Region(tag.start(), tag.end(), without_words(tag[1].strip())) for tag in tags], still_open
 
 
-def _first_box(text: str, start: int) -> int:
-    return min((at for command in ("\\boxed", "\\fbox") if (at := text.find(command, start)) >= 0), default=-1)
-
-
 def _box_spans(text: str, start: int, most: int | None = None) -> tuple[list[tuple[int, int, int]], bool]:
     """(box start, content start, content end) of the last braced boxes, and whether one is open."""
     spans: deque[tuple[int, int, int]] = deque(maxlen=most)
     stack: list[re.Match[str] | None] = []  # None: a plain brace
     boxes_open = 0
-    for token in _TOKEN.finditer(text, start):
+    first = min((at for command in ("\\boxed", "\\fbox") if (at := text.find(command, start)) >= 0), default=len(text))
+    for token in _TOKEN.finditer(text, first):
         if token["box"]:
             stack.append(token)
             boxes_open += 1

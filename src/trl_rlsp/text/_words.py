@@ -1,7 +1,6 @@
 """Words of a text, and how many of them count as exploration: the known ways to fake effort, priced at zero.
 
-Length is counted in *words* (a word, a number, a punctuation mark, one CJK character), in English mathematics about one
-token each: their count cannot be raised by invisible characters, odd spellings or digits glued together.
+A word is a word, a number, a punctuation mark or one CJK character, in English mathematics about one token each.
 """
 
 from __future__ import annotations

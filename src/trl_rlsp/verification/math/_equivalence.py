@@ -22,7 +22,7 @@ _NEVER_NEW = re.compile(
     r"\\(?:int|iint|oint|lim|partial|nabla|operatorname|begin|sup|inf)(?![A-Za-z])|\bmod\b|\\[bp]?mod\b"
 )
 _NOTATION = re.compile(  # says something that no value stands for: only the same text is the same
-    r"\\(?:angle|triangle|overline|overrightarrow|overleftrightarrow|widehat|vec) ?\{?[A-Z]|\\frac\{d\w?\}\{d\w\}"
+    r"\d_|\\(?:angle|triangle|overline|overrightarrow|overleftrightarrow|widehat|vec) ?\{?[A-Z]|\\frac\{d\w?\}\{d\w\}"
 )
 _NO_UNIT = re.compile(  # words after a value that change it or take it back
     r"\b(?:or|and|not|any|other|maybe|either|if|but|no|wrong|except|none|unknown|probably|perhaps|possibly|about|else|all|is|to"
@@ -30,7 +30,7 @@ _NO_UNIT = re.compile(  # words after a value that change it or take it back
     r"|trillion|dozen|score|gross|squared|cubed|half|halve|third|quarter|tenth|hundredth|thousandth|double|twice|triple|time"
     r"|minu|plu|negative|k|mega|kilo|factorial|mod|modulo|base|power|root|e)\b|[^\w\s^%/$'.-]"
 )
-_UNREADABLE = re.compile(r"\\text|\\dots|\.\.|@|\d_|\d'|(?<![\d.])-0(?![\d.])|\\pm ?-|-\\pm|[A-Za-z]'\(")
+_UNREADABLE = re.compile(r"\\text|\\dots|\.\.|@|\d'|(?<![\d.])-0(?![\d.])|\\pm ?-|-\\pm|[A-Za-z]'\(")
 _CHOICE = re.compile(r"\(?([A-Z])\)?[.:]?")
 _CHOICE_OF = re.compile(r"(?s)(?i:option|choice|answer)? ?(?:\(([A-Z])\)[.:]?|([A-Z])(?:\)|[.:])|([A-Z])$)(.{0,80})")
 _CALL = re.compile(r"([A-Za-z]\w*'*)\(([a-z](?:,[a-z])*)\)")
@@ -172,8 +172,6 @@ class _Comparison:
         return bool(gold.unit) or not _NO_UNIT.search(answer.unit)
 
     def _scalars(self, gold: Shape, answer: Shape) -> bool:
-        if gold.base or answer.base:
-            return (gold.text, gold.base) == (answer.text, answer.base)
         if not self._units_fit(gold, answer):
             return False
         if gold.text == answer.text:

@@ -40,8 +40,9 @@ _LETTERS = re.compile(  # letters, but for texts, commands, e and i
 _SEPARATOR_TEXT = re.compile(r",?\\text\{,? ?(?:and|or|&),?\}")
 _INEQUALITY = re.compile(r"(<|>|\\le(?![a-z]) ?|\\ge(?![a-z]) ?)")
 _THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(?:,\d{3})+(?![,\d])[^,;]*")
-_BASED = re.compile(r"(-?[\dA-Za-z]+)_(?:\{?(\d{1,2})\}?|\{\\text\{(\w+)\}\}|\\text\{(\w+)\})\Z")
-_BASE_WORDS = re.findall(r"\w+", "zero one two three four five six seven eight nine ten eleven twelve")
+_BASE = re.compile(r"(?<=\d)_\{?(?:\\text\{)?(\w+)\}{0,2}\Z")
+_BASES = {word: f"_{n}" for n, word in enumerate(re.findall(r"\w+", "two three four five six seven eight nine"), 2)}
+_BASES |= {"ten": "", "10": "", "eleven": "_11", "twelve": "_12"}
 _MATRIX = re.compile(r"(?s)\\begin\{pmatrix\}(.*)\\end\{pmatrix\}\Z")
 _CASES = re.compile(r"(?s)\\begin\{cases\}([^&]*)\\end\{cases\}\Z")
 _RATIO = re.compile(r"(?:[^:=<>,]|\\[<>])+(?::[^:=<>,]+)+")
@@ -82,8 +83,10 @@ class Shape:
     brackets: str = ""  # of a tuple or interval, opening and closing
     name: str = ""  # what the answer says it is the value of (`x` in `x=5`)
     unit: str = ""  # of a scalar or a ratio
-    base: str = ""  # of a number written in another base
     approximate: bool = False  # a side of a chain that only says roughly what the side before it is
+
+
+_LINE = Shape("tuple", "\\mathbb{R}", (Shape("scalar", _MINUS_INFINITY), Shape("scalar", _INFINITY)), "()")
 
 
 @lru_cache(maxsize=8192)
@@ -154,9 +157,6 @@ def _split_name(text: str) -> tuple[str, str]:
 
 def _value(text: str) -> Shape:
     """A list, a chain of equal constants, an equation, or what stands alone; sides that are but names are dropped."""
-    parts = split_top(text, ",;")
-    if len(parts) > 1 and not _THOUSANDS.fullmatch(text):
-        return Shape("list", text, _singles(parts))
     pieces = split_top(text.replace("\\approx ", "\\approx"), "\\approx")
     sides = [(side, i > 0 and j == 0) for i, piece in enumerate(pieces) for j, side in enumerate(split_top(piece, "="))]
     while len(sides) > 2 and _VARIABLE.fullmatch(sides[0][0]):
@@ -174,26 +174,18 @@ def _interval(text: str) -> Shape | None:
         return None
     unequal = re.fullmatch(rf"({_VARIABLE.pattern})\\ne ?(.+)", text)
     if unequal and not re.search(r"[,;=<>]|\\text", unequal[2]):
-        return _without(_ray(text, unequal[1]), [unequal[2]])
+        return _without(replace(_LINE, name=unequal[1]), [unequal[2]])
     parts = [part.strip() for part in _INEQUALITY.split(text)]
-    if len(parts) not in (3, 5):
-        return None
     if (len(parts) == 3 and not _VARIABLE.fullmatch(parts[0])) or (len(parts) == 5 and parts[1] in (">", "\\ge")):
         parts = [_FLIPPED.get(part, part) for part in reversed(parts)]
-    if len(parts) == 3 and _VARIABLE.fullmatch(parts[0]):
-        return _ray(text, *parts)
+    if len(parts) == 3:
+        variable, relation, bound = parts
+        below = relation in ("<", "\\le")
+        parts = [_MINUS_INFINITY, "<", *parts] if below else [bound, _FLIPPED[relation], variable, "<", _INFINITY]
     if len(parts) == 5 and _VARIABLE.fullmatch(parts[2]) and {parts[1], parts[3]} <= {"<", "\\le"}:
         brackets = ("(" if parts[1] == "<" else "[") + (")" if parts[3] == "<" else "]")
         return Shape("tuple", text, (_bracketed(parts[0]), _bracketed(parts[4])), brackets, name=parts[2])
     return None
-
-
-def _ray(text: str, variable: str, relation: str = "", bound: str = "") -> Shape:
-    """The numbers that have a relation to a bound; without a relation all of them."""
-    low = _bracketed(bound) if relation in (">", "\\ge") else Shape("scalar", _MINUS_INFINITY)
-    high = _bracketed(bound) if relation in ("<", "\\le") else Shape("scalar", _INFINITY)
-    brackets = {"\\le": "(]", "\\ge": "[)"}.get(relation, "()")
-    return Shape("tuple", text, (low, high), brackets, variable)
 
 
 def _without(whole: Shape, points: Sequence[str]) -> Shape | None:
@@ -216,7 +208,7 @@ def _without(whole: Shape, points: Sequence[str]) -> Shape | None:
 
 def _bracketed(text: str) -> Shape:
     if text in _REALS:
-        return _ray(text, "")
+        return _LINE
     if "\\pm" in text and not text.startswith("\\{") and not re.search(r"-\\pm|\\pm ?-|\\mp", text):
         pair = (re.sub(r"\\pm ?", sign, text) for sign in "+-")
         return Shape("list", text, tuple(_bracketed(normalize(part)) for part in pair))
@@ -266,11 +258,7 @@ def _items(text: str, separators: str = ",;") -> tuple[Shape, ...]:
 
 
 def _scalar(text: str) -> Shape:
-    based = _BASED.match(text)
-    if based and based[1][-1].isdigit():
-        word = based[3] or based[4]
-        base = based[2] or (str(_BASE_WORDS.index(word)) if word in _BASE_WORDS else word)
-        return Shape("scalar", based[1], base="" if base == "10" else base)
+    text = _BASE.sub(lambda m: _BASES.get(m[1], f"_{m[1]}"), text)
     value, unit = _split_unit(text)
     if unit:
         return replace(_ratio(value), unit=unit)

@@ -1,9 +1,7 @@
 r"""Verdicts on mathematical answers. What each rule decides is listed, with examples, in `docs/verifier.md`.
 
-An answer must say more than its prompt: `Compute $99^2+99+1$.` answered by `\boxed{99^2+99+1}` is equal to the gold
-9901, and is no answer. An answer restates the prompt if it consists of the same numbers, letters and operators as an
-expression there, in whatever order and beside parts that change nothing (`+0`, `\cdot 1`). A number written out does
-only where the prompt asks for another form of it.
+`Compute $99^2+99+1$.` answered by `\boxed{99^2+99+1}` is equal to the gold 9901, and is no answer: it must say more
+than its prompt.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from trl_rlsp.text import Completion, Reading, balanced, find_boxes, normalize, 
 from trl_rlsp.verification.math._equivalence import Leaves, same_answer
 from trl_rlsp.verification.math._structure import shape_of
 from trl_rlsp.verification.verdict import MAX_SHOWN, Reason, Verdict
-from trl_rlsp.verification.workers.pool import Reply, WorkerPool
+from trl_rlsp.verification.workers.pool import WorkerPool
 
 MATH_HANDLER = "trl_rlsp.verification.math._sympy_worker:compare"
 
@@ -33,6 +31,7 @@ _PERCENT_ASKED = re.compile(
 )
 _QUESTION = 2000  # characters at the end of a prompt in which it asks for percent
 _NOT_SCORABLE = ("gold_unparseable", "scorer_error")
+_FAILURES: dict[str, Reason] = {"timeout": "timeout", "crash": "worker_crash"}  # any other is this side's: no number
 FLOAT_TOLERANCE = 1e-9  # relative, where gold itself is a float: its last digits are not the data set's
 _LONG = 300  # characters; a longer gold is prose with an answer somewhere in it
 MAX_PROMPT = 20_000
@@ -108,7 +107,8 @@ def verify_math(
     open_pairs = [pair for pair, reason in decided.items() if reason is None]
     requests = [pair._asdict() | {"evaluated": rules.evaluated, "prompt": ""} for pair in open_pairs]
     replies = pool.run(requests, limit=limit, deadline=deadline)
-    decided |= {pair: _reason_of(reply, pair) for pair, reply in zip(open_pairs, replies, strict=True)}
+    for pair, reply in zip(open_pairs, replies, strict=True):
+        decided[pair] = reply.value if reply.outcome == "value" else _FAILURES.get(reply.outcome, "scorer_error")
     return [_joint(*entry, decided) for entry in found]
 
 
@@ -153,23 +153,12 @@ def _quick_reason(pair: _Pair, rules: MathRules) -> Reason | None:
     """The verdict's reason, if text and rational numbers settle it."""
     if pair.gold == pair.answer or normalize(pair.gold) == normalize(pair.answer):
         return "match"
-    if too_complex(pair.answer) or too_complex(pair.gold):
+    if too_complex(pair.answer) or too_complex(pair.gold) or (pair.prompt and restates(pair.prompt, pair.answer)):
         return "mismatch"
     leaves = Leaves(pair.tolerance)
     if same_answer(pair.gold, pair.answer, leaves, evaluated=rules.evaluated, percent=pair.percent):
-        return _unless_restated(pair)
+        return "match"
     return None if leaves.undecided else "mismatch"
-
-
-def _reason_of(reply: Reply, pair: _Pair) -> Reason:
-    if reply.outcome == "value":
-        return _unless_restated(pair) if reply.value == "match" else reply.value
-    failures: dict[str, Reason] = {"timeout": "timeout", "crash": "worker_crash"}
-    return failures.get(reply.outcome, "scorer_error")  # a failure of this side, or no turn: never a number
-
-
-def _unless_restated(pair: _Pair) -> Reason:
-    return "mismatch" if pair.prompt and restates(pair.prompt, pair.answer) else "match"
 
 
 def gold_text(gold: object) -> str | None:
@@ -187,10 +176,7 @@ def gold_text(gold: object) -> str | None:
         return None
     if isinstance(gold, Integral):
         return str(int(gold))
-    value = float(gold)
-    if not math.isfinite(value):
-        return None
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else format(Decimal(repr(value)), "f")
+    return f"{Decimal(repr(float(gold) or 0.0)).normalize():f}" if math.isfinite(gold) else None
 
 
 @lru_cache(maxsize=8192)
@@ -205,7 +191,10 @@ def _from_text(gold: str) -> str | None:
 
 
 def restates(prompt: str, answer: str) -> bool:
-    """Whether the answer, as written without box, is an expression of the prompt.
+    r"""Whether the answer, as written without box, is an expression of the prompt: the same numbers, letters and signs.
+
+    Their order does not matter, nor do parts that change nothing (`+0`, `\cdot 1`). A number written out is one only
+    where the prompt asks for another form of it.
 
     >>> restates("Compute $2^3 + 1$.", "1 + 2^{3}"), restates("Compute $2^3 + 1$.", "9")
     (True, False)
