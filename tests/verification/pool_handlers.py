@@ -32,7 +32,10 @@ def misbehave(item):
             return misbehave_again()
         case "raise":
             raise ValueError("said so")
-        case "pid":
+        case "pid" | "pid, of the other":
+            return os.getpid()
+        case "pid, after a while":
+            time.sleep(0.3)
             return os.getpid()
         case "prepared":
             return PREPARED

@@ -12,7 +12,7 @@ from trl_rlsp.verification import WorkerPool
 if __name__ == "__main__":
     how = sys.argv[1]
     pool = WorkerPool("pool_handlers:misbehave", workers=2)
-    pids = [reply.value for reply in pool.run(["pid"] * 8, limit=20)]
+    pids = [reply.value for reply in pool.run(["pid, after a while"] * 2, limit=20)]
     print(os.getpid(), pool._server.process.pid, *sorted(set(pids)), flush=True)
     if how == "close":
         pool.close()

@@ -172,7 +172,7 @@ import os, sys
 def half(x):
     frame = sys._getframe(1)
     while "frame_fd" not in frame.f_locals: frame = frame.f_back
-    start = "\\n" + frame.f_locals["request"]["marker"]
+    start = "\\n" + frame.f_locals["marker"]
     os.write(frame.f_locals["frame_fd"], (start + '%s\\n').encode())
     os._exit(0)
 """

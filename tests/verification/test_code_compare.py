@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.text import read
-from trl_rlsp.verification.code._compare import is_true, same_output, same_value
+from trl_rlsp.verification.code._compare import same_output, same_value
 from trl_rlsp.verification.code._harness import to_data
 
 OUTPUTS = [
@@ -101,7 +101,6 @@ def test_values_are_compared_as_python_does(one: Any, other: Any) -> None:
     assert same_value(data, data, exact=True)
     assert same_value(data, data)
     assert same_value(data, others, exact=True) is (one == other)
-    assert is_true(data) is bool(one)
 
 
 @given(st.sets(st.integers(0, 3) | st.booleans() | st.sampled_from([1.0, 0.5, (1, 2), (1.0, 2)])))

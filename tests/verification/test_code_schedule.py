@@ -7,9 +7,10 @@ import threading
 import pytest
 
 from trl_rlsp.verification import Reason
-from trl_rlsp.verification.code import verifier
 from trl_rlsp.verification.code.tests import CodeTest
-from trl_rlsp.verification.code.verifier import GIVE_UP_AFTER, Program, Schedule
+from trl_rlsp.verification.code.verifier import GIVE_UP_AFTER, Program
+from trl_rlsp.verification.workers import schedule
+from trl_rlsp.verification.workers.schedule import Schedule
 
 
 class Programs:
@@ -20,7 +21,7 @@ class Programs:
         self.jobs = [Program("", [CodeTest("")] * tests) for _ in seconds]
         self.seconds = dict(zip(map(id, self.jobs), seconds, strict=True))
         self.order: list[int] = []
-        monkeypatch.setattr(verifier.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(schedule.time, "monotonic", lambda: self.now)
 
     def __call__(self, job: Program, index: int, seconds: float) -> Reason:
         self.order.append(self.jobs.index(job))
@@ -31,8 +32,10 @@ class Programs:
     def run(
         self, time_limit: float, batch_seconds: float | None, *, all_or_nothing: bool = False
     ) -> list[list[Reason | None]]:
-        Schedule(self, time_limit, batch_seconds, all_or_nothing).run(list(self.jobs), workers=1)
-        return [job.reasons for job in self.jobs]
+        for job in self.jobs:
+            job.all_or_nothing = all_or_nothing
+        Schedule(self, time_limit, batch_seconds).run(self.jobs, workers=1)
+        return [job.outcomes for job in self.jobs]
 
 
 def test_quick_programs_are_through_before_slow_ones_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,11 +52,11 @@ def test_many_endless_programs_do_not_starve_the_one_behind_them(monkeypatch: py
     assert programs.order[:61] == list(range(61))
     assert found[60] == ["match"] * 4
     assert programs.now == pytest.approx(160.0)
-    ran_out = [job for job in programs.jobs if "timeout" in job.reasons]
+    ran_out = [job for job in programs.jobs if "timeout" in job.outcomes]
     assert len(ran_out) == 8  # (60 - 15 - 0.4) / 5 = 8.9 whole turns
-    assert all(job.gave_up for job in ran_out)
+    assert all(job.verdict().score == 0.0 for job in ran_out)
     unreached = [job for job in programs.jobs[:60] if job not in ran_out]
-    assert all(job.reasons == [None] * 4 and not job.gave_up for job in unreached)
+    assert all(job.outcomes == [None] * 4 and job.verdict().score is None for job in unreached)
 
 
 def test_a_slow_but_right_program_has_its_whole_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +69,7 @@ def test_a_slow_but_right_program_has_its_whole_time(monkeypatch: pytest.MonkeyP
 def test_gives_up_on_a_program_that_keeps_running_out_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
     programs = Programs(monkeypatch, 1000.0, tests=50)
     assert programs.run(5.0, None) == [["timeout"] * GIVE_UP_AFTER + [None] * (50 - GIVE_UP_AFTER)]
-    assert programs.jobs[0].gave_up
+    assert programs.jobs[0].verdict().score == 0.0
 
 
 def test_one_test_not_passed_settles_all_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +88,7 @@ def test_an_interrupt_ends_the_other_threads_too() -> None:
     jobs = [Program("", [CodeTest("")] * 1_000_000)]
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
-        Schedule(interrupted, 5.0, None, False).run(jobs, workers=3)
+        Schedule(interrupted, 5.0).run(jobs, workers=3)
     while threading.active_count() > before:
         pass
-    assert None in jobs[0].reasons
+    assert None in jobs[0].outcomes

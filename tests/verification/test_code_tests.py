@@ -104,9 +104,9 @@ ASSERTS = [
     ("assert f(1) == 2", asserted([1], 2)),
     ("assert 2 == f(1)", asserted([1], 2)),
     ("assert f(-1, {'a': (1,)}) == 2", asserted([-1, {"a": (1,)}], 2)),
-    ("assert f(1) is None, 'message'", asserted([1], None, relation="is")),
-    ("assert f(1)", asserted([1], None, relation="true")),
-    ("assert not f(1), f(1)", asserted([1], None, relation="false")),
+    ("assert f(1) is None, 'message'", statements("assert f(1) is None", f="f")),
+    ("assert f(1)", statements("assert f(1)", f="f")),
+    ("assert not f(1), f(1)", statements("assert not f(1)", f="f")),
     ("assert f(1, b=2) == 3", asserted([1], 3, {"b": 2})),
     ("assert sum(1, 2) == 3", asserted([1, 2], 3, function="sum")),  # the program may define it
     ("assert Solution().f(1) == 3", asserted([1], 3, function="Solution().f")),

@@ -19,7 +19,7 @@ import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.text import MAX_CHARS, rational
@@ -39,15 +39,22 @@ _STEP = re.compile(
 
 
 class Term(NamedTuple):
-    """A number with the expression that made it; `text` is parenthesized unless it is a given number."""
+    """A number with the expression that made it, and that with the operands of + and * in one order."""
 
     value: int
     text: str
+    key: str
 
     @classmethod
     def given(cls, value: int) -> Term:
         """A number of the problem itself."""
-        return cls(value, str(value))
+        return cls(value, str(value), str(value))
+
+    @classmethod
+    def made(cls, left: Term, op: str, right: Term, value: int) -> Term:
+        """What an operation on two terms gives, in parentheses."""
+        keys = sorted([left.key, right.key]) if op in COMMUTATIVE else [left.key, right.key]
+        return cls(value, f"( {left.text} {op} {right.text} )", f"( {keys[0]} {op} {keys[1]} )")
 
 
 class Step(NamedTuple):
@@ -78,8 +85,8 @@ def steps(terms: tuple[Term, ...], limit: int) -> list[Step]:
             value = OPERATIONS[op](left.value, right.value)
             if 0 <= value <= limit:
                 written = f"{left.value} {op} {right.value} = {value}"
-                result = Term(value, f"( {left.text} {op} {right.text} )")
-                found.setdefault((written, *sorted(t.value for t in rest)), Step(written, result, rest))
+                made = Term.made(left, op, right, value)
+                found.setdefault((written, *sorted(t.value for t in rest)), Step(written, made, rest))
     return list(found.values())
 
 
@@ -188,19 +195,19 @@ def count_attempts(text: str) -> int:
 
 @dataclass(frozen=True)
 class SearchStep:
-    """One step of a written-out search, from `start` to `end` in the text; `None` in a step that is no attempt."""
+    """One step of a written-out search, from `start` to `end` in the text; the last three are those of an attempt."""
 
     start: int
     end: int
     written: str  # its left side
     expression: str  # the same in the given numbers; as written where it cannot be placed
     result: int  # the value it claims
-    target: int | None  # the value it is compared with
-    claim: bool | None  # whether it says that the target is hit
-    compared: int | None  # where the comparison starts
     turned_back: bool  # it returns to an earlier open branch
     repeated: bool  # the same attempt was made before
     stray: bool  # it uses numbers that no open branch has
+    target: int | None = None  # the value it is compared with
+    claim: bool | None = None  # whether it says that the target is hit
+    compared: int | None = None  # where the comparison starts
 
     @property
     def right(self) -> bool:
@@ -245,29 +252,19 @@ def read_search(text: str, numbers: Sequence[int] | None = None) -> SearchTrace:
     found = list(_STEP.finditer(text)) if f" {HIT}" in text or f" {MISS}" in text else []
     if not any(match["claim"] for match in found):
         return SearchTrace(())
-    given = numbers if numbers is not None else _numbers_of_first_path(found)
-    branches = [_Branch([_Made(number, str(number), str(number)) for number in given])]
+    given = _numbers_of_first_path(found) if numbers is None else numbers
+    branches = [_Branch([*map(Term.given, given)], set())]
     seen: set[str] = set()
     steps = []
     for match in found:
-        attempt, written = match["claim"] is not None, match["written"]
         made, turned_back = _placed(branches, match)
-        _, expression, key = made or (0, written, written)
-        steps.append(
-            SearchStep(
-                start=match.start("written"),
-                end=match.end(),
-                written=written,
-                expression=expression,
-                result=int(match["result"]),
-                target=int(match["target"]) if attempt else None,
-                claim=match["claim"] == HIT if attempt else None,
-                compared=match.start("comparison") + 1 if attempt else None,
-                turned_back=turned_back,
-                repeated=attempt and key in seen,
-                stray=made is None,
-            )
-        )
+        _, expression, key = made or Term(0, match["written"], match["written"])
+        attempt: dict[str, Any] = {}
+        if match["claim"]:
+            attempt = {"target": int(match["target"]), "claim": match["claim"] == HIT}
+            attempt["compared"] = match.start("comparison") + 1
+        place = match.start("written"), match.end(), match["written"], expression, int(match["result"])
+        steps.append(SearchStep(*place, turned_back, bool(attempt) and key in seen, made is None, **attempt))
         seen |= {key} if attempt else set()
     return SearchTrace(tuple(steps))
 
@@ -283,42 +280,29 @@ def _numbers_of_first_path(found: Iterable[re.Match[str]]) -> list[int]:
     return numbers
 
 
-class _Made(NamedTuple):
-    """A number, the expression that made it, and the same with the operands of + and * in one order."""
+class _Branch(NamedTuple):
+    """A point of the search: the terms left, and the operations already tried here."""
 
-    value: int
-    text: str
-    key: str
+    terms: list[Term]
+    tried: set[tuple[object, ...]]
 
+    def take(self, left: int, right: int) -> list[Term]:
+        """The terms of two values, then the others; none if the values are not both here."""
+        taken, rest = list[Term](), list(self.terms)
+        for value in (left, right):
+            values = [term.value for term in rest]
+            if value not in values:
+                return []
+            taken.append(rest.pop(values.index(value)))
+        return [*taken, *rest]
 
-class _Branch:
-    """A point of the search: the terms left, their values, and the operations already tried here."""
-
-    def __init__(self, terms: list[_Made]) -> None:
-        self.terms, self.values = terms, [term.value for term in terms]
-        self.tried: set[tuple[int, str, int]] = set()
-
-    def has(self, left: int, right: int) -> bool:
-        """Whether both numbers are here, twice if they are equal."""
-        return left in self.values and self.values.count(right) > (left == right)
-
-    def has_tried(self, left: int, op: str, right: int) -> bool:
-        """Whether the operation was tried here; the other order of + and * is another one only of equal numbers."""
-        swapped = op in COMMUTATIVE and self.values.count(left) == self.values.count(right) == 1
-        return (left, op, right) in self.tried or (swapped and (right, op, left) in self.tried)
-
-    def make(self, left: int, op: str, right: int, result: int) -> list[_Made]:
-        """The result of an operation whose numbers are here, before the terms left beside it."""
-        self.tried.add((left, op, right))
-        first = self.values.index(left)
-        second = self.values.index(right, first + 1 if left == right else 0)
-        a, b = self.terms[first], self.terms[second]
-        keys = sorted([a.key, b.key]) if op in COMMUTATIVE else [a.key, b.key]
-        made = _Made(result, f"( {a.text} {op} {b.text} )", f"( {keys[0]} {op} {keys[1]} )")
-        return [made, *(term for place, term in enumerate(self.terms) if place not in (first, second))]
+    def operation(self, left: int, op: str, right: int) -> tuple[object, ...]:
+        """The other order of + and * is another operation only of numbers that are here twice."""
+        once = [sum(term.value == value for term in self.terms) == 1 for value in (left, right)]
+        return (op, *(sorted([left, right]) if op in COMMUTATIVE and all(once) else (left, right)))
 
 
-def _placed(branches: list[_Branch], match: re.Match[str]) -> tuple[_Made | None, bool]:
+def _placed(branches: list[_Branch], match: re.Match[str]) -> tuple[Term | None, bool]:
     """Put a step at the deepest branch that has both numbers, and close those below; if no attempt, it opens one.
 
     A branch at which the same operation was tried already gives way to an earlier one. Gives the number made, and
@@ -326,11 +310,13 @@ def _placed(branches: list[_Branch], match: re.Match[str]) -> tuple[_Made | None
     """
     left, op, right = int(match["left"]), match["op"], int(match["right"])
     attempt = match["claim"] is not None
-    fitting = [b for b in branches if (attempt or len(b.terms) > 2) and b.has(left, right)][::-1]
+    fitting = [b for b in branches[::-1] if (attempt or len(b.terms) > 2) and b.take(left, right)]
     if not fitting:
         return None, False
-    branch = next((b for b in fitting if not b.has_tried(left, op, right)), fitting[0])
+    branch = next((b for b in fitting if b.operation(left, op, right) not in b.tried), fitting[0])
+    branch.tried.add(branch.operation(left, op, right))
     turned_back = branch is not branches[-1]
-    terms = branch.make(left, op, right, int(match["result"]))
-    branches[branches.index(branch) + 1 :] = [] if attempt else [_Branch(terms)]
-    return terms[0], turned_back
+    first, second, *rest = branch.take(left, right)
+    made = Term.made(first, op, second, int(match["result"]))
+    branches[branches.index(branch) + 1 :] = [] if attempt else [_Branch([made, *rest], set())]
+    return made, turned_back

@@ -12,8 +12,6 @@ from itertools import islice
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation._metrics import ScoredSample, by_problem, known_mean
 from trl_rlsp.generation import Sample
@@ -92,6 +90,8 @@ def odd_answers(dataset: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def print_report(report: CheckReport, dataset: Dataset, name: str, console: Terminal, show: int = 20) -> None:
     """Print at most `show` rows whose answer does not verify, and what else was found in the dataset of that name."""
+    from rich.table import Table
+
     if report.failures:
         table = Table("row", "answer", "reason", "problem", title=f"{name}: answers that do not verify")
         for index, reason in islice(report.failures.items(), show):

@@ -81,14 +81,11 @@ def evaluate_samples(
     ks: Sequence[int] | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> tuple[Evaluation, list[ScoredSample]]:
-    """Score completions, however they came about, and sum them up.
+    """Score completions of the problems of `dataset`, however they came about, and `summarize` them.
 
-    Args:
-        samples: completions of the problems of `dataset`, else there is a DataError.
-        verifier: default `OutcomeVerifier()`, closed at the end.
-        ks: see `summarize`.
-        tokenizer: that of the model, whose chat template says whether prompts open the thinking (see
-            `trl_rlsp.text.thinking_is_open`): then a completion that never closes it has no answer.
+    The verifier is by default `OutcomeVerifier()`, closed at the end. Where the chat template of the model's tokenizer
+    opens the thinking (`trl_rlsp.text.thinking_is_open`), a completion that never closes it has no answer. A DataError
+    for a completion of another problem.
     """
     with nullcontext(verifier) if verifier is not None else OutcomeVerifier() as judge:
         if tokenizer is not None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.functional import pad
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.utils import logging
 
@@ -213,12 +214,10 @@ class _Batch:
     ) -> None:
         self.model, self.config, self.settings = model, config, settings
         size, self.length = ids_BT.shape
-        self.ids = ids_BT.new_full((size, config.max_length), config.pad_token_id)
-        self.ids[:, : self.length] = ids_BT
-        self.mask = torch.ones_like(self.ids)
+        room = (0, config.max_length - self.length)
+        self.ids = pad(ids_BT, room, value=config.pad_token_id)
         self.whole = mask_BT is None  # transformers' word for prompts without padding
-        if mask_BT is not None:
-            self.mask[:, : self.length] = mask_BT
+        self.mask = pad(torch.ones_like(ids_BT) if self.whole else mask_BT, room, value=1)
         self.logps = torch.zeros(self.ids.shape, device=ids_BT.device)
         self.rows = torch.arange(size, device=ids_BT.device)
         self.ended = torch.zeros_like(self.rows, dtype=torch.bool)

@@ -1,7 +1,4 @@
-"""JSON values kept on disk between runs: generated problems that took long to make, and the grades of judges.
-
-Several processes may use one file at once. A file that cannot be read or written costs a warning, not the run.
-"""
+"""JSON values kept on disk between runs: generated problems that took long to make, and the grades of judges."""
 
 from __future__ import annotations
 
@@ -23,8 +20,8 @@ def cache_folder() -> Path:
 
 
 class DiskCache:
-    """JSON values in one file, which is made with its folder on first use: lines of a key without blanks and a value,
-    the last of which counts."""
+    """JSON values in one file that several processes may use, in lines of a key without blanks and a value, the last of
+    which counts. What cannot be read or written costs a warning, not the run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

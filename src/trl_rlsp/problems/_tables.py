@@ -138,7 +138,7 @@ def _read_json(path: Path) -> Table:
         if "Extra data" in str(error):  # the first line is whole in itself: JSON lines under the name .json
             return _read_jsonl(path)
         raise
-    if isinstance(content, dict):
+    if isinstance(content, dict):  # its only list of objects, else itself
         lists = [rows for rows in content.values() if isinstance(rows, list) and rows and isinstance(rows[0], dict)]
         content = lists[0] if len(lists) == 1 else [content]
     if not isinstance(content, list):

@@ -20,7 +20,6 @@ from trl_rlsp.text import GOLD_COLUMNS, KINDS, completion_text, is_task, kinds_o
 from trl_rlsp.verification import (
     GYM_HANDLER,
     MATH_HANDLER,
-    GymItem,
     MathItem,
     MathRules,
     Reason,
@@ -178,7 +177,7 @@ class OutcomeVerifier:
         if kind == "gym":
             if importlib.util.find_spec("reasoning_gym") is None:
                 raise MissingDependencyError("rows with `task` need reasoning-gym: pip install 'trl-rlsp[gym]'")
-            tasks = [GymItem(row.truth, row.reading or row.completion) for row in rows]
+            tasks = [(row.truth, row.reading or row.completion) for row in rows]
             return verify_gym(tasks, self.pools["gym"], **limits)
         if kind != "code":
             raise ConfigError(f"no verifier of answers of the kind {kind!r}; give one: OutcomeVerifier(custom=...)")

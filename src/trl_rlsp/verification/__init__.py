@@ -16,7 +16,6 @@ if TYPE_CHECKING:
         Limits,
         LocalSandbox,
         RunResult,
-        Sandbox,
         available_backend,
         find_sandbox,
         require_sandbox,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
         tests_json,
     )
     from trl_rlsp.verification.code.verifier import verify_code
-    from trl_rlsp.verification.gym.verifier import GYM_HANDLER, GymItem, verify_gym
+    from trl_rlsp.verification.gym.verifier import GYM_HANDLER, verify_gym
     from trl_rlsp.verification.math._verifier import MATH_HANDLER, MathItem, MathRules, gold_text, is_list, verify_math
     from trl_rlsp.verification.verdict import Reason, Verdict
     from trl_rlsp.verification.workers.pool import Reply, WorkerPool

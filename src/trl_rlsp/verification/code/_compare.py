@@ -62,43 +62,24 @@ def same_value(actual: Any, expected: Any, *, exact: bool = False) -> bool:
 
     Else as JSON holds them: tuples are lists, keys of dicts text, and a decimal number has a relative tolerance.
     """
-    if isinstance(expected, dict):
-        return _same_tagged(actual, expected, exact)
+    if exact:
+        return _text(actual) == _text(expected)
+    actual, expected = (data.get("tuple", data) if isinstance(data, dict) else data for data in (actual, expected))
     if isinstance(expected, list):
-        items = actual.get("tuple") if isinstance(actual, dict) and not exact else actual
-        if not isinstance(items, list) or len(items) != len(expected):
-            return False
-        return all(same_value(a, e, exact=exact) for a, e in zip(items, expected, strict=True))
-    numbers = isinstance(actual, int | float) and isinstance(expected, int | float)
-    if numbers and isinstance(expected, float) and not exact:
+        same_length = isinstance(actual, list) and len(actual) == len(expected)
+        return same_length and all(map(same_value, actual, expected))
+    if isinstance(expected, float) and isinstance(actual, int | float):
         with suppress(OverflowError):  # an integer too large for a float
             return math.isclose(actual, expected, rel_tol=_RELATIVE_TOLERANCE)
         return False
-    return bool(actual == expected) if numbers or type(actual) is type(expected) else False
+    if isinstance(expected, dict) and isinstance(actual, dict) and "dict" in expected.keys() & actual.keys():
+        found, wanted = ({_key(k): v for k, v in data["dict"]} for data in (actual, expected))
+        return found.keys() == wanted.keys() and all(same_value(found[key], wanted[key]) for key in wanted)
+    return _text(actual) == _text(expected)
 
 
-def is_true(value: Any) -> bool:
-    """Python's truth of a value given as data."""
-    if isinstance(value, dict):
-        [(kind, items)] = value.items()
-        return kind == "iter" or any(items if kind == "complex" else [True] * len(items))
-    return bool(value)
-
-
-def _same_tagged(actual: Any, expected: dict[str, Any], exact: bool) -> bool:
-    [(kind, items)] = expected.items()
-    if kind == "tuple" and not exact:
-        return same_value(actual, items)
-    if not isinstance(actual, dict) or len(actual) != 1:
-        return False
-    [(actual_kind, actual_items)] = actual.items()
-    if kind in _SETS:
-        return actual_kind in _SETS and sorted(map(_text, actual_items)) == sorted(map(_text, items))
-    if kind == "dict" and actual_kind == "dict":
-        key = _text if exact else lambda key: key if isinstance(key, str) else json.dumps(key)
-        found, wanted = ({key(k): v for k, v in pairs} for pairs in (actual_items, items))
-        return found.keys() == wanted.keys() and all(same_value(found[k], wanted[k], exact=exact) for k in wanted)
-    return actual_kind == kind and kind != "iter" and same_value(actual_items, items, exact=exact)
+def _key(data: Any) -> str:
+    return data if isinstance(data, str) else json.dumps(data)
 
 
 def _text(value: Any) -> str:

@@ -1,11 +1,5 @@
-"""What runs inside the sandbox: one process calls a program's functions, another judges what they returned.
-
-Its source text is sent to the sandbox as it is, so it imports nothing of this package. It reads one line of JSON and
-writes a marker and its answer, as JSON. `{program, calls}` asks what the program's functions return: it is told no
-test, so that a program that writes the frame itself gains what it would by returning. `{statements, functions,
-answers}` runs the statements of a test, without the program: each call of a function gets the next answer; it writes
-whether they passed, or the calls that have no answer yet.
-
+"""What runs inside the sandbox, sent there as text: JSON in, JSON out. `{program, calls}` asks what functions return,
+and is told no test; `{statements, functions, answers}` runs a test without the program, each call gets the next answer.
 Data is JSON that keeps Python's types: lists and scalars as they are, other values as `{"tuple": [...]}` and so on.
 """
 
@@ -34,7 +28,7 @@ _MAKERS = _KINDS | {"complex": lambda parts: complex(*parts), "iter": iter}
 
 
 def to_data(value: object) -> str:
-    """A value as JSON text of data, `TypeError` for one of another type."""
+    """A value as JSON text of data, `TypeError` for an object that is none."""
     return json.dumps(_data(value), separators=(",", ":"))
 
 
@@ -112,62 +106,58 @@ class Unknown:
     __iter__ = lambda self: iter(())  # noqa: E731
 
 
-class Judge:
-    """One run of a test's statements, with the answers that are known, each with its call."""
+def judge(statements: str, functions: dict[str, str], answers: list[Any]) -> dict[str, object]:
+    """Run a test's statements with the answers that are known, each with its call.
 
-    def __init__(self, answers: list[Any]) -> None:
-        self.answers = iter(answers)
-        self.calls: list[list[str]] = []  # that lack an answer
-        self.raised = self.cannot_call = False
+    `{"calls": ...}` that lack an answer, or `{"passed": True, False, or None}` where that cannot be said.
+    """
+    known_answers = iter(answers)
+    unanswered: list[list[str]] = []
+    raised = cannot_call = False
 
-    def answer(self, path: str, /, *arguments: object, **keywords: object) -> object:
-        """What a call of a function gives to the statements."""
+    def answer(path: str, /, *arguments: object, **keywords: object) -> object:
+        nonlocal raised, cannot_call
         try:
             call = [path, to_data([list(arguments), keywords])]
         except TypeError:
-            self.cannot_call = True
+            cannot_call = True
             raise
-        known, data = next(self.answers, (None, None))
+        known, data = next(known_answers, (None, None))
         if known is None:
-            if len(self.calls) == MAX_CALLS:  # such as a loop that waits for the right answer
+            if len(unanswered) == MAX_CALLS:  # such as a loop that waits for the right answer
                 raise OverflowError
-            self.calls.append(call)
+            unanswered.append(call)
             return Unknown()
-        self.cannot_call = known != call  # the statements don't repeat themselves
+        cannot_call = known != call  # the statements don't repeat themselves
         if isinstance(data, dict) and "raise" in data:
-            self.raised = True
+            raised = True
             error = getattr(builtins, str(data["raise"][0]), None)
             raise error if isinstance(error, type) and issubclass(error, Exception) else Exception
         return from_data(data)
 
-    def run(self, statements: str, functions: dict[str, str]) -> dict[str, object]:
-        """`{"calls": ...}` that lack an answer, or `{"passed": True, False, or None}` where that cannot be said."""
-        library = library_names()
-        names = {name: library[name] for name in [*MODULES, *TEST_NAMES]}
-        names |= {name: partial(self.answer, path) for name, path in functions.items()}
-        library["random"].seed(0)
-        passed: bool | None = True
-        try:
-            exec(compile(statements, "test.py", "exec", dont_inherit=True), names)
-        except (NameError, ImportError, SyntaxError):
-            passed = False if self.raised else None
-        except BaseException:
-            passed = False
-        return {"calls": self.calls} if self.calls else {"passed": None if self.cannot_call else passed}
+    library = library_names()
+    names = {name: library[name] for name in [*MODULES, *TEST_NAMES]}
+    names |= {name: partial(answer, path) for name, path in functions.items()}
+    library["random"].seed(0)
+    passed: bool | None = True
+    try:
+        exec(compile(statements, "test.py", "exec", dont_inherit=True), names)
+    except (NameError, ImportError, SyntaxError):
+        passed = False if raised else None
+    except BaseException:
+        passed = False
+    return {"calls": unanswered} if unanswered else {"passed": None if cannot_call else passed}
 
 
 def main() -> None:
     """Do what the request says and write the frame to where standard output was."""
     request = json.loads(sys.stdin.readline())
+    marker = request.pop("marker")
     frame_fd = os.dup(1)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
-    answer: object
-    if "program" in request:
-        answer = call_functions(request["program"], request["calls"])
-    else:
-        answer = Judge(request["answers"]).run(request["statements"], request["functions"])
-    frame = f"\n{request['marker']}{json.dumps(answer)}\n".encode()
+    answer: object = call_functions(**request) if "program" in request else judge(**request)
+    frame = f"\n{marker}{json.dumps(answer)}\n".encode()
     while frame:
         frame = frame[os.write(frame_fd, frame) :]
 

@@ -1,14 +1,12 @@
 """What runs a program nobody trusts, and what comes back.
 
-A sandbox is anything with `run(program, stdin, limits) -> RunResult`: the one on this machine, which keeps a fork
-server for each caller, or a remote service. It is told neither the tests nor the expected output, and returns what the
-program wrote; whoever asked compares. `find_sandbox` picks the strongest local one this machine allows.
+A sandbox is anything with `run(program, stdin, limits) -> RunResult`, on this machine or a remote service. It is told
+neither the tests nor the expected output; whoever asked compares.
 """
 
 from __future__ import annotations
 
 import glob
-import logging
 import os
 import shutil
 import subprocess
@@ -19,11 +17,11 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from importlib.util import find_spec
-from typing import IO, Any, Literal, Protocol
+from typing import IO, Any, Literal
 
 from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.verification.workers import _confine
-from trl_rlsp.verification.workers._server import ForkServer, ServerGone, owners
+from trl_rlsp.verification.workers._server import ForkServer, ServerGone, has_ended, owners
 
 _MESSAGE_BYTES = 2000
 _HELLO_SECONDS = 30.0
@@ -32,8 +30,6 @@ _PROBE_SECONDS = 10.0
 _BINDINGS = ("landlockpy", "seccompy")
 _BACKENDS = {"bubblewrap": ("namespaces",), "landlock": ("landlock", "seccomp"), "unsandboxed": ()}
 """What each backend must have; each also takes what else the kernel offers."""
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,13 +51,9 @@ class RunResult:
 
 
 Runner = Callable[[str, str, Limits], RunResult]
+"""Runs a Python program (source text) in a fresh process that reads the second text, safely from several threads.
 
-
-class Sandbox(Protocol):
-    """Safe to call from several threads; raises only when it failed itself and the program is not to blame."""
-
-    def run(self, program: str, stdin: str, limits: Limits) -> RunResult:
-        """Run a Python program (source text) in a fresh process that reads `stdin`."""
+It raises only when it failed itself and the program is not to blame."""
 
 
 class LocalSandbox:
@@ -74,9 +66,7 @@ class LocalSandbox:
 
     def __init__(self, backend: str, *, packages: Sequence[str] = (), layers: Sequence[str] | None = None) -> None:
         if sys.platform != "linux":
-            raise MissingDependencyError(
-                f"programs run locally on Linux only, not {sys.platform}; pass a remote sandbox"
-            )
+            raise MissingDependencyError(f"programs run on Linux only, not on {sys.platform}; pass a remote sandbox")
         if backend not in _BACKENDS:
             raise ConfigError(f"the sandbox must be one of {sorted(_BACKENDS)}, got {backend!r}")
         self.backend = backend
@@ -89,33 +79,29 @@ class LocalSandbox:
     def forget(self) -> None:
         """In a forked child: the processes belong to the parent."""
         self._idle: list[ForkServer] = []
-        self._confined_by: list[str] | None = None
 
     def run(self, program: str, stdin: str, limits: Limits) -> RunResult:
         """Run a program in a fresh process, `WorkerError` where that cannot be done."""
-        server: ForkServer | None = None
-        with suppress(IndexError):  # other threads pop and append too
-            server = self._idle.pop()
-        if server is None or server.is_gone():
-            server = self._start()
         try:
-            result = self._ask(server, program, stdin, limits)
-        except BaseException as error:
-            server.close()
-            if isinstance(error, ServerGone) and "seccomp" not in self._layers:  # a program can kill what runs it
-                return RunResult("killed")
-            raise
-        self._idle.append(server)
-        return result
-
-    def _ask(self, server: ForkServer, program: str, stdin: str, limits: Limits) -> RunResult:
+            server = self._idle.pop()
+        except IndexError:
+            server = self._start()
+        if has_ended(server.socket):
+            server = self._start()
         with ExitStack() as stack:
             files = [stack.enter_context(_file(text)).fileno() for text in (program, stdin, "", "")]
-            alone = "threads" in (self._confined_by or ()) or "namespaces" in self._layers
+            alone = "threads" in server.layers or "namespaces" in self._layers
             request = asdict(limits) | {"threads": 0 if alone else _confine.threads_of_user()}
-            reply = server.ask(request, files, limits.seconds + _GRACE_SECONDS)
-            if "status" not in reply:
-                raise ServerGone(reply["error"])
+            try:
+                reply = server.ask(request, files, limits.seconds + _GRACE_SECONDS)
+                if "status" not in reply:
+                    raise ServerGone(reply["error"])
+            except BaseException as error:
+                server.close()
+                if isinstance(error, ServerGone) and "seccomp" not in self._layers:  # a program can kill what runs it
+                    return RunResult("killed")
+                raise
+            self._idle.append(server)
             messages = os.pread(files[3], _MESSAGE_BYTES, max(0, os.fstat(files[3]).st_size - _MESSAGE_BYTES))
             return RunResult(reply["status"], os.pread(files[2], limits.output_bytes, 0), messages)
 
@@ -141,12 +127,8 @@ class LocalSandbox:
         readable = [os.path.dirname(_confine.__file__), *bindings, *self._packages]
         prefix = bubblewrap_command(readable) if "namespaces" in self._layers else []
         server = ForkServer(config, bare=True, prefix=prefix)
-        confined_by = server.hello(_HELLO_SECONDS)
-        if self._confined_by is None and self.backend != "unsandboxed":
-            expected = ["seccomp", *([] if prefix else ["landlock"]), *(["threads"] if os.geteuid() == 0 else [])]
-            if missing := _confine.missing_protection(confined_by, expected):
-                _logger.warning("%s", missing)
-        self._confined_by = confined_by
+        expected = ["seccomp", *([] if prefix else ["landlock"]), *(["threads"] if os.geteuid() == 0 else [])]
+        server.hello(_HELLO_SECONDS, expected if self.backend != "unsandboxed" else ())
         return server
 
 
@@ -193,18 +175,15 @@ def find_sandbox(allow_unsandboxed: bool = False) -> LocalSandbox:
 
 # Bubblewrap (source: bwrap(1)): namespaces of their own, with only Python's files mounted, read-only.
 _NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
+_OWN_DEVICES = ("--clearenv", "--new-session", "--dev", "/dev", "--proc", "/proc")
 _USER_NAMESPACE = ("--unshare-user", "--cap-drop", "ALL")
 _ROOT = ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_DAC_READ_SEARCH")
 
 
 def bubblewrap_command(readable: Iterable[str], privileges: Iterable[str] | None = None) -> list[str]:
     """The part of a command line that puts what follows into namespaces, where Python and `readable` are mounted."""
-    command = [
-        shutil.which("bwrap") or "bwrap",
-        *_NAMESPACES,
-        *(privileges or bubblewrap_privileges() or _USER_NAMESPACE),
-    ]
-    command += ["--clearenv", "--new-session", "--dev", "/dev", "--proc", "/proc"]
+    rights = privileges or bubblewrap_privileges() or _USER_NAMESPACE
+    command = [shutil.which("bwrap") or "bwrap", *_NAMESPACES, *rights, *_OWN_DEVICES]
     library = _confine.library_folders()
     packages = {os.path.join(folder, name) for folder in library for name in _confine.NOT_THE_LIBRARY}
     found = {path for folder in _confine.LIBRARY_FOLDERS for path in glob.glob(f"{os.path.realpath(folder)}/python*")}

@@ -1,8 +1,8 @@
 """Tests of programs, read from the form of their data set, and what else is in the columns of such a data set.
 
 The only reader of tests, in the forms that `docs/code_sandbox.md` lists; nothing here runs code. In Python source
-`assert f(1) == 2`, `assert f(1) is None`, `assert f(1)` and `assert not f(1)` with literals are read outright; any
-other statement is kept and run in the sandbox, apart from the program, once the answers are known.
+`assert f(1) == 2` with literals is read outright; any other statement is kept and run in the sandbox, apart from the
+program, once the answers are known.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ class CodeTest:
     function: str = ""  # that is called: `name`, `Class.name` or `Class().name`
     arguments: str = '[[],{"dict":[]}]'  # data of its arguments, `[list, dict of keywords]`
     exact: bool = False  # compare as Python's `==` does, not as JSON values
-    relation: str = "=="  # of the value to the expected one: `==`, `is`, or `true` and `false` for its truth alone
     statements: str = ""  # that must hold, in place of a call
     functions: str = "{}"  # JSON object, the function behind each name that the statements call
 
@@ -115,11 +114,8 @@ def _parallel(tests: Mapping[str, Any], function: str | None) -> Iterator[CodeTe
     if len(inputs) != len(outputs):
         raise DataError(f"tests need one output for each input, got {len(inputs)} and {len(outputs)}")
     listed = function and all(isinstance(wanted, list) and len(wanted) == 1 for wanted in outputs)  # APPS: all or none
-    for given, wanted in zip(inputs, outputs, strict=True):
-        if function:
-            yield _call(function, given, wanted[0] if listed else wanted)
-        else:
-            yield CodeTest(_lines(wanted), _lines(given))
+    for given, wanted in zip(inputs, (output[0] for output in outputs) if listed else outputs, strict=True):
+        yield _call(function, given, wanted) if function else CodeTest(_lines(wanted), _lines(given))
 
 
 def _call(function: Any, arguments: Any, expected: Any) -> CodeTest:
@@ -150,9 +146,8 @@ def _is_shown(test: CodeTest, lines: str, packed: str) -> bool:
         with suppress(TypeError, ValueError):
             values = [re.sub(r"\s", "", spell(value)) for value in (*positional, *keywords.values())]
             named = r",?".join(rf"\w+={re.escape(value)}" for value in values)
-            if f"{test.function.rpartition('.')[2]}({','.join(values)})" in packed:
-                return True
-            if values and re.search(rf"{named}(?![\w.])", packed):
+            called = f"{test.function.rpartition('.')[2]}({','.join(values)})" in packed
+            if called or (values and re.search(rf"{named}(?![\w.])", packed)):
                 return True
     return False
 
@@ -266,27 +261,23 @@ def _body(body: Sequence[ast.stmt], setup: list[ast.stmt], tested: dict[str, str
 
 
 def _outright(test: ast.expr, tested: dict[str, str]) -> CodeTest | None:
-    """The test that an assert of literals is."""
-    call, relation, expected = test, "true", "null"
-    try:
-        match test:
-            case ast.UnaryOp(ast.Not(), call):
-                relation = "false"
-            case ast.Compare(left, [ast.Eq() | ast.Is() as operator], [right]):
-                call, value = (left, right) if isinstance(left, ast.Call) else (right, left)
-                relation = "is" if isinstance(operator, ast.Is) else "=="
-                expected = to_data(ast.literal_eval(value))
-        if not isinstance(call, ast.Call) or (relation == "is" and expected not in ("null", "true", "false")):
+    """The test that an assert of equal literals is."""
+    match test:
+        case ast.Compare(ast.Call() as call, [ast.Eq()], [expected]):
+            pass
+        case ast.Compare(expected, [ast.Eq()], [ast.Call() as call]):
+            pass
+        case _:
             return None
-        name = ast.unparse(call.func)
-        is_path = re.fullmatch(r"\w+|\w+(\(\))?\.\w+", name) and name.partition(".")[0] not in MODULES
-        if not (function := tested.get(name, name if is_path else "")):
-            return None
-        positional = [ast.literal_eval(argument) for argument in call.args]
+    name = ast.unparse(call.func)
+    is_path = re.fullmatch(r"\w+|\w+(\(\))?\.\w+", name) and name.partition(".")[0] not in MODULES
+    function = tested.get(name, name if is_path else "")
+    with suppress(ValueError, TypeError):  # no literals
+        positional = list(map(ast.literal_eval, call.args))
         keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
-        return CodeTest(expected, None, function, to_data([positional, keywords]), exact=True, relation=relation)
-    except (ValueError, KeyError, TypeError):
-        return None
+        data = to_data([positional, keywords])
+        return CodeTest(to_data(ast.literal_eval(expected)), None, function, data, exact=True) if function else None
+    return None
 
 
 def _kept(statements: list[ast.stmt], asked: Sequence[ast.stmt], tested: dict[str, str]) -> CodeTest:

@@ -9,10 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,11 +17,12 @@ from typing import Any
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.text import Completion, Reading, read
-from trl_rlsp.verification.code._compare import is_true, same_output, same_value
-from trl_rlsp.verification.code.sandbox import Limits, Runner, RunResult, Sandbox, find_sandbox
+from trl_rlsp.verification.code._compare import same_output, same_value
+from trl_rlsp.verification.code.sandbox import Limits, LocalSandbox, Runner, RunResult, find_sandbox
 from trl_rlsp.verification.code.tests import CodeTest, hidden_tests, read_tests
 from trl_rlsp.verification.verdict import Reason, Verdict
 from trl_rlsp.verification.workers._server import fitting_workers
+from trl_rlsp.verification.workers.schedule import Job, Schedule
 
 GIVE_UP_AFTER = 3  # tests out of time; the rest then counts as not passed, without being run
 _MAX_WORKERS = 16
@@ -32,9 +30,7 @@ _SPARE_OUTPUT = 64 * 1024
 _OUTPUT_FACTOR = 4
 _JUDGED_OUTPUT = 256 * 1024
 _JUDGE_SECONDS = 5.0
-_ROUNDS = 4  # of calls that need the answers of others, such as `f(f(1))`
-_FIRST_TRIES = 0.25  # of the deadline, for the first test of every program
-_SHORTEST_TRY = 0.1  # seconds
+_ROUNDS = 3  # of calls that need the answers of others, such as `f(f(1))`
 
 _HARNESS = Path(__file__).with_name("_harness.py").read_text(encoding="utf-8")
 _log = logging.getLogger(__name__)
@@ -51,7 +47,7 @@ def verify_code(
     workers: int | None = None,
     end_of_thinking: str | None = "</think>",
     thinking_required: bool = False,
-    sandbox: Sandbox | Runner | None = None,
+    sandbox: LocalSandbox | Runner | None = None,
     allow_unsandboxed: bool = False,
 ) -> list[Verdict]:
     """Run the programs of completions against tests: the share passed, or 1.0 and 0.0 with `all_or_nothing`.
@@ -91,126 +87,46 @@ def verify_code(
         if reading.answer is None:
             answers.append(Verdict(0.0, "no_answer"))
         else:  # one run for equal programs
-            answers.append(programs.setdefault((reading.answer, *counted), Program(reading.answer, counted)))
+            program = Program(reading.answer, counted, all_or_nothing)
+            answers.append(programs.setdefault((reading.answer, *counted), program))
     if programs:
         box: Any = sandbox if sandbox is not None else find_sandbox(allow_unsandboxed)
         runner = _TestRunner(getattr(box, "run", box), memory_mb)
         at_once = fitting_workers(workers) if workers else min(fitting_workers(), _MAX_WORKERS)
-        Schedule(runner, time_limit, batch_seconds, all_or_nothing).run(list(programs.values()), at_once)
-    verdicts = [item.verdict(all_or_nothing) if isinstance(item, Program) else item for item in answers]
+        Schedule(runner, time_limit, batch_seconds).run(list(programs.values()), at_once)
+    verdicts = [item.verdict() if isinstance(item, Program) else item for item in answers]
     failed = sum(verdict.reason == "scorer_error" for verdict in verdicts)
     if failed:
         _log.warning("%d of %d programs have no score: the sandbox failed, or the time was up", failed, len(items))
     return verdicts
 
 
-@dataclass(eq=False)
-class Program:
-    """A program, its tests, and how each went: `None` was not run, which with `gave_up` counts as not passed."""
+class Program(Job):
+    """A program and its tests."""
 
-    text: str
-    tests: list[CodeTest]
-    gave_up: bool = False
-    running: int = 0
-    seconds: float = 0.0
-    slow: bool = False
+    def __init__(self, text: str, tests: list[CodeTest], all_or_nothing: bool = False) -> None:
+        super().__init__(len(tests))
+        self.text, self.tests, self.all_or_nothing = text, tests, all_or_nothing
 
-    def __post_init__(self) -> None:
-        self.reasons: list[Reason | None] = [None] * len(self.tests)
-        self.waiting = deque(range(len(self.tests)))
-        self.retried: set[int] = set()
+    def is_settled(self) -> bool:
+        """Whether the outcomes so far decide: a test that cannot be scored, one not passed where all must, no end."""
+        found = set(self.outcomes) - {None}
+        decided = not found <= {"match"} if self.all_or_nothing else found & {"scorer_error", "gold_unparseable"}
+        return bool(decided) or self.outcomes.count("timeout") >= GIVE_UP_AFTER
 
-    def verdict(self, all_or_nothing: bool) -> Verdict:
-        """The verdict on the whole; the reason is that of the first test not passed."""
-        if "gold_unparseable" in self.reasons:
+    def verdict(self) -> Verdict:
+        """The verdict on the whole; the reason is that of the first test not passed.
+
+        What a program that ran out of time itself left is not excused by the deadline.
+        """
+        if "gold_unparseable" in self.outcomes:
             return Verdict(None, "gold_unparseable")
-        if "scorer_error" in self.reasons or (None in self.reasons and not self.gave_up):
+        excused = None in self.outcomes and "timeout" not in self.outcomes and not self.is_settled()
+        if excused or "scorer_error" in self.outcomes:
             return Verdict(None, "scorer_error")
-        share = self.reasons.count("match") / len(self.tests)
-        reason: Reason = next((reason for reason in self.reasons if reason and reason != "match"), "match")
-        return Verdict(0.0 if all_or_nothing and share < 1 else share, reason)
-
-
-@dataclass
-class Schedule:
-    """Which test of which program runs next: every program gets its turn, whatever the others do, until the deadline.
-
-    The program that has used the least time goes first. A program's first tries are cut short so that all programs are
-    tried within a part of the deadline; one that needs longer has its whole time when the others are through.
-    """
-
-    run_test: Callable[[Program, int, float], Reason]
-    time_limit: float
-    batch_seconds: float | None
-    all_or_nothing: bool
-
-    def run(self, programs: list[Program], workers: int) -> None:
-        """Run tests, `workers` at a time, until all have run or the deadline has passed."""
-        self._programs, self._turn = list(programs), threading.Condition()
-        seconds = float("inf") if self.batch_seconds is None else self.batch_seconds
-        self._deadline = time.monotonic() + seconds
-        fair = _FIRST_TRIES * seconds * workers / len(programs)
-        self._first_limit = min(self.time_limit, max(fair, _SHORTEST_TRY))
-        started = []
-        with suppress(RuntimeError):  # the system has no threads left: those there are run all, this one at least
-            for _ in range(workers - 1):
-                thread = threading.Thread(target=self._work, name="sandbox", daemon=True)
-                thread.start()
-                started.append(thread)
-        try:
-            self._work()
-        finally:  # also if interrupted: then the other threads end after the test they run
-            with self._turn:
-                self._deadline = 0.0
-                self._turn.notify_all()
-        for thread in started:
-            thread.join()
-        for program in programs:  # it ran out of time itself: no test of it is excused by the deadline
-            program.gave_up |= "timeout" in program.reasons
-
-    def _work(self) -> None:
-        while (task := self._next()) is not None:
-            program, index, seconds = task
-            start, reason = time.monotonic(), "scorer_error"  # type: float, Reason
-            try:
-                reason = self.run_test(program, index, seconds)
-            finally:
-                with self._turn:
-                    program.running -= 1
-                    program.seconds += time.monotonic() - start
-                    self._record(program, index, reason, seconds)
-                    self._turn.notify_all()
-
-    def _next(self) -> tuple[Program, int, float] | None:
-        with self._turn:
-            while (left := self._deadline - time.monotonic()) > 0:
-                self._programs = [program for program in self._programs if program.waiting or program.running]
-                waiting = [program for program in self._programs if program.waiting]
-                if waiting:
-                    chosen = min(waiting, key=lambda program: (program.slow, program.running, program.seconds))
-                    chosen.running += 1
-                    limit = self.time_limit if chosen.slow else self._first_limit
-                    return chosen, chosen.waiting.popleft(), min(limit, left)
-                if not self._programs:
-                    break
-                self._turn.wait(min(left, threading.TIMEOUT_MAX))  # what runs now may have to run again
-        return None
-
-    def _record(self, program: Program, index: int, reason: Reason, seconds: float) -> None:
-        again = reason == "timeout" and seconds < self.time_limit
-        if reason == "scorer_error" and index not in program.retried:  # perhaps others used up what it needed
-            program.retried.add(index)
-            again = True
-        if again:
-            program.slow = True
-            if not program.gave_up:
-                program.waiting.appendleft(index)
-            return
-        program.reasons[index] = reason
-        settled = reason in ("scorer_error", "gold_unparseable") or (self.all_or_nothing and reason != "match")
-        if settled or program.reasons.count("timeout") >= GIVE_UP_AFTER:
-            program.gave_up = True
-            program.waiting.clear()
+        share = self.outcomes.count("match") / len(self.tests)
+        reason: Reason = next((outcome for outcome in self.outcomes if outcome not in (None, "match")), "match")
+        return Verdict(0.0 if self.all_or_nothing and share < 1 else share, reason)
 
 
 class _NotPassedError(Exception):
@@ -250,18 +166,15 @@ class _TestRunner:
         judging = replace(limits, seconds=max(limits.seconds, _JUDGE_SECONDS))
         request = {"statements": test.statements, "functions": json.loads(test.functions)}
         answers: list[tuple[Any, Any]] = []
+        said = self.first_calls[test] = self.first_calls.get(test) or self._ask({**request, "answers": []}, judging)
         for _ in range(_ROUNDS):
-            said = None if answers else self.first_calls.get(test)
-            said = said or self._ask({**request, "answers": answers}, judging)
-            if not answers:
-                self.first_calls[test] = said
-            if "calls" not in said:
-                passed = said["passed"] if answers else None
-                return "gold_unparseable" if passed is None else "match" if passed else "mismatch"
-            calls = [call for call, _ in answers] + said["calls"]
-            found = self._returned(program, calls, limits)
-            answers += zip(said["calls"], found[len(answers) :], strict=True)  # what it said before stands
-        return "gold_unparseable"
+            if not (asked := said.get("calls")):
+                break
+            found = self._returned(program, [call for call, _ in answers] + asked, limits)
+            answers += zip(asked, found[len(answers) :], strict=True)  # what it said before stands
+            said = self._ask({**request, "answers": answers}, judging)
+        passed = said.get("passed") if answers else None
+        return "gold_unparseable" if passed is None else "match" if passed else "mismatch"
 
     def _returned(self, program: str, calls: list[Any], limits: Limits) -> list[Any]:
         """What a program's functions returned, one value for each call; it may have written the frame itself."""
@@ -290,12 +203,7 @@ class _TestRunner:
 
 def _returned_right(value: Any, test: CodeTest) -> bool:
     """Whether data that a program returned, or wrote in the place of it, is what the test asks for."""
-    expected = json.loads(test.expected)
     try:
-        if test.relation in ("true", "false"):
-            return is_true(value) == (test.relation == "true")
-        if test.relation == "is":
-            return type(value) is type(expected) and value == expected
-        return same_value(value, expected, exact=test.exact)
+        return same_value(value, json.loads(test.expected), exact=test.exact)
     except (ValueError, TypeError, AttributeError, RecursionError):  # no data that the harness would have written
         return False

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import json
 import sys
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import reasoning_gym
 import sympy  # noqa: F401  loaded once in the fork server; several scorers import it when first called
 from reasoning_gym.factory import DATASETS
 
-from trl_rlsp.verification.gym.verifier import spellings
+from trl_rlsp.verification.gym.verifier import content, spellings
 
 NONSENSE = ("~?~", "nan")  # game_of_life_halting's scorer in reasoning-gym 0.1.25 gives any text its full score
 CONSTANTS = (*NONSENSE, "0", "1", "-1", "[]", "[0]", "{}", "True", "None", "6*4*1*1", "[NaN]", "impossible")
@@ -27,58 +27,57 @@ def warm_up() -> None:
 
 
 def prepare(name: str) -> None:
-    """Make a task's scorer ready, before workers are forked: word lists and grammars take seconds to load."""
-    if name in DATASETS:
-        entry = _dataset(name)[0]
-        _full_score(_dataset(name), entry, entry["answer"])  # what it loads and caches on first use is shared
+    """Probe a task before workers are forked, which share what its scorer loads: word lists and grammars take seconds.
+
+    Six rows and constants are all that it works on, nothing of a model.
+    """
+    _fault_of_task(name)
 
 
 def score(item: dict[str, Any]) -> Any:
-    """The pool's handler: probes a task (`{"name"}`) or a row (`{"row"}`), or scores spellings of one answer.
+    """The pool's handler: probes a row (`{"row"}`), or scores spellings of one answer (`{"row", "tuples", "answers"}`).
 
-    For a task it says what is wrong with it or `""`; for a row (a JSON string `{"name", "entry"}`) what is wrong with
-    it or whether its scorer wants tuples; for `{"row", "tuples", "answers"}` whether a spelling has the full score.
+    A row is a JSON string `{"name", "entry"}`. A probe says what is wrong with it or its task, or whether the scorer
+    wants tuples; else it is said whether one of the spellings has the full score.
     """
-    if "name" in item:
-        return _fault_of_task(item["name"])
     if "answers" not in item:
         return _probed(item["row"])
-    task = json.loads(item["row"])
-    entry = _with_tuples(task["entry"]) if item["tuples"] else task["entry"]
-    return any(_full_score(_dataset(task["name"]), entry, answer) for answer in item["answers"])
+    name, entry = content(item["row"])
+    entry = _with_tuples(entry) if item["tuples"] else entry
+    return any(_full_score(_dataset(name), entry, answer) for answer in item["answers"])
 
 
+@cache
 def _fault_of_task(name: str) -> str:
     if name not in DATASETS:
         return "reasoning-gym has no such task"
-    dataset = reasoning_gym.create_dataset(name, size=PROBE_ROWS, seed=1)
-    entries = [json.loads(json.dumps(dataset[i], default=str)) for i in range(PROBE_ROWS)]
+    entries = [json.loads(json.dumps(_dataset(name)[i], default=str)) for i in range(PROBE_ROWS)]
     answers = [entry["answer"] for entry in entries if isinstance(entry["answer"], str)]
     for text in dict.fromkeys([*CONSTANTS, *answers]):
         others = [entry for entry in entries if not _same(text, entry["answer"])]
-        paid = [entry for entry in others if _pays(name, dataset, entry, text)]
+        paid = [entry for entry in others if _pays(name, entry, text)]
         if len(paid) > max(1, len(others) // 2):
             return f"its scorer pays for {text[:60]!r} on {len(paid)} of {len(others)} rows with another answer"
     return ""
 
 
 def _probed(row: str) -> str | bool:
-    try:
-        task = json.loads(row)
-        dataset, entry = _dataset(task["name"]), task["entry"]
-        answer, as_tuples = entry["answer"], _with_tuples(entry)
-    except (KeyError, TypeError, ValueError):
+    name, entry = content(row)
+    if fault := _fault_of_task(name):
+        return fault
+    if "answer" not in entry:
         return "a row has no entry with an answer"
+    answer, as_tuples = entry["answer"], _with_tuples(entry)
     for candidate in (entry, as_tuples):  # JSON has turned the entry's tuples into lists; some scorers want them back
-        if answer is None or _full_score(dataset, candidate, answer):
-            paid = [text for text in NONSENSE if not _same(text, answer) and _pays(task["name"], dataset, entry, text)]
+        if answer is None or _full_score(_dataset(name), candidate, answer):
+            paid = [text for text in NONSENSE if not _same(text, answer) and _pays(name, entry, text)]
             return f"its scorer pays for {paid[0]!r}" if paid else candidate is as_tuples
     return "its scorer does not pay for a row's own answer"
 
 
-def _pays(name: str, dataset: Any, entry: dict[str, Any], answer: str) -> bool:
+def _pays(name: str, entry: dict[str, Any], answer: str) -> bool:
     texts = spellings(name, entry, answer)
-    return any(_full_score(dataset, form, text) for form in (entry, _with_tuples(entry)) for text in texts)
+    return any(_full_score(_dataset(name), form, text) for form in (entry, _with_tuples(entry)) for text in texts)
 
 
 def _same(text: str, answer: Any) -> bool:
@@ -101,6 +100,6 @@ def _with_tuples(value: Any) -> Any:
     return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
-@lru_cache(maxsize=256)
+@cache
 def _dataset(name: str) -> Any:
-    return reasoning_gym.create_dataset(name, size=1, seed=0)
+    return reasoning_gym.create_dataset(name, size=PROBE_ROWS, seed=1)

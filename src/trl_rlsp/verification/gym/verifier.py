@@ -1,10 +1,8 @@
 """Verdicts on reasoning-gym tasks, by each task's own scorer, in confined worker processes.
 
-Ten scorers evaluate the model's text, as Python or through sympy. So they never run in this process, each answer has a
-process of its own that nothing outlives, and an answer passes to them only if its syntax tree consists of listed nodes,
-names and functions: it can state a value and do nothing else. Six scorers accept what is wrong (NaN, any four numbers,
-an absolute tolerance on small values, sorted numbers that are off by up to 1); that is checked here too. A task or row
-whose scorer pays for nonsense gives no verdict.
+Ten scorers evaluate the model's text. So each answer has a process of its own, and passes only if its syntax tree can
+state a value and do nothing else. Six accept what is wrong (NaN, any four numbers, an absolute tolerance on small
+values, sorted numbers that are off by up to 1); that is checked here. A scorer that pays for nonsense gives no verdict.
 """
 
 from __future__ import annotations
@@ -13,14 +11,11 @@ import ast
 import json
 import logging
 import math
-import operator
 import re
 import time
 import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -29,7 +24,6 @@ from trl_rlsp.verification.verdict import Reason, Verdict
 from trl_rlsp.verification.workers.pool import Reply, WorkerPool
 
 GYM_HANDLER = "trl_rlsp.verification.gym._worker:score"
-_PROBE_SECONDS = 30.0  # the least a task's first probe may take: some load word lists
 _MAX_PROBED = 20_000
 _MAX_ANSWER = 20_000
 _MAX_EVALUATED = 2_000
@@ -43,8 +37,8 @@ EVALUATING_TASKS = _LITERAL_TASKS | _ALGEBRA_TASKS | {"puzzle24", "countdown"}
 
 _LITERALS = (ast.Expression, ast.List, ast.Tuple, ast.Constant, ast.Name, ast.Load, ast.UnaryOp, ast.USub)
 _PLAIN_DATA = re.compile(r"[\w\s.,\[\]'\"-]*", re.ASCII)  # no brackets of calls, no operators
-_OPERATORS: dict[type, Any] = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}
-_OPERATORS[ast.Div] = operator.truediv
+_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div)
+_ARITHMETIC = (ast.Expression, ast.Constant, ast.BinOp, ast.UnaryOp, ast.USub, *_OPERATORS)
 _FUNCTIONS = frozenset("sin cos tan cot sec csc asin acos atan sinh cosh tanh exp log ln sqrt abs Abs".split())  # noqa: SIM905
 _NON_FINITE = re.compile(r"(?<![^\W\d_])s?(?:nan|inf|infinity)\d*[ij]?(?![^\W\d_])", re.IGNORECASE)
 _FLOAT = re.compile(r"(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)e[+-]?\d[\d_]*", re.IGNORECASE)
@@ -57,19 +51,11 @@ _PLAIN_SIGNS = {r"\times": "*", r"\cdot": "*", "×": "*", "·": "*", r"\div": "/
 _PLAIN_SIGNS |= {r"\,": " ", r"\;": " ", r"\:": " ", r"\{": "{", r"\}": "}", r"\_": "_"}
 
 _logger = logging.getLogger(__name__)
-_probes: dict[str, str | bool] = {}  # by name or row: what is wrong, or whether the scorer wants tuples
-
-
-@dataclass(frozen=True)
-class GymItem:
-    """A row's `task` column, a JSON string `{"name": ..., "entry": {...}}`, and what the model wrote."""
-
-    task: str
-    completion: Completion | Reading | None
+_probes: dict[str, str | bool] = {}  # what is wrong with a row, or whether its scorer wants tuples
 
 
 def verify_gym(
-    items: Sequence[GymItem],
+    items: Sequence[tuple[str, Completion | Reading | None]],
     pool: WorkerPool,
     *,
     end_of_thinking: str | None = "</think>",
@@ -79,21 +65,22 @@ def verify_gym(
 ) -> list[Verdict]:
     """Score answers with the tasks' own scorers, in a pool that runs `GYM_HANDLER`: 1.0 for a full score, else 0.0.
 
-    `limit` and `deadline` are wall-clock seconds for one answer and for all together. The verdict is `scorer_error`
-    (score `None`) where the scorer cannot do its work for reasons other than the completion: unknown task, broken
-    entry, a scorer that pays for nonsense, deadline passed before the item's turn. The reason is logged once.
+    An item is a row's `task` column, a JSON string `{"name": ..., "entry": {...}}`, and what the model wrote. `limit`
+    and `deadline` are wall-clock seconds for one answer and for all together. The verdict is `scorer_error` (score
+    `None`) where the scorer cannot do its work for reasons other than the completion: unknown task, broken entry, a
+    scorer that pays for nonsense, deadline passed before the item's turn. The reason is logged once.
     """
     ends = math.inf if deadline is None else time.monotonic() + deadline
     verdicts: list[Verdict] = [Verdict(None, "scorer_error")] * len(items)
     pairs: dict[tuple[str, str], list[int]] = {}
-    for i, item in enumerate(items):
-        reading = read(item.completion, "gym", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
+    for i, (task, completion) in enumerate(items):
+        reading = read(completion, "gym", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
         if reading.answer is None:
             verdicts[i] = Verdict(0.0, "several_answers" if reading.reason == "several_answers" else "no_answer")
         else:
-            pairs.setdefault((item.task, reading.answer), []).append(i)
+            pairs.setdefault((task, reading.answer), []).append(i)
     trusted = _trusted_rows(list(dict.fromkeys(task for task, _ in pairs)), pool, limit, ends)
-    texts = {pair: spellings(*_content(pair[0]), pair[1]) for pair in pairs if pair[0] in trusted}
+    texts = {pair: spellings(*content(pair[0]), pair[1]) for pair in pairs if pair[0] in trusted}
     asked = [pair for pair, found in texts.items() if found]
     requests = [{"row": pair[0], "tuples": trusted[pair[0]], "answers": texts[pair]} for pair in asked]
     replies = zip(asked, _run(pool, requests, limit, ends), strict=True)
@@ -104,7 +91,7 @@ def verify_gym(
 
 
 @lru_cache(maxsize=1024)
-def _content(task: str) -> tuple[str, dict[str, Any]]:
+def content(task: str) -> tuple[str, dict[str, Any]]:
     """Name and entry of a `task` string, `""` and `{}` for what it does not have."""
     with suppress(ValueError, RecursionError, TypeError):
         match json.loads(task):
@@ -116,28 +103,21 @@ def _content(task: str) -> tuple[str, dict[str, Any]]:
 
 
 def _trusted_rows(rows: list[str], pool: WorkerPool, limit: float, ends: float) -> dict[str, bool]:
-    """The rows whose own answer is paid and nonsense is not, of tasks of which the same is known."""
-    names = dict.fromkeys(_content(row)[0] for row in rows)
-    for name in names:
+    """The rows whose own answer is paid and nonsense is not, of tasks of which the same is known.
+
+    What could not be asked is asked again the next time.
+    """
+    for name in dict.fromkeys(content(row)[0] for row in rows):
         pool.prepare(name)
-    _probe({name: {"name": name} for name in names}, pool, max(limit, _PROBE_SECONDS), ends)
-    rows = [row for row in rows if _probes.get(_content(row)[0]) == ""]
-    _probe({row: {"row": row} for row in rows}, pool, limit, ends)
-    return {row: tuples for row in rows if isinstance(tuples := _probes.get(row), bool)}
-
-
-def _probe(requests: dict[str, dict[str, Any]], pool: WorkerPool, limit: float, ends: float) -> None:
-    """Find out about names or rows not known yet; what could not be asked is asked again the next time."""
-    unknown = [key for key in requests if key not in _probes]
-    if len(_probes) + len(unknown) > _MAX_PROBED:
+    if len(_probes) + len(rows) > _MAX_PROBED:
         _probes.clear()
-        unknown = list(requests)
-    for key, reply in zip(unknown, _run(pool, [requests[key] for key in unknown], limit, ends), strict=True):
-        if reply.outcome == "value" and isinstance(reply.value, str | bool):
-            _probes[key] = reply.value
-        if reply.value != "" and not isinstance(reply.value, bool):
-            name = requests[key].get("name") or _content(key)[0]
-            _warn_once(name, str(reply.value or f"a probe ended in {reply.outcome!r}"))
+    unknown = [row for row in rows if row not in _probes]
+    for row, reply in zip(unknown, _run(pool, [{"row": row} for row in unknown], limit, ends), strict=True):
+        if reply.outcome == "value":
+            _probes[row] = reply.value
+        if not isinstance(reply.value, bool):
+            _warn_once(content(row)[0], str(reply.value or f"a probe ended in {reply.outcome!r}"))
+    return {row: tuples for row in rows if isinstance(tuples := _probes.get(row), bool)}
 
 
 @lru_cache(maxsize=1024)
@@ -191,34 +171,28 @@ def non_finite(text: str) -> bool:
     (True, False)
     """
     text = unicodedata.normalize("NFKC", text)
-    return bool(_NON_FINITE.search(text)) or any(math.isinf(_float(number) or 0.0) for number in _FLOAT.findall(text))
-
-
-def _float(text: str) -> float | None:
-    with suppress(ValueError):
-        return float(text)
-    return None
+    floats = (float(number.replace("_", "")) for number in _FLOAT.findall(text))
+    return bool(_NON_FINITE.search(text)) or any(map(math.isinf, floats))
 
 
 def _only_states_a_value(task: str, entry: Mapping[str, Any], text: str) -> bool:
     if len(text) > _MAX_EVALUATED or not text.isascii() or "#" in text:
         return False
     try:
-        return _is_plain(task, entry, ast.parse(text.strip(), mode="eval"))
+        tree = ast.parse(text.strip(), mode="eval")
+        if task in _ALGEBRA_TASKS:
+            return _is_algebra(tree.body)
     except (SyntaxError, ValueError):  # no Python: can only be compared as text
         return task in _LITERAL_TASKS and _PLAIN_DATA.fullmatch(text) is not None
-    except (MemoryError, RecursionError, ZeroDivisionError):
+    except (MemoryError, RecursionError):
         return False
-
-
-def _is_plain(task: str, entry: Mapping[str, Any], tree: ast.Expression) -> bool:
+    nodes = list(ast.walk(tree))
     if task in _LITERAL_TASKS:
-        return all(isinstance(node, _LITERALS) for node in ast.walk(tree))
-    if task in _ALGEBRA_TASKS:
-        return _is_algebra(tree.body)
+        return all(isinstance(node, _LITERALS) for node in nodes)
     target = 24 if task == "puzzle24" else entry["metadata"]["target"]
-    numbers = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
-    return _value(tree.body) == target and sorted(map(str, numbers)) == sorted(map(str, entry["metadata"]["numbers"]))
+    numbers = sorted(str(node.value) for node in nodes if isinstance(node, ast.Constant))
+    same_numbers = numbers == sorted(map(str, entry["metadata"]["numbers"]))
+    return same_numbers and all(isinstance(node, _ARITHMETIC) for node in nodes) and rational(text) == target
 
 
 def _is_algebra(node: ast.expr, in_exponent: bool = False) -> bool:
@@ -233,27 +207,14 @@ def _is_algebra(node: ast.expr, in_exponent: bool = False) -> bool:
         case ast.BinOp(left, ast.Pow(), right):
             return not in_exponent and _is_algebra(left, in_exponent) and _is_algebra(right, True)
         case ast.BinOp(left, kind, right):
-            return type(kind) in _OPERATORS and _is_algebra(left, in_exponent) and _is_algebra(right, in_exponent)
+            return isinstance(kind, _OPERATORS) and _is_algebra(left, in_exponent) and _is_algebra(right, in_exponent)
         case ast.Call(ast.Name(function), [argument], []):
             return function in _FUNCTIONS and _is_algebra(argument, in_exponent)
     return False
 
 
-def _value(node: ast.expr) -> Fraction:
-    """The exact value of whole numbers under + - * /, `ValueError` for anything else."""
-    match node:
-        case ast.Constant(value) if type(value) is int:
-            return Fraction(value)
-        case ast.UnaryOp(ast.USub(), operand):
-            return -_value(operand)
-        case ast.BinOp(left, kind, right) if type(kind) in _OPERATORS:
-            return _OPERATORS[type(kind)](_value(left), _value(right))  # type: ignore[no-any-return]
-    raise ValueError("more than arithmetic with whole numbers")
-
-
 def _near(answer: str, gold: str) -> bool:
-    values = [rational(text) or _float(text) for text in (answer, gold)]
-    if None in values:
-        return answer == gold
-    value, right = (float(value or 0) for value in values)
-    return abs(value - right) <= _TOLERANCE * abs(right)
+    with suppress(ValueError, OverflowError):  # no number
+        value, right = (float(rational(text) or text) for text in (answer, gold))
+        return abs(value - right) <= _TOLERANCE * abs(right)
+    return answer == gold

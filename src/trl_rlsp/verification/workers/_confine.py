@@ -1,8 +1,5 @@
-"""Taking rights away from a process, for good: what untrusted text may cost is bounded by the kernel.
+"""Taking rights away from a process, for good, in the layers that `docs/code_sandbox.md` lists. A bare Python loads it.
 
-Layers, each applied where the kernel has it: resource limits, a user of its own, dropped privileges, Landlock (files),
-seccomp (system calls); what each stops is in `docs/code_sandbox.md`. A `Confinement` is prepared once in the process
-that forks, and put on by each fork. This file imports nothing of the package: a bare Python loads it.
 Sources: kernel.org/doc/html/latest/userspace-api/landlock.html and seccomp_filter.html.
 """
 
@@ -55,16 +52,7 @@ _ALLOWED = """
     getresgid getcpu uname sysinfo getrandom getrlimit setrlimit getrusage getpriority futex set_robust_list
     get_robust_list rseq set_tid_address arch_prctl exit exit_group
 """
-# These fail with "not permitted", which a program understands; all others fail with "no such call".
-_REFUSED = """
-    fork vfork execve execveat socket connect bind listen accept accept4 kill tkill tgkill rt_sigqueueinfo
-    rt_tgsigqueueinfo pidfd_send_signal ptrace process_vm_readv process_vm_writev mkdir mkdirat rmdir unlink
-    unlinkat rename renameat renameat2 link linkat symlink symlinkat truncate ftruncate fallocate creat mknod
-    mknodat chmod fchmod fchmodat chown fchown lchown fchownat utimensat setxattr mount umount2 chroot setuid setgid
-    setresuid setresgid setpriority sched_setaffinity memfd_create
-    clone close_range fcntl ioctl prctl prlimit64 socketpair sendto
-"""
-# Of the last line some are allowed, by the value of an argument: name, argument, values, mask.
+# Of others some are allowed by the value of an argument: name, argument, values, mask.
 _INT = 0xFFFFFFFF
 _ALLOWED_BY_ARGUMENT: tuple[tuple[str, int, tuple[int, ...], int], ...] = (
     ("close_range", 2, (0,), 2),  # CLOSE_RANGE_UNSHARE would give a thread a table of files of its own
@@ -248,7 +236,7 @@ def _read_only_ruleset(readable: Iterable[str]) -> Any:
 
 def _system_call_filter(threads: bool) -> Any:
     """The seccomp filter; its `load()` confines the process for good, with the threads it has."""
-    rules = seccompy.Filter(default=seccompy.Action.ERRNO | errno.ENOSYS, flags=seccompy.FilterFlag.TSYNC)
+    rules = seccompy.Filter(default=seccompy.Action.ERRNO | errno.EPERM, flags=seccompy.FilterFlag.TSYNC)
     masked = seccompy.CmpOp.MASKED_EQ
     if landlock_abi() < _LANDLOCK_GUARDS_TRUNCATION:  # then `open` must not truncate
         for name, argument in (("open", 1), ("openat", 2)):
@@ -259,8 +247,7 @@ def _system_call_filter(threads: bool) -> Any:
             rules.allow(name, args=[(argument, masked, value, mask)])
     for name in filter(_is_known, _ALLOWED.split()):
         rules.allow(name)
-    for name in filter(_is_known, _REFUSED.split()):
-        rules.errno(name, errno.EPERM)
+    rules.errno("clone3", errno.ENOSYS)  # not EPERM as all else: the C library then takes clone
     return rules
 
 

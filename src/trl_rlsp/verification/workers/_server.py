@@ -1,15 +1,13 @@
 """A running fork server, seen from the trainer: start it, ask it, end it; and how many workers a rank may have.
 
-`multiprocessing` would not do: its spawn and forkserver run the user's unguarded training script again in the child,
-its fork copies a process full of threads and CUDA state, and its results are pickles, which a worker that works on a
-model's text must not be allowed to send. `pebble` and `concurrent.futures` are built on it, and replace a killed worker
-by a cold one, an import of sympy later.
+`multiprocessing` and what is built on it run the user's unguarded script again in the child or copy its threads and
+CUDA state, and take pickles from workers; who works on a model's text must not be allowed to send these.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
+import logging
 import os
 import select
 import signal
@@ -19,13 +17,18 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from trl_rlsp.errors import WorkerError
+from trl_rlsp.verification.workers._confine import missing_protection
 from trl_rlsp.verification.workers.fork_server import receive, send
 
 _CLOSE_SECONDS = 5.0
+
+_logger = logging.getLogger(__name__)
 
 owners: weakref.WeakSet[Any] = weakref.WeakSet()
 """Servers and what has them. In a forked child each is told to `forget()`: the processes belong to the parent."""
@@ -67,25 +70,25 @@ class ForkServer:
         self._finalizer = weakref.finalize(self, _end, self.socket, self.process)
         owners.add(self)
 
-    def hello(self, seconds: float) -> list[str]:
-        """Wait until the server is ready; the layers that confine its forks.
+    def hello(self, seconds: float, expected: Sequence[str]) -> None:
+        """Wait until the server is ready and has told the `layers` that confine its forks; warn once of missing ones.
 
         `WorkerError` where it says why it cannot do its work, a missing module for one; `ServerGone` if it has ended.
         """
-        kind: type[WorkerError] = ServerGone
-        try:
-            message = self.ask(None, seconds=seconds)
-            if "layers" in message:
-                return message["layers"]  # type: ignore[no-any-return]
-            kind, reason = WorkerError, message["error"]
-        except ServerGone as error:
-            self._errors.seek(0)
-            reason = self._errors.read().decode(errors="replace").strip()[-500:] or str(error)
-        finally:
-            self._errors.close()
-        self.process.kill()
-        self.close()
-        raise kind(f"worker processes failed to start: {reason}")
+        kind = WorkerError
+        with self._errors:
+            try:
+                message = self.ask(None, seconds=seconds)
+            except ServerGone as error:
+                kind = ServerGone
+                self._errors.seek(0)
+                message = {"error": self._errors.read().decode(errors="replace").strip()[-500:] or str(error)}
+        if "error" in message:
+            self.process.kill()
+            self.close()
+            raise kind(f"worker processes failed to start: {message['error']}")
+        self.layers: list[str] = message["layers"]
+        _warn_once(missing_protection(self.layers, expected))
 
     def ask(
         self, message: dict[str, Any] | None, files: Sequence[int] = (), seconds: float | None = None
@@ -106,14 +109,6 @@ class ForkServer:
             raise ServerGone(f"the worker processes are gone: {why}")
         return reply
 
-    def is_gone(self) -> bool:
-        """Whether the server has ended; between requests it never speaks, so anything it says is its end."""
-        if self.socket.fileno() < 0:
-            return True
-        watch = select.poll()  # not select(): a trainer may have more than 1024 files open
-        watch.register(self.socket, select.POLLIN)
-        return bool(watch.poll(0))
-
     def close(self) -> None:
         """End the server and all its forks, and wait until they are gone."""
         self._finalizer()
@@ -125,6 +120,21 @@ class ForkServer:
         self.process.returncode = 0
 
 
+@cache
+def _warn_once(message: str) -> None:
+    if message:
+        _logger.warning("%s", message)
+
+
+def has_ended(channel: socket.socket) -> bool:
+    """Whether this end or the other is closed; between requests that never speaks, so anything it says is its end."""
+    if channel.fileno() < 0:
+        return True
+    watch = select.poll()  # not select(): a trainer may have more than 1024 files open
+    watch.register(channel, select.POLLIN)
+    return bool(watch.poll(0))
+
+
 def _end(control: socket.socket, process: subprocess.Popen[bytes]) -> None:
     """Have a server end its forks and itself; also at interpreter exit and when its object is collected."""
     control.close()
@@ -132,7 +142,7 @@ def _end(control: socket.socket, process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(timeout=_CLOSE_SECONDS)
     except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
@@ -164,9 +174,6 @@ def fitting_workers(asked: int | None = None) -> int:
 
 def _cores_of(process: int) -> int:
     """Cores that a process may run on; 0 is this one."""
-    if not hasattr(os, "sched_getaffinity"):  # macOS
-        return os.cpu_count() or 1
-    try:
+    with suppress(AttributeError, OSError):  # on macOS; it is gone, or not ours to ask about
         return len(os.sched_getaffinity(process))
-    except OSError:  # it is gone, or not ours to ask about
-        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

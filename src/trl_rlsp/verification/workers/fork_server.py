@@ -1,11 +1,8 @@
 """The process that forks, run as a script: `python fork_server.py CONFIG`.
 
-It imports once and then forks a confined process for each piece of untrusted work, which costs milliseconds where an
-import of sympy costs a second. Two kinds of work: a *handler* answers JSON lines on a channel until that is closed; a
-*program* runs once, and is waited for. The server itself never reads what is not trusted. It ends, and takes its forks
-along, when its socket closes.
-
-Both directions of the socket carry one line of JSON at a time, requests with open files; each request has one reply.
+Two kinds of forks: a *handler* answers JSON lines on a channel until that is closed; a *program* runs once, and is
+waited for. The server itself never reads what is not trusted. It ends, and takes its forks along, when its socket
+closes; that carries one line of JSON at a time, requests with open files, and each request has one reply.
 """
 
 from __future__ import annotations
@@ -256,10 +253,9 @@ def _execute(source: bytes) -> NoReturn:
     module.__dict__["__builtins__"] = builtins
     sys.modules["__main__"] = module
     code = _exit_code(lambda: exec(compile(source, sys.argv[0], "exec", dont_inherit=True), module.__dict__))
-    for last_step in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
-        _exit_code(last_step)
-    flush = lambda: [stream.flush() for stream in (stdout, sys.stdout) if not stream.closed]  # noqa: E731
-    os._exit(_exit_code(flush) or code)
+    _exit_code(threading._shutdown)  # type: ignore[attr-defined]
+    _exit_code(atexit._run_exitfuncs)
+    os._exit(_exit_code(lambda: [stream.flush() for stream in (stdout, sys.stdout) if not stream.closed]) or code)
 
 
 def _exit_code(run: Callable[[], object]) -> int:

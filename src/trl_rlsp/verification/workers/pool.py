@@ -9,36 +9,28 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import secrets
-import selectors
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from trl_rlsp.errors import ConfigError, WorkerError
-from trl_rlsp.verification.workers._confine import missing_protection
-from trl_rlsp.verification.workers._server import ForkServer, ServerGone, fitting_workers, owners
+from trl_rlsp.verification.workers._server import ForkServer, ServerGone, fitting_workers, has_ended, owners
 from trl_rlsp.verification.workers.fork_server import MAX_LINE
+from trl_rlsp.verification.workers.schedule import Job, Schedule
 
-_FIRST_SLICE = 1 / 8  # of the limit, for each item's first try where the batch's time may not be enough for all
-_SHARED = 0.9  # of the time left is divided between the items; the rest is for ending and replacing workers
-_SPARES = 1  # further warm processes that wait to take a killed worker's place
-_START_SECONDS = 120.0  # for the import of the handler
+_LEAST = 1 / 8  # of the limit: an item that ran out of less is not judged by it
+_FRAME = 100  # bytes of a request besides its item
+_START_SECONDS = 120.0  # for the import of the handler, and for what it prepares
 
 _logger = logging.getLogger(__name__)
-
-
-@cache
-def _warn_once(message: str) -> None:
-    _logger.warning("%s", message)
 
 
 @dataclass(frozen=True)
@@ -53,15 +45,51 @@ class Reply:
     value: Any = None
 
 
-@dataclass(eq=False)
+class _Item(Job):
+    """An item as JSON, and what became of it."""
+
+    def __init__(self, item: Any) -> None:
+        super().__init__()
+        self.line = json.dumps(item)
+        if len(self.line) > MAX_LINE - _FRAME:
+            raise ConfigError(f"an item of {len(self.line)} bytes is over the limit of {MAX_LINE - _FRAME} bytes")
+        self.reply, self.allowed = Reply("not_run"), 0.0
+
+
 class _Worker:
-    pid: int
-    channel: socket.socket
-    buffer: bytearray = field(default_factory=bytearray)
-    item: int = -1  # index in the batch
-    expires: float = 0.0
-    allowed: float = 0.0  # seconds
-    nonce: str = ""  # of the request: what an earlier item left in the channel is not a reply to it
+    """A process that waits for items."""
+
+    def __init__(self, server: ForkServer) -> None:
+        self.server = server
+        self.channel, theirs = socket.socketpair()
+        with theirs:
+            reply = server.ask({}, [theirs.fileno()])
+        if "pid" not in reply:
+            self.channel.close()
+            raise ServerGone(f"no process can be started: {reply['error']}")
+        self.pid: int = reply["pid"]
+
+    def ask(self, line: str, seconds: float) -> Reply:
+        """Its reply to an item; what an earlier item left in the channel is none, and counts as a crash."""
+        expires, data, nonce = time.monotonic() + seconds, bytearray(), secrets.token_hex(8)
+        try:
+            self.channel.settimeout(seconds)
+            self.channel.sendall(f'{{"nonce": "{nonce}", "item": {line}}}\n'.encode())
+            while not data.endswith(b"\n") and len(data) <= MAX_LINE:
+                self.channel.settimeout(max(expires - time.monotonic(), 0.001))
+                if not (part := self.channel.recv(1 << 16)):
+                    break
+                data += part
+            match json.loads(bytes(data)):
+                case {"nonce": said, "value": value} if said == nonce:
+                    return Reply("value", value)
+                case {"nonce": said, "error": error} if said == nonce:
+                    return Reply("error", error)
+        except TimeoutError:
+            return Reply("timeout")
+        except (OSError, ValueError, RecursionError):
+            pass
+        return Reply("crash")
 
 
 class WorkerPool:
@@ -84,26 +112,30 @@ class WorkerPool:
         owners.add(self)
 
     def forget(self) -> None:
-        """In a forked child: the processes and the lock belong to the parent."""
-        self._lock = threading.RLock()
-        self._reset()
-
-    def _reset(self) -> None:
-        for worker in self._idle:
-            worker.channel.close()
+        """In a forked child: the processes and the locks belong to the parent."""
+        self._batches = threading.RLock()  # one at a time
+        self._lock = threading.RLock()  # of all else
         self._server: Any = None
-        self._ready = False
-        self._idle = deque()
-        self._prepared: set[str] = set()
+        self._stop()
+
+    def _stop(self) -> None:
+        with self._lock:
+            if self._server is not None:
+                self._server.close()
+            for worker in self._idle:
+                worker.channel.close()
+            self._server, self._ready = None, False
+            self._idle.clear()
+            self._prepared: set[str] = set()
 
     def start(self) -> None:
         """Start the workers without waiting for them. Calling it again does nothing."""
         with self._lock:
-            if self._server is not None and not (self._ready and self._server.is_gone()):
+            if self._server is not None and not (self._ready and has_ended(self._server.socket)):
                 return
             if os.name != "posix":
                 raise WorkerError("worker pools need a POSIX system (Linux or macOS)")
-            self.close()
+            self._stop()
             self._server = ForkServer({"handler": self.handler, "memory_mb": self.memory_mb})
 
     def run(
@@ -115,21 +147,48 @@ class WorkerPool:
         first start. With `fresh` each item has a process of its own, so that nothing of one can reach another.
         `WorkerError` if the handler cannot be imported.
         """
-        if not items:
+        batch = [_Item(item) for item in items]
+        if not batch:
             return []
+        with self._batches:
+            try:
+                self._ensure_ready()
+                short_first = sorted(batch, key=lambda item: len(item.line))
+                Schedule(partial(self._serve, fresh), limit, deadline, _LEAST * limit).run(short_first, self.workers)
+            except ServerGone as error:
+                _logger.error("%s: %s", self.handler, error)
+            except BaseException:  # an interrupt: the workers that it left busy end
+                self.close()
+                raise
+        replies = [item.reply if item.outcomes[0] else Reply("not_run") for item in batch]
+        unchecked = sum(reply.outcome == "not_run" for reply in replies)
+        early = sum(item.outcomes[0] == "timeout" and item.allowed < limit for item in batch)
+        if unchecked or early:
+            said = "%d of %d answers were not checked in the batch's time and have no score; %d slow ones ended early"
+            _logger.warning(said, unchecked, len(batch), early)
+        return replies
+
+    def _serve(self, fresh: bool, item: _Item, _: int, seconds: float) -> str:
+        item.reply, item.allowed = Reply("not_run"), seconds
+        with suppress(WorkerError):
+            worker = self._take()
+            item.reply = worker.ask(item.line, seconds)
+            if item.reply.outcome == "value" and not fresh:
+                self._idle.append(worker)
+            else:
+                self._kill(worker)
+        return item.reply.outcome
+
+    def _take(self) -> _Worker:
+        """A worker that waits, of a server that is there: both may have been killed from outside."""
         with self._lock:
-            batch = _Batch(self, items, limit, fresh)
-            for attempt in range(2):  # the server may be killed from outside, by the system's memory killer for one
-                try:
-                    self._ensure_ready()
-                    if not attempt and deadline is not None:
-                        batch.ends = time.monotonic() + deadline
-                    return batch.run()
-                except ServerGone as error:
-                    self.close()
-                    failure = error
-            _logger.error("%s: %s", self.handler, failure)
-            return batch.replies
+            self._ensure_ready()
+            while self._idle:
+                worker = self._idle.popleft()
+                if not has_ended(worker.channel):
+                    return worker
+                self._kill(worker)
+            return _Worker(self._server)
 
     def prepare(self, value: str) -> None:
         """Have the workers' common ancestor call the handler module's `prepare(value)`, once for each value.
@@ -141,20 +200,17 @@ class WorkerPool:
                 return
             try:
                 self._ensure_ready()
-                self._server.ask({"prepare": value})
+                self._server.ask({"prepare": value}, seconds=_START_SECONDS)
                 self._prepared.add(value)
-                for _ in range(len(self._idle)):
+                while self._idle:
                     self._kill(self._idle.popleft())
-                self._refill(self.workers + _SPARES)
             except ServerGone:  # `run` starts it again, or says that it cannot
-                self.close()
+                self._stop()
 
     def close(self) -> None:
         """End all processes of the pool and wait until they are gone. The pool may be used again."""
-        with self._lock:
-            if self._server is not None:
-                self._server.close()
-            self._reset()
+        with self._batches:
+            self._stop()
 
     def __enter__(self) -> WorkerPool:
         self.start()
@@ -171,145 +227,13 @@ class WorkerPool:
         self.start()
         if not self._ready:
             try:
-                missing = missing_protection(self._server.hello(_START_SECONDS))
+                self._server.hello(_START_SECONDS, ("landlock", "seccomp"))
             except WorkerError:
-                self.close()
+                self._stop()
                 raise
-            if missing:
-                _warn_once(missing)
             self._ready = True
-            self._refill(self.workers + _SPARES)
-
-    def _refill(self, count: int) -> None:
-        while len(self._idle) < count:
-            self._idle.append(self._fork())
-
-    def _fork(self) -> _Worker:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            reply = self._server.ask({}, [theirs.fileno()])
-        if "pid" not in reply:
-            ours.close()
-            raise ServerGone(f"no process can be started: {reply['error']}")
-        return _Worker(reply["pid"], ours)
 
     def _kill(self, worker: _Worker) -> None:
-        """End a worker at once; a warm one takes its place."""
         worker.channel.close()
-        self._server.ask({"kill": worker.pid})
-        self._refill(min(_SPARES, len(self._idle) + 1))
-
-
-class _Batch:
-    """The state of one `WorkerPool.run`; after `ServerGone` it may be run again for what is left.
-
-    Slow items cannot take the time of others. While the time left would not let every item have its whole limit,
-    each first gets a slice of it, the short ones first; those that were not done share what is left then.
-    """
-
-    def __init__(self, pool: WorkerPool, items: Sequence[Any], limit: float, fresh: bool) -> None:
-        self.pool = pool
-        self.lines = [json.dumps(item) for item in items]
-        self.limit = limit
-        self.ends = math.inf
-        self.fresh = fresh  # a worker serves one item
-        self.replies: list[Reply] = [Reply("not_run")] * len(items)
-        self.waiting = deque(sorted(range(len(items)), key=lambda index: len(self.lines[index])))
-        self.busy: set[_Worker] = set()
-        self.died: set[int] = set()  # items whose worker died once
-        self.slow: set[int] = set()  # items that ran out of their first slice
-
-    def run(self) -> list[Reply]:
-        self.selector = selectors.DefaultSelector()
-        try:
-            while (self.waiting or self.busy) and time.monotonic() < self.ends:
-                while self.waiting and len(self.busy) < self.pool.workers:
-                    worker = self.pool._idle.popleft() if self.pool._idle else self.pool._fork()
-                    self._assign(worker, self.waiting.popleft())
-                self._collect()
-            for worker in list(self.busy):  # cut short by the batch, not by its own limit
-                self._finish(worker, Reply("not_run"))
-        finally:
-            for worker in self.busy:  # an interrupt, or the server's end
-                self.waiting.append(worker.item)
-                with suppress(ServerGone):
-                    self.pool._kill(worker)
-            self.busy.clear()
-            self.selector.close()
-        left = sum(reply.outcome == "not_run" for reply in self.replies)
-        cut = sum(self.replies[index].outcome == "timeout" for index in self.slow)
-        if left or cut:
-            said = "%d of %d answers were not checked in the batch's time and have no score; %d slow ones ended early"
-            _logger.warning(said, left, len(self.replies), cut)
-        return self.replies
-
-    def _allowance(self, index: int) -> float:
-        rounds = math.ceil((len(self.waiting) + 1) / self.pool.workers)
-        share = _SHARED * (self.ends - time.monotonic()) / rounds
-        if share >= self.limit:
-            return self.limit
-        return share if index in self.slow else min(_FIRST_SLICE * self.limit, share / 2)
-
-    def _assign(self, worker: _Worker, index: int) -> None:
-        worker.item = index
-        worker.allowed = self._allowance(index)
-        worker.expires = time.monotonic() + worker.allowed
-        worker.nonce = secrets.token_hex(8)
-        worker.channel.settimeout(self.limit)
-        self.busy.add(worker)
-        self.selector.register(worker.channel, selectors.EVENT_READ, worker)
-        line = f'{{"nonce": "{worker.nonce}", "item": {self.lines[index]}}}\n'.encode()
-        if len(line) >= MAX_LINE:
-            raise ConfigError(f"an item of {len(line)} bytes is over the limit of {MAX_LINE} bytes")
-        try:
-            worker.channel.sendall(line)
-        except OSError:  # the worker died while idle (killed from outside): the item gets another one
-            self.waiting.append(index)
-            self._finish(worker, Reply("not_run"))
-
-    def _collect(self) -> None:
-        if not self.busy:
-            return
-        next_limit = min(self.ends, *(worker.expires for worker in self.busy))
-        for key, _ in self.selector.select(max(0.0, next_limit - time.monotonic())):
-            self._read(key.data)
-        now = time.monotonic()
-        for worker in [worker for worker in self.busy if worker.expires <= now]:
-            again = worker.allowed < self.limit and worker.item not in self.slow
-            if again:  # a second try with what is left of the batch
-                self.slow.add(worker.item)
-                self.waiting.append(worker.item)
-            fair = not again and worker.allowed >= _FIRST_SLICE * self.limit
-            self._finish(worker, Reply("timeout" if fair else "not_run"))
-
-    def _read(self, worker: _Worker) -> None:
-        data = b""
-        with suppress(OSError):
-            data = worker.channel.recv(1 << 16)
-        worker.buffer += data
-        if data and not worker.buffer.endswith(b"\n") and len(worker.buffer) <= MAX_LINE:
-            return
-        message: Any = None
-        with suppress(ValueError, RecursionError):
-            message = json.loads(bytes(worker.buffer))
-        worker.buffer.clear()
-        if isinstance(message, dict) and message.get("nonce") == worker.nonce:
-            kinds: tuple[Literal["value", "error"], ...] = ("value", "error")
-            outcome = next((kind for kind in kinds if kind in message), None)
-            self._finish(worker, Reply(outcome, message[outcome]) if outcome else Reply("crash"))
-            return
-        if self.pool._server.is_gone():  # then the workers died with it
-            raise ServerGone("the worker processes are gone")
-        if worker.item not in self.died:  # it died or spoke out of turn: the item's doing only if it happens again
-            self.died.add(worker.item)
-            self.waiting.append(worker.item)
-        self._finish(worker, Reply("crash"))
-
-    def _finish(self, worker: _Worker, reply: Reply) -> None:
-        self.replies[worker.item] = reply
-        self.busy.discard(worker)
-        self.selector.unregister(worker.channel)
-        if reply.outcome == "value" and not self.fresh:
-            self.pool._idle.append(worker)
-        else:
-            self.pool._kill(worker)
+        with self._lock, suppress(ServerGone):
+            worker.server.ask({"kill": worker.pid})
