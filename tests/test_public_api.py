@@ -39,7 +39,9 @@ SIGNATURES = {
         "model, base_url, api_key, rubric, cache, concurrency, timeout, retries, deadline, max_chars, options"
     ),
     "LengthExploration": "form, C, guarded, ngram",
-    "RLSPRewards": "verifier, exploration, alpha, gate, length_penalty, objective, k, end_of_thinking, thinking_required",
+    "RLSPRewards": (
+        "verifier, exploration, alpha, gate, length_penalty, objective, k, end_of_thinking, thinking_required"
+    ),
     "RLSPGRPOTrainer": (
         "model, reward_funcs, args, train_dataset, eval_dataset, processing_class, reward_processing_classes, "
         "callbacks, optimizers, quantization_config, peft_config, tools, rollout_func, environment_factory"
