@@ -11,15 +11,18 @@ from pathlib import Path
 
 import pytest
 import yaml
+from stand_ins import save_tiny, stand_in
 
 from trl_rlsp.cli import main
 from trl_rlsp.commands import Eval, Filter
+from trl_rlsp.doctor import examine, read_stage
 from trl_rlsp.stages import parse_grpo, parse_sft, read_yaml
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDERS = sorted({path.parent for path in (ROOT / "recipes").glob("*/grpo.yaml")} - {ROOT / "recipes" / "quickstart"})
 STAGES = sorted(path for folder in FOLDERS for path in folder.glob("*.yaml") if path.stem != "recipe")
-TRAINING = [path for path in STAGES if path.stem in ("sft", "grpo")]
+TRAINING = [path for path in STAGES if path.stem != "eval"]
+FOLDER_32B = ROOT / "recipes" / "qwen2.5-32b-aime"
 CPU = ["--bf16", "False", "--use_cpu", "True"]
 COMMAND = re.compile(r"^(?:(?:accelerate launch .*|sbatch \S+ ?)-m trl_)?rlsp (sft|grpo|eval|filter) (.*)$")
 
@@ -45,7 +48,7 @@ class TestCommands:
     @pytest.mark.parametrize("path", STAGES, ids=name_of)
     def test_those_of_each_header_parse(self, path):
         found = commands_in(path.read_text(encoding="utf-8").splitlines())
-        assert [command for command, _ in found].count(path.stem) >= 2
+        assert [command for command, _ in found].count(path.stem.partition("_")[0]) >= 2
         for command, arguments in found:
             parse(command, arguments)
 
@@ -73,11 +76,11 @@ class TestCommands:
 
 
 class TestSettings:
-    @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-    def test_batches_hold_whole_groups(self, folder):
+    @pytest.mark.parametrize("path", [path for path in TRAINING if path.stem != "sft"], ids=name_of)
+    def test_batches_hold_whole_groups(self, path):
         """On the number of GPUs that the launch command has, and generations end with an update."""
-        given = read_yaml(folder / "grpo.yaml")
-        processes = 8 if "ddp.yaml" in (folder / "grpo.yaml").read_text() else 1
+        given = read_yaml(path)
+        processes = 8 if "ddp.yaml" in path.read_text() else 1
         accumulated = given["gradient_accumulation_steps"]
         micro_steps = given.get("steps_per_generation", accumulated)
         assert processes * given["per_device_train_batch_size"] * micro_steps % given["num_generations"] == 0
@@ -92,11 +95,37 @@ class TestSettings:
         assert (given["dtype"], given["bf16"], given["lora_dropout"]) == ("bfloat16", True, 0.0)
         if given.get("load_in_4bit"):
             assert given["use_bnb_nested_quant"]
-            assert not given.get("use_vllm")
+            assert given.get("vllm_adapter", True)  # merged weights cannot be sent to a 4-bit base
+
+    @pytest.mark.parametrize(
+        ("name", "settings", "memory"),
+        [
+            ("grpo", [], [8, 80]),
+            ("grpo", ["--gradient_accumulation_steps", "64", "--steps_per_generation", "64"], [1, 80]),
+            ("grpo_without_vllm", [], [8, 80]),
+            ("grpo_without_vllm", ["--gradient_accumulation_steps", "64", "--steps_per_generation", "64"], [1, 141]),
+        ],
+    )
+    def test_32b_fits_where_its_header_says(self, name, settings, memory, capsys):
+        gpus, card = map(str, memory)
+        file = str(FOLDER_32B / f"{name}.yaml")
+        assert main(["plan", "--config", file, *settings, "--gpus", gpus, "--memory", card, "--json"]) == 0
+        (ddp,) = (row for row in json.loads(capsys.readouterr().out)["layouts"] if row["strategy"] == "ddp")
+        assert ddp["fits"]
+
+    @pytest.mark.parametrize("name", ["grpo", "grpo_without_vllm"])
+    def test_the_doctor_finds_32b_sound(self, name, monkeypatch):
+        """On a machine of its kind, with data and tokenizer that stand in."""
+        monkeypatch.setattr("trl_rlsp.problems.data.read_hub", stand_in)
+        model = save_tiny("Qwen/Qwen2.5-32B-Instruct", Path("model"))
+        arguments = ["--config", str(FOLDER_32B / f"{name}.yaml"), "--model_name_or_path", str(model)]
+        small = ["--steps_per_generation", "1", "--gradient_accumulation_steps", "1", "--max_completion_length", "16"]
+        found = examine(read_stage("grpo", [*arguments, *small], processes=8, elsewhere=True))
+        assert {finding.severity for finding in found} <= {"not checked"}, found
 
     @pytest.mark.parametrize("path", TRAINING, ids=name_of)
     def test_memory_of_the_header_is_that_of_the_plan(self, path, capsys):
-        """The larger of training and rollout; with vLLM also its share of 80 GiB beside the weights."""
+        """The larger of training and rollout; with vLLM also its share of 80 GiB beside what the trainer has then."""
         given, text = read_yaml(path), " ".join(path.read_text().replace("#", "").split())
         first = path.with_name("sft.yaml") if path.with_name("sft.yaml").exists() else path
         processes = 8 if "ddp.yaml" in text else 1
@@ -104,11 +133,17 @@ class TestSettings:
         assert main(["plan", "--config", str(path), *fixed]) == 0
         planned = next(row for row in json.loads(capsys.readouterr().out)["layouts"] if row["strategy"] == "ddp")
         training, rollout = planned["training"] / 2**30, planned["rollout"] / 2**30
-        shared = rollout + 80 * given["vllm_gpu_memory_utilization"] if given.get("use_vllm") else 0
+        beside = rollout if given.get("vllm_enable_sleep_mode") else max(training, rollout)
+        shared = beside + 80 * given["vllm_gpu_memory_utilization"] if given.get("use_vllm") else 0
         needed = training if shared or path.stem == "sft" else max(training, rollout)
         said = re.search(r"([\d.]+) GiB(?: a GPU)?(?:, (\d+) with the share of vLLM,)? and \d+ hours: estimated", text)
         assert float(said[1]) == pytest.approx(needed, rel=0.05)
         assert float(said[2] or 0) == pytest.approx(shared, rel=0.05)
+
+    def test_the_file_without_vllm_is_the_same_but_for_that(self):
+        with_vllm, without = (read_yaml(FOLDER_32B / f"{name}.yaml") for name in ("grpo", "grpo_without_vllm"))
+        assert {name for name in with_vllm if "vllm" in name} == with_vllm.keys() - without.keys()
+        assert without == {name: value for name, value in with_vllm.items() if "vllm" not in name}
 
     @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
     def test_completions_fit_beside_the_longest_prompt(self, folder):

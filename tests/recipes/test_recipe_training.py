@@ -72,8 +72,9 @@ def test_trains(folder, place, stand_ins):
     assert json.loads((place / "eval" / "metrics.json").read_text())["pass_at_1"]["mean"] == 0
 
 
-def test_four_bit_where_the_recipe_is(place, stand_ins):
-    path = ROOT / "recipes" / "qwen2.5-32b-aime" / "grpo.yaml"
+@pytest.mark.parametrize("name", ["grpo", "grpo_without_vllm"])
+def test_four_bit_where_the_recipe_is(name, place, stand_ins):
+    path = ROOT / "recipes" / "qwen2.5-32b-aime" / f"{name}.yaml"
     model = save_tiny(start_of(path.parent), place / "model")
     arguments = ["--config", str(path), "--model_name_or_path", str(model), *SMALL, *SMALL_GRPO]
     data, rewards, training, named = parse_grpo(arguments)
