@@ -11,7 +11,7 @@ import trl_rlsp
 ROOT = Path(trl_rlsp.__file__).parent
 
 FLOORS = [
-    {"errors", "lazy"},
+    {"errors"},
     {"files"},
     {"text", "generation"},
     {"countdown", "verification"},

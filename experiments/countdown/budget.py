@@ -54,7 +54,7 @@ class TokenBudget(TrainerCallback):
         mean = (logs or {}).get("completions/mean_length")
         if mean is None:
             return
-        self.tokens += round(float(mean) * self.completions)
+        self.tokens += round(float(mean) * self.completions + logs.get("frontier/draft_tokens", 0))
         self._generations += 1
         state.log_history[-1]["sampled_tokens"] = self.tokens
         if kwargs.get("lr_scheduler") is not None:

@@ -4,31 +4,13 @@ Names are imported on first use, so that `import trl_rlsp` costs nothing. `rlsp_
 `RLSPRewards()` at each access: TRL keeps and changes the list it is given.
 """
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
-from trl_rlsp.lazy import attach
-
-if TYPE_CHECKING:
-    from trl_rlsp.problems import load_problems
-    from trl_rlsp.rewards import (
-        AlphaSchedule,
-        BehaviourExploration,
-        CalculationExploration,
-        DiversityExploration,
-        JudgeExploration,
-        LengthExploration,
-        OutcomeVerifier,
-        RLSPRewards,
-    )
-    from trl_rlsp.trainers import RLSPGRPOConfig, RLSPGRPOTrainer, RLSPSFTConfig, RLSPSFTTrainer
-
-    rlsp_rewards: RLSPRewards
+from lazy_loader import attach_stub
 
 __version__ = "0.1.0"
 
-_load, __all__ = attach(__name__, __file__)
+_load, _, __all__ = attach_stub(__name__, __file__)
 __all__ += ["rlsp_rewards"]
 
 
@@ -37,4 +19,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return __all__

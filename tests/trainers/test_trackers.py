@@ -66,3 +66,13 @@ def test_tensorboard(train, tmp_path):
     events.Reload()
     assert set(events.Tags()["scalars"]) >= METRICS
     assert [event.step for event in events.Scalars("train/reward")] == [1, 2]
+
+
+def test_wandb(train, tmp_path, monkeypatch):
+    pytest.importorskip("wandb", reason="wandb is not installed: pip install --group dev")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    train("wandb")
+    (file,) = tmp_path.rglob("*.wandb")
+    logged = file.read_bytes()  # names stand in it as they are; a block of 32 KiB may cut one of the two mentions
+    assert {name for name in METRICS if name.encode() in logged} == METRICS

@@ -4,22 +4,6 @@ Promises linear time, and precision and recall that are measured on labeled snip
 nothing of rewards and runs; whether an answer is right it asks the caller.
 """
 
-from __future__ import annotations
+from lazy_loader import attach_stub
 
-from typing import TYPE_CHECKING
-
-from trl_rlsp.lazy import attach
-
-if TYPE_CHECKING:
-    from trl_rlsp.behaviours._prose import KINDS, MEANINGS, Behaviour, Kind
-    from trl_rlsp.behaviours.counting import (
-        AnswerChanges,
-        BehaviourMetrics,
-        answer_changes,
-        candidate_answers,
-        count_behaviours,
-        credited,
-        find_behaviours,
-    )
-
-__getattr__, __all__ = attach(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

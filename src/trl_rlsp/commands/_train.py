@@ -92,7 +92,9 @@ def _execute_all(run: pipeline.Run, steps: Sequence[Step]) -> None:
         shown = step.model if step.command == "harvest" else f"--config {step.config}"
         console.rule(f"{title} (rlsp {step.command} {shown})")
         step.remember(launcher.processes(step))
+        began = time.monotonic()
         pipeline.execute(step, launcher)
+        console.print(f"{title}: {(time.monotonic() - began) / 60:.1f} minutes")
     folders = {step.title.partition(" ")[2]: step.folder for step in steps if step.command == "eval"}
     results = {name: evaluation.load_evaluation(folder) for name, folder in folders.items()}
     atomic_write(run.output / "report.md", f"# {run.recipe.name}\n\n{evaluation.markdown_table(results)}")

@@ -5,16 +5,6 @@ and whatever else is in its batch. Also the one client of OpenAI-compatible serv
 or files.
 """
 
-from __future__ import annotations
+from lazy_loader import attach_stub
 
-from typing import TYPE_CHECKING
-
-from trl_rlsp.lazy import attach
-
-if TYPE_CHECKING:
-    from trl_rlsp.generation.local import TransformersEngine, finished_leave, leaving_rollout, load_model, why_not
-    from trl_rlsp.generation.sampling import Engine, Prefixed, Request, Sample, Sampling, all_requests, render
-    from trl_rlsp.generation.server import Reply, ServerClient, ServerEngine
-    from trl_rlsp.generation.vllm import VLLMEngine
-
-__getattr__, __all__ = attach(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

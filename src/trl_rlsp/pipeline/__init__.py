@@ -5,15 +5,6 @@ when its settings have changed. Knows what each step depends on and how many pro
 for the commands.
 """
 
-from trl_rlsp.pipeline._launch import Launcher, StageError, StoppedError, execute, stopped_by_signals
-from trl_rlsp.pipeline._shipped import companion_names, copy_recipe, find_recipe, recipe_names, recipes_folder, said_of
-from trl_rlsp.pipeline._steps import (
-    RoundSettings,
-    Run,
-    Step,
-    parse_run,
-    plan,
-    plan_rounds,
-    refuse_changed,
-    round_settings,
-)
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

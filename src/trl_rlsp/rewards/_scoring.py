@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 Reward = Callable[..., Sequence[Any]]
 Gate = Literal["none", "correct", "incorrect", "adaptive"]
+Objective = Literal["verdict", "max_rl", "pass@k"]
 Column = list[float | None]
 
 _LOGGERS = ("log_metric", "log_extra")
@@ -56,6 +57,8 @@ class Scorer:
     gate: Gate
     length_penalty: float
     reader: Reader
+    objective: Objective = "verdict"
+    k: int = 4
     checked: bool = False  # whether the trainer's settings have been compared with the suite's
     _open: list[_Step] = field(default_factory=list)
     _warned: set[str] = field(default_factory=set)
@@ -65,6 +68,9 @@ class Scorer:
             raise ConfigError(f"gate is 'none', 'correct', 'incorrect' or 'adaptive', got {self.gate!r}")
         if not 0 <= self.length_penalty <= 1:
             raise ConfigError(f"length_penalty is a weight from 0 to 1, got {self.length_penalty!r}")
+        if self.objective not in get_args(Objective) or self.k < 1:
+            rule = "objective is 'verdict', 'max_rl' or 'pass@k', and k at least 1"
+            raise ConfigError(f"{rule}, got {self.objective!r} and {self.k!r}")
         if self.gate == "adaptive" and unbounded(self):
             raise ConfigError(
                 f"gate='adaptive' needs exploration in [0, 1), got {unbounded(self)}: unbounded, it lets wrong "
@@ -78,8 +84,14 @@ class Scorer:
         """Factor of an exploration value beside a verdict of 1."""
         return (1 - alpha) / alpha / max(len(self.exploration), 1)
 
+    @property
+    def names(self) -> list[str]:
+        """The columns: the outcome, the exploration rewards, and an objective other than the verdict."""
+        own = [] if self.objective == "verdict" else [self.objective.replace("@", "_at_")]
+        return [*map(name_of, (self.verifier, *self.exploration)), *own]
+
     def column(self, place: int, completions: Sequence[Any], kwargs: Mapping[str, Any]) -> Column:
-        """Column `place` of a step, 0 being the outcome: the first that is asked for scores the batch for all."""
+        """Column `place` of a step, in the order of `names`: the first that is asked for scores the batch for all."""
         batch = {"completions": completions, **{name: kwargs[name] for name in kwargs if name not in _LOGGERS}}
         with _LOCK:  # TRL's asynchronous trainer asks for all columns at once, in threads
             step = next((step for step in self._open if place in step.waiting and _same(step.batch, batch)), None)
@@ -92,7 +104,8 @@ class Scorer:
         return step.columns[place]
 
     def columns(self, completions: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Column]:
-        """Verdicts and what each exploration reward pays; collective if the gate is adaptive or a reward may fail."""
+        """What each column pays; collective if it depends on groups: the gate is adaptive, there is an objective other
+        than the verdict, or an exploration reward may fail."""
         self._look_at_trainer(kwargs)
         read = self.reader.read(completions, kwargs)
         gives_reasons = type(self.verifier).__call__ is OutcomeVerifier.__call__
@@ -103,38 +116,44 @@ class Scorer:
         values = [list(map(_number, _called(part, part, completions, given))) for part in self.exploration]
         for part, column in zip(self.exploration, values, strict=True):
             self._check_bounds(part, column)
-        rates, values = self._over_groups(verdicts, values, kwargs)
+        groups, values = self._over_groups(verdicts, values, kwargs)
         alpha = self.schedule.value(kwargs.get("trainer_state"), metric=f"rewards/{name_of(self.verifier)}/mean")
         if self.schedule.moves:
             log_mean(kwargs.get("log_metric"), "exploration/alpha", [alpha])
-        scale, paid = self.scale(alpha), [verdicts]
+        rates, rooms = list(map(failure_rate, groups)), list(map(self._room, groups))
+        paid = [verdicts]
         for part, column in zip(self.exploration, values, strict=True):
             measures = self.gate == "adaptive" and getattr(part, "measures_length", False)
             lengths = part.costs(completions, **given) if measures else [1.0] * len(completions)  # type: ignore[attr-defined]
-            rows = zip(verdicts, rates, column, lengths, strict=True)
-            paid.append([None if v is None or e is None else scale * self._gated(v, f, e, x) for v, f, e, x in rows])
+            rows = zip(verdicts, rates, column, lengths, rooms, strict=True)
+            scale = self.scale(alpha)
+            paid.append(
+                [None if v is None or e is None else scale * r * self._gated(v, f, e, x) for v, f, e, x, r in rows]
+            )
+        if self.objective != "verdict":
+            pairs = zip(verdicts, groups, rooms, strict=True)
+            paid.append([None if v is None else self._objective_pay(v, group, room) for v, group, room in pairs])
         return paid
 
     def _over_groups(
         self, verdicts: Column, values: list[Column], kwargs: Mapping[str, Any]
-    ) -> tuple[Column, list[Column]]:
-        """(each completion's failure rate, values in which failures are filled in), over all ranks."""
+    ) -> tuple[list[Column], list[Column]]:
+        """(the verdicts of each completion's group, values in which failures are filled in), over all ranks."""
         can_fail = any(getattr(part, "can_fail", True) for part in self.exploration)
-        rates: Column = [None] * len(verdicts)
-        if self.gate != "adaptive" and not can_fail:
-            return rates, values
+        compares = self.gate == "adaptive" or self.objective != "verdict"
+        if not compares and not can_fail:
+            return [[]] * len(verdicts), values
         prompts, log_metric = kwargs.get("prompts"), kwargs.get("log_metric")
-        keys = group_keys(prompts, kwargs) if prompts or self.gate == "adaptive" else [""] * len(verdicts)
+        keys = group_keys(prompts, kwargs) if prompts or compares else [""] * len(verdicts)
         local = list(zip(verdicts, *values, strict=True))
         _, ranks = gather_ranks(list(zip(keys, local, strict=True)))
         pairs = [pair for rank in ranks for pair in rank]
         groups: dict[str, list[tuple[float | None, ...]]] = {}
         for key, row in pairs:
             groups.setdefault(key, []).append(row)
+        judged = {key: [row[0] for row in rows] for key, rows in groups.items()}
         if self.gate == "adaptive":
-            by_group = {key: failure_rate([row[0] for row in rows]) for key, rows in groups.items()}
-            rates = [by_group[key] for key in keys]
-            log_mean(log_metric, "exploration/failure_rate", rates)
+            log_mean(log_metric, "exploration/failure_rate", [failure_rate(judged[key]) for key in keys])
         if can_fail:
             log_mean(log_metric, "exploration/failed", [None in row for row in local if row[0] is not None])
             everybody = [row for _, row in pairs]
@@ -142,7 +161,21 @@ class Scorer:
                 [_filled(row[place], (groups[key], everybody), place) for key, row in zip(keys, local, strict=True)]
                 for place in range(1, len(values) + 1)
             ]
-        return rates, values
+        return [judged[key] for key in keys], values
+
+    def _room(self, group: Column) -> float:
+        """How far a wrong completion stays below a right one, whose place exploration must not take: 1, or under
+        pass@k the chance that k - 1 others of the group are wrong too."""
+        others, right = sum(v is not None for v in group) - 1, sum(v is not None and v >= 1 for v in group)
+        if self.objective != "pass@k" or others < 1:
+            return 1.0
+        drawn = min(self.k - 1, others)
+        return math.comb(max(others - right, 0), drawn) / math.comb(others, drawn)
+
+    def _objective_pay(self, verdict: float, group: Column, room: float) -> float:
+        if self.objective == "pass@k":
+            return (1 - verdict) * (1 - room)
+        return verdict / solved - verdict if (solved := mean(group)) else 0.0
 
     def _gated(self, verdict: float, rate: float | None, value: float, length: float) -> float:
         if self.gate == "adaptive":
@@ -168,7 +201,7 @@ class Scorer:
         if self.checked or not (args is not None or asynchronous):
             return
         self.checked = True
-        parts = [Part(self, place) for place in range(1 + len(self.exploration))]
+        parts = [Part(self, place) for place in range(len(self.names))]
         for finding in check_balance(parts, args) if args is not None else ():
             logger.warning(finding.message)
         if asynchronous and self.gate != "correct" and self.exploration:
@@ -176,14 +209,16 @@ class Scorer:
 
 
 class Part:
-    """One column of a suite, as TRL calls it; `place` 0 is the outcome, then come the exploration rewards."""
+    """One column of a suite, as TRL calls it; `place` 0 is the outcome, then come exploration and objective."""
 
     def __init__(self, scorer: Scorer, place: int) -> None:
         self.scorer, self.place = scorer, place
-        self.reward = (scorer.verifier, *scorer.exploration)[place]
-        self.__name__ = name_of(self.reward)
+        self.reward: Reward | None = [scorer.verifier, *scorer.exploration, None][place]
+        self.__name__ = scorer.names[place]
 
     def __repr__(self) -> str:
+        if self.reward is None:
+            return self.__name__
         scale = self.scorer.scale(self.scorer.schedule.start)
         return f"{scale:g} * {self.reward!r}" if self.place else repr(self.reward)
 

@@ -109,12 +109,11 @@ def scorers_of(reward_funcs: Any) -> list[Scorer]:
 
 def check_balance(reward_funcs: Any, args: Any) -> list[Imbalance]:
     """What is wrong with the `args` of a trainer for the suites among its `reward_funcs`, errors first."""
-    found = [
-        finding
-        for scorer in scorers_of(reward_funcs)
-        if scorer.exploration and scorer.schedule.low < 1
-        for finding in (*_scaling(scorer, args), *_warnings(scorer, reward_funcs, args))
-    ]
+    found: list[Imbalance] = []
+    for scorer in scorers_of(reward_funcs):
+        found += _objective(scorer, args)
+        if scorer.exploration and scorer.schedule.low < 1:
+            found += [*_scaling(scorer, args), *_warnings(scorer, reward_funcs, args)]
     return sorted(found, key=lambda finding: finding.severity)
 
 
@@ -141,8 +140,22 @@ def _scorer_of(part: Any) -> Any:
     return scorer if hasattr(scorer, "length_penalty") else None
 
 
+def _per_group(args: Any) -> bool:
+    return str(getattr(args, "scale_rewards", "none")) in ("group", "True")
+
+
+def _objective(scorer: Scorer, args: Any) -> Iterator[Imbalance]:
+    if scorer.objective != "verdict" and _per_group(args):
+        message = f"scale_rewards='group' cancels objective={scorer.objective!r}: use scale_rewards='none'"
+        yield Imbalance("objective", "warning", message, "scale_rewards: none")
+    size = getattr(args, "num_generations", scorer.k)
+    if scorer.objective == "pass@k" and scorer.k > size:
+        message = f"k={scorer.k} is more than num_generations={size}: the objective is pass@{size}"
+        yield Imbalance("objective_k", "warning", message, f"objective_k: {size}")
+
+
 def _scaling(scorer: Scorer, args: Any) -> Iterator[Imbalance]:
-    per_group = str(getattr(args, "scale_rewards", "none")) in ("group", "True")
+    per_group = _per_group(args)
     per_reward = getattr(args, "multi_objective_aggregation", "") == "normalize_then_sum"
     if scorer.gate == "correct" or not (per_group or per_reward):
         return

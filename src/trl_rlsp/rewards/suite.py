@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards._scoring import Gate, Part, Reward, Scorer, name_of
+from trl_rlsp.rewards._scoring import Gate, Objective, Part, Reward, Scorer, name_of
 from trl_rlsp.rewards.balance import AlphaSchedule
 from trl_rlsp.rewards.batch import Reader, log_mean
 from trl_rlsp.rewards.exploration import LengthExploration
@@ -51,6 +51,10 @@ class RLSPRewards(list, metaclass=_SuiteType):
         gate: which completions exploration pays: all (`"none"`, the paper), the `"correct"`, the `"incorrect"`, or
             `"adaptive"`: all, times the group's failure rate, and length costs where the group succeeds.
         length_penalty: weight of the cost of length under `gate="adaptive"`, in [0, 1].
+        objective: what the outcome's columns add up to within a group of solve rate p: the verdict `V`; `"max_rl"`,
+            `V / p` (MaxRL, 2602.02710), for problems that are rarely solved; or `"pass@k"`, of a wrong completion the
+            chance that k - 1 others of its group hold a right one (2505.15201), for solving each problem at least once.
+        k: completions that pass@k draws, at most a group's.
         end_of_thinking: as in `Reader`, and so is `thinking_required`; an `OutcomeVerifier` that is passed has its own.
 
     Raises ConfigError for an argument out of its range, unbounded exploration under `gate="adaptive"`, two parts of one
@@ -82,6 +86,8 @@ class RLSPRewards(list, metaclass=_SuiteType):
         alpha: float | AlphaSchedule = 0.8,
         gate: Gate = "none",
         length_penalty: float = 0.25,
+        objective: Objective = "verdict",
+        k: int = 4,
         end_of_thinking: str | None = "</think>",
         thinking_required: bool | None = None,
     ) -> None:
@@ -99,10 +105,10 @@ class RLSPRewards(list, metaclass=_SuiteType):
             if not callable(part):
                 raise ConfigError(f"a reward is a callable, got {part!r}")
         schedule = alpha if isinstance(alpha, AlphaSchedule) else AlphaSchedule("constant", alpha)
-        scorer = Scorer(verifier, parts, schedule, gate, length_penalty, reader)
+        scorer = Scorer(verifier, parts, schedule, gate, length_penalty, reader, objective, k)
         shared = ("verifier", "exploration", "schedule", "gate", "length_penalty")
         vars(self).update({name: getattr(scorer, name) for name in shared}, scorer=scorer, alpha=schedule.start)
-        super().__init__(Part(scorer, place) for place in range(1 + len(parts)))
+        super().__init__(Part(scorer, place) for place in range(len(scorer.names)))
         self._refuse_equal_names()
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -5,42 +5,6 @@ one run. Reads settings and what they name (data, tokenizer, a model's configura
 a stage is run nor whether its settings are wise: that is for `commands`, `pipeline` and `doctor`.
 """
 
-from trl_rlsp.stages._parsing import (
-    apply_environment,
-    environment_of,
-    option,
-    options_of,
-    parse_fields,
-    parse_known,
-    parse_stage,
-    read_yaml,
-)
-from trl_rlsp.stages._record import (
-    STAGE_FILE,
-    claimed,
-    differences,
-    last_complete_checkpoint,
-    read_record,
-    refuse_other_run,
-    settings_of,
-    write_record,
-)
-from trl_rlsp.stages._stage import (
-    Kind,
-    Stage,
-    kind_of,
-    load_config,
-    model_name,
-    names_adapter,
-    parse_grpo,
-    parse_sft,
-    read_stage,
-    tokenizer_of,
-)
-from trl_rlsp.stages.arguments import (
-    DemonstrationArguments,
-    EvaluationArguments,
-    ProblemArguments,
-    RewardArguments,
-    VerifierArguments,
-)
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

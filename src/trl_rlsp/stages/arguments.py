@@ -144,18 +144,20 @@ class RewardArguments(VerifierArguments):
     judge_cache: str | None = option(None, "folder or file that keeps grades")
     gate: str = option("none", 'exploration pays: "none" (all), "correct", "incorrect", "adaptive" (by failure rate)')
     length_penalty: float = option(0.25, 'weight of the cost of length where a group succeeds, under gate "adaptive"')
+    objective: str = option("verdict", '"verdict", "max_rl" (rarely solved problems) or "pass@k"')
+    objective_k: int = option(4, "completions that pass@k draws")
     log_behaviours: bool = option(True, "log `behaviour/...`, occurrences of each search behaviour per 1,000 tokens")
 
     def build(self) -> rewards.RLSPRewards:
         """The reward suite; a ConfigError for a value that cannot work."""
-        gate: Any = self.gate
         shape: Any = self.alpha_schedule
         written: Any = self.exploration
         names = [str(name).strip() for name in (written if isinstance(written, list) else written.split(","))]
         parts = [] if names == ["none"] else [self._part(name) for name in names]
         alpha = rewards.AlphaSchedule(shape, self.alpha, self.alpha_end)
         verifier = self.outcome_verifier(watch=[behaviours.BehaviourMetrics()] if self.log_behaviours else [])
-        return rewards.RLSPRewards(verifier, parts, alpha=alpha, gate=gate, length_penalty=self.length_penalty)
+        given: dict[str, Any] = {"gate": self.gate, "objective": self.objective, "k": self.objective_k}
+        return rewards.RLSPRewards(verifier, parts, alpha=alpha, length_penalty=self.length_penalty, **given)
 
     def _part(self, name: str) -> Any:
         if "." in name:

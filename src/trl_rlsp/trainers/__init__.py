@@ -5,16 +5,6 @@ trains in float32, and a merged model is kept only if its logits are the adapter
 and commands.
 """
 
-from __future__ import annotations
+from lazy_loader import attach_stub
 
-from typing import TYPE_CHECKING
-
-from trl_rlsp.lazy import attach
-
-if TYPE_CHECKING:
-    from trl_rlsp.trainers._adapter import is_adapter, load_trainable, merge_adapter
-    from trl_rlsp.trainers._fast_step import compute_in_parts
-    from trl_rlsp.trainers.grpo import RLSPGRPOConfig, RLSPGRPOTrainer
-    from trl_rlsp.trainers.sft import RLSPSFTConfig, RLSPSFTTrainer
-
-__getattr__, __all__ = attach(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -20,6 +20,7 @@ from trl import GRPOConfig, GRPOTrainer
 from trl_rlsp.rewards import OutcomeVerifier, RLSPRewards, refuse_imbalance, scorers_of
 from trl_rlsp.trainers._adapter import keep_full_precision, trainable_weights, warn_if_untested
 from trl_rlsp.trainers._fast_step import FastStep
+from trl_rlsp.trainers._frontier import FrontierStarts
 from trl_rlsp.trainers._vllm_adapter import adapter_alone
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,9 @@ class RLSPGRPOConfig(GRPOConfig):
     wrong completions. Completions have up to 4,096 tokens as in the paper (TRL: 512), and all are written as Parquet,
     with their rewards, for the report. `rollout`, `trim_updates` and `skip_zero_advantage` turn off the parts of the
     fast step, and `part_tokens` bounds the tokens that an update computes together, padding included, instead of 16
-    rows. With vLLM, `vllm_adapter` sends a LoRA adapter alone and never merges it into the base (docs/vllm.md).
+    rows. `frontier_share` of the groups start where the policy gave up, having been told to go on with `frontier_joint`
+    up to `frontier_depth` times (docs/frontier.md). With vLLM, `vllm_adapter` sends a LoRA adapter alone and never
+    merges it into the base (docs/vllm.md).
     """
 
     scale_rewards: str = field(default="none", metadata={"help": "'none', 'batch' or 'group'."})
@@ -45,10 +48,13 @@ class RLSPGRPOConfig(GRPOConfig):
     trim_updates: bool = field(default=True, metadata={"help": "Compute log-probabilities without most padding."})
     skip_zero_advantage: bool = field(default=True, metadata={"help": "Leave rows without advantage out."})
     part_tokens: int | None = field(default=None, metadata={"help": "Tokens computed together; default 16 rows."})
+    frontier_share: float = field(default=0.0, metadata={"help": "Groups that start from the policy's own search."})
+    frontier_depth: int = field(default=6, metadata={"help": "Times at most that a draft is told to go on."})
+    frontier_joint: str = field(default="\nWait,", metadata={"help": "Text in the place of a draft's answer."})
     vllm_adapter: bool = field(default=True, metadata={"help": "Send a LoRA adapter to vLLM without merging it."})
 
 
-class RLSPGRPOTrainer(FastStep, GRPOTrainer):
+class RLSPGRPOTrainer(FrontierStarts, FastStep, GRPOTrainer):
     """`GRPOTrainer` with two defaults of its own.
 
     Args:
@@ -96,6 +102,7 @@ class RLSPGRPOTrainer(FastStep, GRPOTrainer):
             super().__init__(model, reward_funcs, args, train_dataset, *others, **kwargs)
         if not self.is_fsdp_enabled:  # which shards weights of one type only
             keep_full_precision(self.model, before)
+        self._prepare_frontier()
         self._make_fast()
 
     __init__.__signature__ = inspect.signature(GRPOTrainer.__init__)  # type: ignore[attr-defined]

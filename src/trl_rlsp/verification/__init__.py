@@ -5,32 +5,6 @@ the trainer; a call returns by its deadline; what cannot be scored is `None` wit
 nothing of rewards, problems and training, and asks no model.
 """
 
-from __future__ import annotations
+from lazy_loader import attach_stub
 
-from typing import TYPE_CHECKING
-
-from trl_rlsp.lazy import attach
-
-if TYPE_CHECKING:
-    from trl_rlsp.verification.code.sandbox import (
-        Limits,
-        LocalSandbox,
-        RunResult,
-        available_backend,
-        find_sandbox,
-        require_sandbox,
-    )
-    from trl_rlsp.verification.code.tests import (
-        has_test_columns,
-        read_tests,
-        reference_program,
-        shown_problem,
-        tests_json,
-    )
-    from trl_rlsp.verification.code.verifier import verify_code
-    from trl_rlsp.verification.gym.verifier import GYM_HANDLER, verify_gym
-    from trl_rlsp.verification.math._verifier import MATH_HANDLER, MathItem, MathRules, gold_text, is_list, verify_math
-    from trl_rlsp.verification.verdict import Reason, Verdict
-    from trl_rlsp.verification.workers.pool import Reply, WorkerPool
-
-__getattr__, __all__ = attach(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

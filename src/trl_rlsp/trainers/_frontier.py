@@ -1,0 +1,131 @@
+"""Groups that start where the policy gave up, so that problems it does not solve yet can be solved by some of a group.
+
+For a share of the groups the policy drafts one completion; while its answer is wrong, the answer is taken off, and the
+policy is told to go on, up to a drawn number of times. What it wrote stands in the prompt of the whole group, where it
+has no loss and earns nothing. A draft that is right shows nothing, so what is shown falls with a problem's solve rate.
+Starting from prefixes is PrefixRL's (2601.18795) and POPE's (2601.18779), going on from one's own search Go-Explore's.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from trl.data_utils import is_conversational
+
+from trl_rlsp.errors import ConfigError
+from trl_rlsp.rewards import scorers_of
+from trl_rlsp.rewards.batch import gather_ranks
+from trl_rlsp.text import kinds_of, read
+
+
+class FrontierStarts:
+    """Mixed in before `FastStep`; off where `frontier_share` is 0."""
+
+    _prefixes: list[str] = []  # one for each prompt of the generation that is being made
+    _share = 0.0
+
+    def _prepare_frontier(self: Any) -> None:
+        """Refuse, after TRL's `__init__`, what cannot work."""
+        self._share = getattr(self.args, "frontier_share", 0.0)
+        if not self._share:
+            return
+        if not 0 <= self._share < 1 or self.args.frontier_depth < 1:
+            rule = "frontier_share is at least 0 and below 1, and frontier_depth at least 1"
+            raise ConfigError(f"{rule}, got {self._share!r} and {self.args.frontier_depth!r}")
+        reasons = {
+            "rollouts by vLLM or by a function of one's own": self.use_vllm or self.rollout_func is not None,
+            "sharded weights (FSDP, DeepSpeed)": self.is_fsdp_enabled or self.is_deepspeed_enabled,
+            "tools and environments": self.tools or self.environments is not None,
+            "images": self._is_vlm,
+            "rewards without a suite": not scorers_of(self.reward_funcs),
+        }
+        if found := [name for name, holds in reasons.items() if holds]:
+            raise ConfigError(f"frontier_share={self._share} does not work with {', '.join(found)}: set it to 0")
+
+    def _tokenize_prompts(self: Any, prompts: list[Any]) -> Any:
+        """TRL's, with what is shown behind some prompts."""
+        prompt_ids, *others = super()._tokenize_prompts(prompts)  # type: ignore[misc]
+        self._prefixes = []
+        if self._share and self.model.training:
+            self._prefixes = self._shown(prompts, prompt_ids)
+            encoded = {text: self._encoded(text) for text in set(self._prefixes)}
+            prompt_ids = [[*ids, *encoded[text]] for ids, text in zip(prompt_ids, self._prefixes, strict=True)]
+        return prompt_ids, *others
+
+    def _calculate_rewards(self: Any, inputs: Any, prompts: list[Any], *others: Any) -> Any:
+        """TRL's; to the rewards, what is shown is part of the prompt."""
+        if self._prefixes:
+            prompts = [_with(prompt, text) for prompt, text in zip(prompts, self._prefixes, strict=True)]
+        return super()._calculate_rewards(inputs, prompts, *others)  # type: ignore[misc]
+
+    def _shown(self: Any, prompts: list[Any], prompt_ids: list[list[int]]) -> list[str]:
+        """For each prompt of this rank the text that its group starts from, `""` for none; collective."""
+        size, offset = self.num_generations, self.accelerator.process_index * len(prompts)
+        groups = [(offset + row) // size for row in range(len(prompts))]
+        depths = {group: self._depth(group) for group in groups}
+        firsts = {(offset + row) // size: row for row in range(len(prompts)) if (offset + row) % size == 0}
+        drafted, tokens = self._drafted({g: row for g, row in firsts.items() if depths[g]}, depths, prompts, prompt_ids)
+        _, ranks = gather_ranks([(drafted, tokens, len(firsts))])
+        everything = [each for rank in ranks for each in rank]
+        found = {group: text for texts, _, _ in everything for group, text in texts.items()}
+        counts = {
+            "draft_tokens": sum(tokens for _, tokens, _ in everything),
+            "groups": sum(map(bool, found.values())) / sum(number for _, _, number in everything),
+        }
+        for name, value in counts.items():
+            self._metrics["train"][f"frontier/{name}"].append(float(value))
+        return [found.get(group, "") for group in groups]
+
+    def _depth(self: Any, group: int) -> int:
+        """How often a group's draft is told to go on, equal on every rank; 0 if nothing is shown to it."""
+        drawn = random.Random(f"{self.args.seed} {self.state.global_step} {group}")
+        return drawn.randint(1, self.args.frontier_depth) if drawn.random() < self._share else 0
+
+    def _drafted(
+        self: Any, rows: dict[int, int], depths: dict[int, int], prompts: list[Any], prompt_ids: list[list[int]]
+    ) -> tuple[dict[int, str], int]:
+        """(group -> what the policy wrote before it gave up, tokens drawn for that), one draft from a row a group."""
+        inputs, self._inputs = self._inputs, []  # that no program is verified early
+        found, tokens, level = dict.fromkeys(rows, ""), 0, 0
+        while rows := {group: row for group, row in rows.items() if level < depths[group]}:
+            level += 1
+            asked = [[*prompt_ids[row], *self._encoded(found[group])] for group, row in rows.items()]
+            drawn, _ = self._generate_single_turn(asked, None, {}, 1)
+            tokens += sum(map(len, drawn))
+            pieces = self.processing_class.batch_decode(drawn, skip_special_tokens=True)
+            texts = [found[group] + piece for group, piece in zip(rows, pieces, strict=True)]
+            taken = self._without_wrong_answers(texts, [inputs[row] for row in rows.values()])
+            going = {group: text for group, text in zip(rows, taken, strict=True) if text}
+            found |= going
+            rows = {group: rows[group] for group in going}
+        self._inputs = inputs
+        vars(self).pop("_drawn_BT", None)  # of the drafts
+        return found, tokens
+
+    def _without_wrong_answers(self: Any, texts: list[str], rows: list[dict[str, Any]]) -> list[str | None]:
+        """Each draft up to its answer, and the words to go on; `None` for one that is right, endless or too long."""
+        columns = {name: [row[name] for row in rows] for name in rows[0] if name != "prompt"}
+        spoken = is_conversational(rows[0])
+        completions = [[{"role": "assistant", "content": text}] for text in texts] if spoken else texts
+        scorer = scorers_of(self.reward_funcs)[0]
+        scores = scorer.verifier(prompts=[row["prompt"] for row in rows], completions=completions, **columns)
+        end, taken = scorer.reader.end_of_thinking, []
+        for text, score, kind in zip(texts, scores, kinds_of(columns, len(texts)), strict=True):
+            reading = read(text, kind, end_of_thinking=end)
+            reasoning = reading.reasoning.partition(end)[0] if end else reading.reasoning
+            going = reasoning.rstrip() + self.args.frontier_joint
+            value = getattr(score, "score", score)
+            wrong = reading.finished and value is not None and value < 1
+            fits = len(self._encoded(going)) <= self.max_completion_length
+            taken.append(going if wrong and fits and text.startswith(reasoning) else None)
+        return taken
+
+    def _encoded(self: Any, text: str) -> list[int]:
+        return self.processing_class(text, add_special_tokens=False)["input_ids"] if text else []
+
+
+def _with(prompt: Any, text: str) -> Any:
+    if not text:
+        return prompt
+    return prompt + text if isinstance(prompt, str) else [*prompt, {"role": "assistant", "content": text}]

@@ -1,0 +1,58 @@
+"""GRPO whose groups of four are split over two ranks and start from drafts; each rank writes the prompts it scored.
+
+accelerate launch --config_file recipes/accelerate/cpu.yaml tests/multi_process/frontier_ranks.py FOLDER MODEL
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from trl_rlsp import RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
+
+BATCH, STEPS = 4, 6  # completions of a rank and step
+calls = []
+
+
+def verdicts(*, prompts, completions, **_):
+    """Always wrong; keeps the prompts."""
+    calls.append(list(prompts))
+    return [0.0] * len(completions)
+
+
+def main(folder: Path, model: str) -> None:
+    args = RLSPGRPOConfig(
+        str(folder / "run"),
+        per_device_train_batch_size=BATCH,
+        num_generations=2 * BATCH,  # one group a generation: half of it on each rank
+        max_completion_length=16,
+        max_steps=STEPS,
+        frontier_share=0.9,
+        frontier_depth=2,
+        frontier_joint=" | ",
+        bf16=False,
+        use_cpu=True,
+        report_to="none",
+        gradient_checkpointing=False,
+        logging_steps=1,
+        save_strategy="no",
+    )
+    trainer = RLSPGRPOTrainer(
+        AutoModelForCausalLM.from_pretrained(model, dtype="float32"),
+        RLSPRewards(verdicts, []),
+        args,
+        Dataset.from_dict({"prompt": [f"<user> {problem} <assistant>" for problem in ("8 1 9 : 72", "1 2 : 3")] * 8}),
+        processing_class=AutoTokenizer.from_pretrained(model, padding_side="left"),
+    )
+    trainer.train()
+    logged = [entry["frontier/groups"] for entry in trainer.state.log_history if "frontier/groups" in entry]
+    (folder / f"rank{os.environ['RANK']}.json").write_text(json.dumps({"calls": calls, "groups": logged}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
