@@ -120,7 +120,7 @@ class TestBadInput:
 
     def test_config_without_a_file(self, capsys):
         assert main(["sft", "--config"]) == 2
-        assert "rlsp sft: ConfigError: --config wants a YAML file after it" in capsys.readouterr().err
+        assert "rlsp sft: ConfigError: --config needs a YAML file after it" in capsys.readouterr().err
 
     @pytest.mark.parametrize("command", ["sft", "grpo"])
     def test_no_model(self, capsys, tmp_path, monkeypatch, rows, command):

@@ -183,7 +183,7 @@ class TestCommand:
     def test_a_file_of_neither_stage(self, tmp_path, capsys):
         (tmp_path / "x.yaml").write_text("seed: 1\n")
         assert main(["doctor", "--config", str(tmp_path / "x.yaml")]) == 2
-        assert "say which with --stage sft or grpo" in capsys.readouterr().err
+        assert "give --stage sft or --stage grpo" in capsys.readouterr().err
         (tmp_path / "sft.yaml").write_text("seed: 1\n")
         assert main(["doctor", "--config", str(tmp_path / "sft.yaml")]) == 1
 
