@@ -82,7 +82,7 @@ def claimed(folder: Path) -> Iterator[None]:
         except (BlockingIOError, PermissionError) as error:
             file.seek(0)
             raise ConfigError(
-                f"a folder takes one run at a time, and process {file.read().strip() or '?'} is working in {folder}: "
+                f"a folder takes one run at a time, and process {file.read().strip() or '?'} works in {folder}: "
                 "wait for it, or give another --output_dir"
             ) from error
         except OSError:

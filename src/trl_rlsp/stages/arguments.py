@@ -142,7 +142,7 @@ class RewardArguments(VerifierArguments):
     judge_model: str | None = option(None, 'name of the judge on its server; required by "judge"')
     judge_base_url: str | None = option(None, "address of an OpenAI-compatible server; default: the client's")
     judge_cache: str | None = option(None, "folder or file in which grades are cached")
-    gate: str = option("none", 'who earns exploration: "none" (all), "correct", "incorrect", "adaptive" (by failure rate)')
+    gate: str = option("none", 'bonus paid if: "none" (always), "correct", "incorrect", "adaptive" (by failure rate)')
     length_penalty: float = option(0.25, 'weight of the cost of length where a group succeeds, under gate "adaptive"')
     objective: str = option("verdict", '"verdict", "max_rl" (rarely solved problems) or "pass@k"')
     objective_k: int = option(4, "completions that pass@k draws")
