@@ -111,7 +111,7 @@ class TestBatch:
     def test_groups_that_do_not_fit_are_refused(self, steps):
         # 3 GPUs x 2 x 1 step are 6 completions, and a group has 8: whole groups on equal ranks are multiples of 24
         text = GRPO.replace("steps_per_generation: 32", "steps_per_generation: 1")
-        with pytest.raises(ConfigError, match=r"rlsp: .* are 6 completions a generation, no multiple of 24"):
+        with pytest.raises(ConfigError, match=r"rlsp: .* are 6 completions per generation, not a multiple of 24"):
             show_batches(Launcher(3), steps(text), 8, None)
 
     def test_a_checkpoint_of_another_number_of_processes_is_refused(self, steps, tmp_path):

@@ -68,7 +68,9 @@ class TestReasons:
         assert len(found.rows) == 2
 
     def test_nothing(self, judged):
-        with pytest.raises(DataError, match=r"nothing to harvest: all 2 completions were dropped \(not right 2\); train longer"):
+        with pytest.raises(
+            DataError, match=r"nothing to harvest: all 2 completions were dropped \(not right 2\); train longer"
+        ):
             harvest([judged(score=0.0), judged(score=0.0)])
         with pytest.raises(DataError, match=r"all 0 completions were dropped \(there are none\)"):
             harvest([])

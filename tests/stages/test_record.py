@@ -49,7 +49,9 @@ class TestRefuseOtherRun:
 
     def test_a_complete_model_without_a_checkpoint(self, tmp_path):
         (tmp_path / "stage.json").write_text("{}")
-        with pytest.raises(ConfigError, match=r"holds stage\.json of an earlier run: another --output_dir starts a new one"):
+        with pytest.raises(
+            ConfigError, match=r"holds stage\.json of an earlier run: another --output_dir starts a new one"
+        ):
             refuse_other_run(tmp_path, "grpo", SETTINGS, resume=True)
 
 
