@@ -104,7 +104,7 @@ class TestBadInput:
             (["eval", "--model_name_or_path", "m", "--num_samples", "0"], "n is at least 1, got 0"),
             (["check", "--dataset", "reasoning_gym:chess"], "reasoning-gym has no task 'chess'"),
             (["check", "--dataset", "x", "--dataset_columns", "{"], "dataset_columns is a mapping such as"),
-            (["run", "nowhere"], "SourceError: 'nowhere' is no folder and no recipe that is shipped"),
+            (["run", "nowhere"], "SourceError: 'nowhere' is neither a folder nor a shipped recipe"),
         ],
     )
     def test_refused(self, capsys, monkeypatch, tmp_path, arguments, message):

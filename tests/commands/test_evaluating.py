@@ -255,8 +255,8 @@ class TestBadInput:
         ("given", "message"),
         [
             (["--engine", "magic"], "engine is one of transformers, vllm, server, got 'magic'"),
-            (["--engine", "server"], "server_url goes with engine 'server' and with no other, got engine='server'"),
-            (["--server_url", "http://x/v1"], "server_url goes with engine 'server' and with no other"),
+            (["--engine", "server"], "server_url is for engine 'server' only, which requires it, got engine='server'"),
+            (["--server_url", "http://x/v1"], "server_url is for engine 'server' only, which requires it"),
             (["--ks", "2", "9", "--num_samples", "8"], "ks are from 1 to the samples per problem (8), got 9"),
             (["--ks", "0"], "ks are from 1 to the samples per problem (1), got 0"),
         ],
