@@ -58,7 +58,7 @@ class TestContext:
         assert findings("grpo", max_completion_length=506, **kept) == []
         (found,) = findings("grpo", max_completion_length=507, **kept)
         assert (found.severity, found.change) == ("warning", "max_completion_length: 506")
-        assert "the longest prompt has 6 tokens" in found.what
+        assert "the longest prompt of 6 tokens" in found.what
 
     def test_traces(self, findings):
         assert brief(findings("sft", checks=["context"], max_length=600)) == [("warning", "max_length: 512")]

@@ -30,7 +30,7 @@ class TestRefuseOtherRun:
     def test_the_same_run_goes_on_if_it_says_so(self, trained):
         refuse_other_run(trained, "grpo", {**SETTINGS, "max_steps": 9}, resume=True)
         with pytest.raises(
-            ConfigError, match="holds checkpoint-4 of an earlier run: --resume_from_checkpoint auto goes"
+            ConfigError, match="holds checkpoint-4 of an earlier run: --resume_from_checkpoint auto resumes"
         ):
             refuse_other_run(trained, "grpo", SETTINGS, resume=False)
 

@@ -311,7 +311,7 @@ class Plan(_OfStage):
         console.print(f"{architecture.total / 1e9:.3g} billion parameters, {bits}, {kind}; computed GiB on each GPU")
         for gpus, step in steps.items():
             console.print(_plan_table(layouts[gpus], self.memory))
-            sampled, scored = f"{step.sampled:,.0f} tokens sampled", f"{step.scored:,} learned from in a step"
+            sampled, scored = f"{step.sampled:,.0f} tokens sampled", f"{step.scored:,} trained on per step"
             console.print(f"{gpus} GPUs: at most {sampled}, {scored}")
         for lines, one in advice:
             verdict = "fits with" if one.fits(self.memory) else "does not fit even with"
