@@ -1,4 +1,4 @@
-"""The command `rlsp`: runs an experiment, or one stage of it."""
+"""The `rlsp` command: runs one experiment, or one stage of it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from trl_rlsp.text import visible_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of `rlsp`: run `argv`, by default `sys.argv[1:]`, and return the exit status.
+    """Run `rlsp` with the arguments `argv`, by default `sys.argv[1:]`, and return its exit status.
 
-    0 is success, 1 a failed check, 2 an error with a message, 128 + n a stop by signal n.
+    0: success; 1: a check failed; 2: an error, explained in a message; 128 or more: stopped by a signal.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _quiet_libraries() -> None:
-    """Suppress import warnings of other libraries that a user of a recipe cannot act on."""
+    """Silence warnings that other libraries issue when imported and that users of a recipe cannot act on."""
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|torch|peft|accelerate)\b")
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
     noisy = logging.getLogger("bitsandbytes.backends.cpu.ops")  # it warns that a kernel cannot be downloaded

@@ -88,7 +88,7 @@ class TestBadInput:
             (["grpo", *CPU, "--gate", "some"], "'incorrect' or 'adaptive', got 'some'"),
             (["grpo", *CPU, "--length_form", "cubic"], "form is 'bounded', 'paper' or 'relative', got 'cubic'"),
             (["grpo", *CPU, "--length_c", "-5"], "positive and finite, got -5.0"),
-            (["grpo", *CPU, "--exploration", "joy"], "exploration is 'none', or of length"),
+            (["grpo", *CPU, "--exploration", "joy"], "exploration is 'none' or a comma-separated list of length"),
             (["grpo", *CPU, "--scale_rewards", "group"], "scale_rewards='group' makes the exploration bonus the whole"),
             (["grpo", *CPU, "--dataset", "nowhere"], "SourceError: unknown source 'nowhere'"),
             (["grpo", *CPU, "--dataset", COUNTDOWN, "--exclude", COUNTDOWN, "--dataset_seed", "0"], "is excluded"),

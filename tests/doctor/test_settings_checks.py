@@ -128,6 +128,16 @@ class TestVllm:
         settings = {"use_vllm": True, "vllm_mode": mode, "vllm_importance_sampling_mode": "token_truncate", **LORA}
         assert findings("grpo", checks=["vllm"], elsewhere=True, **settings) == []
 
+    def test_four_bits_are_in_a_plugin(self, findings, monkeypatch):
+        installed = {"vllm"}
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: name in installed or None)
+        settings = {"use_vllm": True, "vllm_importance_sampling_mode": "token_truncate", **LORA}
+        (found,) = findings("grpo", checks=["vllm"], **settings)
+        assert (found.severity, found.what) == ("error", "vLLM has no 4-bit weights here")
+        assert "pip install vllm-bnb-plugin" in found.why
+        installed.add("vllm_bnb_plugin")
+        assert findings("grpo", checks=["vllm"], **settings) == []
+
     def test_not_installed(self, findings):
         pytest.importorskip("trl")
         from importlib.util import find_spec

@@ -336,6 +336,8 @@ def _vllm(stage: Stage) -> Iterator[Finding]:
     elif stage.model.load_in_4bit and not (stage.model.use_peft and getattr(training, "vllm_adapter", False)):
         why = "it cannot take TRL's merged weights (huggingface/trl#4973, #3466); vllm_adapter: true sends only LoRA"
         yield error(f"vLLM in {training.vllm_mode} mode with a 4-bit base", why, safe)
+    elif stage.model.load_in_4bit and not stage.elsewhere and importlib.util.find_spec("vllm_bnb_plugin") is None:
+        yield error("vLLM has no 4-bit weights here", "since 0.28 by a plugin: pip install vllm-bnb-plugin", safe)
     if training.vllm_importance_sampling_correction and training.vllm_importance_sampling_mode == "sequence_mask":
         what = "vllm_importance_sampling_mode is sequence_mask (TRL's default)"
         why = "it bounds the product over all tokens, so long completions are left out of the loss first"
