@@ -57,7 +57,7 @@ class TestCopy:
     def test_a_typo(self, capsys):
         assert main(["recipes", "copy", "quickstrat"]) == 2
         error = capsys.readouterr().err
-        assert error.startswith("rlsp recipes: SourceError: 'quickstrat' is no folder and no recipe that is shipped")
+        assert error.startswith("rlsp recipes: SourceError: 'quickstrat' is neither a folder nor a shipped recipe")
         assert "(did you mean 'quickstart'?)" in error
         for name in recipe_names():
             assert name in error
@@ -71,5 +71,5 @@ class TestCopy:
 def test_run_with_a_typo(capsys):
     assert main(["run", "quick-start"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("rlsp run: SourceError: 'quick-start' is no folder and no recipe that is shipped")
+    assert error.startswith("rlsp run: SourceError: 'quick-start' is neither a folder nor a shipped recipe")
     assert "(did you mean 'quickstart'?)" in error

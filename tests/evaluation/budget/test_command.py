@@ -100,7 +100,7 @@ def test_goes_on_with_what_is_there(call, monkeypatch):
     monkeypatch.setattr(TransformersEngine, "sample", lambda *_: pytest.fail("sampled again"))
     assert call(*arguments) == folder
     assert (folder / "budget.json").read_text() == before
-    with pytest.raises(ConfigError, match="holds samples that were drawn otherwise"):
+    with pytest.raises(ConfigError, match="holds samples drawn with other settings"):
         call("--budgets", "1,9", "--seed", "3")
 
 
