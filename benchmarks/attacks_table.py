@@ -32,22 +32,23 @@ exploration rewards, alpha = 0.8 and `gate="adaptive"`. The constants are small 
 OUTRO = """
 ## What is open, and why
 
-Length cannot distinguish new text from new *reasoning*: new words in the problem's own script, or new calculations, count
-regardless of their meaning. No word count can prevent this. Three things limit the gain. The bounded form saturates. With
-alpha > 0.5, a wrong completion never outranks a right one of its group. `gate="adaptive"` pays length only as far as the
-group fails, and charges for every word where it succeeds. An attack that is open for one of these rewards is mostly not
-paid by the others, so together they pay only a share; a judge reads the text itself.
+Length cannot distinguish new text from new *reasoning*: new words in the problem's own script, or new calculations,
+count regardless of their meaning. No word count can prevent this. Three things limit the gain. The bounded form
+saturates. With alpha > 0.5, a wrong completion never outranks a right one of its group. `gate="adaptive"` pays length
+only as far as the group fails, and charges for every word where it succeeds. An attack that is open for one of these
+rewards is mostly not paid by the others, so together they pay only a share; a judge reads the text itself.
 
-Calculations count if they are correct and start from the problem's numbers or from earlier results, so a chain of pointless
-sums counts. Each sum must be correct and new, so this attack costs more than filler.
+Calculations count if they are correct and start from the problem's numbers or from earlier results, so a chain of
+pointless sums counts. Each sum must be correct and new, so this attack costs more than filler.
 
-Words of the problem with hyphens or other marks between them count as new words, at most three each, and the bounded form
-still saturates. A loop that changes more than a number in each iteration is open in the same way.
+Words of the problem with hyphens or other marks between them count as new words, at most three each, and the bounded
+form still saturates. A loop that changes more than a number in each iteration is open in the same way.
 
-The behavior reward counts cues by their position, so a few cues in a new order on separate lines can count, up to its cap.
+The behavior reward counts cues by their position, so a few cues in a new order on separate lines can count, up to its
+cap.
 
-Foreign scripts are recognized by comparison with the problem's letters. If a problem has no letters (`8 1 9 : 72`), every
-script counts.
+Foreign scripts are recognized by comparison with the problem's letters. If a problem has no letters (`8 1 9 : 72`),
+every script counts.
 """
 
 Score = Callable[..., Sequence[float | None]]
