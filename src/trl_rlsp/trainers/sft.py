@@ -77,10 +77,7 @@ class RLSPSFTTrainer(SFTTrainer):
     def _prepare_dataset(
         self, dataset: Any, processing_class: Any, args: Any, packing: bool, formatting_func: Any, dataset_name: str
     ) -> Any:
-        splits = packing and args.packing_strategy in (
-            "wrapped",
-            "bfd_split",
-        )  # these split long traces instead of cutting them
+        splits = packing and args.packing_strategy in ("wrapped", "bfd_split")  # they split long traces, not cut them
         if args.max_length is None or splits or not hasattr(dataset, "__len__"):
             return super()._prepare_dataset(dataset, processing_class, args, packing, formatting_func, dataset_name)
         whole = copy.copy(args)
