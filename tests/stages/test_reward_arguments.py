@@ -62,7 +62,10 @@ def test_a_list_in_yaml(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"exploration": "curiosity"}, "exploration is 'none', or of length, calculation, .* got 'curiosity'"),
+        (
+            {"exploration": "curiosity"},
+            "exploration is 'none' or a comma-separated list of length, calculation, .* got 'curiosity'",
+        ),
         ({"exploration": "length,none"}, "got 'length,none'"),
         ({"exploration": "length,length"}, "two rewards have the name 'length_exploration'"),
         ({"exploration": "judge"}, "exploration 'judge' needs a model, got none; set judge_model"),

@@ -40,11 +40,12 @@ def find_behaviours(text: str) -> list[Behaviour]:
     not count. In a search, each comparison with the target is a verification, each return to an earlier open branch is
     backtracking, each further attempt at the same branch is an alternative. The first `MAX_CHARS` characters are read.
 
-    >>> text = "That is 14. Let me check: 2 * 7 = 14. However, 3 does not fit, so I go back to x = 5."
-    >>> [(b.kind, text[b.start : b.end]) for b in find_behaviours(text)]
-    [('verification', 'Let me check'), ('backtracking', 'I go back')]
-    >>> [b.kind for b in find_behaviours("9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes")]
-    ['verification', 'alternatives', 'verification']
+    Example:
+        >>> text = "That is 14. Let me check: 2 * 7 = 14. However, 3 does not fit, so I go back to x = 5."
+        >>> [(b.kind, text[b.start : b.end]) for b in find_behaviours(text)]
+        [('verification', 'Let me check'), ('backtracking', 'I go back')]
+        >>> [b.kind for b in find_behaviours("9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes")]
+        ['verification', 'alternatives', 'verification']
     """
     of_steps = [behaviour for _, of_step in _behaviours_of_steps(read_search(text)) for behaviour in of_step]
     return sorted([*find_in_prose(text), *of_steps])
