@@ -6,6 +6,7 @@
 # make test-lowest  trainers, rewards and public names under the lowest supported TRL, transformers, peft, bitsandbytes
 # make test-trl     TRL's own tests with our trainers in place of TRL's, TRL=/path/to/a/source/tree/of/TRL
 # make test-vllm    rollouts of adapters and evaluation with the real vLLM, its CPU build in an environment of its own
+# make gpu-proof    what only a GPU can show, part by part, to docs/gpu_proof.md; PYTHON alone, no environment is made
 # make gpu-wheels   wheels of what a bare machine with a GPU and no network lacks, at most 60 MiB, in gpu_wheels/
 # make notebooks    the notebooks at tiny size, their outputs written back
 # make dist         wheel and sdist in dist/, the wheel tried in an environment of its own (ARGS="--tag v0.1.0")
@@ -15,7 +16,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test test-slow red-team test-lowest test-trl test-vllm gpu-wheels lint docs notebooks dist clean
+.PHONY: quickstart test test-slow red-team test-lowest test-trl test-vllm gpu-proof gpu-wheels lint docs notebooks dist clean
 
 LOWEST_TRL := 1.14.2
 LOWEST := trl==$(LOWEST_TRL) transformers==5.4 peft==0.18 bitsandbytes==0.48 accelerate==1.10.1 datasets==4.7
@@ -80,6 +81,9 @@ test-vllm:
 	grep -E "^(trl|peft|datasets|accelerate|bitsandbytes|math-verify|reasoning-gym)==" constraints.txt > $(VENV)-vllm/constraints.txt
 	$(VENV)-vllm/bin/pip install --quiet --constraint $(VENV)-vllm/constraints.txt --editable ".[gym]" pytest hypothesis
 	$(TEST_ENV) VLLM_CPU_KVCACHE_SPACE=1 $(VENV)-vllm/bin/pytest tests/vllm_cpu -m slow $(ARGS)
+
+gpu-proof:
+	PYTHONPATH=src:gpu_site/site-packages:$$PYTHONPATH $(PYTHON) scripts/gpu_proof.py $(ARGS)
 
 gpu-wheels: $(INSTALLED)
 	$(BIN)/python scripts/gpu_wheels.py $(ARGS)

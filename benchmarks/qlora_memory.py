@@ -1,11 +1,13 @@
 """Plan against peak: GRPO steps of a model at random weights straight in 4-bit, on one CUDA GPU.
 
     python benchmarks/qlora_memory.py [--model Qwen/Qwen2.5-32B-Instruct] [--steps 2] [--completion 1024]
+    python benchmarks/qlora_memory.py --device cpu --model FOLDER      # takes the steps, measures nothing
 
 The model is built block by block: a block's weights are drawn on the GPU in bfloat16 and packed into 4 bits before the
-next one exists, so no checkpoint and no memory for the unpacked model are needed. Completions are forced to their full
-length, because the plan is for the longest. Prints one JSON object: the card, the plan by part, and torch's peak of the
-rollouts and of the updates. On a machine without a CUDA GPU it says so and ends with status 1.
+next one exists, so no checkpoint and no memory for the unpacked model are needed. Completions have their full length,
+because a random model hardly ever draws the one token of 150,000 that ends them. Prints one JSON object: the card, the
+plan by part, and torch's peak of the rollouts and of the updates. On a machine without a CUDA GPU it says so and ends
+with status 1.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ def four_bit_model(config: Any, device: str = DEVICE) -> nn.Module:
                 quant_type="nf4",
                 device="meta",
             )
-            weight = torch.empty(module.weight.shape, dtype=torch.bfloat16).normal_(std=0.02)
+            weight = torch.empty(module.weight.shape, dtype=torch.bfloat16, device=device).normal_(std=0.02)
             packed.weight = Params4bit(
                 weight, requires_grad=False, compress_statistics=False, quant_type="nf4", module=packed
             ).to(device)
@@ -80,25 +82,33 @@ def fill_rest(model: nn.Module, device: str) -> None:
 
 
 class Peaks:
-    """Torch's peak memory of rollouts and updates, in bytes."""
+    """Torch's peak memory of rollouts and updates, in bytes; 0 where there is no CUDA GPU."""
 
     def __init__(self) -> None:
         self.rollout, self.training = 0, 0
+
+    @staticmethod
+    def anew() -> int:
+        """The peak so far, after which it is counted from now."""
+        if not torch.cuda.is_available():
+            return 0
+        peak = torch.cuda.max_memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        return peak
 
     def around(self, trainer: Any) -> None:
         """Take the peak of every rollout and of every update of a trainer."""
         sample, backward = trainer._generate_and_score_completions, trainer.accelerator.backward
 
         def rollout(*args: Any, **kwargs: Any) -> Any:
-            torch.cuda.reset_peak_memory_stats()
+            self.anew()
             found = sample(*args, **kwargs)
-            self.rollout = max(self.rollout, torch.cuda.max_memory_allocated())
-            torch.cuda.reset_peak_memory_stats()
+            self.rollout = max(self.rollout, self.anew())
             return found
 
         def done(*args: Any, **kwargs: Any) -> None:
             backward(*args, **kwargs)
-            self.training = max(self.training, torch.cuda.max_memory_allocated())
+            self.training = max(self.training, torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0)
 
         trainer._generate_and_score_completions = rollout
         trainer.accelerator.backward = done
@@ -126,9 +136,9 @@ def measure(given: argparse.Namespace, device: str = DEVICE) -> Peaks:
             gradient_accumulation_steps=given.group // given.micro_batch,
             num_generations=given.group,
             max_completion_length=given.completion,
-            generation_kwargs={"min_new_tokens": given.completion},
             gradient_checkpointing=True,
             bf16=True,
+            use_cpu=device == "cpu",
             beta=0.0,
             report_to="none",
             save_strategy="no",
@@ -174,22 +184,26 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--group", type=int, default=8)
     parser.add_argument("--micro_batch", type=int, default=1)
     parser.add_argument("--rank", type=int, default=32)
+    parser.add_argument("--device", default=DEVICE, choices=["cuda", "cpu"])
     return parser.parse_args(arguments)
 
 
 def main() -> int:
     """Measure, and print plan and peaks."""
     given = parse()
-    if not torch.cuda.is_available():
+    if given.device == "cuda" and not torch.cuda.is_available():
         print("no CUDA GPU: nothing was measured", file=sys.stderr)
         return 1
-    plan, peaks = planned(given), measure(given)
+    plan, peaks = planned(given), measure(given, given.device)
+    measured = {"rollout": peaks.rollout, "training": peaks.training}
     rows = {
-        "card": torch.cuda.get_device_name(),
+        "card": torch.cuda.get_device_name() if given.device == "cuda" else None,
         "settings": vars(given),
         "plan_gib": {name: round(value / GIB, 3) for name, value in vars(plan).items() if isinstance(value, int)},
-        "rollout_gib": {"plan": round(plan.rollout / GIB, 2), "peak": round(peaks.rollout / GIB, 2)},
-        "training_gib": {"plan": round(plan.training / GIB, 2), "peak": round(peaks.training / GIB, 2)},
+        **{
+            f"{name}_gib": {"plan": round(getattr(plan, name) / GIB, 2), "peak": round(peak / GIB, 2) if peak else None}
+            for name, peak in measured.items()
+        },
     }
     print(json.dumps(rows, indent=2))
     return 0

@@ -1,11 +1,11 @@
 #!/bin/bash
-# How much context length matters: the same RL with room for 1k, 4k and 16k tokens, all evaluated with room for 16k.
-# A question that the article leaves open; the paper reports one length.
+# How much context length matters: the same RL with at most 1k, 4k and 16k tokens, all evaluated with at most 16k.
+# The article leaves this question open; the paper reports one length.
 #
 #   bash recipes/ablations/context_length.sh
 #
-# Hardware: 8 x 80 GB for training. At 16k 40 GiB a GPU with the share of vLLM, and 20 hours for the three: estimated, not measured
-# (recipes/README.md says how). One override, for the commands without running them:
+# Hardware: 8 x 80 GB for training. At 16k 40 GiB a GPU with the share of vLLM, and 20 hours for the three: estimated,
+# not measured (recipes/README.md says how). One override, to print the commands without running them:
 #   RLSP="echo rlsp" LAUNCH="echo rlsp" bash recipes/ablations/context_length.sh
 set -euo pipefail
 RLSP=${RLSP:-rlsp}

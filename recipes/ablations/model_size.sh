@@ -1,11 +1,11 @@
 #!/bin/bash
-# From which size on does RL need no exploration reward? Models of 0.5B, 1.5B and 7B, each with and without, on the same
-# problems. A question that the article leaves open; the paper reports no accuracy without exploration.
+# At which model size does RL need no exploration reward? 0.5B, 1.5B and 7B models, each with and without, on the same
+# problems. The article leaves this question open; the paper reports no accuracy without exploration.
 #
 #   bash recipes/ablations/model_size.sh
 #
 # Hardware: 1 x 40 GB. 24 GiB for 7B and 60 hours for the six runs: estimated, not measured (recipes/README.md says how).
-# One override, for three seeds, without which a difference says little:
+# One override, for three seeds, because a difference from one seed means little:
 #   SEEDS="0 1 2" bash recipes/ablations/model_size.sh
 set -euo pipefail
 RLSP=${RLSP:-rlsp}

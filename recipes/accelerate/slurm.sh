@@ -1,9 +1,9 @@
 #!/bin/bash
-# Two nodes under SLURM; a job that is cut off and put back into the queue goes on from its last checkpoint.
+# Two nodes under SLURM; a job that is interrupted and requeued continues from its last checkpoint.
 #
 #   sbatch recipes/accelerate/slurm.sh grpo --config recipes/llama-3.1-8b-pure-rl/grpo.yaml --gradient_accumulation_steps 4 --steps_per_generation 16
 #
-# Not run on a cluster yet. Where compute nodes have no network, download model and data first (hf download) and
+# Not run on a cluster yet. If compute nodes have no network, download model and data first (hf download) and
 # export HF_HUB_OFFLINE=1.
 #SBATCH --job-name=rlsp
 #SBATCH --nodes=2
@@ -16,10 +16,10 @@
 set -euo pipefail
 
 export MAIN_ADDRESS=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-export OMP_NUM_THREADS=1 # the verifier's workers are processes of their own
+export OMP_NUM_THREADS=1 # the verifier's workers are separate processes
 
-# One launcher a node, each with its own rank: $SLURM_NODEID is known only inside srun. When one fails the other node's
-# ranks are ended too, rather than left to wait for it.
+# One launcher per node, each with its own rank: $SLURM_NODEID is set only inside srun. If one fails, the ranks on the
+# other node are stopped too, instead of waiting for it.
 srun --kill-on-bad-exit=1 bash -c 'accelerate launch --config_file recipes/accelerate/two_nodes.yaml \
   --num_machines "$SLURM_NNODES" --num_processes $((SLURM_NNODES * 8)) \
   --main_process_ip "$MAIN_ADDRESS" --machine_rank "$SLURM_NODEID" \

@@ -1,7 +1,7 @@
-"""trl_rlsp: teach language models to search while they reason.
+"""trl_rlsp: train language models to search while they reason.
 
-Names are imported on first use, so that `import trl_rlsp` costs nothing. `rlsp_rewards` is a fresh
-`RLSPRewards()` at each access: TRL keeps and changes the list it is given.
+Names are imported on first use, so `import trl_rlsp` is fast. `rlsp_rewards` is a new `RLSPRewards()` on each
+access, because TRL keeps and modifies the list it receives.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""`python -m trl_rlsp`, also under `accelerate launch -m trl_rlsp`."""
+"""Entry point of `python -m trl_rlsp` and `accelerate launch -m trl_rlsp`."""
 
 from trl_rlsp.cli import main
 

@@ -1,4 +1,4 @@
-"""The command `rlsp`: one experiment, or one stage of it."""
+"""The `rlsp` command: runs one experiment, or one stage of it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from trl_rlsp.text import visible_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of `rlsp`: arguments, by default `sys.argv[1:]`, to an exit status.
+    """Run `rlsp` with the arguments `argv`, by default `sys.argv[1:]`, and return its exit status.
 
-    0 is done, 1 a failed check, 2 an error that names what is wrong, 128 and more stopped by a signal.
+    0: success; 1: a check failed; 2: an error, explained in a message; 128 or more: stopped by a signal.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _quiet_libraries() -> None:
-    """Leave out what other libraries say at their import and nobody who runs a recipe can do anything about."""
+    """Silence warnings that other libraries issue when imported and that users of a recipe cannot act on."""
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|torch|peft|accelerate)\b")
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
     noisy = logging.getLogger("bitsandbytes.backends.cpu.ops")  # it warns that a kernel cannot be downloaded

@@ -1,6 +1,6 @@
-"""Every error this package raises on purpose.
+"""All errors that this package raises on purpose.
 
-A message states the rule, the value received, and the way out.
+Each message states the rule, the value received, and how to fix it.
 """
 
 import difflib
@@ -8,28 +8,28 @@ from collections.abc import Iterable
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The nearest of the known names, as a question to append to a message; empty if none is near."""
+    """The closest known name, as a question to append to a message; empty if none is close."""
     return "".join(f" (did you mean {near!r}?)" for near in difflib.get_close_matches(name, sorted(known), n=1))
 
 
 class RLSPError(Exception):
-    """Base of all errors raised by `trl_rlsp`."""
+    """Base class of all errors raised by `trl_rlsp`."""
 
 
 class ConfigError(RLSPError, ValueError):
-    """An argument or a recipe value that cannot work."""
+    """An invalid argument or recipe value."""
 
 
 class DataError(RLSPError, ValueError):
-    """A row, a column or a file with the wrong content."""
+    """A row, column or file with invalid content."""
 
 
 class MissingColumnError(DataError):
-    """A column that is needed and absent."""
+    """A required column that is missing."""
 
 
 class SourceError(RLSPError, FileNotFoundError):
-    """A data source or a file that does not exist."""
+    """A data source or file that does not exist."""
 
 
 class MissingDependencyError(RLSPError, ImportError):
@@ -37,7 +37,7 @@ class MissingDependencyError(RLSPError, ImportError):
 
 
 class ServerError(RLSPError, ConnectionError):
-    """A model server that does not answer, or not as needed."""
+    """A model server that does not respond, or whose response cannot be used."""
 
 
 class WorkerError(RLSPError, RuntimeError):

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic file writes: a file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trl_rlsp.errors import DataError
 
 
 def atomic_write(path: Path, text: str | Iterable[str]) -> None:
-    """Write a UTF-8 file, of one text or pieces, so that no reader or crash sees half of it; makes its folder."""
+    """Write a string or pieces of one to a UTF-8 file, completely or not at all; creates the parent folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with open(part, "w", encoding="utf-8") as file:
@@ -23,7 +23,7 @@ def atomic_write(path: Path, text: str | Iterable[str]) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write plain values as one indented JSON document."""
+    """Write JSON-serializable values as one indented JSON document."""
     atomic_write(path, json.dumps(content, indent=2) + "\n")
 
 
@@ -33,7 +33,7 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_json(path: Path, **options: Any) -> dict[str, Any]:
-    """A file of one JSON object, by `json.loads`; a DataError if it cannot be read or holds something else."""
+    """Read a file that holds one JSON object; `options` go to `json.loads`. DataError if that is not possible."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"), **options)
     except (OSError, ValueError) as error:

@@ -86,9 +86,9 @@ class TestBadInput:
             (["sft", *CPU, "--max_cut_share", "1.5"], "max_cut_share is a share from 0 to 1, got 1.5"),
             (["grpo", *CPU, "--alpha", "7"], "above 0 and at most 1, got 7.0"),
             (["grpo", *CPU, "--gate", "some"], "'incorrect' or 'adaptive', got 'some'"),
-            (["grpo", *CPU, "--length_form", "cubic"], "form is 'bounded', 'paper' or 'relative', got 'cubic'"),
+            (["grpo", *CPU, "--length_form", "cubic"], "form must be 'bounded', 'paper' or 'relative', got 'cubic'"),
             (["grpo", *CPU, "--length_c", "-5"], "positive and finite, got -5.0"),
-            (["grpo", *CPU, "--exploration", "joy"], "exploration is 'none', or of length"),
+            (["grpo", *CPU, "--exploration", "joy"], "exploration is 'none' or a comma-separated list of length"),
             (["grpo", *CPU, "--scale_rewards", "group"], "scale_rewards='group' makes the exploration bonus the whole"),
             (["grpo", *CPU, "--dataset", "nowhere"], "SourceError: unknown source 'nowhere'"),
             (["grpo", *CPU, "--dataset", COUNTDOWN, "--exclude", COUNTDOWN, "--dataset_seed", "0"], "is excluded"),
@@ -100,11 +100,11 @@ class TestBadInput:
             (["grpo", *CPU, "--alpha", "much"], "argument --alpha: invalid float value: 'much'"),
             (["evla"], "unknown command 'evla' (did you mean 'eval'?)"),
             (["eval", "--model_name_or_path", "m", "--dataset", "no.csv"], "there is none at 'no.csv'"),
-            (["eval", "--model_name_or_path", "m", "--temperature", "-1"], "temperature is 0 or more"),
-            (["eval", "--model_name_or_path", "m", "--num_samples", "0"], "n is at least 1, got 0"),
+            (["eval", "--model_name_or_path", "m", "--temperature", "-1"], "temperature must be 0 or more"),
+            (["eval", "--model_name_or_path", "m", "--num_samples", "0"], "n must be at least 1, got 0"),
             (["check", "--dataset", "reasoning_gym:chess"], "reasoning-gym has no task 'chess'"),
             (["check", "--dataset", "x", "--dataset_columns", "{"], "dataset_columns is a mapping such as"),
-            (["run", "nowhere"], "SourceError: 'nowhere' is no folder and no recipe that is shipped"),
+            (["run", "nowhere"], "SourceError: 'nowhere' is neither a folder nor a shipped recipe"),
         ],
     )
     def test_refused(self, capsys, monkeypatch, tmp_path, arguments, message):
@@ -120,7 +120,7 @@ class TestBadInput:
 
     def test_config_without_a_file(self, capsys):
         assert main(["sft", "--config"]) == 2
-        assert "rlsp sft: ConfigError: --config wants a YAML file after it" in capsys.readouterr().err
+        assert "rlsp sft: ConfigError: --config needs a YAML file after it" in capsys.readouterr().err
 
     @pytest.mark.parametrize("command", ["sft", "grpo"])
     def test_no_model(self, capsys, tmp_path, monkeypatch, rows, command):

@@ -46,7 +46,7 @@ class TestCompare:
 
     def test_different_problems(self, runs, capsys):
         assert main(["compare", runs["base"], runs["other"]]) == 2
-        assert "rlsp compare: DataError: a comparison is of the same problems" in capsys.readouterr().err
+        assert "rlsp compare: DataError: a comparison needs the same problems" in capsys.readouterr().err
 
 
 class TestEfficiency:
@@ -76,7 +76,7 @@ class TestEfficiency:
 
     def test_different_problems(self, runs, capsys):
         assert main(["efficiency", "--runs", f"base={runs['base']}", f"other={runs['other']}"]) == 2
-        assert "a comparison is of the same problems" in capsys.readouterr().err
+        assert "a comparison needs the same problems" in capsys.readouterr().err
 
     def test_no_matplotlib(self, runs, capsys, monkeypatch, tmp_path):
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -121,7 +121,7 @@ class TestResume:
         monkeypatch.setattr("trl_rlsp.commands.Eval.open_engine", lambda *_: pytest.fail("a model was loaded"))
         assert main([*arguments, *changed, "--output_dir", str(copied)]) == 2
         error = capsys.readouterr().err
-        assert "holds samples that were drawn otherwise" in error
+        assert "holds samples drawn with other settings" in error
         assert message in error
 
     def test_another_model_in_the_same_folder_is_refused(self, arguments, taught_folder, copied, tmp_path, capsys):
@@ -130,7 +130,7 @@ class TestResume:
         weights = (other / "model.safetensors").read_bytes()
         (other / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
         assert main([*arguments, "--model_name_or_path", str(other), "--output_dir", str(copied)]) == 2
-        assert "drawn otherwise (model: " in capsys.readouterr().err
+        assert "drawn with other settings (model: " in capsys.readouterr().err
 
     @pytest.mark.slow
     def test_after_a_real_kill(self, arguments, tmp_path):
@@ -255,10 +255,10 @@ class TestBadInput:
         ("given", "message"),
         [
             (["--engine", "magic"], "engine is one of transformers, vllm, server, got 'magic'"),
-            (["--engine", "server"], "server_url goes with engine 'server' and with no other, got engine='server'"),
-            (["--server_url", "http://x/v1"], "server_url goes with engine 'server' and with no other"),
-            (["--ks", "2", "9", "--num_samples", "8"], "ks are from 1 to the number of samples a problem (8), got 9"),
-            (["--ks", "0"], "ks are from 1 to the number of samples a problem (1), got 0"),
+            (["--engine", "server"], "server_url is for engine 'server' only, which requires it, got engine='server'"),
+            (["--server_url", "http://x/v1"], "server_url is for engine 'server' only, which requires it"),
+            (["--ks", "2", "9", "--num_samples", "8"], "ks are from 1 to the samples per problem (8), got 9"),
+            (["--ks", "0"], "ks are from 1 to the samples per problem (1), got 0"),
         ],
     )
     def test_refused_before_anything_is_loaded(self, capsys, given, message):

@@ -127,7 +127,7 @@ class TestARealRun:
         both = [write_rows(tmp_path / f"{n}.jsonl", [{"problem": p, "answer": "1"}]) for n, p in enumerate(RIGHT)]
         status, shown, rows, _ = harvest("--exclude", both[0], "--exclude", both[1])
         assert status == 2
-        assert "DataError: nothing to harvest: of 64 completions every one was dropped" in shown
+        assert "DataError: nothing to harvest: all 64 completions were dropped" in shown
         assert rows == []
 
 

@@ -85,7 +85,7 @@ def test_what_is_missing_is_asked_for(place, monkeypatch):
         ({"hardware": "tpu"}, "--hardware is one of cpu, 24gb, 80gb, 8x80gb, got 'tpu'"),
         ({"reward": "novelty"}, "--reward is one of outcome, length"),
         ({"data": "somebody/rows"}, "--held_out names the problems of the evaluation"),
-        ({"model": None}, "--model is needed where nobody can be asked"),
+        ({"model": None}, "--model is required without a terminal"),
     ],
 )
 def test_what_cannot_work(place, monkeypatch, capsys, changed, message):

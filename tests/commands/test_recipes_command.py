@@ -20,7 +20,7 @@ class TestList:
     def test_a_line_for_each_recipe(self, capsys):
         assert main(["recipes"]) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert lines[0].split() == ["recipe", "what", "it", "is", "for", "hardware"]
+        assert lines[0].split() == ["recipe", "purpose", "hardware"]
         assert [line.split()[0] for line in lines[1 : 1 + len(recipe_names())]] == recipe_names()
         assert lines[1].startswith("quickstart ")
         assert "the whole pipeline on a laptop's CPU, measured" in lines[1]
@@ -57,7 +57,7 @@ class TestCopy:
     def test_a_typo(self, capsys):
         assert main(["recipes", "copy", "quickstrat"]) == 2
         error = capsys.readouterr().err
-        assert error.startswith("rlsp recipes: SourceError: 'quickstrat' is no folder and no recipe that is shipped")
+        assert error.startswith("rlsp recipes: SourceError: 'quickstrat' is neither a folder nor a shipped recipe")
         assert "(did you mean 'quickstart'?)" in error
         for name in recipe_names():
             assert name in error
@@ -71,5 +71,5 @@ class TestCopy:
 def test_run_with_a_typo(capsys):
     assert main(["run", "quick-start"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("rlsp run: SourceError: 'quick-start' is no folder and no recipe that is shipped")
+    assert error.startswith("rlsp run: SourceError: 'quick-start' is neither a folder nor a shipped recipe")
     assert "(did you mean 'quickstart'?)" in error

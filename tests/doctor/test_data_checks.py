@@ -36,7 +36,7 @@ class TestPrompts:
     def test_no_line_helps(self, findings):
         # 40 ranks of 4 and 16 completions
         (found,) = findings("grpo", processes=40, checks=["prompts"])
-        assert found.change == "take more problems, or a smaller per_device_train_batch_size"
+        assert found.change == "use more problems or a smaller per_device_train_batch_size"
 
     def test_that_is_what_trl_does(self):
         from trl.trainer.utils import RepeatSampler
@@ -58,7 +58,7 @@ class TestContext:
         assert findings("grpo", max_completion_length=506, **kept) == []
         (found,) = findings("grpo", max_completion_length=507, **kept)
         assert (found.severity, found.change) == ("warning", "max_completion_length: 506")
-        assert "the longest prompt has 6 tokens" in found.what
+        assert "the longest prompt of 6 tokens" in found.what
 
     def test_traces(self, findings):
         assert brief(findings("sft", checks=["context"], max_length=600)) == [("warning", "max_length: 512")]
@@ -154,7 +154,9 @@ class TestCommand:
         path = write_stage("grpo", num_generations=3)
         assert main(["doctor", "--config", path]) == 1
         shown = capsys.readouterr().out
-        assert "error groups: 4 at once on each of 1 ranks are 4 completions a generation, no multiple of 12" in shown
+        assert (
+            "error groups: 4 at once on each of 1 ranks are 4 completions per generation, not a multiple of 12" in shown
+        )
         assert f"change {path}: add `gradient_accumulation_steps: 3`" in shown
         number = Path(path).read_text().splitlines().index("max_completion_length: 32") + 1
         assert main(["doctor", "--config", path, "--num_generations", "4", "--max_completion_length", "999"]) == 1
@@ -183,7 +185,7 @@ class TestCommand:
     def test_a_file_of_neither_stage(self, tmp_path, capsys):
         (tmp_path / "x.yaml").write_text("seed: 1\n")
         assert main(["doctor", "--config", str(tmp_path / "x.yaml")]) == 2
-        assert "say which with --stage sft or grpo" in capsys.readouterr().err
+        assert "give --stage sft or --stage grpo" in capsys.readouterr().err
         (tmp_path / "sft.yaml").write_text("seed: 1\n")
         assert main(["doctor", "--config", str(tmp_path / "sft.yaml")]) == 1
 

@@ -121,13 +121,13 @@ class TestPrinted:
         rows = [{"problem": f"p{n}", "answer": n} for n in range(20)] + [{"problem": "q", "answer": "1 or 2"}]
         status, text = self.run(tmp_path, rows, BoxVerifier())
         assert status
-        assert "1 or 2: no number, unlike the other answers" in text
+        assert "1 or 2: not a number, unlike the other answers" in text
 
     def test_unanswered_rows_are_printed(self, tmp_path):
         rows = [{"problem": "p", "answer": "", "tests": ["assert f(1) == 2"]}]
         status, text = self.run(tmp_path, rows, BoxVerifier())
         assert not status
-        assert "1 of 1 rows bring no answer to check" in text
+        assert "1 of 1 rows have no answer to check" in text
 
 
 class TestWithTheRealVerifier:

@@ -79,7 +79,7 @@ class TestFolders:
             compare_folders(save("a", run([[1.0]])), save("b", run([[0.0]]), "other"))
 
     def test_of_the_first_version(self, save):
-        with pytest.raises(DataError, match=r"does not say which problems it is of: `rlsp eval --rescore .*b` adds"):
+        with pytest.raises(DataError, match=r"does not name its problems: `rlsp eval --rescore .*b` adds"):
             compare_folders(save("a", run([[1.0]])), save("b", run([[0.0]]), ""))
 
     def test_no_evaluation(self, save, tmp_path):

@@ -102,7 +102,7 @@ class TestMajAtK:
 
     @pytest.mark.parametrize("k", [0, 3])
     def test_refused(self, k):
-        with pytest.raises(ConfigError, match=rf"maj@k wants 1 <= k <= n, got n=2, k={k}; draw more samples"):
+        with pytest.raises(ConfigError, match=rf"maj@k needs 1 <= k <= n, got n=2, k={k}; draw more samples"):
             maj_at_k(["a", "b"], [1.0, 0.0], k)
 
     def test_lengths_differ(self):

@@ -61,7 +61,9 @@ class TestSampleStore:
     def test_other_settings_are_refused_by_name(self, tmp_path):
         with store(tmp_path) as opened:
             opened.append(FIRST)
-        with pytest.raises(ConfigError, match=r"drawn otherwise \(seed: 0 then, 1 now\): give another output_dir"):
+        with pytest.raises(
+            ConfigError, match=r"drawn with other settings \(seed: 0 then, 1 now\): give another output_dir"
+        ):
             store(tmp_path, SETTINGS | {"seed": 1})
         with store(tmp_path) as again:  # the refusal has changed nothing and holds no lock
             assert len(again.samples) == 2
@@ -75,7 +77,7 @@ class TestSampleStore:
 
     def test_samples_of_unknown_origin_are_refused(self, tmp_path):
         (tmp_path / SAMPLES).write_text('{"problem": 0}\n')
-        with pytest.raises(ConfigError, match=r"no generation\.json that says how they were drawn"):
+        with pytest.raises(ConfigError, match=r"no generation\.json with their settings"):
             store(tmp_path)
 
     def test_two_at_a_time_are_refused(self, tmp_path):

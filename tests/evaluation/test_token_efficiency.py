@@ -33,7 +33,7 @@ class TestCurve:
 
     @pytest.mark.parametrize("samples", [[], BASE[:5]])
     def test_not_equally_many(self, samples):
-        with pytest.raises(DataError, match="every problem has the same number of samples, got "):
+        with pytest.raises(DataError, match="every problem needs the same number of samples, got "):
             efficiency_curve(samples)
 
 

@@ -85,7 +85,7 @@ def test_the_run_ends_clearly_and_goes_on(launch, stage, victim, stopped):
     shown, seconds, left = cut_off(launch, stage, victim, stopped=stopped)
     assert seconds < 60
     assert left == []
-    assert "rlsp: if a rank is lost: the same command goes on from the last checkpoint in" in shown
+    assert "rlsp: if a rank is lost: the same command continues from the last checkpoint in" in shown
     root_cause = shown.partition("Root Cause")[2]
     assert f"rank      : {victim} (local_rank: {victim})" in root_cause
     assert "exitcode  : -9" in root_cause

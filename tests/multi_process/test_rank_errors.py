@@ -33,7 +33,7 @@ def call(tmp_path, monkeypatch):
 
 def test_the_first_rank_says_how_a_run_goes_on(call, capsys, tmp_path):
     call()
-    said = f"the same command with --resume_from_checkpoint auto goes on from the last checkpoint in {tmp_path}"
+    said = f"the same command with --resume_from_checkpoint auto continues from the last checkpoint in {tmp_path}"
     assert capsys.readouterr().err == f"rlsp: if a rank is lost: {said}\n"
     call(first=False)
     assert capsys.readouterr().err == ""

@@ -98,20 +98,20 @@ class TestBatch:
     def test_as_in_the_recipe(self, steps):
         # 2 x 8 x 8 sequences, 2 x 32 x 8 completions
         found = Launcher(8).batch(steps()[1], written_for=8)
-        assert found == "rlsp: 8 processes, 128 sequences a step, 512 completions a generation"
+        assert found == "rlsp: 8 processes, 128 sequences per step, 512 completions per generation"
 
     def test_beside_what_the_recipe_says(self, steps):
         # 2 x 8 and 2 x 32; eight times as many micro-batches make up for it
         assert Launcher(1).batch(steps()[1], written_for=8) == (
-            "rlsp: 1 process, 16 sequences a step, 64 completions a generation; the recipe's 8 processes, 128 "
-            "sequences a step, 512 completions a generation (to keep that: --grpo.gradient_accumulation_steps 64 "
+            "rlsp: 1 process, 16 sequences per step, 64 completions per generation; the recipe's 8 processes, 128 "
+            "sequences per step, 512 completions per generation (to keep that: --grpo.gradient_accumulation_steps 64 "
             "--grpo.steps_per_generation 256)"
         )
 
     def test_groups_that_do_not_fit_are_refused(self, steps):
         # 3 GPUs x 2 x 1 step are 6 completions, and a group has 8: whole groups on equal ranks are multiples of 24
         text = GRPO.replace("steps_per_generation: 32", "steps_per_generation: 1")
-        with pytest.raises(ConfigError, match=r"rlsp: .* are 6 completions a generation, no multiple of 24"):
+        with pytest.raises(ConfigError, match=r"rlsp: .* are 6 completions per generation, not a multiple of 24"):
             show_batches(Launcher(3), steps(text), 8, None)
 
     def test_a_checkpoint_of_another_number_of_processes_is_refused(self, steps, tmp_path):
@@ -119,7 +119,7 @@ class TestBatch:
         rl.remember(processes=8)
         (rl.folder / "checkpoint-4").mkdir()
         (rl.folder / "checkpoint-4" / "trainer_state.json").write_text("{}")
-        with pytest.raises(ConfigError, match="rlsp was begun on 8 processes and there are 4 here"):
+        with pytest.raises(ConfigError, match="rlsp was started on 8 processes and there are 4 here"):
             show_batches(Launcher(4), [rl], 8, None)
 
 

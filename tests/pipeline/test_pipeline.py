@@ -106,7 +106,7 @@ class TestParseRun:
     @pytest.mark.parametrize("missing", ["grpo", "eval"])
     def test_no_recipe(self, small, missing):
         (small / f"{missing}.yaml").unlink()
-        with pytest.raises(SourceError, match=rf"small' is no recipe folder: it has no {missing}\.yaml"):
+        with pytest.raises(SourceError, match=rf"small' is not a recipe folder: it has no {missing}\.yaml"):
             run_of(small)
 
     @pytest.mark.parametrize("wrong", ["--run.alpha", "--grpo."])
@@ -216,7 +216,7 @@ class TestRefuseChanged:
 
     def test_training_again_from_the_middle_does_not_keep_what_was_made_of_the_old_model(self, begun, tmp_path):
         shutil.rmtree(tmp_path / "run" / "sft")
-        with pytest.raises(ConfigError, match=r"eval_SFT was made with other settings \(what comes before it\)"):
+        with pytest.raises(ConfigError, match=r"eval_SFT was made with other settings \(an earlier step\)"):
             refuse_changed(begun("--sft.max_steps", "9"))
 
     def test_another_start_or_seed(self, begun):
@@ -248,7 +248,7 @@ class TestExecute:
         config = tmp_path / "eval.yaml"
         config.write_text("dataset: none.jsonl\n")
         step = Step("eval start", "eval", config, tmp_path / "eval_start", "m")
-        with pytest.raises(StageError, match="stage `eval start` ended with status 2; mend what it says above"):
+        with pytest.raises(StageError, match="stage `eval start` ended with status 2; fix the error above"):
             execute(step, Launcher())
         assert "there is none at 'none.jsonl'" in capfd.readouterr().err
 
@@ -285,7 +285,7 @@ def test_a_signal_ends_the_stage_and_says_how_to_go_on(tmp_path, model_folder, n
     assert left == []
     shown = (tmp_path / "log").read_text()
     assert "Traceback" not in shown
-    wanted = f"stopped by {number.name}; the same command goes on: rlsp run {recipe} --output_dir {run}"
+    wanted = f"stopped by {number.name}; continue with the same command: rlsp run {recipe} --output_dir {run}"
     assert wanted in shown.splitlines()[-1]
 
 
@@ -347,8 +347,8 @@ class TestRun:
         _, run, shown = resumed_run
         done = read_json(run / "rlsp" / "stage.json")
         assert (done["stage"], done["steps"], done["resumed_from"]) == ("RLSP", 2, None)
-        assert "sft: 1 process, 4 sequences a step" in shown
-        assert "rlsp: 1 process, 8 sequences a step, 8 completions a generation" in shown
+        assert "sft: 1 process, 4 sequences per step" in shown
+        assert "rlsp: 1 process, 8 sequences per step, 8 completions per generation" in shown
         assert f"model: {run / 'sft'}; next, RL from it: rlsp grpo" in shown
         assert "kernels-community" not in shown
         for name in ("start", "SFT", "RLSP"):
@@ -395,5 +395,7 @@ def test_two_processes_from_the_same_command(tmp_path, model_folder, run_rlsp):
     given = ["--model", model_folder, "--launch", launch, "--output_dir", tmp_path / "run"]
     done = run_rlsp("run", recipe, *given, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "rlsp: 2 processes, 16 sequences a step, 16 completions a generation; the recipe's 1 process" in done.stdout
+    assert (
+        "rlsp: 2 processes, 16 sequences per step, 16 completions per generation; the recipe's 1 process" in done.stdout
+    )
     assert read_json(tmp_path / "run" / "rlsp" / "stage.json")["steps"] == 2

@@ -62,7 +62,9 @@ class TestNames:
     def test_a_package_without_its_recipes(self, place, monkeypatch):
         package = place / "a" / "b" / "trl_rlsp"
         monkeypatch.setattr("trl_rlsp.pipeline._shipped.__file__", str(package / "pipeline" / "shipped.py"))
-        with pytest.raises(SourceError, match=r"not where they belong, in .*trl_rlsp/recipes: install trl-rlsp again"):
+        with pytest.raises(
+            SourceError, match=r"the recipes are missing from .*trl_rlsp/recipes: install trl-rlsp again"
+        ):
             recipes_folder()
 
 
@@ -80,15 +82,15 @@ class TestFindRecipe:
         assert find_recipe(Path("somewhere/quickstart")) == Path("somewhere/quickstart")
 
     def test_a_typo(self):
-        with pytest.raises(SourceError, match=r"did you mean 'quickstart'\?\); there are quickstart, qwen"):
+        with pytest.raises(SourceError, match=r"did you mean 'quickstart'\?\); shipped are quickstart, qwen"):
             find_recipe(Path("quikstart"))
 
     def test_a_name_like_no_other(self):
-        with pytest.raises(SourceError, match=r"is no folder and no recipe that is shipped; there are quickstart"):
+        with pytest.raises(SourceError, match=r"is neither a folder nor a shipped recipe; shipped are quickstart"):
             find_recipe(Path("zzz"))
 
     def test_what_is_shipped_but_no_recipe_cannot_be_run(self):
-        with pytest.raises(SourceError, match=r"accelerate' is no recipe folder: it has no grpo\.yaml"):
+        with pytest.raises(SourceError, match=r"accelerate' is not a recipe folder: it has no grpo\.yaml"):
             parse_run(["accelerate"])
 
 
@@ -134,7 +136,7 @@ class TestCopy:
 
     @pytest.mark.parametrize("name", ["quickstar", "../recipes", "README.md", "", "quickstart/base"])
     def test_nothing_else_can_be_copied(self, place, name):
-        with pytest.raises(SourceError, match=r"is shipped.*; there are quickstart, .*, accelerate$"):
+        with pytest.raises(SourceError, match=r"a shipped recipe.*; shipped are quickstart, .*, accelerate$"):
             copy_recipe(name)
         assert list(place.iterdir()) == []
 

@@ -134,7 +134,7 @@ class TestCommand:
         shown = capsys.readouterr().out
         assert "7.62 billion parameters, 4-bit base, LoRA of rank 16" in shown
         # 2 x 4 completions of 2,048 tokens
-        assert "1 GPUs: at most 16,384 tokens sampled, 16,384 learned from in a step" in shown
+        assert "1 GPUs: at most 16,384 tokens sampled, 16,384 trained on per step" in shown
         counts = [shown.count(name) for name in ("GPUs: 1 ", "GPUs: 2 ", "ddp", "zero2", "zero3", "fsdp")]
         assert counts == [1, 1, 2, 1, 0, 0]  # packed weights cannot be sharded
         assert "…" not in shown  # nothing is cut off in 80 columns

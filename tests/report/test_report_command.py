@@ -27,7 +27,7 @@ class TestFiles:
         assert main(["report", str(folder), "--no-plots"]) == 0
         assert sorted(path.name for path in (folder / "report").iterdir()) == ["index.html", "report.json"]
         shown = capsys.readouterr().out.replace("\n", " ")
-        assert "warning mine: Most groups have no variance of reward and teach nothing." in shown
+        assert "warning mine: Most groups have equal rewards and give no gradient." in shown
         figures = json.loads((folder / "report" / "report.json").read_text())
         assert [warning["kind"] for warning in figures["warnings"]] == ["zero_variance"]
         (run,) = figures["runs"]

@@ -139,7 +139,7 @@ class TestJudge:
     def test_prefers_wrong(self, make_run, logged):
         # 5 x 6 pairs: the wrong one is first in 3 of 5 right ones' pairs, behind in the others: 18 / 30
         found = judge(make_run(completions=self.group(logged, [0.1, 0.1, 0.1, 0.9, 0.9], [0.5] * 6)))
-        assert found.evidence.startswith("judge_exploration: the wrong one is first in 60.0 % of 30 pairs")
+        assert found.evidence.startswith("judge_exploration: the wrong one ranks first in 60.0 % of 30 pairs")
 
     def test_equal_grades_count_half(self, make_run, logged):
         # 0.1 < 0.5 twice, equal three times: (2 + 1.5) / 5 = 0.7

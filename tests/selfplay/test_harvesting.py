@@ -68,9 +68,11 @@ class TestReasons:
         assert len(found.rows) == 2
 
     def test_nothing(self, judged):
-        with pytest.raises(DataError, match=r"nothing to harvest: of 2 completions .* \(not right 2\); train longer"):
+        with pytest.raises(
+            DataError, match=r"nothing to harvest: all 2 completions were dropped \(not right 2\); train longer"
+        ):
             harvest([judged(score=0.0), judged(score=0.0)])
-        with pytest.raises(DataError, match=r"of 0 completions every one was dropped \(there is none\)"):
+        with pytest.raises(DataError, match=r"all 0 completions were dropped \(there are none\)"):
             harvest([])
 
     def test_a_problem_without_a_prompt(self, judged):

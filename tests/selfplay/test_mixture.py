@@ -120,7 +120,7 @@ class TestNext:
             next_problems([row("easy"), row("never")], self.RATES, Band(), HeldOut([]))
 
     def test_programs(self):
-        with pytest.raises(DataError, match="rounds of self-play need final answers; the outcome of this problem is a"):
+        with pytest.raises(DataError, match="rounds of self-play need final answers, got a problem whose answer is a"):
             next_problems([{**row("a"), "tests": "[]"}], {}, Band(), HeldOut([]))
 
     @given(st.lists(st.floats(0, 1), min_size=6, max_size=6), st.floats(0, 0.5), st.floats(0.5, 1))

@@ -114,5 +114,5 @@ class TestHeldOut:
         assert sources(trained)[1:] == [ProblemArguments(dataset="b.jsonl", dataset_split="c")]
 
     def test_an_empty_name(self, sources):
-        with pytest.raises(ConfigError, match="--exclude wants a source or SOURCE@SPLIT, got '@test'"):
+        with pytest.raises(ConfigError, match="--exclude needs SOURCE or SOURCE@SPLIT, got '@test'"):
             sources(names=["@test"])

@@ -127,7 +127,7 @@ class TestRefused:
             (["r", "--rat", "1"], r"unknown argument '--rat' \(did you mean 'rate'\?\)"),
             (["r", "--rate", "fast"], "argument --rate: invalid float value: 'fast'"),
             ([], "the following arguments are required: runs"),
-            (["r", "--config"], "--config wants a YAML file after it"),
+            (["r", "--config"], "--config needs a YAML file after it"),
         ],
     )
     def test_on_the_command_line(self, arguments, message):

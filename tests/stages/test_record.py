@@ -30,7 +30,7 @@ class TestRefuseOtherRun:
     def test_the_same_run_goes_on_if_it_says_so(self, trained):
         refuse_other_run(trained, "grpo", {**SETTINGS, "max_steps": 9}, resume=True)
         with pytest.raises(
-            ConfigError, match="holds checkpoint-4 of an earlier run: --resume_from_checkpoint auto goes"
+            ConfigError, match="holds checkpoint-4 of an earlier run: --resume_from_checkpoint auto resumes"
         ):
             refuse_other_run(trained, "grpo", SETTINGS, resume=False)
 
@@ -49,7 +49,9 @@ class TestRefuseOtherRun:
 
     def test_a_complete_model_without_a_checkpoint(self, tmp_path):
         (tmp_path / "stage.json").write_text("{}")
-        with pytest.raises(ConfigError, match=r"holds stage\.json of an earlier run: another --output_dir starts anew"):
+        with pytest.raises(
+            ConfigError, match=r"holds stage\.json of an earlier run: another --output_dir starts a new one"
+        ):
             refuse_other_run(tmp_path, "grpo", SETTINGS, resume=True)
 
 

@@ -1,7 +1,7 @@
 """Search behaviors in completions: backtracking, verification, alternatives, self-correction, subgoals.
 
-Promises linear time, and precision and recall that are measured on labeled snippets (`docs/behaviours.md`). Knows
-nothing of rewards and runs; whether an answer is right it asks the caller.
+Promises linear time. Precision and recall are measured on labeled snippets (`docs/behaviours.md`). Does not depend on
+rewards or runs; the caller decides whether an answer is right.
 """
 
 from lazy_loader import attach_stub

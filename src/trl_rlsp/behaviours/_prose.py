@@ -1,6 +1,6 @@
-"""The five search behaviors, and how they are found in English prose: cues, and what takes their meaning away.
+"""The five search behaviors, and how they are found in English prose: by cues that no negation cancels.
 
-Only at a word that some cue of `cues.txt` starts with is anything tried: a whole batch is read in milliseconds.
+Matching is attempted only at words with which a cue of `cues.txt` starts, so a whole batch takes milliseconds.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ MEANINGS: dict[Kind, str] = {
     "self_correction": "finds a mistake of its own and repairs it",
     "subgoals": "sets itself an intermediate goal, or splits the problem into parts",
 }
-"""What the author of a text does where a behavior is found; the labels of the test snippets follow it."""
+"""What the author of a text does in each behavior; the labels of the test snippets follow these definitions."""
 
 KINDS: tuple[Kind, ...] = tuple(MEANINGS)  # in the order of every table
 
 
 @dataclass(frozen=True, order=True)
 class Behaviour:
-    """One occurrence of a behavior, from the offset `start` in the text up to `end`."""
+    """One occurrence of a behavior, from offset `start` to `end` (exclusive) in the text."""
 
     start: int
     end: int
     kind: Kind
 
 
-# (kind, where it may stand, what must follow its first word, whether a negation before it takes its meaning away)
+# (kind, where it may occur, what must follow its first word, whether a negation before it cancels it)
 Cue = tuple[Kind, str, re.Pattern[str], bool]
 
 _CUES = Path(__file__).with_name("cues.txt")
 _PLAIN = str.maketrans(f"{ascii_uppercase}’‘“”…\t", f"{ascii_lowercase}''\"\". ")
-_CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)  # an open block reaches to the end
+_CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)  # an unclosed block extends to the end
 _QUOTED = re.compile(
     r'"[^"\n]{1,300}"'  # "go back"
     r"|(?<!\w)'(?:[^'\n]|(?<=\w)'(?=\w)){1,200}'(?!\w)"  # 'go back', but not don't
@@ -60,9 +60,9 @@ _MODAL = (
 _ADVERB = r"(?: (?:just|now|quickly|also|first|then|instead|therefore|simply|rather|better|at least|really))?"
 _ANNOUNCED = re.compile(rf"\b(?:let me|let's|let us|time to|(?:i|we){_MODAL}){_ADVERB} \Z")
 _OPENER = "so|and|then|ok|okay|hmm|well|now|but|wait|or|hence|therefore|actually|yes|no|oh|ah|maybe|perhaps|thus|again"
-_REACH = 48  # characters before a cue in which a negation or an announcement is looked for
+_REACH = 48  # characters before a cue that are searched for a negation or announcement
 _WORD = re.compile(r"[a-z](?:[a-z']|-(?=[a-z]))*|[✓✔]")
-# what stands before a clause: punctuation, or `so`, `and`, `wait` and the like
+# text that precedes a clause: punctuation, or `so`, `and`, `wait` and the like
 _BEFORE_CLAUSE = re.compile(rf"(?:(?:\A|[\n(*—]) *|[.,;:!?>-] +|(?<![a-z])(?:{_OPENER}) )\Z")
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
 
@@ -88,11 +88,11 @@ def _cues() -> dict[str, list[Cue]]:
 
 
 CUES = _cues()
-"""First word -> the cues that start with it; `cues.txt` has them and says where they may stand."""
+"""First word -> the cues that start with it; `cues.txt` lists them and where they may occur."""
 
 
 def find_in_prose(text: str) -> list[Behaviour]:
-    """At most one of each kind a sentence, in order of place, in the first `MAX_CHARS` characters."""
+    """At most one behavior of each kind per sentence, in text order, in the first `MAX_CHARS` characters."""
     plain = prepared(text[:MAX_CHARS])
     found = []
     for word in _WORD.finditer(plain):
@@ -109,13 +109,13 @@ def find_in_prose(text: str) -> list[Behaviour]:
 
 
 def prepared(text: str) -> str:
-    """`text` in lower case with plain quotation marks, code and quotations blanked out; of the same length."""
+    """`text` in lower case, with plain quotation marks and with code and quotations blanked out; same length."""
     plain = _CODE.sub(lambda found: re.sub(r"[^\n]", " ", found.group()), text.translate(_PLAIN))
     return _QUOTED.sub(lambda found: " " * len(found.group()), plain)
 
 
 def _begins(where: str, plain: str, start: int) -> int | None:
-    """Where the behavior begins whose cue stands at `start`; `None` where the cue may not stand there."""
+    """Offset where the behavior with a cue at `start` begins; `None` if the cue may not occur there."""
     if where == "any":
         return start
     offset = max(0, start - _REACH)
@@ -127,6 +127,6 @@ def _begins(where: str, plain: str, start: int) -> int | None:
 
 
 def _negated(text: str, start: int) -> bool:
-    """Whether the clause before `start` denies the cue: `no need to`, `we never`."""
+    """Whether the clause before `start` negates the cue: `no need to`, `we never`."""
     clause = re.split(r"[.,;:!?\n()]", text[max(0, start - _REACH) : start])[-1]
     return bool(_NEGATED.search(clause)) and not _STILL_MEANT.search(clause)

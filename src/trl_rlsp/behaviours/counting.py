@@ -1,7 +1,7 @@
-"""Search behaviors in English prose, found by their wording, and in written-out searches; their counts and rates.
+"""Search behaviors in English prose, detected by their wording, and in written searches; their counts and rates.
 
-Wording is evidence, not proof: a model that is paid for it learns to say it. So read the counts beside answer changes
-and the base model's, and pay only for what `credited` gives: a cue costs a model two words and alone is worth nothing.
+Wording is evidence, not proof: a model rewarded for it learns to produce it. Compare the counts with answer changes and
+with the base model's, and reward only what `credited` returns: a cue costs a model two words; alone it has no value.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from trl_rlsp.behaviours._prose import CUES, KINDS, Behaviour, Kind, find_in_pro
 from trl_rlsp.countdown import SearchStep, SearchTrace, read_search
 from trl_rlsp.text import MAX_CHARS, completion_text, find_boxes, visible, words
 
-MAX_CANDIDATES = 64  # of one completion that are looked at: the last ones
-SUBSTANCE = 4  # new words of content that the sentence of a credited cue must hold
+MAX_CANDIDATES = 64  # of one completion that are considered: the last ones
+SUBSTANCE = 4  # new content words that the sentence of a credited cue must contain
 
 _STATED = re.compile(
     r"\b(?:answer|result|total)(?: (?:is|would be|should be|must be|becomes|comes to)|:)(?: then| now| simply)?[ \n]*"
@@ -34,17 +34,18 @@ _SENTENCE = re.compile(r"[^.!?;\n]*(?:[.!?;](?!\s|$)[^.!?;\n]*)*(?:[.!?;]|\n|$)"
 
 
 def find_behaviours(text: str) -> list[Behaviour]:
-    r"""Search behaviors of a completion, in order of place: of English prose, and of a written-out countdown search.
+    r"""Search behaviors of a completion, in text order: in English prose and in a written countdown search.
 
-    In prose at most one of each kind counts a sentence, and neither quotations nor code nor denied cues (`no need to
-    check`). In a search each comparison with the target is a verification, each return to an earlier open branch
-    backtracking, each further attempt at the same branch an alternative. The first `MAX_CHARS` characters count.
+    In prose, at most one of each kind counts per sentence; quotations, code and negated cues (`no need to check`) do
+    not count. In a search, each comparison with the target is a verification, each return to an earlier open branch is
+    backtracking, each further attempt at the same branch is an alternative. The first `MAX_CHARS` characters are read.
 
-    >>> text = "That is 14. Let me check: 2 * 7 = 14. However, 3 does not fit, so I go back to x = 5."
-    >>> [(b.kind, text[b.start : b.end]) for b in find_behaviours(text)]
-    [('verification', 'Let me check'), ('backtracking', 'I go back')]
-    >>> [b.kind for b in find_behaviours("9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes")]
-    ['verification', 'alternatives', 'verification']
+    Example:
+        >>> text = "That is 14. Let me check: 2 * 7 = 14. However, 3 does not fit, so I go back to x = 5."
+        >>> [(b.kind, text[b.start : b.end]) for b in find_behaviours(text)]
+        [('verification', 'Let me check'), ('backtracking', 'I go back')]
+        >>> [b.kind for b in find_behaviours("9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes")]
+        ['verification', 'alternatives', 'verification']
     """
     of_steps = [behaviour for _, of_step in _behaviours_of_steps(read_search(text)) for behaviour in of_step]
     return sorted([*find_in_prose(text), *of_steps])
@@ -64,13 +65,13 @@ def _behaviours_of_steps(trace: SearchTrace) -> Iterator[tuple[SearchStep, list[
 
 
 def count_behaviours(text: str) -> dict[str, int]:
-    """Occurrences of each of `KINDS` in a completion."""
+    """Number of occurrences of each of `KINDS` in a completion."""
     found = Counter(behaviour.kind for behaviour in find_behaviours(text))
     return {kind: found[kind] for kind in KINDS}
 
 
 class BehaviourMetrics:
-    """Logs each behaviour per 1,000 tokens of the batch as `behaviour/<kind>`; picklable, without state.
+    """Logs occurrences of each behavior per 1,000 tokens of the batch as `behaviour/<kind>`; picklable, stateless.
 
     >>> log = {}
     >>> BehaviourMetrics()(["Let me check: 3 * 4 = 12."], log_metric=log.__setitem__)
@@ -87,7 +88,7 @@ class BehaviourMetrics:
         completion_ids: Sequence[Sequence[int]] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Log the rates of B completions; their lengths are words where their token ids are not given."""
+        """Log the rates of B completions; without `completion_ids`, their lengths are counted in words."""
         if log_metric is None or not completions:
             return
         texts = list(map(completion_text, completions))
@@ -98,13 +99,13 @@ class BehaviourMetrics:
 
 
 def credited(reasoning: str, *, prompt: str = "", spacing: int = 8, ngram: int = 6) -> list[Behaviour]:
-    """The occurrences in `reasoning` that are worth a reward, those that real reasoning surrounds, in order of place.
+    """The occurrences in `reasoning` that deserve a reward because they are part of real reasoning, in text order.
 
-    In prose the cue's sentence must hold `SUBSTANCE` new words of content, and `spacing` of these lie between two
-    occurrences; the same wording counts once, and a sentence for one behavior only. Content is what is neither
-    punctuation nor a word that a cue may start with; new is what stands in no n-gram (of `ngram` words) and no sentence
-    that the prompt or the text before it had. In a written-out search a step counts if it is new, right and rightly
-    judged. Places are those in the `visible` part of `reasoning`.
+    In prose, the sentence of a cue must contain at least `SUBSTANCE` new content words, with at least `spacing` of them
+    between two occurrences; the same wording counts once, and a sentence counts for one behavior only. Content words
+    are neither punctuation nor words that a cue may start with; a word is new if no n-gram (of `ngram` words) or
+    sentence around it occurs in the prompt or the text before it. In a written search, a step counts if it is new,
+    correct, and its claim is correct. Offsets refer to `visible(reasoning)`.
 
     >>> len(credited("Wait. Let me check. Alternatively. Let me go back. Let me check."))
     0
@@ -138,7 +139,7 @@ def _credited_prose(text: str, prompt: str, spacing: int, ngram: int) -> list[Be
 
 
 def _fresh(sentences: list[list[str]], before: list[str], ngram: int) -> list[int]:
-    """New words of content in each sentence."""
+    """Number of new content words in each sentence."""
     sequence = list(chain.from_iterable(sentences))
     fresh = [word not in _MARKS and word not in CUES for word in sequence]
     known = set(zip(*(before[i:] for i in range(ngram)), strict=False))
@@ -156,7 +157,7 @@ def _fresh(sentences: list[list[str]], before: list[str], ngram: int) -> list[in
 
 @dataclass(frozen=True)
 class AnswerChanges:
-    """Answers stated in a completion, in order, and how each changes to the next; `None` is a score of no verdict."""
+    """Answers stated in a completion, in order, and how they change; the score `None` means no verdict."""
 
     candidates: tuple[str, ...]
     scores: tuple[float | None, ...]
@@ -167,7 +168,7 @@ class AnswerChanges:
 
 
 def candidate_answers(text: str) -> list[str]:
-    r"""Answers that a completion states, in order: boxes, `the answer is ...`, hits claimed in a written-out search.
+    r"""Answers that a completion states, in order: boxes, `the answer is ...`, hits claimed in a written search.
 
     >>> candidate_answers("So the answer is 12. Wait, I forgot one: the total is 13. \\boxed{13}")
     ['12', '13']
@@ -188,10 +189,10 @@ def candidate_answers(text: str) -> list[str]:
 
 
 def answer_changes(text: str | list[str], is_right: Callable[[list[str]], Sequence[float | None]]) -> AnswerChanges:
-    r"""How the answers stated inside a completion change: the most telling sign that search does something.
+    r"""How the answers stated in a completion change: the clearest evidence that search has an effect.
 
     `text` is the completion or its `candidate_answers`; `is_right` scores a list of answers: 1.0 right, less is wrong,
-    `None` not scorable. It is called once, and not at all with fewer than two different answers in a row.
+    `None` not scorable. It is called once, and only if there are at least two candidates.
 
     >>> found = answer_changes("The answer is 12. No, wait. \\boxed{13}", lambda a: [float(x == "13") for x in a])
     >>> found.candidates, found.wrong_to_right, found.right_to_wrong

@@ -1,7 +1,7 @@
-"""The commands of `rlsp`: each reads its arguments, calls what does the work, and prints.
+"""The commands of `rlsp`: each parses its arguments, calls the library, and prints the result.
 
-Promises that whatever is wrong with settings or data is said before a model is loaded. Knows no method of its own;
-nothing but `trl_rlsp.cli` is above it.
+Promises: invalid settings and data are reported before a model is loaded. Contains no method of its own; only
+`trl_rlsp.cli` imports it.
 """
 
 from lazy_loader import attach_stub

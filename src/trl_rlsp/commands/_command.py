@@ -1,4 +1,4 @@
-"""What a command is, which there are, and `rlsp completion`: a script that a shell reads once."""
+"""The base class of commands, the list of commands, and `rlsp completion`, which prints a completion script."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ COMMANDS = [*re.findall(r"^  (\w+) ", _USAGE, re.MULTILINE), "completion"]
 
 
 def usage() -> str:
-    """What `rlsp --help` says."""
+    """The text of `rlsp --help`."""
     return _USAGE.rstrip()
 
 
 class Command:
-    """A command of `rlsp`: a dataclass of its options, whose docstring is what --help says, or a class that reads the
-    words after its name itself."""
+    """A command of `rlsp`: a dataclass of its options, whose docstring is shown by --help, or a class that parses its
+    own arguments."""
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
-        """The command with its options; a ConfigError for what cannot be read."""
+        """The command with its options; a ConfigError for invalid arguments."""
         if not is_dataclass(cls):
             return cls(arguments)  # type: ignore[call-arg]
         return parse_fields(cls, arguments, f"rlsp {cls.__name__.lower()}")
 
     def check(self) -> None:
-        """An RLSPError for what can be known to be wrong before data and model are loaded."""
+        """Raise an RLSPError for faults that can be found before data and model are loaded."""
 
     def execute(self) -> int | None:
-        """Do it; the exit status, 0 by default."""
+        """Run the command; return the exit status, `None` for 0."""
         raise NotImplementedError
 
 
 def command_class(command: str) -> type[Command]:
-    """The class of a command, from the module that it is in."""
+    """The class of a command, imported on demand."""
     from trl_rlsp import commands
 
     found: type[Command] = getattr(commands, command.capitalize())
@@ -52,7 +52,7 @@ def command_class(command: str) -> type[Command]:
 
 @dataclass
 class Completion(Command):
-    """Print what bash or zsh needs to complete commands and options; in the file that the shell starts with:
+    """Print a script with which bash or zsh completes commands and options. Add this line to the shell's startup file:
     eval "$(rlsp completion bash)"."""
 
     shell: str = option(help="bash or zsh", positional=1)
@@ -69,7 +69,7 @@ class Completion(Command):
 
 
 def _options(command: str) -> list[str]:
-    """The options that a command's help names, each of which has a second spelling with hyphens."""
+    """The options in a command's help, without their second spelling with hyphens."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
         command_class(command).parse(["--help"])

@@ -1,4 +1,4 @@
-"""`rlsp compare`, `efficiency`, `report` and `behaviours`: what saved evaluations and runs show."""
+"""`rlsp compare`, `efficiency`, `report` and `behaviours`: results of saved evaluations and runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Compare(Command):
-    """Paired difference of two evaluations on the same problems."""
+    """Paired differences of two evaluations on the same problems."""
 
     first: Path = option(help="output_dir of an `rlsp eval`", positional=1)
     second: Path = option(help="output_dir of another on the same problems", positional=1)
@@ -41,7 +41,7 @@ class Compare(Command):
 
 @dataclass
 class Efficiency(Command):
-    """Accuracy of majority votes against tokens, from saved evaluations, the last of which sets the budgets."""
+    """Accuracy of majority votes against tokens, from saved evaluations. The last one sets the budgets."""
 
     runs: list[str] = option(help="base=FOLDER rlsp=FOLDER", metavar="NAME=FOLDER")
     output_dir: Path | None = option(None, "folder for efficiency.json and efficiency.png")
@@ -68,7 +68,7 @@ class Efficiency(Command):
 
 @dataclass
 class Behaviours(Command):
-    """What the completions of a run do, step by step."""
+    """Behaviors such as backtracking in the completions of a run, step by step."""
 
     sources: list[str] = option(help="run folder, completions_*.parquet, samples.jsonl", positional="+", metavar="RUN")
     output: Path | None = option(None, "write the metrics to this JSON file")
@@ -92,7 +92,7 @@ class Behaviours(Command):
 
 
 def _behaviour_table(summaries: dict[str, Summary]) -> Table:
-    """One row a step: completions, words, each behaviour, answer changes where they could be scored."""
+    """One row per step: completions, words, each behavior, and answer changes if they could be scored."""
     rows = [["", "completions", "words", *(kind.replace("_", "-") for kind in KINDS)]]
     rows[0] += ["wrong>right / right>wrong"] if any(summary.changes for summary in summaries.values()) else []
     for name, summary in summaries.items():
@@ -106,11 +106,11 @@ def _behaviour_table(summaries: dict[str, Summary]) -> Table:
 
 @dataclass
 class Report(Command):
-    """Write one self-contained page about one or several runs: folders of `rlsp run`, or of a GRPOTrainer with
+    """Write one self-contained page about one or several runs, given as folders of `rlsp run` or of a GRPOTrainer with
     log_completions=True."""
 
     runs: list[Path] = option(help="run folder", positional="+", metavar="RUN")
-    output: Path | None = option(None, "folder to write; default RUN/report, for several runs report")
+    output: Path | None = option(None, "folder to write; default: RUN/report, or report for several runs")
     limit: int = option(10_000, "most completions on the page")
     plots: bool = option(True, "write PNG plots, if matplotlib is installed")
 
@@ -128,7 +128,7 @@ class Report(Command):
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """A name for each run: as many folders of its path as it takes to tell them apart."""
+    """A name for each run: the last parts of its path, as many as needed to make the names distinct."""
     paths = [folder.resolve() for folder in folders]
     if len(set(paths)) < len(paths):
         raise ConfigError(f"a run is given twice: {', '.join(map(str, folders))}")

@@ -1,4 +1,4 @@
-"""`rlsp eval` and `rlsp budget`: what a model does on problems, and how many tokens that takes."""
+"""`rlsp eval` and `rlsp budget`: the accuracy of a model on problems, and the tokens that it takes."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# engine -> the module that it needs; those other than transformers are extras of the engine's name
+# engine -> the module that it needs; all but transformers are extras named after the engine
 _ENGINES = {"transformers": "transformers", "vllm": "vllm", "server": "openai"}
 
 
 @dataclass
 class Eval(EvaluationArguments, Command):
-    """Sample and score a model on a data set, or score the samples of a folder again."""
+    """Sample and score a model on a data set, or score the samples in a folder again."""
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
-        """The fields of the command line, else of the YAML file, else of the preset."""
+        """The fields from the command line, else from the YAML file, else from the preset."""
         name = super().parse(arguments).preset
         if name is not None and name not in EVALUATION_PRESETS:
             raise ConfigError(f"preset is one of {', '.join(EVALUATION_PRESETS)}, got {name!r}")
@@ -50,7 +50,7 @@ class Eval(EvaluationArguments, Command):
         return parse_fields(cls, arguments, prog, written=lambda content: {**preset, **content})
 
     def named_models(self) -> dict[str, str]:
-        """Names of the models and where they are."""
+        """Name -> hub id or path of each model."""
         if not self.model_name_or_path:
             raise ConfigError("no model: set `model_name_or_path` in the YAML file or on the command line")
         return {self.model_name_or_path: self.model_name_or_path}
@@ -63,7 +63,7 @@ class Eval(EvaluationArguments, Command):
         if self.engine not in _ENGINES:
             raise ConfigError(f"engine is one of {', '.join(_ENGINES)}, got {self.engine!r}")
         if (self.engine == "server") != (self.server_url is not None):
-            rule = "server_url goes with engine 'server' and with no other"
+            rule = "server_url is for engine 'server' only, which requires it"
             raise ConfigError(f"{rule}, got engine={self.engine!r}, server_url={self.server_url!r}")
         if importlib.util.find_spec(needed := _ENGINES[self.engine]) is None:
             way = f"pip install 'trl-rlsp[{self.engine}]'"
@@ -87,7 +87,7 @@ class Eval(EvaluationArguments, Command):
             console.print(table)
 
     def draw(self, console: Terminal) -> tuple[Dataset, list[generation.Sample]]:
-        """Problems and samples: those that the output folder has, and the others drawn now."""
+        """Problems and samples, from the output folder or drawn now."""
         name, sampling, problems = str(self.model_name_or_path), self.sampling(), self.load()
         require_sandbox(problems.column_names)
         folder = Path(self.output_dir) if self.output_dir else None
@@ -117,14 +117,14 @@ class Eval(EvaluationArguments, Command):
         return generation.TransformersEngine(*generation.load_model(name, dtype=self.dtype, **placed))
 
     def fingerprint(self, name: str, problems: Dataset) -> dict[str, Any]:
-        """All that the samples depend on; not the batch size, so that it may be lowered in a resumed run."""
+        """All settings that the samples depend on, without the batch size, so that a resumed run may lower it."""
         names = ("engine", "dtype", "num_samples", "temperature", "top_p", "max_new_tokens", "seed")
         hashes = {"problems": evaluation.problems_hash(problems), "prompts": evaluation.prompts_hash(problems)}
         model = name if self.engine == "server" else evaluation.model_hash(name)
         return {"model": model, **hashes, **{n: getattr(self, n) for n in names}}
 
     def scorer(self, model: str | None) -> OutcomeVerifier:
-        """The verifier; the chat template of `model` says whether answers need closed reasoning, if no setting does."""
+        """The verifier; without a setting, the chat template of `model` decides if answers need closed reasoning."""
         verifier = self.outcome_verifier(batch_seconds=3600)
         if self.thinking_required is None and model and self.engine != "server":
             from transformers import AutoTokenizer
@@ -133,12 +133,12 @@ class Eval(EvaluationArguments, Command):
                 verifier.reader.look_at_template(AutoTokenizer.from_pretrained(model))
             except (OSError, ValueError) as error:
                 way = "give --thinking_required"
-                logger.warning("no tokenizer of %s says whether it thinks first (%s): %s", model, error, way)
+                logger.warning("no tokenizer of %s shows whether it thinks first (%s): %s", model, error, way)
         return verifier
 
 
 def _drawn(folder: Path) -> tuple[Dataset, list[generation.Sample], dict[str, Any]]:
-    """Problems, samples and settings of an evaluation that has drawn all of its samples."""
+    """Problems, samples and settings of an evaluation in which all samples are drawn."""
     samples, problems = evaluation.read_samples(folder), evaluation.read_problems(folder)
     settings = evaluation.load_settings(folder)
     if problems is None:
@@ -149,7 +149,7 @@ def _drawn(folder: Path) -> tuple[Dataset, list[generation.Sample], dict[str, An
 
 
 def parse_eval(arguments: Sequence[str]) -> tuple[Eval, str, generation.Sampling]:
-    """Settings, model and sampling of an evaluation; an RLSPError for what cannot work."""
+    """Settings, model and sampling of an evaluation; an RLSPError for invalid settings."""
     settings = Eval.parse(arguments)
     settings.check()
     return settings, str(settings.model_name_or_path), settings.sampling()
@@ -157,19 +157,19 @@ def parse_eval(arguments: Sequence[str]) -> tuple[Eval, str, generation.Sampling
 
 @dataclass
 class Budget(Eval):
-    """An evaluation at several thinking budgets; see `trl_rlsp.evaluation.budget.ThinkingBudget`. What a run before has
-    drawn into the folder is kept."""
+    """An evaluation at several thinking budgets; see `trl_rlsp.evaluation.budget.ThinkingBudget`. Samples that an
+    earlier run left in the folder are kept."""
 
-    models: list[str] = option([], "NAME=PATH of each model, in the place of model_name_or_path")
+    models: list[str] = option([], "NAME=PATH of each model, instead of model_name_or_path")
     budgets: str = option("", "reasoning tokens, separated by commas")
-    at_least: bool = option(False, "measure each budget as floor and ceiling too, not as ceiling alone")
-    continuation: str = option("Wait", "written where a model would stop too early")
-    answer: str = option("\\boxed{", "begins a forced answer")
-    ends: list[str] = option([], "what ends the reasoning; by default a box")
-    settled: list[str] = option([], "what the model may stop after before the floor")
-    answer_tokens: int = option(32, "tokens for the answer")
-    votes: int = option(0, "samples a problem for voting with early stopping; 0 for no votes")
-    confidence: float = option(0.95, "of adaptive consistency")
+    at_least: bool = option(False, "measure each budget also as floor and ceiling, not only as ceiling")
+    continuation: str = option("Wait", "text inserted when a model would stop too early")
+    answer: str = option("\\boxed{", "text that begins a forced answer")
+    ends: list[str] = option([], "texts that end the reasoning; default: a box")
+    settled: list[str] = option([], "texts after which the model may stop before the floor")
+    answer_tokens: int = option(32, "most tokens for the answer")
+    votes: int = option(0, "samples per problem for voting with early stopping; 0 for no votes")
+    confidence: float = option(0.95, "confidence of adaptive consistency")
 
     def named_models(self) -> dict[str, str]:
         if self.models:
@@ -183,7 +183,7 @@ class Budget(Eval):
         return positive_numbers("budgets", self.budgets, "32,64,128")
 
     def points(self) -> list[ThinkingBudget]:
-        """What is measured: each budget as a ceiling, with `at_least` as a floor too, and none."""
+        """The budgets to measure: each as a ceiling, with `at_least` also as floor and ceiling, and no budget."""
         from trl_rlsp.evaluation.budget import ThinkingBudget
 
         given = {name: getattr(self, name) for name in ("continuation", "answer", "settled", "answer_tokens")}
@@ -213,7 +213,7 @@ class Budget(Eval):
             f"adaptive consistency, {self.confidence:g}": budget.adaptive_consistency(self.confidence),
             "3 of the last 4 agree": budget.last_agree(3, 4),
         }
-        longest = max(self.sizes()) + self.answer_tokens + 64  # what is forced has tokens too
+        longest = max(self.sizes()) + self.answer_tokens + 64  # plus room for inserted texts
         curves: dict[str, list[budget.Point]] = {}
         votes: dict[str, dict[str, RuleResult]] = {}
         for name, path in self.named_models().items():
@@ -234,11 +234,11 @@ class Budget(Eval):
         budget.plot_curves(curves, folder / "budget.png")
         write_json(folder / "budget.json", {"settings": asdict(self), "points": points, "votes": voted})
         console.print(numbers, soft_wrap=True)
-        console.print(f"{folder}: budget.json, budget.md, budget.png, and a folder a model with its evaluations")
+        console.print(f"{folder}: budget.json, budget.md, budget.png, and a folder per model with its evaluations")
 
 
 def named(rule: str, entries: list[str]) -> dict[str, str]:
-    """`NAME=VALUE` entries as a mapping; a ConfigError that states the rule for one without either, or a name twice."""
+    """`NAME=VALUE` entries as a mapping; a ConfigError that states the rule for an incomplete or duplicate entry."""
     pairs = [entry.partition("=")[::2] for entry in entries]
     if not all(name and value for name, value in pairs) or len(dict(pairs)) < len(pairs):
         raise ConfigError(f"{rule}, got {entries}")
@@ -246,13 +246,13 @@ def named(rule: str, entries: list[str]) -> dict[str, str]:
 
 
 def count_table(things: str, start: str, count: int, dropped: Mapping[str, int], end: str, kept: int) -> Table:
-    """What became of things: how many there were, were dropped for which reason, and are kept."""
+    """A table of counts: how many things there were, how many were dropped for each reason, and how many are kept."""
     counts = {start: count, **{f"dropped: {why}": number for why, number in dropped.items()}, end: kept}
     return evaluation.terminal_table([(things, "number"), *((name, str(number)) for name, number in counts.items())])
 
 
 def positive_numbers(name: str, text: str, example: str) -> list[int]:
-    """Whole numbers of at least 1 from a list with commas, ascending and each once."""
+    """Whole numbers of at least 1 from a comma-separated list, sorted and without duplicates."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
         raise ConfigError(f"{name} are whole numbers of at least 1, such as {example}, got {text!r}")
@@ -260,6 +260,6 @@ def positive_numbers(name: str, text: str, example: str) -> list[int]:
 
 
 def require_plots() -> None:
-    """A MissingDependencyError where nothing can be plotted."""
+    """Raise a MissingDependencyError if matplotlib is not installed."""
     if importlib.util.find_spec("matplotlib") is None:
         raise MissingDependencyError("the plot needs matplotlib: pip install 'trl-rlsp[report]'")

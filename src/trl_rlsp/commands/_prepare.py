@@ -1,4 +1,4 @@
-"""`rlsp init`, `recipes`, `check`, `filter`, `doctor` and `plan`: what is worth knowing before a GPU is paid for."""
+"""`rlsp init`, `recipes`, `check`, `filter`, `doctor` and `plan`: preparations before paying for a GPU."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _HELD_OUT = {"math": "math-500", "aime": "aime-2024"}
 
 @dataclass
 class Init(Command):
-    """Write a recipe for your model, data and hardware. What is not given is asked for."""
+    """Write a recipe for your model, data and hardware. Prompts for options that are not given."""
 
     model: str = option("", "hub id or folder")
     data: str = option("", "math, gsm8k, aime, reasoning_gym:TASK, or a .csv, .jsonl or .parquet file with answers")
     hardware: str = option("", "cpu, 24gb, 80gb or 8x80gb")
     reward: str = option("", "besides right answers: outcome (nothing), length, behaviours, diversity")
-    held_out: str | None = option(None, "problems for the evaluation; default a preset's own, else a tenth of the file")
+    held_out: str | None = option(None, "problems for evaluation; default: a preset's own, else a tenth of the file")
     output: Path = option(Path("recipes/mine"), "folder of the recipe")
 
     def execute(self) -> None:
@@ -65,21 +65,21 @@ class Init(Command):
         for name, comment, written in (
             ("grpo", "RL; every field: rlsp grpo --help", grpo),
             ("eval", "Evaluation before and after; every field: rlsp eval --help", evaluation),
-            ("recipe", "What rlsp recipes and rlsp run show", said),
+            ("recipe", "Shown by rlsp recipes and rlsp run", said),
         ):
             atomic_write(self.output / f"{name}.yaml", f"# {comment}\n\n{yaml.safe_dump(written, sort_keys=False)}")
-        print(f"recipe: {self.output}; next, what is wrong with it: rlsp doctor --config {self.output / 'grpo.yaml'}")
+        print(f"recipe: {self.output}; next, check it: rlsp doctor --config {self.output / 'grpo.yaml'}")
         print(f"then, from the start to the report: rlsp run {self.output}")
 
 
 def _ask(name: str, question: str) -> str:
     if not sys.stdin.isatty():
-        raise ConfigError(f"--{name} is needed where nobody can be asked: {question}")
+        raise ConfigError(f"--{name} is required without a terminal: {question}")
     return input(f"{name} ({question}): ").strip()
 
 
 def _data(source: str, held_out: str | None, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Fields of the RL stage and of the evaluation that say where problems come from; they share none."""
+    """Fields of the RL stage and of the evaluation for the source of their problems, which do not overlap."""
     if source.startswith("reasoning_gym:"):
         source += "" if "?" in source else "?"
         joint = "" if source.endswith("?") else "&"
@@ -95,7 +95,7 @@ def _data(source: str, held_out: str | None, folder: Path) -> tuple[dict[str, An
         raise ConfigError(f"--held_out names the problems of the evaluation, which {source!r} needs: a source or file")
     rows = problems.load_problems(source, unique=True)
     if len(rows) < 20:
-        raise ConfigError(f"{source} has {len(rows)} problems, too few to keep some apart: name --held_out")
+        raise ConfigError(f"{source} has {len(rows)} problems, too few to hold some out: name --held_out")
     kept = rows.train_test_split(test_size=min(len(rows) // 10, 200), seed=0)["test"]
     write_lines(folder / "held_out.jsonl", [dict(row) for row in kept])
     test = str(folder / "held_out.jsonl")
@@ -106,12 +106,12 @@ def _data(source: str, held_out: str | None, folder: Path) -> tuple[dict[str, An
 class Recipes(Command):
     """List the recipes that come with the package, or copy one."""
 
-    words: list[str] = option([], "copy a recipe to where it can be changed", positional="*", metavar="copy NAME")
-    to: Path | None = option(None, "the folder to make; default recipes/NAME")
+    words: list[str] = option([], "copy a recipe so that it can be changed", positional="*", metavar="copy NAME")
+    to: Path | None = option(None, "the folder to create; default: recipes/NAME")
 
     def execute(self) -> None:
         if not self.words:
-            table = Table(Column("recipe", no_wrap=True), "what it is for", "hardware", box=None, pad_edge=False)
+            table = Table(Column("recipe", no_wrap=True), "purpose", "hardware", box=None, pad_edge=False)
             for name in recipe_names():
                 table.add_row(name, said_of(name).title, said_of(name).hardware)
             Terminal().print(table)
@@ -128,7 +128,7 @@ class Recipes(Command):
 
 @dataclass
 class Check(stages.VerifierArguments, stages.ProblemArguments, Command):
-    """Print every gold answer of a data set that does not verify as 1.0; ends with status 1 if there is one."""
+    """Print every gold answer of a data set that does not score 1.0; exits with status 1 if there is one."""
 
     def execute(self) -> int:
         problems = self.load()
@@ -140,11 +140,11 @@ class Check(stages.VerifierArguments, stages.ProblemArguments, Command):
 
 @dataclass
 class Filter(Eval):
-    """Which problems to keep; samples are drawn as in RL: temperature 1, at most 4096 tokens, unless the file says.
-    Samples of a run that was cut off are kept."""
+    """Keep the problems that a model solves sometimes. Samples are drawn as in RL: temperature 1 and at most 4096
+    tokens, unless the file sets them. Samples of an interrupted run are kept."""
 
     n: int = option(8, "samples of each problem")
-    low: float = option(0.1, "problems solved more rarely are left out, 0 to 1")
+    low: float = option(0.1, "problems solved less often are left out, 0 to 1")
     high: float = option(0.9, "problems solved more often are left out, 0 to 1")
     output: str = option("problems.jsonl", "the .jsonl file to write; the samples go beside it")
     temperature: float = option(1.0, "as in the RL stage")
@@ -163,7 +163,7 @@ class Filter(Eval):
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
-        """Of an RL stage's file, what decides what is sampled counts, and neither seed nor folder."""
+        """Of an RL stage's file, only the fields that determine the samples are used, without seed and folder."""
         names = {f.name for f in fields(cls)} - {"output_dir", "seed", "batch_size", "num_samples"}
 
         def sampled(content: dict[str, Any]) -> dict[str, Any]:
@@ -190,24 +190,24 @@ class Filter(Eval):
         table.title = f"solve rates of {self.n} samples"
         console.print(table)
         if partly := sum(row["scored_samples"] < self.n for row in rows):
-            console.print(f"{partly} kept problems have samples without a score, which do not count")
+            console.print(f"{partly} kept problems have samples without a score, which are ignored")
         plain = self.prompt_style == "task" and self.system_prompt != "none"
         reading = f"--dataset {self.output}" + ("" if plain else " --prompt_style task --system_prompt none")
-        console.print(f"read it with: rlsp grpo {reading}", soft_wrap=True)
+        console.print(f"train on it with: rlsp grpo {reading}", soft_wrap=True)
 
 
 @dataclass
 class _OfStage(Command):
-    """A command about a stage, whose fields can be given as well."""
+    """A command about a stage, which also accepts the stage's fields."""
 
     config: Path | None = option(None, "YAML file of `rlsp sft` or `rlsp grpo`")
-    stage: Literal["sft", "grpo"] | None = option(None, "kind of the stage; default by its fields")
+    stage: Literal["sft", "grpo"] | None = option(None, "kind of the stage; default: determined by its fields")
     json: bool = option(False, "print the result as JSON")
     described: stages.Stage = field(init=False)
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
-        """The command, and the stage that its other arguments describe; without a network, the hub is not asked."""
+        """The command, and the stage that its other arguments describe; without a network, the hub is not queried."""
         _offline_without_network()
         given, overrides = stages.parse_known(cls, arguments, f"rlsp {cls.__name__.lower()}")
         if given.config is None:
@@ -219,7 +219,7 @@ class _OfStage(Command):
 
 
 def _offline_without_network() -> None:
-    """Where the hub cannot be reached, and no proxy is set, tell its client so before it is imported: it would wait."""
+    """If no proxy is set and the hub is unreachable, set its client to offline before its import: it would wait."""
     if not any(map(os.environ.get, ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HF_HUB_OFFLINE"))):
         try:
             socket.create_connection(("huggingface.co", 443), timeout=3).close()
@@ -229,11 +229,11 @@ def _offline_without_network() -> None:
 
 @dataclass
 class Doctor(_OfStage):
-    """Check the YAML file of `rlsp sft` or `rlsp grpo` without loading weights. Further arguments override its fields.
-    Ends with status 1 if an error is found."""
+    """Check the YAML file of `rlsp sft` or `rlsp grpo` without loading weights. Other arguments override its fields.
+    Exits with status 1 if an error is found."""
 
-    processes: int | None = option(None, "ranks that the stage will run on; default $WORLD_SIZE or 1")
-    elsewhere: bool = option(False, "it will run on another machine: leave out hardware, disk and judge")
+    processes: int | None = option(None, "ranks that the stage will run on; default: $WORLD_SIZE or 1")
+    elsewhere: bool = option(False, "the stage will run on another machine: skip hardware, disk and judge")
 
     def __post_init__(self) -> None:
         if self.processes is not None and self.processes < 1:
@@ -261,7 +261,7 @@ def _show_findings(found: list[Finding], path: Path) -> None:
 
 
 def _where(finding: Finding, path: Path, lines: Sequence[str]) -> str:
-    """Where a finding's line goes: over the line that sets the field, or into the file."""
+    """The place for a finding's line: the line of the file that sets the field, or a new one."""
     name, colon, _ = finding.change.partition(":")
     if not (colon and name.isidentifier()):
         return finding.change
@@ -273,7 +273,7 @@ def _where(finding: Finding, path: Path, lines: Sequence[str]) -> str:
 
 @dataclass
 class Plan(_OfStage):
-    """Memory on each GPU by part, from the model's configuration, and what would make it fit where it does not. Further
+    """Memory on each GPU by part, computed from the model's configuration, and changes that would make it fit. Other
     arguments override fields of the file."""
 
     gpus: str = option("1,2,4,8", "numbers of GPUs")
@@ -308,10 +308,10 @@ class Plan(_OfStage):
         console = Terminal()
         kind = "all weights" if settings.rank is None else f"LoRA of rank {settings.rank}"
         bits = f"{settings.bits}-bit base" if settings.bits else settings.dtype
-        console.print(f"{architecture.total / 1e9:.3g} billion parameters, {bits}, {kind}; GiB on each GPU, computed")
+        console.print(f"{architecture.total / 1e9:.3g} billion parameters, {bits}, {kind}; computed GiB on each GPU")
         for gpus, step in steps.items():
             console.print(_plan_table(layouts[gpus], self.memory))
-            sampled, scored = f"{step.sampled:,.0f} tokens sampled", f"{step.scored:,} learned from in a step"
+            sampled, scored = f"{step.sampled:,.0f} tokens sampled", f"{step.scored:,} trained on per step"
             console.print(f"{gpus} GPUs: at most {sampled}, {scored}")
         for lines, one in advice:
             verdict = "fits with" if one.fits(self.memory) else "does not fit even with"
@@ -319,7 +319,7 @@ class Plan(_OfStage):
 
 
 def _plan_table(layouts: Sequence[planning.Layout], memory: float) -> Table:
-    """The parts as rows, the strategies of one number of GPUs as columns: narrow enough for any terminal."""
+    """The parts as rows and the strategies for one number of GPUs as columns, narrow enough for any terminal."""
     rows = [[f"GPUs: {layouts[0].gpus}", *(one.strategy for one in layouts)]]
     for name in (*_PARTS, "training", "rollout"):
         values = [getattr(one, name) / GIB for one in layouts]

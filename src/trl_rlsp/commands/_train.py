@@ -1,7 +1,7 @@
 """`rlsp run` (each step in its own process), `sft`, `grpo`, `harvest` and `merge`.
 
-A folder belongs to one run: its settings are written there, another run is refused, and no second process works in it.
-A complete stage leaves `stage.json` there; one that was cut off goes on with `--resume_from_checkpoint auto`.
+A folder belongs to one run: its settings are recorded there, and other runs and a second process are refused. A
+complete stage writes `stage.json`; an interrupted one continues with `--resume_from_checkpoint auto`.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
     from trl import ModelConfig
 
 _NEXT = {"sft": "RL from it: rlsp grpo", "grpo": "evaluate it: rlsp eval"}
-# what the line of a step shows -> the metric that TRL logs
+# label in the progress line -> metric that TRL logs
 _SHOWN = {"loss": "loss", "accuracy": "rewards/outcome_verifier/mean", "tokens": "completions/mean_length"}
 _SHOWN |= {"cut off": "completions/clipped_ratio", "entropy": "entropy"}
 
 
 class Run(Command):
-    """Every step of a recipe, and the table."""
+    """Run every step of a recipe, and print the table of results."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self.arguments, self.run = arguments, pipeline.parse_run(arguments)
 
     def execute(self) -> int:
-        """0, or 128 and the number of the signal that stopped the run."""
+        """Return 0, or 128 plus the number of the signal that stopped the run."""
         run = self.run
         steps = pipeline.plan_rounds(run) if run.rounds > 1 else pipeline.plan(run)
         for step in steps:
@@ -58,19 +58,19 @@ class Run(Command):
                 _execute_all(run, steps)
         except pipeline.StoppedError as stopped:
             again = shlex.join(["rlsp", "run", *self.arguments])
-            print(f"\nrlsp run: stopped by {stopped}; the same command goes on: {again}", file=sys.stderr)
+            print(f"\nrlsp run: stopped by {stopped}; continue with the same command: {again}", file=sys.stderr)
             return 128 + stopped.number
         return 0
 
 
 def check_settings(step: Step) -> None:
-    """Read a step's settings before the first step runs, so that a typing error costs no training."""
+    """Check a step's settings before the first step runs, so that a typo is found before training."""
     if step.complete:
         return
     environment = dict(os.environ)
     try:
         command_class(step.command).parse(step.words()[1:]).check()
-    finally:  # accelerate's state is told to the environment, which is the stages' own
+    finally:  # accelerate writes its state to the environment, which the stages inherit
         os.environ.clear()
         os.environ.update(environment)
 
@@ -107,14 +107,14 @@ def _execute_all(run: pipeline.Run, steps: Sequence[Step]) -> None:
 
 
 def show_batches(launcher: Launcher, steps: Sequence[Step], written_for: int, console: Terminal) -> None:
-    """Print the batch of each training stage beside what the recipe says; a ConfigError if it does not fit here."""
+    """Print the batch of each training stage and the recipe's; a ConfigError if it is impossible here."""
     for step in filter(lambda step: step.trains, steps):
         processes = launcher.processes(step)
         before = (stages.read_record(step.folder) or {}).get("processes", processes)
         if before != processes and stages.last_complete_checkpoint(step.folder):
             raise ConfigError(
-                f"{step.folder} was begun on {before} processes and there are {processes} here: its checkpoint counts "
-                "in batches of the former; go on with as many, or give another --output_dir"
+                f"{step.folder} was started on {before} processes and there are {processes} here: its checkpoint "
+                f"counts batches of {before} processes; continue with {before}, or give another --output_dir"
             )
         if step.command == "grpo":
             for found in examine(stages.read_stage("grpo", step.words()[1:], processes=processes), ["groups"]):
@@ -130,7 +130,7 @@ class _Training(Command):
     model: ModelConfig
 
     def train(self, trainer: Any, **given: Any) -> None:
-        """Train in an output folder that is this run's own meanwhile, and say what comes next; else a ConfigError."""
+        """Train in a locked output folder, and print the next command; a ConfigError for the folder of another run."""
         command, first = type(self).__name__.lower(), self.training.process_index == 0
         folder, settings = Path(str(self.training.output_dir)), stages.settings_of(self.arguments)
         resume = bool(self.training.resume_from_checkpoint)
@@ -174,9 +174,9 @@ class Grpo(_Training):
 
 
 def model_arguments(model: ModelConfig, training: TrainingArguments) -> dict[str, Any]:
-    """Arguments of a trainer that say which model: its name, or an adapter that goes on being trained.
+    """The trainer's arguments for the model: its name, or a loaded adapter to continue training.
 
-    An adapter keeps its own rank and targets; the LoRA fields of the YAML file are for a new one.
+    An adapter keeps its rank and targets; the LoRA fields of the YAML file are for a new one.
     """
     from trl import get_peft_config, get_quantization_config
 
@@ -192,8 +192,8 @@ def model_arguments(model: ModelConfig, training: TrainingArguments) -> dict[str
 
 
 def train(trainer: Any, training: TrainingArguments) -> None:
-    """Train, save model, tokenizer and history, and mark the stage complete; the launcher of several ranks is given
-    the error of one that fails."""
+    """Train, save model, tokenizer and history, and mark the stage complete; if a rank fails, the launcher gets its
+    error."""
     from torch.distributed.elastic.multiprocessing.errors import record
 
     start, folder, first = time.monotonic(), Path(str(training.output_dir)), trainer.accelerator.is_main_process
@@ -201,7 +201,7 @@ def train(trainer: Any, training: TrainingArguments) -> None:
     checkpoint = stages.last_complete_checkpoint(folder) if auto else training.resume_from_checkpoint
     if first and trainer.accelerator.num_processes > 1:
         added = "" if auto else " with --resume_from_checkpoint auto"
-        way = f"the same command{added} goes on from the last checkpoint in {folder}"
+        way = f"the same command{added} continues from the last checkpoint in {folder}"
         print(f"rlsp: if a rank is lost: {way}", file=sys.stderr, flush=True)
     _show_progress(trainer)
     record(trainer.train)(resume_from_checkpoint=checkpoint)
@@ -214,7 +214,7 @@ def train(trainer: Any, training: TrainingArguments) -> None:
 
 
 def _show_progress(trainer: Any) -> None:
-    """Show one short line a log instead of every metric; all metrics stay in `trainer_state.json`."""
+    """Show one short line per log instead of every metric; all metrics are in `trainer_state.json`."""
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
     class ShortLines(ProgressCallback):
@@ -230,7 +230,7 @@ def _show_progress(trainer: Any) -> None:
 
 
 def progress_line(step: int, logs: dict[str, Any]) -> str:
-    """The metrics a person watches, in one line; empty if none of them was logged."""
+    """The main metrics in one line; empty if none of them was logged."""
     parts = [part for part in reward_parts([logs]) if "outcome_verifier" not in part]
     explored = {part.removesuffix("_exploration"): f"rewards/{part}/mean" for part in parts}
     shown = {name: _SHOWN[name] for name in ("loss", "accuracy")} | explored | _SHOWN
@@ -240,16 +240,16 @@ def progress_line(step: int, logs: dict[str, Any]) -> str:
 
 @dataclass(kw_only=True)
 class Harvest(Selection, Command):
-    """Keep the completions of a run that are verified, finished, novel and no duplicates, at most K of a problem, as
-    demonstrations for `rlsp sft --demonstrations file --dataset FILE`. Problems of the run's evaluations never get in.
-    The fields of a data set can be given as well, e.g. --dataset SOURCE for a run that does not name its own."""
+    """Keep the verified, finished and novel completions of a run, without duplicates and at most K per problem, as
+    demonstrations for `rlsp sft --demonstrations file --dataset FILE`. Problems of the run's evaluations are left out.
+    The fields of a data set are also accepted, e.g. --dataset SOURCE for a run that does not record its own."""
 
     run: Path = option(help="folder of `rlsp run`, of a GRPOTrainer, or of `rlsp eval`", positional=1)
-    output: Path | None = option(None, "file to write; default RUN/harvest/demonstrations.jsonl")
+    output: Path | None = option(None, "file to write; default: RUN/harvest/demonstrations.jsonl")
     exclude: list[str] = option([], "further evaluation set, SOURCE or SOURCE@SPLIT", action="extend", metavar="SOURCE")
-    config: str | None = option(None, "YAML file of the RL stage, if the run does not name it")
-    round: int | None = option(None, "also write mixture.jsonl and problems.jsonl for it")
-    seed: int = option(0, "of the draw of the mixture")
+    config: str | None = option(None, "YAML file of the RL stage, if the run does not record it")
+    round: int | None = option(None, "also write mixture.jsonl and problems.jsonl for this round")
+    seed: int = option(0, "seed for drawing the mixture")
     of_data: list[str] = field(init=False)  # arguments of the data set
 
     def __post_init__(self) -> None:
@@ -279,13 +279,13 @@ class Harvest(Selection, Command):
 
 @dataclass
 class Merge(Command):
-    """Merge a LoRA adapter into its unquantized base in float32, and compare the logits of what was saved with
-    those of the adapter."""
+    """Merge a LoRA adapter into its unquantized base in float32, and compare the logits of the saved model with those
+    of the adapter."""
 
     adapter: str = option(help="folder or hub id of the adapter")
     output_dir: Path = option(help="empty folder for the merged model")
-    base: str | None = option(None, "the unquantized base; default the one that the adapter names")
-    dtype: str | None = option(None, "type of the saved weights: float32, bfloat16, float16; default the base's")
+    base: str | None = option(None, "the unquantized base; default: the one that the adapter names")
+    dtype: str | None = option(None, "type of the saved weights: float32, bfloat16, float16; default: the base's")
 
     def execute(self) -> None:
         found = trainers.merge_adapter(self.adapter, self.output_dir, base=self.base, dtype=self.dtype)

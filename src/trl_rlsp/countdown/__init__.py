@@ -1,6 +1,6 @@
-"""What only the countdown toy needs: its searches written out and read back, and a model small enough for a laptop.
+"""The countdown toy task: writing searches as text, parsing them, and a model small enough for a laptop.
 
-Promises: a search that is written here is read back exactly. Knows nothing of data sources, verdicts and training.
+Promises: a search that is written here is parsed exactly. Does not depend on data sources, verdicts or training.
 """
 
 from lazy_loader import attach_stub

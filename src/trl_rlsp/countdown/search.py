@@ -1,13 +1,13 @@
-r"""Depth-first search for countdown, written out as text, a source of synthetic demonstrations, and read back exactly.
+r"""Depth-first search for countdown: written as text for synthetic demonstrations, and parsed exactly.
 
 A countdown problem gives numbers and a target; the answer is an expression that uses every number once and equals the
-target. The search combines two numbers, goes on with the smaller set, and returns to the last open branch when a leaf
-misses. Every step is one operation, every leaf, an *attempt*, repeats the target beside its result:
+target. The search combines two numbers, continues with the smaller set, and returns to the last open branch when a leaf
+misses. Every step is one operation; every leaf, an *attempt*, repeats the target next to its result:
 
     6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 9 * 2 = 18 ? 18 yes \boxed{ ( 6 + 3 ) * 2 }
 
-Intermediate results are integers between 0 and `limit`. When a search is read, the numbers left at each open branch are
-followed: a return to an earlier branch is known from the numbers that a step uses, not from a keyword.
+Intermediate results are integers between 0 and `limit`. The parser tracks the numbers left at each open branch, so it
+detects a return to an earlier branch from the numbers that a step uses, not from a keyword.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _STEP = re.compile(
 
 
 class Term(NamedTuple):
-    """A number with the expression that made it, and that with the operands of + and * in one order."""
+    """A number, its expression, and the expression with the operands of + and * sorted."""
 
     value: int
     text: str
@@ -47,18 +47,18 @@ class Term(NamedTuple):
 
     @classmethod
     def given(cls, value: int) -> Term:
-        """A number of the problem itself."""
+        """A term for a number of the problem."""
         return cls(value, str(value), str(value))
 
     @classmethod
     def made(cls, left: Term, op: str, right: Term, value: int) -> Term:
-        """What an operation on two terms gives, in parentheses."""
+        """The term that results from an operation on two terms, in parentheses."""
         keys = sorted([left.key, right.key]) if op in COMMUTATIVE else [left.key, right.key]
         return cls(value, f"( {left.text} {op} {right.text} )", f"( {keys[0]} {op} {keys[1]} )")
 
 
 class Step(NamedTuple):
-    """One operation as it stands in a trace (`6 + 3 = 9`), its result, and the terms left beside that."""
+    """One operation as written in a trace (`6 + 3 = 9`), its result, and the other terms left."""
 
     written: str
     result: Term
@@ -66,7 +66,7 @@ class Step(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """A written-out search; its answer is the hit, or the last of its attempts if it gave up."""
+    """A written search; its answer is the hit, or the last attempt if it gave up."""
 
     reasoning: str
     answer: str
@@ -75,7 +75,7 @@ class Trace(NamedTuple):
 
 
 def steps(terms: tuple[Term, ...], limit: int) -> list[Step]:
-    """All first operations on terms with a result up to `limit`, without those that differ only by equal numbers."""
+    """All single operations on `terms` with a result up to `limit`, without duplicates due to equal numbers."""
     found: dict[tuple[object, ...], Step] = {}
     for i, j in itertools.combinations(range(len(terms)), 2):
         a, b, rest = terms[i], terms[j], (*terms[:i], *terms[i + 1 : j], *terms[j + 1 :])
@@ -91,7 +91,7 @@ def steps(terms: tuple[Term, ...], limit: int) -> list[Step]:
 
 
 def _leaves(terms: tuple[Term, ...], limit: int, rng: random.Random | None) -> Iterator[list[Step]]:
-    """Depth-first over all leaves, each as its path from the root; without rng in the order of `steps`."""
+    """Iterate depth-first over all leaves, each as its path from the root; without `rng` in the order of `steps`."""
     options = steps(terms, limit)
     if len(terms) == 2:
         yield from ([step] for step in options)
@@ -106,16 +106,16 @@ def _leaves(terms: tuple[Term, ...], limit: int, rng: random.Random | None) -> I
 def written_search(
     numbers: Iterable[int], target: int, rng: random.Random | None, *, budget: int | None = None, limit: int = 144
 ) -> Trace:
-    """Search for `target`, with two or more positive integers, depth first and write it out.
+    """Write a depth-first search for `target` with two or more positive integers.
 
-    `rng` is the source of the order of branches; `None` for a systematic search: numbers as given, + before - * /.
-    It gives up after `budget` attempts (`None` searches to the end); `limit` is the largest intermediate result.
+    `rng` shuffles the branches; `None` searches systematically: numbers in the given order, + before - * /.
+    The search gives up after `budget` attempts (`None`: never); `limit` is the largest intermediate result.
     """
     terms = tuple(map(Term.given, numbers))
     if len(terms) < 2:
         raise ConfigError(f"a countdown problem has two or more numbers, got {[t.value for t in terms]}")
     if budget is not None and budget < 1:
-        raise ConfigError(f"budget counts attempts and is at least 1, got {budget}")
+        raise ConfigError(f"budget must be at least 1 attempt, got {budget}")
     parts, written = list[str](), list[Step]()
     attempts, last, solved = 0, "", False
     for *inner, leaf in itertools.islice(_leaves(terms, limit, rng), budget):
@@ -147,17 +147,17 @@ def search_demonstrations(
     order: SearchOrder = "random",
     limit: int = 144,
 ) -> list[dict[str, object]]:
-    """Searches with a random budget, right or given up: rows `prompt`, `reasoning`, `answer`, `solved`, `attempts`.
+    """Searches with a random budget, solved or not: rows `prompt`, `reasoning`, `answer`, `solved`, `attempts`.
 
-    They show the process, not the answer: a model trained on them searches, but gives up early; how long to go on is
-    left for the RL stage to learn (RLSP, 2502.06773, section 2.1).
+    They show the process, not the answer: a model trained on them searches, but gives up early. The RL stage then
+    learns how long to search (RLSP, 2502.06773, section 2.1).
 
     Args:
-        problems: rows of `load_problems`, for each of which `per_problem` demonstrations are written.
-        seed: seed of orders and budgets.
-        mean_attempts: mean of the geometric budget, in attempts; `longest` is the largest.
+        problems: rows of `load_problems`; `per_problem` demonstrations are written for each.
+        seed: seed for branch orders and budgets.
+        mean_attempts: mean of the geometric budget, in attempts; `longest` is the maximum.
         hit_share: share of demonstrations in random order that are redrawn, up to 20 times, until they end in a hit.
-        order: of the branches, `"random"` or `"systematic"`.
+        order: order of the branches, `"random"` or `"systematic"`.
         limit: largest intermediate result considered.
     """
     if order not in get_args(SearchOrder):
@@ -178,7 +178,7 @@ def search_demonstrations(
 
 
 def countdown_of(problem: dict[str, str]) -> tuple[list[int], int]:
-    """Numbers and target of a row of `load_problems`, or a DataError if its task is not countdown."""
+    """Numbers and target of a row of `load_problems`; DataError if its task is not countdown."""
     try:
         metadata = json.loads(problem["task"])["entry"]["metadata"]
         return list(metadata["numbers"]), int(metadata["target"])
@@ -189,45 +189,45 @@ def countdown_of(problem: dict[str, str]) -> tuple[list[int], int]:
 
 
 def count_attempts(text: str) -> int:
-    """Search steps of a completion: leaves compared with the target."""
+    """Number of attempts in a completion: leaves compared with the target."""
     return len(_ATTEMPT.findall(text))
 
 
 @dataclass(frozen=True)
 class SearchStep:
-    """One step of a written-out search, from `start` to `end` in the text; the last three are those of an attempt."""
+    """One step of a written search, from `start` to `end` in the text; only attempts have the last three fields."""
 
     start: int
     end: int
     written: str  # its left side
-    expression: str  # the same in the given numbers; as written where it cannot be placed
+    expression: str  # the left side in terms of the given numbers; as written for a stray step
     result: int  # the value it claims
-    turned_back: bool  # it returns to an earlier open branch
-    repeated: bool  # the same attempt was made before
-    stray: bool  # it uses numbers that no open branch has
+    turned_back: bool  # whether it returns to an earlier open branch
+    repeated: bool  # whether the same attempt was made before
+    stray: bool  # whether it uses numbers that no open branch has
     target: int | None = None  # the value it is compared with
-    claim: bool | None = None  # whether it says that the target is hit
-    compared: int | None = None  # where the comparison starts
+    claim: bool | None = None  # whether it claims to hit the target
+    compared: int | None = None  # offset where the comparison starts
 
     @property
     def right(self) -> bool:
-        """Whether the arithmetic holds: the left side as written has the value claimed."""
+        """Whether the arithmetic is correct: the left side as written has the claimed value."""
         return rational(self.written) == self.result
 
     @property
     def claim_right(self) -> bool | None:
-        """Whether hit or miss is said rightly of the whole expression, or `None`."""
+        """Whether the claimed hit or miss is correct for the whole expression; `None` if this is not an attempt."""
         return None if self.claim is None else self.claim == (rational(self.expression) == self.target)
 
 
 @dataclass(frozen=True)
 class SearchTrace:
-    """The steps of a written-out search, in order."""
+    """The steps of a written search, in order."""
 
     steps: tuple[SearchStep, ...]
 
     def counts(self) -> dict[str, int]:
-        """How many steps are attempts, return to an earlier branch, repeat an attempt, are wrong, use other numbers."""
+        """Number of attempts, backtracks, repeated attempts, wrong steps, wrong claims and stray steps."""
         return {
             "attempts": sum(step.claim is not None for step in self.steps),
             "backtracks": sum(step.turned_back for step in self.steps),
@@ -239,9 +239,9 @@ class SearchTrace:
 
 
 def read_search(text: str, numbers: Sequence[int] | None = None) -> SearchTrace:
-    r"""Read the written-out search in a completion; it has no steps if none is compared with a target.
+    r"""Parse the written search in a completion; the trace is empty if nothing is compared with a target.
 
-    `numbers` are the problem's; by default those that the path to the first attempt uses.
+    `numbers` are those of the problem; by default those that the path to the first attempt uses.
 
     Example:
         >>> trace = read_search("6 + 3 = 9 | 9 + 2 = 11 ? 18 no | 6 - 3 = 3 | 3 * 2 = 5 ? 18 no")
@@ -287,7 +287,7 @@ class _Branch(NamedTuple):
     tried: set[tuple[object, ...]]
 
     def take(self, left: int, right: int) -> list[Term]:
-        """The terms of two values, then the others; none if the values are not both here."""
+        """The terms with the two values, then the others; empty if either value is missing."""
         taken, rest = list[Term](), list(self.terms)
         for value in (left, right):
             values = [term.value for term in rest]
@@ -297,16 +297,16 @@ class _Branch(NamedTuple):
         return [*taken, *rest]
 
     def operation(self, left: int, op: str, right: int) -> tuple[object, ...]:
-        """The other order of + and * is another operation only of numbers that are here twice."""
+        """A key for the operation. Swapped operands of + and * are the same operation unless a value occurs twice."""
         once = [sum(term.value == value for term in self.terms) == 1 for value in (left, right)]
         return (op, *(sorted([left, right]) if op in COMMUTATIVE and all(once) else (left, right)))
 
 
 def _placed(branches: list[_Branch], match: re.Match[str]) -> tuple[Term | None, bool]:
-    """Put a step at the deepest branch that has both numbers, and close those below; if no attempt, it opens one.
+    """Assign a step to the deepest branch that has both numbers and close those below; a non-attempt opens a branch.
 
-    A branch at which the same operation was tried already gives way to an earlier one. Gives the number made, and
-    whether the step turned back; `None` if no open branch has both numbers.
+    A branch where the same operation was already tried is skipped in favor of an earlier one. Returns the resulting
+    term, `None` if no open branch has both numbers, and whether the step turned back.
     """
     left, op, right = int(match["left"]), match["op"], int(match["right"])
     attempt = match["claim"] is not None

@@ -1,7 +1,7 @@
-"""A language model small enough to train on a laptop's CPU while one watches.
+"""A language model small enough to train on a laptop CPU.
 
-It stands in for the instruct model of a real recipe: a stock Llama configuration of well under a million parameters and
-a tokenizer with one token for each integer and operator of the countdown task.
+It replaces the instruct model of a real recipe: a standard Llama configuration with well under a million parameters,
+and a tokenizer with one token for each integer and operator of the countdown task.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def build_model(*, seed: int = 0, hidden_size: int = 128, layers: int = 3, context: int = 512) -> LlamaForCausalLM:
-    """A float32 Llama in training mode for `build_tokenizer`'s vocabulary; 0.66 million random weights by default.
+    """A float32 Llama in training mode for the vocabulary of `build_tokenizer`; 0.66 million random weights by default.
 
-    `hidden_size` is a multiple of 32, the width of a head; `context` the longest sequence, in tokens.
+    `hidden_size` is a multiple of 32, the head dimension; `context` is the maximum sequence length, in tokens.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM

@@ -1,4 +1,4 @@
-"""The checks, in the order in which they are made; each yields what it finds."""
+"""The checks, in the order in which they run; each yields its findings."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ logger = logging.getLogger(__name__)
 
 Severity = Literal["error", "warning", "not checked"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
-ALSO_REFUSED = ("groups", "bf16", "exploration")  # by the stage's own command, with less of an explanation
+ALSO_REFUSED = ("groups", "bf16", "exploration")  # also refused by the stage's own command, with less explanation
 ELSEWHERE = "the stage runs on another machine"
-COUNTED = 64  # prompts that are tokenized: those with the most characters
-MARK = "seventeen"  # a word that the probe of the chat template reasons with
+COUNTED = 64  # number of prompts that are tokenized, those with the most characters
+MARK = "seventeen"  # a word in the reasoning with which the chat template is tested
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something in a stage's settings that a person should look at before paying for a GPU.
+    """A problem in a stage's settings to look at before paying for a GPU.
 
-    An "error" cannot work or trains nothing, a "warning" works but costs, and "not checked" could not be told.
+    With an "error" the stage fails or trains nothing; a "warning" works at a cost; "not checked" could not be decided.
     """
 
     check: str
     severity: Severity
-    what: str  # in one sentence
-    why: str  # its consequence; for "not checked" what was in the way
-    change: str = ""  # the YAML line, or what to do where no line mends it
+    what: str  # the problem, in one sentence
+    why: str  # the consequence or, for "not checked", the obstacle
+    change: str = ""  # the YAML line, or advice if no line fixes it
 
 
-# findings (what, why, change) of a check that `examine` fills in
+# make findings from (what, why, change); `examine` fills in the name of the check
 error, warning, unchecked = (partial(Finding, "", severity) for severity in SEVERITIES)
 
 Check = Callable[[Stage], Iterator[Finding]]
@@ -54,9 +54,9 @@ BOTH: tuple[Kind, ...] = ("sft", "grpo")
 
 
 def examine(stage: Stage, checks: Collection[str] | None = None) -> list[Finding]:
-    """Make the checks of a stage with these names, by default all of its kind; the gravest findings come first.
+    """Run the named checks on a stage, by default all for its kind; the most severe findings come first.
 
-    A check that cannot be made is among the findings.
+    A check that cannot be made is reported as a finding.
     """
     if checks is None:
         checks = [name for name, (_, kinds, _) in CHECKS.items() if stage.kind in kinds]
@@ -64,7 +64,7 @@ def examine(stage: Stage, checks: Collection[str] | None = None) -> list[Finding
     for name in checks:
         try:
             found += [replace(finding, check=name) for finding in CHECKS[name][0](stage)]
-        except RLSPError as failure:  # out of reach, or wrong settings or data, which have a check of their own
+        except RLSPError as failure:  # unreachable, or invalid settings or data, which have their own check
             found.append(Finding(name, "not checked", name.replace("_", " "), str(failure)))
     if any(finding.severity == "error" and finding.check in ALSO_REFUSED for finding in found):
         found = [finding for finding in found if finding.check != "settings"]
@@ -74,7 +74,7 @@ def examine(stage: Stage, checks: Collection[str] | None = None) -> list[Finding
 def stop_on_errors(
     kind: Kind, data: Any, training: Any, model: ModelConfig, *, rows: Any, tokenizer: Any, rewards: Any = None
 ) -> None:
-    """The checks at the start of `rlsp sft` and `rlsp grpo`: a warning is logged once, an error is a ConfigError."""
+    """The checks at the start of `rlsp sft` and `rlsp grpo`: warnings are logged once, errors raise a ConfigError."""
     stage = Stage(kind, data, training, model, processes=training.world_size)
     stage.rows, stage.tokenizer, stage.rewards = rows, tokenizer, rewards
     first = training.process_index == 0
@@ -90,7 +90,7 @@ def stop_on_errors(
 
 def _settings(stage: Stage) -> Iterator[Finding]:
     try:
-        if stage.elsewhere or not stage.arguments:  # TRL's own validation asks for the hardware
+        if stage.elsewhere or not stage.arguments:  # TRL's own validation depends on the hardware
             stage.data.required()
             if stage.kind == "grpo":
                 stage.rewards.close()
@@ -111,7 +111,7 @@ def _data(stage: Stage) -> Iterator[Finding]:
     except RLSPError as failure:
         local = Path(source).exists() or source.startswith("reasoning_gym:") or source.endswith(FILE_EXTENSIONS)
         remote = not local and (find_preset(source) is not None or source.count("/") == 1)
-        if isinstance(failure, SourceError) and remote:  # what is fetched from the hub may be out of reach from here
+        if isinstance(failure, SourceError) and remote:  # the hub may be unreachable from here
             yield unchecked(f"the data set {source!r}", str(failure))
             return
         if "column" in str(failure) and not isinstance(failure, ConfigError):
@@ -148,7 +148,7 @@ def _bf16(stage: Stage) -> Iterator[Finding]:
     if not training.bf16 and stage.model.dtype != "bfloat16":
         return
     if stage.elsewhere:
-        yield unchecked("whether the hardware computes in bf16", ELSEWHERE)
+        yield unchecked("whether the hardware supports bf16", ELSEWHERE)
     elif training.use_cpu and not cpu_has_bf16():
         why = "every product is emulated, about 80 times slower than float32"
         line = "bf16: false" if training.bf16 else "dtype: float32"
@@ -159,7 +159,7 @@ def _bf16(stage: Stage) -> Iterator[Finding]:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 matrices natively, as Linux says; yes where nothing says so."""
+    """Whether this CPU multiplies bf16 matrices natively according to Linux; True on other systems."""
     told = Path("/proc/cpuinfo")
     return not told.is_file() or re.search(r"\b(avx512_|amx_)?bf16\b", told.read_text(errors="replace")) is not None
 
@@ -170,13 +170,13 @@ def _pad_token(stage: Stage) -> Iterator[Finding]:
         return
     if tokenizer.eos_token is None:
         line = 'set "pad_token" and "eos_token" in the model\'s tokenizer_config.json'
-        yield error("the tokenizer has neither a pad nor an end token", "no completion can be padded or ends", line)
+        yield error("the tokenizer has neither a pad nor an end token", "no completion can be padded or end", line)
         return
     special = sorted(token for token in tokenizer.get_vocab() if re.fullmatch("<.+>", token))
     fitting = [token for word in ("pad", "unk", "reserved") for token in special if word in token.lower()]
     where = "" if stage.kind == "sft" else "in the model's tokenizer_config.json, "
     line = f'{where}pad_token: "{next(iter(fitting), "<pad>")}"'
-    why = f"TRL pads with the end token {tokenizer.eos_token!r}: what masks padding by its id masks the real end, too"
+    why = f"TRL pads with the end token {tokenizer.eos_token!r}: masking padding by its id masks the real end, too"
     yield warning("the tokenizer has no pad token", why, line)
 
 
@@ -187,8 +187,8 @@ def _chat_template(stage: Stage) -> Iterator[Finding]:
     if sft and getattr(stage.data, "demonstration_style", "messages") == "plain":
         return
     if stage.tokenizer.chat_template is None:
-        line = "demonstration_style: plain" if sft else "take an instruct model, or save a template with the model"
-        yield error("the tokenizer has no chat template", "problems are messages, which nothing can render", line)
+        line = "demonstration_style: plain" if sft else "use an instruct model, or save a template with the model"
+        yield error("the tokenizer has no chat template", "problems are messages, which need a template", line)
         return
 
     def survives(completion: str) -> bool:
@@ -216,9 +216,9 @@ def _context(stage: Stage) -> Iterator[Finding]:
     prompt = 0 if sft or longest is None else _longest_prompt(stage)
     if longest is None or prompt + longest <= context:
         return
-    before = "" if sft else f"the longest prompt has {prompt} tokens: with it "
+    before = "" if sft else f"with the longest prompt of {prompt} tokens, "
     what = f"{before}{field} {longest} exceeds the model's context of {context} tokens"
-    why = "what is longer is at positions that the model does not know; vLLM refuses it"
+    why = "the model was not trained on later positions; vLLM refuses them"
     if prompt >= context:
         yield error(what, why, "leave out the longest prompts")
     elif longest >= context and not sft:
@@ -228,9 +228,9 @@ def _context(stage: Stage) -> Iterator[Finding]:
 
 
 def _longest_prompt(stage: Stage) -> int:
-    """Tokens of the longest prompt, of the `COUNTED` with the most characters."""
+    """Tokens of the longest prompt, among the `COUNTED` prompts with the most characters."""
     if stage.tokenizer.chat_template is None:
-        raise ConfigError("the length of the longest prompt is not known: the tokenizer has no chat template")
+        raise ConfigError("the length of the longest prompt is unknown: the tokenizer has no chat template")
     prompts = sorted(stage.rows["prompt"], key=lambda messages: sum(len(m["content"]) for m in messages))[-COUNTED:]
     rendered = stage.tokenizer.apply_chat_template(prompts, add_generation_prompt=True, tokenize=False)
     return max(len(ids) for ids in stage.tokenizer(rendered, add_special_tokens=False)["input_ids"])
@@ -250,11 +250,11 @@ def _disk(stage: Stage) -> Iterator[Finding]:
         what = f"{count} checkpoints of {size} take {total}, and {folder} has {left} left"
         fewer = f"save_total_limit: {max(1, (free - one // 3) // max(one, 1))}"
         line = fewer if count > 1 else "output_dir: a folder on a larger disk"
-        yield error(what, "a run that cannot write its checkpoint ends there, and may leave a broken one", line)
+        yield error(what, "a run that cannot write a checkpoint stops, and may leave a broken one", line)
 
 
 def checkpoint_bytes(stage: Stage) -> int:
-    """Bytes of one checkpoint: what is trained, and the optimizer's state."""
+    """Bytes of one checkpoint: the trained weights and the optimizer's state."""
     from trl_rlsp.planning import Architecture, Settings, optimizer_bytes, trained_bytes
 
     model = Architecture.of(stage.config), Settings.of(stage)
@@ -262,7 +262,7 @@ def checkpoint_bytes(stage: Stage) -> int:
 
 
 def kept_checkpoints(stage: Stage) -> int:
-    """Checkpoints that stand on the disk at once; one more than `save_total_limit` while a new one is written."""
+    """Most checkpoints on the disk at once: one more than `save_total_limit` while a new one is written."""
     training = stage.training
     if training.save_strategy == "no":
         return 0
@@ -281,7 +281,7 @@ def _ranks(stage: Stage) -> Iterator[Finding]:
         yield warning(what, why, "ddp_find_unused_parameters: false")
     count = 0 if stage.elsewhere or stage.training.use_cpu else torch.cuda.device_count()
     if stage.processes == 1 and count > 1:
-        why = "TRL spreads one model over all of them, at the batch of one: use rlsp run, or accelerate launch"
+        why = "TRL spreads one model over all of them, with the batch of one GPU: use rlsp run or accelerate launch"
         yield warning(f"one process and {count} visible GPUs", why, "CUDA_VISIBLE_DEVICES=0, for one GPU on purpose")
 
 
@@ -294,19 +294,19 @@ def _groups(stage: Stage) -> Iterator[Finding]:
     batch, total, whole = training.per_device_train_batch_size, stage.sequences_per_generation, _whole_groups(stage)
     if total % whole:
         at_once = f"{batch} at once on each of {stage.processes} ranks"
-        what = f"{at_once} are {total} completions a generation, no multiple of {whole}"
-        why = "a generation holds whole groups of num_generations on equal ranks; TRL refuses anything else"
+        what = f"{at_once} are {total} completions per generation, not a multiple of {whole}"
+        why = "a generation consists of whole groups of num_generations on equal ranks; TRL refuses anything else"
         yield error(what, why, _generation_line(stage, whole * math.ceil(total / whole)))
 
 
 def _whole_groups(stage: Stage) -> int:
-    """The fewest completions of a generation that are whole groups and whole batches of every rank."""
+    """The fewest completions per generation that make whole groups and whole batches on every rank."""
     training = stage.training
     return math.lcm(training.per_device_train_batch_size * stage.processes, max(1, training.num_generations))
 
 
 def _generation_line(stage: Stage, completions: int) -> str:
-    """The YAML line with which a generation has so many completions."""
+    """The YAML line that gives a generation `completions` completions."""
     training = stage.training
     if training.generation_batch_size and not training.steps_per_generation:  # both are set after TRL's parsing
         return f"generation_batch_size: {completions}"
@@ -319,8 +319,8 @@ def _prompts(stage: Stage) -> Iterator[Finding]:
     needed = stage.sequences_per_generation // group
     if prompts < needed:
         fits = prompts * group // whole * whole
-        line = "take more problems, or a smaller per_device_train_batch_size"
-        why = "TRL leaves out an incomplete batch of prompts: with no other it ends after 0 steps, in silence"
+        line = "use more problems or a smaller per_device_train_batch_size"
+        why = "TRL drops an incomplete batch of prompts: without a complete one it silently ends after 0 steps"
         what = f"there are {prompts} prompts and one generation takes {needed}"
         yield error(what, why, _generation_line(stage, fits) if fits else line)
 
@@ -334,20 +334,20 @@ def _vllm(stage: Stage) -> Iterator[Finding]:
     if stage.model.load_in_8bit:
         yield error("vLLM with an 8-bit base", "vLLM does not quantize to 8 bit while it loads; TRL raises", safe)
     elif stage.model.load_in_4bit and not (stage.model.use_peft and getattr(training, "vllm_adapter", False)):
-        why = "they cannot take TRL's merged weights (huggingface/trl#4973, #3466); vllm_adapter: true sends LoRA alone"
+        why = "it cannot take TRL's merged weights (huggingface/trl#4973, #3466); vllm_adapter: true sends only LoRA"
         yield error(f"vLLM in {training.vllm_mode} mode with a 4-bit base", why, safe)
     elif stage.model.load_in_4bit and not stage.elsewhere and importlib.util.find_spec("vllm_bnb_plugin") is None:
         yield error("vLLM has no 4-bit weights here", "since 0.28 by a plugin: pip install vllm-bnb-plugin", safe)
     if training.vllm_importance_sampling_correction and training.vllm_importance_sampling_mode == "sequence_mask":
         what = "vllm_importance_sampling_mode is sequence_mask (TRL's default)"
-        why = "its bound is on the product over all tokens, so long completions are left out of the loss first"
+        why = "it bounds the product over all tokens, so long completions are left out of the loss first"
         yield warning(what, why, "vllm_importance_sampling_mode: token_truncate")
 
 
 def _dropout(stage: Stage) -> Iterator[Finding]:
     if stage.model.use_peft and not stage.is_adapter and stage.model.lora_dropout > 0:
         what = f"lora_dropout is {stage.model.lora_dropout:g} (TRL's default is 0.05)"
-        why = "TRL samples and scores in training mode: another model answers each time, and the first KL is not 0"
+        why = "TRL samples and scores in training mode: each pass drops other weights, and the first KL is not 0"
         yield warning(what, why, "lora_dropout: 0.0")
 
 
@@ -369,11 +369,11 @@ def _judge(stage: Stage) -> Iterator[Finding]:
         try:
             judge.check()
         except ServerError as failure:
-            why = f"every grade would be None, and the run would train on the outcome alone: {failure}"
+            why = f"every grade would be None, and the run would train only on the outcome: {failure}"
             yield error(f"the judge {judge.client.model!r} gives no grades", why, "judge_base_url: http://HOST:PORT/v1")
 
 
-# the kinds of stage that a check is for, and those at whose start it is made once more; in their order
+# name -> check, kinds of stage that it applies to, and kinds at whose start it runs again
 CHECKS: dict[str, tuple[Check, tuple[Kind, ...], tuple[Kind, ...]]] = {
     "settings": (_settings, BOTH, ()),
     "data": (_data, BOTH, ()),

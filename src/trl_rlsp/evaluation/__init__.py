@@ -1,8 +1,8 @@
-"""Measuring a model: completions drawn and kept on disk, scored by the verifier, metrics with intervals over problems.
+"""Evaluating a model: completions are sampled, kept on disk and scored; metrics have intervals over problems.
 
-Promises: what could not be scored is `None` and counted, never a number; a run that was killed goes on; two models
-are compared problem by problem; the answers and the difficulty of a dataset are checked before it is trained on.
-Knows nothing of training runs, stages and commands. Budgets of thinking and of votes are in `budget`.
+Promises: unscorable completions score `None` and are counted; a killed evaluation can be resumed; two models are
+compared problem by problem; the answers and the difficulty of a dataset can be checked before training on it. Knows
+nothing about training runs, stages or commands. Thinking budgets and voting budgets are in `budget`.
 """
 
 from lazy_loader import attach_stub

@@ -1,5 +1,5 @@
-"""Evaluations on the same problems: paired differences, in which what makes a problem hard for both cancels, and
-searching in one completion against votes of as many tokens (2502.06773, section 4).
+"""Evaluations on the same problems: paired differences, in which the difficulty of a problem cancels, and searching in
+one completion compared with a vote at the same token budget (2502.06773, section 4).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from trl_rlsp.evaluation._metrics import (
 )
 from trl_rlsp.evaluation._store import load_evaluation, load_scored
 
-Groups = Mapping[Any, Any]  # by problem
-Metric = Callable[[Any], float | None]  # of one group
+Groups = Mapping[Any, Any]  # problem -> its samples
+Metric = Callable[[Any], float | None]  # metric of one group
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One metric of two evaluations over the problems that know it in both, and second minus first by problem."""
+    """One metric of two evaluations over the problems that have it in both, and the difference second - first."""
 
     first: Estimate
     second: Estimate
@@ -38,12 +38,12 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval of the difference leaves out 0."""
+        """Whether the interval of the difference excludes 0."""
         return self.difference.low > 0 or self.difference.high < 0
 
 
 def paired(first: Groups, second: Groups, metric: Metric) -> Difference | None:
-    """Difference of a metric of the samples of each problem; `None` where no problem has it in both."""
+    """Difference of a metric computed per problem; `None` if no problem has it in both."""
     pairs = [(metric(group), metric(second[problem])) for problem, group in first.items() if problem in second]
     known = [(one, other) for one, other in pairs if one is not None and other is not None]
     if not known:
@@ -54,7 +54,7 @@ def paired(first: Groups, second: Groups, metric: Metric) -> Difference | None:
 
 
 def compare_folders(first: Path, second: Path) -> dict[str, Difference]:
-    """`compare` two evaluations on disk; a DataError for different problems, or where one is not complete."""
+    """`compare` two evaluations on disk; a DataError for different problems or an incomplete evaluation."""
     return compare(*_same_problems([first, second]))
 
 
@@ -62,24 +62,24 @@ def _same_problems(folders: Sequence[Path]) -> list[list[ScoredSample]]:
     hashes = {folder: load_evaluation(folder).problems_hash for folder in folders}
     for folder, found in hashes.items():
         if not found:
-            raise DataError(f"{folder} does not say which problems it is of: `rlsp eval --rescore {folder}` adds that")
+            raise DataError(f"{folder} does not name its problems: `rlsp eval --rescore {folder}` adds that")
     if len(set(hashes.values())) > 1:
         shown = ", ".join(f"{folder}: {found}" for folder, found in hashes.items())
         way_out = "evaluate all models with the same dataset, limit and seed"
-        raise DataError(f"a comparison is of the same problems, got different ones ({shown}): {way_out}")
+        raise DataError(f"a comparison needs the same problems, got different ones ({shown}): {way_out}")
     return [load_scored(folder) for folder in folders]
 
 
 def compare(first: Sequence[ScoredSample], second: Sequence[ScoredSample]) -> dict[str, Difference]:
-    """Paired differences of accuracy, pass@k, maj@k, tokens and share finished of two models on the same problems.
+    """Paired differences in accuracy, pass@k, maj@k, tokens and finished share of two models on the same problems.
 
-    k is the largest that both have samples for. A DataError for different problems, or where none is scorable in both.
+    k is the largest that both have samples for. A DataError for different problems, or if none is scorable in both.
     """
     groups = by_problem(first), by_problem(second)
     one, other = (side.keys() for side in groups)
     if one != other:
         only = f"{len(one - other)} only in the first and {len(other - one)} only in the second"
-        raise DataError(f"a paired comparison is of the same problems, got {only}")
+        raise DataError(f"a paired comparison needs the same problems, got {only}")
     k = min(len(group) for side in groups for group in side.values())
     of_k: dict[str, Metric] = {f"pass@{k}": lambda g: group_pass(g, k), f"maj@{k}": lambda g: group_majority(g, k)}
     metrics: dict[str, Metric] = {
@@ -97,7 +97,7 @@ def compare(first: Sequence[ScoredSample], second: Sequence[ScoredSample]) -> di
 
 @dataclass(frozen=True)
 class Vote:
-    """A majority vote of k completions a problem; problems whose maj@k is not known are `left_out` of the accuracy."""
+    """A majority vote of k completions per problem; problems with unknown maj@k are `left_out` of the accuracy."""
 
     k: int
     tokens: Estimate
@@ -108,12 +108,12 @@ class Vote:
 def efficiency_curve(samples: Sequence[ScoredSample]) -> list[Vote]:
     """maj@k against tokens, for each k = 1..n for which maj@k is known for some problem.
 
-    A DataError for no samples, or not equally many of each problem.
+    A DataError for no samples, or if the problems have different numbers of samples.
     """
     groups = list(by_problem(samples).values())
     sizes = sorted({len(group) for group in groups})
     if len(sizes) != 1:
-        raise DataError(f"every problem has the same number of samples, got {sizes}: finish the evaluation")
+        raise DataError(f"every problem needs the same number of samples, got {sizes}: finish the evaluation")
     tokens = [sum(s.tokens for s in group) / len(group) for group in groups]
     curves = [majority_curve([s.answer for s in group], [s.score for s in group]) for group in groups]
     votes = []
@@ -126,11 +126,11 @@ def efficiency_curve(samples: Sequence[ScoredSample]) -> list[Vote]:
 
 
 def equal_budget(vote: Vote, rival: Sequence[Vote]) -> Vote | None:
-    """The largest vote of a rival that costs no more tokens; `None` where one completion already costs more."""
+    """The largest vote of a rival that costs no more tokens; `None` if one completion already costs more."""
     return max((v for v in rival if v.tokens.mean <= vote.tokens.mean), key=lambda v: v.k, default=None)
 
 
 def load_curves(folders: Mapping[str, Path]) -> dict[str, list[Vote]]:
-    """The `efficiency_curve` of each evaluation; a DataError where they are not of the same problems."""
+    """The `efficiency_curve` of each evaluation; a DataError if their problems differ."""
     samples = _same_problems(list(folders.values()))
     return {name: efficiency_curve(found) for name, found in zip(folders, samples, strict=True)}

@@ -1,5 +1,5 @@
-"""Whether a dataset is fit for training: its gold answers verify when they are given to the verifier as a model's, and
-a model solves its problems sometimes, because one that is always or never solved gives GRPO no gradient.
+"""Whether a dataset is fit for training: the verifier accepts its gold answers, and a model solves its problems
+sometimes, because a problem that is always or never solved gives GRPO no gradient.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class CheckReport:
 
     Attributes:
         verified: rows whose own answer scores 1.0.
-        failures: row, from 0, whose own answer does not -> the reason.
-        unanswered: rows that bring no answer to check: tests without a reference program, tasks that only score.
-        odd: answers that are no number where nearly all are, such as `80 or 81 (both accepted)`: they verify
-            against themselves and no model will ever give them.
+        failures: index of each row whose own answer does not -> the reason.
+        unanswered: rows without an answer to check: tests without a reference program, tasks that only score.
+        odd: answers that are not numbers although nearly all others are, such as `80 or 81 (both accepted)`: they
+            verify against themselves, but no model will ever give them.
     """
 
     verified: int = 0
@@ -57,7 +57,7 @@ class CheckReport:
 
 
 def gold_completion(row: Mapping[str, Any]) -> str | None:
-    r"""A completion that gives the own answer of a row of `load_problems`; `None` where it has none.
+    r"""A completion that gives the gold answer of a row of `load_problems`; `None` if the row has no answer.
 
     >>> gold_completion({"solution": "7"})
     '\\boxed{7}'
@@ -71,7 +71,7 @@ def gold_completion(row: Mapping[str, Any]) -> str | None:
 
 
 def check_dataset(dataset: Dataset, verifier: OutcomeVerifier) -> CheckReport:
-    """Find the rows of `load_problems` whose gold answers don't verify as 1.0, with a verifier as for training."""
+    """Find the rows of `load_problems` whose gold answers don't score 1.0 under the verifier used in training."""
     from trl_rlsp.evaluation._scoring import score_samples
 
     golds = {index: text for index, row in enumerate(dataset) if (text := gold_completion(row)) is not None}
@@ -82,14 +82,14 @@ def check_dataset(dataset: Dataset, verifier: OutcomeVerifier) -> CheckReport:
 
 
 def odd_answers(dataset: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Answers that are no number where `NEARLY_ALL` are; rows of tasks and rows with tests are left aside."""
+    """Answers that are not numbers if `NEARLY_ALL` others are; generated tasks and rows with tests are ignored."""
     plain = [row["solution"] for row in dataset if row.get("task") is None and row.get("tests") is None]
     odd = [answer for answer in plain if not _NUMBER.fullmatch(answer)]
     return odd if plain and 1 - len(odd) / len(plain) >= NEARLY_ALL else []
 
 
 def print_report(report: CheckReport, dataset: Dataset, name: str, console: Terminal, show: int = 20) -> None:
-    """Print at most `show` rows whose answer does not verify, and what else was found in the dataset of that name."""
+    """Print at most `show` rows whose answer does not verify, and the other findings for the dataset `name`."""
     from rich.table import Table
 
     if report.failures:
@@ -104,9 +104,9 @@ def print_report(report: CheckReport, dataset: Dataset, name: str, console: Term
         hidden = f" ({len(report.failures) - show} more not shown)" if len(report.failures) > show else ""
         console.print(f"by reason: {counts}{hidden}")
     if report.unanswered:
-        console.print(f"{len(report.unanswered)} of {report.total} rows bring no answer to check")
+        console.print(f"{len(report.unanswered)} of {report.total} rows have no answer to check")
     for answer in report.odd[:show]:
-        console.print(f"{answer}: no number, unlike the other answers; correct it or leave the row out")
+        console.print(f"{answer}: not a number, unlike the other answers; correct it or leave the row out")
     console.print(f"{'ok' if report.ok else 'not ok'}: {report.verified} of {report.total} answers verify in {name}")
 
 
@@ -114,7 +114,7 @@ def print_report(report: CheckReport, dataset: Dataset, name: str, console: Term
 class Band:
     """Solve rates worth training on, both ends included, 0 <= low <= high <= 1 (else a ConfigError).
 
-    With 8 completions a problem, 0.1 to 0.9 is 1 to 7 solved.
+    With 8 completions per problem, 0.1 to 0.9 means 1 to 7 correct.
     """
 
     low: float = 0.1
@@ -125,7 +125,7 @@ class Band:
             raise ConfigError(f"a band of solve rates is 0 <= low <= high <= 1, got {self.low!r} to {self.high!r}")
 
     def verdict(self, rate: float | None) -> str | None:
-        """Why a problem of this solve rate is left out; `None` for one that stays."""
+        """Why a problem with this solve rate is left out; `None` if it is kept."""
         if rate is None:
             return NOT_SCORABLE
         return TOO_HARD if rate < self.low else TOO_EASY if rate > self.high else None
@@ -134,12 +134,12 @@ class Band:
 def keep_band(
     problems: Sequence[Mapping[str, Any]], scored: Iterable[ScoredSample], band: Band
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Keep the rows of `load_problems` whose solve rate, by scored samples of all of them, lies in a band (the paper
-    trains on what its SFT model does not solve, 2502.06773, section 3).
+    """Keep the rows of `load_problems` whose solve rate lies in a band (the paper trains on the problems that its SFT
+    model does not solve, 2502.06773, section 3).
 
-    Returns lines of a file that `load_problems` reads back, each with its `solve_rate` (the mean of the scores that its
-    `scored_samples` have), and the counts: how many were dropped for which reason, the mean solve rate, `None` where
-    nothing was scorable, and why. A DataError where a problem has no samples, or none is left; the message counts why.
+    Returns lines of a file that `load_problems` can read, each with its `solve_rate` (the mean score of its
+    `scored_samples`), and counts: problems dropped by reason, the mean solve rate (`None` if nothing was scorable), and
+    the reasons for unscorable problems. A DataError if a problem has no samples or if no problem is kept.
     """
     groups = by_problem(scored)
     rows, dropped = [], {TOO_HARD: 0, TOO_EASY: 0, NOT_SCORABLE: 0}
@@ -174,7 +174,7 @@ def keep_band(
 
 
 def stored_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `load_problems` as a line of a file that `load_problems` reads back."""
+    """A row of `load_problems` as a line of a file that `load_problems` can read."""
     if row.get("tests") is not None:
         truth = {"tests": row["tests"], "solutions": [row["solution"]] if row["solution"] else []}
     else:

@@ -1,4 +1,4 @@
-"""Metrics of scored samples, each with a bootstrap interval over problems; pass@k and maj@k without bias or drawing."""
+"""Metrics of scored samples, each with a bootstrap interval over problems; pass@k and maj@k are unbiased and exact."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Estimate:
     high: float
 
     def number(self, scale: float = 1, unit: str = "", sign: str = "") -> str:
-        """`34.2 [31.0, 37.5]`; with sign "+" the sign of every number is shown."""
+        """`34.2 [31.0, 37.5]`; with sign "+", every number has a sign."""
         mean, low, high = (f"{scale * value:{sign}.1f}" for value in (self.mean, self.low, self.high))
         return f"{mean}{unit} [{low}, {high}]"
 
@@ -41,11 +41,11 @@ class ScoredSample:
 
     Attributes:
         problem: index of the problem; `sample` numbers its completions, from 0.
-        finished: it gives a final answer within the limit, into which it ran if it is `truncated`.
-        score: 1.0, 0.0, a share, or `None` where the problem is not scorable; `reason` says why.
-        answer: key of its final answer, equal within a problem where the answers are; `None` for no answer.
-        compared_gold: what the verifier compared with `compared_answer`; `None` if unreadable.
-        task_metrics: what is measured of its task alone.
+        finished: whether it gives a final answer within the token limit; `truncated` means that it hit the limit.
+        score: 1.0, 0.0, a fraction between them, or `None` if it is not scorable; `reason` gives the reason.
+        answer: key of its final answer; equal answers to a problem have equal keys; `None` for no answer.
+        compared_gold: the gold answer that the verifier compared with `compared_answer`; `None` if unreadable.
+        task_metrics: metrics that are specific to its task.
     """
 
     problem: int
@@ -66,7 +66,7 @@ class ScoredSample:
 
 @dataclass(frozen=True)
 class Slice:
-    """Metrics of the problems of one level or subject, as in `Evaluation`; no accuracy where none is scorable."""
+    """Metrics of the problems of one level or subject, as in `Evaluation`; no `pass_at_1` if none is scorable."""
 
     problems: int
     pass_at_1: Estimate | None
@@ -81,13 +81,13 @@ class Evaluation:
     Attributes:
         pass_at_1: accuracy, averaged over the samples of each problem.
         finished: share of completions with a final answer.
-        samples: completions a problem.
-        not_scorable: completions left out of `pass_at_1` because their verdict is `None`.
-        pass_at: k -> unbiased pass@k; a completion with a share of the points is not a pass.
-        maj_at: k -> accuracy of the majority of k answers.
-        left_out: metric (`pass@4`) -> problems left out of it, having fewer than k scorable completions or (maj@k)
-            an answer that may win without a score; only metrics with such problems.
-        task_metrics: over the problems that have them.
+        samples: completions per problem.
+        not_scorable: completions left out of `pass_at_1` because they have no score.
+        pass_at: k -> unbiased pass@k; a completion with a score below 1 is not a pass.
+        maj_at: k -> accuracy of the majority vote of k completions.
+        left_out: metric (`pass@4`) -> problems left out of it because they have fewer than k scorable completions or,
+            for maj@k, an answer without a score that may win; metrics without such problems are not listed.
+        task_metrics: means over the problems that have them.
     """
 
     pass_at_1: Estimate
@@ -109,7 +109,7 @@ Group = list[ScoredSample]  # the samples of one problem
 
 
 def by_problem(samples: Iterable[Any]) -> dict[Any, list[Any]]:
-    """Whatever has a `problem`, by problem, in the order in which the problems first occur."""
+    """Group objects by their attribute `problem`, in the order in which the problems first occur."""
     groups: dict[Any, list[Any]] = {}
     for sample in samples:
         groups.setdefault(sample.problem, []).append(sample)
@@ -117,28 +117,28 @@ def by_problem(samples: Iterable[Any]) -> dict[Any, list[Any]]:
 
 
 def default_ks(n: int) -> list[int]:
-    """Powers of two from 2, and n itself."""
+    """Powers of two from 2 up to n, and n itself."""
     powers = [1 << i for i in range(1, n.bit_length())]
     return powers if n in (1, *powers) else [*powers, n]
 
 
 def natural(name: str) -> list[str]:
-    """Key that sorts numbers in names by their value: `pass@4` before `pass@16`."""
+    """Sort key that orders numbers in names by value: `pass@4` before `pass@16`."""
     return [f"{int(part):09d}" if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def check_ks(ks: Sequence[int], n: int) -> list[int]:
-    """The values of k, sorted, each once; a ConfigError where one is not in 1..n."""
+    """The values of k, sorted and without duplicates; a ConfigError if one is not in 1..n."""
     wrong = [k for k in ks if not 1 <= k <= n]
     if wrong:
-        raise ConfigError(f"ks are from 1 to the number of samples a problem ({n}), got {wrong[0]}; draw more samples")
+        raise ConfigError(f"ks are from 1 to the samples per problem ({n}), got {wrong[0]}; draw more samples")
     return sorted(set(ks))
 
 
 def summarize(samples: Sequence[ScoredSample], ks: Sequence[int] | None = None) -> Evaluation:
-    """Metrics of scored samples; the `ks` are by default powers of two from 2, and the number of samples a problem.
+    """Metrics of scored samples; by default, `ks` are the powers of two from 2 and the number of samples per problem.
 
-    A DataError where no sample is scorable, a ConfigError for a k above the number of samples a problem.
+    A DataError if no sample is scorable, a ConfigError for a k above the number of samples per problem.
     """
     groups = list(by_problem(samples).values())
     whole = _slice(groups) if groups else None
@@ -189,26 +189,26 @@ def _slices(groups: Sequence[Group], name: str) -> dict[str, Slice]:
 
 
 def known_mean(values: Iterable[float | None]) -> float | None:
-    """`None` where no value is known."""
+    """Mean of the values that are not `None`; `None` if there are none."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
 
 def group_pass(group: Group, k: int) -> float | None:
-    """pass@k of one problem; `None` where fewer than k of its samples are scorable."""
+    """pass@k of one problem; `None` if fewer than k of its samples are scorable."""
     known = [sample.score for sample in group if sample.score is not None]
     return pass_at_k(len(known), known.count(1.0), k) if len(known) >= k else None
 
 
 def group_majority(group: Group, k: int) -> float | None:
-    """maj@k of one problem; `None` where it has fewer than k samples, or its score is not known."""
+    """maj@k of one problem; `None` if it has fewer than k samples or the score is unknown."""
     return maj_at_k([s.answer for s in group], [s.score for s in group], k) if len(group) >= k else None
 
 
 def bootstrap_mean(values: Sequence[float], *, resamples: int = 2000, seed: int = 0) -> Estimate:
-    """Mean of one value a problem, with a 95 % percentile bootstrap interval over problems; a ValueError for none.
+    """Mean of one value per problem, with a 95 % percentile bootstrap interval over problems; a ValueError for none.
 
-    Resampling problems, not samples, keeps the samples of a problem together: they are averaged before.
+    The samples of a problem are averaged first, so problems are resampled and not samples.
     """
     data = np.asarray(values, dtype=float)
     if data.size == 0:
@@ -220,16 +220,16 @@ def bootstrap_mean(values: Sequence[float], *, resamples: int = 2000, seed: int 
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
-    """Chance that at least one of k samples drawn from n, c of them correct, is correct.
+    """Probability that at least one of k samples is correct, if k are drawn from n of which c are correct.
 
-    The unbiased estimator 1 - C(n - c, k) / C(n, k) of Chen et al. (2107.03374, section 2.1), in whole numbers up to
-    the one division: exact to the last digit. A ConfigError unless 0 <= c <= n and 1 <= k <= n.
+    The unbiased estimator 1 - C(n - c, k) / C(n, k) of Chen et al. (2107.03374, section 2.1), computed in integers with
+    a single division, so without rounding errors. A ConfigError unless 0 <= c <= n and 1 <= k <= n.
 
     >>> pass_at_k(5, 2, 1), pass_at_k(5, 2, 2)
     (0.4, 0.7)
     """
     if not 0 <= c <= n or not 1 <= k <= n:
-        raise ConfigError(f"pass@k wants 0 <= c <= n and 1 <= k <= n, got n={n}, c={c}, k={k}; draw more samples")
+        raise ConfigError(f"pass@k needs 0 <= c <= n and 1 <= k <= n, got n={n}, c={c}, k={k}; draw more samples")
     return (comb(n, k) - comb(n - c, k)) / comb(n, k)
 
 
@@ -237,26 +237,26 @@ def maj_at_k(answers: Sequence[Hashable | None], scores: Sequence[float | None],
     """Expected score of the answer that most of k samples give (self-consistency, 2203.11171, section 2).
 
     The expectation is over all subsets of k of the n samples and is exact. A sample without an answer does not vote;
-    answers with equally many votes share the win evenly; a subset in which nobody votes scores 0. An answer's score is
-    the mean of the known scores of its samples; `None` where no sample has one, or an answer that may win has none.
+    tied answers share the win evenly; a subset without any vote scores 0. An answer's score is the mean of the known
+    scores of its samples. The result is `None` if no sample has a score or if an answer without a score may win.
 
     Args:
-        answers: n keys, equal where the answers are; `None` for no answer.
+        answers: n keys, equal for equal answers; `None` for no answer.
         scores: n scores.
-        k: samples that vote, 1 <= k <= n, else there is a ConfigError.
+        k: number of samples that vote; a ConfigError unless 1 <= k <= n.
 
     >>> maj_at_k(["7", "7", "9"], [1.0, 1.0, 0.0], 3), maj_at_k(["7", None, "9"], [1.0, 0.0, 0.0], 3)  # then a tie
     (1.0, 0.5)
     """
     if not 1 <= k <= len(answers):
-        raise ConfigError(f"maj@k wants 1 <= k <= n, got n={len(answers)}, k={k}; draw more samples")
+        raise ConfigError(f"maj@k needs 1 <= k <= n, got n={len(answers)}, k={k}; draw more samples")
     return majority_curve(answers, scores, [k])[0]
 
 
 def majority_curve(
     answers: Sequence[Hashable | None], scores: Sequence[float | None], ks: Sequence[int] | None = None
 ) -> list[float | None]:
-    """`maj_at_k` for several k, by default all of 1..n, at the price of one.
+    """`maj_at_k` for several k, by default all of 1..n, at the cost of a single one.
 
     >>> majority_curve(["7", "7", "9"], [1.0, 1.0, 0.0])  # with 2 votes, 2 of 3 pairs are ties
     [0.6666666666666666, 0.6666666666666666, 1.0]
@@ -283,7 +283,7 @@ def majority_curve(
 
 
 def _wins(votes: int, ballots: list[int], silent: int, largest: int) -> list[Fraction]:
-    """Subsets of each size won by an answer with `votes` samples, a win shared with e others counted as 1/(1 + e)."""
+    """Number of subsets of each size won by an answer with `votes` samples; a tie with e others counts as 1/(1 + e)."""
     others = list(ballots)
     others.remove(votes)
     wins = [Fraction()] * (largest + 1)
@@ -294,7 +294,7 @@ def _wins(votes: int, ballots: list[int], silent: int, largest: int) -> list[Fra
 
 
 def _rivals(others: list[int], silent: int, most: int, largest: int) -> Counter[tuple[int, int]]:
-    """Ways to draw so many of the other samples, no answer of them with more than `most` votes and so many with it."""
+    """(size, ties) -> ways to draw `size` other samples so that no answer exceeds `most` votes and `ties` reach it."""
     ways = Counter({(size, 0): comb(silent, size) for size in range(min(silent, largest) + 1)})
     for votes in others:
         grown: Counter[tuple[int, int]] = Counter()

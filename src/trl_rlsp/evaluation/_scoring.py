@@ -1,4 +1,4 @@
-"""Completions drawn, scored by the verifier that trains, and the keys under which their answers vote together."""
+"""Sampling completions, scoring them with the verifier used in training, and grouping equal answers for votes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from trl_rlsp.evaluation._store import SampleStore
 
 TASK_METRICS: dict[str, dict[str, Callable[[str], float]]] = {"countdown": {"search_steps": count_attempts}}
-AT_ONCE = 256  # completions or pairs in one call of the verifier, whose limit on a call is for a training batch
-MAX_DISTINCT = 16  # wrong answers of a problem that are compared, the most frequent first: 120 pairs at most
+AT_ONCE = 256  # completions or pairs per call of the verifier, whose time limit is meant for a training batch
+MAX_DISTINCT = 16  # wrong answers compared per problem, the most frequent ones: at most 120 pairs
 
 
 def evaluate(
@@ -39,7 +39,7 @@ def evaluate(
     verifier: OutcomeVerifier | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> tuple[Evaluation, list[ScoredSample]]:
-    """`draw` and `evaluate_samples` in one, for a model whose tokenizer pads on the left."""
+    """`draw`, then `evaluate_samples`, for a model whose tokenizer pads on the left."""
     samples = draw(TransformersEngine(model, tokenizer), dataset, sampling, on_batch=on_batch)
     return evaluate_samples(samples, dataset, verifier=verifier, tokenizer=tokenizer)
 
@@ -55,8 +55,8 @@ def draw(
 ) -> list[Sample]:
     """Completions of P problems, by default P * n in the order of problems and samples; a DataError for no problems.
 
-    What the store has is not drawn again (the engine is `None` where that is everything), and it keeps what is drawn as
-    it comes; `on_batch` is told how many completions there are so far, stored ones included.
+    Stored samples are not drawn again (`engine` may be `None` if all are stored), and new ones are stored as they
+    come; `on_batch` receives the number of completions so far, stored ones included.
     """
     if len(dataset) == 0:
         raise DataError("there are no problems to evaluate on")
@@ -81,11 +81,11 @@ def evaluate_samples(
     ks: Sequence[int] | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> tuple[Evaluation, list[ScoredSample]]:
-    """Score completions of the problems of `dataset`, however they came about, and `summarize` them.
+    """Score completions of the problems of `dataset` from any source, and `summarize` them.
 
-    The verifier is by default `OutcomeVerifier()`, closed at the end. Where the chat template of the model's tokenizer
+    The default verifier is an `OutcomeVerifier()`, closed at the end. If the chat template of the model's tokenizer
     opens the thinking (`trl_rlsp.text.thinking_is_open`), a completion that never closes it has no answer. A DataError
-    for a completion of another problem.
+    for a completion whose problem is not in `dataset`.
     """
     with nullcontext(verifier) if verifier is not None else OutcomeVerifier() as judge:
         if tokenizer is not None:
@@ -95,7 +95,7 @@ def evaluate_samples(
 
 
 def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: OutcomeVerifier) -> list[ScoredSample]:
-    """Verdicts and voting keys of samples of the problems of `dataset`; a truncated one counts as it stands."""
+    """Verdicts and voting keys of samples of the problems of `dataset`; truncated samples are scored as they are."""
     rows = dataset.to_list()
     beyond = next((s.prompt_index for s in samples if not 0 <= s.prompt_index < len(rows)), None)
     if beyond is not None:
@@ -134,7 +134,7 @@ def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: Outc
 
 
 def final_answer(row: Mapping[str, Any], reading: Reading) -> str | None:
-    """The answer of a completion of a row as normalized text, `None` where there is none."""
+    """The answer of a completion of a row as normalized text; `None` for no answer."""
     if reading.answer is None:
         return None
     if row.get("tests") is not None:
@@ -149,10 +149,10 @@ def _is_math(row: Mapping[str, Any]) -> bool:
 def voting_keys(
     rows: Sequence[Mapping[str, Any]], scored: Sequence[ScoredSample], verifier: OutcomeVerifier
 ) -> list[str | None]:
-    """A key for each completion, equal where the answers to a problem are: the most frequent text of its answer.
+    """A key for each completion, equal for equal answers to a problem: the most frequent text of the answer.
 
-    Right answers to a mathematical problem are equal, and wrong ones where the verifier says so of each pair of texts;
-    answers of other kinds, and all with a verifier of one's own, are where their text is. `None` for no answer.
+    Right answers to a math problem are equal, and wrong ones are if the verifier matches their texts pairwise. Other
+    kinds of answers, and all answers under a custom verifier, are equal if their texts are. `None` for no answer.
     """
     votes: dict[int, Counter[str]] = defaultdict(Counter)
     right: dict[int, set[str]] = defaultdict(set)

@@ -1,4 +1,4 @@
-"""Evaluations as tables of the terminal and of Markdown; charts as data, drawn by matplotlib as PNG or as SVG."""
+"""Evaluations as terminal and Markdown tables; charts as data, drawn by matplotlib as PNG or SVG."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INTERVALS = "95 % bootstrap intervals over problems"
-Rows = Sequence[Sequence[str]]  # cells of a table, the names of the columns first
+Rows = Sequence[Sequence[str]]  # cells of a table; the first row has the column names
 COLORS = ("#1f5fae", "#c2571a", "#1d8564", "#a13f86", "#8a6d0b", "#4a7fa8", "#b23a48", "#55606b")
-"""Those of the report's style sheet, `--c0` to `--c7`, which has others for dark paper."""
+"""The light colors `--c0` to `--c7` of the report's style sheet, which has others for dark mode."""
 
 _INK, _GRID = "#5b636d", "#e8e6df"
-_MANY = 30  # from this many points on, a line is drawn faint with its moving average over it
+_MANY = 30  # a line with at least this many points is drawn faint under its moving average
 _THEMED = {color: f"var(--c{i})" for i, color in enumerate(COLORS)} | {_INK: "var(--soft)", _GRID: "var(--grid)"}
 
 
 def terminal_table(rows: Rows, **options: Any) -> Table:
-    """A table of the terminal, its first column to the left and the others to the right."""
+    """A terminal table with the first column aligned left and the others right."""
     table = Table(rows[0][0], *(Column(name, justify="right") for name in rows[0][1:]), **options)
     for row in rows[1:]:
         table.add_row(*row)
@@ -39,14 +39,14 @@ def terminal_table(rows: Rows, **options: Any) -> Table:
 
 
 def markdown_rows(rows: Rows, *, left: int = 1) -> str:
-    """A table of Markdown, with so many columns to the left."""
+    """A Markdown table; the first `left` columns are aligned left, the others right."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     lines.insert(1, "|" + "---|" * left + "---:|" * (len(rows[0]) - left))
     return "\n".join(lines)
 
 
 def table_rows(results: Mapping[str, Evaluation]) -> list[tuple[str, ...]]:
-    """The columns' names, then one row a model; pass@k and maj@k for the largest k that every result has."""
+    """The column names, then one row per model; pass@k and maj@k are for the largest k that every result has."""
     k = max(set.intersection(*({*r.pass_at} & {*r.maj_at} for r in results.values())), default=None)
     own = list(dict.fromkeys(name for result in results.values() for name in result.task_metrics))
     votes = () if k is None else (f"pass@{k}", f"maj@{k}")
@@ -60,7 +60,7 @@ def table_rows(results: Mapping[str, Evaluation]) -> list[tuple[str, ...]]:
 
 
 def note(results: Mapping[str, Evaluation]) -> str:
-    """What the intervals are of, and how many completions were not scorable."""
+    """A caption: the number of problems and completions, the kind of interval, and what could not be scored."""
     first, *_ = results.values()
     skipped = sum(result.not_scorable for result in results.values())
     parts = [f"{first.problems} problems x {first.samples} completions", INTERVALS]
@@ -80,7 +80,7 @@ def markdown_table(results: Mapping[str, Evaluation]) -> str:
 
 
 def slice_tables(result: Evaluation) -> list[Table]:
-    """A table of the levels and one of the subjects, where the problems have several."""
+    """A table by level and one by subject, each only if the problems have more than one."""
     tables = []
     for name, slices in (("level", result.levels), ("subject", result.subjects)):
         rows = [(name, "problems", "accuracy (pass@1)", "completion tokens", "finished")]
@@ -93,20 +93,20 @@ def slice_tables(result: Evaluation) -> list[Table]:
 
 
 def difference_table(first: str, second: str, found: Mapping[str, Difference]) -> Table:
-    """The table of a paired comparison; an asterisk marks differences whose interval leaves out 0."""
+    """The table of a paired comparison; an asterisk marks differences whose interval excludes 0."""
     problems = max(difference.problems for difference in found.values())
     rows: list[tuple[str, ...]] = [("", first, second, "difference", "left out")]
     for name, entry in found.items():
         shown = [e.number() if name == "tokens" else e.percent() for e in (entry.first, entry.second, entry.difference)]
         rows.append((name, *shown[:2], shown[2] + (" *" if entry.clear else ""), str(entry.left_out or "")))
-    caption = f"{problems} problems, paired; {INTERVALS}; differences of shares in points; * the interval leaves out 0"
+    caption = f"{problems} problems, paired; {INTERVALS}; differences of shares in points; * the interval excludes 0"
     return terminal_table(rows, caption=caption)
 
 
 def efficiency_tables(curves: Mapping[str, Sequence[Vote]]) -> list[Table]:
-    """Votes and tokens of every model, for k in powers of two and the largest; then each at the budgets of the last."""
+    """Accuracy and tokens of each model's votes for some k; then every other model at the budgets of the last one."""
     shown = {name: [v for v in votes if v.k in {1, *default_ks(votes[-1].k)}] for name, votes in curves.items()}
-    rows: list[tuple[str, ...]] = [("model", "k", "tokens a problem", "accuracy (maj@k)", "left out")]
+    rows: list[tuple[str, ...]] = [("model", "k", "tokens per problem", "accuracy (maj@k)", "left out")]
     for name, votes in shown.items():
         rows += [(name, str(v.k), v.tokens.number(), v.accuracy.percent(), str(v.left_out or "")) for v in votes]
     tables = [terminal_table(rows, caption=INTERVALS)]
@@ -122,14 +122,14 @@ def efficiency_tables(curves: Mapping[str, Sequence[Vote]]) -> list[Table]:
 
 
 def plot_efficiency(curves: Mapping[str, Sequence[Vote]], path: Path) -> None:
-    """Draw the accuracy of votes against their tokens, a line a model, as PNG."""
+    """Write a PNG plot of the accuracy of votes against their tokens, with one line per model."""
     lines = [tokens_line(name, [(v.tokens, v.accuracy) for v in votes]) for name, votes in curves.items()]
     x_label = "completion tokens per problem (k completions)"
     save_plot(Chart("efficiency", "Accuracy of the majority", x_label, lines, percent=True, doubling=True), path)
 
 
 def first_samples(folder: Path) -> dict[int, dict]:
-    """The first sample of each problem of an evaluation."""
+    """Problem -> its first sample, as stored by an evaluation."""
     samples: dict[int, dict] = {}
     for line in read_lines(folder):
         samples.setdefault(line["problem"], line)
@@ -138,7 +138,7 @@ def first_samples(folder: Path) -> dict[int, dict]:
 
 @dataclass(frozen=True)
 class Line:
-    """At each x a value or `None`, and where they are known the ends of its 95 % interval."""
+    """One line of a chart: a value or `None` at each x and, where known, the ends of its 95 % interval."""
 
     name: str
     x: Sequence[float]
@@ -153,9 +153,9 @@ class Chart:
 
     Attributes:
         key: file name of its PNG and name in `report.json`.
-        title: what is drawn, with its unit.
-        categories: names of the places 0, 1, ...; empty for a numeric x.
-        doubling: each step along x is twice the one before.
+        title: the quantity on the y axis, with its unit.
+        categories: names of x = 0, 1, ...; empty for a numeric x.
+        doubling: whether x has a logarithmic scale of base 2.
     """
 
     key: str
@@ -174,7 +174,7 @@ def can_draw() -> bool:
 
 
 def svg(chart: Chart) -> str:
-    """The chart as one `<svg>` element, without the style attributes that the page's policy forbids, in its colors."""
+    """The chart as one `<svg>` element in the page's colors, without style attributes, which its policy forbids."""
     from matplotlib import rc_context
 
     def attributes(style: re.Match[str]) -> str:
@@ -194,13 +194,13 @@ def svg(chart: Chart) -> str:
 
 
 def tokens_line(name: str, points: Sequence[tuple[Estimate, Estimate]]) -> Line:
-    """Accuracy against tokens, of which the points are pairs."""
+    """A line of accuracy against tokens, from points (tokens, accuracy)."""
     low, mean, high = ([getattr(accuracy, part) for _, accuracy in points] for part in ("low", "mean", "high"))
     return Line(name, [tokens.mean for tokens, _ in points], mean, low, high)
 
 
 def save_plot(chart: Chart, path: Path) -> None:
-    """Write a chart as PNG; makes the folder."""
+    """Write a chart as PNG; creates the folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _figure(chart).savefig(path, dpi=150)
 
@@ -252,5 +252,5 @@ def _draw(axes: Any, chart: Chart, line: Line, number: int) -> None:
 
 
 def _plain(text: str) -> str:
-    """Text without mathematics: `$` is an ordinary character in a run's name."""
+    """Text in which matplotlib shows `$` as an ordinary character."""
     return visible_text(text).replace("$", r"\$")

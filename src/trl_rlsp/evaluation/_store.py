@@ -1,5 +1,5 @@
-"""An evaluation on disk: `generation.json` (what the samples depend on), `problems.parquet`, `samples.jsonl` (a line a
-sample, appended as it comes, with its score once all are drawn) and, written last, `metrics.json`.
+"""An evaluation on disk: `generation.json` (the settings that the samples depend on), `problems.parquet`,
+`samples.jsonl` (one line per sample, appended as it is drawn and scored at the end) and, written last, `metrics.json`.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ MODEL_FILES = (
     *("config.json", "generation_config.json", "adapter_config.json", "tokenizer*.json", "chat_template*"),
     *("*.safetensors", "*.bin"),
 )
-PIECE = 1 << 20  # bytes read at the start, in the middle and at the end of a model's file
+PIECE = 1 << 20  # bytes hashed at the start, in the middle and at the end of a model's file
 
 
 class SampleStore(AbstractContextManager["SampleStore"]):
-    """Samples of one run, each (problem, sample) once, beside its problems in a folder that is made if it is not there.
+    """Samples of one run, each (problem, sample) once, stored with the problems in a folder, created if missing.
 
     Raises:
-        ConfigError: another process is writing there, or the samples were drawn with another fingerprint, which is
-            whatever they depend on.
+        ConfigError: another process is writing there, or the samples were drawn with another `fingerprint`, the
+            settings that they depend on.
         DataError: `samples.jsonl` is damaged before its last line.
     """
 
     def __init__(self, folder: Path, fingerprint: Mapping[str, Any], problems: Dataset) -> None:
-        fingerprint = json.loads(json.dumps(fingerprint))  # with lists, as it is read back
+        fingerprint = json.loads(json.dumps(fingerprint))  # tuples become lists, as in the file
         folder.mkdir(parents=True, exist_ok=True)
         self._file = _locked(folder / SAMPLES)
         try:
@@ -56,9 +56,9 @@ class SampleStore(AbstractContextManager["SampleStore"]):
             changed = sorted(k for k in {*before, *fingerprint} if before.get(k) != fingerprint.get(k))
             if changed:
                 how = ", ".join(f"{k}: {before.get(k)!r} then, {fingerprint.get(k)!r} now" for k in changed)
-                raise ConfigError(f"{folder} holds samples that were drawn otherwise ({how}): give another output_dir")
+                raise ConfigError(f"{folder} holds samples drawn with other settings ({how}): give another output_dir")
             content = (folder / SAMPLES).read_bytes()
-            os.truncate(folder / SAMPLES, content.rfind(b"\n") + 1)  # a process that was killed was writing the rest
+            os.truncate(folder / SAMPLES, content.rfind(b"\n") + 1)  # the rest was written by a killed process
             self.samples = {sample.request: sample for sample in read_samples(folder)}
         except BaseException:
             self._file.close()
@@ -68,11 +68,11 @@ class SampleStore(AbstractContextManager["SampleStore"]):
         write_json(folder / GENERATION, fingerprint)
 
     def missing(self, requests: Iterable[Request]) -> list[Request]:
-        """Those of the requests that are still to be drawn."""
+        """The requests that have no sample yet."""
         return [request for request in requests if request not in self.samples]
 
     def append(self, samples: Sequence[Sample]) -> None:
-        """Write samples to the disk; when this returns, no kill can lose them."""
+        """Write samples to the disk; once this returns, they survive a killed process."""
         for s in samples:
             line = {"problem": s.prompt_index, "sample": s.sample_index, "text": s.text, "tokens": s.tokens}
             line["truncated"] = s.truncated
@@ -89,7 +89,7 @@ class SampleStore(AbstractContextManager["SampleStore"]):
 
 
 def _locked(path: Path) -> BinaryIO:
-    """The file, for this process alone where the file system can lock."""
+    """The file, locked for this process if the file system supports locks."""
     file = open(path, "ab")  # noqa: SIM115 - held open for the life of the store
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -104,22 +104,22 @@ def _locked(path: Path) -> BinaryIO:
 
 
 def read_generation(folder: Path) -> dict[str, Any]:
-    """What the samples of a folder depend on."""
+    """The settings that the samples of a folder depend on."""
     path = folder / GENERATION
     if not path.is_file():
-        raise ConfigError(f"{folder} has samples but no {path.name} that says how they were drawn: give another folder")
+        raise ConfigError(f"{folder} has samples but no {path.name} with their settings: give another folder")
     return read_json(path)
 
 
 def write_problems(folder: Path, problems: Dataset) -> None:
-    """Keep the problems beside their samples."""
+    """Store the problems beside their samples."""
     from pyarrow import parquet
 
     parquet.write_table(problems.with_format("arrow")[:], folder / PROBLEMS)
 
 
 def read_problems(folder: Path) -> Dataset | None:
-    """The problems kept beside the samples of a folder."""
+    """The problems stored beside the samples of a folder."""
     import pyarrow.parquet as parquet
     from datasets import Dataset
 
@@ -128,7 +128,7 @@ def read_problems(folder: Path) -> Dataset | None:
 
 
 def read_samples(folder: Path) -> list[Sample]:
-    """The completions of a folder, scored or not, also of a run that was cut off."""
+    """The completions of a folder, scored or not; the run may be incomplete."""
     samples: dict[Request, Sample] = {}
     for number, line in enumerate(read_lines(folder), start=1):
         where = f"{folder / SAMPLES}, line {number}"
@@ -143,7 +143,7 @@ def read_samples(folder: Path) -> list[Sample]:
 
 
 def read_lines(folder: Path) -> list[Any]:
-    """The lines of `samples.jsonl` as JSON, without a last one that was cut off."""
+    """The lines of `samples.jsonl` as JSON, without an incomplete last line."""
     try:
         content = (folder / SAMPLES).read_bytes()
     except OSError as error:
@@ -164,7 +164,7 @@ def save_evaluation(
 
 
 def load_evaluation(folder: Path) -> Evaluation:
-    """Read what `save_evaluation` wrote; a DataError where the evaluation is not complete."""
+    """Read the metrics that `save_evaluation` wrote; a DataError if the evaluation is not complete."""
     try:
         written = read_metrics(folder)
         found = {field.name: written[field.name] for field in fields(Evaluation)}
@@ -176,12 +176,12 @@ def load_evaluation(folder: Path) -> Evaluation:
 
 
 def load_settings(folder: Path) -> dict[str, Any]:
-    """The settings that an evaluation was made with; where it is not complete, what its samples were drawn with."""
+    """The settings of an evaluation or, if it is not complete, those of its samples."""
     return dict(read_metrics(folder)["settings"]) if (folder / METRICS).is_file() else read_generation(folder)
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """`metrics.json`, with estimates and slices as such."""
+    """`metrics.json`, with `Estimate` and `Slice` objects."""
     return read_json(folder / METRICS, object_hook=_revived)
 
 
@@ -191,7 +191,7 @@ def _revived(found: dict[str, Any]) -> Any:
 
 
 def load_scored(folder: Path) -> list[ScoredSample]:
-    """The scored samples of an evaluation; a SourceError for none, a DataError where they are not scored."""
+    """The scored samples of an evaluation; a SourceError if there are none, a DataError if they have no scores."""
     scored = []
     for number, line in enumerate(read_lines(folder), start=1):
         try:
@@ -203,7 +203,7 @@ def load_scored(folder: Path) -> list[ScoredSample]:
 
 
 def problems_hash(dataset: Dataset) -> str:
-    """Hash of the problems and their gold answers, in order; the system message has no part in it."""
+    """Hash of the problems and their gold answers, in order, without the system message."""
     truths = [[row.get(name) for name in GOLD_COLUMNS] for row in dataset]
     return _hash([problem_key(row) for row in dataset], truths)
 
@@ -218,7 +218,7 @@ def _hash(*content: object) -> str:
 
 
 def model_hash(name_or_path: str) -> str:
-    """A hub id itself; of a model's or adapter's folder a hash, which does not change when the folder is moved."""
+    """A hub id unchanged, or a hash of the files in a model's or adapter's folder, independent of its path."""
     folder = Path(name_or_path)
     if not folder.is_dir():
         return name_or_path

@@ -1,8 +1,8 @@
-"""Sampling completions for a list of prompts: one interface, three engines (transformers, vLLM, a server).
+"""Sample completions for a list of prompts: one interface, three engines (transformers, vLLM, a server).
 
-Promises: a completion is drawn from the distribution that `Sampling` describes, whatever the checkpoint's own settings
-and whatever else is in its batch. Also the one client of OpenAI-compatible servers. Knows nothing of rewards, verdicts
-or files.
+Promises: a completion is drawn from the distribution that `Sampling` describes, regardless of the checkpoint's own
+generation settings and of the rest of its batch. Also contains the client for OpenAI-compatible servers. Does not
+depend on rewards, verdicts or files.
 """
 
 from lazy_loader import attach_stub

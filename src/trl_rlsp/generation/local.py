@@ -1,8 +1,8 @@
-"""Decoding with transformers alone, for evaluation and for the rollouts of `GRPOTrainer`: what has ended leaves.
+"""Decode with transformers, dropping finished sequences from the batch; for evaluation and `GRPOTrainer` rollouts.
 
-In `model.generate` every completion of a batch waits for the longest one, each prompt is read once a completion, and
-the cache is copied for each new token. Here sequences that have ended leave the batch every `SEGMENT` tokens, a prompt
-is read once, and the cache is written into; transformers still prepares logits processors and stopping criteria.
+In `model.generate`, every completion of a batch waits for the longest one, prefill runs once per completion, and the
+KV cache is copied for each new token. Here, finished sequences leave the batch every `SEGMENT` tokens, prefill runs
+once per prompt, and the cache is written in place; transformers still prepares logits processors and stopping criteria.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ if TYPE_CHECKING:
 log: Any = logging.get_logger(__name__)
 
 SEGMENT = 8  # tokens decoded before finished sequences leave the batch
-ROOM = 64  # tokens for which the cache has room when it is copied
-# what a checkpoint's own generation_config must not change, or the samples would not be of `Sampling`
+ROOM = 64  # tokens of free space in the cache after it is copied
+# overrides a checkpoint's own generation_config, so that samples follow `Sampling`
 NEUTRAL = {"top_k": 0, "min_p": None, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "num_beams": 1}
 POSITIONS = ("position_ids", "cache_position")
-# logits processors that keep nothing of the batch; others say so by an attribute `row_by_row`
+# logits processors without state about the batch; others declare this with an attribute `row_by_row`
 ROW_BY_ROW = {"Temperature", "TopK", "TopP", "MinP"}
 
 
 def load_model(name_or_path: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A causal model or PEFT adapter (over its base) in evaluation mode, with its tokenizer padded on the left.
+    """Load a causal model or PEFT adapter (with its base) in evaluation mode, and its tokenizer, padding on the left.
 
-    `kwargs` go to `from_pretrained` (`dtype`, `device_map`, `quantization_config`). SourceError: there is no model.
+    `kwargs` go to `from_pretrained` (`dtype`, `device_map`, `quantization_config`). SourceError: no such model.
     """
     from peft import AutoPeftModelForCausalLM
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -61,7 +61,7 @@ def load_model(name_or_path: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTr
         model = auto.from_pretrained(name_or_path, **kwargs)
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, padding_side="left")
     except (OSError, ValueError) as error:
-        wanted = "neither a folder with config.json or adapter_config.json, nor a hub id that can be reached"
+        wanted = "it is neither a folder with config.json or adapter_config.json nor a reachable hub id"
         raise SourceError(f"no model at {name_or_path!r}: {wanted} ({error})") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -69,7 +69,7 @@ def load_model(name_or_path: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTr
 
 
 class TransformersEngine:
-    """Decodes with a causal language model and its tokenizer, which pads on the left."""
+    """Decodes with a causal language model and its tokenizer, padding on the left."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         self.model, self.tokenizer = model, tokenizer
@@ -82,7 +82,7 @@ class TransformersEngine:
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def sample(self, prompts: Prompts, requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
-        """Draw the requested completions, shortest prompts first; a batch's seed is that of its first request."""
+        """Draw the requested completions, shortest prompts first; each batch is seeded by its first request."""
         asked = {index: Prefixed.of(prompts[index], sampling) for index in {r.prompt for r in requests}}
         length = {i: len("".join((render(one.prompt, self.tokenizer), *one.parts))) for i, one in asked.items()}
         for batch in chunks(sorted(requests, key=lambda r: (length[r.prompt], r)), sampling.batch_size):
@@ -91,7 +91,7 @@ class TransformersEngine:
                 yield self._decode(batch, [asked[request.prompt] for request in batch], sampling)
 
     def _decode(self, requests: Sequence[Request], asked: list[Prefixed], sampling: Sampling) -> list[Sample]:
-        """A sample for each request, cut after its first end token or at its limit."""
+        """One sample per request, cut after its first end token or at its limit."""
         model: Any = self.model
         tokenizer = self.tokenizer
         ids = [token_ids(one, tokenizer) for one in asked]
@@ -121,13 +121,13 @@ class TransformersEngine:
 
 
 def leaving_rollout(prompts: list[Any], trainer: GRPOTrainer) -> dict[str, Any]:
-    """A `rollout_func` of `GRPOTrainer` in which finished sequences leave; `RLSPGRPOTrainer` needs none for it.
+    """A `rollout_func` for `GRPOTrainer` that drops finished sequences; `RLSPGRPOTrainer` does this without it.
 
-    Draws from the same distribution as TRL's own rollout, with other random numbers; the trainer computes `logprobs`.
-    ConfigError for a trainer whose rollouts this cannot draw (`why_not`).
+    Samples from the same distribution as TRL's own rollout, with other random numbers; the trainer computes `logprobs`.
+    ConfigError for a trainer whose rollouts it cannot generate (see `why_not`).
     """
     if reason := why_not(trainer):
-        raise ConfigError(f"leaving_rollout cannot draw these rollouts: {reason}. Leave rollout_func out")
+        raise ConfigError(f"leaving_rollout cannot generate these rollouts: {reason}. Omit rollout_func")
     prompt_ids, images, fields = trainer._tokenize_prompts(prompts)
     model: Any = trainer.accelerator.unwrap_model(trainer.model)
     generations = trainer.num_generations if model.training else trainer.num_generations_eval
@@ -137,17 +137,17 @@ def leaving_rollout(prompts: list[Any], trainer: GRPOTrainer) -> dict[str, Any]:
 
 
 def why_not(trainer: GRPOTrainer) -> str | None:
-    """Why this trainer's rollouts must be TRL's own, or `None` if finished sequences can leave them."""
+    """Why this trainer must use TRL's own rollouts; `None` if finished sequences can be dropped."""
     args: Any = trainer.args
     peft = getattr(trainer.accelerator.unwrap_model(trainer.model), "active_peft_config", None)
     reasons = {
-        "vLLM draws them": trainer.use_vllm,
-        "continuous batching draws them": getattr(trainer, "use_transformers_continuous_batching", False),
+        "vLLM generates them": trainer.use_vllm,
+        "continuous batching generates them": getattr(trainer, "use_transformers_continuous_batching", False),
         "FSDP shards weights": trainer.is_fsdp_enabled,
         "DeepSpeed shards weights": trainer.is_deepspeed_enabled,
-        "the model reads images": getattr(trainer, "_is_vlm", False),
+        "the model takes images": getattr(trainer, "_is_vlm", False),
         "generation_kwargs or cache_implementation is set": args.generation_kwargs or args.cache_implementation,
-        "prompt learning adds tokens of its own": getattr(peft, "is_prompt_learning", False),
+        "prompt learning adds its own tokens": getattr(peft, "is_prompt_learning", False),
     }
     return next((reason for reason, applies in reasons.items() if applies), None)
 
@@ -156,12 +156,12 @@ def why_not(trainer: GRPOTrainer) -> str | None:
 def finished_leave(
     model: Any, limits: Sequence[int] | None = None, left: Callable[[list[int], torch.Tensor], None] | None = None
 ) -> Iterator[list[torch.Tensor]]:
-    """While open, `model.generate`, of a PEFT model or not, drops sequences that have ended from its batch.
+    """While open, `model.generate` (of a plain or PEFT model) drops finished sequences from its batch.
 
-    `limits` are the tokens after which each sequence of the batch has ended; where its cache cannot be cut they go on.
-    `left` is told of sequences that leave while others go on: their rows and their tokens (R, T) after the prompt.
-    Yields a list that gets the log-probabilities of the tokens drawn, (B, tokens after the prompt), for each call that
-    samples from the model's own distribution at some temperature; what follows a sequence's end means nothing.
+    `limits` is the maximum number of new tokens per sequence; it is ignored if the model's cache cannot be cut.
+    `left` is called with sequences dropped while others continue: their rows and their tokens (R, T) after the prompt.
+    Yields a list to which each call that samples from the model's own distribution at some temperature appends the
+    log-probabilities of the sampled tokens, (B, tokens after the prompt); values after a sequence's end are undefined.
     """
     before = vars(model).get("generate")
     drawn: list[torch.Tensor] = []
@@ -184,14 +184,14 @@ def _loop(
     generation_config: Any,
     **given: Any,
 ) -> torch.Tensor:
-    """The loop that `generate` calls: B prompts of T tokens become B rows of at most `max_length`, padded behind."""
+    """The decoding loop that `generate` calls: (B, T) prompts to (B, at most `max_length`), padded on the right."""
     cache, mask_BT = given.pop("past_key_values", None), given.pop("attention_mask", None)
     settings = {name: value for name, value in given.items() if name == "logits_to_keep"}
     tensors = [name for name, value in given.items() if isinstance(value, torch.Tensor) and name not in POSITIONS]
     others = [_name(p) for p in logits_processor if _name(p) not in ROW_BY_ROW and not getattr(p, "row_by_row", 0)]
     if tensors or others or not can_be_cut(cache) or given.get("synced_gpus"):
         log.warning_once(
-            f"decoding is transformers' own: sequences cannot leave {type(cache).__name__}, {tensors + others}"
+            f"using transformers' own decoding: sequences cannot leave {type(cache).__name__}, {tensors + others}"
         )
         given |= {"past_key_values": cache, "attention_mask": mask_BT}
         return type(model)._sample(model, input_ids, logits_processor, stopping_criteria, generation_config, **given)
@@ -207,7 +207,7 @@ def _name(processor: Any) -> str:
 
 
 class _Batch:
-    """B sequences, of which those in `rows` are still being decoded."""
+    """B sequences; those in `rows` are still being decoded."""
 
     def __init__(
         self, model: Any, ids_BT: Any, mask_BT: Any, config: Any, limits: Any, settings: dict[str, Any]
@@ -216,7 +216,7 @@ class _Batch:
         size, self.length = ids_BT.shape
         room = (0, config.max_length - self.length)
         self.ids = pad(ids_BT, room, value=config.pad_token_id)
-        self.whole = mask_BT is None  # transformers' word for prompts without padding
+        self.whole = mask_BT is None  # transformers passes no mask if no prompt is padded
         self.mask = pad(torch.ones_like(ids_BT) if self.whole else mask_BT, room, value=1)
         self.logps = torch.zeros(self.ids.shape, device=ids_BT.device)
         self.rows = torch.arange(size, device=ids_BT.device)
@@ -226,7 +226,7 @@ class _Batch:
         self.placed = "position_ids" in inspect.signature(type(model).forward).parameters
 
     def run(self, cache: Any, logits_processor: Any, stopping_criteria: Any, left: Any) -> torch.Tensor:
-        """Decode until every sequence has ended; returns them (B, max_length at most)."""
+        """Decode until every sequence has ended; returns all tokens, (B, at most `max_length`)."""
         prompts = torch.cat([self.ids[:, : self.length], self.mask[:, : self.length]], dim=1)
         unique, which = torch.unique(prompts, dim=0, return_inverse=True)
         ids, mask = unique.split(self.length, dim=1)
@@ -266,9 +266,9 @@ class _Batch:
 
 
 class RoomyLayer(DynamicLayer):
-    """One layer's keys and values (B, heads, T, width) of the sequences that go on, with room for tokens to come.
+    """One layer's keys and values (B, heads, T, width) of the remaining sequences, with free space for new tokens.
 
-    Without room left, it grows by concatenation, as its base class does.
+    When the space is used up, it grows by concatenation, like its base class.
     """
 
     def __init__(self, layer: Any, keep: torch.Tensor, room: int) -> None:
@@ -283,7 +283,7 @@ class RoomyLayer(DynamicLayer):
         self.keys, self.values = (held[:, :, : self._length] for held in self._rooms)
 
     def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        """Add the states of new tokens (B, heads, new, width); returns all keys and values."""
+        """Append the states of new tokens (B, heads, new, width); returns all keys and values."""
         start, end = self._length, self._length + key_states.shape[-2]
         self._length = end
         if end > self._rooms[0].shape[-2]:
@@ -295,9 +295,9 @@ class RoomyLayer(DynamicLayer):
 
 
 def kept(cache: Any, keep: torch.Tensor, room: int) -> Any:
-    """A cache that `can_be_cut`, with the sequences that go on and, where it can, room for tokens to come."""
+    """A cache that `can_be_cut`, reduced to the sequences `keep`, with free space for new tokens where possible."""
     if all(type(layer) in (DynamicLayer, RoomyLayer) and layer.get_seq_length() > 0 for layer in cache.layers):
-        for index, layer in enumerate(cache.layers):  # one by one, so that two copies of a single layer exist at most
+        for index, layer in enumerate(cache.layers):  # one at a time, so that only one layer exists twice
             cache.layers[index] = RoomyLayer(layer, keep, room)
     else:
         cache.batch_select_indices(keep)
@@ -305,7 +305,7 @@ def kept(cache: Any, keep: torch.Tensor, room: int) -> Any:
 
 
 def can_be_cut(cache: Any) -> bool:
-    """Whether `kept` can drop and repeat sequences of a cache as `generate` makes it, before it is filled."""
-    lazily = getattr(cache, "layer_class_to_replicate", None)  # layers are made when they are first used
+    """Whether `kept` can drop and repeat sequences of a cache created by `generate`, before it is filled."""
+    lazily = getattr(cache, "layer_class_to_replicate", None)  # layers are created on first use
     kinds = {type(layer) for layer in getattr(cache, "layers", None) or []} | ({lazily} if lazily else set())
     return bool(kinds) and kinds <= {DynamicLayer, DynamicSlidingWindowLayer}

@@ -1,4 +1,4 @@
-"""What is asked of an engine and what comes back."""
+"""Sampling parameters, requests to an engine, and the samples that it returns."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Prompts = Sequence[Any] | Mapping[int, Any]
-"""Prompts by number: messages, text or `Prefixed`."""
+"""Prompts by index: messages, text or `Prefixed`."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How completions are drawn; temperature, top-p and length are the paper's."""
+    """How completions are sampled; the default temperature, top-p and length are the paper's."""
 
-    n: int = 1  # completions a prompt
+    n: int = 1  # completions per prompt
     temperature: float = 0.7  # 0 is greedy
     top_p: float = 1.0
     max_new_tokens: int = 8192
-    batch_size: int = 64  # sequences decoded at once (transformers), requests in flight (server); vLLM decides itself
+    batch_size: int = 64  # sequences decoded at once (transformers), requests in flight (server); ignored by vLLM
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("n", "max_new_tokens", "batch_size"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is at least 1, got {getattr(self, name)!r}")
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)!r}")
         drawn = f"{self.temperature!r} and {self.top_p!r}"
         if not 0 <= self.temperature < float("inf") or not 0 < self.top_p <= 1:
-            raise ConfigError(f"temperature is 0 or more and top_p in (0, 1], got {drawn}")
+            raise ConfigError(f"temperature must be 0 or more and top_p in (0, 1], got {drawn}")
         if self.temperature == 0 and self.n > 1:
-            raise ConfigError(f"greedy decoding gives one completion a prompt, got n={self.n}; set a temperature")
+            raise ConfigError(f"greedy decoding gives one completion per prompt, got n={self.n}; set a temperature")
 
 
 class Request(NamedTuple):
-    """One completion to draw: the position of its prompt, and which of the prompt's completions, both from 0."""
+    """One completion to draw: the index of its prompt, and its index among the prompt's completions, both from 0."""
 
     prompt: int
     sample: int
@@ -48,66 +48,66 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True)
 class Sample:
-    """One completion of the prompt at a position in the list given."""
+    """One completion of the prompt at index `prompt_index`."""
 
     prompt_index: int
     text: str  # without special tokens
-    tokens: int  # the end token included
-    truncated: bool  # it ran into the limit
+    tokens: int  # including the end token
+    truncated: bool  # whether it reached the limit without an end token
     sample_index: int = 0
 
     @property
     def request(self) -> Request:
-        """What was asked for."""
+        """The request that this sample answers."""
         return Request(self.prompt_index, self.sample_index)
 
 
 @dataclass(frozen=True)
 class Prefixed:
-    """A prompt with the beginning of its completion; a sample of it is the whole completion, beginning included."""
+    """A prompt with the beginning of its completion; a sample is the whole completion, including the beginning."""
 
     prompt: Any  # messages or text
-    parts: tuple[str, ...]  # the beginning, each part tokenized on its own
-    tokens: int  # length of the beginning, counted in the sample's length
-    limit: int  # tokens that may be added, in the place of `Sampling.max_new_tokens`
+    parts: tuple[str, ...]  # the beginning, each part tokenized separately
+    tokens: int  # length of the beginning, which counts toward the sample's length
+    limit: int  # maximum number of new tokens, instead of `Sampling.max_new_tokens`
 
     @classmethod
     def of(cls, prompt: Any, sampling: Sampling) -> Prefixed:
-        """Any prompt as such, that of a whole completion with an empty beginning."""
+        """Any prompt as a `Prefixed`; plain prompts get an empty beginning."""
         return prompt if isinstance(prompt, cls) else cls(prompt, (), 0, sampling.max_new_tokens)
 
     def sample(self, request: Request, text: str, added: int, truncated: bool) -> Sample:
-        """A sample from the whole text of a completion and the number of tokens added."""
+        """A `Sample` from the whole text of a completion and the number of new tokens."""
         return Sample(request.prompt, text, self.tokens + added, truncated, request.sample)
 
 
 class Engine(Protocol):
-    """Draws completions. An engine that has failed has yielded only whole, final samples before."""
+    """Draws completions. All samples that an engine yields before it fails are complete and final."""
 
     def count(self, text: str) -> int:
         """Length of a text in tokens; an engine without a tokenizer counts words."""
 
     def sample(self, prompts: Prompts, requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
-        """Draw the requested completions, each once, whatever `sampling.n`; yields lists of samples as they are done.
+        """Draw each requested completion once, regardless of `sampling.n`; yields lists of samples as they finish.
 
-        A list must not depend on the completions' lengths, so that a run may be cut off after any without a bias.
+        How samples are grouped into lists must not depend on their lengths: stopping after any list causes no bias.
         """
         ...
 
 
 def all_requests(prompts: int, n: int) -> list[Request]:
-    """`n` completions of each of the prompts."""
+    """Requests for `n` completions of each of the prompts."""
     return [Request(prompt, sample) for prompt in range(prompts) for sample in range(n)]
 
 
 def seed_of(seed: int, request: Request) -> int:
-    """A seed of a request's own, in 0..2**31 - 1, the same whatever else is drawn."""
+    """The seed of one request, in 0..2**31 - 1, independent of other requests."""
     digest = hashlib.sha256(f"{seed} {request.prompt} {request.sample}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 
 def render(prompt: Any, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The text that a model sees for a prompt given as messages or as text."""
+    """The text that the model receives for a prompt given as messages or text."""
     if isinstance(prompt, str):
         return prompt
     return str(tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True))

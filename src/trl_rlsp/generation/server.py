@@ -1,6 +1,6 @@
 """Models behind OpenAI-compatible servers (vLLM, SGLang, llama.cpp, TGI, a hosted service): a client and an engine.
 
-Requests run at once, in an event loop on a thread of its own: it works off the main thread and inside a running loop.
+Requests run concurrently in an event loop on a separate thread, so callers may be on any thread or in a running loop.
 Retries (429, 5xx, timeouts, lost connections, with backoff and `Retry-After`) are those of `openai`.
 """
 
@@ -20,31 +20,31 @@ from typing import Any, NamedTuple
 from trl_rlsp.errors import ConfigError, DataError, MissingDependencyError, SourceError
 from trl_rlsp.generation.sampling import Prefixed, Prompts, Request, Sample, Sampling, seed_of
 
-# makes vLLM and SGLang go on with the assistant's last message; other servers do so by themselves, or refuse
+# makes vLLM and SGLang continue the assistant's last message; other servers do so by default, or refuse
 CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 
 
 class Reply(NamedTuple):
-    """What came of one request."""
+    """The result of one request."""
 
-    answer: Any  # the completion, as `openai` reads it; `None` if there is none
-    error: str | None  # why not
-    seconds: float  # from the first try to the end, waiting for a free slot not included
+    answer: Any  # the completion, as parsed by `openai`; `None` if there is none
+    error: str | None  # why there is no completion
+    seconds: float  # from the first attempt to the end, without the wait for a free slot
 
 
 @dataclass(eq=False)
 class ServerClient:
-    """A model behind a server.
+    """A client for one model on an OpenAI-compatible server.
 
     Args:
-        model: its name there.
+        model: name of the model on the server.
         base_url: `http(s)://host/v1`; default `$OPENAI_BASE_URL`, else OpenAI.
-        api_key: default `$OPENAI_API_KEY`; servers without keys need none. It appears in no `repr`, error or pickle,
-            so a copy in another process takes it from the environment.
-        timeout: seconds one try may take.
-        retries: further tries after a failure that may pass.
+        api_key: default `$OPENAI_API_KEY`; servers without keys need none. It never appears in a `repr`, error or
+            pickle, so a copy in another process reads it from the environment.
+        timeout: maximum seconds per attempt.
+        retries: further attempts after a transient failure.
 
-    Raises ConfigError for a value out of its range, MissingDependencyError without the package `openai`.
+    Raises ConfigError for a value out of range, MissingDependencyError without the package `openai`.
     """
 
     model: str
@@ -57,23 +57,23 @@ class ServerClient:
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, str) or not self.model:
-            raise ConfigError(f"model is the name the server knows it by, got {self.model!r}")
+            raise ConfigError(f"model must be the name of the model on the server, got {self.model!r}")
         if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
             got = f"{self.base_url!r}: http://host:8000/v1"
-            raise ConfigError(f"a server's URL starts with http:// or https://, got {got}")
+            raise ConfigError(f"a server's URL must start with http:// or https://, got {got}")
         if not self.timeout > 0 or self.retries < 0:
             got = f"{self.timeout!r} and {self.retries!r}"
-            raise ConfigError(f"timeout is above 0 seconds and retries at least 0, got {got}")
+            raise ConfigError(f"timeout must be above 0 seconds and retries at least 0, got {got}")
         if importlib.util.find_spec("openai") is None:
             way_out = "pip install 'trl-rlsp[server]', for a judge 'trl-rlsp[judge]'"
-            raise MissingDependencyError(f"asking a server needs openai: {way_out}")
+            raise MissingDependencyError(f"requests to a server need openai: {way_out}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "api_key": None}
 
     @property
     def server(self) -> str:
-        """Where requests go, in words."""
+        """The address that requests go to, for messages."""
         return self.base_url or os.environ.get("OPENAI_BASE_URL") or "the OpenAI API"
 
     def ask(
@@ -84,11 +84,11 @@ class ServerClient:
         deadline: float | None = None,
         extras: Mapping[str, Any] | None = None,
     ) -> Generator[Reply, None, None]:
-        """One reply a request, in order, each as soon as it is there; closing the iterator cancels the rest.
+        """Yield one reply per request, in order, each as soon as it arrives; closing the iterator cancels the rest.
 
-        `requests` are parameters beside the model, `messages` of a chat or a `prompt`; `concurrency` are in flight at
-        once; after `deadline` seconds for all of them a reply has no answer; `extras` are further parameters, left out
-        from then on if the server refuses them and answers without.
+        Each of `requests` holds the parameters besides the model: `messages` of a chat, or a `prompt`. At most
+        `concurrency` are in flight. Replies missing `deadline` seconds after the start have no answer. `extras` are
+        further parameters; they are no longer sent once the server has refused them and answered without them.
         """
         from openai import AsyncOpenAI
 
@@ -119,7 +119,7 @@ class ServerClient:
             start = time.perf_counter()
             try:
                 answer, error = await self._answer(client, {"model": self.model, **request}, extras), None
-            except (OpenAIError, ValueError) as problem:  # ValueError: a body that is not what it says it is
+            except (OpenAIError, ValueError) as problem:  # ValueError: a body that does not match its content type
                 answer, error = None, f"{type(problem).__name__}: {problem}"
                 error = error if self._key() == "none" else error.replace(self._key(), "***")
             return Reply(answer, error, time.perf_counter() - start)
@@ -150,22 +150,22 @@ async def _close(client: Any) -> None:
 
 
 class ServerEngine:
-    """Asks a server for one completion a request, `sampling.batch_size` at a time, each under a seed of its own.
+    """Requests completions from a server, `sampling.batch_size` at a time, each with its own seed.
 
-    The arguments, their units and errors are those of `ServerClient`; the key is read from `OPENAI_API_KEY`.
+    Arguments, units and errors are those of `ServerClient`; the key is read from `OPENAI_API_KEY`.
     """
 
     def __init__(self, model: str, url: str, *, timeout: float = 3600.0, retries: int = 5) -> None:
         self.client = ServerClient(model, url, timeout=timeout, retries=retries)
 
     def count(self, text: str) -> int:
-        """Words of a text, in the place of its tokens: the server's tokenizer is not here."""
+        """Number of words of a text: the server's tokenizer is not available, so tokens cannot be counted."""
         return len(re.findall(r"\w+|[^\w\s]", text))
 
     def sample(self, prompts: Prompts, requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Sample]]:
-        """Draw the requested completions; they come in the order asked for, whichever is done first.
+        """Draw the requested completions; yields them in the order of `requests`.
 
-        SourceError: the server cannot be reached or refuses; DataError: it answers without a completion or its tokens.
+        SourceError: the server cannot be reached or refuses; DataError: a response lacks a completion or token count.
         """
         asked = [Prefixed.of(prompts[request.prompt], sampling) for request in requests]
         parameters = [_parameters(one, request, sampling) for one, request in zip(asked, requests, strict=True)]
@@ -179,11 +179,11 @@ class ServerEngine:
         if answer is None:
             raise SourceError(
                 f"{where} did not answer for model {self.client.model!r}: {reply.error}; samples already drawn are "
-                "kept where there is an output_dir, and the same command goes on"
+                "kept if there is an output_dir; run the same command to continue"
             )
         tokens = getattr(getattr(answer, "usage", None), "completion_tokens", None)
         if not getattr(answer, "choices", None) or tokens is None:
-            raise DataError(f"{where} must give `choices` and `usage.completion_tokens`, got {answer}")
+            raise DataError(f"{where} must return `choices` and `usage.completion_tokens`, got {answer}")
         choice = answer.choices[0]
         text = "".join(asked.parts) + choice_text(choice)
         return asked.sample(request, text, tokens, choice.finish_reason == "length")
@@ -201,7 +201,7 @@ def _parameters(asked: Prefixed, request: Request, sampling: Sampling) -> dict[s
 
 
 def choice_text(choice: Any) -> str:
-    """All that the model wrote: reasoning that the server has split off goes back between its marks."""
+    """Everything that the model wrote; reasoning that the server has split off is put back between its tags."""
     if not hasattr(choice, "message"):
         return str(choice.text)
     message, text = choice.message, choice.message.content or ""

@@ -1,4 +1,4 @@
-"""The engine for many completions on a GPU: vLLM, an extra, imported only when it is asked for."""
+"""The vLLM engine, for many completions on a GPU. vLLM is an optional extra, imported only when it is used."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 from trl_rlsp.errors import MissingDependencyError
 from trl_rlsp.generation.sampling import Prefixed, Prompts, Request, Sample, Sampling, chunks, seed_of, token_ids
 
-AT_ONCE = 4096  # completions in one call, after which they are kept; vLLM decides how many are decoded together
+AT_ONCE = 4096  # completions per call, stored after each call; vLLM decides how many are decoded at once
 
 
 class VLLMEngine:
-    """Decodes with vLLM, each completion under a seed of its own.
+    """Decodes with vLLM, each completion with its own seed.
 
     Args:
-        name_or_path: hub id or folder of a model or of a PEFT adapter, which is served over its base.
-        prompts: the prompts to come; the cache is sized for the longest of them and `new_tokens` more.
+        name_or_path: hub id or folder of a model, or of a PEFT adapter, which is served on its base model.
+        prompts: the prompts to be sampled; the context holds the longest of them and `new_tokens` more.
         options: passed to `vllm.LLM` (`tensor_parallel_size`, `gpu_memory_utilization`).
     """
 
@@ -40,7 +40,7 @@ class VLLMEngine:
             model=base,
             tokenizer=name_or_path,
             dtype=dtype,
-            generation_config="vllm",  # the checkpoint's own must not bend the distribution
+            generation_config="vllm",  # the checkpoint's own must not change the distribution
             max_model_len=min(longest, getattr(config, "max_position_embeddings", None) or longest),
             **adapter,
             **options,
@@ -70,14 +70,14 @@ class VLLMEngine:
             samples = []
             for request, one, (_, begun), output in zip(batch, asked, ids, outputs, strict=True):
                 found = output.outputs[0]
-                new = found.token_ids  # the end token is one of them
+                new = found.token_ids  # includes the end token
                 text = self.tokenizer.decode([*begun, *new], skip_special_tokens=True) if begun else found.text
                 samples.append(one.sample(request, str(text), len(new), found.finish_reason == "length"))
             yield samples
 
 
 def adapter_options(name_or_path: str) -> dict[str, Any]:
-    """Arguments of `vllm.LLM` for a PEFT adapter, its base as `model` among them; empty for a whole model."""
+    """Arguments of `vllm.LLM` for a PEFT adapter, with its base as `model`; empty for a full model."""
     from peft import PeftConfig
     from transformers.utils import cached_file
 
@@ -88,7 +88,7 @@ def adapter_options(name_or_path: str) -> dict[str, Any]:
 
 
 def served_rank(rank: int) -> int:
-    """The rank that holds an adapter of `rank`: vLLM has matrices of 8, 16, 32, ..."""
+    """The smallest LoRA rank vLLM supports (8, 16, 32, ...) that fits an adapter of `rank`."""
     return 1 << max(3, (rank - 1).bit_length())
 
 

@@ -1,8 +1,7 @@
-"""A recipe from data to report: its steps in order, each in processes of its own, resumed where it was cut off.
+"""A recipe from data to report: its steps in order, each in its own processes, resumed if they were interrupted.
 
-Promises that a step is skipped when it is complete, goes on from its checkpoint when it was cut off, and is refused
-when its settings have changed. Knows what each step depends on and how many processes it takes; what a step does is
-for the commands.
+Promises: a complete step is skipped, an interrupted one continues from its checkpoint, and one whose settings have
+changed is refused. Knows the dependencies and the number of processes of each step; the commands do the work.
 """
 
 from lazy_loader import attach_stub

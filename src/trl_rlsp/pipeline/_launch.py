@@ -1,4 +1,4 @@
-"""How a step is started, in one process or in one for each visible GPU, and how it ends when the run is stopped."""
+"""How a step is started, in one process or in one per visible GPU, and how it ends when the run is stopped."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _GRACE_SECONDS = 30.0  # from SIGTERM to SIGKILL
 
 
 class StageError(RLSPError, RuntimeError):
-    """A stage ended with an error of its own."""
+    """A stage's process failed."""
 
 
 class StoppedError(BaseException):
-    """The run was told to end by a signal; no error, so that nothing but the command catches it."""
+    """A signal stopped the run; a `BaseException`, so that only the command catches it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -33,9 +33,9 @@ class StoppedError(BaseException):
 
 @dataclass(frozen=True)
 class Launcher:
-    """What each step is started with: visible GPUs, and accelerate's YAML file for the training stages.
+    """The visible GPUs, and accelerate's YAML file for the training stages.
 
-    A ConfigError for a file for several machines, which one command cannot start.
+    A ConfigError if the file is for several machines, which one command cannot start.
     """
 
     gpus: int = 0
@@ -45,7 +45,7 @@ class Launcher:
         if self.file and int(read_yaml(self.file).get("num_machines", 1)) > 1:
             raise ConfigError(
                 f"rlsp run starts the processes of one machine, and {self.file} is for several: launch each training "
-                "stage by itself, see docs/multi_process.md"
+                "stage separately, see docs/multi_process.md"
             )
 
     def processes(self, step: Step) -> int:
@@ -66,7 +66,7 @@ class Launcher:
         return [sys.executable, *launch, "-m", "trl_rlsp", *step.words()]
 
     def environment(self, step: Step) -> dict[str, str]:
-        """The environment of a step: its file's `env` where nothing is set, and the GPUs that it may see."""
+        """The environment of a step: unset variables from its file's `env`, and the GPUs that it may use."""
         found = {**(environment_of(step.config) if step.config.is_file() else {}), **os.environ}
         if self.gpus > 1 and not step.trains:
             needed = int(step.settings.get("tensor_parallel_size") or 1)
@@ -75,7 +75,7 @@ class Launcher:
         return found
 
     def batch(self, step: Step, written_for: int) -> str:
-        """What a training stage learns from in a step here, and beside it on the processes that it is written for."""
+        """The batch of a training stage with this launcher, and with the number of processes that its recipe is for."""
         kind: Any = step.command
         here, there = (read_stage(kind, step.words()[1:], processes=n) for n in (self.processes(step), written_for))
         text, ratio = f"{step.title}: {_counted(here)}", there.processes / here.processes
@@ -89,12 +89,12 @@ class Launcher:
 
 def _counted(stage: Stage) -> str:
     plural = "es" if stage.processes > 1 else ""
-    text = f"{stage.processes} process{plural}, {stage.sequences_per_step} sequences a step"
-    return text if stage.kind == "sft" else f"{text}, {stage.sequences_per_generation} completions a generation"
+    text = f"{stage.processes} process{plural}, {stage.sequences_per_step} sequences per step"
+    return text if stage.kind == "sft" else f"{text}, {stage.sequences_per_generation} completions per generation"
 
 
 def execute(step: Step, launcher: Launcher) -> None:
-    """Run a step in processes of its own, which end with it; a StageError if it fails."""
+    """Run a step in its own processes, which end with it; a StageError if it fails."""
     process = subprocess.Popen(
         launcher.command(step), env=launcher.environment(step), start_new_session=True, preexec_fn=_end_with_parent
     )
@@ -104,12 +104,12 @@ def execute(step: Step, launcher: Launcher) -> None:
         _end(process)
         raise
     if code != 0:
-        way = "mend what it says above, and the same command goes on from there"
+        way = "fix the error above and run the same command again to continue"
         raise StageError(f"stage `{step.title}` ended with status {code}; {way}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a step in order: SIGTERM to its process group, and after a while SIGKILL to whatever is left of it."""
+    """End a step: SIGTERM to its process group and, after a grace period, SIGKILL to the processes that remain."""
     import psutil
 
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -125,7 +125,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """In the main thread, SIGTERM, SIGINT and SIGHUP raise `StoppedError`, once."""
+    """Inside this context, the first SIGTERM, SIGINT or SIGHUP raises `StoppedError`; only in the main thread."""
     wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
     def stop(number: int, frame: Any) -> None:
@@ -140,7 +140,7 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """In the child, on Linux: SIGTERM when the process of `rlsp run` ends, however it ends."""
+    """In the child process, on Linux: request a SIGTERM for when the process of `rlsp run` ends in any way."""
     import ctypes
 
     with contextlib.suppress(OSError, AttributeError):

@@ -9,34 +9,34 @@ from pathlib import Path
 from trl_rlsp.errors import ConfigError, SourceError, did_you_mean
 from trl_rlsp.stages import read_yaml
 
-_LOCAL = Path("recipes")  # where copies go: the commands at the head of a recipe's files name it there
+_LOCAL = Path("recipes")  # default folder for copies, used by the commands at the top of recipe files
 NEEDED = ("grpo.yaml", "eval.yaml")  # files that make a folder a recipe
 
 
 def recipes_folder() -> Path:
-    """The folder of the shipped recipes; a SourceError if the package was taken out of its repository or wheel."""
+    """The folder of the shipped recipes; a SourceError if it is missing."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "recipes", package.parents[1] / "recipes"):
         if (folder / "README.md").is_file():
             return folder
-    raise SourceError(f"the recipes are not where they belong, in {package / 'recipes'}: install trl-rlsp again")
+    raise SourceError(f"the recipes are missing from {package / 'recipes'}: install trl-rlsp again")
 
 
 def recipe_names() -> list[str]:
-    """Names of the shipped recipes, in the order that they say."""
+    """Names of the shipped recipes, in order of their `place`."""
     found = (path.parent.name for path in recipes_folder().glob(f"*/{NEEDED[0]}"))
     return sorted(found, key=lambda name: (said_of(name).place, name))
 
 
 def companion_names() -> list[str]:
-    """Names of the shipped folders that are no recipe but are used with one."""
+    """Names of the shipped folders that are not recipes but are used with one."""
     folders = {path.name for path in recipes_folder().iterdir() if path.is_dir() and not path.name.startswith("_")}
     return sorted(folders - set(recipe_names()))
 
 
 @dataclass(frozen=True)
 class Said:
-    """What a recipe says about itself; its batch sizes are for so many processes."""
+    """The description of a recipe; its batch sizes are for `processes` processes."""
 
     title: str = ""
     hardware: str = ""
@@ -45,16 +45,16 @@ class Said:
 
 
 def said_of(recipe: str | Path) -> Said:
-    """What a shipped recipe, by its name, or the recipe in a folder says about itself."""
+    """The description of a shipped recipe, given by name, or of the recipe in a folder."""
     file = (recipe if isinstance(recipe, Path) else recipes_folder() / recipe) / "recipe.yaml"
     found = read_yaml(file) if file.is_file() else {}
     if wrong := sorted(set(found) - set(Said.__dataclass_fields__)):
-        raise ConfigError(f"{file} has {', '.join(Said.__dataclass_fields__)}, got {wrong[0]!r}")
+        raise ConfigError(f"{file} may have {', '.join(Said.__dataclass_fields__)}, got {wrong[0]!r}")
     return Said(**found)
 
 
 def find_recipe(wanted: Path) -> Path:
-    """The folder itself, else of that name a copy in `recipes/`, else a shipped recipe; else a SourceError."""
+    """The folder itself, a copy of that name in `recipes/`, or a shipped recipe; a SourceError if there is none."""
     if wanted.is_dir() or len(wanted.parts) != 1:
         return wanted
     for place in (_LOCAL, recipes_folder()):
@@ -66,7 +66,7 @@ def find_recipe(wanted: Path) -> Path:
 def copy_recipe(name: str, target: Path | None = None) -> Path:
     """Copy a shipped recipe, or a folder that is used with one, to `target`, by default `recipes/NAME`.
 
-    A SourceError if none is shipped, a ConfigError if the target exists or cannot be written.
+    A SourceError for an unknown name, a ConfigError if the target exists or cannot be written.
     """
     if name not in (known := [*recipe_names(), *companion_names()]):
         raise _unknown(name, known)
@@ -81,5 +81,5 @@ def copy_recipe(name: str, target: Path | None = None) -> Path:
 
 
 def _unknown(name: str, known: list[str]) -> SourceError:
-    wrong = f"{name!r} is no folder and no recipe that is shipped{did_you_mean(name, known)}"
-    return SourceError(f"{wrong}; there are {', '.join(known)}")
+    wrong = f"{name!r} is neither a folder nor a shipped recipe{did_you_mean(name, known)}"
+    return SourceError(f"{wrong}; shipped are {', '.join(known)}")

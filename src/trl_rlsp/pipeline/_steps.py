@@ -1,7 +1,7 @@
-"""The steps of a run: what each is given, what it depends on, and whether its folder still holds its work.
+"""The steps of a run: their arguments, their dependencies, and whether their folders are up to date.
 
-A step's fingerprint is of its parsed settings and of the steps that it depends on, so that a comment changes nothing
-and a change upstream makes everything after it stale.
+A step's fingerprint is a hash of its parsed settings and of the steps that it depends on: a changed comment has no
+effect, and a change upstream makes every later step stale.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from trl_rlsp.pipeline._shipped import NEEDED, find_recipe
 from trl_rlsp.selfplay import MIXTURE_FILE, NEUTRAL_TEMPLATE, PROBLEMS_FILE, Selection
 from trl_rlsp.stages import option
 
-# fields of a stage that are settings of the run -> the option that sets them for all stages
+# fields of a stage that belong to the run -> the option that sets them for all stages
 _OF_THE_RUN = {"model_name_or_path": "--model", "output_dir": "--output_dir", "seed": "--seed"}
 _COMMANDS = ("sft", "grpo", "eval")
-# the file that a step writes last; `stage.json` of a training stage
+# the file that a step writes last; `stage.json` for a training stage
 _MARKERS = {"eval": "metrics.json", "harvest": "demonstrations.json"}
-# fields of a stage that say where its data come from; later rounds have their own
+# fields of a stage that define its data; later rounds have their own
 _SOURCE = {field.name for field in fields(stages.ProblemArguments)} | {"demonstrations", "demonstration_template"}
 
 
@@ -37,18 +37,18 @@ class Run:
     """Run all stages of a recipe: SFT, RL, evaluation before and after, report. Override a field of a stage with
     --STAGE.FIELD VALUE, e.g. --grpo.learning_rate 1e-5."""
 
-    recipe: Path = option(help="folder with grpo.yaml, eval.yaml and perhaps sft.yaml, or a name", positional=1)
-    model: str | None = option(None, "the model to start from; default the recipe's")
-    output_dir: Path | None = option(None, "run folder; default runs/RECIPE-seedSEED")
+    recipe: Path = option(help="folder with grpo.yaml, eval.yaml and optionally sft.yaml, or a name", positional=1)
+    model: str | None = option(None, "the model to start from; default: the recipe's")
+    output_dir: Path | None = option(None, "run folder; default: runs/RECIPE-seedSEED")
     seed: int = option(0, "seed of every stage")
     rounds: int = option(1, "rounds of self-play, with --rounds.FIELD VALUE")
-    launch: Path | None = option(None, "accelerate's YAML file for training; default a process for each visible GPU")
+    launch: Path | None = option(None, "accelerate's YAML file for training; default: one process per visible GPU")
     output: Path = field(init=False)
     overrides: dict[str, list[str]] = field(init=False)  # stage, or "rounds" -> arguments
 
     @cached_property
     def start(self) -> tuple[str, str]:
-        """The model to start from, as `from_pretrained` takes it, and by a name that is the same from everywhere."""
+        """The model to start from, as a path for `from_pretrained` and as a name that is independent of the folder."""
         if self.model:
             return self.model, str(Path(self.model).resolve()) if Path(self.model).is_dir() else self.model
         first = self.recipe / ("sft.yaml" if (self.recipe / "sft.yaml").is_file() else "grpo.yaml")
@@ -62,14 +62,14 @@ class Run:
 class Step:
     """One step of a run."""
 
-    title: str  # its name, and its round where there are several
+    title: str  # its name, with the number of its round if there are several
     command: str  # `sft`, `grpo`, `eval` or `harvest`
     config: Path
     folder: Path
-    model: str  # that it starts from; of a harvest, the folder of the RL stage
-    arguments: tuple[str, ...] = ()  # beside model and folder
+    model: str  # the model that it starts from; for a harvest, the folder of the RL stage
+    arguments: tuple[str, ...] = ()  # other than model and folder
     after: tuple[Step, ...] = ()  # the steps that it depends on
-    start_name: str = ""  # the name of `model` where no step makes it
+    start_name: str = ""  # the name of `model` if no step writes it
 
     @property
     def complete(self) -> bool:
@@ -90,19 +90,19 @@ class Step:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Its fields, parsed: the YAML file's and the overrides."""
+        """Its parsed fields: those of the YAML file and the overrides."""
         config = [] if self.command == "harvest" else ["--config", str(self.config)]
         return stages.settings_of([*config, *self.arguments])
 
     @cached_property
     def given(self) -> dict[str, Any]:
-        """Its fields with the model that it starts from, without its folder."""
+        """Its fields, with the model that it starts from and without its folder."""
         return {**{n: v for n, v in self.settings.items() if n != "output_dir"}, "model_name_or_path": self.model}
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of its settings, of the model it starts from, and of the steps that it depends on."""
-        run = str(self.folder.parent)  # what comes before a path inside the run has no part in it
+        """Hash of its settings, the model that it starts from, and the steps that it depends on."""
+        run = str(self.folder.parent)  # paths inside the run are hashed relative to it
         kept = {n: v.removeprefix(run) if isinstance(v, str) else v for n, v in self.settings.items()}
         kept = {n: v for n, v in kept.items() if n not in _OF_THE_RUN or n == "seed"}
         content = [self.command, kept, self.start_name, [step.fingerprint for step in self.after]]
@@ -112,30 +112,30 @@ class Step:
         stages.write_record(self.folder, self.command, self.given, self.fingerprint, processes=processes)
 
     def changes(self) -> str | None:
-        """What has changed since its folder was begun; `None` if nothing has, or it was not begun."""
+        """The settings that have changed since its folder was created; `None` if there are none, or no folder."""
         before = stages.read_record(self.folder)
         if before is None or before.get("fingerprint") == self.fingerprint:
             return None
         skipped = ("output_dir", "model_name_or_path") if self.after else ("output_dir",)
         names = sorted({*before["settings"], *self.given}.difference(skipped))
-        return ", ".join(stages.differences(before["settings"], self.given, names)) or "what comes before it"
+        return ", ".join(stages.differences(before["settings"], self.given, names)) or "an earlier step"
 
 
 def parse_run(arguments: Sequence[str]) -> Run:
     """The settings of a run: the recipe's folder or name, options, and overrides such as `--grpo.learning_rate 1e-5`.
 
-    A ConfigError for an argument that cannot work, a SourceError for what is no recipe.
+    A ConfigError for an invalid argument, a SourceError if there is no such recipe.
     """
     own, overrides = split_overrides(arguments)
     run = stages.parse_fields(Run, own, "rlsp run")
     if run.rounds < 1:
-        raise ConfigError(f"--rounds wants a number of at least 1, got {run.rounds}")
+        raise ConfigError(f"--rounds is a number of at least 1, got {run.rounds}")
     run.recipe = find_recipe(run.recipe)
     if lacking := [needed for needed in NEEDED if not (run.recipe / needed).is_file()]:
-        raise SourceError(f"{str(run.recipe)!r} is no recipe folder: it has no {lacking[0]}")
+        raise SourceError(f"{str(run.recipe)!r} is not a recipe folder: it has no {lacking[0]}")
     run.output = run.output_dir or Path("runs") / f"{run.recipe.resolve().name}-seed{run.seed}"
     run.overrides = {n: ["--seed", str(run.seed), *w] if n in _COMMANDS else w for n, w in overrides.items()}
-    _ = run.start  # an error where there is none
+    _ = run.start  # raises an error if there is none
     return run
 
 
@@ -158,7 +158,7 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, list
 
 
 def plan(run: Run, output: Path | None = None) -> list[Step]:
-    """The steps of one round: evaluation of the start, SFT, its evaluation, RL, its evaluation."""
+    """The steps of one round: evaluation of the start, SFT and its evaluation, RL and its evaluation."""
     before: Step | None = None
     steps: list[Step] = []
     trained = [("sft", "sft"), ("eval SFT", "eval")] if (run.recipe / "sft.yaml").is_file() else []
@@ -172,23 +172,23 @@ def plan(run: Run, output: Path | None = None) -> list[Step]:
 
 
 def refuse_changed(steps: Sequence[Step]) -> None:
-    """Refuse to go on where a folder holds work that was done with other settings, or after other work."""
+    """Raise a ConfigError if a step's folder was written with other settings, or after other steps."""
     stale = [(step, changed) for step in steps if (changed := step.changes()) is not None]
     if stale:
         raise ConfigError(
             f"{stale[0][0].folder} was made with other settings ({stale[0][1]}): give another --output_dir, or delete "
-            f"what is stale and made anew then: {', '.join(str(step.folder) for step, _ in stale)}"
+            f"the stale folders to run their steps again: {', '.join(str(step.folder) for step, _ in stale)}"
         )
 
 
 @dataclass(kw_only=True)
 class RoundSettings(Selection):
-    """What happens between two rounds of self-play; the fields of `rounds.yaml` in a recipe folder.
+    """The settings between two rounds of self-play: the fields of `rounds.yaml` in a recipe folder.
 
-    From "base", as in STaR (2203.14465) and ReST-EM (2312.06585), nothing drifts.
+    Starting each round from "base", as in STaR (2203.14465) and ReST-EM (2312.06585), prevents drift.
     """
 
-    start: str = option("base", 'SFT of each round starts from the model of the first, "base", or from RL\'s "last"')
+    start: str = option("base", 'each SFT starts from the first round\'s start ("base") or the last RL model ("last")')
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -200,7 +200,7 @@ class RoundSettings(Selection):
 
 
 def round_settings(recipe: Path, overrides: Sequence[str]) -> RoundSettings:
-    """The settings of `rounds.yaml` in the recipe, if there is one, with overrides."""
+    """The settings of the recipe's `rounds.yaml`, if there is one, with overrides."""
     file = recipe / "rounds.yaml"
     given = ["--config", str(file)] if file.is_file() else []
     return stages.parse_fields(RoundSettings, [*given, *overrides], "rlsp run --rounds")
@@ -209,9 +209,9 @@ def round_settings(recipe: Path, overrides: Sequence[str]) -> RoundSettings:
 def plan_rounds(run: Run) -> list[Step]:
     """The steps of several rounds: SFT -> RL -> harvest -> SFT on the harvest -> RL on new problems -> ...
 
-    Round r goes to `round-r` in the run's folder. This writes the YAML files of those after the first, so that each
-    stage can also be run alone: their demonstrations are what RL of the round before found, mixed with those that it
-    came from, and their problems follow its solve rates.
+    Round r goes to `round-r` in the run's folder. This writes the YAML files of all rounds but the first, so that each
+    stage can also be run alone. Their demonstrations are those harvested from RL of the previous round, mixed with
+    earlier ones; their problems are chosen by its solve rates.
     """
     if not (run.recipe / "sft.yaml").is_file():
         raise ConfigError(f"{run.recipe} has no sft.yaml: rounds need it to train on what they harvest")
@@ -229,7 +229,7 @@ def plan_rounds(run: Run) -> list[Step]:
 
 
 def _later_steps(run: Run, number: int, harvest: Step, start: Step) -> list[Step]:
-    """The steps after a harvest; the training stages with the recipe's YAML file, but other data."""
+    """The steps after a harvest; the training stages use the recipe's YAML files with other data."""
     mixture = {"demonstrations": "file", "demonstration_template": NEUTRAL_TEMPLATE}
     sources = {
         "sft": {**mixture, "dataset": str(harvest.folder / MIXTURE_FILE), "system_prompt": "none"},

@@ -1,7 +1,7 @@
-"""What a stage takes of each GPU, computed from its settings and the model's configuration, and what would make it fit.
+"""The memory that a stage needs on each GPU, computed from its settings and the model's configuration, and remedies.
 
-Promises: each part is tested against what torch, peft and bitsandbytes allocate, and no weights are loaded. Knows
-nothing of the data.
+Promises: each part is tested against the memory that torch, peft and bitsandbytes allocate, and no weights are loaded.
+Knows nothing about the data.
 """
 
 from trl_rlsp.planning._layouts import GIB, STRATEGIES, Layout, Remedy, Strategy, layout, remedies, strategies

@@ -1,4 +1,4 @@
-"""How the parts of a stage's memory lie on one GPU of several, and what would make them fit: each change is tried."""
+"""How a stage's memory is divided over GPUs, and which changes of settings would make it fit."""
 
 from __future__ import annotations
 
@@ -14,52 +14,52 @@ from trl_rlsp.planning._settings import BYTES, Settings
 Strategy = Literal["ddp", "zero2", "zero3", "fsdp"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 GIB = 2**30
-RESERVE = 0.1  # share of a card that is left for the CUDA context, fragmentation and short-lived tensors
+RESERVE = 0.1  # share of a GPU reserved for the CUDA context, fragmentation and short-lived tensors
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Memory of one GPU by part, in bytes, divided over `gpus`."""
+    """Memory by part, in bytes on one of `gpus` GPUs."""
 
     strategy: Strategy
     gpus: int
     weights: int
     adapter: int
-    gradients: int  # and buckets of DDP
-    optimizer: int  # and float32 copies that ZeRO keeps of half-precision weights
-    reference: int  # the frozen model of the KL
+    gradients: int  # with the buckets of DDP
+    optimizer: int  # with the float32 copies that ZeRO keeps of half-precision weights
+    reference: int  # the frozen reference model of the KL
     activations: int
     logits: int  # the output layer's tile, hidden states and gradient
     working: int  # the largest layer unpacked from 4 or 8 bits, or a whole block gathered from the other GPUs
-    cache: int  # keys and values of the rollouts, and the logits of one position; vLLM's own is not counted
-    rollout_weights: int  # base model and adapter while rollouts are made
-    vllm: float  # share of the card that a colocated vLLM takes for itself
-    vllm_needs: int = 0  # least that its share must hold: all weights, and one sequence's keys and values
+    cache: int  # key-value cache of the rollouts, and the logits of one position; vLLM's cache is not counted
+    rollout_weights: int  # base model and adapter during rollouts
+    vllm: float  # share of the GPU that a colocated vLLM reserves
+    vllm_needs: int = 0  # the least that its share must hold: all weights, and the key-value cache of one sequence
 
     @property
     def training(self) -> int:
-        """Memory of an update."""
+        """Memory during an update."""
         fixed = self.weights + self.adapter + self.optimizer + self.reference
         return fixed + self.gradients + self.activations + self.logits + self.working
 
     @property
     def rollout(self) -> int:
-        """Memory while completions are sampled: no gradients, no activations."""
+        """Memory during rollouts: no gradients and no activations."""
         return self.rollout_weights + self.optimizer + self.reference + self.working + self.cache
 
     @property
     def peak(self) -> int:
-        """The larger of the two."""
+        """The larger of `training` and `rollout`."""
         return max(self.training, self.rollout)
 
     def fits(self, memory: float) -> bool:
-        """Whether it fits on a card of `memory` GiB."""
+        """Whether it fits on a GPU with `memory` GiB."""
         card = memory * GIB
         return self.vllm_needs <= card * self.vllm and self.peak <= card * (1 - RESERVE - self.vllm)
 
 
 def layout(architecture: Architecture, settings: Settings, gpus: int, strategy: Strategy) -> Layout:
-    """The memory of one of `gpus` GPUs; a ConfigError for an optimizer or for layers that are not known."""
+    """The memory on one of `gpus` GPUs; a ConfigError for an unknown optimizer or unknown layers."""
     model = (architecture, settings)
     sharded = gpus if strategy in ("zero3", "fsdp") else 1
     share = gpus if strategy != "ddp" else 1
@@ -98,21 +98,21 @@ def layout(architecture: Architecture, settings: Settings, gpus: int, strategy: 
 
 
 def strategies(settings: Settings, gpus: int) -> tuple[Strategy, ...]:
-    """The strategies that a stage can take: packed weights cannot be sharded, and one GPU divides nothing."""
+    """The strategies that a stage can use: only "ddp" on one GPU, and none that shards quantized weights."""
     if gpus == 1:
         return STRATEGIES[:1]
     return STRATEGIES[:2] if settings.bits else STRATEGIES
 
 
 class Remedy(NamedTuple):
-    """YAML lines with which, all of them together, a stage fits or comes closest, and its memory then."""
+    """YAML lines that together make a stage fit or come closest to fitting, and its memory with them."""
 
     lines: tuple[str, ...]
     layout: Layout
 
 
 def changes(settings: Settings) -> Iterator[tuple[str, Settings]]:
-    """Single changes that save memory, those that cost least first: YAML lines and the settings with them."""
+    """Single changes that save memory, the cheapest first: YAML lines and the settings with them."""
     if not settings.checkpointing:
         yield "gradient_checkpointing: true", replace(settings, checkpointing=True)
     if settings.dtype == "float32":
@@ -138,9 +138,9 @@ def changes(settings: Settings) -> Iterator[tuple[str, Settings]]:
 def remedies(
     architecture: Architecture, settings: Settings, gpus: int, strategy: Strategy, memory: float
 ) -> list[Remedy]:
-    """Every single change with which a stage fits cards of `memory` GiB; if none does, the largest savings together.
+    """Every single change that makes a stage fit GPUs with `memory` GiB; if none does, one remedy of several changes.
 
-    Empty if it fits as it is; the only one does not fit either if nothing does.
+    Empty if the stage fits already. If nothing makes it fit, the one remedy does not either.
     """
     best = layout(architecture, settings, gpus, strategy)
     if best.fits(memory):

@@ -1,9 +1,9 @@
-"""The parts of a stage's memory, in bytes on one GPU that holds everything.
+"""The parts of a stage's memory, in bytes on a single GPU.
 
 Shapes come from the model's configuration, built on torch's meta device. Weights, adapter, optimizer, reference and
-key-value cache are counted tensor by tensor, as torch, peft and bitsandbytes allocate them. For the activations the
-model's own code is run on fake tensors, which have autograd but no numbers, and every storage that autograd saves is
-counted: runs of one and of two blocks give what a block keeps and what is kept once.
+key-value cache are counted tensor by tensor, as torch, peft and bitsandbytes allocate them. For the activations, the
+model's own code runs on fake tensors, which have autograd but no data, and every storage that autograd saves is
+counted: runs of one and of two blocks give the memory per block and the memory outside the blocks.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
-# weights that share a constant in bitsandbytes: of 4-bit weights, of their constants, of 8-bit optimizer states
+# weights per constant in bitsandbytes: for 4-bit weights, for their constants, for 8-bit optimizer states
 BLOCK, NESTED_BLOCK, OPTIMIZER_BLOCK = 64, 256, 256
 SMALLEST_8BIT = 4096  # tensors with fewer weights keep their optimizer states in float32 (its `min_8bit_size`)
 TILE_TOKENS, TILE_VOCABULARY = 4096, 32768  # of TRL's fused output layer: its `TOKEN_CHUNK_SIZE` and chunk size
 
 
-@dataclass(frozen=True, eq=False)  # by identity, so that results can be kept for it
+@dataclass(frozen=True, eq=False)  # hashed by identity, so that results can be cached
 class Architecture:
     """Shapes of a causal language model."""
 
     config: PreTrainedConfig
-    parameters: dict[str, int]  # name -> number of weights; tied weights are there once
-    linears: dict[str, tuple[int, int]]  # name -> input and output features; `head` is among them
+    parameters: dict[str, int]  # name -> number of weights; tied weights are counted once
+    linears: dict[str, tuple[int, int]]  # name -> input and output features, `head` included
     head: str | None  # name of the output layer
 
     @classmethod
@@ -51,12 +51,12 @@ class Architecture:
 
     @property
     def total(self) -> int:
-        """Parameters in all."""
+        """Total number of parameters."""
         return sum(self.parameters.values())
 
     @property
     def layers(self) -> int:
-        """Transformer blocks."""
+        """Number of transformer blocks."""
         return int(self.config.get_text_config().num_hidden_layers)
 
     @property
@@ -69,7 +69,7 @@ class Architecture:
 
     @property
     def quantized(self) -> dict[str, tuple[int, int]]:
-        """The layers that bitsandbytes quantizes: every linear layer but the output layer."""
+        """The layers that bitsandbytes quantizes: every linear layer except the output layer."""
         return {name: linear for name, linear in self.linears.items() if name != self.head}
 
     def adapted(self, targets: tuple[str, ...] | str | None) -> dict[str, tuple[int, int]]:
@@ -90,7 +90,7 @@ class Architecture:
 
 
 def weight_bytes(architecture: Architecture, settings: Settings) -> int:
-    """The base model in its precision, with the constants of a quantized one."""
+    """The base model in its precision, with the quantization constants."""
     linears = architecture.quantized.values() if settings.bits else ()
     kept = architecture.total - sum(map(math.prod, linears))  # embeddings, norms, biases, output layer
     return kept * BYTES[settings.dtype] + sum(_packed(*linear, settings) for linear in linears)
@@ -98,16 +98,16 @@ def weight_bytes(architecture: Architecture, settings: Settings) -> int:
 
 def _packed(inputs: int, outputs: int, settings: Settings) -> int:
     """Bytes of a quantized layer."""
-    if settings.bits == 8:  # and a float32 for each row
+    if settings.bits == 8:  # plus a float32 for each row
         return inputs * outputs + 4 * outputs
     constants = blocks = math.ceil(inputs * outputs / BLOCK)
-    # in a byte each, with constants, codebook and offset of their own, or in float32
+    # in one byte each, with their own constants, codebook and offset, or in float32
     constants += 4 * math.ceil(blocks / NESTED_BLOCK) + 4 * 256 + 4 if settings.nested else 3 * blocks
-    return math.ceil(inputs * outputs / 2) + 4 * 16 + constants  # and the 16 values of the type
+    return math.ceil(inputs * outputs / 2) + 4 * 16 + constants  # plus the 16 values of the type
 
 
 def trained_tensors(architecture: Architecture, settings: Settings) -> list[int]:
-    """Weights of each trained tensor: LoRA's A and B of each layer, or everything."""
+    """Number of weights of each trained tensor: LoRA's A and B of each layer, or all parameters."""
     if settings.rank is None:
         return list(architecture.parameters.values())
     adapted = architecture.adapted(settings.targets).values()
@@ -115,44 +115,44 @@ def trained_tensors(architecture: Architecture, settings: Settings) -> list[int]
 
 
 def trained_bytes(architecture: Architecture, settings: Settings) -> int:
-    """What is trained: the adapter in float32, or all weights in their type. Gradients take as much."""
+    """The trained weights: the adapter in float32, or all weights in their type. Gradients take the same."""
     return sum(trained_tensors(architecture, settings)) * settings.bytes_per_trained
 
 
 def adapter_bytes(architecture: Architecture, settings: Settings) -> int:
-    """The adapter; 0 without one."""
+    """The adapter; 0 if there is none."""
     return 0 if settings.rank is None else trained_bytes(architecture, settings)
 
 
 def optimizer_bytes(architecture: Architecture, settings: Settings) -> int:
-    """The optimizer's state: for AdamW two moments for each weight, in the weight's type; a ConfigError for others."""
+    """The optimizer's state: for AdamW, two moments per weight in its type, for sgd 0; a ConfigError for others."""
     name, tensors = settings.optimizer, trained_tensors(architecture, settings)
     if name == "sgd":
         return 0
     if "adamw" not in name:
-        raise ConfigError(f"a plan knows AdamW (also 8-bit and paged) and sgd, got optim={name!r}")
+        raise ConfigError(f"a plan supports AdamW (also 8-bit and paged) and sgd, got optim={name!r}")
     if "8bit" not in name:
-        return sum(2 * size * settings.bytes_per_trained + 4 for size in tensors)  # and a step of float32
+        return sum(2 * size * settings.bytes_per_trained + 4 for size in tensors)  # plus a float32 step
     whole = sum(size for size in tensors if size < SMALLEST_8BIT)
     packed = sum(size + 4 * math.ceil(size / OPTIMIZER_BLOCK) for size in tensors if size >= SMALLEST_8BIT)
     return 2 * (4 * whole + packed)
 
 
 def reference_bytes(architecture: Architecture, settings: Settings) -> int:
-    """The frozen reference of the KL: a copy of the weights, or of an adapter that was trained before."""
+    """The frozen reference of the KL: a copy of the weights or, for a stage that starts from an adapter, of it."""
     if not settings.reference:
         return 0
     return weight_bytes(architecture, settings) if settings.rank is None else adapter_bytes(architecture, settings)
 
 
 def kv_bytes(architecture: Architecture, settings: Settings) -> int:
-    """The key-value cache of all sequences that transformers generates at once, at their full length."""
+    """The key-value cache of all sequences that transformers generates at once, at full length."""
     numbers = architecture.kv_numbers_per_token * settings.rollouts * settings.length
     return numbers * BYTES[settings.computes_in]
 
 
 def logit_bytes(architecture: Architecture, settings: Settings) -> int:
-    """What TRL 1.16's fused output layer holds: a tile of logits, the scored hidden states, and float32 gradients."""
+    """TRL 1.16's fused output layer: a tile of logits, the scored hidden states, and float32 gradients."""
     text = architecture.config.get_text_config()
     positions = settings.micro_batch * settings.completion
     width = BYTES[settings.computes_in]
@@ -162,12 +162,12 @@ def logit_bytes(architecture: Architecture, settings: Settings) -> int:
 
 
 def activation_bytes(architecture: Architecture, settings: Settings) -> int:
-    """Most that autograd holds of one micro-batch at the longest sequence.
+    """The most that autograd saves for one micro-batch at the longest sequence.
 
-    With checkpointing that is the hidden states before each block, and everything of one block.
+    With checkpointing, these are the hidden states before each block and all activations of one block.
     """
     unused: Any = {"optimizer": "", "rollouts": 0, "accumulation": 1, "vllm": None, "reference": False}
-    measured = replace(settings, checkpointing=False, **unused)  # so that what was measured serves again
+    measured = replace(settings, checkpointing=False, **unused)  # fewer distinct keys for the cache
     one, two = (_saved_by_autograd(architecture, measured, blocks) for blocks in (1, 2))
     once, block = 2 * one - two, two - one
     if not settings.checkpointing:
@@ -180,12 +180,12 @@ def activation_bytes(architecture: Architecture, settings: Settings) -> int:
 
 @lru_cache(maxsize=64)
 def _saved_by_autograd(architecture: Architecture, settings: Settings, blocks: int) -> int:
-    """Bytes that autograd saves in a forward pass through some blocks, weights left out."""
+    """Bytes that autograd saves in a forward pass through `blocks` blocks, without the weights."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     sizes: dict[int, int] = {}
-    alive: list[Any] = []  # a storage's address is its identity only as long as it lives
+    alive: list[Any] = []  # an address identifies a storage only while it is alive
 
     def count(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
@@ -213,11 +213,11 @@ def _saved_by_autograd(architecture: Architecture, settings: Settings, blocks: i
 
 
 def _trainable(architecture: Architecture, settings: Settings, blocks: int) -> nn.Module:
-    """Some blocks without output layer, with the adapter and its frozen base."""
+    """The first `blocks` blocks without the output layer, with the adapter and its frozen base if there is one."""
     import torch
 
     model = _untrained(architecture.config, blocks, attn_implementation=settings.attention, dtype=settings.dtype)
-    if settings.bits:  # unpacked for each product, so never cast and kept
+    if settings.bits:  # unpacked for each product, so no cast copy is saved
         for module in model.modules():
             if isinstance(module, torch.nn.Linear):
                 module.to(getattr(torch, settings.computes_in))
@@ -231,7 +231,7 @@ def _trainable(architecture: Architecture, settings: Settings, blocks: int) -> n
 
 
 def _untrained(config: PreTrainedConfig, blocks: int | None = None, **options: Any) -> PreTrainedModel:
-    """The model of a configuration, with all its blocks or the first few."""
+    """A model with this configuration, with all blocks or only the first `blocks`."""
     from transformers import AutoModelForCausalLM
 
     config = copy.deepcopy(config)

@@ -1,4 +1,4 @@
-"""The settings of a stage that its memory and its tokens depend on."""
+"""The settings of a stage that determine its memory and its tokens."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from trl_rlsp.errors import ConfigError
 if TYPE_CHECKING:
     from trl_rlsp.stages import Stage
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of a number, by its type
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # bytes per number, by type
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What memory depends on beside the model's shapes; the defaults are those of a GRPO stage.
+    """The settings that determine memory, apart from the model's shapes; the defaults are those of a GRPO stage.
 
     A ConfigError for an unknown type, or for quantized weights without an adapter.
     """
 
     kind: Literal["sft", "grpo"] = "grpo"
     dtype: str = "bfloat16"
-    autocast: str | None = None  # type that the forward pass computes in under mixed precision
+    autocast: str | None = None  # compute type of the forward pass under mixed precision
     bits: int | None = None  # 4 or 8 for a quantized base
     nested: bool = False  # the 4-bit constants are quantized again (`use_bnb_nested_quant`)
-    rank: int | None = None  # of the adapter; `None` trains all weights
+    rank: int | None = None  # rank of the adapter; `None` trains all weights
     targets: tuple[str, ...] | str | None = None  # adapted layers, as in `Architecture.adapted`
     dropout: float = 0.05
     optimizer: str = "adamw_torch_fused"
     checkpointing: bool = True
-    attention: str = "sdpa"  # "sdpa", also for flash kernels, or "eager", which keeps the scores
-    micro_batch: int = 1  # sequences of one forward pass on a rank
-    accumulation: int = 1  # micro-batches of one optimizer step
+    attention: str = "sdpa"  # "sdpa" (also for flash kernels) or "eager", which saves the attention scores
+    micro_batch: int = 1  # sequences per forward pass on a rank
+    accumulation: int = 1  # micro-batches per optimizer step
     rollouts: int = 8  # sequences that a rank generates at once; 0 for "sft"
     updates: int = 1  # optimizer passes over each generation (`num_iterations`)
     prompt: int = 512  # longest prompt in tokens
     completion: int = 4096  # longest completion in tokens; for "sft" the whole sequence
-    reference: bool = False  # the KL needs frozen weights of its own; under a new adapter it has the base
+    reference: bool = False  # whether the KL needs a frozen copy; with a new adapter it uses the base
     vllm: str | None = None  # where vLLM generates: `None`, "colocate" or "server"
-    vllm_share: float = 0.3  # of the GPU's memory, for a colocated vLLM
+    vllm_share: float = 0.3  # share of the GPU's memory for a colocated vLLM
     gathers: bool = True  # ZeRO-3 gathers all weights on each GPU for the rollouts
 
     def __post_init__(self) -> None:
@@ -50,12 +50,12 @@ class Settings:
 
     @property
     def bytes_per_trained(self) -> int:
-        """Bytes of a trained weight: adapters are kept in float32."""
+        """Bytes per trained weight; adapters are kept in float32."""
         return BYTES[self.dtype] if self.rank is None else 4
 
     @property
     def computes_in(self) -> str:
-        """Type of the forward pass."""
+        """Compute type of the forward pass."""
         return self.autocast or self.dtype
 
     @property
@@ -100,14 +100,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Completion tokens that one optimizer step samples and takes gradients of, over all GPUs, at full length."""
+    """Completion tokens that one optimizer step samples and trains on, over all GPUs, at full length."""
 
     sampled: float
     scored: int
 
 
 def tokens_per_step(settings: Settings, gpus: int) -> Tokens:
-    """Tokens of an optimizer step; a generation serves `updates` passes over its completions."""
+    """Tokens per optimizer step; each generation is used for `updates` passes over its completions."""
     sequences = settings.micro_batch * settings.accumulation * gpus
     sampled = sequences * settings.completion / settings.updates if settings.rollouts else 0.0
     return Tokens(sampled, sequences * settings.completion)

@@ -1,7 +1,7 @@
-"""Any source of problems or demonstrations, as rows that the trainers, the verifier and the evaluation read.
+"""Load problems or demonstrations from any source as rows for the trainers, the verifier and the evaluation.
 
-Promises: whatever is wrong with a source is an error that names the place, before a model is loaded. Knows how answers
-stand in worked solutions; knows nothing of models, rewards and runs.
+Promises: any fault of a source is an error that names the place, before a model is loaded. Extracts answers from worked
+solutions; does not depend on models, rewards or runs.
 """
 
 from lazy_loader import attach_stub

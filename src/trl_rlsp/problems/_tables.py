@@ -1,7 +1,7 @@
-r"""Raw rows of a file, a folder or the Hub, which column of them plays which role, and the answers inside them.
+r"""Raw rows of a file, a folder or the Hub; the roles of their columns; and the answers inside them.
 
-CSV and JSON are not read by `datasets`, which would turn an answer `007` into 7, refuse tests whose arguments differ in
-type, and not say which line is broken.
+CSV and JSON are not read with `datasets`, because it would turn an answer `007` into 7, refuse tests whose arguments
+differ in type, and not report which line is broken.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FILE_EXTENSIONS = (".jsonl", ".json", ".csv", ".parquet")
 WORKED_COLUMNS = ("solution", "response", "output")
 LONGEST_BARE_ANSWER = 300
 
-# Names looked for in this order, in any case, with blanks and hyphens read as underscores.
+# Names are tried in this order, ignoring case; spaces and hyphens match underscores.
 CANDIDATES: dict[str, tuple[str, ...]] = {
     "problem": ("problem", "question", "prompt", "description", "query", "instruction", "input", "text"),
     "answer": (
@@ -42,32 +42,32 @@ WITHOUT_ROLE = (
     *("test", "test_list", "test_imports", "test_setup_code", "challenge_test_list"),
     *("entry_point", "canonical_solution", "prompt"),
 )
-"""Columns that are read beside those with a role; the rest of a table is not decoded."""
+"""Columns that are read in addition to those with a role; the rest of a table is not decoded."""
 
 _HASH_ANSWER = re.compile(r"^####[ \t]*(\S.*?)\s*$", re.MULTILINE)
 
 
 @dataclass
 class Table:
-    """Raw rows of one source: dictionaries, or a `Dataset`, which is decoded row by row."""
+    """Raw rows of one source: dictionaries, or a `Dataset` that is decoded row by row."""
 
     name: str
     rows: Any
-    unit: str  # what messages call a row: "line" in a file read by lines, else "row"
-    numbers: Sequence[int]  # of lines or rows, from 1
+    unit: str  # the name of a row in messages: "line" in a file read by lines, else "row"
+    numbers: Sequence[int]  # numbers of the lines or rows, from 1
 
     @property
     def columns(self) -> list[str]:
-        """Every column name that some row has, in order of first appearance."""
+        """The names of all columns in any row, in order of first appearance."""
         own = getattr(self.rows, "column_names", None)
         return list(own or dict.fromkeys(name for row in self.rows for name in row))
 
     def place(self, index: int) -> str:
-        """Where row `index` (from 0) stands, such as `line 3 of math.jsonl`."""
+        """The location of row `index` (from 0), such as `line 3 of math.jsonl`."""
         return f"{self.unit} {self.numbers[index]} of {self.name}"
 
     def only(self, columns: Iterable[str]) -> Table:
-        """The table without its other columns, where decoding them would cost something."""
+        """The table with only these columns, if decoding the others would take time."""
         select, wanted = getattr(self.rows, "select_columns", None), set(columns)
         return replace(self, rows=select([name for name in self.columns if name in wanted])) if select else self
 
@@ -75,19 +75,19 @@ class Table:
         return self.select(sample(len(self.rows), limit, seed))
 
     def select(self, indices: Sequence[int]) -> Table:
-        """The table cut down to `indices`; each row keeps its number."""
+        """The table reduced to `indices`; each row keeps its number."""
         select = getattr(self.rows, "select", None)
         rows = select(indices) if select else [self.rows[index] for index in indices]
         return replace(self, rows=rows, numbers=[self.numbers[index] for index in indices])
 
 
 def sample(count: int, limit: int | None, seed: int) -> Sequence[int]:
-    """Indices of at most `limit` of `count` rows, drawn with a seed, in order."""
+    """Indices of at most `limit` of `count` rows, sampled with a seed, sorted."""
     return range(count) if limit is None or limit >= count else sorted(random.Random(seed).sample(range(count), limit))
 
 
 def read_file(path: str | Path) -> Table:
-    """The rows of a local file: JSON lines, JSON (a list of objects, alone in an object or not), CSV, Parquet."""
+    """The rows of a local file: JSON lines, JSON (a list of objects, or an object with one such list), CSV, Parquet."""
     path = Path(path)
     if not path.is_file():
         raise SourceError(f"a data file must exist: there is none at {str(path)!r} (looked from {Path.cwd()})")
@@ -107,7 +107,7 @@ def read_file(path: str | Path) -> Table:
 
 
 def _numbered(name: str, rows: Any, numbers: Iterable[int] | None = None) -> Table:
-    """A table of rows, or of lines with these numbers."""
+    """A table of rows, or of lines with the given numbers."""
     if not len(rows):
         raise DataError(f"there must be at least one row, {name} is empty")
     return Table(name, rows, "row" if numbers is None else "line", list(numbers or range(1, len(rows) + 1)))
@@ -135,10 +135,10 @@ def _read_json(path: Path) -> Table:
     try:
         content = _json(text, path.name) if text.strip() else []
     except DataError as error:
-        if "Extra data" in str(error):  # the first line is whole in itself: JSON lines under the name .json
+        if "Extra data" in str(error):  # the first line is a complete document: JSON lines named .json
             return _read_jsonl(path)
         raise
-    if isinstance(content, dict):  # its only list of objects, else itself
+    if isinstance(content, dict):  # use its only list of objects, else the object itself
         lists = [rows for rows in content.values() if isinstance(rows, list) and rows and isinstance(rows[0], dict)]
         content = lists[0] if len(lists) == 1 else [content]
     if not isinstance(content, list):
@@ -173,9 +173,9 @@ def _read_parquet(path: Path) -> Table:
 
 
 def read_hub(path: str, *, name: str | None = None, split: str | None = None, revision: str | None = None) -> Table:
-    """The rows of a dataset on the Hub, or of a local folder in a layout that `datasets` knows.
+    """The rows of a dataset on the Hub, or of a local folder in a layout that `datasets` supports.
 
-    The split, such as `"train"` or `"test[:100]"`, may be left out where there is `train` or only one.
+    The split, such as `"train"` or `"test[:100]"`, may be omitted if there is a split `train` or only one split.
     """
     import datasets
 
@@ -203,14 +203,14 @@ def read_hub(path: str, *, name: str | None = None, split: str | None = None, re
 def match_columns(
     table: Table, candidates: Mapping[str, tuple[str, ...]], columns: Mapping[str, str] | None, *required: str
 ) -> dict[str, str]:
-    """Role -> column, by the caller's map `columns` where it has the role, else by name."""
+    """Role -> column, from the caller's map `columns` if it has the role, else by name."""
     present, found = table.columns, dict(columns or {})
     for role, column in found.items():
         if role not in candidates:
             raise ConfigError(f"columns= maps roles ({', '.join(candidates)}) to columns, got the role {role!r}")
         if column not in present:
             has = f"it has {', '.join(present)}"
-            raise MissingColumnError(f"{table.name} has no column {column!r} (asked for as {role}); {has}")
+            raise MissingColumnError(f"{table.name} has no column {column!r} (requested as {role}); {has}")
     for role, names in candidates.items():
         free = {re.sub(r"[\s-]", "_", c.strip().lower()): c for c in reversed(present) if c not in found.values()}
         chosen = found.get(role) or next((free[name] for name in names if name in free), None)
@@ -225,13 +225,13 @@ def match_columns(
 
 
 def resolve_columns(table: Table, columns: Mapping[str, str] | None = None) -> dict[str, str]:
-    """`match_columns` for a table of problems: there is a problem, and an answer or a source of tests."""
+    """`match_columns` for a table of problems, which must have a problem, and an answer or tests."""
     tested = has_test_columns(table.columns) or "tests" in match_columns(table, CANDIDATES, columns)
     return match_columns(table, CANDIDATES, columns, "problem", *([] if tested else ["answer"]))
 
 
 def problem_rows(table: Table, roles: Mapping[str, str], drop_invalid: bool = False) -> list[dict[str, Any]]:
-    """Raw rows -> rows with `problem` (text or messages), `solution`, and what the source has of the other roles."""
+    """Raw rows -> rows with `problem` (text or messages), `solution`, and other roles that the source has."""
     rows = []
     for index, raw in enumerate(table.rows):
         try:
@@ -257,13 +257,13 @@ def _problem_row(raw: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, 
     else:
         solution = reference_program(raw) or cell_text(answer)
         row = {"problem": shown_problem(problem, raw, tests), "solution": solution, "tests": tests}
-    if '"entry"' in cell_text(raw.get("task")):  # a generated problem that was saved: its own scorer decides
+    if '"entry"' in cell_text(raw.get("task")):  # a saved generated problem: its own scorer verifies answers
         row["task"] = raw["task"]
     return row | {r: cell_text(raw.get(roles[r])) or None for r in ("level", "subject", "id") if r in roles}
 
 
 def cell_text(value: Any) -> str:
-    """A cell as stripped text: numbers without a spurious `.0`, nothing for null and NaN."""
+    """A cell as stripped text: numbers without a spurious `.0`, empty for null and NaN."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, (list, tuple)):
@@ -273,7 +273,7 @@ def cell_text(value: Any) -> str:
 
 
 def final_answer(value: Any, column: str = "answer") -> str:
-    r"""The gold answer in a cell: bare, or that of a worked solution with `\boxed{...}` or a line `#### answer`.
+    r"""The gold answer in a cell: a bare answer, or a worked solution with `\boxed{...}` or a line `#### answer`.
 
     >>> final_answer("She has 3 + 4 = 7.\n#### 7")
     '7'

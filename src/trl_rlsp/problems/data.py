@@ -1,7 +1,7 @@
-r"""Any source of problems -> rows that the trainers, the verifier and the evaluation read.
+r"""Load problems from any source as rows for the trainers, the verifier and the evaluation.
 
-A row has `prompt` (messages) and `solution` (text), and where the source gives them `task` (JSON of a
-reasoning-gym entry), `tests` (JSON list of code tests), `level`, `subject` and `id` (text).
+A row has `prompt` (messages) and `solution` (text), and if the source has them, `task` (JSON of a reasoning-gym entry),
+`tests` (JSON list of code tests), `level`, `subject` and `id` (text).
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ CODE_SYSTEM_PROMPT = (
 
 @dataclass(frozen=True)
 class Preset:
-    """How to read one dataset of the Hub; split and configuration are those read when none is asked for."""
+    """How to read one dataset of the Hub, with its default split and configuration."""
 
     hub_id: str
     split: str = "train"
     name: str | None = None
-    revision: str | None = None  # branch to read where the default branch cannot be
-    columns: Mapping[str, str] = field(default_factory=dict)  # role -> column, where not found by name
-    keep: Callable[[Mapping[str, Any]], bool] | None = None  # leaves a raw row out when it returns `False`
+    revision: str | None = None  # branch to read if the default branch cannot be read
+    columns: Mapping[str, str] = field(default_factory=dict)  # role -> column, for those not found by name
+    keep: Callable[[Mapping[str, Any]], bool] | None = None  # drops a raw row if it returns `False`
 
 
 PRESETS: dict[str, Preset] = {
@@ -61,18 +61,18 @@ PRESETS: dict[str, Preset] = {
     "aime": Preset(
         "di-zhang-fdu/AIME_1983_2024",
         columns={"subject": "Year", "level": "Problem Number"},
-        keep=lambda row: int(row["Year"]) < 2024,  # AIME 2024 stays unseen for the evaluation
+        keep=lambda row: int(row["Year"]) < 2024,  # AIME 2024 is held out for the evaluation
     ),
     "aime-2024": Preset("HuggingFaceH4/aime_2024"),
     "gsm8k": Preset("openai/gsm8k", name="main"),
     "code_contests": Preset("deepmind/code_contests"),
-    # the default branch of APPS is a loading script, which `datasets` no longer runs
+    # the default branch of APPS is a loading script, which `datasets` no longer supports
     "apps": Preset("codeparrot/apps", revision="refs/convert/parquet"),
     "mbpp": Preset("google-research-datasets/mbpp", name="full"),
     "humaneval": Preset("openai/openai_humaneval", split="test"),
 }
 
-# how the paper samples for evaluation (2502.06773, section 3)
+# sampling parameters of the paper's evaluation (2502.06773, section 3)
 PAPER_SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_p": 1.0, "max_new_tokens": 8192}
 
 EVALUATION_PRESETS: dict[str, dict[str, Any]] = {  # 30 problems need more samples than 500; the paper gives no number
@@ -83,7 +83,7 @@ EVALUATION_PRESETS: dict[str, dict[str, Any]] = {  # 30 problems need more sampl
 
 
 def find_preset(source: str) -> Preset | None:
-    """The preset of a short name (`math-500`) or hub id in any case; `None` if there is none."""
+    """The preset for a short name (`math-500`) or hub id, ignoring case; `None` if there is none."""
     return ({preset.hub_id.lower(): preset for preset in PRESETS.values()} | PRESETS).get(source.lower())
 
 
@@ -107,21 +107,21 @@ def load_problems(
         source: one of `PRESETS` (`math`, `math-500`, `aime`, `aime-2024`, `gsm8k`, `code_contests`, `apps`, `mbpp`,
             `humaneval`) or any hub id `owner/name`; a `.jsonl`, `.json`, `.csv` or `.parquet` file, or a folder
             `datasets` can load; or `reasoning_gym:TASK?param=value&seed=1&size=500`.
-        split: of a hub dataset or folder.
-        name: the configuration of a hub dataset.
-        columns: role (`problem`, `answer`, `tests`, `level`, `subject`, `id`) -> column, where not found by name.
-        system_prompt: the default asks for reasoning and a boxed answer, in rows with tests for a Python program.
-        limit: keep at most this many: the first of a generator, else a sample drawn with `seed`, in order.
-        seed: of that sample, and of a generator whose source gives none.
+        split: split of a hub dataset or folder.
+        name: configuration of a hub dataset.
+        columns: role (`problem`, `answer`, `tests`, `level`, `subject`, `id`) -> column, for those not found by name.
+        system_prompt: the default asks for reasoning and a boxed answer, or a Python program in rows with tests.
+        limit: maximum number of rows: the first of a generator, else a sample drawn with `seed`, in original order.
+        seed: seed of that sample, and of a generator whose source has none.
         prompt_style: for generators; `"compact"` is the bare problem (`8 1 9 : 72`) without a system message.
-        exclude: rows, or keys of `problem_key`, that must not occur, such as the held-out problems.
-        unique: keep only the first of rows with the same problem.
-        drop_invalid: leave out rows without a problem or an answer instead of raising.
+        exclude: rows, or keys from `problem_key`, whose problems are dropped, such as held-out problems.
+        unique: keep only the first of several rows with the same problem.
+        drop_invalid: drop rows without a problem or an answer instead of raising.
 
     Raises:
         SourceError: the source does not exist or cannot be reached.
-        ConfigError: an argument or a generator's parameter that cannot work.
-        DataError: a broken, empty or incomplete file, row or column; or nothing is left after `exclude`.
+        ConfigError: an argument or a parameter of a generator is invalid.
+        DataError: a file, row or column is broken, empty or incomplete; or no rows are left after `exclude`.
     """
     from datasets import Dataset
 
@@ -159,7 +159,7 @@ def load_problems(
 
 
 def read_table(source: str | Path, *, split: str | None = None, name: str | None = None) -> Table:
-    """The raw rows of a source of `load_problems` that is no generator; raises what that raises."""
+    """The raw rows of a source of `load_problems` other than a generator; raises the same errors."""
     path, source = Path(source), str(source)
     preset = find_preset(source)
     if path.is_file() or path.suffix.lower() in FILE_EXTENSIONS:
@@ -177,7 +177,7 @@ def read_table(source: str | Path, *, split: str | None = None, name: str | None
 
 
 def prompt_messages(problem: str | list[dict[str, Any]], system_prompt: str | None) -> list[dict[str, Any]]:
-    """The messages a model is asked with: a problem (text or messages) after a system message, unless it has one."""
+    """The prompt messages of a problem (text or messages), with a system message first unless it already has one."""
     messages = problem if isinstance(problem, list) else [{"role": "user", "content": problem}]
     if system_prompt is None or messages[0]["role"] == "system":
         return messages
@@ -185,10 +185,10 @@ def prompt_messages(problem: str | list[dict[str, Any]], system_prompt: str | No
 
 
 def problem_key(row: Mapping[str, Any]) -> str:
-    """A text that two rows of `load_problems` share exactly when they pose the same problem.
+    """A key that is equal for two rows of `load_problems` exactly if they pose the same problem.
 
-    For tasks in `gym.PROBLEM_KEYS` it is what defines the problem (countdown: sorted numbers and target), else the last
-    user message (without one the last message) without differences in blanks and case; DataError without any text.
+    For tasks in `gym.PROBLEM_KEYS`, it is their defining data (countdown: sorted numbers and target); otherwise the
+    last user message (else the last message), normalized for whitespace and case. DataError: the prompt has no text.
     """
     name = task_name(row)
     if name in gym.PROBLEM_KEYS:
@@ -199,24 +199,24 @@ def problem_key(row: Mapping[str, Any]) -> str:
         prompt = asked[-1].get("content") if asked else None
     key = completion_text({"content": prompt}) if prompt else ""
     if not key.strip():
-        raise DataError(f"a prompt without any text poses no problem: got {row['prompt']!r}; drop such rows")
+        raise DataError(f"a prompt must contain text, got {row['prompt']!r}; drop such rows")
     return " ".join(key.split()).casefold()
 
 
 def task_name(row: Mapping[str, Any]) -> str | None:
-    """Name of the generated task that a row of `load_problems` is of; `None` for other rows."""
+    """Name of the generated task that a row of `load_problems` belongs to; `None` for other rows."""
     return str(json.loads(row["task"])["name"]) if row.get("task") else None
 
 
 def _without(rows: list[dict[str, Any]], exclude: Any, unique: bool, source: str) -> list[dict[str, Any]]:
-    """The rows whose problem is not excluded and, if asked for, unique."""
+    """The rows whose problem is not excluded and, with `unique`, not repeated."""
     seen = {item if isinstance(item, str) else problem_key(item) for item in exclude or ()}
     kept = []
     for row, key in zip(rows, map(problem_key, rows), strict=True):
         kept += [row] if key not in seen else []
         seen |= {key} if unique else set()
     if not kept:
-        raise DataError(f"every problem of {source} is excluded: take another split, seed or size")
+        raise DataError(f"every problem of {source} is excluded: choose another split, seed or size")
     if len(kept) < len(rows):
-        logger.info("%s: %d of %d rows left out as excluded or repeated", source, len(rows) - len(kept), len(rows))
+        logger.info("%s: dropped %d of %d rows as excluded or repeated", source, len(rows) - len(kept), len(rows))
     return kept

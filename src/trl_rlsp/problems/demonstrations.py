@@ -1,7 +1,7 @@
 r"""(problem, reasoning, answer) -> rows for supervised fine-tuning.
 
-Every completion that leaves gives exactly one final answer in the sense of `trl_rlsp.text.read`: a model trained on
-anything else would learn to earn nothing.
+Every completion returned gives exactly one final answer as defined by `trl_rlsp.text.read`: a model trained on anything
+else would learn to give completions that earn no reward.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ def demonstration_rows(
     r"""Turn (problem, reasoning, answer) rows into training rows.
 
     Args:
-        rows: mappings with `problem` (text) or `prompt` (text or messages, used as they are), `reasoning`,
-            and `answer`; without an answer the reasoning must end in its own box.
-        style: `"messages"` for instruct models, `"prompt_completion"` for the same with the loss on the
-            completion only whatever the chat template, `"plain"` (text) for models without a chat template.
-        system_prompt: the system message of rows with a `problem`.
-        reasoning_template: the completion; `{reasoning}` and `{answer}` are replaced, other braces stay. With
-            a model that thinks in tags: `"<think>\n{reasoning}\n</think>\n\n\\boxed{{answer}}"`.
-        drop_invalid: leave out rows whose completion would not give exactly one answer instead of raising.
+        rows: mappings with `problem` (text) or `prompt` (text or messages, used unchanged), `reasoning`,
+            and `answer`; without an answer, the reasoning must end with a box.
+        style: `"messages"` for instruct models; `"prompt_completion"` for the same with the loss on the
+            completion only, for any chat template; `"plain"` (text) for models without a chat template.
+        system_prompt: the system message for rows with a `problem`.
+        reasoning_template: template of the completion; `{reasoning}` and `{answer}` are replaced, other braces are
+            kept. For a model that thinks in tags: `"<think>\n{reasoning}\n</think>\n\n\\boxed{{answer}}"`.
+        drop_invalid: drop rows whose completion would not give exactly one answer instead of raising.
 
     Raises:
-        ConfigError: an unknown style, or a template without both fields.
-        DataError: a row without problem or reasoning, or whose completion gives no or several answers.
+        ConfigError: unknown style, or a template without both fields.
+        DataError: a row has no problem or reasoning, or its completion gives no answer or several.
     """
     if style not in get_args(Style):
         raise ConfigError(f"style must be 'messages', 'prompt_completion' or 'plain', got {style!r}")
@@ -72,8 +72,8 @@ def demonstration_rows(
 def completion_text(reasoning: Any, answer: Any = None, template: str = DEFAULT_TEMPLATE) -> str:
     r"""Reasoning followed by its boxed answer, once.
 
-    A closing line `#### answer` of the reasoning is dropped, a closing box of the same answer not repeated. `answer` is
-    bare, boxed or at the end of a worked solution; `None` takes the reasoning's own box. DataError: no reasoning, no
+    A final line `#### answer` of the reasoning is dropped; a final box with the same answer is not repeated. `answer`
+    is bare, boxed or at the end of a worked solution; `None` uses the reasoning's own box. DataError: no reasoning, no
     answer, or a completion with several different answers.
 
     >>> completion_text("3 + 4 = 7.", "7")
@@ -127,9 +127,9 @@ def load_demonstrations(
     seed: int = 0,
     drop_invalid: bool = False,
 ) -> Dataset:
-    """Load demonstrations from a file, a folder or the Hub, as `load_problems` does and with its errors.
+    """Load demonstrations from a file, a folder or the Hub, like `load_problems` and with the same errors.
 
-    `source` is no generator; `columns` maps roles (`problem`, `reasoning`, `answer`) not found by name. `style`,
+    `source` cannot be a generator; `columns` maps roles (`problem`, `reasoning`, `answer`) not found by name. `style`,
     `system_prompt`, `reasoning_template` and `drop_invalid` are those of `demonstration_rows`.
     """
     from datasets import Dataset

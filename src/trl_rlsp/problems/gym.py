@@ -1,7 +1,7 @@
 """Generated problems from reasoning-gym: `reasoning_gym:TASK?param=value&seed=1&size=500`.
 
-A row keeps the task's own entry as JSON, so that its scorer can be asked later, in a worker process. reasoning-gym is
-imported inside the functions: it is optional and loads sympy.
+A row stores the task's own entry as JSON, so that its scorer can be called later, in a worker process. reasoning-gym is
+imported inside functions, because it is optional and loads sympy.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from trl_rlsp.problems._disk_cache import DiskCache, cache_folder
 PREFIX = "reasoning_gym:"
 PromptStyle = Literal["task", "compact"]
 
-WORTH_STORING_S = 1.0  # problems that took longer to make are kept on disk
+WORTH_STORING_S = 1.0  # seconds; problems that took longer to generate are stored on disk
 WORDS: dict[Any, dict[str, Any]] = {
     bool: {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False},
     types.NoneType: {"none": None, "null": None},
 }
 
-# Per task: metadata -> something. Add to these to teach the package another task.
+# Functions of a task's metadata, by task. Add entries to support another task.
 PerTask = dict[str, Callable[[Mapping[str, Any]], str]]
 COMPACT_PROMPTS: PerTask = {"countdown": lambda m: f"{' '.join(map(str, m['numbers']))} : {m['target']}"}
 PROBLEM_KEYS: PerTask = {"countdown": lambda m: f"{' '.join(map(str, sorted(m['numbers'])))} : {m['target']}"}
@@ -43,16 +43,16 @@ def gym_rows(
 ) -> list[dict[str, Any]]:
     """Generate the problems of a source: `problem`, `solution`, `task` (JSON of name and entry), maybe `level`.
 
-    Two seeds closer together than `size` share problems: reasoning-gym draws problem `i` from `seed + i`.
-    Take seeds far apart for training and evaluation, and `load_problems(..., exclude=...)` to be sure.
+    Seeds that differ by less than `size` share problems: reasoning-gym draws problem `i` from `seed + i`. Choose seeds
+    far apart for training and evaluation, and use `load_problems(..., exclude=...)` to be sure.
 
-    `seed` is for a source that gives none; `prompt_style="compact"` asks in the shortest form that holds the problem;
-    no more than `at_most` are made. ConfigError: values the task refuses, no compact form, what `parse_source` refuses.
+    `seed` is for a source without one; `prompt_style="compact"` poses the problem in the shortest form; at most
+    `at_most` are generated. ConfigError: the task refuses the values, has no compact form, or see `parse_source`.
     """
     task, params = parse_source(source, seed=seed)
     if prompt_style == "compact" and task not in COMPACT_PROMPTS:
         known = ", ".join(COMPACT_PROMPTS)
-        raise ConfigError(f"prompt_style='compact' is known for {known}, got {task}; use prompt_style='task'")
+        raise ConfigError(f"prompt_style='compact' is supported only for {known}, got {task}; use prompt_style='task'")
     return [
         {
             "problem": COMPACT_PROMPTS[task](entry["metadata"]) if prompt_style == "compact" else entry["question"],
@@ -65,7 +65,7 @@ def gym_rows(
 
 
 def _entries(task: str, params: dict[str, Any], at_most: int | None) -> list[dict[str, Any]]:
-    """The task's entries as JSON keeps them, from the disk where making them took long before."""
+    """The task's entries after a JSON round trip, from disk if generating them was slow before."""
     versions = {package: version(package) for package in ("reasoning-gym", "sympy")}
     key = {"task": task, "params": params, "at_most": at_most, "versions": versions}
     name = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
@@ -93,7 +93,7 @@ def _generate(task: str, params: dict[str, Any], at_most: int | None) -> list[di
     for index in range(2 * wanted + 20):
         try:
             entries.append(dataset[index])
-        except (ValueError, AssertionError) as error:  # given up on an unlucky index: the next one takes its place
+        except (ValueError, AssertionError) as error:  # an unlucky index failed: use the next one instead
             failure = f"{index + 1 - len(entries)} of {index + 1} tries failed ({error})"
         if len(entries) == wanted:
             return entries
@@ -101,7 +101,7 @@ def _generate(task: str, params: dict[str, Any], at_most: int | None) -> list[di
 
 
 def _plain(value: Any) -> Any:
-    """What JSON holds in place of a value it does not know."""
+    """The JSON replacement for a value that JSON does not support."""
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=repr)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -110,10 +110,10 @@ def _plain(value: Any) -> Any:
 
 
 def parse_source(source: str, *, seed: int = 0) -> tuple[str, dict[str, Any]]:
-    """Task and parameters of `reasoning_gym:TASK?param=value`, typed as the task's configuration declares them.
+    """Task and parameters of `reasoning_gym:TASK?param=value`, with the types that the task's configuration declares.
 
-    Values may be percent-encoded, lists are separated by commas; `seed` is for sources that give none. ConfigError: an
-    unknown task or parameter, or a value of the wrong type; MissingDependencyError: reasoning-gym is not installed.
+    Values may be percent-encoded, lists are comma-separated; `seed` is for sources without one. ConfigError: an unknown
+    task or parameter, or a value of the wrong type; MissingDependencyError: reasoning-gym is not installed.
     """
     try:
         import reasoning_gym  # noqa: F401  (importing it registers the tasks)
@@ -140,12 +140,12 @@ def parse_source(source: str, *, seed: int = 0) -> tuple[str, dict[str, Any]]:
         except (ValueError, TypeError) as error:
             kind = annotations[name]
             wanted = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
-            raise ConfigError(f"{task} wants {name}={wanted}, got {part!r} ({error})") from error
+            raise ConfigError(f"{task} requires {name}={wanted}, got {part!r} ({error})") from error
     return task, params
 
 
 def _typed(text: str, annotation: Any) -> Any:
-    """Read `text` as the type a configuration field is annotated with."""
+    """Parse `text` as the annotated type of a configuration field."""
     kind, arguments = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
     if kind in (typing.Union, types.UnionType):
         *others, last = sorted(arguments, key=lambda option: option is not types.NoneType)

@@ -1,7 +1,7 @@
-"""The report: one self-contained page about one or several runs, with warnings of what it sees.
+"""The report: one self-contained page about one or several runs, with warnings.
 
-Promises a page that loads nothing, in which text of data and models is only ever text, and numbers with their
-intervals. Does not know how a run was made, and changes nothing in it.
+Promises: the page loads nothing; text of data and models is shown only as text; numbers have intervals. Knows nothing
+about how a run was made, and changes nothing in it.
 """
 
 from trl_rlsp.evaluation import can_draw

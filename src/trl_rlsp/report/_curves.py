@@ -1,4 +1,4 @@
-"""Charts over the steps of RL, and of length against correctness and effort against difficulty."""
+"""Charts over the steps of RL, of length against correctness, and of effort against difficulty."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from trl_rlsp.evaluation import Chart, Estimate, Line, bootstrap_mean, by_proble
 from trl_rlsp.runs import Completion, Run, StepMetrics, accuracy_key, reward_parts, values_of
 from trl_rlsp.text import words
 
-STEP, LOGGED = "training step", "From the completions that were logged."
+STEP, LOGGED = "training step", "From the logged completions."
 CURVES = (
     Chart("accuracy", "Accuracy", STEP, (), percent=True),
     Chart("reward", "Reward", STEP, ()),
-    Chart("reward_parts", "Reward parts", STEP, (), "Mean of each as logged: before TRL's reward_weights."),
+    Chart("reward_parts", "Reward parts", STEP, (), "Mean of each as logged, before TRL's reward_weights."),
     Chart("length", "Completion length, tokens", STEP, ()),
-    Chart("cut_off", "Share cut off at the limit", STEP, (), percent=True),
+    Chart("cut_off", "Share cut off at the token limit", STEP, (), percent=True),
     Chart("finished", "Share with a final answer", STEP, (), LOGGED, percent=True),
     Chart("entropy", "Entropy of the next token, nats", STEP, ()),
     Chart("kl", "KL divergence from the reference, nats", STEP, ()),
     Chart("zero_variance", "Groups in which all rewards are equal", STEP, (), percent=True),
     Chart("repetition", "Share of text that repeats earlier text", STEP, (), LOGGED, percent=True),
-    Chart("behaviours", "Search behaviors per 1,000 words", STEP, (), f"Found by patterns. {LOGGED}"),
+    Chart("behaviours", "Search behaviors per 1,000 words", STEP, (), f"Matched by patterns. {LOGGED}"),
 )
-METRICS = {  # what TRL logs for a chart
+METRICS = {  # chart -> metric that TRL logs
     **{"reward": "reward", "length": "completions/mean_length", "cut_off": "completions/clipped_ratio"},
     **{"entropy": "entropy", "kl": "kl", "zero_variance": "frac_reward_zero_std"},
 }
 SOLVED = ("never", "under half", "half or more", "always")
 FEWEST = 5
-NOTE = f"Means over problems, with bootstrap 95 % intervals; places under {FEWEST} problems are left out."
+NOTE = f"Means over problems, with bootstrap 95 % intervals; bins with fewer than {FEWEST} problems are left out."
 LENGTH_BINS = 6
 ENDS = ("mean", "low", "high")
 
 
 def training_curves(runs: Sequence[Run], metrics: Sequence[Sequence[StepMetrics]]) -> list[Chart]:
-    """The curves of R runs and of their logged completions, step by step; a chart without a line is left out."""
+    """The curves of R runs, from their history and the metrics of their steps; charts without data are left out."""
     lines: dict[str, list[Line]] = {}
     for run, steps in zip(runs, metrics, strict=True):
         logged = [("reward_parts", part, f"rewards/{part}/mean") for part in reward_parts(run.history)]
@@ -61,9 +61,9 @@ def training_curves(runs: Sequence[Run], metrics: Sequence[Sequence[StepMetrics]
 
 
 def effort_charts(runs: Sequence[Run]) -> list[Chart]:
-    """Length against correctness, and length against difficulty, of each evaluation and of training.
+    """Length against correctness, and length against difficulty, for each evaluation and for training.
 
-    Difficulty is the data set's level, else how often a problem is solved by all completions together.
+    Difficulty is the level in the data set, or else the solve rate over all completions.
     """
     sources = _sources(runs)
     completions = [c for _, group in sources for c in group]
@@ -74,13 +74,13 @@ def effort_charts(runs: Sequence[Run]) -> list[Chart]:
         return c.tokens or 0 if in_tokens else len(words(c.text))
 
     ordered = sorted(map(length, completions)) or [0]
-    starts = sorted({ordered[len(ordered) * i // LENGTH_BINS] for i in range(LENGTH_BINS)})  # equally many in each bin
+    starts = sorted({ordered[len(ordered) * i // LENGTH_BINS] for i in range(LENGTH_BINS)})  # equal counts per bin
     ends = [start - 1 for start in starts[1:]] + [ordered[-1]]
     lengths = tuple(f"{start}–{end}" if start < end else str(end) for start, end in zip(starts, ends, strict=True))
     levels = {c.problem: c.level for c in completions if c.level is not None}
     places = levels or solve_classes(completions)
     names = sorted(set(levels.values())) if levels else SOLVED
-    label = "level of the problem" if levels else "how often the problem is solved, by all models here together"
+    label = "level of the problem" if levels else "how often the problem is solved, over all models shown"
     by_length = Chart("length_correctness", "Accuracy by length", f"completion length, {unit}", (), NOTE, True, lengths)
     by_verdict = Chart("length_verdict", f"Length by verdict, {unit}", "verdict", (), NOTE, False, ("wrong", "right"))
     by_class = Chart("effort_difficulty", f"Length by difficulty, {unit}", label, (), NOTE, categories=tuple(names))
@@ -93,7 +93,7 @@ def effort_charts(runs: Sequence[Run]) -> list[Chart]:
 
 
 def _sources(runs: Sequence[Run]) -> list[tuple[str, Sequence[Completion]]]:
-    """Named sets of completions: evaluations; both halves of the logged ones of a run that has no evaluation."""
+    """Named sets of completions: evaluations or, for a run without evaluations, both halves of the logged ones."""
     found: list[tuple[str, Sequence[Completion]]] = []
     for run in runs:
         prefix = f"{run.name}: " if len(runs) > 1 else ""
@@ -112,7 +112,7 @@ def _binned(
     place: Callable[[Completion], int | None],
     value: Callable[[Completion], float | None],
 ) -> Chart:
-    """A chart with a line for each set of completions; without categories of which no set has enough problems."""
+    """A chart with a line for each set of completions, without categories that have too few problems in every set."""
     lines: dict[str, list[Estimate | None]] = {}
     for name, group in sources:
         bins: list[dict[str, list[float]]] = [{} for _ in chart.categories]
@@ -132,7 +132,7 @@ def _binned(
 
 
 def solve_classes(completions: Sequence[Completion]) -> dict[str, str]:
-    """Problem -> one of `SOLVED`, over every completion given."""
+    """Problem -> one of `SOLVED`, over all given completions."""
     rates = {problem: known_mean(c.score for c in group) for problem, group in by_problem(completions).items()}
     known = {problem: rate for problem, rate in rates.items() if rate is not None}
     return {p: SOLVED[0 if rate == 0 else 3 if rate == 1 else 2 if rate >= 0.5 else 1] for p, rate in known.items()}

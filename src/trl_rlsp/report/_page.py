@@ -1,7 +1,7 @@
-"""The page: one file that loads nothing, and whose policy forbids that it ever does; and the files beside it.
+"""The page: one file that loads nothing, enforced by its content security policy; and the files beside it.
 
-It must open at any size of run: it holds at most `limit` completions and about as many characters as `CHARACTERS`. What
-was left out is counted, and the page says so.
+It must open for runs of any size: it holds at most `limit` completions and about `CHARACTERS` characters. Completions
+that are left out are counted on the page.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHARES = ("pass", "maj", "finished", "share")
 
 @dataclass(frozen=True)
 class Contents:
-    """All that the page shows, `plots` whether there are PNG plots beside it."""
+    """The contents of the page; `plots` is whether there are PNG plots beside it."""
 
     runs: Sequence[Run]
     warnings: Sequence[RunWarning]
@@ -47,12 +47,12 @@ class Contents:
 
 
 def build(runs: Sequence[Run], *, limit: int = LIMIT, plots: bool = False) -> Contents:
-    """Everything that the page shows of at least one run; a ConfigError for none, two of a name, or a limit below 1."""
+    """The contents of the page for at least one run; a ConfigError for none, duplicate names, or a limit below 1."""
     names = [run.name for run in runs]
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"a report needs one or more runs with different names, got {names}")
     if limit < 1:
-        raise ConfigError(f"limit is the number of completions that the page holds, at least 1; got {limit}")
+        raise ConfigError(f"limit is the number of completions on the page, at least 1; got {limit}")
     steps = [step_metrics(run.completions) for run in runs]
     return Contents(
         runs=runs,
@@ -65,9 +65,9 @@ def build(runs: Sequence[Run], *, limit: int = LIMIT, plots: bool = False) -> Co
 
 
 def write(runs: Sequence[Run], folder: Path, *, limit: int = LIMIT, plots: bool | None = None) -> Contents:
-    """Write `index.html`, `report.json` and `plots/*.png` of at least one run into a folder; return what was written.
+    """Write `index.html`, `report.json` and `plots/*.png` for at least one run into a folder; return the contents.
 
-    At most `limit` completions are on the page; `plots` are by default written if matplotlib is installed.
+    At most `limit` completions are on the page; by default, `plots` are written if matplotlib is installed.
     """
     contents = build(runs, limit=limit, plots=can_draw() if plots is None else plots)
     charts = [*contents.curves, *contents.effort]
@@ -92,7 +92,7 @@ def write(runs: Sequence[Run], folder: Path, *, limit: int = LIMIT, plots: bool 
 
 
 def render(contents: Contents) -> str:
-    """The page as HTML; every text that comes from a run is escaped, and its hidden characters are shown."""
+    """The page as HTML; every text from a run is escaped, and its hidden characters are made visible."""
     from jinja2 import Environment
     from markupsafe import Markup
 
@@ -127,12 +127,12 @@ def render(contents: Contents) -> str:
 
 
 def asset(name: str) -> str:
-    """The text of a file of the page."""
+    """The text of one of the page's assets."""
     return files("trl_rlsp.report").joinpath("assets", name).read_text(encoding="utf-8").strip()
 
 
 def policy(script: str, style: str) -> str:
-    """Content security policy: no network, no script and no style but these two."""
+    """Content security policy: no network, and only this script and this style."""
     hashed = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style))
     allowed = "script-src 'sha256-{}'; style-src 'sha256-{}'".format(*hashed)
     return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
@@ -140,7 +140,7 @@ def policy(script: str, style: str) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the before/after table: a model of a run or a difference, with a text or `""` for each column."""
+    """A row of the before/after table: a model or a difference between two, with a text or `""` for each column."""
 
     run: str
     name: str
@@ -150,14 +150,14 @@ class Row:
 
 
 def columns(runs: Sequence[Run]) -> list[str]:
-    """Names of the metrics, the known ones first."""
+    """Names of the metrics, those in `LABELS` first."""
     found = {name for run in runs for evaluated in run.evaluations for name in evaluated.metrics}
-    found -= {"pass@1"}  # the accuracy, once more
+    found -= {"pass@1"}  # the same as the accuracy
     return [name for name in LABELS if name in found] + sorted(found - LABELS.keys(), key=natural)
 
 
 def rows(runs: Sequence[Run]) -> list[Row]:
-    """Rows of every run; under each with several evaluations, last minus first and last minus the one before it."""
+    """Rows of every run; for several evaluations, also last minus first and last minus the one before it."""
     names, found = columns(runs), []
     for run in runs:
         for e in run.evaluations:
@@ -187,7 +187,7 @@ def _cell(name: str, estimate: Estimate | None, *, signed: bool = False) -> str:
 
 
 class Source(NamedTuple):
-    """Completions of an evaluation or of `training`; of equal sets, they answer the same problems."""
+    """Completions of an evaluation or of `training`; sources with equal `problem_set` answer the same problems."""
 
     run: str
     name: str
@@ -196,7 +196,7 @@ class Source(NamedTuple):
 
 
 def browser_data(runs: Sequence[Run], *, limit: int = LIMIT, characters: int = CHARACTERS) -> dict[str, Any]:
-    """What the page's script reads, of about so many completions and characters; hidden characters are shown."""
+    """The data for the page's script, limited to about `limit` completions and `characters` characters."""
     sources = []
     for run in runs:
         for e in run.evaluations:
@@ -216,10 +216,10 @@ def browser_data(runs: Sequence[Run], *, limit: int = LIMIT, characters: int = C
 
 
 def choose(sources: Sequence[Source], limit: int) -> list[list[Completion]]:
-    """At most about `limit` completions: the same problems in every source of a set, evenly over the training steps.
+    """At most about `limit` completions: the same problems in all sources of a set, spread evenly over training steps.
 
-    Evaluations come first, because both sides of a comparison must be there; training gets the rest in whole groups
-    that share step and problem, but at least a quarter.
+    Evaluations come first, because a comparison needs both sides; training gets the rest, but at least a quarter, in
+    whole groups that share step and problem.
     """
     training = sum(len(source.completions) for source in sources if source.name == "training")
     evaluated = sum(len(source.completions) for source in sources) - training
@@ -254,7 +254,7 @@ def _item(completion: Completion) -> dict[str, Any]:
 
 
 def parts(text: str) -> list[tuple[str, int | None]]:
-    """The text in pieces, with the index of their behavior; an overlap is the earlier behavior's."""
+    """The text in pieces, each with the index of its behavior or `None`; an overlap goes to the earlier behavior."""
     found, end = [], 0
     for behaviour in find_behaviours(text):
         start = max(end, behaviour.start)

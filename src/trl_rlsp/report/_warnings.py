@@ -1,4 +1,4 @@
-"""What the report warns of: each check looks at one run and gives its evidence; nothing where its data is missing."""
+"""Warnings of the report: each check examines one run and yields its evidence, or nothing if its data is missing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trl_rlsp.runs import Run, StepMetrics, accuracy_key, change, difference, la
 
 @dataclass(frozen=True)
 class RunWarning:
-    """Something in a run to look at: a stable `kind`, what is seen, the numbers it rests on, and what to do."""
+    """A warning about a run: a stable `kind`, the observation, the numbers behind it, and advice."""
 
     kind: str
     run: str
@@ -25,7 +25,7 @@ class RunWarning:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The smallest shares and changes that are worth a warning; `docs/report.md` says what each is of."""
+    """The smallest shares and changes that cause a warning; `docs/report.md` explains each."""
 
     accuracy_fall: float = 0.02
     reward_rise: float = 0.01
@@ -43,7 +43,7 @@ Steps = Sequence[StepMetrics]
 
 
 def find(run: Run, steps: Steps, thresholds: Thresholds = DEFAULTS) -> list[RunWarning]:
-    """Every warning about one run, whose logged completions have these metrics."""
+    """All warnings about one run, given the step metrics of its logged completions."""
     return [
         RunWarning(kind, run.name, what, evidence, advice)
         for kind, (check, what, advice) in CHECKS.items()
@@ -52,7 +52,7 @@ def find(run: Run, steps: Steps, thresholds: Thresholds = DEFAULTS) -> list[RunW
 
 
 def _reward_without_accuracy(run: Run, _: Steps, thresholds: Thresholds) -> Iterator[str]:
-    """The accuracy is that on held-out problems if it was measured there and falls, else that in training."""
+    """Uses the accuracy on held-out problems if it was measured and falls, else the accuracy in training."""
     reward = change(values_of(run.history, "reward")[1])
     if reward is None or not reward.rises(thresholds.reward_rise):
         return
@@ -65,7 +65,7 @@ def _reward_without_accuracy(run: Run, _: Steps, thresholds: Thresholds) -> Iter
 
 
 def _falls(run: Run, thresholds: Thresholds) -> Iterator[str]:
-    """Falls of the accuracy: on `eval_dataset`, of the last two evaluations, in training."""
+    """Falls of the accuracy: on `eval_dataset`, between the last two evaluations, and in training."""
     for held_out, text in ((True, "held-out accuracy {} over training"), (False, "accuracy on training problems {}")):
         key = accuracy_key(run.history, held_out=held_out)
         logged = change(values_of(run.history, key)[1]) if key else None
@@ -104,7 +104,7 @@ def _zero_variance(run: Run, _: Steps, thresholds: Thresholds) -> Iterator[str]:
 
 
 def _judges(run: Run, _: Steps, thresholds: Thresholds) -> Iterator[str]:
-    """Of pairs of a right and a wrong completion that share step and problem."""
+    """Compares the grades of right and wrong completions that share step and problem."""
     for name in dict.fromkeys(name for c in run.completions for name in c.rewards if "judge" in name):
         grades: dict[tuple[Any, str], tuple[list[float], list[float]]] = {}
         for c in run.completions:
@@ -115,8 +115,8 @@ def _judges(run: Run, _: Steps, thresholds: Thresholds) -> Iterator[str]:
         wrong_first = known_mean(0.5 if right == wrong else float(wrong > right) for right, wrong in pairs) or 0.0
         if len(pairs) >= thresholds.judge_pairs and wrong_first >= thresholds.judge_prefers_wrong:
             yield (
-                f"{name}: the wrong one is first in {_percent(wrong_first)} of {len(pairs)} pairs of a right and a "
-                "wrong completion for the same problem; a judge that does not look at correctness gives 50 %"
+                f"{name}: the wrong one ranks first in {_percent(wrong_first)} of {len(pairs)} pairs of a right and a "
+                "wrong completion for the same problem; a judge that ignores correctness gives 50 %"
             )
 
 
@@ -140,33 +140,33 @@ def _percent(share: float) -> str:
 CHECKS: dict[str, tuple[Callable[[Run, Steps, Thresholds], Iterator[str]], str, str]] = {
     "reward_without_accuracy": (
         *(_reward_without_accuracy, "The reward rises while the accuracy falls."),
-        "The model earns reward without solving more. Read completions of late steps, give the outcome more weight "
-        "(alpha), gate exploration by correctness, and go back to a checkpoint from before the fall.",
+        "The model earns reward without solving more problems. Read completions of late steps, give the outcome more "
+        "weight (alpha), gate exploration by correctness, and go back to a checkpoint from before the fall.",
     ),
     "cut_off": (
-        *(_cut_off, "Completions hit the ceiling of their length."),
-        "What is cut off has no answer and teaches only to be shorter. Raise max_completion_length, or lower the "
-        "weight of length, or set mask_truncated_completions.",
+        *(_cut_off, "Completions hit the token limit."),
+        "A completion that is cut off has no answer and only teaches the model to be shorter. Raise "
+        "max_completion_length, lower the weight of length, or set mask_truncated_completions.",
     ),
     "repetition": (
         *(_repetition, "Completions repeat themselves more and more."),
-        "Length is being filled, not used. Count only what is new (LengthExploration's ngram), or lower the weight "
+        "Repeated text is rewarded as length. Count only new text (LengthExploration's ngram), or lower the weight "
         "of length; read completions of late steps.",
     ),
     "zero_variance": (
-        *(_zero_variance, "Most groups have no variance of reward and teach nothing."),
-        "Take problems of another difficulty (harder where most are solved, easier where few are), more generations "
-        "a problem, or a higher temperature.",
+        *(_zero_variance, "Most groups have equal rewards and give no gradient."),
+        "Use problems of another difficulty (harder if most are solved, easier if few are), more generations per "
+        "problem, or a higher temperature.",
     ),
     "judge": (
-        *(_judges, "The judge puts wrong completions before right ones."),
-        "It pays for something that goes with being wrong, length perhaps. Read the pairs it puts in the wrong "
-        "order, change its rubric, or gate it by correctness.",
+        *(_judges, "The judge ranks wrong completions above right ones."),
+        "It rewards something that correlates with wrong answers, perhaps length. Read the pairs that it ranks "
+        "wrongly, change its rubric, or gate it by correctness.",
     ),
     "not_scorable": (
         *(_not_scorable, "Completions could not be scored."),
-        "They are left out of the accuracy. Prove the gold answers with `rlsp check`; for `scorer_error` and time "
+        "They are left out of the accuracy. Check the gold answers with `rlsp check`; for `scorer_error` and time "
         "limits, see docs/verifier.md.",
     ),
 }
-"""Kind of a warning -> its check, what is seen, and what to do."""
+"""Kind of a warning -> its check, the observation, and advice."""

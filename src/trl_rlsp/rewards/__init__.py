@@ -1,8 +1,8 @@
-"""Rewards for RL: the outcome verifier, exploration rewards that do not look at correctness, and the suite of both.
+"""Rewards for RL: the outcome verifier, exploration rewards that ignore correctness, and the suite of both.
 
-Promises: each reward is a function as `trl.GRPOTrainer` takes it; what is not scorable is `None` and counted; all
-rewards of a suite see one reading of each completion and one verdict. Knows nothing of models, data sets and files of
-settings; of a trainer only the arguments and the logger that TRL hands to a reward.
+Promises: each reward is a reward function for `trl.GRPOTrainer`; unscorable completions score `None` and are counted;
+all rewards of a suite share one reading and one verdict per completion. Does not depend on models, data sets or config
+files; of a trainer it uses only the arguments and the logger that TRL passes to a reward.
 """
 
 from lazy_loader import attach_stub

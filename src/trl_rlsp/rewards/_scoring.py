@@ -1,10 +1,10 @@
 """One verdict, one reading and one value of each exploration reward for each completion of a step.
 
-TRL calls the columns of a suite one after the other and adds them up, with `None` as 0. So all columns of a step come
-from one call here: what has no verdict is `None` in every column, and an exploration reward that fails for a
-completion gets the mean of its group's known values there (else the batch's), which neither pays nor costs anything.
-What `adaptive` pays (after 2509.00125, 2506.05256, 2505.18086) lies in [0, 1): a right completion is paid at least 1,
-and with alpha > 0.5 the scale is below 1, so no wrong completion outranks a right one of its group.
+TRL calls the columns of a suite one after another and sums them, with `None` as 0. Therefore one call here computes all
+columns of a step: a completion without a verdict is `None` in every column, and if an exploration reward fails for a
+completion, the mean of the known values of its group (else of the batch) is used, which neither helps nor hurts it.
+The bonus of `adaptive` (after 2509.00125, 2506.05256, 2505.18086) is in [0, 1): a right completion gets at least 1, and
+with alpha > 0.5 the scale is below 1, so no wrong completion outranks a right one of its group.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ _ASYNC_WORKER = "trl.experimental.async_grpo.async_rollout_worker"
 class _Step(NamedTuple):
     batch: Mapping[str, Any]
     columns: list[Column]
-    waiting: set[int]  # columns that have not been asked for
+    waiting: set[int]  # columns that have not been requested yet
 
 
 @dataclass(eq=False)
 class Scorer:
-    """What the columns of a suite share.
+    """Shared state of the columns of a suite.
 
-    Attributes of an exploration reward that it looks at: `bounded` (values lie in [0, 1]); `can_fail` (false: never
-    `None`, so that nothing need be gathered); `takes_readings` (wants `readings`, B `Reading`s); `measures_length`
-    (its method `costs(completions, **kwargs)` gives `L`, B values in [0, 1)).
+    It reads these attributes of an exploration reward: `bounded` (values are in [0, 1]); `can_fail` (false: never
+    `None`, so that no gathering is needed); `takes_readings` (takes `readings`, B `Reading`s); `measures_length`
+    (its method `costs(completions, **kwargs)` returns `L`, B values in [0, 1)).
     """
 
     verifier: Reward
@@ -59,17 +59,17 @@ class Scorer:
     reader: Reader
     objective: Objective = "verdict"
     k: int = 4
-    checked: bool = False  # whether the trainer's settings have been compared with the suite's
+    checked: bool = False  # whether the trainer's settings have been checked
     _open: list[_Step] = field(default_factory=list)
     _warned: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if self.gate not in get_args(Gate):
-            raise ConfigError(f"gate is 'none', 'correct', 'incorrect' or 'adaptive', got {self.gate!r}")
+            raise ConfigError(f"gate must be 'none', 'correct', 'incorrect' or 'adaptive', got {self.gate!r}")
         if not 0 <= self.length_penalty <= 1:
-            raise ConfigError(f"length_penalty is a weight from 0 to 1, got {self.length_penalty!r}")
+            raise ConfigError(f"length_penalty must be a weight from 0 to 1, got {self.length_penalty!r}")
         if self.objective not in get_args(Objective) or self.k < 1:
-            rule = "objective is 'verdict', 'max_rl' or 'pass@k', and k at least 1"
+            rule = "objective must be 'verdict', 'max_rl' or 'pass@k', and k at least 1"
             raise ConfigError(f"{rule}, got {self.objective!r} and {self.k!r}")
         if self.gate == "adaptive" and unbounded(self):
             raise ConfigError(
@@ -81,19 +81,19 @@ class Scorer:
         return {**vars(self), "_open": []}
 
     def scale(self, alpha: float) -> float:
-        """Factor of an exploration value beside a verdict of 1."""
+        """The weight of exploration relative to a verdict weight of 1."""
         return (1 - alpha) / alpha / max(len(self.exploration), 1)
 
     @property
     def names(self) -> list[str]:
-        """The columns: the outcome, the exploration rewards, and an objective other than the verdict."""
+        """Names of the columns: the outcome, the exploration rewards, and an objective other than the verdict."""
         own = [] if self.objective == "verdict" else [self.objective.replace("@", "_at_")]
         return [*map(name_of, (self.verifier, *self.exploration)), *own]
 
     def column(self, place: int, completions: Sequence[Any], kwargs: Mapping[str, Any]) -> Column:
-        """Column `place` of a step, in the order of `names`: the first that is asked for scores the batch for all."""
+        """Column `place` of a step, in the order of `names`; the first column requested scores the batch for all."""
         batch = {"completions": completions, **{name: kwargs[name] for name in kwargs if name not in _LOGGERS}}
-        with _LOCK:  # TRL's asynchronous trainer asks for all columns at once, in threads
+        with _LOCK:  # TRL's asynchronous trainer requests all columns at once, in threads
             step = next((step for step in self._open if place in step.waiting and _same(step.batch, batch)), None)
             if step is None:
                 columns = self.columns(completions, kwargs)
@@ -104,8 +104,8 @@ class Scorer:
         return step.columns[place]
 
     def columns(self, completions: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Column]:
-        """What each column pays; collective if it depends on groups: the gate is adaptive, there is an objective other
-        than the verdict, or an exploration reward may fail."""
+        """The values of all columns. This is a collective operation if they depend on groups: with an adaptive gate, an
+        objective other than the verdict, or an exploration reward that may fail."""
         self._look_at_trainer(kwargs)
         read = self.reader.read(completions, kwargs)
         gives_reasons = type(self.verifier).__call__ is OutcomeVerifier.__call__
@@ -138,7 +138,7 @@ class Scorer:
     def _over_groups(
         self, verdicts: Column, values: list[Column], kwargs: Mapping[str, Any]
     ) -> tuple[list[Column], list[Column]]:
-        """(the verdicts of each completion's group, values in which failures are filled in), over all ranks."""
+        """(the verdicts of each completion's group, the values with failures filled in), over all ranks."""
         can_fail = any(getattr(part, "can_fail", True) for part in self.exploration)
         compares = self.gate == "adaptive" or self.objective != "verdict"
         if not compares and not can_fail:
@@ -164,8 +164,8 @@ class Scorer:
         return [judged[key] for key in keys], values
 
     def _room(self, group: Column) -> float:
-        """How far a wrong completion stays below a right one, whose place exploration must not take: 1, or under
-        pass@k the chance that k - 1 others of the group are wrong too."""
+        """The margin between a wrong and a right completion, which exploration must not exceed: 1, or under pass@k the
+        probability that k - 1 others of the group are also wrong."""
         others, right = sum(v is not None for v in group) - 1, sum(v is not None and v >= 1 for v in group)
         if self.objective != "pass@k" or others < 1:
             return 1.0
@@ -194,7 +194,7 @@ class Scorer:
         logger.warning("%s must lie in [0, 1], got %g: %s. %s", name, max(outside, key=abs), risk, advice)
 
     def _look_at_trainer(self, kwargs: Mapping[str, Any]) -> None:
-        """Once: warn about settings of a trainer that does not check them itself."""
+        """Warn once about the settings of a trainer that does not check them itself."""
         log_metric = kwargs.get("log_metric")
         args = getattr(getattr(log_metric, "__self__", None), "args", None)
         asynchronous = log_metric is None and _ASYNC_WORKER in sys.modules
@@ -209,7 +209,7 @@ class Scorer:
 
 
 class Part:
-    """One column of a suite, as TRL calls it; `place` 0 is the outcome, then come exploration and objective."""
+    """One column of a suite, callable by TRL; `place` 0 is the outcome, followed by exploration and objective."""
 
     def __init__(self, scorer: Scorer, place: int) -> None:
         self.scorer, self.place = scorer, place
@@ -223,7 +223,7 @@ class Part:
         return f"{scale:g} * {self.reward!r}" if self.place else repr(self.reward)
 
     def __call__(self, *, completions: Sequence[Any], **kwargs: Any) -> Column:
-        """Score a batch of B completions: B floats, or `None` where there is no verdict."""
+        """Score a batch of B completions: B floats, `None` for those without a verdict."""
         return self.scorer.column(self.place, completions, kwargs)
 
 
@@ -233,23 +233,23 @@ def name_of(part: Any) -> str:
 
 
 def _called(part: Reward, function: Reward, completions: Sequence[Any], given: Mapping[str, Any]) -> list[Any]:
-    """One value a completion, as `function`, the part or a method of it, gives them."""
+    """One value per completion, from `function`, which is the part or one of its methods."""
     takes_readings = getattr(part, "takes_readings", False)
     wanted = {name: value for name, value in given.items() if takes_readings or name != "readings"}
     found = list(function(completions=completions, **wanted))
     if len(found) != len(completions):
-        raise ConfigError(f"{name_of(part)} must give {len(completions)} values, one a completion, got {len(found)}")
+        raise ConfigError(f"{name_of(part)} must return one value per completion: {len(completions)}, got {len(found)}")
     return found
 
 
 def failure_rate(verdicts: Iterable[float | None]) -> float | None:
-    """1 - the mean verdict over the scorable completions, in [0, 1]; `None` without any."""
+    """1 - the mean verdict over the scorable completions, in [0, 1]; `None` if there are none."""
     solved = mean(verdicts)
     return None if solved is None else min(max(1 - solved, 0.0), 1.0)
 
 
 def _filled(value: float | None, circles: Iterable[Sequence[Sequence[Any]]], place: int) -> float | None:
-    """`value`, or where it is missing the mean of the known ones of the scorable completions around it."""
+    """`value`; if missing, the mean over scorable completions with known values in the first circle that has any."""
     means = (mean(row[place] for row in rows if row[0] is not None) for rows in circles)
     return value if value is not None else next((known for known in means if known is not None), None)
 

@@ -1,8 +1,8 @@
-"""alpha : 1 - alpha, the balance between outcome and exploration: how it moves, and whether a trainer keeps it.
+"""alpha : 1 - alpha, the balance between outcome and exploration: its schedule, and whether a trainer preserves it.
 
-The paper says that alpha "should be tuned and decayed over time" and did neither (2502.06773, section 2.2). A rising
-alpha lets exploration help while correct answers are rare and fade, as the bonus of 2505.17621 does. A schedule keeps
-nothing between steps: it reads `trainer_state`, which checkpoints hold, so a resumed run goes on as it would have.
+The paper says that alpha "should be tuned and decayed over time" and did neither (2502.06773, section 2.2). With a
+rising alpha, exploration helps while correct answers are rare and then fades, like the bonus of 2505.17621. A schedule
+has no state between steps: it reads `trainer_state`, which is in checkpoints, so a resumed run continues unchanged.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ ASYNC_ADVICE = (
 
 @dataclass(frozen=True)
 class AlphaSchedule:
-    """alpha as a function of the trainer's state; without one, or with nothing logged yet, it is `start`.
+    """alpha as a function of the trainer's state; `start` without one, or if nothing has been logged yet.
 
-    With `p` the share of the steps that are done and `s` the solve rate, alpha is `start + (end - start) * w`:
+    With `p` the fraction of completed steps and `s` the solve rate, alpha is `start + (end - start) * w`:
 
     | shape | w |
     |---|---|
     | `constant` | 0 |
     | `linear` | `p` |
     | `cosine` | `(1 - cos(pi * p)) / 2` |
-    | `solve_rate` | `s`: the mean verdict over the last `window` entries of the log that have one |
+    | `solve_rate` | `s`: the mean verdict over the last `window` log entries that have one |
 
-    `start` and `end` are above 0, at most 1; `constant` has no `end`.
+    `start` and `end` are in (0, 1]; `constant` has no `end`.
 
     Example:
         >>> from types import SimpleNamespace
@@ -56,19 +56,19 @@ class AlphaSchedule:
 
     def __post_init__(self) -> None:
         if self.shape not in get_args(ScheduleShape):
-            raise ConfigError(f"a schedule is one of {', '.join(get_args(ScheduleShape))}, got {self.shape!r}")
+            raise ConfigError(f"a schedule must be one of {', '.join(get_args(ScheduleShape))}, got {self.shape!r}")
         for alpha in (self.start, self.end):
             if alpha is not None and not 0 < alpha <= 1:
-                raise ConfigError(f"alpha is the weight of the outcome, above 0 and at most 1, got {alpha!r}")
+                raise ConfigError(f"alpha, the weight of the outcome, must be above 0 and at most 1, got {alpha!r}")
         if (self.end is None) != (self.shape == "constant"):
-            rule = "'constant' has a start alone, other schedules a start and an end"
+            rule = "'constant' has only a start, other schedules have a start and an end"
             raise ConfigError(f"{rule}, got {self.shape!r} with end={self.end!r}")
         if self.window < 1:
-            raise ConfigError(f"window is a number of log entries, at least 1, got {self.window!r}")
+            raise ConfigError(f"window must be at least 1 log entry, got {self.window!r}")
 
     @property
     def low(self) -> float:
-        """The smallest alpha that the schedule can give."""
+        """The smallest alpha of the schedule."""
         return min(self.start, self.end or self.start)
 
     @property
@@ -77,7 +77,7 @@ class AlphaSchedule:
         return self.end not in (None, self.start)
 
     def value(self, trainer_state: Any = None, *, metric: str = OUTCOME_METRIC) -> float:
-        """alpha at a `transformers.TrainerState`, which TRL passes to every reward; `metric` is the logged verdict."""
+        """alpha for a `transformers.TrainerState`, which TRL passes to every reward; `metric` is the logged verdict."""
         if trainer_state is None or self.end is None:
             return self.start
         alpha = self.start + (self.end - self.start) * self._progress(trainer_state, metric)
@@ -94,21 +94,21 @@ class AlphaSchedule:
 
 @dataclass(frozen=True)
 class Imbalance:
-    """A trainer's setting that loses the balance: an error replaces the outcome as the goal, a warning can."""
+    """A trainer setting that breaks the balance: with an error, the outcome is not the goal; with a warning, maybe."""
 
     code: str
     severity: Literal["error", "warning"]
-    message: str  # names the setting and why it is one
-    advice: str  # the line of a stage's YAML file that mends it
+    message: str  # the setting, and why it breaks the balance
+    advice: str  # the line of a stage's YAML file that fixes it
 
 
 def scorers_of(reward_funcs: Any) -> list[Scorer]:
-    """The scorers of all suites in what a trainer is given: a suite, or a list that holds suites or their parts."""
+    """The scorers of all suites among a trainer's reward functions: a suite, or a list of suites or their parts."""
     return [scorer for scorer in dict.fromkeys(map(_scorer_of, _as_list(reward_funcs))) if scorer is not None]
 
 
 def check_balance(reward_funcs: Any, args: Any) -> list[Imbalance]:
-    """What is wrong with the `args` of a trainer for the suites among its `reward_funcs`, errors first."""
+    """Problems with the `args` of a trainer for the suites among its `reward_funcs`, errors first."""
     found: list[Imbalance] = []
     for scorer in scorers_of(reward_funcs):
         found += _objective(scorer, args)
@@ -118,7 +118,7 @@ def check_balance(reward_funcs: Any, args: Any) -> list[Imbalance]:
 
 
 def refuse_imbalance(reward_funcs: Any, args: Any) -> list[Imbalance]:
-    """The warnings of `check_balance`; ConfigError where it finds an error."""
+    """The warnings of `check_balance`; ConfigError if it finds an error."""
     found = check_balance(reward_funcs, args)
     for finding in found:
         if finding.severity == "error":
@@ -127,7 +127,7 @@ def refuse_imbalance(reward_funcs: Any, args: Any) -> list[Imbalance]:
 
 
 def unbounded(scorer: Scorer) -> list[Any]:
-    """The exploration rewards that say of themselves that they are not in [0, 1]."""
+    """The exploration rewards that declare that their values are not in [0, 1]."""
     return [part for part in scorer.exploration if getattr(part, "bounded", True) is False]
 
 
@@ -186,7 +186,7 @@ def _warnings(scorer: Scorer, reward_funcs: Any, args: Any) -> Iterator[Imbalanc
         yield Imbalance("unbounded", "warning", message, "length_form: bounded")
     endless = [part for part in scorer.exploration if getattr(part, "form", "") == "relative"]
     if endless and scorer.gate != "adaptive":
-        message = f"{endless} pays for more length at any length; use gate='adaptive', which ends that"
+        message = f"{endless} pays for more length at any length; use gate='adaptive', which prevents that"
         yield Imbalance("endless", "warning", message, "gate: adaptive")
     strategy = getattr(args, "logging_strategy", "steps")
     by_solve_rate = scorer.schedule.moves and scorer.schedule.shape == "solve_rate"

@@ -1,8 +1,8 @@
-"""What every reward of a step needs to know of its batch: how each completion is read, and which group it is in.
+"""The batch of a step as every reward needs it: how each completion is parsed, and which group it belongs to.
 
-In TRL a group of completions may be split over ranks, so what depends on a group is gathered. A group is recognized by
-what was asked: two groups of one batch with an identical problem are pooled. Gathering is collective: in a distributed
-run every rank calls the functions here in the same order and equally often, or all of them wait for ever.
+TRL may split a group of completions across ranks, so values that depend on a group are gathered. Groups are identified
+by their problem: two groups of one batch with the same problem are pooled. Gathering is a collective operation: in a
+distributed run, every rank must call the functions here in the same order and equally often, or all ranks hang.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ T = TypeVar("T")
 
 @dataclass
 class Reader:
-    """Reads the completions of a run: one setting for the verifier and every exploration reward.
+    """Parses the completions of a run, with the same settings for the verifier and every exploration reward.
 
     Args:
-        end_of_thinking: closes the reasoning (`</think>`); `None` if completions have no such mark.
-        thinking_required: whether a completion without that mark is unfinished. `None`: where the prompt ends in an
-            open thinking block, as the chat template of the trainer that calls the reward writes it.
+        end_of_thinking: tag that closes the reasoning (`</think>`); `None` if completions have no such tag.
+        thinking_required: whether a completion without that tag is unfinished. `None`: only if the prompt, rendered
+            with the chat template of the trainer that calls the reward, ends in an open thinking block.
     """
 
     end_of_thinking: str | None = "</think>"
@@ -37,7 +37,7 @@ class Reader:
     _template_opens: bool | None = field(default=None, init=False, repr=False, compare=False)
 
     def read(self, completions: Sequence[Any], columns: Mapping[str, Any]) -> list[Reading]:
-        """One `Reading` for each of B completions; several answers to a problem whose gold answer is a list are one."""
+        """One `Reading` for each of B completions; if the gold answer is a list, several answers count as one."""
         count = len(completions)
         prompts, golds = (columns.get(name) or [None] * count for name in ("prompts", "solution"))
         self.look_at(columns.get("log_metric"))
@@ -57,19 +57,19 @@ class Reader:
         return replace(reading, reasoning=reading.reasoning.replace(tag, "\n").replace(tag.replace("/", "", 1), "\n"))
 
     def look_at(self, log_metric: Any) -> None:
-        """Find out once whether the chat template of the trainer behind `log_metric` opens a thinking block."""
+        """Determine once whether the chat template of the trainer behind `log_metric` opens a thinking block."""
         trainer = getattr(log_metric, "__self__", None)
         tokenizer = getattr(trainer, "processing_class", None)
         if self._template_opens is None and tokenizer is not None:
             self.look_at_template(tokenizer, **(getattr(trainer, "chat_template_kwargs", None) or {}))
 
     def look_at_template(self, tokenizer: Any, **options: Any) -> None:
-        """Find out whether a tokenizer's chat template, rendered with `options`, opens a thinking block."""
+        """Determine whether a tokenizer's chat template, rendered with `options`, opens a thinking block."""
         self._template_opens = thinking_is_open(tokenizer, self.end_of_thinking, **options)
 
 
 def as_explored(reading: Reading, verdict: Any = None) -> Reading:
-    r"""The reading as exploration sees it: answers side by side that are one, by the verdict or as text, finish it.
+    r"""The reading for exploration rewards: finished also if rivals are one answer, by the verdict or as text.
 
     Example:
         >>> as_explored(read("\\boxed{2\\sqrt2} or \\boxed{2\\sqrt{2}}")).finished
@@ -87,7 +87,7 @@ def as_explored(reading: Reading, verdict: Any = None) -> Reading:
 
 @dataclass(frozen=True)
 class Batch:
-    """What an exploration reward is given of B completions, as TRL passes them.
+    """The B completions passed to an exploration reward, as TRL passes them.
 
     `columns` are the reward's other arguments: `prompts`, the data set's columns, `completion_ids`.
     """
@@ -99,12 +99,12 @@ class Batch:
 
     @property
     def rows(self) -> Iterable[tuple[Reading, str]]:
-        """Each completion's reading with the text of its prompt, `""` where there are no prompts."""
+        """Each completion's reading with the text of its prompt, `""` without prompts."""
         prompts = self.columns.get("prompts") or [None] * len(self.completions)
         return zip(self.readings, map(prompt_text, prompts), strict=True)
 
     def members(self, values: Sequence[T]) -> list[Member[T]]:
-        """Each completion's view of what its whole group has, over all ranks; ConfigError without prompts."""
+        """For each completion, the values of its whole group over all ranks; ConfigError without prompts."""
         return gather_members(group_keys(self.columns.get("prompts"), self.columns), values)
 
     def log(self, name: str, values: Iterable[float | None]) -> None:
@@ -113,7 +113,7 @@ class Batch:
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """The mean of the known values, `None` without any; exact, so that the order of ranks does not show."""
+    """The mean of the known values, `None` without any; exact, so that it does not depend on the order of ranks."""
     known = [value for value in values if value is not None]
     return math.fsum(known) / len(known) if known else None
 
@@ -150,14 +150,14 @@ def group_keys(prompts: Sequence[Any] | None, columns: Mapping[str, Any]) -> lis
 
 
 def _written(value: Any) -> Any:
-    """What stands for a value that JSON does not know: an image's or array's bytes, else its text."""
+    """The replacement for a value that JSON does not support: the bytes of an image or array, else its text."""
     if hasattr(value, "tobytes"):
         return hashlib.blake2b(value.tobytes(), digest_size=16).hexdigest()
     return sorted(map(str, value)) if isinstance(value, (set, frozenset)) else str(value)
 
 
 def gather_members(keys: Sequence[str], values: Sequence[T]) -> list[Member[T]]:
-    """For each local completion its group's values over all ranks, in rank order; one exchange.
+    """For each local completion, its group's values over all ranks, in rank order; one collective call.
 
     Example:
         >>> gather_members(["a", "b", "a"], [1, 2, 3])[2]
@@ -175,8 +175,8 @@ def gather_members(keys: Sequence[str], values: Sequence[T]) -> list[Member[T]]:
 
 
 def gather_ranks(items: list[T]) -> tuple[int, list[list[T]]]:
-    """This process's rank and the items (which can be pickled) of all ranks, in rank order."""
-    distributed: Any = sys.modules.get("torch.distributed")  # not imported: then there is nothing to gather over
+    """This process's rank and the items (picklable) of all ranks, in rank order."""
+    distributed: Any = sys.modules.get("torch.distributed")  # if not imported, there is only one rank
     if not (distributed and distributed.is_available() and distributed.is_initialized()):
         return 0, [items]
     gathered: list[Any] = [None] * distributed.get_world_size()

@@ -1,8 +1,8 @@
-"""Diversity: what a completion tries that the other completions of its group do not.
+"""Diversity: approaches that a completion tries and the other completions of its group do not.
 
-Two completions differ in approach, not in wording, so what is compared is the set of calculations each goes through,
-or the vectors of an embedding model; within the group, as GRPO compares only there (2509.02534 and 2505.09655 use
-semantic diversity). Known exploit: true but pointless calculations with the problem's numbers, bounded by saturation.
+Approach matters, not wording. Therefore completions are compared by their sets of calculations, or by the vectors of an
+embedding model; within a group, because GRPO compares only there (2509.02534 and 2505.09655 use semantic diversity).
+Known exploit: true but pointless calculations with the problem's numbers, bounded by saturation.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from trl_rlsp.rewards.batch import Batch, Member, mean
 from trl_rlsp.rewards.exploration import Exploration
 from trl_rlsp.text import calculations, check_half, effective_length, visible
 
-WORDS_PER_STEP = 6  # words that weigh as much as one calculation: `3 * 4 = 12 |` has six
+WORDS_PER_STEP = 6  # words that count as much as one calculation: `3 * 4 = 12 |` has six
 Embed = Callable[[list[str]], Any]
-"""Texts -> one vector each, as rows of an array or as lists of floats."""
+"""Texts -> one vector each, as rows of an array or lists of floats."""
 
-_Vector = tuple[Any, bool]  # a completion's embedding, if it could be had, and whether there was reasoning to embed
+_Vector = tuple[Any, bool]  # a completion's embedding, if available, and whether there was reasoning to embed
 
 
 @dataclass(eq=False, kw_only=True)
 class DiversityExploration(Exploration):
-    r"""Pays for approaches that the rest of the group does not take; logs `diversity/steps` or `diversity/failed`.
+    r"""Rewards approaches that the rest of the group does not take; logs `diversity/steps` or `diversity/failed`.
 
-    With `S` the set of a completion's calculations (`trl_rlsp.text.calculations`) and `f(s)` the share of the other
-    completions of its group that also make calculation `s`, the value is `sum(1 - f(s) for s in S) / (|S| + K)`, in
-    [0, 1); 0 in a group of one. It is for arithmetic: in a group that hardly calculates nearly all values are 0.
+    With `S` the set of a completion's calculations (`trl_rlsp.text.calculations`) and `f(s)` the fraction of the other
+    completions of its group that also contain calculation `s`, the value is `sum(1 - f(s) for s in S) / (|S| + K)`, in
+    [0, 1); 0 in a group of one. It is for arithmetic: in a group with few calculations, nearly all values are 0.
 
-    With `embed` the value is the mean of `1 - cosine` over the others, clipped to [0, 1], times `L / (L + 6 K)` with
-    `L` the effective length (`trl_rlsp.text.effective_length`), and `None` where there was no usable vector.
+    With `embed`, the value is the mean of `1 - cosine` over the others, clipped to [0, 1], times `L / (L + 6 K)` with
+    `L` the effective length (`trl_rlsp.text.effective_length`); `None` without a usable vector.
 
     Args:
-        K: calculations at which half of the possible bonus is earned.
-        embed: texts -> vectors, for comparing by meaning instead, such as
-            `SentenceTransformer("all-MiniLM-L6-v2").encode`. How well it resists gibberish is the model's affair.
+        K: number of calculations at which half of the possible bonus is earned.
+        embed: texts -> vectors, to compare by meaning instead, such as
+            `SentenceTransformer("all-MiniLM-L6-v2").encode`. Its resistance to gibberish depends on the model.
 
     Example:
         >>> reward = DiversityExploration(K=2)
@@ -56,11 +56,11 @@ class DiversityExploration(Exploration):
     def __post_init__(self) -> None:
         check_half(self.K)
         if self.embed is not None and not callable(self.embed):
-            raise ConfigError(f"embed is a callable from texts to vectors, got {self.embed!r}; pass a model's `encode`")
+            raise ConfigError(f"embed must map texts to vectors, got {self.embed!r}; pass a model's `encode`")
         self.can_fail = self.embed is not None
 
     def scores(self, batch: Batch) -> list[float | None]:
-        """B floats in [0, 1); `None` where `embed` gave no usable vector."""
+        """B floats in [0, 1); `None` if `embed` returned no usable vector."""
         return self._by_steps(batch) if self.embed is None else self._by_meaning(batch, self.embed)
 
     def _by_steps(self, batch: Batch) -> list[float | None]:
@@ -91,7 +91,7 @@ class DiversityExploration(Exploration):
 
 
 def _unit_vector(vector: Any) -> Any | None:
-    """The vector as an array of length 1, `None` if it has no finite, positive length."""
+    """The vector as an array, scaled to norm 1; `None` if its norm is not finite and positive."""
     import numpy as np
 
     values = np.asarray(vector, dtype=np.float32).ravel()
@@ -100,7 +100,7 @@ def _unit_vector(vector: Any) -> Any | None:
 
 
 def _mean_distance(member: Member[_Vector]) -> float | None:
-    """Mean of `1 - cosine` to the others of the group that have a vector, or no reasoning (distance 1)."""
+    """Mean of `1 - cosine` to the others of the group that have a vector or no reasoning (distance 1)."""
     own, _ = member.values[member.position]
     others = [other for place, other in enumerate(member.values) if place != member.position]
     seen = [vector for vector, reasons in others if vector is not None or not reasons]

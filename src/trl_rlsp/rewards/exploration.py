@@ -1,6 +1,6 @@
-"""Exploration rewards: scores of the process, independent of whether the answer is right.
+"""Exploration rewards: they score the reasoning process, independent of whether the answer is right.
 
-Every class here is a reward function for `trl.GRPOTrainer` in its own right; `RLSPRewards` scales and gates them.
+Instances of every class here are reward functions for `trl.GRPOTrainer`; `RLSPRewards` scales and gates them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ LengthForm = Literal["bounded", "paper", "relative"]
 
 
 class Exploration(ABC):
-    """An exploration reward, called as TRL calls a reward; a new one needs a fixed, unique `__name__` and `scores`.
+    """Base class of exploration rewards, called by TRL; subclasses need a fixed, unique `__name__` and `scores`.
 
-    It is picklable and keeps nothing between steps. `bounded`: the values lie in [0, 1]; `can_fail`: one can be `None`.
+    Picklable, with no state between steps. `bounded`: values are in [0, 1]; `can_fail`: values can be `None`.
 
     Example:
         >>> class Sentences(Exploration):
@@ -48,10 +48,10 @@ class Exploration(ABC):
         readings: Sequence[Reading] | None = None,
         **columns: Any,
     ) -> list[float | None]:
-        """B values, `None` where there is none; collective where ranks share the batch and groups are compared.
+        """B values, `None` if unavailable; a collective operation if groups are compared in a distributed run.
 
-        What is copied from the prompts earns nothing; completions of one prompt (and one solution) are a group.
-        `readings` are the completions as the suite has read them, `columns` `completion_ids` and the data set's.
+        Text copied from the prompts earns nothing; completions of one prompt (and one solution) are a group.
+        `readings` are the completions as parsed by the suite; `columns`: `completion_ids` and the data set's columns.
         """
         columns["prompts"] = prompts
         if readings is None:
@@ -61,25 +61,25 @@ class Exploration(ABC):
 
     @abstractmethod
     def scores(self, batch: Batch) -> list[float | None]:
-        """The B values of a batch."""
+        """The B values of a batch of B completions."""
 
 
 @dataclass(eq=False)
 class LengthExploration(Exploration):
-    r"""Pays for the length of reasoning; logs `exploration/effective_length`.
+    r"""Rewards the length of reasoning; logs `exploration/effective_length`.
 
     With `|o|` the effective length of a completion (`trl_rlsp.text.effective_length`):
 
     - `form="bounded"`: `|o| / (|o| + C)`, in [0, 1);
-    - `form="paper"`: `-C / |o|`, with `|o|` at least 1, in [-C, 0) (RLSP, 2502.06773, section 2.2): unbounded, a long
-      wrong completion can outrank a short correct one;
-    - `form="relative"`: the share of the other completions of the group whose `|o|` is smaller, equal ones counting
-      half, in [0, 1]; 0 where `|o|` is 0 and in a group of one. It never saturates: use it with `gate="adaptive"`.
+    - `form="paper"`: `-C / |o|`, with `|o|` at least 1, in [-C, 0) (RLSP, 2502.06773, section 2.2). It is unbounded: a
+      long wrong completion can outrank a short correct one;
+    - `form="relative"`: the fraction of the other completions of the group with a smaller `|o|`, equal ones counting
+      half, in [0, 1]; 0 if `|o|` is 0 or in a group of one. It never saturates: use it with `gate="adaptive"`.
 
     Args:
-        C: length at which half of the bounded bonus is earned, in words (about tokens); the paper's is 1000.
-        guarded: count only novel reasoning before a final answer. `False` counts `completion_ids` as the paper does, or
-            words where these are not given.
+        C: length at which half of the bounded bonus is earned, in words (about tokens); 1000 in the paper.
+        guarded: count only novel reasoning before a final answer. `False` counts `completion_ids`, like the paper, or
+            words if these are not given.
         ngram: repeated n-grams of this many words do not count.
 
     Example:
@@ -99,10 +99,10 @@ class LengthExploration(Exploration):
 
     def __post_init__(self) -> None:
         if self.form not in get_args(LengthForm):
-            raise ConfigError(f"form is 'bounded', 'paper' or 'relative', got {self.form!r}")
+            raise ConfigError(f"form must be 'bounded', 'paper' or 'relative', got {self.form!r}")
         check_half(self.C, "C", "words")
         if self.ngram < 2:
-            raise ConfigError(f"ngram is at least 2, got {self.ngram!r}; use guarded=False to count repetition")
+            raise ConfigError(f"ngram must be at least 2, got {self.ngram!r}; use guarded=False to count repetition")
         self.bounded = self.form != "paper"
 
     def scores(self, batch: Batch) -> list[float | None]:
@@ -117,16 +117,16 @@ class LengthExploration(Exploration):
         return list(map(self.value, lengths))
 
     def value(self, length: int) -> float:
-        """The reward of one effective length, in the forms that do not look at the group."""
+        """The reward for one effective length, in the forms that do not depend on the group."""
         return -self.C / max(length, 1) if self.form == "paper" else length / (length + self.C)
 
     def _written(self, completions: Sequence[Any], columns: Mapping[str, Any]) -> list[int]:
-        """Lengths of everything: in tokens with `guarded=False`, else in words."""
+        """Lengths of whole completions: in tokens with `guarded=False`, else in words."""
         ids = None if self.guarded else columns.get("completion_ids")
         return list(map(len, ids if ids is not None else map(words, map(completion_text, completions))))
 
     def costs(self, completions: Sequence[Any], **columns: Any) -> list[float]:
-        """The B values `L = |all| / (|all| + C)`, in [0, 1), of everything that was written, repeated or not.
+        """B values `L = |all| / (|all| + C)`, in [0, 1), with `|all|` the length of the whole completion.
 
         >>> LengthExploration(C=6).costs(["12 , 12 , 12 , 12"])  # 7 words
         [0.5384615384615384]
@@ -135,7 +135,7 @@ class LengthExploration(Exploration):
 
 
 def _rank(member: Member[int]) -> float:
-    """Share of a group's other lengths that are smaller than the completion's own, equal ones counting half."""
+    """Fraction of the group's other lengths that are smaller than the completion's own, equal ones counting half."""
     own, group = member.values[member.position], member.values
     smaller, equal = sum(other < own for other in group), group.count(own) - 1
     return (smaller + equal / 2) / (len(group) - 1) if own and len(group) > 1 else 0.0
@@ -143,11 +143,11 @@ def _rank(member: Member[int]) -> float:
 
 @dataclass(eq=False, kw_only=True)
 class CalculationExploration(Exploration):
-    r"""Pays `n / (n + K)` for `n` distinct calculations that hold, in [0, 1); logs `exploration/calculations`.
+    r"""Rewards `n` distinct correct calculations with `n / (n + K)`, in [0, 1); logs `exploration/calculations`.
 
-    A calculation counts once, before a final answer, if it holds and starts from the problem's numbers or from results
-    of such (`trl_rlsp.text.calculations`). Words earn nothing, so this is for arithmetic. Known exploit: true but
-    pointless calculations from the problem's numbers on.
+    A calculation counts once, before a final answer, if it is correct and starts from the problem's numbers or earlier
+    results (`trl_rlsp.text.calculations`). Words earn nothing, so this is for arithmetic. Known exploit: true but
+    pointless calculations with the problem's numbers.
 
     Example:
         >>> reward = CalculationExploration(K=2)
@@ -173,18 +173,18 @@ class CalculationExploration(Exploration):
 
 @dataclass(eq=False)
 class BehaviourExploration(Exploration):
-    r"""Pays for distinct search behaviors, each with diminishing returns and a cap; logs `exploration/<kind>`.
+    r"""Rewards distinct search behaviors, each with diminishing returns and a cap; logs `exploration/<kind>`.
 
-    With `n_k` the occurrences of behavior `k` that count (`trl_rlsp.behaviours.credited`), at most `cap` of them, the
-    value is the mean over the kinds of `n_k / (n_k + half)`, in [0, 1): a second behavior is worth more than a second
-    occurrence of the first. A cue in front of real reasoning cannot be told from a real one by its wording: pay little
-    for it, gate it on correctness, and watch answer changes beside it (`rlsp behaviours`).
+    With `n_k` the occurrences of behavior `k` that count (`trl_rlsp.behaviours.credited`), at most `cap`, the value is
+    the mean over the kinds of `n_k / (n_k + half)`, in [0, 1): a second behavior is worth more than a second occurrence
+    of the first. A cue inserted before real reasoning cannot be distinguished from a genuine one by its wording: give
+    it a small weight, gate it on correctness, and monitor answer changes (`rlsp behaviours`).
 
     Args:
-        kinds: the behaviors paid for, of `trl_rlsp.behaviours.KINDS`.
-        cap: occurrences of one behavior that are paid for.
-        half: occurrences that earn half of a behavior's share.
-        spacing: new words of content between two occurrences that count; so is `ngram`, see `credited`.
+        kinds: the behaviors to reward, from `trl_rlsp.behaviours.KINDS`.
+        cap: maximum number of rewarded occurrences per behavior.
+        half: number of occurrences that earn half of a behavior's share.
+        spacing: new content words required between two occurrences; for this and `ngram` see `credited`.
 
     Example:
         >>> reward = BehaviourExploration(["verification"], spacing=4)
@@ -204,11 +204,11 @@ class BehaviourExploration(Exploration):
     def __post_init__(self) -> None:
         kinds = self.kinds
         if not kinds or not set(kinds) <= set(KINDS) or len(set(kinds)) < len(kinds):
-            raise ConfigError(f"kinds are one or more of {', '.join(KINDS)}, each once, got {list(kinds)!r}")
+            raise ConfigError(f"kinds must be one or more of {', '.join(KINDS)}, each once, got {list(kinds)!r}")
         check_half(self.half, "half", "occurrences")
         for name, least in (("cap", 1), ("spacing", 1), ("ngram", 2)):
             if getattr(self, name) < least:
-                raise ConfigError(f"{name} is at least {least}, got {getattr(self, name)!r}")
+                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)!r}")
 
     def scores(self, batch: Batch) -> list[float | None]:
         """B floats in [0, 1)."""
@@ -218,12 +218,12 @@ class BehaviourExploration(Exploration):
         return list(map(self.value, counts))
 
     def value(self, counts: Mapping[str, int]) -> float:
-        """The reward of one completion's counts."""
+        """The reward for the counts of one completion."""
         capped = [min(counts[kind], self.cap) for kind in self.kinds]
         return sum(n / (n + self.half) for n in capped) / len(self.kinds)
 
     def counts(self, reading: Reading, prompt: str = "") -> Counter[str]:
-        """Occurrences of each kind that count; none without a final answer."""
+        """Number of occurrences of each kind that count; none without a final answer."""
         text = reading.exploration if reading.finished else ""
         found = credited(text, prompt=prompt, spacing=self.spacing, ngram=self.ngram)
         return Counter(behaviour.kind for behaviour in found if behaviour.kind in self.kinds)

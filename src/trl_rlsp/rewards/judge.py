@@ -1,7 +1,7 @@
-"""An LLM as judge of how a completion explores, told to ignore correctness (RLSP, 2502.06773, section 2.2).
+"""An LLM judge of how a completion explores, instructed to ignore correctness (RLSP, 2502.06773, section 2.2).
 
-What is sent, how it is protected, and what it costs: `docs/judge.md`. A grade that cannot be had is `None` and
-counted, never a number: the paper's code counted a failed judge as 0.5.
+`docs/judge.md` describes the requests, their protection and their cost. A failed grade is `None` and counted, never a
+number: the paper's code scored a failed judge as 0.5.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from trl_rlsp.text import Reading, effective_length, visible
 
 logger = logging.getLogger(__name__)
 
-BELOW_ONE = 0.99  # the value of the highest grades: like every bounded exploration reward, this one stays below 1
+BELOW_ONE = 0.99  # the value for the highest grades: like every bounded exploration reward, it is below 1
 DEFAULT_OPTIONS: Mapping[str, Any] = {"temperature": 0.0, "max_tokens": 300}
 
 Grades = Mapping[str, int]
 
 
 class Work(NamedTuple):
-    """What a judge sees: a problem and the reasoning before the final answer."""
+    """The input of a judge: a problem and the reasoning before the final answer."""
 
     problem: str
     reasoning: str
@@ -40,21 +40,21 @@ EXAMPLE = Work("Make 18 from 6, 3 and 2.", "6 * 3 = 18, but 2 is left. 6 + 3 = 9
 
 
 class JudgeExploration(Exploration):
-    r"""Pays for exploration as an LLM grades it: strategies, depth, creativity, persistence.
+    r"""Rewards exploration as graded by an LLM: strategies, depth, creativity, persistence.
 
-    The value is `0.99 * mean grade / 10`, grades being integers from 0 to 10, and `None` where there are no valid ones.
-    A completion without effective reasoning (`trl_rlsp.text.effective_length`) is worth 0.0 and is not sent. Equal work
-    on an equal problem is asked about once. Logs `judge/failed`, `judge/cached` and `judge/latency`.
+    The value is `0.99 * mean grade / 10`, with integer grades from 0 to 10; `None` without valid grades. A completion
+    without effective reasoning (`trl_rlsp.text.effective_length`) scores 0.0 and is not sent. Identical work on an
+    identical problem is graded once. Logs `judge/failed`, `judge/cached` and `judge/latency`.
 
     Args:
-        model: the judge's name at the server, with `base_url`, `api_key`, `timeout` and `retries` as in
+        model: name of the judge on the server; `base_url`, `api_key`, `timeout` and `retries` are as in
             `trl_rlsp.generation.ServerClient`.
-        rubric: what is graded; default the four dimensions of RLSP in this project's words.
-        cache: file that keeps the grades; default `judge.cache` in the package's cache folder, `False` for none.
-        concurrency: most requests in flight at once, on each rank.
-        deadline: seconds a whole batch may take; what is missing then is `None`.
-        max_chars: longest reasoning, and longest problem, that is sent; of a longer one the middle is left out.
-        options: request parameters over temperature 0 and 300 tokens; `None` removes one, as in
+        rubric: the dimensions graded; default the four dimensions of RLSP in this project's words.
+        cache: file that stores the grades; default `judge.cache` in the package's cache folder, `False` for none.
+        concurrency: maximum number of requests in flight, on each rank.
+        deadline: seconds for a whole batch; grades missing by then are `None`.
+        max_chars: characters of the longest reasoning, and problem, sent in full; the middle of longer ones is cut.
+        options: request parameters that override temperature 0 and 300 tokens; `None` removes one, as in
             `{"max_tokens": None, "max_completion_tokens": 2000}`.
 
     Example:
@@ -83,12 +83,12 @@ class JudgeExploration(Exploration):
     ) -> None:
         if rubric is not None and not isinstance(rubric, Rubric):
             raise ConfigError(
-                f"rubric is a Rubric, got {rubric!r}; example: Rubric({{'rigour': 'Is each step justified?'}})"
+                f"rubric must be a Rubric, got {rubric!r}; example: Rubric({{'rigour': 'Is each step justified?'}})"
             )
         if max_chars < 100:
-            raise ConfigError(f"max_chars is a number of characters, at least 100, got {max_chars!r}")
+            raise ConfigError(f"max_chars must be at least 100 characters, got {max_chars!r}")
         if concurrency < 1 or not deadline > 0:
-            raise ConfigError(f"concurrency is at least 1 and deadline above 0 s, got {concurrency!r} and {deadline!r}")
+            raise ConfigError(f"concurrency must be at least 1, deadline above 0 s; got {concurrency!r}, {deadline!r}")
         self.client = ServerClient(model, base_url, api_key=api_key, timeout=timeout, retries=retries)
         self.rubric, self.max_chars = rubric or Rubric(), max_chars
         self.concurrency, self.deadline = concurrency, deadline
@@ -101,7 +101,7 @@ class JudgeExploration(Exploration):
         return f"JudgeExploration({self.client.model!r}, base_url={self.client.base_url!r})"
 
     def scores(self, batch: Batch) -> list[float | None]:
-        """B values in [0, 1), `None` where no valid grades could be had."""
+        """B values in [0, 1), `None` for those without valid grades."""
         works = [self._work(reading, prompt) for reading, prompt in batch.rows]
         sent = [work for work in works if work is not None]
         keys = {work: self._key(work) for work in sent}
@@ -117,7 +117,7 @@ class JudgeExploration(Exploration):
         return [0.0 if work is None else values.get(work) for work in works]
 
     def check(self) -> None:
-        """Ask for the grades of a short example past the cache; ServerError where there are no valid ones."""
+        """Request grades for a short example, bypassing the cache; ServerError without valid grades."""
         where = f"the judge {self.client.model!r} at {self.client.server}"
         (reply,) = self._ask([EXAMPLE])
         if reply.answer is None:
@@ -128,12 +128,12 @@ class JudgeExploration(Exploration):
             raise ServerError(f"{where} must answer with grades as JSON, got {error}; choose another model") from error
 
     def _work(self, reading: Reading, prompt: str) -> Work | None:
-        """What is sent of a completion; `None` where there is no effective reasoning."""
+        """The part of a completion that is sent; `None` without effective reasoning."""
         work = Work(self._shortened(visible(prompt)), self._shortened(visible(reading.reasoning).strip()))
         return work if effective_length(reading, prompt=prompt) else None
 
     def _shortened(self, text: str) -> str:
-        """`text` in valid Unicode; of a longer one than `max_chars` the first two thirds and the last third of that."""
+        """`text` in valid Unicode, cut to `max_chars`: two thirds of them from the start, one third from the end."""
         text = text.encode("utf-8", "replace").decode()
         if len(text) <= self.max_chars:
             return text
@@ -147,7 +147,7 @@ class JudgeExploration(Exploration):
         return list(self.client.ask(requests, **options)) if requests else []
 
     def _graded(self, works: Sequence[Work], replies: Sequence[Reply]) -> dict[Work, Grades]:
-        """The grades of the replies that have valid ones; they are remembered."""
+        """The grades of the replies with valid grades; they are stored in the cache."""
         graded, failures = dict[Work, Grades](), list[str]()
         for work, reply in zip(works, replies, strict=True):
             try:

@@ -1,7 +1,7 @@
-"""The outcome verifier: 1.0 for a right final answer, 0.0 for a wrong one, a share for programs, `None` = not scorable.
+"""The outcome verifier: 1.0 for a right answer, 0.0 for a wrong one, a fraction for programs, `None` if not scorable.
 
-R_outcome(q, o) = 1[Ver(q, o)] (RLSP, arXiv 2502.06773, eq. 1). Each row says how it is verified: `tests` by running
-the program, `task` by a reasoning-gym scorer, `solution` by mathematical equality.
+R_outcome(q, o) = 1[Ver(q, o)] (RLSP, arXiv 2502.06773, eq. 1). The columns of a row determine how it is verified:
+`tests` by running the program, `task` by a reasoning-gym scorer, `solution` by mathematical equality.
 """
 
 from __future__ import annotations
@@ -29,40 +29,40 @@ from trl_rlsp.verification import (
     verify_math,
 )
 
-COLUMNS = {name: kind.column for name, kind in KINDS.items()}  # kind of a row -> the column that says what is right
+COLUMNS = {name: kind.column for name, kind in KINDS.items()}  # kind of a row -> the column with the gold answer
 
 CustomVerifier = Callable[[Sequence["Row"]], Sequence[Verdict | float | bool | None]]
 
 
 class Row(NamedTuple):
-    """One completion with what its row says about the right outcome."""
+    """One completion with the gold answer of its row."""
 
     kind: str  # code, gym or math
     completion: Any
     truth: Any  # the row's tests, task or solution, by its kind
     prompt: str  # the user's text, "" if unknown
-    reading: Any = None  # the reasoning and answer (`trl_rlsp.text.Reading`), if it was read
+    reading: Any = None  # the reasoning and answer (`trl_rlsp.text.Reading`), if already parsed
 
 
 class OutcomeVerifier:
-    """Reward function: is the final answer right?
+    """Reward function that checks whether the final answer is right.
 
     Args:
-        workers: processes that check, or programs that run, at once on each rank; at most its share of the cores.
-        time_limit: seconds for one answer, or for one test of a program; over it the answer is wrong, reason `timeout`.
-        batch_seconds: seconds for one call; what it leaves unchecked scores `None`.
-        memory_mb: address space a worker may add to what it has after its imports, in MiB.
-        cache_size: verdicts kept, so that the next reward of the same batch costs nothing.
-        end_of_thinking: as in `trl_rlsp.rewards.Reader`, and so is `thinking_required`.
+        workers: checker processes, or programs run, at once on each rank; at most the rank's share of the cores.
+        time_limit: seconds for one answer, or for one test of a program; beyond it the answer is wrong (`timeout`).
+        batch_seconds: seconds for one call; answers not checked by then score `None`.
+        memory_mb: address space that a worker may add after its imports, in MiB.
+        cache_size: number of cached verdicts, so that the next reward of the same batch costs nothing.
+        end_of_thinking: as in `trl_rlsp.rewards.Reader`, like `thinking_required`.
         rules: how strict mathematical equality is.
         custom: verifiers that replace the built-in one of a kind, `{"code": callable}`; each takes the `Row`s and
-            returns for each a `Verdict`, a score from 0 to 1, a boolean, or `None` for not scorable.
-        code_options: for `trl_rlsp.verification.verify_code`, before the options above.
-        watch: called once a batch with `completions`, `completion_ids` and `log_metric`, where there is such a logger;
-            for metrics that do not touch the reward, such as `trl_rlsp.behaviours.BehaviourMetrics()`.
+            returns, for each, a `Verdict`, a score from 0 to 1, a boolean, or `None` for not scorable.
+        code_options: options of `trl_rlsp.verification.verify_code`; they override the options above.
+        watch: callables called once per batch with `completions`, `completion_ids` and `log_metric`, if there is a
+            logger; for metrics that do not affect the reward, such as `trl_rlsp.behaviours.BehaviourMetrics()`.
 
-    Raises ConfigError for an argument that cannot work and, when called, none of the three columns; when called,
-    MissingDependencyError without reasoning-gym where rows need it, WorkerError if workers cannot be started.
+    Raises ConfigError for an invalid argument and, when called, if all three columns are missing; when called,
+    MissingDependencyError if rows need reasoning-gym and it is missing, WorkerError if workers cannot be started.
 
     Example:
         >>> with OutcomeVerifier() as verifier:
@@ -72,7 +72,7 @@ class OutcomeVerifier:
 
     __name__ = "outcome_verifier"
     takes_readings = True
-    compares_answers = True  # it can say of any two mathematical answers if they are equal
+    compares_answers = True  # it can decide whether any two mathematical answers are equal
 
     def __init__(
         self,
@@ -110,22 +110,22 @@ class OutcomeVerifier:
     def __call__(
         self, prompts: Sequence[Any] | None = None, completions: Sequence[Any] = (), **columns: Any
     ) -> list[float | None]:
-        """Scores of a batch, one per completion; `None` where it is not scorable.
+        """Scores of a batch, one per completion; `None` for completions that are not scorable.
 
-        The first of the columns `tests`, `task`, `solution` that a row has decides. `log_metric` receives the share of
-        each reason, `log_extra` the columns `verdict` (the reason), `parsed_gold` and `parsed_answer` (as compared).
+        The first of the columns `tests`, `task`, `solution` that a row has is used. `log_metric` receives the fraction
+        of each reason; `log_extra` the columns `verdict` (the reason), `parsed_gold` and `parsed_answer` (as compared).
         """
         return [verdict.score for verdict in self.judged(completions, prompts=prompts, **columns)]
 
     def judged(
         self, completions: Sequence[Any], *, log_metric: Any = None, log_extra: Any = None, **columns: Any
     ) -> list[Verdict]:
-        """The verdicts of a batch, logged; the arguments are those of a call."""
+        """The verdicts of a batch, with logging; takes the same arguments as a call."""
         self.reader.look_at(log_metric)
         found = self.verdicts(completions, **columns)
         if log_metric is not None and found:
             reasons = [verdict.reason for verdict in found]
-            for reason in get_args(Reason):  # the zeros too: TRL averages over the ranks and steps that log a metric
+            for reason in get_args(Reason):  # including zeros: TRL averages over the ranks and steps that log a metric
                 log_metric(f"verifier/{reason}", reasons.count(reason) / len(found))
             for metrics in self.watch:
                 metrics(completions=completions, completion_ids=columns.get("completion_ids"), log_metric=log_metric)
@@ -143,7 +143,7 @@ class OutcomeVerifier:
         readings: Sequence[Any] | None = None,
         **columns: Any,
     ) -> list[Verdict]:
-        """Score and reason for each completion; a completion judged before is answered from the cache."""
+        """Score and reason for each completion; verdicts of completions seen before come from the cache."""
         rows = _rows(completions, prompts, columns)
         keys = [_key(row) for row in rows]
         found = [self.cache.get(key) for key in keys]
@@ -164,7 +164,7 @@ class OutcomeVerifier:
         return [verdict for verdict in found if verdict is not None]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "cache": {}}  # its hashes are this process's
+        return {**vars(self), "cache": {}}  # its hashes are valid only in this process
 
     def _verify(self, kind: str, rows: Sequence[Row]) -> Sequence[Verdict | float | None]:
         if kind in self.custom:
@@ -193,10 +193,10 @@ class OutcomeVerifier:
             self.pools[kind].start()
 
     def close(self) -> None:
-        """End all worker processes and the sandbox's helpers. The verifier may be used again."""
+        """Stop all worker processes and the sandbox's helpers. The verifier can be used again."""
         for pool in self.pools.values():
             pool.close()
-        sandbox = sys.modules.get("trl_rlsp.verification.code.sandbox")  # not imported: no program was run
+        sandbox = sys.modules.get("trl_rlsp.verification.code.sandbox")  # if not imported, no program was run
         if sandbox is not None and sandbox.find_sandbox.cache_info().currsize:
             sandbox.find_sandbox(self.code_options.get("allow_unsandboxed", False)).close()
 
@@ -240,7 +240,7 @@ def _rows(completions: Sequence[Any], prompts: Sequence[Any] | None, columns: Ma
 
 
 def _user_text(prompt: Any) -> str:
-    """What the user wrote; the system prompt's examples are not part of the problem."""
+    """The user's text; the system prompt's examples are not part of the problem."""
     if isinstance(prompt, str):
         return prompt
     turns = [message for message in prompt or () if message.get("role") == "user"]
@@ -248,13 +248,13 @@ def _user_text(prompt: Any) -> str:
 
 
 def _key(row: Row) -> Hashable:
-    """All that a verdict depends on, as 64-bit hashes: the cache must not keep the texts alive."""
+    """Everything that a verdict depends on, as 64-bit hashes, so that the cache does not keep texts in memory."""
     truth = row.truth if isinstance(row.truth, str) else repr(row.truth)
     return row.kind, type(row.truth), hash(truth), hash(_hashable(row.completion)), hash(row.prompt)
 
 
 def _hashable(value: Any) -> Hashable:
-    """A completion without a copy of its texts: a string object remembers its hash."""
+    """A hashable form of a completion without copies of its texts: string objects cache their hash."""
     if isinstance(value, dict):
         return tuple((key, _hashable(part)) for key, part in value.items())
     if isinstance(value, list | tuple):
@@ -263,10 +263,10 @@ def _hashable(value: Any) -> Hashable:
 
 
 class OwnVerifier(OutcomeVerifier):
-    """A reward function that gives the outcome, in place of the built-in verifiers of all kinds.
+    """Wraps a reward function that computes the outcome, in place of the built-in verifiers of all kinds.
 
-    It returns for each completion a score from 0 to 1, a boolean, a `Verdict`, or `None` for not scorable. No verdict
-    is kept. The other options are those of `OutcomeVerifier`.
+    The function returns for each completion a score from 0 to 1, a boolean, a `Verdict`, or `None` for not scorable.
+    Verdicts are not cached. The other options are those of `OutcomeVerifier`.
 
     Example:
         >>> verifier = OwnVerifier(lambda completions, **_: [len(c) > 3 for c in completions])
@@ -285,12 +285,12 @@ class OwnVerifier(OutcomeVerifier):
         columns.pop("readings", None)
         found = [_as_verdict(value) for value in self.function(completions=completions, **columns)]
         if len(found) != len(completions):
-            raise ConfigError(f"a verifier gives one value a completion, got {len(found)} for {len(completions)}")
+            raise ConfigError(f"a verifier returns one value per completion, got {len(found)} for {len(completions)}")
         return found
 
 
 def load_object(name: str) -> Callable[..., Any]:
-    """What `module.name`, in the current folder too, stands for: a callable; a class is made without arguments."""
+    """Import the callable `module.name`, also from the current folder; a class is instantiated without arguments."""
     module, _, attribute = name.rpartition(".")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -301,5 +301,5 @@ def load_object(name: str) -> Callable[..., Any]:
         raise ConfigError(f"{rule}, got {name!r}: {error}") from error
     made = found() if isinstance(found, type) else found
     if not callable(made):
-        raise ConfigError(f"a reward is a callable, got {name} = {made!r}")
+        raise ConfigError(f"a reward must be callable, got {name} = {made!r}")
     return made

@@ -1,8 +1,8 @@
-r"""`RLSPRewards`: an outcome verifier and exploration rewards as one thing that TRL takes.
+r"""`RLSPRewards`: an outcome verifier and exploration rewards as one object for TRL.
 
 RLSP's reward (2502.06773, eq. 1) is `R = alpha * V + (1 - alpha) * R_ex`. The suite is a list whose plain sum is
-`R / alpha = V + (1 - alpha) / alpha * R_ex`, so that TRL's `rewards/outcome_verifier/mean` is the accuracy whatever
-alpha is. TRL ignores weights set on reward functions; the scale is in the values.
+`R / alpha = V + (1 - alpha) / alpha * R_ex`, so that TRL's `rewards/outcome_verifier/mean` is the accuracy for any
+alpha. TRL ignores weights set on reward functions, so the values themselves are scaled.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from trl_rlsp.rewards.outcome import OutcomeVerifier
 
 
 class _SuiteType(type):
-    """Answers a host that takes the class for a reward function, as `trl grpo --reward_funcs` does."""
+    """Raises an error if the class itself is used as a reward function, as `trl grpo --reward_funcs` does."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         if "completions" in kwargs:
             way_out = "write `--reward_funcs trl_rlsp.rlsp_rewards`, or pass RLSPRewards() with its arguments"
-            raise ConfigError(f"a reward function is an object, got the class {cls.__name__} itself; {way_out}")
+            raise ConfigError(f"a reward function must be an object, got the class {cls.__name__} itself; {way_out}")
         return super().__call__(*args, **kwargs)
 
     @property
@@ -37,28 +37,28 @@ class _SuiteType(type):
 
 
 class RLSPRewards(list, metaclass=_SuiteType):
-    """The RLSP reward for `GRPOTrainer(reward_funcs=...)`: a list of reward functions that can also be called.
+    """The RLSP reward for `GRPOTrainer(reward_funcs=...)`: a list of reward functions that is also callable.
 
-    `suite + [other_reward]` is a suite, too. A suite is read-only: build a new one.
+    `suite + [other_reward]` is also a suite. A suite is read-only; build a new one to change it.
 
     Args:
         verifier: default `OutcomeVerifier()`; or a TRL reward function whose values are scores from 0 to 1, booleans,
             `Verdict`s, or `None` for not scorable.
-        exploration: exploration rewards, averaged; default one `LengthExploration()`. An empty list trains on the
-            outcome alone.
-        alpha: weight of the outcome, 0 < alpha <= 1 (the paper's 0.8), or an `AlphaSchedule` of it. Above 0.5, with
+        exploration: exploration rewards, averaged; default one `LengthExploration()`. With an empty list, training uses
+            only the outcome.
+        alpha: weight of the outcome, 0 < alpha <= 1 (0.8 in the paper), or an `AlphaSchedule`. Above 0.5, with
             bounded exploration, a correct completion outranks every wrong one of its group.
-        gate: which completions exploration pays: all (`"none"`, the paper), the `"correct"`, the `"incorrect"`, or
-            `"adaptive"`: all, times the group's failure rate, and length costs where the group succeeds.
-        length_penalty: weight of the cost of length under `gate="adaptive"`, in [0, 1].
-        objective: what the outcome's columns add up to within a group of solve rate p: the verdict `V`; `"max_rl"`,
-            `V / p` (MaxRL, 2602.02710), for problems that are rarely solved; or `"pass@k"`, of a wrong completion the
-            chance that k - 1 others of its group hold a right one (2505.15201), for solving each problem at least once.
-        k: completions that pass@k draws, at most a group's.
-        end_of_thinking: as in `Reader`, and so is `thinking_required`; an `OutcomeVerifier` that is passed has its own.
+        gate: which completions get the exploration reward: all (`"none"`, as in the paper), `"correct"`, `"incorrect"`;
+            or `"adaptive"`: all, times the group's failure rate, with a length penalty growing with its solve rate.
+        length_penalty: weight of the length penalty under `gate="adaptive"`, in [0, 1].
+        objective: sum of the outcome columns in a group of solve rate p: `"verdict"`, the verdict `V`; `"max_rl"`,
+            `V / p` (MaxRL, 2602.02710), for problems rarely solved; `"pass@k"`, `V`, or for a wrong completion the
+            chance that k - 1 others of its group include a right one (2505.15201), to solve each problem at least once.
+        k: number of completions that pass@k draws, at most the group size.
+        end_of_thinking: as in `Reader`, like `thinking_required`; a given `OutcomeVerifier` has its own settings.
 
-    Raises ConfigError for an argument out of its range, unbounded exploration under `gate="adaptive"`, two parts of one
-    name (TRL would merge them in its logs), or reading settings that differ from the verifier's.
+    Raises ConfigError for an argument out of range, unbounded exploration under `gate="adaptive"`, two parts with the
+    same name (TRL would merge them in its logs), or reading settings that differ from the verifier's.
 
     Example:
         >>> rewards = RLSPRewards(exploration=[LengthExploration(C=6)], alpha=0.8)
@@ -97,13 +97,13 @@ class RLSPRewards(list, metaclass=_SuiteType):
         reader = verifier.reader if isinstance(verifier, OutcomeVerifier) else asked
         if asked not in (Reader(), reader):
             raise ConfigError(
-                "end_of_thinking and thinking_required are the verifier's where one is passed, got "
-                f"{asked} beside {reader}; set them in OutcomeVerifier(...)"
+                "end_of_thinking and thinking_required must match those of the given verifier, got "
+                f"{asked} and {reader}; set them in OutcomeVerifier(...)"
             )
         parts = (LengthExploration(),) if exploration is None else tuple(exploration)
         for part in (verifier, *parts):
             if not callable(part):
-                raise ConfigError(f"a reward is a callable, got {part!r}")
+                raise ConfigError(f"a reward must be callable, got {part!r}")
         schedule = alpha if isinstance(alpha, AlphaSchedule) else AlphaSchedule("constant", alpha)
         scorer = Scorer(verifier, parts, schedule, gate, length_penalty, reader, objective, k)
         shared = ("verifier", "exploration", "schedule", "gate", "length_penalty")
@@ -123,7 +123,7 @@ class RLSPRewards(list, metaclass=_SuiteType):
     def _refuse_equal_names(self) -> None:
         name, count = Counter(map(name_of, self)).most_common(1)[0]
         if count > 1:
-            raise ConfigError(f"two rewards are called {name!r}; TRL merges them in its logs: set `__name__`")
+            raise ConfigError(f"two rewards have the name {name!r}; TRL merges them in its logs: set `__name__`")
 
     def __repr__(self) -> str:
         alpha = self.schedule if self.schedule.moves else f"{self.alpha:g}"
@@ -132,7 +132,7 @@ class RLSPRewards(list, metaclass=_SuiteType):
     def __call__(
         self, prompts: Any = None, completions: Any = (), log_metric: Any = None, **kwargs: Any
     ) -> list[float | None]:
-        """The sum of the parts, `None` where the outcome is not scorable; logs `rewards/<part>/mean` as TRL would."""
+        """The sum of the parts, `None` if the outcome is not scorable; logs `rewards/<part>/mean` as TRL would."""
         columns = [part(prompts=prompts, completions=completions, log_metric=log_metric, **kwargs) for part in self]
         for part, column in zip(self, columns, strict=True):
             log_mean(log_metric, f"rewards/{name_of(part)}/mean", column)

@@ -1,8 +1,8 @@
-"""What a run left on disk: its completions, its evaluations and the history of its metrics.
+"""The files that a run left on disk: its completions, its evaluations and the history of its metrics.
 
-Promises one reader and one record for completions, whether TRL's trainer or `rlsp eval` logged them; that files are
-only read; and that a file that cannot be read is an error that names it. Does not know how a run was made: its stages
-and their settings are `trl_rlsp.stages` and `trl_rlsp.pipeline`.
+Promises: completions have one reader and one record, whether TRL's trainer or `rlsp eval` logged them; files are never
+changed; an unreadable file raises an error that names it. Knows nothing about how a run is made: stages and their
+settings are in `trl_rlsp.stages` and `trl_rlsp.pipeline`.
 """
 
 from trl_rlsp.runs._behaviours import StepMetrics, Summary, shown_steps, step_metrics, summarize

@@ -1,4 +1,4 @@
-"""Behaviors of many completions as metrics: per completion, per 1,000 words, answer changes; and step by step."""
+"""Behaviors of many completions as metrics: per completion, per 1,000 words, answer changes, and per step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trl_rlsp.runs._completions import Completion
 from trl_rlsp.text import novel_words, words
 
 Scorer = Callable[[list[Completion]], Sequence[float | None]]
-PER_STEP, AT_MOST = 64, 4000  # completions whose text is read
+PER_STEP, AT_MOST = 64, 4000  # completions whose text is read, per step and in all
 NGRAM = 8
 
 
@@ -21,10 +21,10 @@ class Summary:
     """Metrics of some completions.
 
     Attributes:
-        words: their mean length; numbers and punctuation marks are words.
+        words: mean length in words; numbers and punctuation marks count as words.
         per_completion: mean occurrences of each kind.
-        search: totals of written-out countdown searches; empty where there are none.
-        changes: transitions between answers stated in one completion; `None` if nothing could score them.
+        search: totals over written-out countdown searches; empty if there are none.
+        changes: transitions between answers stated in one completion; `None` if they could not be scored.
     """
 
     completions: int
@@ -36,7 +36,7 @@ class Summary:
 
 
 def summarize(completions: Sequence[Completion], score: Scorer | None = None) -> Summary:
-    """Metrics of one or more completions; without a scorer there are no answer changes."""
+    """Metrics of one or more completions; `changes` needs a scorer."""
     totals, length = _occurrences(completions)
     searches = [trace.counts() for c in completions if (trace := read_search(c.text)).steps]
     return Summary(
@@ -50,7 +50,7 @@ def summarize(completions: Sequence[Completion], score: Scorer | None = None) ->
 
 
 def _occurrences(completions: Sequence[Completion]) -> tuple[dict[Kind, int], int]:
-    """Occurrences of each kind, and words."""
+    """Total occurrences of each kind, and total words."""
     counts = [count_behaviours(completion.text) for completion in completions]
     totals = {kind: sum(count[kind] for count in counts) for kind in KINDS}
     return totals, sum(len(words(completion.text)) for completion in completions)
@@ -61,7 +61,7 @@ def _per_1000_words(totals: Mapping[Kind, int], length: int) -> dict[str, float]
 
 
 def _change_totals(completions: Sequence[Completion], score: Scorer) -> dict[str, int] | None:
-    """Transitions of all completions that say how to score them; every candidate is scored in one batch."""
+    """Transitions in all completions that have gold columns; all candidate answers are scored in one batch."""
     scorable = [c for c in completions if c.columns]
     stated = [(c, answers) for c in scorable if len(answers := candidate_answers(c.text)) > 1]
     asked = [Completion(f"\\boxed{{{a}}}", prompt=c.prompt, columns=c.columns) for c, found in stated for a in found]
@@ -72,7 +72,7 @@ def _change_totals(completions: Sequence[Completion], score: Scorer) -> dict[str
 
 
 def shown_steps(steps: Sequence[int]) -> list[int]:
-    """The first, the quarter points and the last of some steps."""
+    """The first step, the three quarter points and the last step."""
     distinct = sorted(set(steps))
     last = len(distinct) - 1
     return sorted({distinct[round(last * quarter / 4)] for quarter in range(5)}) if distinct else []
@@ -84,7 +84,7 @@ class StepMetrics:
 
     Attributes:
         finished: share with exactly one final answer.
-        repetition: share of the text that repeats what stood before it; `None` if there is no text.
+        repetition: share of the text that repeats earlier text; `None` if there is no text.
         behaviours: kind -> occurrences per 1,000 words.
     """
 
@@ -95,7 +95,7 @@ class StepMetrics:
 
 
 def step_metrics(completions: Sequence[Completion]) -> list[StepMetrics]:
-    """One for each step, in order; texts of at most 64 completions a step and about 4,000 in all are read."""
+    """Metrics of each step, in order; at most 64 texts per step and about 4,000 in all are read."""
     steps: dict[int, list[Completion]] = {}
     for completion in completions:
         if completion.step is not None:
@@ -112,6 +112,6 @@ def step_metrics(completions: Sequence[Completion]) -> list[StepMetrics]:
 
 
 def repetition(text: str) -> float | None:
-    """Share of words inside 8 words in a row, or a sentence, that the text already contained; `None` if empty."""
+    """Share of words in an 8-gram or a sentence that already occurred in the text; `None` if the text is empty."""
     total = len(words(text))
     return 1 - novel_words(text, ngram=NGRAM) / total if total else None

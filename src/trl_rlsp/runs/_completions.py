@@ -1,8 +1,8 @@
-"""One record of a logged completion, and its one reader: TRL's Parquet log, and the samples of `rlsp eval`.
+"""One record for logged completions, and one reader: TRL's Parquet log, and the samples of `rlsp eval`.
 
-`GRPOTrainer(log_completions=True)` writes one Parquet file for each logged step, with a column for each reward function
-and those that reward functions logged themselves (here `verdict`). A batch that is trained on more than once is logged
-again each time; it is kept once. Whatever a completion holds stays data: it is not evaluated, rendered or followed.
+`GRPOTrainer(log_completions=True)` writes one Parquet file per logged step, with a column for each reward function and
+for each value that reward functions log themselves (here `verdict`). A batch that is trained on more than once is
+logged each time and read once. The text of a completion is only data: it is never evaluated, rendered or followed.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ _REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One completion with its verdict; what was not recorded is `None`, or empty.
+    """One completion with its verdict; fields that were not recorded are `None` or empty.
 
     Attributes:
-        text: everything the model wrote; nobody vouches for what it holds.
-        problem: what completions of the same problem share: its index in an evaluation, or what the prompt asks.
-        score: 1.0, 0.0, a share, or `None` where it is not scorable; `reason` says why.
-        finished: it ends with a final answer within the limit.
+        text: everything the model wrote; untrusted.
+        problem: key of the problem: its index in an evaluation, or the question of the prompt.
+        score: 1.0, 0.0, a fraction between them, or `None` if it is not scorable; `reason` gives the reason.
+        finished: whether it ends with a final answer within the token limit.
         step: training step, `None` in an evaluation.
         sample: number among the completions of its problem or batch.
-        rewards: reward function -> value, `None` where it gave none.
+        rewards: reward function -> value, `None` if it returned none.
         extra: other metrics of the task, such as the search steps of countdown.
-        columns: `solution`, `task`, `tests`, as far as the file has them.
-        messages: how many it consists of.
-        gold: the gold answer as the verifier compared it with `answer`.
+        columns: `solution`, `task` and `tests`, if the file has them.
+        messages: number of messages in the completion.
+        gold: the gold answer that the verifier compared with `answer`.
     """
 
     text: str
@@ -70,7 +70,7 @@ class Completion:
 
 
 def question(prompt: Any) -> str:
-    """What a prompt asks: its last user message, or all of it where it has none."""
+    """The question of a prompt: its last user message, or the whole prompt if it has none."""
     if prompt is None or isinstance(prompt, str):
         return prompt or ""
     turns = [message for message in prompt if message.get("role") == "user"][-1:] or list(prompt)
@@ -78,22 +78,22 @@ def question(prompt: Any) -> str:
 
 
 def accuracy_part(names: Sequence[str]) -> str | None:
-    """The reward function that says whether the outcome is right, if one does."""
+    """The name of the reward function that scores the outcome, if there is one."""
     return next((name for wanted in ("outcome_verifier", "accuracy") for name in names if wanted in name), None)
 
 
 def read_completions(sources: Iterable[str | Path]) -> list[Completion]:
     """Completions of Parquet or JSONL files and of folders of runs (see `completion_files`), in order of step.
 
-    A SourceError for no such file or a folder without completions, a DataError for a file that holds none.
+    A SourceError for a missing file or a folder without completions, a DataError for a file without completions.
     """
     files = [file for source in sources for file in completion_files(Path(source))]
     return sorted(read_files(files), key=lambda c: -1 if c.step is None else c.step)
 
 
 def completion_files(source: Path) -> list[Path]:
-    """A file itself, or those of a folder of `rlsp run`, of one of its rounds, of a `GRPOTrainer`, or of `rlsp eval`:
-    those of the RL stage, else of the evaluations; a SourceError where there are none.
+    """The file itself, or the files in a folder of `rlsp run`, one of its rounds, a `GRPOTrainer` or `rlsp eval`: those
+    of the RL stage, or else those of the evaluations. A SourceError if there are none.
     """
     if source.is_file():
         return [source]
@@ -109,7 +109,7 @@ def completion_files(source: Path) -> list[Path]:
 
 
 def rl_stage(folder: Path) -> Path | None:
-    """The folder of the RL stage: `folder`, its `rlsp/`, that of the newest round, or one in it with completions."""
+    """The folder of the RL stage: `folder`, its `rlsp/`, the `rlsp/` of the newest round, or one with completions."""
     rounds = [path for path in folder.glob("round-*") if path.name[6:].isdigit()]
     newest_first = sorted(rounds, key=lambda path: int(path.name[6:]), reverse=True)
     named = [folder, folder / "rlsp", *(path / "rlsp" for path in newest_first)]
@@ -120,12 +120,12 @@ def rl_stage(folder: Path) -> Path | None:
 
 
 def read_files(files: Sequence[Path]) -> list[Completion]:
-    """Every completion of some files, in order of steps; a batch that was logged again counts once."""
+    """Every completion of some files, in order of step; a batch that was logged repeatedly counts once."""
     tables = [(path, rows) for path in files if (rows := _rows(path))]
     completions: list[Completion] = []
     before = ""
     for path, rows in sorted(tables, key=lambda table: table[1][0].get("step") or 0):
-        content = repr([{**row, "step": None} for row in rows])  # as text, because nan differs from itself
+        content = repr([{**row, "step": None} for row in rows])  # as text, because nan != nan
         if content != before or path.name == SAMPLES:
             completions += _completions(path, rows)
         before = content
@@ -147,7 +147,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             row = json.loads(line) if line.strip() else None
         except ValueError as error:
             if number == len(lines) and path.name == SAMPLES:
-                break  # a process that was killed was writing it
+                break  # written by a killed process
             raise DataError(f"line {number} of {path} is not JSON: {error}") from error
         if isinstance(row, dict):
             rows.append(row)
@@ -182,7 +182,7 @@ def _completion(row: Mapping[str, Any], problem: str, number: int, file: str, di
     finished, level, prompt = row.get("finished"), row.get("level"), row.get("prompt")
     if not sampled and reason in _RIGHT:
         finished = reason not in ("no_answer", "several_answers")
-    elif not sampled and reason not in ("gold_unparseable", "scorer_error"):  # as it reads
+    elif not sampled and reason not in ("gold_unparseable", "scorer_error"):  # as read now
         finished = read(written, kinds_of({name: [value] for name, value in columns.items()}, 1)[0]).finished
     return Completion(
         text=_all_text(written),
@@ -211,7 +211,7 @@ def _finite(value: Any) -> float | None:
 
 
 def _all_text(completion: Any) -> str:
-    """Everything the model wrote: each turn, and the reasoning that a chat template keeps beside the answer."""
+    """Everything the model wrote: each turn, with the reasoning that a chat template stores separately."""
     if completion is None or isinstance(completion, str):
         return completion or ""
     turns = [message for message in completion if message.get("role", "assistant") == "assistant"]
@@ -220,5 +220,5 @@ def _all_text(completion: Any) -> str:
 
 
 def _filled(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the empty fields that Parquet gives every row."""
+    """The fields without the empty ones that Parquet adds to every row."""
     return {name: value for name, value in fields.items() if value is not None}

@@ -1,7 +1,6 @@
-"""A run as it lies on disk: its evaluations, the history of its RL stage, and the completions that it logged.
+"""A run on disk: its evaluations, the history of its RL stage, and its logged completions.
 
-Only files that training wrote are read. One that is not there is named in `Run.missing`, one that cannot be read is an
-error.
+Only files that training wrote are read. `Run.missing` names files that do not exist; unreadable files are errors.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from trl_rlsp.runs._completions import LOGGED, SAMPLES, Completion, accuracy_par
 
 ORDER = ("start", "base", "SFT", "RLSP")
 HISTORY_FILE = "trainer_state.json"
-FEWEST = 3  # values that a window must hold before its mean is compared with another's
+FEWEST = 3  # values that a window needs before its mean is compared with that of another
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One model, named as in the run (`start`, `SFT`, `RLSP`), on one data set: what `rlsp eval` wrote."""
+    """The evaluation of one model, named as in the run (`start`, `SFT`, `RLSP`), on one data set by `rlsp eval`."""
 
     name: str
     metrics: Mapping[str, Estimate]
@@ -42,8 +41,8 @@ class Run:
     Attributes:
         evaluations: in order of training.
         history: entries of `log_history` of the RL stage, in order.
-        completions: completions that the RL stage logged, in order of their step.
-        missing: what was looked for and is not there, in words.
+        completions: completions logged by the RL stage, in order of step.
+        missing: descriptions of files that do not exist.
     """
 
     name: str
@@ -55,10 +54,10 @@ class Run:
 
 
 def read_run(folder: Path, name: str | None = None) -> Run:
-    """Read what `rlsp run` wrote, or the `output_dir` of a `GRPOTrainer(log_completions=True)`, which names it.
+    """Read a folder of `rlsp run` or the `output_dir` of a `GRPOTrainer(log_completions=True)`; `name` defaults to its.
 
-    Of a run in rounds, its newest RL stage and every evaluation. A SourceError for no such folder or nothing of a run
-    in it, a DataError for a file that cannot be read.
+    For a run in rounds, read its newest RL stage and every evaluation. A SourceError for a missing folder or one that
+    holds no run, a DataError for an unreadable file.
     """
     if not folder.is_dir():
         raise SourceError(f"there is no run folder {str(folder)!r}")
@@ -72,7 +71,7 @@ def read_run(folder: Path, name: str | None = None) -> Run:
         wanted = f"neither evaluations (metrics.json, samples.jsonl), nor a {HISTORY_FILE}, nor {LOGGED}"
         raise SourceError(f"{str(folder)!r} holds no run: {wanted}")
     texts = {
-        "evaluations, so there is no before/after table (make them with `rlsp eval`)": evaluations,
+        "evaluations, so there is no before/after table (run `rlsp eval`)": evaluations,
         f"{HISTORY_FILE} of RL, so there are no curves from its log": history,
         "logged completions (train with log_completions: true)": completions,
     }
@@ -81,7 +80,7 @@ def read_run(folder: Path, name: str | None = None) -> Run:
 
 
 def _read_history(stage: Path) -> list[dict[str, Any]]:
-    """The `log_history` of a stage, while it trains that of its newest checkpoint; empty if it left none."""
+    """The `log_history` of a stage, during training that of its newest checkpoint; empty if there is none."""
     numbered = {path.parent.name[11:]: path for path in stage.glob(f"checkpoint-*/{HISTORY_FILE}")}
     newest = max((number for number in numbered if number.isdigit()), key=int, default="")
     path = stage / HISTORY_FILE if (stage / HISTORY_FILE).is_file() else numbered.get(newest)
@@ -94,7 +93,7 @@ def _read_history(stage: Path) -> list[dict[str, Any]]:
 
 
 def _read_evaluation(folder: Path, run: Path) -> Evaluated:
-    """One evaluation, as `rlsp eval` writes it; a round's number becomes part of its name."""
+    """One evaluation by `rlsp eval`; in a run with rounds, its name includes the round."""
     written = read_metrics(folder)
     try:
         counted = {f"{kind}@{k}": v for kind in ("pass", "maj") for k, v in (written.get(f"{kind}_at") or {}).items()}
@@ -114,7 +113,7 @@ def _read_evaluation(folder: Path, run: Path) -> Evaluated:
 
 
 def difference(before: Evaluated, after: Evaluated, value: Callable[[Completion], float | None]) -> Difference | None:
-    """Of a metric, paired by problem; `None` on different problem sets, or where no problem has it in both."""
+    """Difference of a metric, paired by problem; `None` for different problem sets or if no problem has it in both."""
     if not before.problems_hash or before.problems_hash != after.problems_hash:
         return None
     groups = by_problem(before.completions), by_problem(after.completions)
@@ -122,39 +121,39 @@ def difference(before: Evaluated, after: Evaluated, value: Callable[[Completion]
 
 
 def _order(name: str) -> tuple[int, list[str]]:
-    """The stages first in their order, then others by name; rounds after each other."""
+    """Sort key: the stages in training order, then other names; rounds in order."""
     stage, _, in_round = name.partition(" round-")
     return (ORDER.index(stage) if stage in ORDER and not in_round else len(ORDER), natural(f"{in_round} {stage}"))
 
 
 def values_of(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
-    """Steps and values of a metric, where it was logged as a finite number."""
+    """Steps and values of a metric, for the entries in which it is a finite number."""
     found = [e for e in history if type(e.get(key)) in (int, float) and math.isfinite(e[key])]
     return [entry["step"] for entry in found], [float(entry[key]) for entry in found]
 
 
 def reward_parts(history: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of the reward functions that TRL logged, in the order in which they first occur."""
+    """Names of the reward functions that TRL logged, in order of first occurrence."""
     part = re.compile(r"rewards/(.+)/mean\Z")
     return list(dict.fromkeys(match[1] for entry in history for key in entry if (match := part.match(key))))
 
 
 def accuracy_key(history: Sequence[Mapping[str, Any]], *, held_out: bool = False) -> str | None:
-    """The metric that is the accuracy, on training problems or on `eval_dataset`."""
+    """The name of the logged metric that is the accuracy, on training problems or on `eval_dataset`."""
     part = accuracy_part(reward_parts(history))
     key = f"{'eval_' if held_out else ''}rewards/{part}/mean"
     return key if part and values_of(history, key)[0] else None
 
 
 class Change(NamedTuple):
-    """Means of a metric's first and last quarter, at least 3 values, and the standard error of their difference."""
+    """Means of a metric's first and last quarter (at least 3 values each), and the standard error of the difference."""
 
     before: float
     after: float
     error: float
 
     def rises(self, least: float) -> bool:
-        """By more than `least` and by more than two standard errors."""
+        """Whether it rises by more than `least` and by more than two standard errors."""
         return self.after - self.before > max(least, 2 * self.error)
 
     def falls(self, least: float) -> bool:
@@ -162,7 +161,7 @@ class Change(NamedTuple):
 
 
 def change(values: Sequence[float]) -> Change | None:
-    """First quarter against last quarter; `None` with fewer than 6 values."""
+    """Compare the first quarter with the last; `None` for fewer than 6 values."""
     width = max(FEWEST, len(values) // 4)
     if len(values) < 2 * width:
         return None
@@ -171,6 +170,6 @@ def change(values: Sequence[float]) -> Change | None:
 
 
 def last_mean(values: Sequence[float]) -> float | None:
-    """Mean over the last quarter; `None` with fewer than 3 values."""
+    """Mean over the last quarter; `None` for fewer than 3 values."""
     width = max(FEWEST, len(values) // 4)
     return fmean(values[-width:]) if len(values) >= FEWEST else None

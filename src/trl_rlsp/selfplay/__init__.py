@@ -1,7 +1,7 @@
-"""Self-play: what a model found out in RL becomes the demonstrations of its next round.
+"""Self-play: the solutions that a model found in RL become the demonstrations of its next round.
 
-Promises: every logged completion is either kept or dropped for one reason that is counted; no problem of an evaluation
-set gets in; the result does not depend on the order of the log. Does not know how a stage is trained.
+Promises: every logged completion is either kept, or dropped and counted under one reason; no problem of an evaluation
+set is kept; the result does not depend on the order of the log. Knows nothing about how a stage is trained.
 """
 
 from lazy_loader import attach_stub

@@ -1,7 +1,7 @@
-"""From logged completions to demonstrations: verified, finished, novel, without duplicates, at most k a problem.
+"""From logged completions to demonstrations: verified, finished, novel, without duplicates, at most k per problem.
 
-A completion that was cut off either gives no final answer or goes on after it: no token count is needed. Control tokens
-of a chat template are refused, since in a training text they would start a turn of their own.
+A truncated completion is recognized without a token count: it has no final answer or continues after it. Completions
+with control tokens of a chat template are dropped, since in a training text these tokens would start a new turn.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 
 Preference = Literal["shortest", "diverse"]
 
-NGRAM = 4  # words of the n-grams by which two traces are compared
-WINDOW = 8  # words of an n-gram, as in the decontamination of Tülu 3 (2411.15124, section 3.2)
-OVERLAP = 0.5  # share of n-grams above which two problems are taken for the same
-AFTER_ANSWER = 40  # words that may follow the answer (`7 apples, as we wanted to know.`); more is going on
+NGRAM = 4  # words per n-gram when two traces are compared
+WINDOW = 8  # words per n-gram for overlap, as in the decontamination of Tülu 3 (2411.15124, section 3.2)
+OVERLAP = 0.5  # share of n-grams above which two problems count as the same
+AFTER_ANSWER = 40  # words that may follow the answer (`7 apples, as we wanted to know.`); more count as cut off
 
-# control tokens of the usual chat templates, and of the quickstart's tokenizer
+# control tokens of common chat templates and of the quickstart's tokenizer
 CONTROL = re.compile(
     r"<\|[^<>|\s]{1,40}\|>|<(?:user|assistant|system|tool|eos|bos|pad|unk)>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>",
     re.IGNORECASE,
 )
-SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no UTF-8 file can hold
+SURROGATE = re.compile("[\ud800-\udfff]")  # unpaired surrogates, which UTF-8 cannot encode
 NO_ANSWER = {"no_answer": "no final answer", "several_answers": "several answers", "unfinished": "cut off"}
 
 
 def judge(
     completions: Sequence[Completion], problems: Iterable[Mapping[str, Any]], verifier: OutcomeVerifier
 ) -> list[Completion]:
-    """Verify completions whose problem is known, from rows of `load_problems`; the others keep the score of the log.
+    """Verify completions whose problem is among rows of `load_problems`; the others keep their logged score.
 
-    A completion is of the problem that its prompt asks, where that was logged, else of the one with its index. It gets
-    the row's `prompt` and `columns`, `problem` as in `problem_key`, and as `reason` the verifier's, or `logged`.
+    A completion is matched to a row by the question of its logged prompt, or else by its problem index. It gets the
+    row's `prompt` and `columns`, a `problem` from `problem_key`, and the verifier's `reason` or, without one, `logged`.
     """
     rows = list(problems)
     by_text = {question(row["prompt"]): row for row in reversed(rows)}
@@ -68,7 +68,7 @@ def judge(
 
 
 def verify(completions: Sequence[Completion], verifier: OutcomeVerifier) -> Sequence[Verdict]:
-    """The verdicts on completions that carry the columns of their data set."""
+    """The verdicts on completions that have the columns of their data set."""
     columns = {name: [item.columns.get(name) for item in completions] for name in GOLD_COLUMNS}
     used = {name: column for name, column in columns.items() if any(value is not None for value in column)}
     texts, prompts = [item.text for item in completions], [item.prompt for item in completions]
@@ -76,22 +76,22 @@ def verify(completions: Sequence[Completion], verifier: OutcomeVerifier) -> Sequ
 
 
 def solve_rates(judged: Iterable[Completion]) -> dict[str, float]:
-    """Key of each problem with a scorable completion -> mean score of these."""
+    """Key of each problem -> mean score of its scorable completions; problems without one are left out."""
     rates = {key: known_mean(item.score for item in group) for key, group in by_problem(judged).items()}
     return {key: rate for key, rate in rates.items() if rate is not None}
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A completion that can be a demonstration; `reasoning` and `answer` are a row for `rlsp sft`."""
+    """A completion that can be a demonstration; `reasoning` and `answer` form a row for `rlsp sft`."""
 
-    reasoning: str  # the completion as it is where it ends in its boxed answer, else what comes before the answer
+    reasoning: str  # the whole completion if it ends in its boxed answer, else the text before the answer
     answer: str
-    before: str  # what comes before the answer
+    before: str  # the text before the answer
 
 
 def read_trace(item: Completion) -> Trace | str:
-    """A judged completion as a trace, or the reason why it is none."""
+    """A completion from `judge` as a trace, or the reason why it cannot be one."""
     if item.score != 1.0:
         return "not scorable" if item.score is None else "not right"
     if item.prompt is None:
@@ -111,7 +111,7 @@ def read_trace(item: Completion) -> Trace | str:
     whole, before, answer = item.text.strip(), parsed.reasoning.strip(), parsed.answer.strip()
     if not before:
         return "no reasoning"
-    for reasoning in (whole, before):  # the first that `rlsp sft` turns back into a completion with this answer
+    for reasoning in (whole, before):  # the first from which `rlsp sft` rebuilds a completion with this answer
         with contextlib.suppress(DataError):
             written = completion_text(reasoning, answer)
             if (written == whole or reasoning == before) and read(written).answer is not None:
@@ -122,9 +122,9 @@ def read_trace(item: Completion) -> Trace | str:
 class HeldOut:
     """The problems of the evaluation sets, rows of `load_problems`.
 
-    A problem is one of them if it is the same by `problem_key` or as a text without case and blanks, or if one of the
-    two shares more than half of its n-grams of 8 words with the other. Generated problems come from one template and
-    are compared by identity alone.
+    A problem is held out if it equals one of them by `problem_key` or by its text without case and whitespace, or if
+    more than half of the 8-grams of the shorter one occur in the other. Generated problems share a template, so only
+    equality counts for them.
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -137,7 +137,7 @@ class HeldOut:
                 self.where[gram].append(number)
 
     def has(self, row: Mapping[str, Any]) -> bool:
-        """Whether a problem (`prompt`, and `task` where it is generated) is one of them, or close to one."""
+        """Whether a problem (`prompt`, and `task` if it is generated) is held out."""
         keys, grams = _keys_and_grams(row)
         shared = Counter(number for gram in grams for number in self.where.get(gram, ()))
         close = (count / min(len(grams), self.sizes[number]) > OVERLAP for number, count in shared.items())
@@ -150,10 +150,10 @@ def _keys_and_grams(row: Mapping[str, Any]) -> tuple[set[str], frozenset[Gram]]:
 
 
 class Demonstrated:
-    """The demonstrations of a run (`prompt`, text or messages, and `reasoning`, the completion), and what is new.
+    """The demonstrations of a run (`prompt`, text or messages, and `reasoning`, the completion), to find new traces.
 
-    A trace is known if one of them has the same text (without case and blanks), or if one for the same problem has more
-    than `1 - novelty` of its n-grams of 8 words; with a novelty of 0 n-grams do not count.
+    A trace is known if a demonstration has the same text (without case and whitespace), or if one for the same problem
+    has more than `1 - novelty` of its 8-grams; with a novelty of 0, n-grams are not compared.
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]], *, novelty: float = 0.2) -> None:
@@ -168,7 +168,7 @@ class Demonstrated:
             self.by_problem.setdefault(question(row["prompt"]), []).append(reasoning)
 
     def known(self, prompt: Any, reasoning: str) -> str | None:
-        """Why a trace, what stands before its answer, is not new for a prompt (text or messages); `None` if it is."""
+        """Why `reasoning`, the text before an answer, is not new for a prompt (text or messages); `None` if it is."""
         sequence = folded_words(reasoning)
         if sequence in self.texts:
             return "same text as a demonstration"
@@ -180,15 +180,15 @@ class Demonstrated:
 
 @dataclass(frozen=True)
 class Harvest:
-    """Demonstrations, and what became of every completion: read, or dropped for the first reason that applies."""
+    """Demonstrations, and counts of the completions read and dropped, each for the first reason that applies."""
 
     rows: Sequence[Mapping[str, Any]]  # `prompt`, `reasoning`, `answer` and `provenance`
     read: int
     dropped: Mapping[str, int]
-    problems: int  # that have a demonstration
+    problems: int  # problems with a demonstration
 
     def counts(self) -> dict[str, Any]:
-        """The counts, for a file."""
+        """The counts, for a JSON file."""
         return {"read": self.read, "kept": len(self.rows), "problems": self.problems, "dropped": dict(self.dropped)}
 
 
@@ -201,13 +201,13 @@ def harvest(
     prefer: Preference = "diverse",
     run: str = "",
 ) -> Harvest:
-    """Choose demonstrations among completions from `judge`; their order has no influence.
+    """Choose demonstrations among completions from `judge`, in any order.
 
-    Harvesting the harvest gives the same rows. See `select` for `per_problem` and `prefer`; `run` is a name for the
-    provenance.
+    Harvesting a harvest again gives the same rows. See `select` for `per_problem` and `prefer`; `run` is the name in
+    the provenance.
 
     Raises:
-        DataError: nothing is left; the message says what became of the completions.
+        DataError: no completion is kept; the message counts the reasons.
     """
     demonstrated, held_out = demonstrated or Demonstrated([]), held_out or HeldOut([])
     dropped: Counter[str] = Counter()
@@ -240,26 +240,26 @@ def harvest(
         having += bool(chosen)
     counts = {reason: count for reason, count in dropped.most_common() if count}
     if not rows:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in counts.items()) or "there is none"
+        reasons = ", ".join(f"{reason} {count}" for reason, count in counts.items()) or "there are none"
         raise DataError(
-            f"nothing to harvest: of {len(judged)} completions every one was dropped ({reasons}); train longer, "
-            "lower --novelty, or give the data set with --dataset where completions are not scorable"
+            f"nothing to harvest: all {len(judged)} completions were dropped ({reasons}); train longer, lower "
+            "--novelty, or give the data set with --dataset if completions are not scorable"
         )
     return Harvest(rows, len(judged), counts, having)
 
 
 def _demonstration(item: Completion, trace: Trace, run: str) -> dict[str, Any]:
-    """A row that `rlsp sft --demonstrations file` takes, with where it comes from."""
+    """A row for `rlsp sft --demonstrations file`, with its provenance."""
     provenance: dict[str, Any] = {"run": run, "file": item.file, "sha256": item.sha256, "step": item.step}
     provenance |= {"index": item.sample, "rewards": dict(item.rewards), "verdict": item.reason}
     return {"prompt": item.prompt, "reasoning": trace.reasoning, "answer": trace.answer, "provenance": provenance}
 
 
 def select(traces: Sequence[Trace], most: int, prefer: Preference) -> list[int]:
-    """Indices of at most so many traces of one problem, in order of choice, which does not depend on theirs.
+    """Indices of at most `most` traces of one problem, in order of choice; the choice is independent of their order.
 
-    "shortest" is by words of reasoning; "diverse" starts with the shortest and then always takes the trace whose
-    nearest neighbor among those taken is farthest (Jaccard distance of 4-grams).
+    "shortest" sorts by words of reasoning. "diverse" starts with the shortest and then repeatedly takes the trace
+    whose nearest neighbor among those chosen is farthest away (Jaccard distance of 4-grams).
     """
     if most < 1:
         raise ConfigError(f"per_problem is at least 1, got {most}")
@@ -272,7 +272,7 @@ def select(traces: Sequence[Trace], most: int, prefer: Preference) -> list[int]:
     grams = [ngrams(sequence, NGRAM) for sequence in spelled]
     chosen: list[int] = []
     while rest and len(chosen) < most:
-        # the first of the farthest: ties go to the shorter trace
+        # `max` takes the first: ties go to the shorter trace
         farthest = max(rest, key=lambda i: min((distance(grams[i], grams[j]) for j in chosen), default=0.0))
         rest.remove(farthest)
         chosen.append(farthest)

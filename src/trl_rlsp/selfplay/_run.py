@@ -1,6 +1,6 @@
-"""From the folder of a run to the files of a harvest, and those of the round after it.
+"""From the folder of a run to the files of a harvest, and to those of the next round.
 
-The settings that stages (`settings.json`) and evaluations (`metrics.json`) leave are read back as dataclasses.
+The settings recorded by stages (`settings.json`) and evaluations (`metrics.json`) are read as dataclasses.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from trl_rlsp.text import read
 
 MIXTURE_FILE = "mixture.jsonl"
 PROBLEMS_FILE = "problems.jsonl"
-# under which rows with a whole completion as their reasoning become that completion again
+# with this template, a row whose reasoning is a whole completion becomes that completion again
 NEUTRAL_TEMPLATE = "{reasoning}\n\n\\boxed{{answer}}"
 
 Source = TypeVar("Source", bound=ProblemArguments)
@@ -31,13 +31,13 @@ Source = TypeVar("Source", bound=ProblemArguments)
 
 @dataclass(kw_only=True)
 class Selection:
-    """What a harvest keeps, and what the round after it trains on."""
+    """Which completions a harvest keeps, and the data that the next round trains on."""
 
-    per_problem: int = option(2, "harvested demonstrations of one problem, at most")
-    prefer: Literal["diverse", "shortest"] = option("diverse", "which of one problem's")
-    novelty: float = option(0.2, "least share of 8-grams that are new against demonstrations of the same problem")
-    harvested_share: float = option(0.5, "least share of the harvest among the demonstrations of the next SFT")
-    solve_rate_low: float = option(0.1, "problems solved more rarely are not kept")
+    per_problem: int = option(2, "most harvested demonstrations per problem")
+    prefer: Literal["diverse", "shortest"] = option("diverse", "how to choose among those of one problem")
+    novelty: float = option(0.2, "least share of 8-grams that no demonstration of the same problem has")
+    harvested_share: float = option(0.5, "least share of harvested demonstrations in the next SFT")
+    solve_rate_low: float = option(0.1, "problems solved less often are not kept")
     solve_rate_high: float = option(0.9, "problems solved more often are not kept")
 
     def __post_init__(self) -> None:
@@ -58,10 +58,10 @@ def harvest_run(
     next_round: bool = False,
     seed: int = 0,
 ) -> tuple[Harvest, dict[str, Any]]:
-    """Read a run, verify its completions again and write what is kept; counts go beside `output`, last.
+    """Read a run, verify its completions again and write those that are kept to `output`; a file of counts comes last.
 
-    `given` are arguments that say what the run was trained on; `config` is the YAML file of the RL stage, if the run
-    does not name it. `next_round` also writes demonstrations and problems of the next round, drawn with `seed`.
+    `given` are arguments for the data set that the run was trained on; `config` is the YAML file of the RL stage if the
+    run has no record of it. `next_round` also writes demonstrations and problems for the next round, drawn with `seed`.
     """
     file = completion_files(run)[0]
     folder = file.parent.parent if file.parent.name == "completions" else file.parent
@@ -97,14 +97,14 @@ def harvest_run(
 
 
 def _source_from(kind: type[Source], settings: Mapping[str, Any], given: Sequence[str] = ()) -> Source:
-    """The fields of `kind` among the settings of a stage and the arguments `given`, which win."""
+    """The fields of `kind` from the settings of a stage and the arguments `given`, which take precedence."""
     names = kind.__dataclass_fields__
     own = {name: value for name, value in settings.items() if name in names and value is not None}
     return parse_fields(kind, given, "rlsp harvest", written=lambda _: own)
 
 
 def _recorded(folder: Path) -> dict[str, Any]:
-    """The settings of a stage or an evaluation, with what a preset stands for; empty if it left none."""
+    """The recorded settings of a stage or an evaluation, those of a preset included; empty if there are none."""
     try:
         evaluated = load_settings(folder) if (folder / "metrics.json").is_file() else {}
         return {**evaluated, **(read_record(folder) or {"settings": {}})["settings"]}
@@ -113,7 +113,7 @@ def _recorded(folder: Path) -> dict[str, Any]:
 
 
 def problem_source(folder: Path, given: Sequence[str] = (), config: str | None = None) -> ProblemArguments | None:
-    """The data set that the completions in `folder` were sampled for; `None` if neither run nor caller names one."""
+    """The data set of the completions in `folder`; `None` if neither the run nor the caller names one."""
     named = any(argument.partition("=")[0] == "--dataset" for argument in given)
     settings = {} if named else settings_of(["--config", config]) if config else _recorded(folder)
     source = _source_from(ProblemArguments, settings, given)
@@ -121,8 +121,8 @@ def problem_source(folder: Path, given: Sequence[str] = (), config: str | None =
 
 
 def held_out_sources(folder: Path, source: ProblemArguments | None, names: Iterable[str]) -> list[ProblemArguments]:
-    """The evaluation sets: of the evaluations beside an RL stage, what its training left out, and those that are named,
-    in the style of `source` where they are generated by the same task."""
+    """The evaluation sets: those of evaluations beside the RL stage, the ones that training excluded, and `names`, in
+    the prompt style of `source` if they are generated by the same task."""
     beside = sorted(folder.parent.glob("eval_*")) if (folder / "completions").is_dir() else []
     found: list[ProblemArguments] = []
     for settings in filter(None, map(_recorded, beside)):
@@ -132,7 +132,7 @@ def held_out_sources(folder: Path, source: ProblemArguments | None, names: Itera
     for name in [*names, *left_out]:
         dataset, _, split = name.partition("@")
         if not dataset:
-            raise ConfigError(f"--exclude wants a source or SOURCE@SPLIT, got {name!r}")
+            raise ConfigError(f"--exclude needs SOURCE or SOURCE@SPLIT, got {name!r}")
         task = dataset.partition("?")[0] if dataset.startswith("reasoning_gym:") else None
         same_task = source and task == str(source.dataset).partition("?")[0]
         style = source.prompt_style if source and same_task else "task"
@@ -142,7 +142,7 @@ def held_out_sources(folder: Path, source: ProblemArguments | None, names: Itera
 
 
 def trained_on(folder: Path) -> list[dict[str, Any]]:
-    """What the SFT stage beside an RL stage saw, if any: `prompt`, `reasoning` (the whole completion) and `answer`."""
+    """The rows of the SFT stage beside an RL stage, if any: `prompt`, `reasoning` (the completion) and `answer`."""
     settings = _recorded(folder.parent / "sft")
     if not settings:
         return []
@@ -158,7 +158,7 @@ def trained_on(folder: Path) -> list[dict[str, Any]]:
 def mixed(
     harvested: Sequence[Mapping[str, Any]], originals: Sequence[Mapping[str, Any]], share: float, seed: int
 ) -> list[Mapping[str, Any]]:
-    """Harvested demonstrations, then as many of the originals, drawn with a seed, as leave them their share."""
+    """Harvested demonstrations, then as many originals, drawn with `seed`, as keep the harvest's share >= `share`."""
     if not 0 < share <= 1:
         raise ConfigError(f"harvested_share is above 0 and at most 1, got {share!r}")
     wanted = min(len(originals), int(len(harvested) * (1 - share) / share + 1e-9))
@@ -169,14 +169,14 @@ def mixed(
 def next_problems(
     problems: Iterable[Mapping[str, Any]], rates: Mapping[str, float], band: Band, held_out: HeldOut
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """Choose among the problems of the round before: those whose solve rate (by `problem_key`) lies in the band, and
+    """Choose among the problems of the previous round: those whose solve rate (by `problem_key`) lies in the band, and
     those that RL has not seen, unless they are held out.
 
     Returns:
-        Rows of a file that `load_problems` reads back, and how many are retained, unseen and left out.
+        Rows of a file that `load_problems` can read, and counts of retained, unseen and left-out problems.
 
     Raises:
-        DataError: none is left, or problems whose outcome is a program, of which there are no demonstrations.
+        DataError: no problem is left, or a problem has tests for programs, which cannot be demonstrated.
     """
     chosen: dict[str, Mapping[str, Any]] = {}
     left_out = set()
@@ -197,8 +197,8 @@ def next_problems(
 
 
 def _stored(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `load_problems` as a line of a file that `load_problems` reads back."""
+    """A row of `load_problems` as a line of a file that `load_problems` can read."""
     if row.get("tests") is not None:
-        raise DataError("rounds of self-play need final answers; the outcome of this problem is a program with tests")
+        raise DataError("rounds of self-play need final answers, got a problem whose answer is a program with tests")
     more = {name: row[name] for name in ("task", "level", "subject", "id") if row.get(name) is not None}
     return {"problem": row["prompt"], "answer": row["solution"] or "unknown", **more}  # some tasks give no answer

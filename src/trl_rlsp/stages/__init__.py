@@ -1,8 +1,8 @@
-"""What a stage's file may say, how a command line overrides it, and what the stage's folder remembers.
+"""The fields of a stage's file, overrides on the command line, and the record in the stage's folder.
 
-Promises one grammar for every command, errors that name the field and the nearest one, and a folder that belongs to
-one run. Reads settings and what they name (data, tokenizer, a model's configuration), never weights. Does not know how
-a stage is run nor whether its settings are wise: that is for `commands`, `pipeline` and `doctor`.
+Promises: every command has the same grammar; errors name the field and the closest known one; a folder belongs to one
+run. Reads settings and the data, tokenizer and model configuration that they name, but never weights. Running a stage
+and judging its settings is left to `commands`, `pipeline` and `doctor`.
 """
 
 from lazy_loader import attach_stub

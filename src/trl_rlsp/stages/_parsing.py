@@ -1,6 +1,6 @@
-"""The one grammar of every command: `--config FILE` with flat YAML, and `--field value`, which wins.
+"""The grammar of every command: `--config FILE` with flat YAML, and `--field value`, which takes precedence.
 
-A command declares dataclasses; their fields, written with `option`, are the keys of its YAML file and its options. A
+A command declares dataclasses; their fields, declared with `option`, are the keys of its YAML file and its options. A
 list is a YAML list or several words after the option.
 """
 
@@ -20,9 +20,9 @@ T = TypeVar("T")
 
 
 def option(default: Any = dataclasses.MISSING, help: str = "", *, positional: Any = None, **more: Any) -> Any:
-    """A field of a command with what --help says; without a default it must be given; `more` is for `add_argument`.
+    """A field of a command with its help text; required if it has no default; `more` is passed to `add_argument`.
 
-    `positional` makes it positional, with the number of values that it takes (argparse's `nargs`, or 1).
+    `positional` makes it a positional argument, with the number of its values (argparse's `nargs`, or 1).
     """
     metadata = {"help": help, **({"positional": positional} if positional else {}), **more}
     if isinstance(default, list):
@@ -41,14 +41,14 @@ def parse_stage(
 ) -> tuple[Any, ...]:
     """Parse `--config FILE` and overrides into one instance of each of the dataclasses `kinds`.
 
-    A `model_name_or_path` that is a folder beside the YAML file is taken from there. The file's `env` is no field: see
+    A `model_name_or_path` may be a folder relative to the YAML file. The file's `env` is not a field: see
     `apply_environment`.
 
     Args:
-        kinds: a single one says in --help what the command does.
-        written: what counts of the file's content (empty without a file); default all of it.
-        as_written: the one of `kinds` whose own validation is not wanted; its fields come as a plain namespace.
-        also: further names that an unknown argument may have meant.
+        kinds: dataclasses; the docstring of a single one is shown by --help.
+        written: filter for the file's content (empty without a file); default: all of it.
+        as_written: the dataclass among `kinds` to return as a plain namespace, without its own validation.
+        also: more names to suggest for an unknown argument.
 
     Raises:
         ConfigError: a field that none of the dataclasses has, or a value of the wrong kind.
@@ -62,20 +62,20 @@ def parse_stage(
 
 
 def parse_fields(kind: type[T], arguments: Sequence[str], prog: str, **options: Any) -> T:
-    """As `parse_stage` for one dataclass."""
+    """`parse_stage` for one dataclass."""
     found: T = parse_stage((kind,), arguments, prog, **options)[0]
     return found
 
 
 def parse_known(kind: type[T], arguments: Sequence[str], prog: str) -> tuple[T, list[str]]:
-    """As `parse_fields`, with the words that no option takes."""
+    """`parse_fields`, and the words that no option takes."""
     parser = _Parser((kind,), prog)
     values, rest = parser.values(arguments)
     return parser.make(kind, values), rest
 
 
 class _Parser(ArgumentParser):
-    """Options from the fields of dataclasses, as transformers reads them, with errors of this package."""
+    """Options from the fields of dataclasses, parsed as in transformers, with this package's errors."""
 
     def __init__(self, kinds: Sequence[Any], prog: str) -> None:
         from transformers.hf_argparser import HfArgumentParser
@@ -124,7 +124,7 @@ class _Parser(ArgumentParser):
         return vars(values), rest
 
     def make(self, kind: Any, values: dict[str, Any], *, judge: bool = True) -> Any:
-        """The dataclass of the values, or unless they are to be judged a namespace of them."""
+        """The dataclass with the values or, with `judge=False`, a namespace of them."""
         fields = {name: values[name] for name in kind.__dataclass_fields__ if name in values}
         try:
             return kind(**fields) if judge else SimpleNamespace(**fields)
@@ -135,7 +135,7 @@ class _Parser(ArgumentParser):
 
 
 def _typed(action: Action, value: Any, source: Any) -> Any:
-    """A value of a YAML file as the option would have read it: numbers as their type, one value of a list as a list."""
+    """A value of a YAML file converted as by the option: numbers to their type, a single value of a list to a list."""
     if value is None or (action.nargs != "+" and action.type not in (int, float)):
         return value
     values = value if action.nargs == "+" and isinstance(value, list) else [value]
@@ -148,7 +148,7 @@ def _typed(action: Action, value: Any, source: Any) -> Any:
 
 
 def options_of(arguments: Sequence[str]) -> dict[str, list[str]]:
-    """Option -> the words after it, in their order; those before the first option are of the option ""."""
+    """Option -> the words after it, in order; the key "" has the words before the first option."""
     found: dict[str, list[str]] = {"": []}
     words = found[""]
     for word in arguments:
@@ -161,17 +161,17 @@ def options_of(arguments: Sequence[str]) -> dict[str, list[str]]:
 
 
 def config_of(arguments: Sequence[str]) -> Path | None:
-    """The YAML file that a command line names."""
+    """The YAML file given with --config, if any; a ConfigError if its name is missing."""
     words = options_of(arguments).get("config")
     if words is None:
         return None
     if not any(words[:1]):
-        raise ConfigError("--config wants a YAML file after it")
+        raise ConfigError("--config needs a YAML file after it")
     return Path(words[0])
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A flat YAML file as a mapping; a ConfigError if it cannot be read, or is none."""
+    """A flat YAML file as a mapping; a ConfigError if it cannot be read or is not a mapping."""
     import yaml
 
     try:
@@ -186,7 +186,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def environment_of(path: Path) -> dict[str, str]:
-    """The environment variables that a YAML file asks for; a ConfigError if its `env` is no mapping."""
+    """The environment variables that a YAML file sets; a ConfigError if its `env` is not a mapping."""
     wanted = read_yaml(path).get("env", {})
     if not isinstance(wanted, dict):
         raise ConfigError(f"`env` in {path} must be a mapping of names to values, got {wanted!r}")
@@ -194,7 +194,7 @@ def environment_of(path: Path) -> dict[str, str]:
 
 
 def apply_environment(arguments: Sequence[str]) -> None:
-    """Set the `env` of the YAML file where nothing is set, before torch is imported: it reads its threads only then."""
+    """Set unset variables from the YAML file's `env`, before torch is imported, because it reads its threads then."""
     path = config_of(arguments)
     for name, value in (environment_of(path) if path else {}).items():
         os.environ.setdefault(name, value)

@@ -1,7 +1,7 @@
-"""What a stage's folder says about the run that it belongs to, and the lock on it while that run works.
+"""The record in a stage's folder of the run that it belongs to, and a lock on the folder during the run.
 
-A path inside the run is written down relative to the stage's folder, so that a run can be moved; any other local path
-is absolute, so that no reader depends on the current folder.
+A path inside the run is recorded relative to the stage's folder, so that a run can be moved; any other local path is
+absolute, so that it does not depend on the current folder.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from trl_rlsp.stages._parsing import config_of, options_of, read_yaml
 
 STAGE_FILE = "stage.json"  # written last: a stage that has it is complete
 _SETTINGS_FILE = "settings.json"
-# fields that may name a local file or folder, and those in which two runs that may share checkpoints agree
+# fields that may name a local file or folder, and fields that must agree between runs that share checkpoints
 _PATHS = ("model_name_or_path", "dataset", "exclude", "judge_cache", "chat_template_path")
 _SAME_RUN = ("model_name_or_path", "model_revision", "dataset", "dataset_split", "dataset_config", "seed")
 
 
 def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
-    """The fields that a stage is given: its YAML file's and, over them, the command line's, as YAML reads them."""
+    """The fields given to a stage by its YAML file and, with precedence, by the command line, parsed as YAML."""
     import yaml
 
     path = config_of(arguments)
@@ -36,7 +36,7 @@ def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def write_record(folder: Path, command: str, settings: Mapping[str, Any], fingerprint: str = "", **more: Any) -> None:
-    """Write down what a stage is started with; `fingerprint` is of its settings and of what comes before it."""
+    """Record the settings of a stage at its start; `fingerprint` is a hash of them and of the steps before it."""
     root = folder.parent.resolve()
     root = root.parent if root.name.startswith("round-") else root
 
@@ -52,7 +52,7 @@ def write_record(folder: Path, command: str, settings: Mapping[str, Any], finger
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """What a stage was started with, its local paths absolute; `None` if it left nothing."""
+    """The recorded settings of a stage with absolute local paths; `None` if there is no record."""
     path = folder / _SETTINGS_FILE
     if not path.is_file():
         return None
@@ -69,9 +69,9 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process alone, while it lives; a ConfigError for a second one. No child inherits the lock.
+    """Lock a folder for this process; a ConfigError if another one holds it. Child processes do not inherit the lock.
 
-    Where the file system has no locks, nothing is held.
+    Does nothing if the file system does not support locks.
     """
     import fcntl
 
@@ -82,7 +82,7 @@ def claimed(folder: Path) -> Iterator[None]:
         except (BlockingIOError, PermissionError) as error:
             file.seek(0)
             raise ConfigError(
-                f"one run at a time works in a folder, and process {file.read().strip() or '?'} works in {folder}: "
+                f"a folder takes one run at a time, and process {file.read().strip() or '?'} works in {folder}: "
                 "wait for it, or give another --output_dir"
             ) from error
         except OSError:
@@ -94,8 +94,8 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 def refuse_other_run(folder: Path, command: str, settings: Mapping[str, Any], resume: bool) -> Mapping[str, Any] | None:
-    """Refuse to train over a model or a checkpoint in a folder, unless this run goes on from it; what this run has
-    already written down there, if anything."""
+    """Raise a ConfigError if the folder holds a model or checkpoint that this run does not resume from; return the
+    record that this run has already written there, if any."""
     before = read_record(folder)
     other = ""
     if before and before["command"] != command:
@@ -108,13 +108,13 @@ def refuse_other_run(folder: Path, command: str, settings: Mapping[str, Any], re
         if other:
             raise ConfigError(f"{folder} holds {there} of another run ({other}): give another --output_dir")
         if not resume or not checkpoint:
-            way = "--resume_from_checkpoint auto goes on from it, " if checkpoint else ""
-            raise ConfigError(f"{folder} holds {there} of an earlier run: {way}another --output_dir starts anew")
+            way = "--resume_from_checkpoint auto resumes it, " if checkpoint else ""
+            raise ConfigError(f"{folder} holds {there} of an earlier run: {way}another --output_dir starts a new one")
     return None if other else before
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[str] | None = None) -> list[str]:
-    """The fields in which two stages differ, each with both values; a local path is the same however it is written."""
+    """The fields in which two stages differ, each with both values; local paths are resolved before comparing."""
 
     def resolved(value: Any) -> Any:
         return str(Path(value).resolve()) if isinstance(value, str) and Path(value).exists() else value
@@ -125,7 +125,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[
 
 
 def last_complete_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint in `folder` that was written to its end, if any: `trainer_state.json` is written last."""
+    """The newest complete checkpoint in `folder`, if any: one with `trainer_state.json`, which is written last."""
     found: dict[int, Path] = {}
     for path in folder.glob("checkpoint-*/trainer_state.json"):
         with contextlib.suppress(ValueError):

@@ -1,7 +1,7 @@
-"""A stage: its settings as they were written or as TRL has judged them, and what they name; never weights.
+"""A stage: its settings, as written or as validated by TRL, and the data and tokenizer that they name; never weights.
 
-TRL's own validation asks for the hardware, so it cannot judge a recipe for eight GPUs on a laptop. `read_stage` keeps
-the trainer's settings as they were written; `parse_sft` and `parse_grpo` are what the stage's own command does.
+TRL's own validation depends on the hardware, so on a laptop it cannot check a recipe for eight GPUs. `read_stage` keeps
+the trainer's settings as written; the commands `rlsp sft` and `rlsp grpo` use `parse_sft` and `parse_grpo`.
 """
 
 from __future__ import annotations
@@ -30,36 +30,36 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass
 class Stage:
-    """One stage's settings, and lazily what they name: data, tokenizer, the model's configuration.
+    """One stage's settings, and the data, tokenizer and model configuration that they name, loaded lazily.
 
-    What has been loaded already is assigned to `rows`, `rewards` and `tokenizer`.
+    Assign `rows`, `rewards` and `tokenizer` if they are loaded already.
     """
 
     kind: Kind
     data: ProblemArguments | DemonstrationArguments
-    training: Any  # as written in the file; TRL may not have judged it
+    training: Any  # as written in the file, or validated by TRL
     model: ModelConfig
     reward: RewardArguments | None = None  # `None` for "sft"
     processes: int = 1  # ranks that the stage will run on
-    elsewhere: bool = False  # on another machine: hardware, disk and judge of this one say nothing
-    arguments: tuple[str, ...] = ()  # that the settings were read from
+    elsewhere: bool = False  # runs on another machine: ignore the hardware, disk and judge of this one
+    arguments: tuple[str, ...] = ()  # the arguments that the settings were read from
 
     @cached_property
     def rows(self) -> Any:
-        """The problems, or the demonstrations; an RLSPError if something is wrong with the source."""
+        """The problems or demonstrations; an RLSPError if the source cannot be used."""
         data: Any = self.data
         return data.load() if self.kind == "grpo" else data.load_rows(self.training.seed)
 
     @cached_property
     def rewards(self) -> RLSPRewards:
-        """The reward suite of an RL stage; a ConfigError if a value cannot work."""
+        """The reward suite of an RL stage; a ConfigError for an invalid value."""
         if self.reward is None:
             raise ConfigError("an SFT stage has no rewards")
         return self.reward.build()
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer, with the chat template that an SFT stage gives it; a SourceError if it cannot be read."""
+        """The tokenizer, with the chat template that an SFT stage sets; a SourceError if it cannot be read."""
         tokenizer = tokenizer_of(self.model)
         replaced = Path(getattr(self.training, "chat_template_path", None) or "")
         if replaced.is_file():
@@ -68,17 +68,17 @@ class Stage:
 
     @cached_property
     def config(self) -> PreTrainedConfig:
-        """The model's configuration, of an adapter that of its base; a SourceError if it cannot be read."""
+        """The configuration of the model, or of an adapter's base; a SourceError if it cannot be read."""
         return load_config(model_name(self.model), self.model.model_revision)
 
     @cached_property
     def is_adapter(self) -> bool:
-        """Whether training goes on from an adapter."""
+        """Whether training continues from an adapter."""
         return names_adapter(str(self.model.model_name_or_path), self.model.model_revision)
 
     @cached_property
     def adapter(self) -> tuple[int | None, tuple[str, ...] | str | None]:
-        """Rank and layers of the adapter that the stage trains; a rank of `None` for none."""
+        """Rank and layers of the adapter that the stage trains; the rank is `None` without an adapter."""
         rank, targets = None, None
         if self.is_adapter:
             from peft import PeftConfig
@@ -93,19 +93,19 @@ class Stage:
 
     @property
     def sequences_per_step(self) -> int:
-        """Sequences that one optimizer step learns from, on all ranks together."""
+        """Sequences per optimizer step, over all ranks."""
         t = self.training
         return int(t.per_device_train_batch_size * t.gradient_accumulation_steps * self.processes)
 
     @property
     def sequences_per_generation(self) -> int:
-        """Completions of one generation, on all ranks together ("grpo" only)."""
+        """Completions per generation, over all ranks ("grpo" only)."""
         t = self.training
         return t.generation_batch_size or t.per_device_train_batch_size * self.processes * self.steps_per_generation
 
     @property
     def steps_per_generation(self) -> int:
-        """Micro-batches that one generation is cut into on each rank ("grpo" only)."""
+        """Micro-batches per generation on each rank ("grpo" only)."""
         t = self.training
         if not t.generation_batch_size:
             return t.steps_per_generation or t.gradient_accumulation_steps
@@ -115,9 +115,9 @@ class Stage:
 def read_stage(
     kind: Kind, arguments: Sequence[str], *, processes: int | None = None, elsewhere: bool = False, also: Any = ()
 ) -> Stage:
-    """Read a stage's YAML file and overrides without judging it; `processes` is by default `$WORLD_SIZE`, else 1.
+    """Read a stage's YAML file and overrides without TRL's validation; `processes` defaults to `$WORLD_SIZE`, else 1.
 
-    A ConfigError for a field that no stage has (`also` may be what was meant), or a value of the wrong kind.
+    A ConfigError for an unknown field (`also` has more names to suggest) or a value of the wrong kind.
     """
     kinds = _kinds(kind)
     data, *reward, training, model = parse_stage(kinds, arguments, f"rlsp {kind}", as_written=kinds[-2], also=also)
@@ -131,7 +131,7 @@ def read_stage(
 
 
 def parse_sft(arguments: Sequence[str]) -> tuple[DemonstrationArguments, trainers.RLSPSFTConfig, ModelConfig]:
-    """Data, settings and model of an SFT stage; a ConfigError for a field or a value that cannot work."""
+    """Data, settings and model of an SFT stage; a ConfigError for an invalid field or value."""
     data, training, model = parse_stage(_kinds("sft"), arguments, "rlsp sft")
     data.required()
     model_name(model)
@@ -139,7 +139,7 @@ def parse_sft(arguments: Sequence[str]) -> tuple[DemonstrationArguments, trainer
 
 
 def parse_grpo(arguments: Sequence[str]) -> tuple[ProblemArguments, RLSPRewards, trainers.RLSPGRPOConfig, ModelConfig]:
-    """Data, rewards, settings and model of an RL stage; a ConfigError also where the rewards lose their balance."""
+    """Data, rewards, settings and model of an RL stage; a ConfigError also if the settings break the reward balance."""
     data, reward, training, model = parse_stage(_kinds("grpo"), arguments, "rlsp grpo")
     rewards = reward.build()
     refuse_imbalance(rewards, training)
@@ -149,14 +149,14 @@ def parse_grpo(arguments: Sequence[str]) -> tuple[ProblemArguments, RLSPRewards,
 
 
 def kind_of(path: Path) -> Kind:
-    """Whether a YAML file is of an SFT or an RL stage: by its fields, else its name; a ConfigError if neither tells."""
+    """Whether a YAML file describes an SFT or an RL stage, by its fields or else its name; a ConfigError if unclear."""
     written = set(read_yaml(path))
     unknown = {kind: len(written - {field.name for part in _kinds(kind) for field in fields(part)}) for kind in KINDS}
     if len(set(unknown.values())) > 1:
         return min(KINDS, key=lambda kind: unknown[kind])
     if named := [kind for kind in KINDS if kind in path.stem]:
         return named[0]
-    raise ConfigError(f"{path} has no field of `rlsp sft` or `rlsp grpo` alone: say which with --stage sft or grpo")
+    raise ConfigError(f"{path} has no field of only `rlsp sft` or only `rlsp grpo`: give --stage sft or --stage grpo")
 
 
 def _kinds(kind: Kind) -> tuple[Any, ...]:
@@ -168,7 +168,7 @@ def _kinds(kind: Kind) -> tuple[Any, ...]:
 
 
 def _start_before_sft(stage: Stage) -> None:
-    """Where the SFT stage beside the file of an RL stage has its model still to write, take what that starts from."""
+    """If the RL stage starts from a model that the SFT stage beside it has yet to write, use the SFT stage's start."""
     config, model = config_of(stage.arguments), str(stage.model.model_name_or_path)
     if config is None or Path(model).exists() or not (beside := config.parent / "sft.yaml").is_file():
         return
@@ -190,7 +190,7 @@ def model_name(model: ModelConfig) -> str:
 
 
 def tokenizer_of(model: ModelConfig, **kwargs: Any) -> PreTrainedTokenizerBase:
-    """The model's tokenizer; a SourceError if there is none at that place."""
+    """The model's tokenizer; a SourceError if it cannot be loaded."""
     from transformers import AutoTokenizer
 
     name = model_name(model)
@@ -205,15 +205,15 @@ _ask_once = lru_cache(maxsize=64)(trainers.is_adapter)
 
 
 def names_adapter(name: str, revision: str | None = None) -> bool:
-    """Whether a name is an adapter's. The hub is asked once, and not at all about a bundled model."""
+    """Whether a name is that of an adapter. The hub is queried once, and never for a bundled model."""
     if Path(name).is_dir():
         return trainers.is_adapter(name, revision)
     return bundled_config(name) is None and _ask_once(name, revision)
 
 
 def load_config(name: str, revision: str | None = None) -> PreTrainedConfig:
-    """A model's configuration: from its folder (of an adapter, its base's), the bundled ones, or the hub; a SourceError
-    if it cannot be read, or a DataError for an adapter that names no base."""
+    """A model's configuration, or that of an adapter's base: from its folder, the bundled ones or the hub. A
+    SourceError if it cannot be read, a DataError for an adapter that names no base."""
     from transformers import AutoConfig
 
     if Path(name, "adapter_config.json").is_file() and not Path(name, "config.json").is_file():

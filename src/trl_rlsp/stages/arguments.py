@@ -1,4 +1,4 @@
-"""The fields that a stage's flat YAML file may hold beside those of TRL's own dataclasses."""
+"""The fields of a stage's flat YAML file in addition to those of TRL's own dataclasses."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class ProblemArguments:
     dataset_config: str | None = option(None, "configuration of a hub data set")
     dataset_columns: dict | str | None = option(None, "role -> column, as a mapping")
     dataset_limit: int | None = option(None, "at most this many problems")
-    dataset_seed: int = option(0, "seed of the draw, and of a generator")
+    dataset_seed: int = option(0, "seed for sampling problems, and for generators")
     unique_problems: bool = option(False, "keep one row of each problem")
-    exclude: str | None = option(None, "source of problems that must not occur; its split is `exclude_split`")
+    exclude: str | None = option(None, "source of problems to leave out; its split is `exclude_split`")
     exclude_split: str | None = option(None, "split of `exclude`")
-    system_prompt: str = option("default", 'the system message; "default" asks for reasoning and a box, "none" is none')
+    system_prompt: str = option("default", 'system message; "default" asks for reasoning and a box, "none" is none')
     prompt_style: str = option("task", '"task", or "compact" for generated problems in their shortest form')
 
     def __post_init__(self) -> None:
@@ -39,13 +39,13 @@ class ProblemArguments:
                 raise ConfigError(f"{rule}, got {self.dataset_columns!r}") from error
 
     def required(self) -> str:
-        """The source, or a ConfigError that says how to give one."""
+        """The source; a ConfigError that says how to give one if there is none."""
         if not self.dataset:
             raise ConfigError("no data: set `dataset` in the YAML file or with --dataset SOURCE")
         return self.dataset
 
     def source(self) -> dict[str, Any]:
-        """What the loaders take beside the source."""
+        """The loaders' arguments other than the source."""
         named = {"default": problems.DEFAULT_SYSTEM_PROMPT, "none": None}
         return {
             "split": self.dataset_split,
@@ -57,7 +57,7 @@ class ProblemArguments:
         }
 
     def load(self) -> Dataset:
-        """The problems; an RLSPError if something is wrong with the source."""
+        """The problems; an RLSPError if the source cannot be used."""
         style: Any = self.prompt_style
         excluded = None
         if self.exclude:
@@ -68,7 +68,7 @@ class ProblemArguments:
 
 @dataclass
 class DemonstrationArguments(ProblemArguments):
-    """Where the demonstrations come from, and how they are written."""
+    """The source and the format of the demonstrations."""
 
     demonstrations: str = option("file", '"file" reads problem, reasoning, answer; "search" writes countdown searches')
     demonstration_style: str = option(
@@ -102,18 +102,18 @@ class DemonstrationArguments(ProblemArguments):
 
 @dataclass
 class VerifierArguments:
-    """How answers are read and checked; see `trl_rlsp.OutcomeVerifier`."""
+    """How answers are parsed and checked; see `trl_rlsp.OutcomeVerifier`."""
 
     end_of_thinking: str = option("</think>", 'closes the reasoning, or "none"')
     thinking_required: bool | None = option(
-        None, "whether an answer needs closed reasoning; default: where the chat template opens the reasoning"
+        None, "whether an answer needs closed reasoning; default: if the chat template opens the reasoning"
     )
-    verifier: str = option("default", '"default", or `module.name` of a reward function of your own: the outcome')
+    verifier: str = option("default", '"default", or `module.name` of your own reward function for the outcome')
     verifier_time_limit: float = option(2.0, "seconds for one answer")
-    verifier_workers: int = option(2, "processes that check answers, on each rank; among several, its share of cores")
+    verifier_workers: int = option(2, "processes that check answers; with several ranks, each gets its share of cores")
 
     def outcome_verifier(self, **options: Any) -> rewards.OutcomeVerifier:
-        """The verifier; `options` are for `OutcomeVerifier`, in the place of these fields."""
+        """The verifier; `options` are passed to `OutcomeVerifier` and override these fields."""
         end = None if self.end_of_thinking == "none" else self.end_of_thinking
         limits = {"time_limit": self.verifier_time_limit, "workers": self.verifier_workers}
         given = {"end_of_thinking": end, "thinking_required": self.thinking_required, **limits, **options}
@@ -126,30 +126,30 @@ class VerifierArguments:
 class RewardArguments(VerifierArguments):
     """The RLSP reward; see `trl_rlsp.RLSPRewards` and docs/rewards.md."""
 
-    alpha: float = option(0.8, "weight of the outcome, at the start if it moves")
+    alpha: float = option(0.8, "weight of the outcome, at the start if it has a schedule")
     alpha_schedule: str = option("constant", '"constant", "linear", "cosine" or "solve_rate"')
     alpha_end: float | None = option(None, "weight of the outcome at the end, or at solve rate 1")
     exploration: str = option(
         "length",
-        'of "length", "calculation", "diversity", "behaviour", "judge", module.name, commas between; or "none"',
+        'comma-separated: "length", "calculation", "diversity", "behaviour", "judge", module.name; or "none"',
     )
     length_form: str = option("bounded", '"bounded", "relative" or "paper"')
     length_c: float = option(1000.0, "length at which half of the bounded bonus is earned, in words")
     length_ngram: int = option(6, "repeated n-grams of this many words do not count")
-    calculation_k: float = option(8.0, "calculations that hold at which half of the calculation bonus is earned")
+    calculation_k: float = option(8.0, "correct calculations at which half of the calculation bonus is earned")
     diversity_k: float = option(8.0, "calculations at which half of the diversity bonus is earned")
-    behaviour_cap: int = option(4, "occurrences of each behaviour that count")
-    judge_model: str | None = option(None, 'name of the judge at its server; needed by "judge"')
-    judge_base_url: str | None = option(None, "address of an OpenAI-compatible server; default as the client's")
-    judge_cache: str | None = option(None, "folder or file that keeps grades")
-    gate: str = option("none", 'exploration pays: "none" (all), "correct", "incorrect", "adaptive" (by failure rate)')
-    length_penalty: float = option(0.25, 'weight of the cost of length where a group succeeds, under gate "adaptive"')
+    behaviour_cap: int = option(4, "occurrences of each behavior that count")
+    judge_model: str | None = option(None, 'name of the judge on its server; required by "judge"')
+    judge_base_url: str | None = option(None, "address of an OpenAI-compatible server; default: the client's")
+    judge_cache: str | None = option(None, "folder or file in which grades are cached")
+    gate: str = option("none", 'bonus paid if: "none" (always), "correct", "incorrect", "adaptive" (by failure rate)')
+    length_penalty: float = option(0.25, 'weight of the cost of length if a group succeeds, under gate "adaptive"')
     objective: str = option("verdict", '"verdict", "max_rl" (rarely solved problems) or "pass@k"')
     objective_k: int = option(4, "completions that pass@k draws")
-    log_behaviours: bool = option(True, "log `behaviour/...`, occurrences of each search behaviour per 1,000 tokens")
+    log_behaviours: bool = option(True, "log `behaviour/...`, occurrences of each search behavior per 1,000 tokens")
 
     def build(self) -> rewards.RLSPRewards:
-        """The reward suite; a ConfigError for a value that cannot work."""
+        """The reward suite; a ConfigError for an invalid value."""
         shape: Any = self.alpha_schedule
         written: Any = self.exploration
         names = [str(name).strip() for name in (written if isinstance(written, list) else written.split(","))]
@@ -170,7 +170,7 @@ class RewardArguments(VerifierArguments):
             "judge": {"model": self.judge_model, "base_url": self.judge_base_url, "cache": self.judge_cache},
         }
         if name not in parts:
-            rule = f"exploration is 'none', or of {', '.join(parts)} and module.name with commas between"
+            rule = f"exploration is 'none' or a comma-separated list of {', '.join(parts)} and module.name"
             raise ConfigError(f"{rule}, got {self.exploration!r}")
         if name == "judge" and not self.judge_model:
             raise ConfigError("exploration 'judge' needs a model, got none; set judge_model (and judge_base_url)")
@@ -179,26 +179,26 @@ class RewardArguments(VerifierArguments):
 
 @dataclass
 class EvaluationArguments(VerifierArguments, ProblemArguments):
-    """What to evaluate and how to sample; the paper's settings by default (2502.06773, section 3)."""
+    """The model and problems to evaluate, and the sampling; defaults as in the paper (2502.06773, section 3)."""
 
-    preset: str | None = option(None, "problems and settings of `math-500` or `aime-2024`; what is given wins")
-    model_name_or_path: str | None = option(None, "hub id or folder of a model or an adapter; its name at a server")
-    output_dir: str | None = option(None, "folder for samples and metrics.json; samples that are there are kept")
-    rescore: str | None = option(None, "folder of an evaluation whose samples are scored again without the model")
+    preset: str | None = option(None, "problems and settings of `math-500` or `aime-2024`; given fields override it")
+    model_name_or_path: str | None = option(None, "hub id or folder of a model or adapter, or its name on a server")
+    output_dir: str | None = option(None, "folder for samples and metrics.json; existing samples are kept")
+    rescore: str | None = option(None, "folder of an evaluation whose samples to score again, without the model")
     engine: str = option("transformers", '"transformers", "vllm" or "server"')
     server_url: str | None = option(None, "address of an OpenAI-compatible server, such as http://localhost:8000/v1")
     dtype: str = option("auto", "type of the weights")
-    tensor_parallel_size: int = option(1, 'cards over which "vllm" splits the model')
-    gpu_memory_utilization: float = option(0.9, 'share of each card\'s memory that "vllm" takes')
-    num_samples: int = option(1, "completions a problem")
+    tensor_parallel_size: int = option(1, 'GPUs over which "vllm" splits the model')
+    gpu_memory_utilization: float = option(0.9, 'share of each GPU\'s memory that "vllm" takes')
+    num_samples: int = option(1, "completions per problem")
     temperature: float = option(0.7, "0 is greedy")
     top_p: float = option(1.0, "nucleus mass")
     max_new_tokens: int = option(8192, "longest completion in tokens")
     batch_size: int = option(64, "sequences decoded at once (transformers) or requests in flight (server)")
     seed: int = option(0, "seed of the sampling")
-    ks: list[int] | None = option(None, "values of k for pass@k and maj@k; default powers of two up to `num_samples`")
+    ks: list[int] | None = option(None, "values of k for pass@k and maj@k; default: powers of two up to `num_samples`")
 
     def sampling(self) -> generation.Sampling:
-        """How the samples are drawn; a ConfigError for a value that cannot work."""
+        """The sampling settings; a ConfigError for an invalid value."""
         names = ("temperature", "top_p", "max_new_tokens", "batch_size", "seed")
         return generation.Sampling(n=self.num_samples, **{name: getattr(self, name) for name in names})

@@ -1,8 +1,8 @@
-"""Reading what a model wrote: its final answer, its reasoning, how much of that is new, how to show it safely.
+"""Parse what a model wrote: its final answer, its reasoning, how much of that is novel; and display it safely.
 
-Promises: time linear in the text whatever it holds, nothing kept between calls, no heavy import. `read` is the only
-place that knows what a final answer is. Knows nothing of right and wrong: whether an answer is right, and whether two
-that differ as text are equal, is decided in `trl_rlsp.verification`.
+Promises: time linear in the length of any text, no state between calls, no heavy imports. Only `read` decides what a
+final answer is. Whether an answer is right, and whether two answers that differ as text are equal, is decided in
+`trl_rlsp.verification`.
 """
 
 from lazy_loader import attach_stub

@@ -1,7 +1,7 @@
-"""Arithmetic in texts: exact values (`1\\frac{4}{5}`, `99^2+99+1`), and the calculations that a text goes through.
+"""Arithmetic in text: exact values (`1\\frac{4}{5}`, `99^2+99+1`), and the calculations that a text contains.
 
-Pure Python on `fractions.Fraction`, so that it may run in the trainer's process: the length of the text, the depth
-of nesting and the size of every intermediate number are capped. Only equations that hold are counted as calculations.
+Pure Python on `fractions.Fraction`. It is safe to run in the trainer's process: the length of the text, the depth of
+nesting and the size of intermediate numbers are capped. Only equations that hold count as calculations.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 from trl_rlsp.errors import ConfigError
 
 MAX_TEXT = 600
-MAX_DEPTH = 60  # of operands within operands
-MAX_BITS = 8192  # of any numerator or denominator on the way to a value
+MAX_DEPTH = 60  # of nested operands
+MAX_BITS = 8192  # of any intermediate numerator or denominator
 LONGEST = 120  # characters of one side of an equation that are read
-MOST_EQUATIONS = 10_000  # equals signs of a text that are looked at
+MOST_EQUATIONS = 10_000  # equals signs of a text that are considered
 
 Number = int | Fraction
 Equation = tuple[tuple[str, ...], frozenset[Number], tuple[Number, ...]]  # calculations, numbers at its start, results
@@ -49,7 +49,7 @@ _RESULT = re.compile(
 
 @lru_cache(maxsize=8192)
 def rational(text: str) -> Fraction | None:
-    """The exact value of an arithmetic expression in normal form, `None` if it is anything else."""
+    """The exact value of an arithmetic expression in normal form; `None` for any other text."""
     if text.isdigit() and text.isascii() and len(text) <= MAX_TEXT:
         return Fraction(int(text))
     if len(text) > MAX_TEXT or not any(char.isdigit() for char in text):
@@ -65,14 +65,14 @@ def rational(text: str) -> Fraction | None:
 
 
 def without_thousands(text: str) -> str:
-    """A text whose numbers have no commas between groups of three digits: `12345.6` for `12,345.6`."""
+    """`text` without the commas between groups of three digits: `12345.6` for `12,345.6`."""
     return _THOUSANDS.sub(lambda m: m.group().replace(",", ""), text)
 
 
 def calculations(text: str, *, given: str | None = None) -> frozenset[str]:
-    r"""The distinct calculations of `text` that hold: one operation each, on two numbers, with its result.
+    r"""The distinct correct calculations in `text`: one operation each, on two numbers, with its result.
 
-    One approach is the same set whatever its notation and order: step by step, as one expression, in LaTeX. Operations
+    An approach gives the same set in any notation and order: step by step, as one expression, in LaTeX. Operations
     that change nothing (`3 * 1 = 3`) do not count. Words ("three times four"), variables and units are not read. If the
     problem, `given`, contains numbers, an equation counts only if it starts from one of them or from an earlier result,
     and equations of the problem itself do not count.
@@ -90,9 +90,9 @@ def calculations(text: str, *, given: str | None = None) -> frozenset[str]:
 
 
 def check_half(value: float, name: str = "K", unit: str = "calculations") -> None:
-    """ConfigError if the amount that earns half of a bonus is not positive and finite."""
+    """ConfigError unless the amount that earns half of a bonus is positive and finite."""
     if not (math.isfinite(value) and value > 0):
-        raise ConfigError(f"{name} is a number of {unit}, positive and finite, got {value!r}")
+        raise ConfigError(f"{name} must be a number of {unit}, positive and finite, got {value!r}")
 
 
 def _repeating(match: re.Match[str]) -> str:
@@ -103,7 +103,7 @@ def _repeating(match: re.Match[str]) -> str:
 
 
 class _Parser:
-    """Precedence climbing over tokens; keeps the operations on the way. ArithmeticError for what is no arithmetic."""
+    """Precedence climbing over tokens; records the operations. ArithmeticError if the tokens are not arithmetic."""
 
     def __init__(self, tokens: Sequence[str]) -> None:
         self.rest, self.depth = [*reversed(tokens)], 0
@@ -117,7 +117,7 @@ class _Parser:
         return value
 
     def _value(self, least: int = 0) -> Number:
-        """The value of an operand and of the operators after it that bind so tightly."""
+        """The value of an operand and the operators after it of at least precedence `least`."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise ArithmeticError
@@ -153,7 +153,7 @@ class _Parser:
         return value
 
     def _take(self, *expected: str) -> str:
-        """The next token if it is an expected one."""
+        """Consume and return the next token if it is one of `expected`."""
         return self.rest.pop() if self.rest and self.rest[-1] in expected else ""
 
     def _operation(self, left: Number, op: str, right: Number) -> Number:
@@ -204,7 +204,7 @@ def _equations(text: str) -> Iterable[Equation]:
 
 @lru_cache(maxsize=65536)
 def _equation(left: str, after_name: bool, right: str) -> Equation | None:
-    """The equation `left = right`, `None` if it is not arithmetic or does not hold."""
+    """The equation `left = right`; `None` if it is not arithmetic or does not hold."""
     tokens = _last_tokens(left)
     if len(tokens) < 3 or (after_name and tokens[0] in "+-*/^"):
         return None
@@ -243,9 +243,9 @@ def _last_tokens(left: str) -> list[str]:
 
 
 def _written(left: Number, op: str, right: Number, result: Number) -> str | None:
-    """One way of writing for all placings of the signs: `3 - (-4)` is `3 + 4`, `-3 + 7` is `7 - 3`.
+    """A calculation in one form for all placements of its signs: `3 - (-4)` is `3 + 4`, `-3 + 7` is `7 - 3`.
 
-    `None` where nothing changes: beside a neutral number, or a number taken from or into itself.
+    `None` if it is trivial: with a neutral element, or a number subtracted from or divided by itself.
     """
     if op in "+-":
         low, high = sorted((left, right if op == "+" else -right))

@@ -1,7 +1,7 @@
 """Where a completion's reasoning ends, and what its final answer is.
 
-The last answer counts, but what stands side by side in the closing statement (`7 or 8`, a list of boxes) are rivals. A
-phrase decides only where there is neither box nor tag; beside one it can only contradict it, with a bare value.
+The last answer counts, but answers side by side in the closing statement (`7 or 8`, a list of boxes) are rivals. A
+phrase counts only without a box or tag; next to one it can only contradict it, by stating a different bare value.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from trl_rlsp.text._marks import (
 
 Missing = Literal["no_answer", "several_answers", "unfinished"]
 Completion = str | Sequence[Mapping[str, Any]] | Mapping[str, Any]
-"""What TRL hands to a reward: a string, or the messages the model wrote."""
+"""A completion as TRL passes it to a reward: a string, or the messages that the model wrote."""
 
-MAX_RIVALS = 64  # more answers than twice this are not looked at in a closing statement
-MAX_GAP = 200  # answers further apart than this, in characters, do not stand side by side
+MAX_RIVALS = 64  # at most twice this many answers are considered in a closing statement
+MAX_GAP = 200  # characters; answers further apart than this are not side by side
 _UNIT = re.compile(r"\\(?:text|mathrm|textbf|mbox)\{[^{}]*\}|\\%|\^\{?\\circ\}?")
 _INSTRUCTION = re.compile(r"(?i)(?:\b(?:in|within|inside|into|using|with|a|an|the)|[`'\"])[\s$(:`'\"]*\Z")
 _PLACEHOLDER = re.compile(
@@ -54,7 +54,7 @@ _PYTHON_LABELS = ("", "python", "python3", "py", "py3")
 
 
 class Found(NamedTuple):
-    """The final answer of a text, as in `Reading`; `start` is where it is stated for the first time, if at all."""
+    """The final answer of a text, as in `Reading`; `start` is where it is first stated, `None` if nowhere."""
 
     start: int | None
     answer: str | None = None
@@ -80,10 +80,10 @@ def find_marked(text: str, start: int) -> Found:
 
 
 def _marks(text: str, start: int) -> tuple[list[Region], bool]:
-    """Boxes and tags in order, without those that only repeat the instruction, and whether the last was cut off."""
+    """Boxes and tags in order, except those that only repeat the instruction; and whether the last was cut off."""
     boxes, cut_off = find_boxes(text, start)
     tags, tag_open = find_tags(text, start)
-    if boxes:  # a box within a tag says what the tag says
+    if boxes:  # a tag that contains a box states the same answer
         starts = [box.start for box in boxes]
         tags = [tag for tag in tags if bisect_left(starts, tag.start) == bisect_left(starts, tag.end)]
     marks = sorted([*boxes, *tags], key=lambda region: region.start)
@@ -101,7 +101,7 @@ def _is_mention(text: str, mark: Region) -> bool:
 
 
 def _closing_statement(text: str, regions: Sequence[Region]) -> Found:
-    """The last answer with those that stand beside it."""
+    """The last answer, with the answers side by side with it."""
     regions = [region for region in regions[:-1] if region.answer] + list(regions[-1:])
     if not regions:
         return Found(None, reason="no_answer")
@@ -123,7 +123,7 @@ def _distinct(regions: Sequence[Region]) -> tuple[str, ...]:
 
 
 def _side_by_side(text: str, one: Region, other: Region) -> bool:
-    """Whether nothing between two answers says that the second corrects the first, follows from it or is final."""
+    """Whether no text between two answers marks the second as a correction, a consequence or the final answer."""
     gap = text[one.end : other.start]
     if len(gap) > MAX_GAP or _TURN.search(gap):
         return False
@@ -132,7 +132,7 @@ def _side_by_side(text: str, one: Region, other: Region) -> bool:
 
 
 def _key(answer: str) -> Hashable:
-    """Equal for two answers that are obviously the same."""
+    """A key that is equal for two answers that are obviously the same."""
     if len(answer) > MAX_CHARS:
         return answer
     text = normalize(answer)
@@ -164,12 +164,12 @@ def find_program(text: str, start: int) -> Found:
 
 
 def is_task(value: Any) -> bool:
-    """Whether a value of the column `task` is the JSON of a generated task, and not a label of the user's own."""
+    """Whether a value of the column `task` is the JSON of a generated task rather than a label of the user's."""
     return isinstance(value, str) and value.lstrip().startswith("{")
 
 
 class AnswerKind(NamedTuple):
-    """A kind of answer: the column with the truth, the search for the answer, and which values are a truth at all."""
+    """A kind of answer: the column with the gold answer, how to find the answer, which column values are gold."""
 
     column: str
     find: Callable[[str, int], Found]
@@ -181,21 +181,21 @@ KINDS: dict[str, AnswerKind] = {
     "gym": AnswerKind("task", find_marked, is_task),
     "math": AnswerKind("solution", find_marked),
 }
-"""The kinds of answers, by name. The first whose column a row has is the row's; a further kind is one entry."""
+"""The kinds of answers, by name. A row is of the first kind whose column it has; add an entry for a new kind."""
 
 GOLD_COLUMNS = tuple(sorted(kind.column for kind in KINDS.values()))
-"""The columns of a data set that hold what an answer is compared with."""
+"""The columns of a data set that hold gold answers."""
 
 
 @dataclass(frozen=True)
 class Reading:
     """A completion split into reasoning and final answer.
 
-    `rivals` are, with `several_answers`, those of the closing statement; the verifier says if they are equal by value.
+    With `several_answers`, `rivals` are those of the closing statement; the verifier decides if their values are equal.
     """
 
     text: str  # the last assistant message
-    reasoning: str  # all that comes before the final answer is stated for the first time
+    reasoning: str  # everything before the final answer is first stated
     answer: str | None  # the final answer as written, without box or delimiters
     reason: Missing | None  # why there is no answer
     rivals: tuple[str, ...] = ()
@@ -207,7 +207,7 @@ class Reading:
 
     @cached_property
     def exploration(self) -> str:
-        """The reasoning without the boxes on the way: what they hold is an answer, not a step."""
+        """The reasoning without its boxes: their content is an answer, not a step."""
         return without_boxes(self.reasoning)
 
 
@@ -221,11 +221,11 @@ def read(
     """Read a completion: where its reasoning ends and what its final answer is.
 
     Args:
-        completion: a string, a message, or a list of messages; a reading stays as it is.
-        kind: what an answer is for the completion's row, a key of `KINDS`; see `kinds_of`.
-        end_of_thinking: closes the reasoning; the answer is looked for after its last occurrence, and a block opened
-            (`<think>`) and never closed is unfinished. `None`: the whole message is searched.
-        thinking_required: a completion that never closes its reasoning is unfinished (see `thinking_is_open`).
+        completion: a string, a message, or a list of messages; a `Reading` is returned unchanged.
+        kind: the kind of answer of the completion's row, a key of `KINDS`; see `kinds_of`.
+        end_of_thinking: tag that closes the reasoning. The answer is searched for after its last occurrence; a block
+            that is opened (`<think>`) but never closed is unfinished. `None`: the whole message is searched.
+        thinking_required: whether a completion that never closes its reasoning is unfinished (see `thinking_is_open`).
 
     >>> read(r"\\boxed{7}? Let me look again: it is one more. So \\boxed{8}").answer
     '8'
@@ -233,7 +233,7 @@ def read(
     'print(3 + 4)\\n'
     """
     if kind not in KINDS:
-        raise ConfigError(f"a kind of answer is one of {', '.join(KINDS)}; got {kind!r}")
+        raise ConfigError(f"the kind of answer must be one of {', '.join(KINDS)}; got {kind!r}")
     if isinstance(completion, Reading):
         return completion
     earlier, text, thought = _parts(completion)
@@ -248,7 +248,7 @@ def read(
 
 
 def kinds_of(columns: Mapping[str, Any], count: int) -> list[str]:
-    """The kind of each of `count` rows: the first of `KINDS` whose column it has, as TRL passes columns to a reward."""
+    """The kind of each of `count` rows: the first of `KINDS` whose column it has, in the columns TRL gives a reward."""
     given = [(name, kind, columns[kind.column]) for name, kind in KINDS.items() if columns.get(kind.column) is not None]
     return [
         next((name for name, kind, values in given if values[i] is not None and kind.holds(values[i])), "math")
@@ -257,10 +257,10 @@ def kinds_of(columns: Mapping[str, Any], count: int) -> list[str]:
 
 
 def thinking_is_open(prompt: Any, end_of_thinking: str | None = "</think>", **template_options: Any) -> bool:
-    """Whether the prompt of a generation already opens the thinking block, so that completions only close it.
+    """Whether the generation prompt already opens the thinking block, so that completions only close it.
 
-    Chat templates of R1 distillations and Qwen3-Thinking do; a completion without the closing tag was then cut off.
-    `prompt` is a rendered generation prompt, or a tokenizer, whose chat template is rendered with `template_options`.
+    The chat templates of R1 distillations and Qwen3-Thinking do; a completion without the closing tag was then cut off.
+    `prompt` is a rendered generation prompt, or a tokenizer whose chat template is rendered with `template_options`.
 
     >>> thinking_is_open("<|User|>2 + 2?<|Assistant|><think>\\n"), thinking_is_open("<|User|>2 + 2?<|Assistant|>")
     (True, False)
@@ -274,12 +274,12 @@ def thinking_is_open(prompt: Any, end_of_thinking: str | None = "</think>", **te
 
 
 def completion_text(completion: Completion | None) -> str:
-    """The text of the last assistant message, `""` if there is none."""
+    """The text of the last assistant message; `""` if there is none."""
     return _parts(completion)[1]
 
 
 def _parts(completion: Completion | None) -> tuple[str, str, bool]:
-    """(what was written before the last message, that message's text, whether its reasoning has a field of its own)."""
+    """(text before the last message, text of the last message, whether its reasoning is in a separate field)."""
     if isinstance(completion, str):
         return "", completion, False
     messages = [completion] if isinstance(completion, Mapping) else completion or ()

@@ -1,4 +1,4 @@
-"""LaTeX as text: one spelling for each answer, brackets, splitting. Linear time; it knows nothing of values."""
+"""LaTeX as text: normalizing the spelling of answers, brackets, splitting. Linear time; values are not compared."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 MAX_CHARS = 2000  # answers longer than this are compared as strings only
-MAX_DEPTH = 40  # brackets nested deeper than this are compared as strings only
+MAX_DEPTH = 40  # answers with brackets nested deeper than this are compared as strings only
 _SYNONYMS_OF = r"""
 \frac dfrac tfrac cfrac; \binom dbinom tbinom; \le leq leqslant; \ge geq geqslant; \ne neq; < lt; > gt; \cdot times ast;
 / div; \{ lbrace; \} rbrace; [ lbrack; ] rbrack; | lvert rvert vert mid; \emptyset varnothing; \infty infin infinity;
@@ -33,7 +33,7 @@ _TWICE_ESCAPED = re.compile(
 )
 _TEXT_OR_NOT = re.compile(r"(\\text\{[^{}]*\})")
 _COMMAND_OF = {char: text for chars, text in (("−–﹣", "-"), ("÷∕⁄", "/"), ("€£¥", " ")) for char in chars}
-_COMMAND_OF |= {"°": "^\\circ ", "º": "^\\circ ", "′": "'", "ℝ": "\\mathbb{R}"}  # what Unicode characters stand for
+_COMMAND_OF |= {"°": "^\\circ ", "º": "^\\circ ", "′": "'", "ℝ": "\\mathbb{R}"}  # Unicode characters as LaTeX
 _NAMES = (
     "× cdot · cdot ⋅ cdot ∙ cdot ≤ le ⩽ le ≥ ge ⩾ ge π pi ∞ infty ≠ ne ± pm ∓ mp ≈ approx ∪ cup ∩ cap ∅ emptyset ∈ in"
     " √ sqrt ∑ sum ∫ int … dots α alpha β beta γ gamma δ delta ε epsilon θ theta λ lambda μ mu ρ rho σ sigma τ tau"
@@ -41,7 +41,7 @@ _NAMES = (
 )
 _COMMAND_OF |= {char: f"\\{name} " for char, name in re.findall(r"(\S) (\w+)", _NAMES)}
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
-_MAX_COMMANDS = 150  # so many \frac and \sqrt get braces around their arguments
+_MAX_COMMANDS = 150  # \frac and \sqrt commands that get braces around their arguments
 _WITH_ARGUMENTS = re.compile(r"\\(?:(?:frac|binom)(?![A-Za-z])|(?P<root>sqrt)(?![A-Za-z])(?:\s*\[[^\[\]]*\])?)")
 _GROUP = r"\{[^{}]*\}"
 for _ in range(6):
@@ -54,17 +54,17 @@ _BRACKETS = re.compile(r"\\.|[()\[\]{}]", re.DOTALL)
 
 @lru_cache(maxsize=8192)
 def normalize(text: str) -> str:
-    """The normal form of a LaTeX answer, which says the same; of more than `2 * MAX_CHARS` only spaces are dropped.
+    """The normal form of a LaTeX answer, with the same meaning; above `2 * MAX_CHARS`, only spaces are removed.
 
     >>> normalize(r" $\\dfrac{1}{2}$ "), normalize(r"\\frac12"), normalize("7²")
     ('\\\\frac{1}{2}', '\\\\frac{1}{2}', '7^2')
     """
-    if text.isdigit() and text.isascii():  # nothing to do, and the usual case
+    if text.isdigit() and text.isascii():  # the common case: nothing to do
         return text
     if len(text) > 2 * MAX_CHARS:
         return "".join(text.split())
     text = _rewritten(to_latex(text).strip(), _MIXED_AND_SCIENTIFIC)
-    if "," in text and _SEPARATED.search(text):  # a comma before a space separates: `81, 256` are two numbers
+    if "," in text and _SEPARATED.search(text):  # a comma before a space is a separator: `81, 256` is two numbers
         text = _PLAIN_THOUSANDS.sub(lambda m: m.group().replace(",", ""), text)
     text = _rewritten(text, _THOUSANDS)
     if "\\" in text:
@@ -81,7 +81,7 @@ def normalize(text: str) -> str:
 
 
 def too_complex(text: str) -> bool:
-    """Whether an answer is too long or too deeply nested to be looked into."""
+    """Whether an answer is too long or too deeply nested to be parsed."""
     if len(text) > MAX_CHARS:
         return True
     if len(text) <= MAX_DEPTH:
@@ -91,7 +91,7 @@ def too_complex(text: str) -> bool:
 
 
 def to_latex(text: str) -> str:
-    """Replace Unicode mathematics by LaTeX, drop invisible characters, fold full-width forms."""
+    """Replace Unicode math by LaTeX, remove invisible characters, normalize full-width forms."""
     if text.isascii():
         return text
     text = _rewritten(text, _UNICODE)
@@ -100,7 +100,7 @@ def to_latex(text: str) -> str:
 
 
 def closing(text: str, start: int) -> int:
-    """Where the bracket that opens at `start` closes, whatever its kind (intervals mix them); -1 if nowhere."""
+    """Index where the bracket opened at `start` closes, by a bracket of any kind (intervals mix them); -1 if none."""
     depth = 0
     for token in _BRACKETS.finditer(text, start):
         depth += (token[0] in "([{") - (token[0] in ")]}")
@@ -110,7 +110,7 @@ def closing(text: str, start: int) -> int:
 
 
 def split_top(text: str, separators: str) -> list[str]:
-    """Split at separators outside all brackets. `separators`: single characters, or one command such as `\\cup`."""
+    """Split at separators outside brackets. `separators` are single characters, or one command such as `\\cup`."""
     cut = re.escape(separators) if separators.startswith("\\") else f"[{separators}]"
     if not re.search(cut, text):
         return [text]
@@ -131,7 +131,7 @@ def balanced(text: str) -> bool:
 
 
 def _plain_text(match: re.Match[str]) -> str:
-    """Function names set as text are commands; a first word that multiplies does; other words are single-spaced."""
+    """Function names become commands, a first word such as `million` a factor; other words are single-spaced."""
     words = " ".join(match[1].split())
     if words in _FUNCTIONS:
         return f"\\{words} "
@@ -143,7 +143,7 @@ def _plain_text(match: re.Match[str]) -> str:
 
 
 def _unwrap(text: str) -> str:
-    """Remove braces and parentheses around the whole answer that group nothing."""
+    """Remove redundant braces and parentheses around the whole answer."""
     while len(text) > 2 and (text[0], text[-1]) in (("{", "}"), ("(", ")")) and closing(text, 0) == len(text) - 1:
         inner = text[1:-1]
         if text[0] == "(" and ("," in inner or ";" in inner or re.fullmatch(r"(?:\\text\{)?[A-Z]\}?", inner)):
@@ -153,7 +153,7 @@ def _unwrap(text: str) -> str:
 
 
 def _arguments_in_braces(text: str) -> str:
-    """`\\frac12`, `\\frac\\pi2`, `\\sqrt3` with braces around their arguments; from the right, inner ones first."""
+    """Put braces around the arguments in `\\frac12`, `\\frac\\pi2`, `\\sqrt3`; from the right, so inner ones first."""
     for command in list(_WITH_ARGUMENTS.finditer(text))[: -_MAX_COMMANDS - 1 : -1]:
         at, root = command.end(), command["root"]
         for pattern in [_UNDER_ROOT] if root else [_ARGUMENT] * 2:

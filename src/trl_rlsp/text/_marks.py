@@ -1,4 +1,4 @@
-"""Where a text states answers: in boxes, with what around them changes them, in `<answer>` tags, in phrases.
+"""Where a text states answers: in boxes (with the signs, factors and units around them), `<answer>` tags, phrases.
 
 Linear time, no recursion.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from trl_rlsp.text._latex import MAX_CHARS, balanced
 
-MAX_MARKS = 1024  # only so many boxes, tags and phrases of a text, the last ones, are read
+MAX_MARKS = 1024  # the last boxes, tags and phrases of a text that are read, each
 _BARE_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z]|\s*\{)\s*(?P<content>[^\s${}\\]*)")
 _TOKEN = re.compile(r"(?s)(?P<box>\\(?:boxed|fbox)(?![A-Za-z])\s*\{)|\\.|[{}]")
 _ENDS_IN_BOX = re.compile(
@@ -20,7 +20,7 @@ _ENDS_IN_BOX = re.compile(
 _TAG = re.compile(r"(?i)<answer>([^<]*(?:<(?!/?answer>)[^<]*)*)</answer>")
 _MATH_OPEN = ("$", "\\[", "\\(")
 _MATH_CLOSE = ("$", "\\]", "\\)")
-_REACH = 200  # how far a formula around a box is followed, in characters
+_REACH = 200  # characters around a box that are searched for its formula
 
 _RELATION = re.compile(
     r"(?:=|:|\\pmod.*|\\(?:approx|in|to|iff|implies|Rightarrow|rightarrow|Longrightarrow|therefore|quad|qquad|equiv|cong)"
@@ -52,14 +52,14 @@ _CHANGES = re.compile(  # relations and functions
     r"(?:[≤≥≠]|\\(?:lt|gt|leq?|geq?|neq?)(?![A-Za-z])|(?<=[\w)}]\s)[<>]=?)\s*\Z"
     r"|\\(?:log|ln|exp|sqrt|(?:arc)?(?:sin|cos|tan)h?)(?:[_^]\S{1,8})?\s*\Z"
 )
-_DIGIT_BEFORE = re.compile(r"(?:(?<!\d)1|\d[.,])\Z")  # any other is a factor: 2\boxed{7} is 14
+_DIGIT_BEFORE = re.compile(r"(?:(?<!\d)1|\d[.,])\Z")  # any other digit is a factor: 2\boxed{7} is 14
 _SIGN = re.compile(r"[-+−±]|\\(?:pm|mp)(?![A-Za-z])")
 _TOUCHES_AFTER = re.compile(  # digits, powers of ten, units, scripts, then operations
     r"\.?\d+|\s?[eE][-+]?\d+\b|\s*\\(?:over|choose|atop)(?![A-Za-z])\s*\S+|\\?%|\^\s*\{?\s*\\(?:circ|degree)\s*\}?|°"
     r"|\\(?:text|mathrm|textbf|mbox)\s*\{[^{}]*\}(?:\^\{?\d\}?)?|\^\{?[\w-]{1,8}\}?|_\{?\w{1,8}\}?"
     r"|(?:[-+*/^}]|\s*[+*/^]|\s*\\(?:cdot|times|div|pm)(?![A-Za-z]))\s?[\d\\{(}A-Za-z](?![A-Za-z]{2})[\w\\{(}]*"
 )
-LONGEST = 400  # characters in which a phrase must state its answer
+LONGEST = 400  # characters within which a phrase must state its answer
 _HEAD = re.compile(
     r"(?i)(?<!\w)(?:(?P<hashes>####)[ \t]*"
     r"|(?P<final>final\s{1,5})?(?<![\d_]final\s)(?P<word>answers?)"
@@ -116,7 +116,7 @@ _ALTERNATIVE = re.compile(
 
 @dataclass(frozen=True)
 class Region:
-    """A place in a text where a final answer is stated; `final`: it says of itself that it is final."""
+    """A place in a text where a final answer is stated; `final`: whether the text calls it final."""
 
     start: int
     end: int
@@ -125,17 +125,17 @@ class Region:
 
 
 def find_boxes(text: str, start: int = 0) -> tuple[list[Region], bool]:
-    """The last outermost boxes from `start` on, and whether a box is still open at the end of the text."""
+    """The last outermost boxes after `start`, and whether a box is still open at the end of the text."""
     spans, still_open = _box_spans(text, start, MAX_MARKS)
     regions = [_with_words(text, _in_context(text, *span)) for span in spans]
-    for box in deque(_BARE_BOX.finditer(text, start), maxlen=MAX_MARKS):  # `\\boxed 7`: up to the next space
+    for box in deque(_BARE_BOX.finditer(text, start), maxlen=MAX_MARKS):  # `\\boxed 7`: content up to the next space
         content = box["content"].rstrip(_PUNCTUATION)
         regions.append(Region(box.start(), box.start("content") + len(content), content))
     return sorted(regions, key=lambda region: region.start), still_open
 
 
 def without_boxes(text: str) -> str:
-    """`text` without its boxes and what they hold."""
+    """`text` without its boxes and their content."""
     kept, at = [], 0
     for begin, _, end in _box_spans(text, 0)[0]:
         kept.append(text[at:begin])
@@ -144,7 +144,7 @@ def without_boxes(text: str) -> str:
 
 
 def find_tags(text: str, start: int = 0) -> tuple[list[Region], bool]:
-    """The last `<answer>...</answer>` regions from `start` on, and whether a tag is still open at the end."""
+    """The last `<answer>...</answer>` regions after `start`, and whether a tag is still open at the end."""
     if text.find("<", start) < 0:
         return [], False
     tags = deque(_TAG.finditer(text, start), maxlen=MAX_MARKS)
@@ -172,7 +172,7 @@ def _box_spans(text: str, start: int, most: int | None = None) -> tuple[list[tup
 
 
 def _with_words(text: str, box: Region) -> Region:
-    """A box together with a word beside it that makes another number of it: `minus`, `half of`, `million`."""
+    """A box together with an adjacent word that changes its value: `minus`, `half of`, `million`."""
     before = _WORD_BEFORE.search(text[max(0, box.start - 24) : box.start])
     after = _WORD_AFTER.match(text, box.end, box.end + 24)
     answer = box.answer
@@ -187,11 +187,11 @@ def _with_words(text: str, box: Region) -> Region:
 
 
 def _in_context(text: str, start: int, content_start: int, content_end: int) -> Region:
-    """The box's content together with the signs, factors and units that stand around it."""
+    """The content of a box together with the signs, factors and units around it."""
     content, end = text[content_start:content_end].strip(), content_end + 1
     content = _unboxed(without_words(content))
     if text[max(0, start - 2) : start].endswith(_MATH_OPEN) and text.startswith(_MATH_CLOSE, end):
-        return Region(start, end, content)  # nothing but the box in its formula: the usual case
+        return Region(start, end, content)  # the common case: the box is the whole formula
     before, after, in_math = _surroundings(text, start, end)
     before = _PADDING.sub(" ", _RELATION.split(_CUT_BEFORE.split(before)[-1])[-1])
     after = _PADDING.sub(" ", _RELATION.split(_CUT_AFTER.split(after)[0])[0]).rstrip()
@@ -209,7 +209,7 @@ def _in_context(text: str, start: int, content_start: int, content_end: int) -> 
 
 
 def _unboxed(content: str) -> str:
-    """A box that ends in a box of its own says what that one says; one with words beside it does not."""
+    """The content of the inner box if a box ends in one; a box with other words around it is returned unchanged."""
     for _ in range(8):  # each step copies the content
         inner = _ENDS_IN_BOX.fullmatch(content) if "box" in content and len(content) <= MAX_CHARS else None
         if inner is None or not balanced(inner[1]):
@@ -219,20 +219,20 @@ def _unboxed(content: str) -> str:
 
 
 def _surroundings(text: str, start: int, end: int) -> tuple[str, str, bool]:
-    """Text before and after a box up to the delimiters of the formula, and whether it stands in a formula."""
+    """Text before and after a box up to the delimiters of its formula, and whether it is in a formula."""
     line_start = max(text.rfind("\n", 0, start) + 1, start - _REACH)
     before, after = text[line_start:start], text[end : end + _REACH]
     opened = max((before.rfind(mark) + len(mark) for mark in _MATH_OPEN if mark in before), default=-1)
     closed = max((before.rfind(mark) for mark in _MATH_CLOSE[1:] if mark in before), default=-1)
     stop = min((after.find(mark) for mark in _MATH_CLOSE if mark in after), default=-1)
-    # an odd number of dollars before the box on its line: it stands inside $...$
+    # an odd number of dollar signs before the box on its line: the box is inside $...$
     if stop >= 0 and opened > closed and (before[opened - 1] != "$" or before.count("$") % 2 == 1):
         return before[opened:], after[:stop], True
     return before, after.split("\n", 1)[0], False
 
 
 def _adjacent_before(before: str) -> str:
-    """Outside a formula only a sign, a factor or an open group that touches the box is part of the answer."""
+    """Outside a formula: the sign, factor or open group directly before the box, which is part of the answer."""
     if changed := _CHANGES.search(before):
         return changed.group()
     run = before[max(before.rfind(" "), before.rfind("\n")) + 1 :]
@@ -246,7 +246,7 @@ def _adjacent_before(before: str) -> str:
 
 
 def find_phrases(text: str, start: int = 0) -> list[Region]:
-    """Phrases that say `final`, else only the last `the answer is ...`; of a phrase within a phrase the inner one."""
+    """Phrases that say `final`, else only the last `the answer is ...`; of nested phrases, the inner one."""
     firsts = [at for mark in ("nswer", "NSWER", "####") if (at := text.find(mark, start)) >= 0]
     if not firsts:
         return []
@@ -287,7 +287,7 @@ def _before_head(text: str, head: re.Match[str], start: int) -> Region | None:
 
 
 def _stated(rest: str) -> str:
-    """The answer in what follows a phrase; empty where a box says it, or where nothing is stated."""
+    """The answer in the text after a phrase; empty if a box states it or there is none."""
     if "\\boxed" in rest or "\\fbox" in rest or "<answer>" in rest.lower():
         return ""
     answer = _DELIMITERS.sub("", rest).strip().rstrip(".,;:!*").strip("\"' ")
@@ -297,7 +297,7 @@ def _stated(rest: str) -> str:
 
 
 def without_words(answer: str) -> str:
-    """An answer without the sentence around it; unchanged where what is left is not a value, as in `It is not 12`."""
+    """An answer without the sentence around it; unchanged if the rest is not a value, as in `It is not 12`."""
     if len(answer) > LONGEST or " " not in answer:
         return answer
     answer = _IS_THE_ANSWER.sub("", answer)
@@ -311,12 +311,12 @@ def without_words(answer: str) -> str:
 
 
 def is_bare_value(answer: str) -> bool:
-    """Whether an answer is a value alone, without words: a fraction or `5 km`, not `the sum of both`."""
+    """Whether an answer is only a value, without words: a fraction or `5 km`, not `the sum of both`."""
     return bool(answer) and len(answer) <= 200 and not _WORD_IN_VALUE.search(_LATEX.sub(" ", answer))
 
 
 def alternative_after(text: str, end: int) -> list[Region]:
-    """The unmarked value that follows an answer as an alternative: `or 8`, `and $8$`."""
+    """The unmarked value that follows an answer as an alternative (`or 8`, `and $8$`), if any."""
     other = _ALTERNATIVE.match(text, end, end + 200)
     if other is None or (" and " in other.group() and text[other.end() : other.end() + 3].lstrip()[:1].isalpha()):
         return []

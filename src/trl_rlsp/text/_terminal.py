@@ -1,6 +1,6 @@
-"""Text that nobody vouches for, made safe to be shown in a terminal or put into a page.
+"""Make untrusted text safe to display in a terminal or embed in a page.
 
-Markup is escaped elsewhere; here it is controls, zero-width characters, and overrides of the direction of writing.
+Markup is escaped elsewhere; this module handles control and zero-width characters and text direction overrides.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ HIDDEN = re.compile(
     "\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\ud800-\udfff"
     "\U000e0000-\U000e0fff]|\r(?!\n)"
 )
-"""Characters that are shown by their number."""
+"""Characters that are shown as their code point."""
 
 
 def visible_text(text: str) -> str:
-    """`text` with each hidden character replaced by its number."""
+    """`text` with each hidden character replaced by its code point."""
     return HIDDEN.sub(lambda found: f"⟨U+{ord(found.group()):04X}⟩", text)
 
 
 def json_for_script(value: Any) -> str:
-    """JSON that may stand inside a `<script>` element whatever texts it holds: ASCII, without `<`, `>`, `&`."""
+    """JSON that is safe inside a `<script>` element, whatever its strings contain: ASCII, without `<`, `>`, `&`."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.translate({ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&"})
 
 
 class Terminal(Console):
-    """A `rich` console in which strings are no markup, and hidden characters are shown by their number."""
+    """A `rich` console that does not interpret markup in strings and shows hidden characters as their code point."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"markup": False, "highlight": False, "emoji": False, **options})

@@ -1,6 +1,6 @@
-"""Words of a text, and how many of them count as exploration: the known ways to fake effort, priced at zero.
+"""Words of a text, and how many of them count as exploration: known ways to fake effort count zero.
 
-A word is a word, a number, a punctuation mark or one CJK character, in English mathematics about one token each.
+A word here is a word, a number, a punctuation mark or one CJK character: about one token each in English mathematics.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 
 from trl_rlsp.text._completion import Reading, completion_text, read
 
-MAX_CHARS = 400_000  # characters of a completion that are looked at; far beyond any context in use, it bounds the work
-MAX_WORDS = 50_000  # words of a completion that are looked at for novelty
-LONGEST_WORD = 24  # letters of the longest word that counts
+MAX_CHARS = 400_000  # characters of a completion that are read; bounds the work, far above any context in use
+MAX_WORDS = 50_000  # words of a completion that are checked for novelty
+LONGEST_WORD = 24  # characters of the longest word that counts
 LOOP = 3  # number of occurrences at which even the first stops counting
 
 Gram = tuple[str, ...]
 Span = tuple[int, int]
-Piece = tuple[Gram, int, int]  # words as they are compared, and where they start and end in the sequence of all words
+Piece = tuple[Gram, int, int]  # words in the form compared, and their start and end in the sequence of all words
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
 _IS_CJK = re.compile(f"[{_CJK}]")
@@ -35,11 +35,11 @@ _DIGITS = re.compile(r"\d+")
 _ASCII_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]+")
 _BLANKS = "\u115f\u1160\u3164\uffa0\u2800"
 _HIDDEN = ("Cf", "Cc", "Co", "Cn", "Mn", "Mc", "Me")
-_LOOKALIKES = str.maketrans("аеорсухіјѕοαυν", "aeopcyxijsoauv")  # Cyrillic and Greek letters, and what they pass for
+_LOOKALIKES = str.maketrans("аеорсухіјѕοαυν", "aeopcyxijsoauv")  # Cyrillic and Greek letters, the Latin lookalikes
 
 
 def visible(text: str) -> str:
-    """The first `MAX_CHARS` of `text` without control and format characters, blank letters and combining marks."""
+    """The first `MAX_CHARS` of `text` without control and format characters, blank letters or combining marks."""
     text = text[:MAX_CHARS]
     if text.isascii():
         return _ASCII_CONTROL.sub("", text)
@@ -53,7 +53,7 @@ def _shown(character: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Words, numbers, punctuation marks and CJK characters of `text`, in lower case.
+    """The words, numbers, punctuation marks and CJK characters of `text`, in lower case.
 
     >>> words("So x = 3.5, right?")
     ['so', 'x', '=', '3', '.', '5', ',', 'right', '?']
@@ -62,51 +62,51 @@ def words(text: str) -> list[str]:
 
 
 def folded_words(text: str) -> Gram:
-    """Words of a text as they are compared: full-width and other compatible forms are the same."""
+    """Words of a text in the form used for comparison: full-width and other compatibility forms are unified (NFKC)."""
     return tuple(words(unicodedata.normalize("NFKC", text)))
 
 
 def ngrams(sequence: Sequence[str], size: int) -> frozenset[Gram]:
-    """The runs of `size` words; the whole sequence where it is shorter, nothing of nothing."""
+    """All runs of `size` words; the whole sequence if it is shorter, none if it is empty."""
     shorter = [tuple(sequence)] if 0 < len(sequence) < size else []
     return frozenset(shorter or (gram for gram, _, _ in _grams(sequence, size)))
 
 
 def distance(grams: Set[Gram], others: Set[Gram]) -> float:
-    """Jaccard distance, 0 for the same set and 1 for sets that share nothing."""
+    """Jaccard distance: 0 for equal sets, 1 for disjoint ones."""
     return 1 - len(grams & others) / len(grams | others) if grams or others else 0.0
 
 
 def effective_length(completion: Any, *, prompt: Any = None, ngram: int = 6) -> int:
-    """Words of reasoning that count as exploration, see `novel_words`; 0 without exactly one final answer.
+    """Number of words of reasoning that count as exploration (see `novel_words`); 0 without exactly one final answer.
 
-    `completion` is a `Reading`, or text or messages that answer a mathematical problem, `prompt` text or messages.
+    `completion` is a `Reading`, or text or messages that answer a math problem; `prompt` is text or messages.
     """
     reading = completion if isinstance(completion, Reading) else read(completion)
     return novel_words(reading.exploration, ngram=ngram, before=prompt_text(prompt)) if reading.finished else 0
 
 
 def prompt_text(prompt: Any) -> str:
-    """All text of a prompt given as a string or as messages; empty for `None`."""
+    """The text of a prompt given as a string or messages; empty for `None`."""
     if isinstance(prompt, Sequence) and not isinstance(prompt, str):
         return "\n".join(completion_text([{**message, "role": "assistant"}]) for message in prompt)
     return str(prompt or "")
 
 
 def novel_words(text: str, *, ngram: int, before: str = "") -> int:
-    """Words among the first `MAX_WORDS` of `text` that are new. What does not count:
+    """Number of novel words among the first `MAX_WORDS` of `text`. These do not count:
 
-    - words inside an n-gram that the text, or what came before, already contained (2502.03373, section 4.2, uses
-      n-grams of 40 tokens; 6 are usual here, because whole sentences repeated once would pass under 40);
-    - sentences and lines that were there before, however short; the order of their words does not make one without
-      digits new;
-    - n-grams that do not calculate in which only a number changes (`Look at it 7 times.`, `x_7 = y_7`): counted loops;
-    - the first occurrence, too, of what occurs three times: that is a loop;
-    - more numbers in a row than a list of six or so (`1, 2, 3, ...`), and twice as many with single letters among them;
-    - words in a script that the prompt does not use, pictures, and words of more than 24 letters (blanks left out);
+    - words inside an n-gram that `before` or the earlier text already contains (2502.03373, section 4.2, uses n-grams
+      of 40 tokens; 6 words are usual here, because with 40 whole sentences could be repeated once);
+    - repeated sentences and lines, however short; reordering the words of a sentence without digits does not make it
+      novel;
+    - n-grams without a calculation in which only a number changes (`Look at it 7 times.`, `x_7 = y_7`): counting loops;
+    - anything that occurs three times, including its first occurrence: that is a loop;
+    - runs of more than about six numbers (`1, 2, 3, ...`), or of twice as many numbers and single letters;
+    - words in a script that the prompt does not use, emoji, and words of more than 24 letters (omitted spaces);
     - invisible characters, combining marks, and `\\text{}` around words.
 
-    `ngram`, at least 2, is a number of words; `before` is the prompt, copying which is repetition.
+    `ngram` is a number of words, at least 2; `before` is the prompt: copying it is repetition.
 
     >>> novel_words("try two . add three . try two .", ngram=3)
     6
@@ -142,7 +142,7 @@ def _segments(text: str) -> list[list[str]]:
 
 
 def _folded(word: str) -> str:
-    """A word as it is compared: full-width, bold and lookalike letters are the letters they look like."""
+    """A word in the form compared: full-width, bold and lookalike letters become the letters they resemble."""
     return word if word.isascii() else unicodedata.normalize("NFKC", word).lower().translate(_LOOKALIKES)
 
 
@@ -151,7 +151,7 @@ def _grams(keys: Sequence[str], size: int) -> Iterator[Piece]:
 
 
 def _sentences(segments: list[list[str]], alike: dict[str, str]) -> Iterator[Piece]:
-    """Sentences and lines, their words in any order where there is no number among them."""
+    """Sentences and lines, with the words sorted in those without a number."""
     end = 0
     for segment in filter(None, segments):
         keys = [alike[word] for word in segment]
@@ -160,9 +160,9 @@ def _sentences(segments: list[list[str]], alike: dict[str, str]) -> Iterator[Pie
 
 
 def _counted(keys: list[str], size: int) -> Iterator[Piece]:
-    """N-grams with `#` for their numbers, of those that do not calculate.
+    """N-grams without a calculation, with `#` in place of their numbers.
 
-    These have a letter, a digit, and no operator, or no number outside a name (`x_1 + y_1 = z_1`).
+    They have a letter, a digit, and either no operator or no number outside a name (`x_1 + y_1 = z_1`).
     """
     masks = {key: _DIGITS.sub("#", key) for key in set(keys)}
     signs = {key: _sign(mask) for key, mask in masks.items()}
@@ -174,7 +174,7 @@ def _counted(keys: list[str], size: int) -> Iterator[Piece]:
 
 
 def _sign(mask: str) -> str:
-    """An operator, a number (#), or what has digits, letters, both or neither."""
+    """The class of a word: number (#), operator (o), with digits (d), letters (l), both (b) or neither (.)."""
     if mask == "#" or mask in _OPERATORS:
         return "#" if mask == "#" else "o"
     digits, letters = "#" in mask, any(map(str.isalpha, mask))
@@ -182,7 +182,7 @@ def _sign(mask: str) -> str:
 
 
 def _repeated(pieces: Iterable[Piece], before: Iterable[Piece] = ()) -> Iterator[Span]:
-    """Every repetition, what stands in `before`, and the first occurrence of what occurs `LOOP` times."""
+    """Spans of repetitions; also first occurrences of pieces that are in `before` or occur `LOOP` times."""
     known, spans = {piece for piece, _, _ in before}, defaultdict(list)
     for piece, start, end in pieces:
         spans[piece].append((start, end))
@@ -191,7 +191,7 @@ def _repeated(pieces: Iterable[Piece], before: Iterable[Piece] = ()) -> Iterator
 
 
 def _runs(marks: Iterable[bool], longer_than: int = 0) -> Iterator[Span]:
-    """Runs of more than so many marked words."""
+    """Spans of more than `longer_than` marked words in a row."""
     end = 0
     for marked, run in groupby(marks):
         start, end = end, end + len(list(run))
@@ -200,7 +200,7 @@ def _runs(marks: Iterable[bool], longer_than: int = 0) -> Iterator[Span]:
 
 
 def _foreign(sequence: list[str], before: str) -> Iterator[bool]:
-    """Whether each word is a foreign one, a picture, or a sign that follows; none where the prompt has no letters."""
+    """For each word, whether it is foreign, an emoji, or a sign after one; all false if the prompt has no letters."""
     known, strange = _scripts_of(before), False
     foreign = {word: known != set() and _is_foreign(word, known) for word in set(sequence)}
     for word in sequence:
@@ -210,7 +210,7 @@ def _foreign(sequence: list[str], before: str) -> Iterator[bool]:
 
 @lru_cache(maxsize=4096)
 def _script_of(character: str) -> str | None:
-    """The script of a letter or a non-ASCII digit by its Unicode name; Chinese, Japanese and Korean share one."""
+    """The script of a letter or non-ASCII digit, from its Unicode name; Chinese, Japanese and Korean share one."""
     if not character.isalpha() and (character.isascii() or unicodedata.category(character) != "Nd"):
         return None
     script = unicodedata.name(character, "UNNAMED").split()[0]
@@ -222,6 +222,6 @@ def _scripts_of(text: str) -> Set[str]:
 
 
 def _is_foreign(word: str, known: Set[str]) -> bool:
-    """Whether a word is a picture or in an unknown script; Latin, a Greek letter alone and signs never are."""
+    """Whether a word is an emoji or in a script not in `known`; Latin, single Greek letters and signs never are."""
     scripts = _scripts_of(word) - known - {"LATIN"} - ({"GREEK"} if len(word) == 1 else set())
     return not word.isascii() and (scripts != set() or unicodedata.category(word[0]) in ("So", "Sk"))

@@ -1,9 +1,9 @@
-"""LoRA adapters: training that goes on with one, and merging one into its base.
+"""LoRA adapters: continuing to train one, and merging one into its base.
 
-TRL stores the adapter of a quantized model in bfloat16, which loses an update below about 0.4 % of a weight: RL at a
-learning rate of 1e-6 seldom exceeds that. Here it is kept in float32 throughout, as resumed runs and the frozen copy of
-the KL have it. A merge loads the base unquantized and in float32, since merging into 4-bit weights would quantize them
-again; what was written is read back, and its logits are compared with those of base and adapter.
+TRL stores the adapter of a quantized model in bfloat16, which loses updates below about 0.4 % of a weight; RL at a
+learning rate of 1e-6 seldom exceeds that. Here the adapter stays in float32, also in resumed runs and in the frozen
+reference of the KL. A merge loads the base unquantized and in float32, since merging into 4-bit weights would quantize
+them again. The saved model is then loaded, and its logits are compared with those of base and adapter.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ PROMPTS = (
     "Find all integers n such that n^2 + n + 1 divides 42, and check each of them.",
     "The sum of two numbers is 10 and their product is 21. Which numbers are they?",
 )
-# largest difference of a logit that is allowed, relative to the largest logit, by type of the saved weights
+# largest allowed difference of a logit, relative to the largest logit, by type of the saved weights
 TOLERANCES = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
 
 
 @contextmanager
 def _instead(kind: type[RLSPError], message: str, causes: Any = (OSError, ValueError)) -> Iterator[None]:
-    """Raise an error that says which model it is about instead of those of transformers and peft."""
+    """Replace errors of transformers and peft with one that names the model."""
     try:
         yield
     except causes as error:
@@ -47,12 +47,12 @@ def _instead(kind: type[RLSPError], message: str, causes: Any = (OSError, ValueE
 
 
 def warn_if_untested() -> None:
-    """Say where TRL is newer than what the trainers, which override private methods of TRL's, were tested with."""
+    """Warn if TRL is newer than the newest version tested, because the trainers override private methods of TRL."""
     version = importlib.metadata.version("trl")
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) > NEWEST_TRL:
-        advice = "if something is odd, install that one, or see what `make test-trl` finds"
+        advice = "if something looks wrong, install that version or run `make test-trl`"
         newest = ".".join(map(str, NEWEST_TRL))
-        logger.warning("TRL %s is newer than %s, the newest that was tested with trl_rlsp; %s", version, newest, advice)
+        logger.warning("TRL %s is newer than %s, the newest tested with trl_rlsp; %s", version, newest, advice)
 
 
 def is_adapter(name_or_path: str, revision: str | None = None) -> bool:
@@ -61,25 +61,25 @@ def is_adapter(name_or_path: str, revision: str | None = None) -> bool:
 
     try:
         return cached_file(name_or_path, "adapter_config.json", revision=revision) is not None
-    except (OSError, ValueError):  # no such file, folder or repository: whoever loads the model says so
+    except (OSError, ValueError):  # no such file, folder or repository: loading the model reports it
         return False
 
 
 def load_trainable(name_or_path: str, revision: str | None = None, **kwargs: Any) -> PeftModel:
-    """The base that an adapter names, loaded with `kwargs`, and the adapter over it to train; or a SourceError."""
+    """The base that an adapter names, loaded with `kwargs`, with the trainable adapter; a SourceError for no base."""
     from peft import PeftConfig, PeftModel
     from transformers import AutoModelForCausalLM
 
     config = PeftConfig.from_pretrained(name_or_path, revision=revision)
     base = str(config.base_model_name_or_path)
-    message = f"the adapter {name_or_path!r} is of {base!r}, which cannot be loaded: correct its adapter_config.json"
+    message = f"the base {base!r} of adapter {name_or_path!r} cannot be loaded: correct its adapter_config.json"
     with _instead(SourceError, message, (OSError,)):
         model = AutoModelForCausalLM.from_pretrained(base, revision=config.revision or "main", **kwargs)
     return PeftModel.from_pretrained(model, name_or_path, revision=revision, is_trainable=True)
 
 
 def trainable_weights(model: Any) -> dict[str, torch.Tensor]:
-    """The weights of a model that train, by name, without copying them; none of a model given by its name."""
+    """The trainable weights of a model by name, not copied; empty for a model given by its name."""
     if not hasattr(model, "named_parameters"):
         return {}
     return {name: parameter.data for name, parameter in model.named_parameters() if parameter.requires_grad}
@@ -87,7 +87,7 @@ def trainable_weights(model: Any) -> dict[str, torch.Tensor]:
 
 @contextmanager
 def types_kept(model: Any) -> Iterator[None]:
-    """Put back what is cast while open: weights, and buffers such as the frequencies of rotary embeddings."""
+    """Restore on exit the weights, and buffers such as the frequencies of rotary embeddings, that were cast inside."""
     weights = [(parameter, parameter.data) for parameter in model.parameters() if parameter.is_floating_point()]
     buffers = [(module, dict(module._buffers)) for module in model.modules()]
     try:
@@ -100,8 +100,8 @@ def types_kept(model: Any) -> Iterator[None]:
 
 
 def keep_full_precision(model: Any, before: Mapping[str, torch.Tensor] | None = None) -> int:
-    """Turn the trainable half-precision weights of a quantized model into float32, and return how many tensors; those
-    in `before`, its `trainable_weights` from before a trainer rounded them, are restored exactly."""
+    """Cast the trainable half-precision weights of a quantized model to float32, and return the number of tensors;
+    those in `before`, its `trainable_weights` from before a trainer rounded them, are restored exactly."""
     import torch
 
     if not (getattr(model, "is_loaded_in_4bit", False) or getattr(model, "is_loaded_in_8bit", False)):
@@ -116,31 +116,31 @@ def keep_full_precision(model: Any, before: Mapping[str, torch.Tensor] | None = 
 
 @dataclass(frozen=True)
 class Merge:
-    """What a merge of some layers did to the logits, relative to the largest logit of the model with its adapter."""
+    """The effect of a merge on the logits, relative to the largest logit of the model with its adapter."""
 
     base: str
     dtype: str  # of the saved weights
     layers: int
-    effect: float  # largest difference that the adapter makes
-    difference: float  # largest difference that the merge makes
-    tolerance: float  # largest difference that is allowed for `dtype`
+    effect: float  # largest difference between the base with and without the adapter
+    difference: float  # largest difference between the merged model and the base with the adapter
+    tolerance: float  # largest difference allowed for `dtype`
 
 
 def merge_adapter(
     adapter: str | Path, output_dir: str | Path, *, base: str | None = None, dtype: str | None = None
 ) -> Merge:
-    """Merge a LoRA adapter into its base and save model, tokenizer and `merge.json` with what the merge did.
+    """Merge a LoRA adapter into its base and save the model, the tokenizer and, in `merge.json`, the returned `Merge`.
 
     Args:
         adapter: folder or hub id.
-        output_dir: folder to write, empty or new; it is removed again if the check fails.
-        base: the unquantized base; default the one that the adapter names.
-        dtype: of the saved weights: "float32", "bfloat16" or "float16"; default the base's own.
+        output_dir: folder to write, empty or new; it is deleted if the check fails.
+        base: the unquantized base; default: the one that the adapter names.
+        dtype: type of the saved weights: "float32", "bfloat16" or "float16"; default: the type of the base.
 
     Raises:
-        SourceError: no adapter or no base at that place.
-        ConfigError: what cannot be merged, or a merged model that differs from the adapter by more than `TOLERANCES` or
-            by as much as the adapter itself changes.
+        SourceError: the adapter or the base does not exist.
+        ConfigError: the adapter cannot be merged, or the merged logits differ from the adapter's by more than
+            `TOLERANCES` allows or by as much as the adapter itself changes them.
     """
     import torch
     from peft import PeftModel
@@ -153,7 +153,7 @@ def merge_adapter(
     with _instead(SourceError, f"neither {adapter!r} nor {base!r} has a tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(adapter if Path(adapter, "tokenizer_config.json").is_file() else base)
     no_fit = _instead(ConfigError, f"the adapter {adapter!r} does not fit the base {base!r}", (RuntimeError, KeyError))
-    with no_fit, _instead(SourceError, f"the weights of {base!r} or {adapter!r} are not there"):
+    with no_fit, _instead(SourceError, f"the weights of {base!r} or {adapter!r} cannot be found"):
         model = PeftModel.from_pretrained(_load(base), adapter).eval()
     adapted = _logits(model, tokenizer)
     with model.disable_adapter():
@@ -179,7 +179,7 @@ def merge_adapter(
 
 
 def _base_and_type(adapter: str, base: str | None, dtype: str | None) -> tuple[str, str]:
-    """The model to merge into, and the type of the saved weights."""
+    """The base to merge into, and the type of the saved weights."""
     from peft import PeftConfig
     from transformers import AutoConfig
 

@@ -1,10 +1,10 @@
-"""A step of GRPO without the padding: what `RLSPGRPOTrainer` does otherwise than TRL, with the same gradients.
+"""A GRPO step without the padding: where `RLSPGRPOTrainer` differs from TRL, with the same gradients.
 
-Rollouts drop completions that have ended, the rows of an optimizer step are sorted over its micro-batches, and rows
-whose advantage is 0 are left out where they have no gradient. TRL pads every row of a generation to the longest prompt
-and the longest completion, and computes all of it in every update: here log-probabilities are computed in parts of like
-length, each cut to its width, and what is cut is masked there. What is not supported is done TRL's way, with one line
-in the log.
+Rollouts drop finished completions, the rows of an optimizer step are sorted over its micro-batches, and rows whose
+advantage is 0 are skipped where they have no gradient. TRL pads every row of a generation to the longest prompt and the
+longest completion, and computes all of it in every update. Here log-probabilities are computed in parts of similar
+length, and each part drops the columns that are masked in all of its rows. Unsupported settings use TRL's own step,
+with one line in the log.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from trl_rlsp.trainers._adapter import types_kept
 
 log = logging.getLogger(__name__)
 
-# losses in which a row without advantage has no gradient and leaves no trace in a metric
+# losses in which a row without advantage has no gradient and affects no metric
 ROW_BY_ROW = ("grpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo")
-ROWS = 16  # that are computed together
+ROWS = 16  # computed together
 
 
 class FastStep:
-    """Mixed in before `GRPOTrainer`: overrides TRL's private steps, each with a call of TRL's own."""
+    """Mixin placed before `GRPOTrainer`: overrides private methods of TRL, each of which still calls TRL's own."""
 
     _buffered_inputs: Any
     _skipped_B: torch.Tensor | None = None
     _stand_in_BT: torch.Tensor | None = None
     _drawn_BT: torch.Tensor | None = None
-    _inputs: list[dict[str, Any]] = []  # of the generation that is being made
+    _inputs: list[dict[str, Any]] = []  # of the current generation
     _verifier: OutcomeVerifier | None = None
     _early: tuple[Future[Any], ...] = ()  # verdicts on programs while other completions are being decoded
 
     def _make_fast(self: Any) -> None:
-        """Decide once, after TRL's `__init__`, what is done fast."""
+        """Decide once, after TRL's `__init__`, which parts of the fast step are on."""
         own = self.use_vllm or self.use_transformers_continuous_batching or self.rollout_func is not None
         rollout = getattr(self.args, "rollout", "fast")
         if rollout not in ("fast", "trl"):
@@ -59,7 +59,7 @@ class FastStep:
         for name, reason in reasons.items():
             if self._fast[name] and reason:
                 self._fast[name] = False
-                self._say(f"{name} is off, done as TRL does it: {reason}")
+                self._say(f"{name} is off and TRL's own step is used: {reason}")
         if self._fast["trim_updates"]:
             models = [self.accelerator.unwrap_model(self.model), self.ref_model]
             bare = [
@@ -67,7 +67,7 @@ class FastStep:
             ]
             made = [compute_in_parts(model, tokens=getattr(self.args, "part_tokens", None)) for model in bare]
             if not all(made):
-                self._say("log-probabilities are as wide as TRL's: the angles of rotary embeddings depend on the width")
+                self._say("log-probabilities are computed at TRL's width, because rotary angles depend on the width")
         self._sorts = self._fast["trim_updates"] and self._exact_in_any_order()
         self._fast["skip_zero_advantage"] &= self.beta == 0 and self._exact_in_any_order()
         asked = self.args.gradient_accumulation_steps % (self.args.steps_per_generation * self.num_iterations) != 0
@@ -89,7 +89,7 @@ class FastStep:
         return next((reason for reason, holds in reasons.items() if holds), None)
 
     def _exact_in_any_order(self: Any) -> bool:
-        """Whether the loss is a sum of what each row gives, with a normalizer that no other row moves."""
+        """Whether the loss is a sum over rows, with a normalizer that does not depend on the other rows."""
         whole = self._entropy_bonus_enabled or self.top_entropy_quantile < 1.0
         return self.loss_type in ROW_BY_ROW and not whole
 
@@ -98,7 +98,7 @@ class FastStep:
         return super()._generate_and_score_completions(inputs)  # type: ignore[misc]
 
     def _verify_early(self: Any, rows: list[int], ids_RT: torch.Tensor) -> None:
-        """Have programs that are written run while others are being decoded; rewards find the verdicts in the cache."""
+        """Run finished programs while other completions are being decoded; rewards find the verdicts in the cache."""
         texts = self.processing_class.batch_decode(ids_RT, skip_special_tokens=True)
         inputs = [self._inputs[row] for row in rows]
         spoken = is_conversational(inputs[0])
@@ -113,11 +113,9 @@ class FastStep:
         return ThreadPoolExecutor(1, thread_name_prefix="rlsp-verify-early")
 
     def _calculate_rewards(self: Any, *args: Any, **kwargs: Any) -> Any:
-        for (
-            task
-        ) in self._early:  # what has not begun is left to the rewards' own call, which keeps the limit of a batch
+        for task in self._early:  # pending tasks are left to the rewards' own call, which keeps the limit of a batch
             task.cancel()
-        wait(self._early)  # an error there comes up again in that call
+        wait(self._early)  # an error is raised again by that call
         self._early = ()
         return super()._calculate_rewards(*args, **kwargs)  # type: ignore[misc]
 
@@ -127,7 +125,7 @@ class FastStep:
         programs = self._verifier is not None and self._inputs and self._inputs[0].get("tests") and not self.tools
         left = self._verify_early if programs else None
         sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
-        cast = self.use_transformers_continuous_batching and not sharded  # by TRL, and for good
+        cast = self.use_transformers_continuous_batching and not sharded  # by TRL, permanently
         kept = types_kept(model) if cast else nullcontext()
         with kept, finished_leave(model, left=left) if self._fast["rollout"] else nothing as drawn:
             found = super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
@@ -136,7 +134,7 @@ class FastStep:
         return found
 
     def _prepare_inputs(self: Any, generation_batch: Any) -> Any:
-        """TRL's, which also generates; then the rows of each optimizer step are sorted over its micro-batches."""
+        """TRL's method, which also generates; then sort the rows of each optimizer step over its micro-batches."""
         before = self._buffered_inputs
         inputs = super()._prepare_inputs(generation_batch)  # type: ignore[misc]
         if self._buffered_inputs is before or not self._sorts:
@@ -154,7 +152,7 @@ class FastStep:
         return self._buffered_inputs[self._step % of_generation]
 
     def _compute_loss(self: Any, model: Any, inputs: dict[str, Any]) -> Any:
-        """TRL's; rows without advantage are computed by `_get_per_token_logps_and_entropies` as if nothing changed."""
+        """TRL's loss; for rows without advantage, `_get_per_token_logps_and_entropies` fills in unchanged values."""
         advantages = inputs["advantages"]
         if self._fast["skip_zero_advantage"] and advantages.dim() == 1:
             self._skipped_B, self._stand_in_BT = advantages == 0, inputs.get("old_per_token_logps")
@@ -166,9 +164,9 @@ class FastStep:
     def _get_per_token_logps_and_entropies(
         self: Any, model: Any, input_ids: Any, attention_mask: Any, logits_to_keep: int, *args: Any, **kwargs: Any
     ) -> Any:
-        """TRL's, for the rows with an advantage; of the others, ratios of 1 and the mean entropy stand in.
+        """TRL's method, restricted to rows with an advantage; the other rows get ratios of 1 and the mean entropy.
 
-        The first call after a rollout asks for what the rollout has computed already.
+        The first call after a rollout returns the log-probabilities that the rollout computed.
         """
         whole = super()._get_per_token_logps_and_entropies  # type: ignore[misc]
         drawn_BT, self._drawn_BT = self._drawn_BT, None
@@ -177,7 +175,7 @@ class FastStep:
         if self._skipped_B is None or not self._skipped_B.any():
             return whole(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         learned_R = (~self._skipped_B).nonzero().flatten()
-        if not len(learned_R):  # a step without a gradient is a step all the same, on every rank
+        if not len(learned_R):  # a step without a gradient still runs on every rank
             learned_R = attention_mask.sum(dim=1).argmin().view(1)
         found_RT, entropy_RT, aux = whole(
             model, input_ids[learned_R], attention_mask[learned_R], logits_to_keep, *args, **kwargs
@@ -190,7 +188,7 @@ class FastStep:
 
 
 def _sorted(batches: list[dict[str, Any]], skips: bool) -> list[dict[str, Any]]:
-    """The rows of some micro-batches, dealt out again by length; those without advantage first if `skips`."""
+    """The rows of some micro-batches redistributed by length; with `skips`, rows without advantage come first."""
     if len(batches) == 1:
         return batches
     rows = len(batches[0]["advantages"])
@@ -208,14 +206,14 @@ def _sorted(batches: list[dict[str, Any]], skips: bool) -> list[dict[str, Any]]:
 
 
 def compute_in_parts(model: Any, rows: int = ROWS, tokens: int | None = None) -> bool:
-    """Make a causal model with TRL's fused head compute log-probabilities in parts of `rows` rows of like length.
+    """Make a causal model with TRL's fused head compute log-probabilities in parts of `rows` rows of similar length.
 
-    With `tokens`, a part has as many rows as keep it within that many tokens, padding included, and at least one.
+    With `tokens`, a part has as many rows as fit into that many tokens, padding included, and at least one.
 
-    Its `forward` is replaced; other passes stay as they are, and one pass stays one pass for DDP, PEFT and autocast.
+    Replaces `forward`; other forward passes do not change, and DDP, PEFT and autocast still see a single pass.
 
     Returns:
-        Whether it was: not where rotary angles depend on the width of the batch.
+        Whether `forward` was replaced; it is not if rotary angles depend on the width of the batch.
     """
     if tokens is not None and tokens < 1:
         raise ConfigError(f"part_tokens is a number of tokens of at least 1, got {tokens!r}")
@@ -239,18 +237,18 @@ def compute_in_parts(model: Any, rows: int = ROWS, tokens: int | None = None) ->
 
 def _rotary_kinds(config: Any) -> set[str]:
     found = getattr(config, "rope_parameters", None) or {}
-    each = [found, *(value for value in found.values() if isinstance(value, dict))]  # one for each kind of layer
+    each = [found, *(value for value in found.values() if isinstance(value, dict))]  # one per kind of layer
     return {str(settings["rope_type"]) for settings in each if "rope_type" in settings}
 
 
 def _is_relative(config: Any) -> bool:
-    """Whether a row's numbers stay the same where columns of padding before its prompt are cut."""
+    """Whether a row's outputs stay the same when columns of padding before its prompt are dropped."""
     layers = set(getattr(config, "layer_types", None) or []) <= {"full_attention", "sliding_attention"}
     return bool(_rotary_kinds(config)) and layers and not getattr(config, "attention_chunk_size", None)
 
 
 def _split(order_R: torch.Tensor, ends: list[int], rows: int, tokens: int | None) -> Sequence[torch.Tensor]:
-    """Rows in rising order of their `ends`, in parts of `rows` rows, or of `tokens` tokens and at least one row."""
+    """Split rows, in rising order of their `ends`, into parts of `rows` rows or of at most `tokens` tokens."""
     if tokens is None:
         return order_R.split(rows)
     sizes = [0]
@@ -271,7 +269,7 @@ def _in_parts(
     tokens: int | None,
     relative: bool,
 ) -> Any:
-    """TRL's output of the fused head for B rows of T tokens; rows without a label give zeros and are left out."""
+    """TRL's output of the fused head for B rows of T tokens; rows without a label are skipped and give zeros."""
     columns = ids_BT.shape[1]
     places_T = torch.arange(columns, device=ids_BT.device)
     labeled_B = (labels_BT != -100).any(dim=1)

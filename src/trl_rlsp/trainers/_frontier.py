@@ -1,9 +1,9 @@
-"""Groups that start where the policy gave up, so that problems it does not solve yet can be solved by some of a group.
+"""Groups that start where the policy gave up, so that some completions solve problems that are too hard so far.
 
-For a share of the groups the policy drafts one completion; while its answer is wrong, the answer is taken off, and the
-policy is told to go on, up to a drawn number of times. What it wrote stands in the prompt of the whole group, where it
-has no loss and earns nothing. A draft that is right shows nothing, so what is shown falls with a problem's solve rate.
-Starting from prefixes is PrefixRL's (2601.18795) and POPE's (2601.18779), going on from one's own search Go-Explore's.
+For a share of the groups the policy drafts one completion. While its answer is wrong, the answer is removed and the
+policy is told to continue, up to a random number of times. The draft becomes part of the prompt of the whole group,
+where it has no loss and earns no reward. A correct draft is not shown, so easy problems get fewer drafts.
+Starting from prefixes follows PrefixRL (2601.18795) and POPE (2601.18779), continuing one's own search Go-Explore.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from trl_rlsp.text import kinds_of, read
 
 
 class FrontierStarts:
-    """Mixed in before `FastStep`; off where `frontier_share` is 0."""
+    """Mixin placed before `FastStep`; off if `frontier_share` is 0."""
 
-    _prefixes: list[str] = []  # one for each prompt of the generation that is being made
+    _prefixes: list[str] = []  # one for each prompt of the current generation
     _share = 0.0
 
     def _prepare_frontier(self: Any) -> None:
-        """Refuse, after TRL's `__init__`, what cannot work."""
+        """Refuse, after TRL's `__init__`, settings that cannot work."""
         self._share = getattr(self.args, "frontier_share", 0.0)
         if not self._share:
             return
@@ -34,7 +34,7 @@ class FrontierStarts:
             rule = "frontier_share is at least 0 and below 1, and frontier_depth at least 1"
             raise ConfigError(f"{rule}, got {self._share!r} and {self.args.frontier_depth!r}")
         reasons = {
-            "rollouts by vLLM or by a function of one's own": self.use_vllm or self.rollout_func is not None,
+            "rollouts by vLLM or by a custom function": self.use_vllm or self.rollout_func is not None,
             "sharded weights (FSDP, DeepSpeed)": self.is_fsdp_enabled or self.is_deepspeed_enabled,
             "tools and environments": self.tools or self.environments is not None,
             "images": self._is_vlm,
@@ -44,7 +44,7 @@ class FrontierStarts:
             raise ConfigError(f"frontier_share={self._share} does not work with {', '.join(found)}: set it to 0")
 
     def _tokenize_prompts(self: Any, prompts: list[Any]) -> Any:
-        """TRL's, with what is shown behind some prompts."""
+        """TRL's method, with drafts appended to some prompts."""
         prompt_ids, *others = super()._tokenize_prompts(prompts)  # type: ignore[misc]
         self._prefixes = []
         if self._share and self.model.training:
@@ -54,13 +54,13 @@ class FrontierStarts:
         return prompt_ids, *others
 
     def _calculate_rewards(self: Any, inputs: Any, prompts: list[Any], *others: Any) -> Any:
-        """TRL's; to the rewards, what is shown is part of the prompt."""
+        """TRL's method; for the rewards, a draft is part of the prompt."""
         if self._prefixes:
             prompts = [_with(prompt, text) for prompt, text in zip(prompts, self._prefixes, strict=True)]
         return super()._calculate_rewards(inputs, prompts, *others)  # type: ignore[misc]
 
     def _shown(self: Any, prompts: list[Any], prompt_ids: list[list[int]]) -> list[str]:
-        """For each prompt of this rank the text that its group starts from, `""` for none; collective."""
+        """The draft that the group of each prompt of this rank starts from, `""` for none; a collective operation."""
         size, offset = self.num_generations, self.accelerator.process_index * len(prompts)
         groups = [(offset + row) // size for row in range(len(prompts))]
         depths = {group: self._depth(group) for group in groups}
@@ -78,15 +78,15 @@ class FrontierStarts:
         return [found.get(group, "") for group in groups]
 
     def _depth(self: Any, group: int) -> int:
-        """How often a group's draft is told to go on, equal on every rank; 0 if nothing is shown to it."""
+        """How often a group's draft is continued, equal on every rank; 0 if the group gets no draft."""
         drawn = random.Random(f"{self.args.seed} {self.state.global_step} {group}")
         return drawn.randint(1, self.args.frontier_depth) if drawn.random() < self._share else 0
 
     def _drafted(
         self: Any, rows: dict[int, int], depths: dict[int, int], prompts: list[Any], prompt_ids: list[list[int]]
     ) -> tuple[dict[int, str], int]:
-        """(group -> what the policy wrote before it gave up, tokens drawn for that), one draft from a row a group."""
-        inputs, self._inputs = self._inputs, []  # that no program is verified early
+        """(group -> text that the policy wrote before it gave up, tokens sampled for the drafts), one draft a group."""
+        inputs, self._inputs = self._inputs, []  # so that no program is verified early
         found, tokens, level = dict.fromkeys(rows, ""), 0, 0
         while rows := {group: row for group, row in rows.items() if level < depths[group]}:
             level += 1
@@ -100,11 +100,11 @@ class FrontierStarts:
             found |= going
             rows = {group: rows[group] for group in going}
         self._inputs = inputs
-        vars(self).pop("_drawn_BT", None)  # of the drafts
+        vars(self).pop("_drawn_BT", None)  # log-probabilities of the drafts
         return found, tokens
 
     def _without_wrong_answers(self: Any, texts: list[str], rows: list[dict[str, Any]]) -> list[str | None]:
-        """Each draft up to its answer, and the words to go on; `None` for one that is right, endless or too long."""
+        """Each draft up to its answer, plus `frontier_joint`; `None` for one that is right, unfinished or too long."""
         columns = {name: [row[name] for row in rows] for name in rows[0] if name != "prompt"}
         spoken = is_conversational(rows[0])
         completions = [[{"role": "assistant", "content": text}] for text in texts] if spoken else texts

@@ -1,7 +1,7 @@
 """vLLM rollouts of a LoRA adapter that is never merged: the base stays in vLLM, and only the adapter is sent.
 
-TRL merges the adapter into the base and sends every weight before each generation. A 4-bit base cannot take such a
-merge without rounding it, and of a 32B model it moves 64 GB where the adapter has 0.5.
+TRL merges the adapter into the base and sends every weight before each generation. Merging into a 4-bit base rounds the
+update, and sending a 32B model moves 64 GB where its adapter takes 0.5 GB.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HIGHEST_RANK = 512
 
 
 def why_merged(model: Any, sharded: bool = False) -> str | None:
-    """Why TRL has to merge what is trained before vLLM can draw from it, or `None` if the adapter is enough."""
+    """Why TRL has to merge the trained weights before vLLM can sample, or `None` if sending the adapter is enough."""
     if not getattr(model, "peft_config", None):
         return "no adapter is trained"
     config = _trained(model)
@@ -46,13 +46,13 @@ def why_merged(model: Any, sharded: bool = False) -> str | None:
 
 
 def _trained(model: Any) -> Any:
-    """The configuration of the adapter that is trained, the one that is saved and sent."""
+    """The configuration of the active adapter, which is trained, saved and sent."""
     return model.peft_config[model.active_adapter]
 
 
 @contextmanager
 def adapter_alone() -> Iterator[None]:
-    """While open, a trainer of TRL that is built sends its adapter alone to vLLM, where it can; else it merges."""
+    """A TRL trainer built inside this context sends only its adapter to vLLM if possible; otherwise it merges."""
     with mock.patch.object(grpo_trainer, "VLLMGeneration", _generation):
         yield
 
@@ -65,10 +65,10 @@ def _generation(model: Any, accelerator: Any, *args: Any, **kwargs: Any) -> VLLM
 
 
 class AdapterGeneration(VLLMGeneration):
-    """TRL's vLLM backend whose `sync_weights` hands over the adapter as a LoRA request of a new number.
+    """TRL's vLLM backend with a `sync_weights` that sends the adapter as a LoRA request with a new number.
 
-    Colocated, vLLM sleeps with its weights kept (level 1), since nothing sends them again. A server has to be started
-    with `--enable-lora` and `VLLM_ALLOW_RUNTIME_LORA_UPDATING=1`, and to see the folder of temporary files.
+    In colocate mode, vLLM keeps its weights while it sleeps (level 1), since nothing sends them again. A server must be
+    started with `--enable-lora` and `VLLM_ALLOW_RUNTIME_LORA_UPDATING=1`, and must see the folder of temporary files.
     """
 
     model: Any
@@ -84,7 +84,7 @@ class AdapterGeneration(VLLMGeneration):
             super()._init_vllm()
 
     def _engine(self, **settings: Any) -> Any:
-        """vLLM's engine with room for the adapter, in the type that the trainer computes in."""
+        """vLLM's engine with room for the adapter, in the trainer's compute type."""
         from vllm import LLM
 
         room = served_rank(_trained(self.model).r)
@@ -96,7 +96,7 @@ class AdapterGeneration(VLLMGeneration):
         return engine
 
     def sync_weights(self) -> None:
-        """Hand over the adapter as it is now."""
+        """Send the current adapter."""
         if self.mode == "colocate" and self.enable_sleep_mode:
             self.llm.wake_up(tags=["weights"])
             self._llm_weights_sleeping = False

@@ -1,9 +1,9 @@
 """RL with an outcome verifier and exploration rewards: TRL's `GRPOTrainer` with defaults that keep the balance.
 
 GRPO's usual division by the group's standard deviation would undo the weights of the RLSP reward: in a group whose
-verdicts are all equal, the exploration term would become the whole signal at unit size, whatever alpha says
-(Dr. GRPO, 2503.20783, section 3.1). The defaults here leave rewards as they are; settings that lose the balance are
-warned about or refused, with the reason (see `trl_rlsp.rewards.balance`).
+verdicts are all equal, the exploration term would become the whole signal at unit size, whatever alpha is
+(Dr. GRPO, 2503.20783, section 3.1). The defaults here do not rescale rewards. Settings that break the balance cause a
+warning or an error that gives the reason (see `trl_rlsp.rewards.balance`).
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class RLSPGRPOConfig(GRPOConfig):
-    """`GRPOConfig` with defaults that keep alpha : 1 - alpha as written.
+    """`GRPOConfig` with defaults that keep the ratio alpha : 1 - alpha.
 
     Advantages are not divided by a standard deviation (TRL: by the group's), and Dr. GRPO's loss does not favor long
     wrong completions. Completions have up to 4,096 tokens as in the paper (TRL: 512), and all are written as Parquet,
     with their rewards, for the report. `rollout`, `trim_updates` and `skip_zero_advantage` turn off the parts of the
     fast step, and `part_tokens` bounds the tokens that an update computes together, padding included, instead of 16
-    rows. `frontier_share` of the groups start where the policy gave up, having been told to go on with `frontier_joint`
-    up to `frontier_depth` times (docs/frontier.md). With vLLM, `vllm_adapter` sends a LoRA adapter alone and never
-    merges it into the base (docs/vllm.md).
+    rows. A share `frontier_share` of the groups starts where the policy gave up after up to `frontier_depth`
+    continuations with `frontier_joint` (docs/frontier.md). With vLLM, `vllm_adapter` sends only the LoRA adapter
+    instead of merging it into the base (docs/vllm.md).
     """
 
     scale_rewards: str = field(default="none", metadata={"help": "'none', 'batch' or 'group'."})
@@ -44,23 +44,23 @@ class RLSPGRPOConfig(GRPOConfig):
     max_completion_length: int | None = field(default=4096, metadata={"help": "Longest completion in tokens."})
     log_completions: bool = field(default=True, metadata={"help": "Write completions as Parquet at each log."})
     num_completions_to_print: int | None = field(default=0, metadata={"help": "Printed at each log; None prints all."})
-    rollout: str = field(default="fast", metadata={"help": "'fast': ended completions leave the batch; 'trl'."})
+    rollout: str = field(default="fast", metadata={"help": "'fast' (finished completions leave the batch) or 'trl'."})
     trim_updates: bool = field(default=True, metadata={"help": "Compute log-probabilities without most padding."})
-    skip_zero_advantage: bool = field(default=True, metadata={"help": "Leave rows without advantage out."})
+    skip_zero_advantage: bool = field(default=True, metadata={"help": "Skip rows without an advantage."})
     part_tokens: int | None = field(default=None, metadata={"help": "Tokens computed together; default 16 rows."})
-    frontier_share: float = field(default=0.0, metadata={"help": "Groups that start from the policy's own search."})
-    frontier_depth: int = field(default=6, metadata={"help": "Times at most that a draft is told to go on."})
-    frontier_joint: str = field(default="\nWait,", metadata={"help": "Text in the place of a draft's answer."})
+    frontier_share: float = field(default=0.0, metadata={"help": "Share of groups that start from a policy's draft."})
+    frontier_depth: int = field(default=6, metadata={"help": "Most times that a draft is continued."})
+    frontier_joint: str = field(default="\nWait,", metadata={"help": "Text that replaces a draft's answer."})
     vllm_adapter: bool = field(default=True, metadata={"help": "Send a LoRA adapter to vLLM without merging it."})
 
 
 class RLSPGRPOTrainer(FrontierStarts, FastStep, GRPOTrainer):
-    """`GRPOTrainer` with two defaults of its own.
+    """`GRPOTrainer` with its own defaults for rewards and arguments.
 
     Args:
-        reward_funcs: default `RLSPRewards()`, unless an environment has a reward of its own (`get_reward`).
-        args: default `RLSPGRPOConfig`. Beside a suite with exploration, fields of a plain `GRPOConfig` that are at
-            TRL's defaults take those of `RLSPGRPOConfig`, with a line in the log.
+        reward_funcs: default: `RLSPRewards()`, unless an environment defines `get_reward`.
+        args: default: `RLSPGRPOConfig`. With a suite that has exploration rewards, fields of a plain `GRPOConfig` left
+            at TRL's defaults take those of `RLSPGRPOConfig`, which is logged.
 
     Raises:
         ConfigError: settings under which the exploration bonus replaces the outcome as the goal.
@@ -100,7 +100,7 @@ class RLSPGRPOTrainer(FrontierStarts, FastStep, GRPOTrainer):
         alone = adapter_alone() if args.use_vllm and getattr(args, "vllm_adapter", True) else nullcontext()
         with alone:
             super().__init__(model, reward_funcs, args, train_dataset, *others, **kwargs)
-        if not self.is_fsdp_enabled:  # which shards weights of one type only
+        if not self.is_fsdp_enabled:  # FSDP shards weights of one type only
             keep_full_precision(self.model, before)
         self._prepare_frontier()
         self._make_fast()
@@ -108,7 +108,7 @@ class RLSPGRPOTrainer(FrontierStarts, FastStep, GRPOTrainer):
     __init__.__signature__ = inspect.signature(GRPOTrainer.__init__)  # type: ignore[attr-defined]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Transformers 5.0 to 5.22 load the frozen reference in its subfolder and leave the trained adapter out."""
+        """Also load the trained adapter: Transformers 5.0 to 5.22 load only the frozen reference in its subfolder."""
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         model = self.model if model is None else model
         if "ref" in getattr(model, "peft_config", ()) and not self.is_fsdp_enabled:
@@ -116,7 +116,7 @@ class RLSPGRPOTrainer(FrontierStarts, FastStep, GRPOTrainer):
 
 
 def _has_own_reward(environment_factory: Any) -> bool:
-    """Whether an environment can score itself; a factory that is not a class is not called to find out."""
+    """Whether an environment scores itself; a factory that is not a class is assumed to, without calling it."""
     factories = environment_factory.values() if isinstance(environment_factory, dict) else [environment_factory]
     return any(
         factory is not None and (not isinstance(factory, type) or hasattr(factory, "get_reward"))
@@ -125,7 +125,7 @@ def _has_own_reward(environment_factory: Any) -> bool:
 
 
 def _prepared(reward_funcs: Any, args: GRPOConfig, columns: Any) -> GRPOConfig:
-    """The arguments to train with, after the balance has been checked; workers start behind the model's loading."""
+    """The arguments to train with, after the balance check; verifier workers start while the model loads."""
     scorers = scorers_of(reward_funcs)
     if any(scorer.exploration for scorer in scorers) and type(args) is GRPOConfig:
         args = _with_own_defaults(args)
@@ -139,7 +139,7 @@ def _prepared(reward_funcs: Any, args: GRPOConfig, columns: Any) -> GRPOConfig:
 
 
 def _with_own_defaults(args: GRPOConfig) -> GRPOConfig:
-    """A copy of TRL's arguments in which what is at TRL's default is at ours."""
+    """A copy of TRL's arguments in which fields at TRL's default take RLSP's default."""
     theirs = {field.name: field.default for field in fields(GRPOConfig)}
     own = {field.name: field.default for field in fields(RLSPGRPOConfig) if field.name in theirs}
     changed = {name: own[name] for name in own if own[name] != theirs[name] == getattr(args, name)}

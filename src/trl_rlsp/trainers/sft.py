@@ -1,7 +1,7 @@
-"""SFT on demonstrations of reasoning: TRL's `SFTTrainer`, with traces that are not cut in silence.
+"""SFT on demonstrations of reasoning: TRL's `SFTTrainer`, with a report of truncated traces.
 
-TRL truncates at `max_length`, 1024 by default, from the end: a long trace loses its answer, and the model learns to
-reason without ever answering. This trainer counts and reports every trace that is cut.
+TRL truncates the end of a sequence at `max_length`, by default 1,024 tokens: a long trace loses its answer, and the
+model learns to reason without ever answering. This trainer counts and reports every trace that is cut.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class RLSPSFTConfig(SFTConfig):
-    """`SFTConfig` with the room that reasoning needs: 8,192 tokens as in the paper (TRL: 1,024)."""
+    """`SFTConfig` with room for long reasoning: 8,192 tokens as in the paper (TRL: 1,024)."""
 
-    max_length: int | None = field(default=8192, metadata={"help": "Longest sequence in tokens; longer are cut."})
+    max_length: int | None = field(default=8192, metadata={"help": "Longest sequence in tokens; longer ones are cut."})
     max_cut_share: float = field(default=0.5, metadata={"help": "Refuse to train if a larger share (0 to 1) is cut."})
 
     def __post_init__(self) -> None:
@@ -35,7 +35,7 @@ class RLSPSFTConfig(SFTConfig):
 
 @dataclass(frozen=True)
 class CutTraces:
-    """How many traces of a data set `max_length` cuts."""
+    """The number of traces of a data set that `max_length` cuts."""
 
     dataset: str  # "train", or the name of an evaluation set
     total: int
@@ -44,15 +44,15 @@ class CutTraces:
 
     @property
     def share(self) -> float:
-        """Share of traces that are cut; 0.0 of none."""
+        """Share of traces that are cut; 0.0 if there are no traces."""
         return self.cut / self.total if self.total else 0.0
 
 
 class RLSPSFTTrainer(SFTTrainer):
-    """`SFTTrainer` that counts the traces cut by `max_length` and says so; `args` defaults to `RLSPSFTConfig`.
+    """`SFTTrainer` that counts and reports the traces cut by `max_length`; `args` defaults to `RLSPSFTConfig`.
 
-    `trainer.cut_traces` holds one `CutTraces` per prepared data set; none without `max_length`, for streams, and where
-    packing splits long traces instead of cutting them.
+    `trainer.cut_traces` holds one `CutTraces` per prepared data set. Nothing is counted without `max_length`, for
+    streaming data sets, or if packing splits long traces instead of cutting them.
 
     Raises:
         ConfigError: more than `max_cut_share` of the training traces would be cut.
@@ -69,7 +69,7 @@ class RLSPSFTTrainer(SFTTrainer):
         warn_if_untested()
         before = trainable_weights(model)
         super().__init__(model, args, *others, **kwargs)
-        if not self.is_fsdp_enabled:  # which shards weights of one type only
+        if not self.is_fsdp_enabled:  # FSDP shards weights of one type only
             keep_full_precision(self.model, before)
 
     __init__.__signature__ = inspect.signature(SFTTrainer.__init__)  # type: ignore[attr-defined]
@@ -77,7 +77,7 @@ class RLSPSFTTrainer(SFTTrainer):
     def _prepare_dataset(
         self, dataset: Any, processing_class: Any, args: Any, packing: bool, formatting_func: Any, dataset_name: str
     ) -> Any:
-        splits = packing and args.packing_strategy in ("wrapped", "bfd_split")  # long traces, instead of cutting them
+        splits = packing and args.packing_strategy in ("wrapped", "bfd_split")  # they split long traces, not cut them
         if args.max_length is None or splits or not hasattr(dataset, "__len__"):
             return super()._prepare_dataset(dataset, processing_class, args, packing, formatting_func, dataset_name)
         whole = copy.copy(args)

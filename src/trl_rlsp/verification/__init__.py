@@ -1,8 +1,8 @@
-"""Whether an answer is right: mathematics, programs and generated tasks.
+"""Verify answers: mathematics, programs and generated tasks.
 
-Promises: code and symbols of a model are worked on in confined processes only, without files, network and secrets of
-the trainer; a call returns by its deadline; what cannot be scored is `None` with a reason, never a number. Knows
-nothing of rewards, problems and training, and asks no model.
+Promises: a model's code and expressions are evaluated only in confined processes, without the trainer's files, network
+or secrets; a call returns by its deadline; an answer that cannot be scored gets `None` and a reason, never a number.
+Does not depend on rewards, problems or training, and queries no model.
 """
 
 from lazy_loader import attach_stub

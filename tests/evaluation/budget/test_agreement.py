@@ -143,5 +143,5 @@ class TestTryRule:
         ("recorded", "got"), [([], "none"), ([samples("a"), samples("ab")], r"\[1, 2\]"), ([[]], r"\[0\]")]
     )
     def test_bad_records(self, recorded, got):
-        with pytest.raises(DataError, match=f"every problem has the same number of samples, at least one, got {got}"):
+        with pytest.raises(DataError, match=f"every problem needs the same number of samples, at least 1, got {got}"):
             try_rule(recorded, unbeatable)

@@ -89,7 +89,7 @@ def test_for_real(call):
     folders = ("at_most_1", "at_most_9", "forced_1", "forced_9", "no_budget")
     evaluations = [folder / name / label for name in ("first", "second") for label in folders]
     assert [len(load_scored(evaluation)) for evaluation in evaluations] == [2 * 2] * 10  # problems, samples
-    assert "Votes of up to 3 samples a problem" in (folder / "budget.md").read_text()
+    assert "Votes of up to 3 samples per problem" in (folder / "budget.md").read_text()
     assert (folder / "budget.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -100,7 +100,7 @@ def test_goes_on_with_what_is_there(call, monkeypatch):
     monkeypatch.setattr(TransformersEngine, "sample", lambda *_: pytest.fail("sampled again"))
     assert call(*arguments) == folder
     assert (folder / "budget.json").read_text() == before
-    with pytest.raises(ConfigError, match="holds samples that were drawn otherwise"):
+    with pytest.raises(ConfigError, match="holds samples drawn with other settings"):
         call("--budgets", "1,9", "--seed", "3")
 
 

@@ -1,8 +1,8 @@
-"""Search at run time: how long a model may think, how often it is asked, and what both are worth.
+"""Search at inference time: how long a model may think, how often it is sampled, and the accuracy that both buy.
 
-`ThinkingBudget` cuts or continues completions to a budget of reasoning tokens, over any engine and through the sample
-store; a `Rule` stops repeated sampling when the votes agree; a `Bench` measures both. Knows no model, no tokenizer and
-no answer: those are the engine's and the verifier's.
+`ThinkingBudget` cuts or continues completions to a budget of reasoning tokens, with any engine and a sample store; a
+`Rule` stops repeated sampling when the votes agree; a `Bench` measures both. Models and tokenizers belong to the
+engine, answers to the verifier.
 """
 
 from trl_rlsp.evaluation.budget._curve import (

@@ -1,4 +1,4 @@
-"""What search at run time is worth: accuracy against tokens at each budget, and votes that stop when they agree."""
+"""The value of search at inference time: accuracy against tokens at each budget, and votes with early stopping."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
     from trl_rlsp.rewards import OutcomeVerifier
 
-Answers = Sequence[Hashable | None]  # keys, equal where the answers are; `None` for no answer and so no vote
+Answers = Sequence[Hashable | None]  # keys, equal for equal answers; `None` for no answer and so no vote
 Rule = Callable[[Answers, int], bool]
-"""Whether to stop after these answers of n samples that may be drawn in all."""
+"""Whether to stop after these answers, when at most n samples may be drawn."""
 
 
 def unbeatable(answers: Answers, n: int) -> bool:
-    """Stop when the leading answer has more votes than any other can still reach: the vote is that of all n samples.
+    """Stop when no other answer can catch up with the leading one: the vote is the same as with all n samples.
 
     >>> unbeatable(["7", "7", "9", "7"], n=5), unbeatable(["7", "7", "9"], n=4)
     (True, False)
@@ -39,10 +39,10 @@ def unbeatable(answers: Answers, n: int) -> bool:
 
 
 def adaptive_consistency(confidence: float = 0.95) -> Rule:
-    """Stop when the leading answer is the likelier of the two leading ones with a probability above `confidence`.
+    """Stop when the leading answer is more likely than the second with a probability above `confidence`.
 
-    The Beta rule of Adaptive-Consistency (2305.11860, section 3.2), whose confidence is 0.95; it is above 0.5 and
-    below 1, else there is a ConfigError. The vote may differ from that of all n samples.
+    The Beta rule of Adaptive-Consistency (2305.11860, section 3.2), which uses a confidence of 0.95. A ConfigError
+    unless 0.5 < confidence < 1. The vote may differ from that of all n samples.
 
     >>> adaptive_consistency()(["7"] * 3, 40), adaptive_consistency()(["7"] * 4, 40)
     (False, True)
@@ -55,8 +55,8 @@ def adaptive_consistency(confidence: float = 0.95) -> Rule:
 def last_agree(k: int, window: int) -> Rule:
     """Stop when `k` of the last `window` samples give the same answer, 2 <= k <= window (else a ConfigError).
 
-    With k = window it is early-stopping self-consistency (2401.10480, section 2), asked after each sample instead of
-    once a window. The vote may differ from that of all n samples.
+    With k = window this is early-stopping self-consistency (2401.10480, section 2), evaluated after each sample instead
+    of after each window. The vote may differ from that of all n samples.
 
     >>> last_agree(3, 4)(["9", "7", "7", None, "7"], 40)
     True
@@ -67,13 +67,13 @@ def last_agree(k: int, window: int) -> Rule:
 
 
 def top_two(answers: Answers) -> tuple[int, int]:
-    """Votes of the leading answer and of the next one; 0 where there is none."""
+    """Votes of the leading answer and of the second; 0 if there is no such answer."""
     first, second, *_ = [*sorted(Counter(a for a in answers if a is not None).values(), reverse=True), 0, 0]
     return first, second
 
 
 def lead_probability(first: int, second: int) -> float:
-    """The mass above 1/2 of Beta(first + 1, second + 1), the first answer's share of both under a uniform prior."""
+    """The mass above 1/2 of Beta(first + 1, second + 1), the posterior of the first answer's share of the two."""
     total = first + second + 1
     return sum(comb(total, j) for j in range(first + 1)) / 2**total
 
@@ -87,9 +87,9 @@ def draw_until_agreement(
     *,
     store: SampleStore | None = None,
 ) -> list[Group]:
-    """The scored samples of each problem, drawn until the rule has seen enough or there are `sampling.n`.
+    """The scored samples of each problem, drawn until the rule stops or `sampling.n` are reached.
 
-    Each round draws one sample of every problem that is still open; a run that was killed goes on with its store.
+    Each round draws one sample of every problem that is still open; with a store, a killed run can be resumed.
     """
     samples: dict[Request, Sample] = {}
     drawn: dict[int, Group] = {}
@@ -98,7 +98,7 @@ def draw_until_agreement(
         asked = [Request(problem, number) for problem in still_open]
         samples |= {s.request: s for s in draw(engine, dataset, sampling, store=store, requests=asked)}
         found = [samples[Request(problem, earlier)] for problem in still_open for earlier in range(number + 1)]
-        drawn |= by_problem(score_samples(found, dataset, verifier))  # which answers are equal is known anew
+        drawn |= by_problem(score_samples(found, dataset, verifier))  # groups equal answers again
         still_open = [p for p in still_open if not rule([s.answer for s in drawn[p]], sampling.n)]
     return [drawn[problem] for problem in range(len(dataset))]
 
@@ -108,9 +108,9 @@ class RuleResult:
     """A rule against plain maj@n on the same problems.
 
     Attributes:
-        accuracy: of the votes of all n samples and, second, of those that the rule lets draw.
-        tokens: drawn for a problem, in the same order; `saved` is the share that the rule saves.
-        samples: that the rule lets draw, a problem.
+        accuracy: of the vote of all n samples (first) and of the samples drawn under the rule (second).
+        tokens: sampled tokens per problem, in the same order; `saved` is the share that the rule saves.
+        samples: samples per problem drawn under the rule.
         stopped: share of the problems stopped before n samples.
     """
 
@@ -122,13 +122,13 @@ class RuleResult:
 
 
 def try_rule(recorded: Sequence[Group], rule: Rule) -> RuleResult:
-    """What stopping by a rule would have saved where n scored samples of each problem were drawn, in that order.
+    """The savings of a rule, replayed on n scored samples of each problem in the order in which they were drawn.
 
-    A DataError for no problems, different numbers of samples, or where no vote has a score.
+    A DataError for no problems, for different numbers of samples, or if no vote has a score.
     """
     sizes = {len(group) for group in recorded}
     if len(sizes) != 1 or sizes == {0}:
-        raise DataError(f"every problem has the same number of samples, at least one, got {sorted(sizes) or 'none'}")
+        raise DataError(f"every problem needs the same number of samples, at least 1, got {sorted(sizes) or 'none'}")
     (n,) = sizes
     answers = [[sample.answer for sample in group] for group in recorded]
     counts = [next((k for k in range(1, n) if rule(given[:k], n)), n) for given in answers]
@@ -149,7 +149,7 @@ class Point:
     Attributes:
         mode: `at most` (the budget is a ceiling), `forced` (floor and ceiling) or `no budget`.
         forced: share of the completions whose answer was forced.
-        folder: that of its evaluation.
+        folder: folder of its evaluation.
     """
 
     model: str
@@ -163,9 +163,9 @@ class Point:
 
 @dataclass(frozen=True)
 class Bench:
-    """One model on one set of problems, measured into a folder, where a run that was killed goes on.
+    """One model on one set of problems, evaluated into a folder from which a killed run can be resumed.
 
-    The samples depend on `drawn_with` and the budget; `settings` are written beside the metrics of each point.
+    The samples depend on `drawn_with` and the budget; `settings` are written with the metrics of each point.
     """
 
     name: str
@@ -178,7 +178,7 @@ class Bench:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def points(self, budgets: Sequence[ThinkingBudget]) -> Iterator[Point]:
-        """Sample and score P * n completions at each budget; a floor makes it `forced`, no bounds `no budget`.
+        """Sample and score P * n completions at each budget; the mode is `forced` for a budget with a floor.
 
         A ConfigError, before anything is sampled, for texts that the model cannot write.
         """
@@ -198,7 +198,7 @@ class Bench:
         return Point(self.name, label, mode, budget.at_most, metrics, forced, str(folder))
 
     def votes(self, n: int, rules: Mapping[str, Rule]) -> dict[str, RuleResult]:
-        """Early stopping by each rule against plain voting, on one draw of n samples a problem."""
+        """Early stopping by each rule against plain voting, on the same n samples per problem."""
         drawn_with = {**self.drawn_with, "num_samples": n}
         with SampleStore(self.folder / "votes" / "segments", drawn_with, self.dataset) as store:
             drawn = draw(self.engine, self.dataset, replace(self.sampling, n=n), store=store)
@@ -207,7 +207,7 @@ class Bench:
 
 
 def markdown(curves: Mapping[str, Sequence[Point]], votes: Mapping[str, Mapping[str, RuleResult]], n: int) -> str:
-    """Tables of the points and of the votes of up to n samples of each model, and the gains, in Markdown."""
+    """Markdown tables of the points and of votes of up to n samples per model, and the gains."""
     points = [point for curve in curves.values() for point in curve]
     metrics = points[0].metrics
     rows = [("model", "budget", "accuracy (pass@1)", "completion tokens", "answer forced", "finished")]
@@ -217,7 +217,7 @@ def markdown(curves: Mapping[str, Sequence[Point]], votes: Mapping[str, Mapping[
     head = f"{metrics.problems} problems x {metrics.samples} completions a point; {INTERVALS}."
     gains = "\n".join(gain for curve in curves.values() for gain in _gains(curve))
     parts = [head, markdown_rows(rows, left=2), gains]
-    cast = [("model", "rule", "accuracy", "minus maj@n", "samples", "tokens a problem", "saved")]
+    cast = [("model", "rule", "accuracy", "minus maj@n", "samples", "tokens per problem", "saved")]
     for name, results in votes.items():
         for r in list(results.values())[:1]:
             cast.append((name, "all samples", r.accuracy.first.percent(), "", "", r.tokens.first.number(), ""))
@@ -226,12 +226,12 @@ def markdown(curves: Mapping[str, Sequence[Point]], votes: Mapping[str, Mapping[
             spent = r.tokens.second.number()
             cast.append((name, rule, r.accuracy.second.percent(), gain, samples, spent, f"{100 * r.saved:.0f} %"))
     if len(cast) > 1:
-        parts += [f"Votes of up to {n} samples a problem:", markdown_rows(cast, left=2)]
+        parts += [f"Votes of up to {n} samples per problem:", markdown_rows(cast, left=2)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _gains(curve: Sequence[Point]) -> Iterator[str]:
-    """What the largest budget of each mode gives over the smallest, paired by problem."""
+    """The gain of the largest budget of each mode over the smallest, paired by problem."""
     for mode in ("at most", "forced"):
         found = sorted((p.budget, p.folder) for p in curve if p.mode == mode and p.budget)
         if len(found) > 1:
@@ -241,7 +241,7 @@ def _gains(curve: Sequence[Point]) -> Iterator[str]:
 
 
 def plot_curves(curves: Mapping[str, Sequence[Point]], path: Path) -> None:
-    """Draw a line a model and mode, as PNG."""
+    """Write a PNG plot with one line per model and mode."""
     lines = []
     for name, curve in curves.items():
         for mode in dict.fromkeys(point.mode for point in curve):

@@ -1,6 +1,6 @@
-r"""A thinking budget over any engine: at least and at most N reasoning tokens (budget forcing, 2501.19393).
+r"""A thinking budget for any engine: at least and at most N reasoning tokens (budget forcing, 2501.19393).
 
-Completions that answer too late or too early are cut and go back to the engine as the beginning of a completion.
+Completions that answer too early or too late are cut, and the engine continues them from there.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from trl_rlsp.evaluation._store import SampleStore
 
 _OPENING = re.compile(r"(?:\s|\$|\*\*|\\\(|\\\[)*\Z")
-"""What a completion may have opened for the answer that is cut off after it."""
+"""Markup that a completion may have opened for the answer that is cut off."""
 
 
 @dataclass(frozen=True)
 class ThinkingBudget:
-    r"""How many tokens a model reasons for, and what makes it go on or stop.
+    r"""How many tokens a model reasons for, and the texts that make it continue or stop.
 
-    Reasoning is what a completion holds before its answer begins, forced words included. A budget that does not bind
-    changes nothing: the completion is what the engine draws without one. A ConfigError for texts that contradict that.
+    Reasoning is the part of a completion before its answer, inserted texts included. A budget that does not bind
+    changes nothing: the completion is the one sampled without a budget. A ConfigError for texts that contradict that.
 
     Args:
-        at_least: a completion that begins its answer or ends earlier is cut there and goes on with `continuation`.
-        at_most: one that has not begun its answer by then goes on with `answer`, without what it has written of it
-            already; `None`: `Sampling.max_new_tokens` cuts it.
+        at_least: a completion that ends or begins its answer earlier is cut there and continued with `continuation`.
+        at_most: a completion that has not begun its answer by then is continued with `answer`; a partial `answer` at
+            its end is removed first. With `None`, `Sampling.max_new_tokens` cuts it.
         ends: texts, each of which ends the reasoning.
-        settled: texts after which a completion may answer before `at_least`: it has found what it looked for.
-        answer_tokens: tokens that may follow once the answer has begun.
+        settled: texts after which a completion may answer before `at_least`, because it has found a solution.
+        answer_tokens: most tokens once the answer has begun.
     """
 
     at_least: int = 0
@@ -65,7 +65,7 @@ class ThinkingBudget:
             raise ConfigError(f"the continuation must not end the reasoning itself, but {got}; give another text")
 
     def check(self, engine: Engine) -> None:
-        """A ConfigError for texts that the tokenizer of an engine, if it has one, can only write as "unknown"."""
+        """Raise a ConfigError for texts that the engine's tokenizer, if it has one, encodes with its unknown token."""
         tokenizer: Any = getattr(engine, "tokenizer", None)
         names = ("continuation", "answer") if self.at_least else () if self.at_most is None else ("answer",)
         for name, text in ((name, getattr(self, name)) for name in names if tokenizer):
@@ -76,7 +76,7 @@ class ThinkingBudget:
 
 @dataclass(frozen=True)
 class Thought:
-    """A completion, `truncated` only where no budget stopped it; how often it was made to go on, and to answer."""
+    """A completion (`truncated` only if no budget stopped it), how often it was continued, and if it was forced."""
 
     sample: Sample
     continued: int = 0
@@ -88,8 +88,8 @@ def draw_within(
 ) -> list[Thought]:
     """`sampling.n` completions of every problem within a budget, in the order of problems and samples.
 
-    `sampling.max_new_tokens` matters only where the budget has no `at_most`. The store keeps every segment, and those
-    that it has are not drawn again; segment r of sample s of a problem stands there as sample `s + r * sampling.n`.
+    `sampling.max_new_tokens` matters only if the budget has no `at_most`. The store keeps every segment, and stored
+    segments are not drawn again; segment r of sample s of a problem is stored as sample `s + r * sampling.n`.
     """
     if len(dataset) == 0:
         raise DataError("there are no problems to evaluate on")
@@ -114,7 +114,7 @@ def draw_within(
 def _think(
     prompt: Any, budget: ThinkingBudget, sampling: Sampling, count: Callable[[str], int]
 ) -> Generator[Prefixed, Sample, Thought]:
-    """One completion: yields what is asked of the engine next, and is sent what came of it."""
+    """One completion: yields the next request for the engine, and receives the sample."""
     most = sampling.max_new_tokens if budget.at_most is None else budget.at_most
     begun: tuple[str, ...] = ()
     spent, continued, text, tokens = 0, 0, "", 0
@@ -134,8 +134,8 @@ def _think(
         text, tokens = kept, count(kept)
         begun, spent = (kept, budget.continuation), tokens + count(budget.continuation)
         continued += spent < most
-    written = 0  # of the answer, at the end of the text
-    if not budget.answer[0].isalnum():  # a letter may belong to another word
+    written = 0  # characters of the answer at the end of the text
+    if not budget.answer[0].isalnum():  # a letter may be part of another word
         written = next((n for n in range(len(budget.answer) - 1, 0, -1) if text.endswith(budget.answer[:n])), 0)
     kept = text[: len(text) - written]
     spent = (count(kept) if written else tokens) + count(budget.answer)
@@ -146,11 +146,11 @@ def _think(
 def _round(
     engine: Engine, asked: dict[Request, Prefixed], sampling: Sampling, number: int, store: SampleStore | None
 ) -> dict[Request, Sample]:
-    """The next segment of each open completion: what the store has, else what the engine draws."""
+    """The next segment of each open completion, from the store or else from the engine."""
     n, known = sampling.n, {} if store is None else store.samples
     stored = {request: Request(request.prompt, request.sample + number * n) for request in asked}
     drawn = {request: known[name] for request, name in stored.items() if name in known}
-    # The first round asks for the very requests of a run without a budget, so that it draws the same.
+    # The first round makes the same requests as a run without a budget, so that it draws the same samples.
     missing = {
         request if number == 0 else Request(request.prompt * n + request.sample, n + number): request
         for request in asked

@@ -1,4 +1,4 @@
-// The browser of completions. Texts come from a model: they reach the page as text nodes only, never as markup.
+// The completion browser. Texts come from a model: they are added to the page only as text nodes, never as markup.
 "use strict";
 (() => {
   const AT_ONCE = 20;
@@ -26,7 +26,7 @@
     if (options.some(([value]) => String(value) === String(chosen))) $(id).value = chosen;
   }
 
-  // The sources that answer the same problems as the left one.
+  // Offer the sources that answer the same problems as the left one.
   function fillRight(chosen) {
     const options = [["none", "nothing"]];
     if (left().name === "training") options.push(["last", "the same problem, last time"]);
@@ -119,7 +119,7 @@
     return mark;
   }
 
-  // Every second piece is what was searched for.
+  // Every second piece is a match of the search.
   const marked = (text) => (pattern ? text.split(pattern) : [text]).map((piece, i) => (i % 2 ? element("mark", "found", piece) : piece));
 
   function start() {
@@ -143,5 +143,5 @@
     document.body.dataset.ready = "yes";
   }
 
-  requestAnimationFrame(() => setTimeout(start)); // the rest of the page first
+  requestAnimationFrame(() => setTimeout(start)); // after the rest of the page
 })();

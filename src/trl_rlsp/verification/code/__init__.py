@@ -1,1 +1,1 @@
-"""Whether a program passes its tests: what the tests ask, the sandbox that runs it, the comparison outside it."""
+"""Verify programs: reading their tests, running them in a sandbox, and comparing results outside it."""

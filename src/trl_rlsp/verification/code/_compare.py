@@ -1,7 +1,7 @@
-"""Whether a program's answer is the expected one; runs outside the sandbox, on data only.
+"""Compare a program's output with the expected one; runs outside the sandbox, on data only.
 
-The rules are in `docs/code_sandbox.md`. Values are compared without building them: a program's sets and dicts may be
-made to collide. Tolerance is relative, never absolute: 1e-9 is not 0.
+The rules are in `docs/code_sandbox.md`. Values are compared without constructing them, because a program can craft sets
+and dicts whose hashes collide. Tolerance is relative, never absolute: 1e-9 is not 0.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 _RELATIVE_TOLERANCE = 1e-6
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][+-]?\d+)?")
 _SETS = ("set", "frozenset")
-_MAX_WORD = 400  # longer words are not read as numbers
+_MAX_WORD = 400  # characters; longer words are not parsed as numbers
 
 
 def same_output(stdout: bytes, expected: str) -> bool:
-    """Whether what a program wrote, never equal if not UTF-8, is the expected text."""
+    """Whether a program's output is the expected text; output that is not UTF-8 never is."""
     try:
         text = stdout.decode("utf-8")
     except UnicodeDecodeError:
@@ -58,9 +58,9 @@ def _is_decimal(word: str) -> bool:
 
 
 def same_value(actual: Any, expected: Any, *, exact: bool = False) -> bool:
-    """Whether two values given as data (see `_harness.to_data`) agree: with `exact` as Python's `==` says.
+    """Whether two values, encoded as data (see `_harness.to_data`), are equal: with `exact` by Python's `==`.
 
-    Else as JSON holds them: tuples are lists, keys of dicts text, and a decimal number has a relative tolerance.
+    Otherwise as in JSON: tuples are lists, keys of dicts are text; numbers with decimals have a relative tolerance.
     """
     if exact:
         return _text(actual) == _text(expected)
@@ -83,7 +83,7 @@ def _key(data: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """Text that equal values share: sets in order, whole numbers without a point."""
+    """Text that is the same for equal values: sets sorted, whole numbers without a decimal point."""
     if isinstance(value, list):
         return f"[{','.join(map(_text, value))}]"
     if isinstance(value, dict):

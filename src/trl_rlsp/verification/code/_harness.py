@@ -1,6 +1,6 @@
-"""What runs inside the sandbox, sent there as text: JSON in, JSON out. `{program, calls}` asks what functions return,
-and is told no test; `{statements, functions, answers}` runs a test without the program, each call gets the next answer.
-Data is JSON that keeps Python's types: lists and scalars as they are, other values as `{"tuple": [...]}` and so on.
+"""Runs inside the sandbox, sent there as text: JSON in, JSON out. `{program, calls}` calls functions of a program and
+contains no test; `{statements, functions, answers}` runs a test without the program; each call gets the next answer.
+Data is JSON that preserves Python types: lists and scalars unchanged, other values as `{"tuple": [...]}` and so on.
 """
 
 import builtins
@@ -18,7 +18,7 @@ bisect collections copy datetime functools heapq itertools math operator random 
 """.split()  # noqa: SIM905
 _STARRED = "typing functools collections itertools heapq bisect string operator math".split()  # noqa: SIM905
 TEST_NAMES = {"isclose": "math", "inf": "math", "nan": "math", "Counter": "collections", "deque": "collections"}
-"""What the statements of a test may use without importing it, besides `MODULES`."""
+"""Names that the statements of a test may use without importing them, besides `MODULES`."""
 
 MAX_CALLS = 1000
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in (tuple, dict, set, frozenset, complex, bytes)}
@@ -28,7 +28,7 @@ _MAKERS = _KINDS | {"complex": lambda parts: complex(*parts), "iter": iter}
 
 
 def to_data(value: object) -> str:
-    """A value as JSON text of data, `TypeError` for an object that is none."""
+    """Encode a value as JSON text of data; `TypeError` for other objects."""
     return json.dumps(_data(value), separators=(",", ":"))
 
 
@@ -44,7 +44,7 @@ def _data(value: Any) -> object:
 
 
 def from_data(data: Any) -> Any:
-    """The value of data. Data of a program's making may raise anything."""
+    """Decode data to a value. Data crafted by a program may raise any exception."""
     if isinstance(data, list):
         return [from_data(item) for item in data]
     if not isinstance(data, dict):
@@ -54,7 +54,7 @@ def from_data(data: Any) -> Any:
 
 
 def library_names() -> dict[str, Any]:
-    """What LeetCode puts before every program: common modules and their public names, save those of built-ins."""
+    """The names LeetCode provides to every program: common modules and their public names, except built-ins."""
     names: dict[str, Any] = {name: importlib.import_module(name) for name in MODULES}
     for module in [names[name] for name in _STARRED]:
         public = getattr(module, "__all__", None) or [name for name in dir(module) if name[0] != "_"]
@@ -63,7 +63,7 @@ def library_names() -> dict[str, Any]:
 
 
 def call_functions(program: str, calls: list[list[str]]) -> list[object]:
-    """Run a program and call its functions: data of what they returned, or `{"raise": [name of the exception]}`.
+    """Run a program and call its functions: data of the return values, or `{"raise": [name of the exception]}`.
 
     A call is a function (`name`, `Class.name` or `Class().name`) and data of its arguments, `[list, dict]`.
     """
@@ -90,7 +90,7 @@ def _returned(names: dict[str, Any], path: str, data: str) -> object:
 
 
 class Unknown:
-    """Stands for an answer that is not known yet, so that the calls after it are found too."""
+    """Placeholder for an answer that is not known yet, so that the calls after it are found too."""
 
     def __getattr__(self, name: str) -> object:
         return self
@@ -107,9 +107,9 @@ class Unknown:
 
 
 def judge(statements: str, functions: dict[str, str], answers: list[Any]) -> dict[str, object]:
-    """Run a test's statements with the answers that are known, each with its call.
+    """Run a test's statements with the known answers, each with its call.
 
-    `{"calls": ...}` that lack an answer, or `{"passed": True, False, or None}` where that cannot be said.
+    Returns `{"calls": ...}` that lack an answer, or `{"passed": True or False}`, `None` if that cannot be decided.
     """
     known_answers = iter(answers)
     unanswered: list[list[str]] = []
@@ -124,11 +124,11 @@ def judge(statements: str, functions: dict[str, str], answers: list[Any]) -> dic
             raise
         known, data = next(known_answers, (None, None))
         if known is None:
-            if len(unanswered) == MAX_CALLS:  # such as a loop that waits for the right answer
+            if len(unanswered) == MAX_CALLS:  # for example a loop that waits for the right answer
                 raise OverflowError
             unanswered.append(call)
             return Unknown()
-        cannot_call = known != call  # the statements don't repeat themselves
+        cannot_call = known != call  # the statements are not deterministic
         if isinstance(data, dict) and "raise" in data:
             raised = True
             error = getattr(builtins, str(data["raise"][0]), None)
@@ -150,7 +150,7 @@ def judge(statements: str, functions: dict[str, str], answers: list[Any]) -> dic
 
 
 def main() -> None:
-    """Do what the request says and write the frame to where standard output was."""
+    """Process the request and write the frame to the original standard output."""
     request = json.loads(sys.stdin.readline())
     marker = request.pop("marker")
     frame_fd = os.dup(1)

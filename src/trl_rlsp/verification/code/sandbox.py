@@ -1,7 +1,7 @@
-"""What runs a program nobody trusts, and what comes back.
+"""Run untrusted programs, and the result of a run.
 
-A sandbox is anything with `run(program, stdin, limits) -> RunResult`, on this machine or a remote service. It is told
-neither the tests nor the expected output; whoever asked compares.
+A sandbox is any object with `run(program, stdin, limits) -> RunResult`, on this machine or a remote service. It sees
+neither the tests nor the expected output; the caller compares.
 """
 
 from __future__ import annotations
@@ -25,43 +25,43 @@ from trl_rlsp.verification.workers._server import ForkServer, ServerGone, has_en
 
 _MESSAGE_BYTES = 2000
 _HELLO_SECONDS = 30.0
-_GRACE_SECONDS = 10.0  # beyond a program's own limit, before the server itself is taken for dead
+_GRACE_SECONDS = 10.0  # beyond a program's own limit, before the server is considered dead
 _PROBE_SECONDS = 10.0
 _BINDINGS = ("landlockpy", "seccompy")
 _BACKENDS = {"bubblewrap": ("namespaces",), "landlock": ("landlock", "seccomp"), "unsandboxed": ()}
-"""What each backend must have; each also takes what else the kernel offers."""
+"""The layers each backend requires; each also uses the other layers that the kernel offers."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one run of a program may use."""
+    """Resource limits for one run of a program."""
 
-    seconds: float = 5.0  # wall-clock time; CPU time is limited to one second more
-    memory_mb: int = 512  # MiB of address space that it may add to the bare interpreter's
-    output_bytes: int = 1024 * 1024  # standard output; writing more fails
+    seconds: float = 5.0  # wall-clock time; the CPU time limit is one second more
+    memory_mb: int = 512  # MiB of address space on top of the bare interpreter's
+    output_bytes: int = 1024 * 1024  # bytes of standard output; writing more fails
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended: `finished` with exit code 0, `failed` with another, `killed` by a signal, out of time."""
+    """How a run ended: `finished` with exit code 0, `failed` with another, `killed` by a signal, or timed out."""
 
     status: Literal["finished", "failed", "killed", "timeout"]
     stdout: bytes = b""  # at most `Limits.output_bytes`, not necessarily text
-    stderr: bytes = b""  # the end of its messages; for people, never for scoring
+    stderr: bytes = b""  # the end of standard error; for people, never for scoring
 
 
 Runner = Callable[[str, str, Limits], RunResult]
-"""Runs a Python program (source text) in a fresh process that reads the second text, safely from several threads.
+"""Runs a Python program (source text) in a fresh process with the second text as standard input; must be thread-safe.
 
-It raises only when it failed itself and the program is not to blame."""
+It raises only for failures of its own, not of the program."""
 
 
 class LocalSandbox:
     """Runs programs in forks of confined processes, on Linux; safe to use from several threads and after a fork.
 
     The `backend` is `"bubblewrap"`, `"landlock"` or `"unsandboxed"`. Programs may import from the folders `packages`
-    besides the standard library. `layers`, of `"namespaces"`, `"landlock"`, `"seccomp"`, are by default what the
-    backend needs and what else the kernel offers, without the limits on files for `"unsandboxed"`.
+    and the standard library. `layers` (`"namespaces"`, `"landlock"`, `"seccomp"`) default to those the backend requires
+    and others that the kernel offers; `"unsandboxed"` has no file restrictions.
     """
 
     def __init__(self, backend: str, *, packages: Sequence[str] = (), layers: Sequence[str] | None = None) -> None:
@@ -77,11 +77,11 @@ class LocalSandbox:
         owners.add(self)
 
     def forget(self) -> None:
-        """In a forked child: the processes belong to the parent."""
+        """In a forked child: forget the processes, which belong to the parent."""
         self._idle: list[ForkServer] = []
 
     def run(self, program: str, stdin: str, limits: Limits) -> RunResult:
-        """Run a program in a fresh process, `WorkerError` where that cannot be done."""
+        """Run a program in a fresh process; `WorkerError` if that is not possible."""
         try:
             server = self._idle.pop()
         except IndexError:
@@ -98,7 +98,7 @@ class LocalSandbox:
                     raise ServerGone(reply["error"])
             except BaseException as error:
                 server.close()
-                if isinstance(error, ServerGone) and "seccomp" not in self._layers:  # a program can kill what runs it
+                if isinstance(error, ServerGone) and "seccomp" not in self._layers:  # a program can kill its server
                     return RunResult("killed")
                 raise
             self._idle.append(server)
@@ -133,7 +133,7 @@ class LocalSandbox:
 
 
 def _file(text: str) -> IO[bytes]:
-    """An open file without a name, at its start: the kernel holds the data, no pipe can fill up."""
+    """An anonymous open file, positioned at its start: unlike a pipe, it cannot fill up."""
     file: IO[bytes] = os.fdopen(os.memfd_create("sandbox"), "w+b")
     file.write(text.encode("utf-8", errors="surrogatepass"))
     file.seek(0)
@@ -141,29 +141,29 @@ def _file(text: str) -> IO[bytes]:
 
 
 def available_backend() -> str | None:
-    """The strongest isolation this machine offers: `"bubblewrap"`, else `"landlock"` with seccomp, else `None`."""
+    """The strongest isolation on this machine: `"bubblewrap"`, else `"landlock"` with seccomp, else `None`."""
     if bubblewrap_privileges():
         return "bubblewrap"
     return "landlock" if len(_confine.available_layers()) == 2 else None
 
 
 def require_sandbox(columns: Iterable[str]) -> None:
-    """Raise `MissingDependencyError`, before a model is loaded, for problems (`tests`) that need a missing sandbox."""
+    """Raise `MissingDependencyError` if problems (`tests`) need a sandbox and there is none; run before training."""
     if "tests" in columns:
         find_sandbox(False)
 
 
 @cache
 def find_sandbox(allow_unsandboxed: bool = False) -> LocalSandbox:
-    """The local sandbox shared by this process, with its processes not yet started; it closes itself at exit.
+    """The local sandbox shared by this process; it starts processes on first use and closes itself at exit.
 
-    Where there is no isolation it raises `MissingDependencyError`, or warns once and has resource limits only.
+    If this machine offers no isolation: `MissingDependencyError`, or a warning once and resource limits only.
     """
     backend = available_backend()
     if backend is None and not allow_unsandboxed:
         raise MissingDependencyError(
-            "programs of completions run only in a sandbox, and this machine offers none (bubblewrap not usable, of "
-            f"Landlock and seccomp {_confine.available_layers() or 'neither'}). `apt-get install bubblewrap`, or `pip "
+            "programs of completions run only in a sandbox, and this machine has none (bubblewrap not usable; "
+            f"Landlock and seccomp: {_confine.available_layers() or 'neither'}). `apt-get install bubblewrap`, or `pip "
             "install landlockpy seccompy` on a kernel >= 5.13 with Landlock enabled; or pass a remote sandbox; or, for "
             "programs you trust, allow_unsandboxed=True"
         )
@@ -173,7 +173,7 @@ def find_sandbox(allow_unsandboxed: bool = False) -> LocalSandbox:
     return LocalSandbox(backend or "unsandboxed")
 
 
-# Bubblewrap (source: bwrap(1)): namespaces of their own, with only Python's files mounted, read-only.
+# Bubblewrap (source: bwrap(1)): separate namespaces, with only Python's files mounted, read-only.
 _NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
 _OWN_DEVICES = ("--clearenv", "--new-session", "--dev", "/dev", "--proc", "/proc")
 _USER_NAMESPACE = ("--unshare-user", "--cap-drop", "ALL")
@@ -181,18 +181,18 @@ _ROOT = ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGI
 
 
 def bubblewrap_command(readable: Iterable[str], privileges: Iterable[str] | None = None) -> list[str]:
-    """The part of a command line that puts what follows into namespaces, where Python and `readable` are mounted."""
+    """Command-line prefix that runs a command in namespaces in which Python and `readable` are mounted."""
     rights = privileges or bubblewrap_privileges() or _USER_NAMESPACE
     command = [shutil.which("bwrap") or "bwrap", *_NAMESPACES, *rights, *_OWN_DEVICES]
     library = _confine.library_folders()
     packages = {os.path.join(folder, name) for folder in library for name in _confine.NOT_THE_LIBRARY}
     found = {path for folder in _confine.LIBRARY_FOLDERS for path in glob.glob(f"{os.path.realpath(folder)}/python*")}
-    hidden = sorted(filter(os.path.isdir, packages | found - {*library}))  # lie in what is mounted
+    hidden = sorted(filter(os.path.isdir, packages | found - {*library}))  # inside mounted folders
     for path in (*_confine.python_folders(), os.path.realpath(sys.executable)):
         command += ["--ro-bind-try", path, path]
     for path in hidden:
         command += ["--tmpfs", path]
-    for path in readable:  # which may lie in what is hidden
+    for path in readable:  # possibly inside hidden folders
         command += ["--ro-bind-try", path, path]
     for path in (*hidden, "/dev", "/"):
         command += ["--remount-ro", path]
@@ -201,7 +201,7 @@ def bubblewrap_command(readable: Iterable[str], privileges: Iterable[str] | None
 
 @cache
 def bubblewrap_privileges() -> tuple[str, ...] | None:
-    """How `bwrap` can start Python here, if so: as root without a user namespace, to take a user id of its own."""
+    """Options with which `bwrap` can start Python here: as root, without a user namespace; `None` if it cannot."""
     if shutil.which("bwrap") is None:
         return None
     for options in (_ROOT, _USER_NAMESPACE) if os.geteuid() == 0 else (_USER_NAMESPACE,):

@@ -1,8 +1,8 @@
-"""Tests of programs, read from the form of their data set, and what else is in the columns of such a data set.
+"""Parse tests of programs from the formats of data sets, and the other columns of such data sets.
 
-The only reader of tests, in the forms that `docs/code_sandbox.md` lists; nothing here runs code. In Python source
-`assert f(1) == 2` with literals is read outright; any other statement is kept and run in the sandbox, apart from the
-program, once the answers are known.
+This is the only parser of tests; `docs/code_sandbox.md` lists the formats. Nothing here runs code. In Python source,
+`assert f(1) == 2` with literals is parsed directly; other statements are kept and run in the sandbox, separately from
+the program, once the answers are known.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from typing import Any
 from trl_rlsp.errors import DataError
 from trl_rlsp.verification.code._harness import MODULES, TEST_NAMES, from_data, to_data
 
-MAX_TESTS = 64  # a few problems of CodeContests have hundreds of generated tests, which would only cost time
+MAX_TESTS = 64  # a few problems of CodeContests have hundreds of generated tests, which would only take time
 _CONTEST_COLUMNS = ("public_tests", "private_tests", "generated_tests")
 _SOURCE_COLUMNS = ("test", "tests", "test_list", "challenge_test_list")
 _SETUP_COLUMNS = ("test_imports", "test_setup_code")
 _BESIDE = ("entry_point", *_SETUP_COLUMNS, "challenge_test_list")  # belong to the tests of HumanEval, LeetCode, MBPP
-_PYTHON3 = 3  # the code CodeContests gives to Python 3 among the languages of its solutions
+_PYTHON3 = 3  # language code of Python 3 in the solutions of CodeContests
 _KNOWN = {*dir(builtins), *MODULES, *TEST_NAMES, "__name__"}
 _DEFINITIONS = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
 
 
 @dataclass(frozen=True)
 class CodeTest:
-    """What a program is given and what must come back: text, a value, or the truth of statements about values."""
+    """A program's input and the expected result: text, a value, or statements about values that must hold."""
 
-    expected: str  # the text to be written, or the data (`_harness.to_data`) of the value to be returned
-    stdin: str | None = None  # what a program reads; `None` where functions are called
-    function: str = ""  # that is called: `name`, `Class.name` or `Class().name`
+    expected: str  # the output text, or the data (`_harness.to_data`) of the return value
+    stdin: str | None = None  # standard input; `None` if functions are called
+    function: str = ""  # the function to call: `name`, `Class.name` or `Class().name`
     arguments: str = '[[],{"dict":[]}]'  # data of its arguments, `[list, dict of keywords]`
-    exact: bool = False  # compare as Python's `==` does, not as JSON values
-    statements: str = ""  # that must hold, in place of a call
-    functions: str = "{}"  # JSON object, the function behind each name that the statements call
+    exact: bool = False  # compare with Python's `==`, not as JSON values
+    statements: str = ""  # statements that must hold, instead of a call
+    functions: str = "{}"  # JSON object: the function for each name that the statements call
 
 
 def read_tests(tests: Any, prompt: str = "") -> list[CodeTest]:
-    """Bring the tests of a row (a list, a mapping, or text: JSON or Python) to one form, in the order given.
+    """Parse the tests of a row (a list, a mapping, or JSON or Python text) into one form, in the given order.
 
-    Tests may leave the function's name to `prompt`, the problem. `DataError` where there is no test, or one that cannot
-    be read: a part of the tests would accept what all of them reject.
+    If the tests do not name the function, the name is taken from `prompt`, the problem. `DataError` if there are no
+    tests or any of them cannot be parsed: the remaining tests could accept a program that all of them would reject.
     """
     try:
         found = list(_read(tests, prompt))
@@ -59,9 +59,9 @@ def read_tests(tests: Any, prompt: str = "") -> list[CodeTest]:
 
 
 def hidden_tests(tests: list[CodeTest], prompt: str) -> list[CodeTest]:
-    """The tests that count: those that the prompt does not show, or all where it shows all (MBPP).
+    """The tests that count: those that the prompt does not show, or all tests if it shows all (MBPP).
 
-    An input is shown on lines of its own or after a colon, a call as `name(arguments)` or with `name = value` for each.
+    An input is shown on separate lines or after a colon; a call as `name(arguments)`, or as `name = value` for each.
     """
     lines = f"\n{_single_spaced(prompt)}\n"
     packed = re.sub(r"[ \t]", "", prompt)
@@ -126,7 +126,7 @@ def _call(function: Any, arguments: Any, expected: Any) -> CodeTest:
 
 
 def _lines(value: Any) -> str:
-    """Text of an input, an output or source; some data sets give lists of lines."""
+    """Text of an input, output or source; some data sets have lists of lines."""
     return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -153,15 +153,15 @@ def _is_shown(test: CodeTest, lines: str, packed: str) -> bool:
 
 
 def has_test_columns(columns: Iterable[str]) -> bool:
-    """Whether columns hold tests without a role pointing at them, as those of CodeContests do."""
+    """Whether there are columns of tests that need no role mapping, such as those of CodeContests."""
     return not set(columns).isdisjoint(_CONTEST_COLUMNS)
 
 
 def tests_json(row: Mapping[str, Any], column: str | None, problem: str) -> str | None:
-    """The tests of a raw row as JSON that `read_tests` reads, a form that Arrow keeps whatever the arguments are.
+    """The tests of a raw row as JSON for `read_tests`, a form that Arrow stores unchanged for any arguments.
 
-    At most `MAX_TESTS` inputs and outputs. `column=None` looks for the columns of CodeContests only, and gives `None`
-    where there are none; `DataError` where they hold no test that can be read.
+    At most `MAX_TESTS` inputs and outputs. `column=None` looks only for the columns of CodeContests and returns `None`
+    if there are none. `DataError`: no test can be parsed.
     """
     if column is None and not has_test_columns(row):
         return None
@@ -181,7 +181,7 @@ def tests_json(row: Mapping[str, Any], column: str | None, problem: str) -> str 
 
 
 def reference_program(row: Mapping[str, Any]) -> str:
-    """A correct Python program of a raw row of CodeContests, APPS, MBPP or HumanEval; empty where it has none."""
+    """A correct Python program from a raw row of CodeContests, APPS, MBPP or HumanEval; empty if it has none."""
     found = row.get("solutions")
     if isinstance(found, str):
         try:
@@ -198,9 +198,9 @@ def reference_program(row: Mapping[str, Any]) -> str:
 
 
 def shown_problem(problem: Any, row: Mapping[str, Any], tests: str) -> Any:
-    """The problem text with what a program needs to be callable: the row's `starter_code`, or the function's name.
+    """The problem text with the interface that a program needs: the row's `starter_code`, or the function's name.
 
-    Messages in the place of a text are left alone; `tests` are the row's, from `tests_json`.
+    Messages are returned unchanged; `tests` are the row's, from `tests_json`.
     """
     if not isinstance(problem, str):
         return problem
@@ -214,9 +214,9 @@ def shown_problem(problem: Any, row: Mapping[str, Any], tests: str) -> Any:
 
 
 def _read_source(source: str, entry_point: str = "", prompt: str = "") -> Iterator[CodeTest]:
-    """The tests in asserts, `check(candidate)` and `test_...()`: one for each assert, or for a body with loops.
+    """The tests in asserts, `check(candidate)` and `test_...()`: one per assert, or one per body with loops.
 
-    What `candidate` stands for says `entry_point` (`name` or `Class().name`), else the source's own `check(...)`, else
+    `candidate` is `entry_point` (`name` or `Class().name`), else the argument of the source's own `check(...)`, else
     the last function that `prompt` starts to define.
     """
     functions: list[ast.FunctionDef] = []
@@ -245,7 +245,7 @@ def _read_source(source: str, entry_point: str = "", prompt: str = "") -> Iterat
 
 
 def _body(body: Sequence[ast.stmt], setup: list[ast.stmt], tested: dict[str, str]) -> Iterator[CodeTest]:
-    """The tests of one body, in which `tested` says what the parameter stands for."""
+    """The tests of one body; `tested` maps its parameter to the tested function."""
     others = [node for node in body if not isinstance(node, ast.Assert | ast.Pass | _DEFINITIONS)]
     if any(not isinstance(node, ast.Expr) or isinstance(node.value, ast.Call) for node in others):
         yield _kept([*setup, *body], body, tested)
@@ -261,7 +261,7 @@ def _body(body: Sequence[ast.stmt], setup: list[ast.stmt], tested: dict[str, str
 
 
 def _outright(test: ast.expr, tested: dict[str, str]) -> CodeTest | None:
-    """The test that an assert of equal literals is."""
+    """The test for an assert that compares a call with a literal; `None` for other expressions."""
     match test:
         case ast.Compare(ast.Call() as call, [ast.Eq()], [expected]):
             pass
@@ -272,7 +272,7 @@ def _outright(test: ast.expr, tested: dict[str, str]) -> CodeTest | None:
     name = ast.unparse(call.func)
     is_path = re.fullmatch(r"\w+|\w+(\(\))?\.\w+", name) and name.partition(".")[0] not in MODULES
     function = tested.get(name, name if is_path else "")
-    with suppress(ValueError, TypeError):  # no literals
+    with suppress(ValueError, TypeError):  # not literals
         positional = list(map(ast.literal_eval, call.args))
         keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
         data = to_data([positional, keywords])
@@ -281,7 +281,7 @@ def _outright(test: ast.expr, tested: dict[str, str]) -> CodeTest | None:
 
 
 def _kept(statements: list[ast.stmt], asked: Sequence[ast.stmt], tested: dict[str, str]) -> CodeTest:
-    """The test whose statements are run as they are, with the functions they call."""
+    """The test that runs the statements unchanged, with the functions they call."""
     text = ast.unparse(ast.fix_missing_locations(ast.Module(statements, [])))
     used = _names(statements)
     functions = {name: path for name, path in tested.items() if path and name in used}
@@ -295,7 +295,7 @@ def _kept(statements: list[ast.stmt], asked: Sequence[ast.stmt], tested: dict[st
         functions = {name: name for name in unknown}
     elif unknown or not functions:
         shown = ", ".join(sorted(unknown)) or ast.unparse(asked[0])[:80]
-        raise ValueError(f"it is not known which function is tested, or how to get it: {shown}")
+        raise ValueError(f"cannot determine which function is tested or how to call it: {shown}")
     return CodeTest("null", None, statements=text, functions=json.dumps(functions))
 
 
@@ -320,7 +320,7 @@ def _bound(statements: Sequence[ast.stmt]) -> set[str]:
 
 
 def _prompt_functions(prompt: str, used: set[str]) -> list[ast.stmt]:
-    """Functions that the prompt defines whole and that are used: the last one, the program's own task, is not."""
+    """Functions that are used and that the prompt defines completely, except the last, which the program must write."""
     for text in [*re.findall(r"```(?:python)?\n(.*?)```", prompt, re.DOTALL), prompt]:
         try:
             body = ast.parse(text).body
@@ -333,7 +333,7 @@ def _prompt_functions(prompt: str, used: set[str]) -> list[ast.stmt]:
 
 
 def _defined_last(prompt: str) -> str:
-    """The function that a prompt starts to define: `name`, or `Class().name`; empty where there is none."""
+    """The function that a prompt starts to define: `name` or `Class().name`; empty if there is none."""
     found = re.findall(r"^[ \t]*(?:async )?def (\w+)\((self\b)?", prompt, re.MULTILINE)
     owners = re.findall(r"^\s*class (\w+)", prompt, re.MULTILINE)
     name, is_method = found[-1] if found else ("", "")

@@ -1,7 +1,7 @@
 """Verdicts on completions that are programs: run in a sandbox, compared outside it.
 
-A completion is right on a test if its program, given the input alone, writes or returns what is expected.
-Failing, crashing and running out of time are the program's; a sandbox that fails is ours and gives no score.
+A completion passes a test if its program, given only the input, writes or returns the expected result. A program
+that fails, crashes or times out does not pass; a failure of the sandbox gives no score.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from trl_rlsp.verification.verdict import Reason, Verdict
 from trl_rlsp.verification.workers._server import fitting_workers
 from trl_rlsp.verification.workers.schedule import Job, Schedule
 
-GIVE_UP_AFTER = 3  # tests out of time; the rest then counts as not passed, without being run
+GIVE_UP_AFTER = 3  # timeouts, after which the remaining tests count as not passed without being run
 _MAX_WORKERS = 16
 _SPARE_OUTPUT = 64 * 1024
 _OUTPUT_FACTOR = 4
 _JUDGED_OUTPUT = 256 * 1024
 _JUDGE_SECONDS = 5.0
-_ROUNDS = 3  # of calls that need the answers of others, such as `f(f(1))`
+_ROUNDS = 3  # of calls that depend on the answers of other calls, such as `f(f(1))`
 
 _HARNESS = Path(__file__).with_name("_harness.py").read_text(encoding="utf-8")
 _log = logging.getLogger(__name__)
@@ -50,25 +50,25 @@ def verify_code(
     sandbox: LocalSandbox | Runner | None = None,
     allow_unsandboxed: bool = False,
 ) -> list[Verdict]:
-    """Run the programs of completions against tests: the share passed, or 1.0 and 0.0 with `all_or_nothing`.
+    """Run the programs of completions against tests: the fraction passed, or 1.0 and 0.0 with `all_or_nothing`.
 
     Args:
-        items: completions as TRL gives them, or their readings, each with its row's tests in a form `read_tests` knows.
+        items: completions as TRL passes them, or their readings, each with its row's tests in a form of `read_tests`.
         prompts: text of each prompt; tests whose input it shows are not counted.
         all_or_nothing: 1.0 only if all tests pass.
         time_limit: wall-clock seconds for each test.
-        batch_seconds: wall-clock seconds for the whole call; those programs go first that have used the least time.
-        memory_mb: MiB a program may map.
-        workers: programs at a time; by default as many as this rank has cores, at most 16.
-        end_of_thinking: closes the reasoning; with `thinking_required` a completion without it has no program.
-        sandbox: where programs run; by default the strongest this machine has (else `MissingDependencyError`).
-        allow_unsandboxed: where it has none, run with resource limits only.
+        batch_seconds: wall-clock seconds for the whole call; programs that have used the least time run first.
+        memory_mb: MiB of address space that a program may add.
+        workers: programs run at once; by default the cores of this rank, at most 16.
+        end_of_thinking: tag that closes the reasoning; with `thinking_required`, there is no program without it.
+        sandbox: where programs run; by default the strongest on this machine, or `MissingDependencyError` if none.
+        allow_unsandboxed: without a sandbox on this machine, run with resource limits only.
 
-    The verdict is `scorer_error` with `None` where the sandbox failed or the deadline came first. A program that ran
-    out of time on a test has no such excuse: what it left counts as not passed.
+    The verdict is `scorer_error` with score `None` if the sandbox failed or the deadline passed first. If a program
+    timed out on a test before, its remaining tests count as not passed instead.
     """
     if prompts is not None and len(prompts) != len(items):
-        raise ConfigError(f"prompts must be as many as items ({len(items)}), got {len(prompts)}")
+        raise ConfigError(f"there must be one prompt per item ({len(items)}), got {len(prompts)}")
     positive = {"time_limit": time_limit, "batch_seconds": batch_seconds, "memory_mb": memory_mb, "workers": workers}
     for name, value in positive.items():
         if value is not None and not value > 0:
@@ -86,7 +86,7 @@ def verify_code(
             continue
         if reading.answer is None:
             answers.append(Verdict(0.0, "no_answer"))
-        else:  # one run for equal programs
+        else:  # equal programs run once
             program = Program(reading.answer, counted, all_or_nothing)
             answers.append(programs.setdefault((reading.answer, *counted), program))
     if programs:
@@ -97,7 +97,7 @@ def verify_code(
     verdicts = [item.verdict() if isinstance(item, Program) else item for item in answers]
     failed = sum(verdict.reason == "scorer_error" for verdict in verdicts)
     if failed:
-        _log.warning("%d of %d programs have no score: the sandbox failed, or the time was up", failed, len(items))
+        _log.warning("%d of %d programs have no score: the sandbox failed or time ran out", failed, len(items))
     return verdicts
 
 
@@ -109,15 +109,15 @@ class Program(Job):
         self.text, self.tests, self.all_or_nothing = text, tests, all_or_nothing
 
     def is_settled(self) -> bool:
-        """Whether the outcomes so far decide: a test that cannot be scored, one not passed where all must, no end."""
+        """Whether the outcomes decide: a test that cannot be scored, one not passed if all must, or many timeouts."""
         found = set(self.outcomes) - {None}
         decided = not found <= {"match"} if self.all_or_nothing else found & {"scorer_error", "gold_unparseable"}
         return bool(decided) or self.outcomes.count("timeout") >= GIVE_UP_AFTER
 
     def verdict(self) -> Verdict:
-        """The verdict on the whole; the reason is that of the first test not passed.
+        """The verdict on the program; the reason is that of the first test not passed.
 
-        What a program that ran out of time itself left is not excused by the deadline.
+        If the program itself timed out, tests not run before the deadline count as not passed.
         """
         if "gold_unparseable" in self.outcomes:
             return Verdict(None, "gold_unparseable")
@@ -130,7 +130,7 @@ class Program(Job):
 
 
 class _NotPassedError(Exception):
-    """With the reason of the verdict."""
+    """Carries the reason of the verdict."""
 
 
 @dataclass
@@ -140,7 +140,7 @@ class _TestRunner:
     first_calls: dict[CodeTest, Any] = field(default_factory=dict)
 
     def __call__(self, program: Program, index: int, seconds: float) -> Reason:
-        """`match`, or why not; whatever the sandbox raises is its own failure."""
+        """`match`, or the reason why not; any exception of the sandbox is a failure of the sandbox."""
         test = program.tests[index]
         room = _OUTPUT_FACTOR * len(test.expected.encode("utf-8", "surrogatepass")) + _SPARE_OUTPUT
         limits = Limits(seconds, self.memory_mb, room)
@@ -154,14 +154,14 @@ class _TestRunner:
             return "match" if same_output(output, test.expected) else "mismatch"
         except _NotPassedError as error:
             return error.args[0]  # type: ignore[no-any-return]
-        except RecursionError:  # data that the program nested too deep to be sent on
+        except RecursionError:  # the program's data is nested too deeply to be sent
             return "mismatch"
-        except Exception as error:  # another process or a remote service failed, in whatever way
+        except Exception as error:  # another process or a remote service failed, in any way
             _log.debug("the sandbox failed: %r", error)
             return "scorer_error"
 
     def _judge(self, program: str, test: CodeTest, limits: Limits) -> Reason:
-        """Run the test's statements without the program, and the program for the calls that lack an answer."""
+        """Run the test's statements without the program, and the program for calls that lack an answer."""
         limits = replace(limits, output_bytes=_JUDGED_OUTPUT)
         judging = replace(limits, seconds=max(limits.seconds, _JUDGE_SECONDS))
         request = {"statements": test.statements, "functions": json.loads(test.functions)}
@@ -171,20 +171,20 @@ class _TestRunner:
             if not (asked := said.get("calls")):
                 break
             found = self._returned(program, [call for call, _ in answers] + asked, limits)
-            answers += zip(asked, found[len(answers) :], strict=True)  # what it said before stands
+            answers += zip(asked, found[len(answers) :], strict=True)  # earlier answers are kept
             said = self._ask({**request, "answers": answers}, judging)
         passed = said.get("passed") if answers else None
         return "gold_unparseable" if passed is None else "match" if passed else "mismatch"
 
     def _returned(self, program: str, calls: list[Any], limits: Limits) -> list[Any]:
-        """What a program's functions returned, one value for each call; it may have written the frame itself."""
+        """Return values of a program's functions, one per call; the program may have forged the frame."""
         found = self._ask({"program": program, "calls": calls}, limits)
         if not isinstance(found, list) or len(found) != len(calls):
             raise _NotPassedError("mismatch")
         return found
 
     def _ask(self, request: dict[str, Any], limits: Limits) -> Any:
-        """The harness's answer, if it ended well and gave one."""
+        """The harness's answer, if it finished and gave one."""
         marker = secrets.token_hex(16)
         result = self._finished(_HARNESS, json.dumps({**request, "marker": marker}) + "\n", limits)
         _, framed, rest = result.stdout.rpartition(marker.encode())
@@ -202,8 +202,8 @@ class _TestRunner:
 
 
 def _returned_right(value: Any, test: CodeTest) -> bool:
-    """Whether data that a program returned, or wrote in the place of it, is what the test asks for."""
+    """Whether the data that a program returned, or forged, is the result the test expects."""
     try:
         return same_value(value, json.loads(test.expected), exact=test.exact)
-    except (ValueError, TypeError, AttributeError, RecursionError):  # no data that the harness would have written
+    except (ValueError, TypeError, AttributeError, RecursionError):  # not data that the harness would have written
         return False

@@ -1,1 +1,1 @@
-"""Does a generated task of reasoning-gym accept an answer."""
+"""Verify answers to generated tasks of reasoning-gym."""

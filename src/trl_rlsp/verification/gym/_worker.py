@@ -20,16 +20,16 @@ PROBE_ROWS = 6
 
 
 def warm_up() -> None:
-    """Let scorers read literals and nothing else; only the arithmetic tasks evaluate their own problems."""
+    """Restrict scorers to evaluating literals; only the arithmetic tasks may evaluate their own problems."""
     for name in [name for name in sys.modules if name.startswith("reasoning_gym.")]:
         if not name.startswith("reasoning_gym.arithmetic"):
             vars(sys.modules[name])["eval"] = ast.literal_eval
 
 
 def prepare(name: str) -> None:
-    """Probe a task before workers are forked, which share what its scorer loads: word lists and grammars take seconds.
+    """Probe a task before workers are forked, so that they share what its scorer loads (word lists take seconds).
 
-    Six rows and constants are all that it works on, nothing of a model.
+    It uses only six generated rows and constants, no model output.
     """
     _fault_of_task(name)
 
@@ -37,8 +37,8 @@ def prepare(name: str) -> None:
 def score(item: dict[str, Any]) -> Any:
     """The pool's handler: probes a row (`{"row"}`), or scores spellings of one answer (`{"row", "tuples", "answers"}`).
 
-    A row is a JSON string `{"name", "entry"}`. A probe says what is wrong with it or its task, or whether the scorer
-    wants tuples; else it is said whether one of the spellings has the full score.
+    A row is a JSON string `{"name", "entry"}`. A probe returns what is wrong with the row or its task, or whether the
+    scorer needs tuples; scoring returns whether one of the spellings gets the full score.
     """
     if "answers" not in item:
         return _probed(item["row"])
@@ -57,7 +57,7 @@ def _fault_of_task(name: str) -> str:
         others = [entry for entry in entries if not _same(text, entry["answer"])]
         paid = [entry for entry in others if _pays(name, entry, text)]
         if len(paid) > max(1, len(others) // 2):
-            return f"its scorer pays for {text[:60]!r} on {len(paid)} of {len(others)} rows with another answer"
+            return f"its scorer accepts {text[:60]!r} on {len(paid)} of {len(others)} rows with a different answer"
     return ""
 
 
@@ -68,11 +68,11 @@ def _probed(row: str) -> str | bool:
     if "answer" not in entry:
         return "a row has no entry with an answer"
     answer, as_tuples = entry["answer"], _with_tuples(entry)
-    for candidate in (entry, as_tuples):  # JSON has turned the entry's tuples into lists; some scorers want them back
+    for candidate in (entry, as_tuples):  # JSON has turned the entry's tuples into lists; some scorers need tuples
         if answer is None or _full_score(_dataset(name), candidate, answer):
             paid = [text for text in NONSENSE if not _same(text, answer) and _pays(name, entry, text)]
-            return f"its scorer pays for {paid[0]!r}" if paid else candidate is as_tuples
-    return "its scorer does not pay for a row's own answer"
+            return f"its scorer accepts {paid[0]!r}" if paid else candidate is as_tuples
+    return "its scorer does not accept a row's own answer"
 
 
 def _pays(name: str, entry: dict[str, Any], answer: str) -> bool:
@@ -89,7 +89,7 @@ def _full_score(dataset: Any, entry: dict[str, Any], answer: str) -> bool:
         value = dataset.score_answer(answer=answer, entry=entry)
     except (MemoryError, RecursionError):
         raise
-    except Exception:  # the process boundary: a scorer that chokes on the answer has not given its full score
+    except Exception:  # the process boundary: a scorer that fails on the answer has not given its full score
         return False
     return isinstance(value, int | float) and value >= 1.0
 

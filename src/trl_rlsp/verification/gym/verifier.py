@@ -1,8 +1,8 @@
 """Verdicts on reasoning-gym tasks, by each task's own scorer, in confined worker processes.
 
-Ten scorers evaluate the model's text. So each answer has a process of its own, and passes only if its syntax tree can
-state a value and do nothing else. Six accept what is wrong (NaN, any four numbers, an absolute tolerance on small
-values, sorted numbers that are off by up to 1); that is checked here. A scorer that pays for nonsense gives no verdict.
+Ten scorers evaluate the model's text. Therefore each answer gets a process of its own, and is rejected unless its
+syntax tree only states a value. Six scorers accept wrong answers (NaN, any four numbers, an absolute tolerance on small
+values, sorted numbers off by up to 1); that is checked here. A scorer that accepts nonsense gives no verdict.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _MAX_PROBED = 20_000
 _MAX_ANSWER = 20_000
 _MAX_EVALUATED = 2_000
 _MAX_EXPONENT = 999
-_TOLERANCE = 0.01  # relative; the scorers' are absolute, 0.0001 and 0.001, which 0 meets where the answer is small
+_TOLERANCE = 0.01  # relative; the scorers' 0.0001 and 0.001 are absolute, so that 0 is accepted for small answers
 
 _LITERAL_TASKS = frozenset(["string_insertion", "spiral_matrix", "number_sorting", "binary_matrix", "n_queens"])
 _ALGEBRA_TASKS = frozenset(["polynomial_multiplication", "simple_integration", "intermediate_integration"])
 EVALUATING_TASKS = _LITERAL_TASKS | _ALGEBRA_TASKS | {"puzzle24", "countdown"}
-"""Tasks whose scorer evaluates the answer (read in reasoning-gym 0.1.25)."""
+"""Tasks whose scorer evaluates the answer (source: reasoning-gym 0.1.25)."""
 
 _LITERALS = (ast.Expression, ast.List, ast.Tuple, ast.Constant, ast.Name, ast.Load, ast.UnaryOp, ast.USub)
-_PLAIN_DATA = re.compile(r"[\w\s.,\[\]'\"-]*", re.ASCII)  # no brackets of calls, no operators
+_PLAIN_DATA = re.compile(r"[\w\s.,\[\]'\"-]*", re.ASCII)  # no call parentheses, no operators
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 _ARITHMETIC = (ast.Expression, ast.Constant, ast.BinOp, ast.UnaryOp, ast.USub, *_OPERATORS)
 _FUNCTIONS = frozenset("sin cos tan cot sec csc asin acos atan sinh cosh tanh exp log ln sqrt abs Abs".split())  # noqa: SIM905
@@ -51,7 +51,7 @@ _PLAIN_SIGNS = {r"\times": "*", r"\cdot": "*", "×": "*", "·": "*", r"\div": "/
 _PLAIN_SIGNS |= {r"\,": " ", r"\;": " ", r"\:": " ", r"\{": "{", r"\}": "}", r"\_": "_"}
 
 _logger = logging.getLogger(__name__)
-_probes: dict[str, str | bool] = {}  # what is wrong with a row, or whether its scorer wants tuples
+_probes: dict[str, str | bool] = {}  # what is wrong with a row, or whether its scorer needs tuples
 
 
 def verify_gym(
@@ -65,10 +65,10 @@ def verify_gym(
 ) -> list[Verdict]:
     """Score answers with the tasks' own scorers, in a pool that runs `GYM_HANDLER`: 1.0 for a full score, else 0.0.
 
-    An item is a row's `task` column, a JSON string `{"name": ..., "entry": {...}}`, and what the model wrote. `limit`
-    and `deadline` are wall-clock seconds for one answer and for all together. The verdict is `scorer_error` (score
-    `None`) where the scorer cannot do its work for reasons other than the completion: unknown task, broken entry, a
-    scorer that pays for nonsense, deadline passed before the item's turn. The reason is logged once.
+    An item is a row's `task` column, a JSON string `{"name": ..., "entry": {...}}`, and a completion. `limit` and
+    `deadline` are wall-clock seconds for one answer and for all of them. The verdict is `scorer_error` (score `None`)
+    if scoring fails for reasons other than the completion: an unknown task, a broken entry, a scorer that accepts
+    nonsense, a deadline that passed before the item was run. The reason is logged once.
     """
     ends = math.inf if deadline is None else time.monotonic() + deadline
     verdicts: list[Verdict] = [Verdict(None, "scorer_error")] * len(items)
@@ -84,7 +84,7 @@ def verify_gym(
     asked = [pair for pair, found in texts.items() if found]
     requests = [{"row": pair[0], "tuples": trusted[pair[0]], "answers": texts[pair]} for pair in asked]
     replies = zip(asked, _run(pool, requests, limit, ends), strict=True)
-    for pair, reply in [*((pair, Reply("value")) for pair in texts), *replies]:  # what may not be asked is a mismatch
+    for pair, reply in [*((pair, Reply("value")) for pair in texts), *replies]:  # a refused answer is a mismatch
         for i in pairs[pair]:
             verdicts[i] = _from_reply(reply)
     return verdicts
@@ -92,7 +92,7 @@ def verify_gym(
 
 @lru_cache(maxsize=1024)
 def content(task: str) -> tuple[str, dict[str, Any]]:
-    """Name and entry of a `task` string, `""` and `{}` for what it does not have."""
+    """Name and entry of a `task` string; `""` and `{}` if missing."""
     with suppress(ValueError, RecursionError, TypeError):
         match json.loads(task):
             case {"name": str(name), "entry": dict(entry)}:
@@ -103,9 +103,9 @@ def content(task: str) -> tuple[str, dict[str, Any]]:
 
 
 def _trusted_rows(rows: list[str], pool: WorkerPool, limit: float, ends: float) -> dict[str, bool]:
-    """The rows whose own answer is paid and nonsense is not, of tasks of which the same is known.
+    """Rows, of tasks that pass the same test, whose scorer accepts the gold answer and rejects nonsense.
 
-    What could not be asked is asked again the next time.
+    Each maps to whether its scorer needs tuples. Probes that could not run are repeated on the next call.
     """
     for name in dict.fromkeys(content(row)[0] for row in rows):
         pool.prepare(name)
@@ -122,7 +122,7 @@ def _trusted_rows(rows: list[str], pool: WorkerPool, limit: float, ends: float) 
 
 @lru_cache(maxsize=1024)
 def _warn_once(name: str, why: str) -> None:
-    _logger.warning("rows of reasoning-gym's task %r have no score: %s", name, why)
+    _logger.warning("rows of the reasoning-gym task %r have no score: %s", name, why)
 
 
 def _run(pool: WorkerPool, requests: list[dict[str, Any]], limit: float, ends: float) -> list[Reply]:
@@ -138,7 +138,7 @@ def _from_reply(reply: Reply) -> Verdict:
 
 
 def spellings(task: str, entry: Mapping[str, Any], answer: str) -> list[str]:
-    """The spellings of an answer that the task's scorer may see for the row's `entry`; none if it is refused.
+    """The spellings of an answer that are passed to the task's scorer for the row's `entry`; empty if it is refused.
 
     >>> spellings("puzzle24", {"answer": "", "metadata": {"numbers": [2, 3, 4, 1]}}, r"2 \\times 3 \\times 4 \\times 1")
     ['2 * 3 * 4 * 1']
@@ -157,7 +157,7 @@ def spellings(task: str, entry: Mapping[str, Any], answer: str) -> list[str]:
 
 
 def plain_answer(answer: str) -> str:
-    """An answer without the LaTeX that a scorer does not read: `7 * (9)/(3)` for `7 \\times \\frac{9}{3}`."""
+    """An answer without LaTeX that scorers cannot parse: `7 * (9)/(3)` for `7 \\times \\frac{9}{3}`."""
     if answer.isascii() and "\\" not in answer and "$" not in answer:
         return answer
     answer = _LATEX_FRAC.sub(r"(\1)/(\2)", _LATEX_TEXT.sub(r"\1", answer))
@@ -165,7 +165,7 @@ def plain_answer(answer: str) -> str:
 
 
 def non_finite(text: str) -> bool:
-    """Whether a text holds what Python, JSON or sympy reads as NaN or as infinity.
+    """Whether a text contains something that Python, JSON or sympy parses as NaN or infinity.
 
     >>> non_finite("(NaN, 2)") and non_finite("1e999") and non_finite("1 - infj"), non_finite("nana")
     (True, False)
@@ -182,7 +182,7 @@ def _only_states_a_value(task: str, entry: Mapping[str, Any], text: str) -> bool
         tree = ast.parse(text.strip(), mode="eval")
         if task in _ALGEBRA_TASKS:
             return _is_algebra(tree.body)
-    except (SyntaxError, ValueError):  # no Python: can only be compared as text
+    except (SyntaxError, ValueError):  # not Python: can only be compared as text
         return task in _LITERAL_TASKS and _PLAIN_DATA.fullmatch(text) is not None
     except (MemoryError, RecursionError):
         return False
@@ -214,7 +214,7 @@ def _is_algebra(node: ast.expr, in_exponent: bool = False) -> bool:
 
 
 def _near(answer: str, gold: str) -> bool:
-    with suppress(ValueError, OverflowError):  # no number
+    with suppress(ValueError, OverflowError):  # not a number
         value, right = (float(rational(text) or text) for text in (answer, gold))
         return abs(value - right) <= _TOLERANCE * abs(right)
     return answer == gold

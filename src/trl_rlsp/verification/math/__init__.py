@@ -1,5 +1,5 @@
-"""Is a mathematical answer right: as text, as an exact rational number, then symbolically in a worker process.
+"""Verify mathematical answers: as text, as exact rational numbers, then symbolically in a worker process.
 
-Promises: nothing symbolic happens in the calling process; no answer is paid beside another one, nor for restating its
-prompt. Knows nothing of rewards, and of completions only their `Reading`.
+Promises: symbolic comparison never runs in the calling process; listing several answers or restating the prompt never
+counts as right. Does not depend on rewards; of a completion it uses only the `Reading`.
 """

@@ -1,7 +1,7 @@
-"""Whether two answers are the same, given a way to compare their leaves.
+"""Whether two answers are equivalent, given a way to compare their leaf expressions.
 
-The same rules run twice: in the trainer's process with leaves that only look at text and exact rational numbers, and
-where that leaves it undecided in a worker with symbolic leaves.
+The same rules run twice: in the trainer's process with leaves that compare only text and exact rational numbers, and,
+where that is undecided, in a worker with symbolic leaves.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _UNEVALUATED = re.compile(
 _NEVER_NEW = re.compile(
     r"\\(?:int|iint|oint|lim|partial|nabla|operatorname|begin|sup|inf)(?![A-Za-z])|\bmod\b|\\[bp]?mod\b"
 )
-_NOTATION = re.compile(  # says something that no value stands for: only the same text is the same
+_NOTATION = re.compile(  # notation that has no value: only identical text is equal
     r"\d_|\\(?:angle|triangle|overline|overrightarrow|overleftrightarrow|widehat|vec) ?\{?[A-Z]|\\frac\{d\w?\}\{d\w\}"
 )
-_NO_UNIT = re.compile(  # words after a value that change it or take it back
+_NO_UNIT = re.compile(  # words after a value that change or retract it
     r"\b(?:or|and|not|any|other|maybe|either|if|but|no|wrong|except|none|unknown|probably|perhaps|possibly|about|else|all|is|to"
     r"|approximately|approx|roughly|around|nearly|almost|more|less|than|over|under|least|most|hundred|thousand|million|billion"
     r"|trillion|dozen|score|gross|squared|cubed|half|halve|third|quarter|tenth|hundredth|thousandth|double|twice|triple|time"
@@ -37,10 +37,10 @@ _CALL = re.compile(r"([A-Za-z]\w*'*)\(([a-z](?:,[a-z])*)\)")
 
 
 class Leaves:
-    """How leaf expressions are compared: letter by letter, then as exact rational numbers.
+    """Compares leaf expressions: character by character, then as exact rational numbers.
 
-    What these do not settle is a no, and sets `undecided`; a yes to the whole holds all the same, since no rule makes
-    a yes of a no. Two numbers a, b are equal if |a - b| <= tolerance * max(|a|, |b|): 0 near 0 is only 0.
+    An unsettled comparison gives `False` and sets `undecided`; `True` for the whole answer still holds, as no rule
+    negates a leaf. Numbers a, b are equal if |a - b| <= tolerance * max(|a|, |b|): only 0 equals 0.
     """
 
     def __init__(self, tolerance: float = 0.0) -> None:
@@ -53,12 +53,12 @@ class Leaves:
         return self._sure(gold == answer) if right is None or left is None else close(right, left, self.tolerance)
 
     def rounded(self, exact: str, decimal: str) -> bool:
-        """Whether a decimal is an expression's value, rounded."""
+        """Whether a decimal is the rounded value of an expression."""
         value, about = rational(exact), rational(decimal)
         return about is not None and (self._sure(False) if value is None else rounds_to(value, about, decimal))
 
     def same_equation(self, gold: tuple[str, str], answer: tuple[str, str]) -> bool:
-        """Whether two equations, as (left, right), differ by a constant factor only."""
+        """Whether two equations, as (left, right), differ only by a constant factor."""
         return self._sure(gold == answer)
 
     def _sure(self, same: bool) -> bool:
@@ -67,21 +67,21 @@ class Leaves:
 
 
 def close(a: Fraction, b: Fraction, tolerance: Fraction) -> bool:
-    """Relative closeness; exact equality for tolerance 0."""
+    """Whether two numbers are equal up to a relative tolerance; exactly for tolerance 0."""
     return a == b or abs(a - b) <= tolerance * max(abs(a), abs(b))
 
 
 def rounds_to(value: Any, about: Fraction, decimal: str) -> bool:
-    """Whether a number is another one, written as a decimal, rounded at its last digit or cut off there."""
+    """Whether `decimal`, of value `about`, is `value` rounded or truncated at the decimal's last digit."""
     digits = re.search(r"\.(\d+)", decimal)
     place = Fraction(1, 10 ** len(digits[1]) if digits else 1)
     return bool(2 * abs(value - about) <= place or (value * about >= 0 and 0 <= abs(value) - abs(about) < place))
 
 
 def same_answer(gold: str, answer: str, leaves: Leaves, *, evaluated: bool = True, percent: bool = False) -> bool:
-    """Whether an answer is the gold answer, both as written, without box, as far as the leaves can tell.
+    """Whether an answer equals the gold answer, as far as the leaves can tell; both as written, without a box.
 
-    `evaluated` as in `MathRules`; with `percent` the problem asks for percent: `10\\%` is right for a gold 10.
+    `evaluated` is that of `MathRules`. `percent`: the problem asks for percent, so `10\\%` is right for a gold 10.
     """
     if choice := _CHOICE.fullmatch(_bare(gold)):
         return _chosen(answer) == choice[1]
@@ -89,7 +89,7 @@ def same_answer(gold: str, answer: str, leaves: Leaves, *, evaluated: bool = Tru
 
 
 def _chosen(answer: str) -> str | None:
-    """The letter of a multiple-choice answer, also with what it stands for; `None` if there is not exactly one."""
+    """The letter of a multiple-choice answer, with or without the option's text; `None` if not exactly one."""
     match = _CHOICE_OF.fullmatch(_bare(answer))
     other = r"(?<![A-Za-z\\])[A-Z](?![A-Za-z])|(?<![a-z])(?:or|and|not)(?![a-z])|[;,?]"
     return None if match is None or re.search(other, match[4]) else match[1] or match[2] or match[3]
@@ -152,7 +152,7 @@ class _Comparison:
         return True
 
     def _chains(self, gold: Shape, answer: Shape) -> bool:
-        """Each side of the answer is one of gold's, some side is evaluated, and what is rough fits the rest."""
+        """Each side of the answer is one of gold's, some side is evaluated, and approximate sides fit the others."""
         golds = gold.items if gold.kind == "chain" else (replace(gold, name=""),)
         if answer.kind not in ("chain", "equation"):
             return any(self.same(side, replace(answer, name="")) for side in golds)
@@ -188,7 +188,7 @@ class _Comparison:
         return any(self.leaves.equal(*case) for case in cases)
 
     def _unevaluated(self, gold: str, answer: str) -> bool:
-        """An answer with work left to do: operators that gold does not have; all logarithms are one operator."""
+        """Whether the answer has operators that gold does not have; all logarithms count as one operator."""
         if not self.leaves.tolerance and rational(gold) is not None and rational(answer) is None:
             return True
         operators = _NEVER_NEW if has_variable(gold) else _UNEVALUATED
@@ -197,21 +197,21 @@ class _Comparison:
 
 
 def _order(gold: Shape, answer: Shape) -> bool | None:
-    """Whether order counts: where values of several names stand beside bare ones. `None`: the names do not fit."""
+    """Whether order matters: only if one side names several values and the other none. `None`: names do not match."""
     names = [{item.name for item in shape.items} - {""} for shape in (gold, answer)]
     several = max(map(len, names)) > 1
     return None if several and (gold.name or answer.name) else several and not all(names)
 
 
 def _with_commas(number: str, listed: str) -> bool:
-    """`1000,99` for 1000.99, and `-530, 784` for `-530,784`, which may be a number or a list."""
+    """Whether a list is a number with a comma: `1000,99` for 1000.99; `-530,784` may be a number or a list."""
     if "," not in number:
         return number == listed.replace(",", ".") and "." in number
     return sorted(number.split(",")) == sorted(listed.replace(" ", "").split(","))
 
 
 def _quotient(shape: Shape) -> Shape:
-    """The ratio 3:2 as 3/2; a time of day (12:05, 3:00) is none."""
+    """The ratio 3:2 as 3/2; a time of day (12:05, 3:00) is unchanged."""
     if shape.kind == "scalar":
         return shape
     top, *bottoms = (item.text for item in shape.items)
@@ -221,7 +221,7 @@ def _quotient(shape: Shape) -> Shape:
 
 
 def _renamed(gold: Shape, answer: Shape) -> Shape | None:
-    """The answer with gold's name where the two mean the same: `f(n)=n` and `f(x)=x`, `y=2x` and `f(x)=2x`."""
+    """The answer with gold's name if both mean the same: `f(n)=n` and `f(x)=x`, `y=2x` and `f(x)=2x`."""
     calls = [_CALL.fullmatch(shape.name) for shape in (gold, answer)]
     if calls[0] and calls[1]:
         new, old = (call[2].split(",") for call in calls if call)
@@ -242,6 +242,6 @@ def _as_equation(shape: Shape) -> tuple[str, str] | None:
 
 
 def _same_words(gold: str, answer: str) -> bool:
-    """Letter case matters for single letters only; parentheses, spaces and final stops never do."""
+    """Letter case matters only for single letters; parentheses, spaces and final periods never matter."""
     left, right = (re.sub(r"[\s().'\"$]|\\text|[{}]", "", text) for text in (gold, answer))
     return left == right or (len(left) > 1 and left.casefold() == right.casefold())

@@ -1,5 +1,5 @@
 """The outer structure of an answer: a list, a set, a tuple or interval, a ratio or time, a matrix, an equation, a chain
-of equal values, a scalar with its unit. By text alone; what the leaves are worth is not decided here.
+of equal values, a scalar with its unit. Based on text alone; leaf expressions are not evaluated here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SYMBOL = (
     r"|m?\\angle ?[A-Z]{1,3}|\\text\{[^{}]*\}|[A-Za-z]{1,3})"
 )
 _SEGMENT = rf"(?:\|?[A-Z]{{1,4}}{_SCRIPTS}\|?|\\overline\{{[A-Z]+\}})"
-_QUANTITY = re.compile(  # what an answer may be the value of
+_QUANTITY = re.compile(  # a quantity that an answer may name
     rf"{_SYMBOL}{_SCRIPTS}(?:\((?:[a-z]|-?\d+)(?:,(?:[a-z]|-?\d+))*\))?"
     rf"|\([a-zA-Z](?:_\w)?(?:,[a-zA-Z](?:_\w)?)*\)"
     rf"|[fghpqFGHPQETV]{_SCRIPTS}\([^()]*\)|\\text\{{[^{{}}]*\}}[^=\d+*/^-]{{0,40}}"
@@ -33,7 +33,7 @@ _QUANTITY = re.compile(  # what an answer may be the value of
 )
 _NAME_END = re.compile(r"=|:=|\\in(?![a-z]) ?|\\approx ?")
 _VARIABLE = re.compile(rf"{_SYMBOL}{_SCRIPTS}(?:\([a-z](?:,[a-z])*\))?")
-_LETTERS = re.compile(  # letters, but for texts, commands, e and i
+_LETTERS = re.compile(  # letters, except in text and commands, and e and i
     r"\\text\{[^{}]*\}|\\(?!(?:alpha|beta|gamma|theta|lambda|phi)(?![A-Za-z]))[A-Za-z]+"
     r"|(?P<variable>\\[a-z]+|(?<![\\A-Za-z_])(?!(?:e|i)(?![A-Za-z]))[A-Za-z])"
 )
@@ -75,15 +75,15 @@ _UNIT_SYNONYMS = {name: unit for unit, names in re.findall("([^:; ][^:;]*): ([^;
 
 @dataclass(frozen=True)
 class Shape:
-    """The structure of an answer; the items of a `chain` are the sides of a statement that constants are equal."""
+    """The structure of an answer; the items of a `chain` are the sides of an equality between constants."""
 
     kind: Kind
     text: str  # normalized, without name and unit
-    items: tuple[Shape, ...] = ()  # parts, sides of an equation, what colons separate; rows of a matrix are tuples
+    items: tuple[Shape, ...] = ()  # parts, sides of an equation, terms of a ratio; rows of a matrix are tuples
     brackets: str = ""  # of a tuple or interval, opening and closing
-    name: str = ""  # what the answer says it is the value of (`x` in `x=5`)
+    name: str = ""  # the quantity that the answer is the value of (`x` in `x=5`)
     unit: str = ""  # of a scalar or a ratio
-    approximate: bool = False  # a side of a chain that only says roughly what the side before it is
+    approximate: bool = False  # a side of a chain that approximates the side before it
 
 
 _LINE = Shape("tuple", "\\mathbb{R}", (Shape("scalar", _MINUS_INFINITY), Shape("scalar", _INFINITY)), "()")
@@ -91,7 +91,7 @@ _LINE = Shape("tuple", "\\mathbb{R}", (Shape("scalar", _MINUS_INFINITY), Shape("
 
 @lru_cache(maxsize=8192)
 def shape_of(answer: str) -> Shape:
-    """The structure of an answer, given as it was written."""
+    """The structure of an answer as it was written."""
     text = normalize(answer)
     if text.isdigit():
         return Shape("scalar", text)
@@ -100,7 +100,7 @@ def shape_of(answer: str) -> Shape:
 
 
 def has_variable(text: str) -> bool:
-    """Whether letters other than e and i stand in an expression, as in `2x` and not in `\\log_6(216)`."""
+    """Whether an expression contains letters other than e and i: `2x` does, `\\log_6(216)` does not."""
     return any(found["variable"] for found in _LETTERS.finditer(text))
 
 
@@ -119,7 +119,7 @@ def _parse(text: str) -> Shape:
         return _single(parts[0] if parts else text)
     items = _singles(parts)
     names = {item.name for item in items if item.name}
-    if len(names) == 1:  # x=1,2 and x=1,x=2 say the same
+    if len(names) == 1:  # x=1,2 and x=1,x=2 mean the same
         items = tuple(replace(item, name="") for item in items)
     if all(_interval(part) for part in parts[:MAX_ITEMS]):
         return Shape("union", text, items)
@@ -127,7 +127,7 @@ def _parse(text: str) -> Shape:
 
 
 def _singles(parts: Sequence[str]) -> tuple[Shape, ...]:
-    """The items of a list; those that stand for two (`\\pm 3`) are both of them."""
+    """The items of a list; an item such as `\\pm 3` becomes two items."""
     items: list[Shape] = []
     for part in parts[: MAX_ITEMS + 1]:
         item = _single(part.strip())
@@ -136,7 +136,7 @@ def _singles(parts: Sequence[str]) -> tuple[Shape, ...]:
 
 
 def _single(text: str) -> Shape:
-    """An answer that is not a bare comma-separated list."""
+    """The structure of an answer that is not a bare comma-separated list."""
     if interval := _interval(text):
         return interval
     name, value = _split_name(text)
@@ -147,7 +147,7 @@ def _single(text: str) -> Shape:
 
 
 def _split_name(text: str) -> tuple[str, str]:
-    """(`f(3)`, `7`) of `f(3)=7`; ("", the text) where no quantity is named."""
+    """(`f(3)`, `7`) for `f(3)=7`; ("", text) if no quantity is named."""
     for match in _NAME_END.finditer(text[:200]):
         name = text[: match.start()].rstrip()
         if name.count("(") == name.count(")") and name.count("{") == name.count("}"):
@@ -156,7 +156,7 @@ def _split_name(text: str) -> tuple[str, str]:
 
 
 def _value(text: str) -> Shape:
-    """A list, a chain of equal constants, an equation, or what stands alone; sides that are but names are dropped."""
+    """A list, a chain of equal constants, an equation, or a single value; sides that are only names are dropped."""
     pieces = split_top(text.replace("\\approx ", "\\approx"), "\\approx")
     sides = [(side, i > 0 and j == 0) for i, piece in enumerate(pieces) for j, side in enumerate(split_top(piece, "="))]
     while len(sides) > 2 and _VARIABLE.fullmatch(sides[0][0]):
@@ -169,7 +169,7 @@ def _value(text: str) -> Shape:
 
 
 def _interval(text: str) -> Shape | None:
-    """`x>2`, `1<x\\le 3`, `x\\ne 4` as the interval or union they say; `None` for anything else."""
+    """`x>2`, `1<x\\le 3`, `x\\ne 4` as an interval or union; `None` for anything else."""
     if len(text) > 500:
         return None
     unequal = re.fullmatch(rf"({_VARIABLE.pattern})\\ne ?(.+)", text)
@@ -189,7 +189,7 @@ def _interval(text: str) -> Shape | None:
 
 
 def _without(whole: Shape, points: Sequence[str]) -> Shape | None:
-    """An interval without some points inside it, as a union; `None` where they have no order that text can tell."""
+    """An interval without some points inside it, as a union; `None` if their order cannot be determined from text."""
     values = {point: rational(point) for point in points}
     ordered = sorted(points, key=lambda point: values[point] or Fraction(0))
     if whole.kind != "tuple" or len(whole.items) != 2 or (len(points) > 1 and None in values.values()):
@@ -216,7 +216,7 @@ def _bracketed(text: str) -> Shape:
 
 
 def _set(text: str) -> Shape | None:
-    """Sets, their unions and differences, and sets by a condition that is an interval; `None` for anything else."""
+    """Sets, their unions and differences, and sets defined by an interval condition; `None` for anything else."""
     pieces = split_top(text.replace("\\cup ", "\\cup"), "\\cup")
     if len(pieces) > 1:
         items = tuple(_bracketed(piece) for piece in pieces[: MAX_ITEMS + 1])
@@ -269,7 +269,7 @@ def _scalar(text: str) -> Shape:
 
 
 def _ratio(text: str) -> Shape:
-    """Values that colons separate: a ratio or a time of day; else the scalar itself."""
+    """Values separated by colons, a ratio or a time of day; otherwise a scalar."""
     text = text.removeprefix("+")
     parts = split_top(text, ":") if _RATIO.fullmatch(text) else []
     if len(parts) < 2:
@@ -278,12 +278,12 @@ def _ratio(text: str) -> Shape:
 
 
 def _split_unit(text: str) -> tuple[str, str]:
-    """(value, unit) of a normalized text, one spelling for each unit; ("", "") if it does not end in a unit."""
+    """(value, unit) of a normalized text, with one spelling per unit; ("", "") if it does not end in a unit."""
     unit = _UNIT.match(text) or _BARE_UNIT.match(text) or _COUNTED.match(text)
     if not unit or re.search(r"\\text|\\\Z", unit["value"]):
         return "", ""
     if "circ" in unit["unit"] and re.search(r"\\(?!frac|sqrt|pi|cdot)", unit["value"]):
-        return "", ""  # a function of degrees is no angle
+        return "", ""  # a function of degrees is not an angle
     words = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", unit["unit"].replace("\\cdot", " ")).lower()
     words = words.replace("^\\circ", " degree ")
     square = re.search(r"\bsq(?:uare)?\b|\^\{?2", words)

@@ -1,6 +1,6 @@
-"""Symbolic comparison of answers. Runs in worker processes only: parsing by math-verify's LaTeX parser, equality by
-exact arithmetic and by values to 60 digits at points drawn anew in each process, so that no answer can be written that
-agrees there by design; math-verify's own comparison for what has no values, such as matrices and sets.
+"""Symbolic comparison of answers. Runs in worker processes only. Expressions are parsed by math-verify's LaTeX parser
+and compared by exact arithmetic and by values to 60 digits at random points, drawn anew in each process so that no
+answer can be designed to agree there. math-verify compares expressions without values, such as matrices and sets.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from trl_rlsp.text import balanced, rational, without_thousands
 from trl_rlsp.verification.math._equivalence import Leaves, rounds_to, same_answer
 
 DIGITS = 60  # of every value
-MANY_DIGITS = 400  # where numbers so large or small occur that they would not show in `DIGITS`
-SPARE = 40  # more digits at the points, for what cancels on the way
+MANY_DIGITS = 400  # if there are numbers too large or too small to show up in `DIGITS`
+SPARE = 40  # additional digits at the points, to allow for cancellation
 CANCELED = 15  # of these digits, lost to cancellation
-HUGE = sympy.Integer(10) ** 40  # of values this large the first digits say too little: x and x + 1 agree
+HUGE = sympy.Integer(10) ** 40  # for values this large, the leading digits are not enough: x and x + 1 agree
 _NORMALIZE = NormalizationConfig(basic_latex=True, malformed_operators=True, nits=True, boxed="none")
-_CONVERT = ConversionConfig(lowercase_symbols=False)  # math-verify's default takes C and c for the same
+_CONVERT = ConversionConfig(lowercase_symbols=False)  # math-verify's default treats C and c as equal
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?)\^(?:\\circ|\{\\circ\}) ?")
 _PRIMES = re.compile(r"([A-Za-z])(?:_(\w|\{\w+\}))?('+)")
 _GAMMA = re.compile(r"\\(?:gamma|zeta)(?![a-z]) ?")
 _STEPS = (sympy.floor, sympy.ceiling, sympy.Abs, sympy.Max, sympy.Min, sympy.Mod, sympy.sign)
 _MAX_SYMBOLS = 40
 
-_rng = random.Random(os.urandom(16))  # inherited by forked workers, unknown to whoever writes the answers
+_rng = random.Random(os.urandom(16))  # inherited by forked workers, unknown to the model
 
 
 def _drawn(low: float, high: float) -> list[sympy.Rational]:
@@ -43,11 +43,11 @@ def _drawn(low: float, high: float) -> list[sympy.Rational]:
 
 _POSITIVE = [_drawn(1.1, 5), _drawn(0.2, 0.9)]
 _MIXED = [(-1) ** i * x for i, x in enumerate(_drawn(-5, -0.3))]
-_WIDE = [  # where functions jump or have corners: each unit step near 0, and far out
+_WIDE = [  # points for functions with jumps or corners: in each unit interval near 0, and some far out
     *([low + x for x in _drawn(0, 0.7)] for low in (sympy.Rational(3 * k, 4) for k in range(-8, 8))),
     *(_drawn(-40, 40) for _ in range(6)),
 ]
-_WHOLE_NAMES = ("n", "m", "k", "N", "M", "K")  # of variables that stand for whole numbers where something is rounded
+_WHOLE_NAMES = ("n", "m", "k", "N", "M", "K")  # variables that are integers in expressions with rounding
 _WHOLE = [[sympy.Integer(low + _rng.randint(0, 3)) for _ in range(_MAX_SYMBOLS)] for low in range(1, 49, 3)]
 _NATURAL = [[sympy.Integer(_rng.randint(2, 9)) for _ in range(_MAX_SYMBOLS)] for _ in range(4)]
 
@@ -82,7 +82,7 @@ class SymbolicLeaves(Leaves):
 def compare(item: dict[str, Any]) -> str:
     """The pool's handler: `match`, `mismatch` or `gold_unparseable` for {gold, answer, tolerance, evaluated, percent}.
 
-    An answer that cannot be parsed or evaluated is a mismatch; any other failure is this side's and is raised.
+    An answer that cannot be parsed or evaluated is a mismatch; any other failure is not the answer's and is raised.
     """
     leaves = SymbolicLeaves(item["tolerance"])
     try:
@@ -95,7 +95,7 @@ def compare(item: dict[str, Any]) -> str:
 
 
 def warm_up() -> None:
-    """Fill the parser's and sympy's caches before workers are forked: a cold parser takes ten times as long."""
+    """Fill the caches of the parser and sympy before workers are forked: a cold parser takes ten times as long."""
     logging.disable(logging.WARNING)  # math-verify warns that its own timeouts are off; the pool's limits replace them
     samples = (
         r"2k+2; 3k-2; 3\sqrt{13}; 5\sqrt{2}; 6-5i; 6+5i; \frac{\sqrt{3}}{3}; \frac{1}{\sqrt{3}}; 7\pi; \pi r^2; ab+10;"
@@ -115,14 +115,14 @@ def _gold(text: str) -> Any:
 
 @lru_cache(maxsize=1024)
 def _expression(text: str) -> Any:
-    """The expression a text stands for, decimals exact, one symbol for each name; `None` if it cannot be read."""
+    """Parse a text to an expression with exact decimals and one symbol per name; `None` if it cannot be parsed."""
     value = rational(text)
     if value is not None:
         return sympy.Rational(value.numerator, value.denominator)
     if not balanced(text) or "{}" in text:
         return None
 
-    def primed(match: re.Match[str]) -> str:  # `S'` is a symbol of its own: the parser drops apostrophes
+    def primed(match: re.Match[str]) -> str:  # `S'` is a separate symbol: the parser drops apostrophes
         return f"{match[1]}_{{{(match[2] or '').strip('{}')}{'prime' * len(match[3])}}}"
 
     text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", without_thousands(text))
@@ -136,7 +136,7 @@ def _expression(text: str) -> Any:
         return parsed.xreplace(exact | symbols)
     except (MemoryError, RecursionError):
         raise
-    except Exception:  # the process boundary: the parser raises bare exceptions for text it cannot read
+    except Exception:  # the process boundary: the parser raises bare exceptions for text it cannot parse
         return None
 
 
@@ -159,7 +159,7 @@ def _same_value(gold: Any, answer: Any, tolerance: Any) -> bool:
     if counting or not both.symbols:
         return True
     fractional = any(not power.exp.is_integer for e in (gold, answer) for power in e.atoms(sympy.Pow))
-    jumps = fractional or both.have(*_STEPS)  # or has corners, or no real value somewhere
+    jumps = fractional or both.have(*_STEPS)  # jumps or corners, or points without a real value
     further = (both.values(point) for point in ([_MIXED, *_WIDE, *_NATURAL] if jumps else [_MIXED]))
     return all(both.agree(pair) for pair in further if pair is not None and all(value.is_real for value in pair))
 
@@ -169,7 +169,7 @@ def _undefined(expression: Any) -> bool:
 
 
 class _Both:
-    """Two expressions beside each other; `margin` is relative."""
+    """A pair of expressions to compare; `margin` is relative."""
 
     def __init__(self, gold: Any, answer: Any, tolerance: Any = 0) -> None:
         self.gold, self.answer = gold, answer
@@ -184,10 +184,10 @@ class _Both:
         return bool(self.gold.has(*functions) or self.answer.has(*functions))
 
     def values(self, point: list[Any]) -> tuple[Any, Any] | None:
-        """Both at a point, `None` if one has no finite value there."""
+        """The values of both at a point; `None` if either is not finite there."""
         if len(self.symbols) > len(point):
             return None
-        # rational numbers to rational powers would be factored: floats, but for integers
+        # rational numbers to rational powers would be factored: use floats, except for integers
         floats = (value if value.is_Integer else sympy.Float(value, self.digits + SPARE) for value in point)
         at = dict(zip(self.symbols, floats, strict=False))
         right = sympy.N(self.gold.subs(at), self.digits)
@@ -198,7 +198,7 @@ class _Both:
         return (right, left) if all(v.is_number and v.is_finite for v in (right, left)) else None
 
     def agree(self, pair: tuple[Any, Any]) -> bool:
-        """Where both are 0 to all digits, rounding noise has no relative precision: the difference is simplified."""
+        """Whether two values agree. If both are 0 to all digits, relative precision fails: simplify the difference."""
         largest = max(map(abs, pair))
         if abs(pair[0] - pair[1]) <= self.margin * largest:
             return True

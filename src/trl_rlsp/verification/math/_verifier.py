@@ -1,7 +1,7 @@
-r"""Verdicts on mathematical answers. What each rule decides is listed, with examples, in `docs/verifier.md`.
+r"""Verdicts on mathematical answers. `docs/verifier.md` lists the rules with examples.
 
-`Compute $99^2+99+1$.` answered by `\boxed{99^2+99+1}` is equal to the gold 9901, and is no answer: it must say more
-than its prompt.
+`\boxed{99^2+99+1}` in reply to `Compute $99^2+99+1$.` equals the gold answer 9901 but counts as wrong, because it only
+restates the prompt.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from trl_rlsp.verification.workers.pool import WorkerPool
 
 MATH_HANDLER = "trl_rlsp.verification.math._sympy_worker:compare"
 
-MAX_RIVALS = 64  # more answers than this side by side are not compared one by one
+MAX_RIVALS = 64  # maximum number of answers side by side that are compared one by one
 _PERCENT_ASKED = re.compile(
     r"(?i)(?:per ?cent|%)[^.?!]*\?"
     r"|\b(?:what|how|find|express|give|compute|determine|answer|write)\b[^.?!]*(?:per ?cent|%)"
 )
-_QUESTION = 2000  # characters at the end of a prompt in which it asks for percent
+_QUESTION = 2000  # characters at the end of a prompt that are searched for a question about percent
 _NOT_SCORABLE = ("gold_unparseable", "scorer_error")
-_FAILURES: dict[str, Reason] = {"timeout": "timeout", "crash": "worker_crash"}  # any other is this side's: no number
-FLOAT_TOLERANCE = 1e-9  # relative, where gold itself is a float: its last digits are not the data set's
-_LONG = 300  # characters; a longer gold is prose with an answer somewhere in it
+_FAILURES: dict[str, Reason] = {"timeout": "timeout", "crash": "worker_crash"}  # others are not the answer's fault
+FLOAT_TOLERANCE = 1e-9  # relative, if gold is a float: its last digits are not from the data set
+_LONG = 300  # characters; a longer gold is prose that contains an answer somewhere
 MAX_PROMPT = 20_000
 _MATH = re.compile(r"(?s)\$\$(.+?)\$\$|\$(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]|((?:\d|\()[\d\s+*/^().×·⋅÷−-]*[\d)])")
 _OPERATOR = re.compile(r"[+*/^×·⋅÷−-]")
@@ -46,15 +46,15 @@ _LITERAL = re.compile(r"-?(?:\d[\d,]*(?:\.\d+)?%?|\d*\\frac\{\d+\}\{\d+\}|\d+/\d
 
 @dataclass(frozen=True)
 class MathRules:
-    """Where reasonable people differ.
+    """Settings for rules on which reasonable people differ.
 
     Attributes:
-        float_tolerance: relative tolerance between numbers; 0 compares exactly, so that 0.33 is not 1/3 and 3.14159
-            is not pi. A gold answer given as a Python float always has at least 1e-9.
+        float_tolerance: relative tolerance between numbers; 0 compares exactly, so 0.33 is not 1/3 and 3.14159 is not
+            pi. If gold is a Python float, the tolerance is at least 1e-9.
         evaluated: an answer must not contain an operator that gold does not have (`\\sum`, `\\int`, `\\gcd`,
-            `\\binom`, `!`, ...), and where gold is a rational number it must be a number or plain arithmetic.
+            `\\binom`, `!`, ...), and if gold is a rational number, it must be a number or plain arithmetic.
         refuse_restated: an answer that only restates an expression of the prompt counts as wrong, unless it is
-            the gold string.
+            identical to the gold string.
     """
 
     float_tolerance: float = 0.0
@@ -68,7 +68,7 @@ class MathRules:
 
 @dataclass(frozen=True)
 class MathItem:
-    """One answer to check: what the model wrote, or a reading of it, and the row's answer in any form."""
+    """One answer to check: a completion or its reading, and the row's gold answer in any form."""
 
     gold: object
     completion: Completion | Reading | None
@@ -76,7 +76,7 @@ class MathItem:
 
 
 class _Pair(NamedTuple):
-    """What the verdict depends on: equal pairs are checked once."""
+    """Everything that a verdict depends on; equal pairs are checked once."""
 
     gold: str
     answer: str
@@ -95,10 +95,10 @@ def verify_math(
     limit: float = 2.0,
     deadline: float | None = None,
 ) -> list[Verdict]:
-    """Check final answers against gold answers, one verdict per item; `scorer_error` for those whose turn never came.
+    """Check final answers against gold answers, one verdict per item; `scorer_error` for items not run in time.
 
-    The pool runs `MATH_HANDLER`, for pairs that text and rational numbers do not settle. `limit` is wall-clock seconds
-    for one symbolic comparison, `deadline` for all of them; what ends the reasoning, `trl_rlsp.text.read` says.
+    The pool runs `MATH_HANDLER` for pairs that text and rational numbers do not settle. `limit` is wall-clock seconds
+    for one symbolic comparison, `deadline` for all of them. For the other arguments see `trl_rlsp.text.read`.
     """
     rules = rules or MathRules()
     found = [_pairs(item, rules, end_of_thinking, thinking_required) for item in items]
@@ -115,7 +115,7 @@ def verify_math(
 def _pairs(
     item: MathItem, rules: MathRules, end_of_thinking: str | None, thinking_required: bool
 ) -> tuple[list[_Pair], Reason, str | None]:
-    """(what must match: the answer, or each of the rivals, which may be equal by value; else why; the gold answer)."""
+    """(pairs that must match: the answer, or each rival, as rivals may have equal values; reason if none; gold)."""
     gold = gold_text(item.gold)
     if gold is None:
         return [], "gold_unparseable", None
@@ -133,7 +133,7 @@ def _pairs(
 
 
 def _joint(pairs: list[_Pair], reason: Reason, gold: str | None, decided: Mapping[_Pair, Reason | None]) -> Verdict:
-    """The verdict with what was compared; answers side by side are one answer if each of them is right."""
+    """The verdict, with the texts compared; answers side by side count as one if each of them is right."""
     reasons = [decided[pair] or "scorer_error" for pair in pairs]
     if len(pairs) == 1:
         reason = reasons[0]
@@ -145,12 +145,12 @@ def _joint(pairs: list[_Pair], reason: Reason, gold: str | None, decided: Mappin
 
 
 def is_list(gold: str) -> bool:
-    """Whether a gold answer is a list or a set, so that it may be given in several boxes."""
+    """Whether a gold answer is a list or set, which a completion may give in several boxes."""
     return not too_complex(gold) and shape_of(gold).kind in ("list", "set")
 
 
 def _quick_reason(pair: _Pair, rules: MathRules) -> Reason | None:
-    """The verdict's reason, if text and rational numbers settle it."""
+    """The reason of the verdict, if text and rational numbers settle it."""
     if pair.gold == pair.answer or normalize(pair.gold) == normalize(pair.answer):
         return "match"
     if too_complex(pair.answer) or too_complex(pair.gold) or (pair.prompt and restates(pair.prompt, pair.answer)):
@@ -162,7 +162,7 @@ def _quick_reason(pair: _Pair, rules: MathRules) -> Reason | None:
 
 
 def gold_text(gold: object) -> str | None:
-    """The gold answer as LaTeX text, `None` if there is nothing to compare with.
+    """The gold answer as LaTeX text; `None` if there is nothing to compare with.
 
     >>> gold_text("$\\\\boxed{7}$"), gold_text(4.0), gold_text("#### 1,200"), gold_text(float("nan"))
     ('7', '4', '1,200', None)
@@ -193,8 +193,8 @@ def _from_text(gold: str) -> str | None:
 def restates(prompt: str, answer: str) -> bool:
     r"""Whether the answer, as written without box, is an expression of the prompt: the same numbers, letters and signs.
 
-    Their order does not matter, nor do parts that change nothing (`+0`, `\cdot 1`). A number written out is one only
-    where the prompt asks for another form of it.
+    Order does not matter, nor do parts without effect (`+0`, `\cdot 1`). A plain number counts as an expression only if
+    the prompt asks for another form of it.
 
     >>> restates("Compute $2^3 + 1$.", "1 + 2^{3}"), restates("Compute $2^3 + 1$.", "9")
     (True, False)
@@ -202,7 +202,7 @@ def restates(prompt: str, answer: str) -> bool:
     text = shape_of(answer).text
     value = rational(text) if _LITERAL.fullmatch(text) else None
     lowest = value is not None and (not re.search("/|frac", text) or str(value.denominator) in re.findall(r"\d+", text))
-    if lowest and not _CONVERSION.search(prompt):  # a number written out
+    if lowest and not _CONVERSION.search(prompt):  # a plain number
         return False
     return _parts(text) in _prompt_expressions(prompt[:MAX_PROMPT])
 
@@ -216,5 +216,5 @@ def _prompt_expressions(prompt: str) -> frozenset[tuple[str, ...]]:
 
 
 def _parts(text: str) -> tuple[str, ...]:
-    """What an expression consists of, in alphabetical order, without 0, 1 and signs of products and sums."""
+    """The parts of an expression, sorted, without 0, 1 and the signs of products and sums."""
     return tuple(sorted(part for part in _PART.findall(normalize(text)) if part not in _NEUTRAL))

@@ -1,4 +1,4 @@
-"""Processes for text and programs that nobody vouches for: a fork server, its confined forks, and a pool of them.
+"""Processes for untrusted text and programs: a fork server, its confined forks, and a pool of them.
 
-Promises what `pool.py` says. Knows nothing of answers, tests and verdicts.
+For its promises see `pool.py`. Does not depend on answers, tests or verdicts.
 """

@@ -1,4 +1,4 @@
-"""Taking rights away from a process, for good, in the layers that `docs/code_sandbox.md` lists. A bare Python loads it.
+"""Confine a process irrevocably, in the layers listed in `docs/code_sandbox.md`. Must be importable in bare Python.
 
 Sources: kernel.org/doc/html/latest/userspace-api/landlock.html and seccomp_filter.html.
 """
@@ -22,16 +22,16 @@ from typing import Any
 if sys.platform != "win32":
     import resource
 
-# `None` where it is not Linux, or not installed: `available_layers` says so
+# `None` if not on Linux or not installed; see `available_layers`
 landlockpy: Any = import_module("landlockpy") if find_spec("landlockpy") else None
 seccompy: Any = import_module("seccompy") if find_spec("seccompy") else None
 MEGABYTE = 1024 * 1024
 _BARE_INTERPRETER_BYTES = 64 * MEGABYTE
-_MAIN_STACK_BYTES = 64 * MEGABYTE  # deep recursion is common in programs for contests
-_MAX_OPEN_FILES = 64  # also bounds what a process holds in pipes and socket pairs: about 0.5 MB each
+_MAIN_STACK_BYTES = 64 * MEGABYTE  # deep recursion is common in contest programs
+_MAX_OPEN_FILES = 64  # also bounds the memory in pipes and socket pairs: about 0.5 MB each
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 8, 36, 38
 _CAPABILITY_VERSION_3 = 0x20080522
-_READING_CAPABILITIES = (1 << 2, 1 << 1)  # CAP_DAC_READ_SEARCH; CAP_DAC_OVERRIDE is all that containers have
+_READING_CAPABILITIES = (1 << 2, 1 << 1)  # CAP_DAC_READ_SEARCH; containers have only CAP_DAC_OVERRIDE
 _CLONE_NEWUSER = 0x10000000
 
 LIBRARY_FOLDERS = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
@@ -39,7 +39,7 @@ NOT_THE_LIBRARY = ("site-packages", "dist-packages", "test", "idlelib", "ensurep
 _OWN_LIBRARIES = ("ld-", "libc.", "libc-", "libm.", "libpython", "libz.", "libffi.", "libssl.", "libcrypto.")
 _SHARED_FILES = ("/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-_LANDLOCK_GUARDS_TRUNCATION = 3  # the version of Landlock from which on it does
+_LANDLOCK_GUARDS_TRUNCATION = 3  # first Landlock version that restricts truncation
 
 _ALLOWED = """
     read write readv writev pread64 pwrite64 preadv pwritev lseek close dup dup2 dup3 pipe pipe2 stat fstat lstat
@@ -52,21 +52,21 @@ _ALLOWED = """
     getresgid getcpu uname sysinfo getrandom getrlimit setrlimit getrusage getpriority futex set_robust_list
     get_robust_list rseq set_tid_address arch_prctl exit exit_group
 """
-# Of others some are allowed by the value of an argument: name, argument, values, mask.
+# System calls allowed depending on the value of an argument: name, argument, values, mask.
 _INT = 0xFFFFFFFF
 _ALLOWED_BY_ARGUMENT: tuple[tuple[str, int, tuple[int, ...], int], ...] = (
-    ("close_range", 2, (0,), 2),  # CLOSE_RANGE_UNSHARE would give a thread a table of files of its own
-    # F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_DUPFD_CLOEXEC F_GETPIPE_SZ: no locks and leases, which other processes
-    # would wait for, no signals on our behalf, no larger pipes
+    ("close_range", 2, (0,), 2),  # CLOSE_RANGE_UNSHARE would give a thread its own file table
+    # F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_DUPFD_CLOEXEC F_GETPIPE_SZ: no locks or leases that could block other
+    # processes, no signals on our behalf, no larger pipes
     ("fcntl", 1, (0, 1, 2, 3, 4, 1030, 1032), _INT),
     ("ioctl", 1, (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451), _INT),  # TCGETS TIOCGWINSZ FIO(NREAD NBIO (N)CLEX)
     ("prctl", 0, (15, 16, 0x53564D41), _INT),  # PR_SET_NAME PR_GET_NAME PR_SET_VMA
-    ("prlimit64", 0, (0,), _INT),  # own limits only
-    ("socketpair", 0, (1,), _INT),  # AF_UNIX: asyncio wakes itself through one
-    ("sendto", 4, (0,), 0xFFFFFFFFFFFFFFFF),  # to the other end only, not to an address
+    ("prlimit64", 0, (0,), _INT),  # its own limits only
+    ("socketpair", 0, (1,), _INT),  # AF_UNIX: asyncio wakes itself up through one
+    ("sendto", 4, (0,), 0xFFFFFFFFFFFFFFFF),  # only to the other end, not to an address
 )
-# Flags of clone as pthread_create passes them (memory, files, signals and the rest are shared with the process), and
-# all but CLONE_DETACHED, which means nothing today; musl still passes it.
+# Flags of clone as passed by pthread_create (memory, files, signals and the rest are shared with the process), and a
+# mask of all flags except CLONE_DETACHED, which has no effect today but is still passed by musl.
 _THREAD_BY_ARGUMENT = ("clone", 0, (0x003D0F00,), 0xFFFFFFFFFFBFFFFF)
 _RISKS = {
     "landlock": "read and write this user's files (no Landlock)",
@@ -76,10 +76,10 @@ _RISKS = {
 
 
 class Confinement:
-    """What a fork may still do, prepared before the fork so that putting it on costs little.
+    """The restrictions of a fork, prepared before the fork so that applying them is fast.
 
-    Afterwards the process has its open pipes and sockets; it cannot write files, read any but the `readable` ones, open
-    sockets, start processes or send signals. `OSError` where the kernel lacks one of the `layers` (`"landlock"`,
+    A confined process keeps its open pipes and sockets; it cannot write files, read files other than `readable`, open
+    sockets, start processes or send signals. `OSError` if the kernel lacks one of the `layers` (`"landlock"`,
     `"seccomp"`; others are ignored).
     """
 
@@ -87,7 +87,7 @@ class Confinement:
         self.layers = [layer for layer in layers if layer in ("landlock", "seccomp")]
         self._filter: Any = None
         if "seccomp" in self.layers:
-            if "seccomp" not in available_layers():  # also makes the binding load what it needs, which no fork could
+            if "seccomp" not in available_layers():  # also loads the binding's dependencies, which a fork cannot
                 raise OSError("this kernel has no seccomp filters")
             self._filter = _system_call_filter(threads)
             self._filter.program  # noqa: B018 - compiled here once
@@ -97,10 +97,10 @@ class Confinement:
     def put_on(
         self, memory_mb: int, *, output_bytes: int = 0, processes: int = 0, seconds: float | None = None
     ) -> None:
-        """Confine the calling process and its threads to come, for good; `OSError` if the kernel refused a layer.
+        """Confine the calling process and its future threads irrevocably; `OSError` if the kernel refuses a layer.
 
-        It may add `memory_mb` MiB of address space to what it has now, write files of `output_bytes`, use `seconds` of
-        CPU time; its user may have `processes` threads, this one included.
+        Limits: `memory_mb` MiB of address space on top of the current one, files of `output_bytes` bytes, `seconds` of
+        CPU time, and `processes` threads of its user, including this one.
         """
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         limits = {"CORE": 0, "MEMLOCK": 0, "MSGQUEUE": 0, "FSIZE": output_bytes, "NOFILE": _MAX_OPEN_FILES}
@@ -110,7 +110,7 @@ class Confinement:
         for name, value in limits.items():
             _set_limit(name, value)
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-        if not processes:  # else the user of its own has only the right it needs
+        if not processes:  # otherwise its separate user has only the rights it needs
             _drop_capabilities()
         if self._ruleset is not None:
             self._ruleset.restrict()
@@ -119,14 +119,14 @@ class Confinement:
 
 
 def confine_server(readable: Sequence[str], packages: Sequence[str]) -> bool:
-    """Apply to a server of programs what its forks need not undo; whether its threads are counted apart from others."""
-    ruleset = _read_only_ruleset(readable) if readable else None  # the forks' is a second, equal one
+    """Apply the restrictions shared by a program server and its forks; returns whether its threads count separately."""
+    ruleset = _read_only_ruleset(readable) if readable else None  # the forks get a second, equal one
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphaned descendants become its children, to be found and ended
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphaned descendants become its children, so it can find and kill them
     os.chdir("/")
     counted = _own_user([os.__file__, *packages])
-    _prctl(_PR_SET_DUMPABLE, 0)  # memory and open files cannot be read by other processes of the same user
+    _prctl(_PR_SET_DUMPABLE, 0)  # other processes of the same user cannot read its memory and open files
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     if ruleset is not None:
         ruleset.restrict()
@@ -134,14 +134,14 @@ def confine_server(readable: Sequence[str], packages: Sequence[str]) -> bool:
 
 
 def landlock_abi() -> int:
-    """Version of Landlock's interface the kernel offers, 0 where the kernel or the binding is missing."""
+    """The kernel's Landlock ABI version; 0 if the kernel lacks Landlock or the binding is not installed."""
     with suppress(OSError):
         return landlockpy.abi_version() if landlockpy else 0
     return 0
 
 
 def available_layers() -> list[str]:
-    """Which of `"landlock"`, `"seccomp"` this kernel, processor and installation have."""
+    """Which of `"landlock"`, `"seccomp"` this kernel, processor and installation support."""
     layers = ["landlock"] if landlock_abi() else []
     with suppress(OSError):
         if seccompy and seccompy.supported() and seccompy.arch() in ("x86_64", "aarch64"):
@@ -150,37 +150,37 @@ def available_layers() -> list[str]:
 
 
 def missing_protection(layers: Sequence[str], expected: Sequence[str] = ("landlock", "seccomp")) -> str:
-    """A sentence on what untrusted text could do without the layers that are not there, `""` if all are."""
+    """A sentence on what untrusted text could do because layers are missing; `""` if none is."""
     missing = [_RISKS[layer] for layer in expected if layer not in layers]
     install = "" if landlockpy else "; pip install landlockpy seccompy"
     return f"text that took over a worker could {' and '.join(missing)}{install}" if missing else ""
 
 
 def threads_of_user() -> int:
-    """Threads this user has now, which is what `RLIMIT_NPROC` counts; 0 where the system does not tell."""
+    """Number of threads of this user, as counted by `RLIMIT_NPROC`; 0 if unknown."""
     total = 0
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it ended meanwhile
+        with suppress(OSError):  # the process has ended
             if process.stat().st_uid == os.getuid():
                 total += len(os.listdir(process / "task"))
     return total
 
 
 def mapped_bytes() -> int:
-    """Address space of this process in bytes; 0 where the system does not tell."""
+    """Address space of this process in bytes; 0 if unknown."""
     with suppress(OSError):
         return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     return 0
 
 
 def library_folders() -> list[str]:
-    """Folders of the standard library, not those of a virtual environment."""
+    """Folders of the standard library, without those of a virtual environment."""
     base = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
     return sorted({sysconfig.get_path(name, vars=base) for name in ("stdlib", "platstdlib")})
 
 
 def python_folders(*, packages: bool = False) -> list[str]:
-    """Folders the interpreter reads when it runs or imports, with `packages` also those of installed packages."""
+    """Folders the interpreter reads to run and import; with `packages`, also those of installed packages."""
     paths = {*library_folders(), sysconfig.get_config_var("LIBDIR"), *LIBRARY_FOLDERS, *_SHARED_FILES}
     paths |= {str(path.parent) for path in _loaded_libraries() if path.name.startswith(_OWN_LIBRARIES)}
     if packages:
@@ -190,7 +190,7 @@ def python_folders(*, packages: bool = False) -> list[str]:
 
 
 def standard_library() -> list[str]:
-    """The files of the standard library and the libraries its modules load, not the folders they share with others."""
+    """Files of the standard library and the shared libraries it loads, without the folders shared with others."""
     paths = {*_SHARED_FILES, *_needed_libraries()}
     for folder in library_folders():
         with suppress(OSError):
@@ -199,7 +199,7 @@ def standard_library() -> list[str]:
 
 
 def _loaded_libraries() -> set[Path]:
-    """Shared libraries in this process's memory."""
+    """Shared libraries loaded in this process."""
     with suppress(OSError):
         lines = Path("/proc/self/maps").read_text(errors="replace").splitlines()
         return {Path(line[line.index("/") :]) for line in lines if ".so" in line and "/" in line}
@@ -207,7 +207,7 @@ def _loaded_libraries() -> set[Path]:
 
 
 def _needed_libraries() -> set[str]:
-    """Shared libraries in memory once all extension modules of the standard library are; found out in a fork."""
+    """Shared libraries loaded after importing all extension modules of the standard library, determined in a fork."""
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -225,7 +225,7 @@ def _needed_libraries() -> set[str]:
 
 
 def _read_only_ruleset(readable: Iterable[str]) -> Any:
-    """Landlock rules that allow reading `readable`, using /dev/null and its like, and nothing else."""
+    """Landlock rules that allow only reading `readable` and using /dev/null and similar devices."""
     access = landlockpy.AccessFS
     ruleset = landlockpy.Ruleset(scoped=landlockpy.Scope.SIGNAL | landlockpy.Scope.ABSTRACT_UNIX_SOCKET)
     for path in filter(os.path.exists, (*readable, *_DEVICES)):
@@ -235,7 +235,7 @@ def _read_only_ruleset(readable: Iterable[str]) -> Any:
 
 
 def _system_call_filter(threads: bool) -> Any:
-    """The seccomp filter; its `load()` confines the process for good, with the threads it has."""
+    """The seccomp filter; its `load()` irrevocably confines the process and its current threads."""
     rules = seccompy.Filter(default=seccompy.Action.ERRNO | errno.EPERM, flags=seccompy.FilterFlag.TSYNC)
     masked = seccompy.CmpOp.MASKED_EQ
     if landlock_abi() < _LANDLOCK_GUARDS_TRUNCATION:  # then `open` must not truncate
@@ -247,22 +247,22 @@ def _system_call_filter(threads: bool) -> Any:
             rules.allow(name, args=[(argument, masked, value, mask)])
     for name in filter(_is_known, _ALLOWED.split()):
         rules.allow(name)
-    rules.errno("clone3", errno.ENOSYS)  # not EPERM as all else: the C library then takes clone
+    rules.errno("clone3", errno.ENOSYS)  # not EPERM as for the others: the C library then uses clone
     return rules
 
 
 def _is_known(name: str) -> bool:
-    """Whether this processor has a system call: arm64 has no `open`, no `fork`, no `pipe`."""
+    """Whether this processor has a system call: arm64 lacks `open`, `fork` and `pipe`."""
     with suppress(ValueError):
         return seccompy.syscall_nr(name) >= 0
     return False
 
 
 def _own_user(paths: Sequence[str]) -> bool:
-    """Have this process's threads counted apart from all others, to limit their number; whether the kernel let it.
+    """Count this process's threads separately, to limit their number; returns whether the kernel allowed it.
 
     Root takes an unused user id (root's threads are never limited), and keeps the right to read if `paths` need it;
-    anybody else enters a user namespace of its own. All other privileges are given up.
+    other users enter a separate user namespace. All other privileges are dropped.
     """
     if sys.platform != "linux":
         return False
@@ -271,7 +271,7 @@ def _own_user(paths: Sequence[str]) -> bool:
         alone = ctypes.CDLL(None).unshare(_CLONE_NEWUSER) == 0
     else:
         if any(map(_needs_rights, paths)):
-            sets = (ctypes.c_uint32 * 6)()  # the second is what it may use
+            sets = (ctypes.c_uint32 * 6)()  # the second is the permitted set
             ctypes.CDLL(None).capget((ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), sets)
             keep = next((right for right in _READING_CAPABILITIES if right & sets[1]), 0)
             alone = keep > 0 and _prctl(_PR_SET_KEEPCAPS, 1)
@@ -288,7 +288,7 @@ def _own_user(paths: Sequence[str]) -> bool:
 
 
 def _needs_rights(path: str) -> bool:
-    """Whether only its owner, or root, may get at a file."""
+    """Whether only the owner or root may access a file."""
     whole = Path(path).resolve()
     with suppress(OSError):
         return not whole.stat().st_mode & 0o4 or not all(parent.stat().st_mode & 0o1 for parent in whole.parents)
@@ -296,22 +296,22 @@ def _needs_rights(path: str) -> bool:
 
 
 def _unused_user() -> int:
-    """A user id of this process alone, drawn from the upper half of those there are."""
+    """A user id used by this process only, drawn from the upper half of the available ones."""
     first, count = 0, 65536
     with suppress(OSError, ValueError):
         first, _, count = map(int, Path("/proc/self/uid_map").read_text().splitlines()[-1].split())
-    return first + count - 3 - secrets.randbelow(count // 2)  # the last two stand for "none" and "nobody"
+    return first + count - 3 - secrets.randbelow(count // 2)  # the last two mean "none" and "nobody"
 
 
 def _drop_capabilities(keep: int = 0) -> None:
-    """Give up the special powers of root but those in a bit mask."""
-    sets = (ctypes.c_uint32 * 6)(keep, keep)  # effective, permitted, inheritable; then the same for numbers from 32
+    """Drop all root capabilities except those in a bit mask."""
+    sets = (ctypes.c_uint32 * 6)(keep, keep)  # effective, permitted, inheritable; then the same for those from 32
     if sys.platform == "linux":
         ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), sets)
 
 
 def _set_limit(name: str, value: int) -> None:
-    """Lower a resource limit, in the unit of `setrlimit(2)`; never above the hard limit in force."""
+    """Lower a resource limit, in the unit of `setrlimit(2)`; never above the current hard limit."""
     with suppress(AttributeError, ValueError, OSError):  # not every system has every limit
         number = getattr(resource, f"RLIMIT_{name}")
         ceiling = resource.getrlimit(number)[1]
@@ -320,5 +320,5 @@ def _set_limit(name: str, value: int) -> None:
 
 
 def _prctl(option: int, value: int) -> bool:
-    """Whether the kernel took it."""
+    """Set a process option; returns whether the kernel accepted it."""
     return sys.platform == "linux" and ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0

@@ -1,7 +1,7 @@
-"""A running fork server, seen from the trainer: start it, ask it, end it; and how many workers a rank may have.
+"""The trainer's side of a fork server: start it, send requests, stop it; and how many workers a rank may use.
 
-`multiprocessing` and what is built on it run the user's unguarded script again in the child or copy its threads and
-CUDA state, and take pickles from workers; who works on a model's text must not be allowed to send these.
+`multiprocessing` is not used: it reruns the user's unguarded script in the child or copies its threads and CUDA state,
+and it unpickles data from workers. A worker that handles a model's text must not be allowed to send pickles.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ _CLOSE_SECONDS = 5.0
 _logger = logging.getLogger(__name__)
 
 owners: weakref.WeakSet[Any] = weakref.WeakSet()
-"""Servers and what has them. In a forked child each is told to `forget()`: the processes belong to the parent."""
+"""Servers and their owners. In a forked child, `forget()` is called on each: the processes belong to the parent."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: [owner.forget() for owner in list(owners)])
 
 
 class ServerGone(WorkerError):
-    """The server has ended, or this machine cannot start or fork it now."""
+    """The server has ended, or this machine cannot start or fork one now."""
 
 
 class ForkServer:
-    """The process and the socket to it; for one caller at a time. It ends with this object and this process.
+    """The server process and the socket to it; for one caller at a time. It ends with this object and this process.
 
-    `fork_server.py` is told `config`; `bare` Python is without installed packages and environment; the `prefix` of its
-    command line puts it into a sandbox.
+    `config` is passed to `fork_server.py`; `bare` runs Python without installed packages and environment; `prefix` is
+    put before its command line, to start it in a sandbox.
     """
 
     def __init__(self, config: dict[str, Any], *, bare: bool = False, prefix: Sequence[str] = ()) -> None:
@@ -60,7 +60,7 @@ class ForkServer:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
-                start_new_session=True,  # Ctrl-C is for the trainer; the server leaves when the trainer does
+                start_new_session=True,  # Ctrl-C is for the trainer; the server ends when the trainer does
             )
         except OSError as error:
             self.socket.close()
@@ -71,9 +71,9 @@ class ForkServer:
         owners.add(self)
 
     def hello(self, seconds: float, expected: Sequence[str]) -> None:
-        """Wait until the server is ready and has told the `layers` that confine its forks; warn once of missing ones.
+        """Wait until the server is ready and has sent the `layers` that confine its forks; warn once of missing ones.
 
-        `WorkerError` where it says why it cannot do its work, a missing module for one; `ServerGone` if it has ended.
+        `WorkerError` if the server reports that it cannot run, for example without a module; `ServerGone` if it ended.
         """
         kind = WorkerError
         with self._errors:
@@ -93,7 +93,7 @@ class ForkServer:
     def ask(
         self, message: dict[str, Any] | None, files: Sequence[int] = (), seconds: float | None = None
     ) -> dict[str, Any]:
-        """Send a message, if any, and wait for the reply; `ServerGone` if there is none, or not within `seconds`."""
+        """Send a message, if any, and wait for the reply; `ServerGone` if none arrives within `seconds`."""
         reply, why = None, "closed"
         try:
             self.socket.settimeout(seconds)
@@ -103,18 +103,18 @@ class ForkServer:
         except OSError as error:
             why = str(error)
         finally:
-            if reply is None:  # also after an interrupt: a late reply must not be taken for the next one's
+            if reply is None:  # also after an interrupt: a late reply must not be taken for the next one
                 self.socket.close()
         if reply is None:
             raise ServerGone(f"the worker processes are gone: {why}")
         return reply
 
     def close(self) -> None:
-        """End the server and all its forks, and wait until they are gone."""
+        """Stop the server and all its forks, and wait until they have ended."""
         self._finalizer()
 
     def forget(self) -> None:
-        """In a forked child: close our copy of the socket, without waiting for a process that is not ours."""
+        """In a forked child: close this copy of the socket, without waiting for the parent's process."""
         self._finalizer.detach()
         self.socket.close()
         self.process.returncode = 0
@@ -127,7 +127,7 @@ def _warn_once(message: str) -> None:
 
 
 def has_ended(channel: socket.socket) -> bool:
-    """Whether this end or the other is closed; between requests that never speaks, so anything it says is its end."""
+    """Whether either end is closed; between requests the other end sends nothing, so any event means it is closed."""
     if channel.fileno() < 0:
         return True
     watch = select.poll()  # not select(): a trainer may have more than 1024 files open
@@ -136,9 +136,9 @@ def has_ended(channel: socket.socket) -> bool:
 
 
 def _end(control: socket.socket, process: subprocess.Popen[bytes]) -> None:
-    """Have a server end its forks and itself; also at interpreter exit and when its object is collected."""
+    """Make a server end its forks and itself; also called at interpreter exit and when its object is collected."""
     control.close()
-    process.terminate()  # a server that still imports has no forks and may just stop
+    process.terminate()  # a server that is still importing has no forks and can simply stop
     try:
         process.wait(timeout=_CLOSE_SECONDS)
     except subprocess.TimeoutExpired:
@@ -153,16 +153,16 @@ def _python(bare: bool) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """What a worker may know: where code is, and nothing else (no tokens, no GPU)."""
+    """The environment of a worker: only where code is (no tokens, no GPU)."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
     fixed = {"PYTHONHASHSEED": "0", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return kept | fixed | {"PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path if entry)}
 
 
 def fitting_workers(asked: int | None = None) -> int:
-    """The number of workers asked for, or of cores; among several ranks on this machine at most this one's share.
+    """The requested number of workers, by default of cores; with several ranks per machine at most this rank's share.
 
-    That is the cores of its launcher over the ranks, or its own if fewer: some ranks are bound to cores of their own.
+    The share is the launcher's cores divided by the ranks, or the rank's own cores if fewer (it may be bound to some).
     """
     told = os.environ.get("LOCAL_WORLD_SIZE", "")
     ranks = int(told) if told.isdecimal() else 1
@@ -173,7 +173,7 @@ def fitting_workers(asked: int | None = None) -> int:
 
 
 def _cores_of(process: int) -> int:
-    """Cores that a process may run on; 0 is this one."""
-    with suppress(AttributeError, OSError):  # on macOS; it is gone, or not ours to ask about
+    """Number of cores that a process may run on; process 0 is this one."""
+    with suppress(AttributeError, OSError):  # macOS; the process has ended, or access is denied
         return len(os.sched_getaffinity(process))
     return os.cpu_count() or 1

@@ -1,8 +1,8 @@
 """The process that forks, run as a script: `python fork_server.py CONFIG`.
 
-Two kinds of forks: a *handler* answers JSON lines on a channel until that is closed; a *program* runs once, and is
-waited for. The server itself never reads what is not trusted. It ends, and takes its forks along, when its socket
-closes; that carries one line of JSON at a time, requests with open files, and each request has one reply.
+There are two kinds of forks: a *handler* answers JSON lines on a channel until it is closed; a *program* runs once, and
+the server waits for it. The server itself never reads untrusted data. It ends together with its forks when its socket
+closes. The socket carries one line of JSON at a time, requests with open files; each request has one reply.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ from typing import Any, NoReturn
 
 MAX_LINE = 4 << 20  # bytes of one request to a handler, or of its reply
 _MAX_FILES = 4
-_MAX_PROCESSES = 64  # of the user, threads and the server included
-# Loaded once so that programs, and the harness that calls a function, find them loaded.
+_MAX_PROCESSES = 64  # of the user, including threads and the server
+# Loaded once, so that programs and the harness that calls functions find them loaded.
 _PRELOADED = "ast bisect collections copy datetime functools heapq io itertools json math operator random re typing"
 
 
 def main() -> int:
-    """Get ready, say so, and serve until nobody is there."""
+    """Prepare, report readiness, and serve until the socket closes."""
     config = json.loads(sys.argv[1])
     control = socket.socket(fileno=config["control_fd"])
     try:
         work = Handler(config) if "handler" in config else Program(config)
-    except Exception as error:  # the process boundary: whatever it is, the owner must hear of it
+    except Exception as error:  # the process boundary: any error must be reported to the owner
         send(control, {"error": f"{type(error).__name__}: {error}"})
         return 1
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from here on it ends in order, when the socket closes
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from now on it shuts down cleanly, when the socket closes
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     send(control, {"layers": work.layers})
     gc.collect()
-    gc.freeze()  # forks then share the pages of what is loaded now
+    gc.freeze()  # forks share the memory pages of everything loaded so far
     Server(control, work).serve()
     return 0
 
@@ -84,7 +84,7 @@ class Server:
         self.children: set[int] = set()
 
     def serve(self) -> None:
-        """Serve, and take all forks along in the end."""
+        """Serve requests, and end all forks afterwards."""
         try:
             while True:
                 request, files = receive(self.control)
@@ -109,7 +109,7 @@ class Server:
                 self.children.add(pid := self._fork(request, files))
                 return {"pid": pid}
             return {}
-        except Exception as error:  # the process boundary: what was not prepared fails in the fork
+        except Exception as error:  # the process boundary: if preparation fails, the fork reports it
             return {"error": str(error)}
         finally:
             for fd in files:
@@ -126,7 +126,7 @@ class Server:
         return pid
 
     def _wait_for(self, request: dict[str, Any], files: list[int]) -> dict[str, Any]:
-        """How a fork ended, a status of `RunResult`; killed at its deadline or when nobody waits for the answer."""
+        """How a fork ended, a status of `RunResult`; it is killed at its deadline or when the caller has gone."""
         started, tell_started = os.pipe()
         with os.fdopen(started, "rb", buffering=0) as told:
             try:
@@ -144,14 +144,14 @@ class Server:
                     os.waitpid(pid, 0)
                     status = "timeout"
                 else:
-                    signal.sigtimedwait([signal.SIGCHLD], min(left, 0.2))  # it is blocked, and so kept
+                    signal.sigtimedwait([signal.SIGCHLD], min(left, 0.2))  # the signal is blocked, so it stays pending
             if self.work.leaves_processes:
                 _end_descendants(pid)
             return {"status": status} if told.read(1) else {"error": "a fork could not confine itself"}
 
 
 def _end_descendants(pid: int) -> None:
-    """Kill what a fork left behind: its session, and daemons that left that and have become our children."""
+    """Kill the descendants of a fork: its session, and daemons that left it and were reparented to this process."""
     for _ in range(1000):
         with suppress(OSError):
             os.killpg(pid, signal.SIGKILL)
@@ -166,12 +166,12 @@ def _end_descendants(pid: int) -> None:
 
 
 class Handler:
-    """The first kind of work: a function, JSON value in, JSON value out."""
+    """The first kind of fork: a function from JSON values to JSON values."""
 
     waits = False
 
     def __init__(self, config: dict[str, Any]) -> None:
-        from trl_rlsp.verification.workers import _confine as confine  # not in a bare Python
+        from trl_rlsp.verification.workers import _confine as confine  # not available in bare Python
 
         name, _, attribute = config["handler"].partition(":")
         self.module = importlib.import_module(name)
@@ -190,7 +190,7 @@ class Handler:
             request, reply = json.loads(line), {}
             try:
                 reply = {"value": self.handler(request["item"])}
-            except (MemoryError, RecursionError):  # neither a value nor an error
+            except (MemoryError, RecursionError):  # reported as neither a value nor an error
                 pass
             except Exception as error:  # the process boundary: a handler's error is reported, not raised
                 reply = {"error": f"{type(error).__name__}: {error}"[:500]}
@@ -201,7 +201,7 @@ class Handler:
 
 
 class Program:
-    """The second kind: a program that nobody trusts. The server never reads it or its input, only the fork does."""
+    """The second kind of fork: an untrusted program. Only the fork reads it and its input, never the server."""
 
     waits = True
 
@@ -212,7 +212,7 @@ class Program:
         sys.path[:] = [*path, *packages]
         for name in _PRELOADED.split():
             importlib.import_module(name)
-        find_spec("no_such_module")  # every folder of sys.path has been listed once
+        find_spec("no_such_module")  # lists every folder of sys.path once
         readable = [*confine.standard_library(), *packages] if "landlock" in layers else []
         self.confinement = confine.Confinement(layers, readable, threads=True)
         self.leaves_processes = "seccomp" not in layers
@@ -223,10 +223,10 @@ class Program:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
 
     def run(self, request: dict[str, Any], files: Sequence[int]) -> NoReturn:
-        """Become the program, under the fields of `Limits` and with `threads` of others that count.
+        """Become the program, with the fields of `Limits` and `threads` other threads that count toward the limit.
 
-        The files: source text, input, output, messages; a pipe to be told that all layers are on, so that a failure
-        before is not the program's.
+        The files: source text, input, output, error messages; a pipe to report that all layers are in force, so that
+        earlier failures are not attributed to the program.
         """
         os.setsid()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
@@ -242,12 +242,12 @@ class Program:
 
 
 def _execute(source: bytes) -> NoReturn:
-    """Run source text as `__main__` and end as an interpreter does: wait for threads, call exit handlers, flush."""
+    """Run source text as `__main__` and exit like an interpreter: wait for threads, call exit handlers, flush."""
     sys.argv = ["main.py"]
     stream: Any = partial(open, encoding="utf-8", errors="surrogateescape", closefd=False)
     sys.stdin = sys.__stdin__ = stream(0)  # type: ignore[misc]
     stdout = sys.stdout = sys.__stdout__ = stream(1, "w")  # type: ignore[misc]
-    for name in ("exit", "quit"):  # `site` makes these, and is not loaded
+    for name in ("exit", "quit"):  # normally defined by `site`, which is not loaded
         setattr(builtins, name, _sitebuiltins.Quitter(name, "end of file"))
     module = types.ModuleType("__main__")
     module.__dict__["__builtins__"] = builtins
@@ -259,7 +259,7 @@ def _execute(source: bytes) -> NoReturn:
 
 
 def _exit_code(run: Callable[[], object]) -> int:
-    """0 or 1, as the interpreter would exit; the broad `except` is the end of the process."""
+    """The exit code of the interpreter, 0 or 1; the broad `except` is at the end of the process."""
     try:
         run()
     except SystemExit as leaving:

@@ -1,8 +1,8 @@
-"""Warm worker processes with hard limits, for text that nobody vouches for.
+"""Warm worker processes with hard limits, for untrusted text.
 
-Promises: `run` returns within its deadline whatever the items do, on any thread, in a forked or a spawned process;
-an item that hangs, crashes or eats memory costs its own worker and nothing else; nothing outlives the process that
-started the pool; nothing runs before `start` or the first `run`.
+Promises: `run` returns within its deadline regardless of the items, on any thread, in a forked or a spawned process;
+an item that hangs, crashes or exhausts memory affects only its own worker; no process outlives the one that started
+the pool; no process starts before `start` or the first `run`.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from trl_rlsp.verification.workers._server import ForkServer, ServerGone, fittin
 from trl_rlsp.verification.workers.fork_server import MAX_LINE
 from trl_rlsp.verification.workers.schedule import Job, Schedule
 
-_LEAST = 1 / 8  # of the limit: an item that ran out of less is not judged by it
+_LEAST = 1 / 8  # fraction of the limit: exceeding less time than this does not count as a timeout
 _FRAME = 100  # bytes of a request besides its item
-_START_SECONDS = 120.0  # for the import of the handler, and for what it prepares
+_START_SECONDS = 120.0  # for importing the handler and its preparation
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What became of one item: what the handler returned, or the text of its error, or why there is neither.
+    """The result of one item: the handler's return value, the text of its error, or why there is neither.
 
-    `timeout`: it ran past the limit, or past its fair share of a batch in which many items are slow; `crash`: its
-    process died or ran out of memory or stack; `not_run`: the batch's deadline came before its turn or cut it short.
+    `timeout`: it exceeded the limit, or its fair share of a batch with many slow items; `crash`: its process died or
+    ran out of memory or stack; `not_run`: the batch's deadline passed before it started or interrupted it.
     """
 
     outcome: Literal["value", "timeout", "crash", "error", "not_run"]
@@ -46,7 +46,7 @@ class Reply:
 
 
 class _Item(Job):
-    """An item as JSON, and what became of it."""
+    """An item as JSON, and its outcome."""
 
     def __init__(self, item: Any) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class _Worker:
         self.pid: int = reply["pid"]
 
     def ask(self, line: str, seconds: float) -> Reply:
-        """Its reply to an item; what an earlier item left in the channel is none, and counts as a crash."""
+        """The reply to an item; data left in the channel by an earlier item is not a reply, and counts as a crash."""
         expires, data, nonce = time.monotonic() + seconds, bytearray(), secrets.token_hex(8)
         try:
             self.channel.settimeout(seconds)
@@ -96,9 +96,9 @@ class WorkerPool:
     """Runs a handler on items in worker processes.
 
     Args:
-        handler: `package.module:function`, imported in the workers only. It takes and returns JSON values.
-        workers: processes at the same time; in a distributed run at most this rank's share of the machine's cores.
-        memory_mb: address space each worker may add to what it has after its imports, in MiB.
+        handler: `package.module:function`, imported only in the workers. It takes and returns JSON values.
+        workers: number of processes; in a distributed run at most this rank's share of the machine's cores.
+        memory_mb: address space that each worker may add after its imports, in MiB.
     """
 
     def __init__(self, handler: str, *, workers: int = 2, memory_mb: int = 1024) -> None:
@@ -112,9 +112,9 @@ class WorkerPool:
         owners.add(self)
 
     def forget(self) -> None:
-        """In a forked child: the processes and the locks belong to the parent."""
-        self._batches = threading.RLock()  # one at a time
-        self._lock = threading.RLock()  # of all else
+        """In a forked child: forget the processes and locks, which belong to the parent."""
+        self._batches = threading.RLock()  # held during a batch: one at a time
+        self._lock = threading.RLock()  # guards all other state
         self._server: Any = None
         self._stop()
 
@@ -129,7 +129,7 @@ class WorkerPool:
             self._prepared: set[str] = set()
 
     def start(self) -> None:
-        """Start the workers without waiting for them. Calling it again does nothing."""
+        """Start the workers without waiting for them. Calling it again has no effect."""
         with self._lock:
             if self._server is not None and not (self._ready and has_ended(self._server.socket)):
                 return
@@ -141,10 +141,10 @@ class WorkerPool:
     def run(
         self, items: Sequence[Any], *, limit: float, deadline: float | None = None, fresh: bool = False
     ) -> list[Reply]:
-        """Replies to the items (JSON values), in order; `not_run` also where this machine cannot start processes now.
+        """Replies to the items (JSON values), in order; `not_run` also if this machine cannot start processes now.
 
-        `limit` is wall-clock seconds for an item once a worker has it, `deadline` for the whole call without the pool's
-        first start. With `fresh` each item has a process of its own, so that nothing of one can reach another.
+        `limit` is wall-clock seconds for an item once a worker has it; `deadline` is for the whole call, without the
+        pool's first start. With `fresh`, each item runs in its own process, so that items cannot affect each other.
         `WorkerError` if the handler cannot be imported.
         """
         batch = [_Item(item) for item in items]
@@ -157,14 +157,14 @@ class WorkerPool:
                 Schedule(partial(self._serve, fresh), limit, deadline, _LEAST * limit).run(short_first, self.workers)
             except ServerGone as error:
                 _logger.error("%s: %s", self.handler, error)
-            except BaseException:  # an interrupt: the workers that it left busy end
+            except BaseException:  # an interrupt: end the workers that are still busy
                 self.close()
                 raise
         replies = [item.reply if item.outcomes[0] else Reply("not_run") for item in batch]
         unchecked = sum(reply.outcome == "not_run" for reply in replies)
         early = sum(item.outcomes[0] == "timeout" and item.allowed < limit for item in batch)
         if unchecked or early:
-            said = "%d of %d answers were not checked in the batch's time and have no score; %d slow ones ended early"
+            said = "%d of %d answers were not checked in the batch's time and have no score; %d slow ones were stopped"
             _logger.warning(said, unchecked, len(batch), early)
         return replies
 
@@ -180,7 +180,7 @@ class WorkerPool:
         return item.reply.outcome
 
     def _take(self) -> _Worker:
-        """A worker that waits, of a server that is there: both may have been killed from outside."""
+        """An idle worker of a running server; restarts either if it was killed from outside."""
         with self._lock:
             self._ensure_ready()
             while self._idle:
@@ -191,7 +191,7 @@ class WorkerPool:
             return _Worker(self._server)
 
     def prepare(self, value: str) -> None:
-        """Have the workers' common ancestor call the handler module's `prepare(value)`, once for each value.
+        """Call the handler module's `prepare(value)` in the process that forks the workers, once for each value.
 
         For trusted values only: it runs without the workers' limits.
         """
@@ -204,11 +204,11 @@ class WorkerPool:
                 self._prepared.add(value)
                 while self._idle:
                     self._kill(self._idle.popleft())
-            except ServerGone:  # `run` starts it again, or says that it cannot
+            except ServerGone:  # `run` restarts it or reports that it cannot
                 self._stop()
 
     def close(self) -> None:
-        """End all processes of the pool and wait until they are gone. The pool may be used again."""
+        """Stop all processes of the pool and wait until they have ended. The pool can be used again."""
         with self._batches:
             self._stop()
 
@@ -223,7 +223,7 @@ class WorkerPool:
         return partial(WorkerPool, workers=self.workers, memory_mb=self.memory_mb), (self.handler,)
 
     def _ensure_ready(self) -> None:
-        """Wait for the server; restart one that died."""
+        """Wait for the server; restart it if it has died."""
         self.start()
         if not self._ready:
             try:

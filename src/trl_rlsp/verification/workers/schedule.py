@@ -1,4 +1,4 @@
-"""Who works next on what: every job gets its turn, whatever the others do, until a deadline."""
+"""Scheduling: every job gets its turn before the deadline, regardless of the other jobs."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-_FIRST_TRIES = 0.25  # of the deadline, for the first piece of every job
+_FIRST_TRIES = 0.25  # fraction of the deadline for the first piece of every job
 _SHORTEST_TRY = 0.1  # seconds
-_SHARED = 0.9  # of the time left is divided between slow jobs; the rest is for ending and replacing processes
-_PERHAPS_OURS = ("crash", "not_run", "scorer_error")  # outcomes that are the piece's own doing only if they come twice
+_SHARED = 0.9  # fraction of the time left that slow jobs share; the rest is for ending and replacing processes
+_PERHAPS_OURS = ("crash", "not_run", "scorer_error")  # outcomes that are attributed to a piece only if they recur
 
 
 class Job:
-    """Numbered pieces of work, and the outcome of each: `None` was not run."""
+    """Numbered pieces of work and their outcomes, `None` for pieces not run."""
 
     def __init__(self, pieces: int = 1) -> None:
         self.outcomes: list[Any] = [None] * pieces
         self.waiting = deque(range(pieces))
         self.retried: set[int] = set()
-        self.slow = False  # a piece ran out of its first, shorter time
+        self.slow = False  # whether a piece exceeded its first, shorter time
         self.running = 0
         self.seconds = 0.0  # used so far
 
     def turn(self) -> tuple[bool, int, float]:
-        """The job with the least goes first."""
+        """Sort key: the job with the smallest value goes first."""
         return self.slow, self.running, self.seconds
 
     def is_settled(self) -> bool:
-        """Whether the pieces that are waiting need not run."""
+        """Whether the waiting pieces need not run."""
         return False
 
 
 @dataclass
 class Schedule:
-    """Runs pieces of jobs on threads: `run_piece(job, number, seconds)` gives an outcome, `"timeout"` for one.
+    """Runs pieces of jobs on threads: `run_piece(job, number, seconds)` returns an outcome, for example `"timeout"`.
 
-    The job that has used the least time goes first. First tries are cut short so that all jobs are tried within a part
-    of the deadline; a job that needs longer has its whole `limit` when the others are through or, where not all slow
-    jobs can have that, a fair share, but not under `least`. All times are wall-clock seconds.
+    The job that has used the least time goes first. First tries are short, so that all jobs are tried within a fraction
+    of the deadline. After them, a slow job gets its whole `limit`, or a fair share of at least `least` if there is not
+    enough time for all slow jobs. All times are wall-clock seconds.
     """
 
     run_piece: Callable[[Any, int, float], Any]
@@ -61,12 +61,12 @@ class Schedule:
         first = _FIRST_TRIES * seconds * workers / max(len(jobs), 1)
         self._first_limit = min(self.limit, max(first, _SHORTEST_TRY))
         threads = [threading.Thread(target=self._work, name="schedule", daemon=True) for _ in range(workers - 1)]
-        with suppress(RuntimeError):  # the system has no threads left: those there are run all, this one at least
+        with suppress(RuntimeError):  # no more threads available: the existing ones, at least this one, run everything
             for thread in threads:
                 thread.start()
         try:
             self._work()
-        finally:  # also if interrupted: then the other threads end after the piece they run
+        finally:  # also if interrupted: the other threads then end after their current piece
             with self._changed:
                 self._deadline = 0.0
                 self._changed.notify_all()
@@ -88,16 +88,16 @@ class Schedule:
                     self._changed.notify_all()
 
     def _next(self) -> tuple[int, int, float] | None:
-        """The number of a job and of its piece, and the seconds it has."""
+        """The next job and piece, by number, and the seconds it may take."""
         with self._changed:
             while (left := self._deadline - time.monotonic()) > 0 and (self._turns or self._running):
                 if not self._turns:
-                    self._changed.wait(min(left, threading.TIMEOUT_MAX))  # what runs now may have to run again
+                    self._changed.wait(min(left, threading.TIMEOUT_MAX))  # a running piece may have to run again
                     continue
                 share = _SHARED * left * self._workers / len(self._turns)
                 turn, number = heapq.heappop(self._turns)
                 job, task = self._jobs[number], None
-                if job.waiting and turn == job.turn():  # else it has worked since
+                if job.waiting and turn == job.turn():  # otherwise the entry is outdated
                     limit = min(self.limit, max(self.least, share)) if job.slow else self._first_limit
                     task = number, job.waiting.popleft(), min(limit, left)
                     job.running += 1
