@@ -5,7 +5,7 @@
 
 The ways take turns within one process, so that the ratios hold on a busy machine; each round draws anew. With
 `--batches` it is the clock's milliseconds a token of each sequence for each engine at hand, from random weights whose
-completions are all of full length, and one JSON object at the end.
+completions are all of full length; the last line printed is one JSON object with all numbers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -84,10 +83,9 @@ def engines(model: torch.nn.Module, tokenizer: Any, tokens: int) -> Iterator[tup
         batches = drawer.sample(prompts, all_requests(len(prompts), 1), sampling)
         return sum(sample.tokens for batch in batches for sample in batch)
 
-    yield "generate", generate
-    yield "generate, static cache", lambda prompts: generate(prompts, cache_implementation="static")
     own = TransformersEngine(model, tokenizer)
     yield "this package", lambda prompts: engine(own, prompts)
+    yield "generate", generate
     if importlib.util.find_spec("vllm") and not getattr(model, "is_loaded_in_4bit", False):
         from trl_rlsp.generation import VLLMEngine
 
@@ -97,13 +95,20 @@ def engines(model: torch.nn.Module, tokenizer: Any, tokens: int) -> Iterator[tup
             share = {"gpu_memory_utilization": 0.4} if model.device.type == "cuda" else {}
             served = VLLMEngine(folder, prompts=["8 1 9 : 72"], new_tokens=tokens, **share)
         yield "vLLM", lambda prompts: engine(served, prompts)
+    # last, since it compiles on a GPU
+    yield "generate, static cache", lambda prompts: generate(prompts, cache_implementation="static")
 
 
-def by_batch(given: argparse.Namespace) -> dict[str, Any]:
-    """Milliseconds a token of each sequence, by engine and number of sequences; a text where an engine failed."""
+def by_batch(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Milliseconds a token of each sequence, by engine and number of sequences, after each of them.
+
+    Where an engine failed, the number is a text.
+    """
     tokenizer = load_model(str(BASE))[1]
     model = random_model(given.model, given.four_bit, given.device)
     tokens, found = given.max_new_tokens, {}
+    card = torch.cuda.get_device_name() if given.device == "cuda" else None
+    about = {"card": card, "model": given.model, "four_bit": given.four_bit, "tokens": tokens, "ms_a_token": found}
     for name, decode in engines(model, tokenizer, tokens):
         found[name] = {}
         for batch in given.batches:
@@ -116,9 +121,7 @@ def by_batch(given: argparse.Namespace) -> dict[str, Any]:
                 found[name][batch] = round(1000 * seconds * batch / drawn, 3)
             except Exception as error:  # one engine that cannot must not lose the others
                 found[name][batch] = f"{type(error).__name__}: {error}"[:300]
-            print(name, batch, found[name][batch], file=sys.stderr, flush=True)
-    card = torch.cuda.get_device_name() if given.device == "cuda" else None
-    return {"card": card, "model": given.model, "four_bit": given.four_bit, "tokens": tokens, "ms_a_token": found}
+            yield about
 
 
 def main() -> None:
@@ -131,7 +134,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="for --batches")
     given = parser.parse_args()
     if given.batches:
-        print(json.dumps(by_batch(given)))
+        for found in by_batch(given):  # the last line has all of it; whoever is stopped has what came before
+            print(json.dumps(found), flush=True)
         return
     engine = TransformersEngine(*load_model(str(BASE), dtype="float32"))
     prompts = load_problems(f"{COUNTDOWN}&size={given.prompts}", prompt_style="compact")["prompt"][:]

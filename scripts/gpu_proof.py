@@ -204,7 +204,9 @@ def page(found: list[dict[str, Any]], names: list[str]) -> str:
         one = by_name.get(name)
         shown = "not run" if one is None else one["status"] + (", tiny, on a CPU" if one["tiny"] else "")
         lines.append(f"| {name} | {shown} | {one['seconds'] if one else ''} |")
-    measured = [one for one in found if one["status"] == "done" and one["result"] and not one["tiny"]]
+    measured = [
+        one for one in found if one["result"] and not one["tiny"]
+    ]  # also what was there when a part was stopped
     memory = [one for one in measured if one["part"].startswith("memory-")]
     if memory:
         lines += [
@@ -224,7 +226,7 @@ def page(found: list[dict[str, Any]], names: list[str]) -> str:
     for one in drawn:
         kind = "4-bit" if one["result"]["four_bit"] else "bfloat16"
         for engine, values in one["result"]["ms_a_token"].items():
-            cells = " | ".join(str(value) for value in values.values())
+            cells = " | ".join(str(values.get(batch, "")) for batch in ("8", "32", "64"))
             lines.append(f"| {one['result']['model']}, {kind} | {engine} | {cells} |")
     step = next((one for one in measured if one["part"] == "step"), None)
     if step:

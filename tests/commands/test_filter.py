@@ -134,7 +134,7 @@ class TestSettings:
         ("given", "message"),
         [
             (["--low", "0.9", "--high", "0.1"], "0 <= low <= high <= 1, got 0.9 to 0.1"),
-            (["--n", "0"], "n is at least 1, got 0"),
+            (["--n", "0"], "n must be at least 1, got 0"),
             (["--dataset", "no.jsonl"], "there is none at 'no.jsonl'"),
             (["--model_name_or_path", "no/model"], "no model at 'no/model'"),
         ],

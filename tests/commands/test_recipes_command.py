@@ -20,7 +20,7 @@ class TestList:
     def test_a_line_for_each_recipe(self, capsys):
         assert main(["recipes"]) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert lines[0].split() == ["recipe", "what", "it", "is", "for", "hardware"]
+        assert lines[0].split() == ["recipe", "purpose", "hardware"]
         assert [line.split()[0] for line in lines[1 : 1 + len(recipe_names())]] == recipe_names()
         assert lines[1].startswith("quickstart ")
         assert "the whole pipeline on a laptop's CPU, measured" in lines[1]

@@ -125,7 +125,7 @@ class TestWrittenSearch:
 
     @pytest.mark.parametrize(
         ("numbers", "budget", "message"),
-        [([7], None, r"two or more numbers, got \[7\]"), ([7, 2], 0, "at least 1, got 0")],
+        [([7], None, r"two or more numbers, got \[7\]"), ([7, 2], 0, "at least 1 attempt, got 0")],
     )
     def test_refused(self, numbers, budget, message):
         with pytest.raises(ConfigError, match=message):

@@ -43,7 +43,7 @@ class TestEachK:
 
     @pytest.mark.parametrize("k", [0, 5])
     def test_a_k_that_cannot_be(self, k):
-        with pytest.raises(ConfigError, match=rf"ks are from 1 to the number of samples a problem \(4\), got {k}"):
+        with pytest.raises(ConfigError, match=rf"ks are from 1 to the samples per problem \(4\), got {k}"):
             summarize(SAMPLES, [k])
 
     def test_a_share_of_the_points_is_no_pass(self):

@@ -41,14 +41,14 @@ class TestSampling:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"n": 0}, "n is at least 1, got 0"),
-            ({"max_new_tokens": -1}, "max_new_tokens is at least 1, got -1"),
-            ({"batch_size": 0}, "batch_size is at least 1, got 0"),
-            ({"temperature": -0.1}, r"temperature is 0 or more .* got -0.1 and 1.0"),
-            ({"temperature": float("nan")}, r"temperature is 0 or more .* got nan and 1.0"),
+            ({"n": 0}, "n must be at least 1, got 0"),
+            ({"max_new_tokens": -1}, "max_new_tokens must be at least 1, got -1"),
+            ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+            ({"temperature": -0.1}, r"temperature must be 0 or more .* got -0.1 and 1.0"),
+            ({"temperature": float("nan")}, r"temperature must be 0 or more .* got nan and 1.0"),
             ({"top_p": 0}, r"top_p in \(0, 1\], got 0.7 and 0"),
             ({"top_p": 1.1}, r"top_p in \(0, 1\], got 0.7 and 1.1"),
-            ({"temperature": 0, "n": 2}, "greedy decoding gives one completion a prompt, got n=2"),
+            ({"temperature": 0, "n": 2}, "greedy decoding gives one completion per prompt, got n=2"),
         ],
     )
     def test_refused(self, arguments, message):

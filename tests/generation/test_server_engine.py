@@ -145,7 +145,7 @@ class TestServerEngine:
             return 200, answer
 
         server.behaviour = incomplete
-        with pytest.raises(DataError, match=r"must give `choices` and `usage\.completion_tokens`"):
+        with pytest.raises(DataError, match=r"must return `choices` and `usage\.completion_tokens`"):
             draw(server, [CHAT])
 
     def test_split_off_reasoning_is_put_back(self, server):
@@ -157,7 +157,7 @@ class TestServerEngine:
         assert choice_text(SimpleNamespace(message=message, finish_reason="length")) == "<think>1 +"
 
     def test_not_an_address(self):
-        with pytest.raises(ConfigError, match="a server's URL starts with http:// or https://, got 'here'"):
+        with pytest.raises(ConfigError, match="a server's URL must start with http:// or https://, got 'here'"):
             ServerEngine("m", "here")
 
 

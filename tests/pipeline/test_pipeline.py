@@ -285,7 +285,7 @@ def test_a_signal_ends_the_stage_and_says_how_to_go_on(tmp_path, model_folder, n
     assert left == []
     shown = (tmp_path / "log").read_text()
     assert "Traceback" not in shown
-    wanted = f"stopped by {number.name}; the same command goes on: rlsp run {recipe} --output_dir {run}"
+    wanted = f"stopped by {number.name}; continue with the same command: rlsp run {recipe} --output_dir {run}"
     assert wanted in shown.splitlines()[-1]
 
 

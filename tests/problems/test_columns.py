@@ -61,7 +61,7 @@ class TestResolveColumns:
             resolve_columns(table({"Question": "p", "answer": "a"}), {"Question": "problem"})
 
     def test_mapped_column_that_is_absent(self):
-        with pytest.raises(MissingColumnError, match=r"no column 'gold' .asked for as answer.; it has p, a"):
+        with pytest.raises(MissingColumnError, match=r"no column 'gold' .requested as answer.; it has p, a"):
             resolve_columns(table({"p": "1", "a": "2"}), {"answer": "gold"})
 
     def test_no_answer_column(self):

@@ -149,7 +149,7 @@ class TestExcludeAndUnique:
         parts = [{"role": "user", "content": [{"type": "text", "text": "What is 1?"}]}]
         assert problem_key({"prompt": parts}) == "what is 1?"
         for prompt in ([], "", [{"role": "user", "content": None}], [{"role": "user"}]):
-            with pytest.raises(DataError, match="a prompt without any text"):
+            with pytest.raises(DataError, match="a prompt must contain text"):
                 problem_key({"prompt": prompt})
 
     def test_held_out_shares_no_problem_with_training(self):

@@ -37,7 +37,7 @@ def test_compact_countdown_is_the_bare_problem():
 
 def test_another_compact_form_can_be_added(monkeypatch):
     source = "reasoning_gym:chain_sum?size=1&seed=1"
-    with pytest.raises(ConfigError, match="'compact' is known for countdown, got chain_sum"):
+    with pytest.raises(ConfigError, match="'compact' is supported only for countdown, got chain_sum"):
         load_problems(source, prompt_style="compact")
     monkeypatch.setitem(gym.COMPACT_PROMPTS, "chain_sum", lambda metadata: metadata["expression"])
     content = load_problems(source, prompt_style="compact")[0]["prompt"][0]["content"]

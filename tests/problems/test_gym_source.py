@@ -60,11 +60,11 @@ def test_percent_encoding_and_plain_plus():
         ("countdwn", r"no task 'countdwn' \(did you mean 'countdown'\?\); it has .*chain_sum"),
         ("", "no task ''"),
         ("countdown?max_number=3", r"no parameter 'max_number' \(did you mean 'max_numbers'\?\).*min_target"),
-        ("countdown?min_numbers=three", "wants min_numbers=int, got 'min_numbers=three'"),
-        ("countdown?min_numbers", r"wants min_numbers=int, got 'min_numbers' \(no value\)"),
+        ("countdown?min_numbers=three", "requires min_numbers=int, got 'min_numbers=three'"),
+        ("countdown?min_numbers", r"requires min_numbers=int, got 'min_numbers' \(no value\)"),
         ("countdown?shuffle=perhaps", "must be one of true, false, 1, 0, yes, no"),
         ("basic_arithmetic?format_style=long", "must be one of simple, natural"),
-        ("composite?datasets=1", r"wants datasets=.*which a source string cannot hold"),
+        ("composite?datasets=1", r"requires datasets=.*which a source string cannot hold"),
     ],
 )
 def test_errors(source, message):

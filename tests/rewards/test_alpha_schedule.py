@@ -94,13 +94,13 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (("square", 0.6, 0.9), "a schedule is one of constant, linear, cosine, solve_rate, got 'square'"),
+            (("square", 0.6, 0.9), "a schedule must be one of constant, linear, cosine, solve_rate, got 'square'"),
             (("linear", 0.0, 0.9), "above 0 and at most 1, got 0.0"),
             (("linear", 0.6, 1.1), "above 0 and at most 1, got 1.1"),
             (("linear", math.nan, 0.9), "above 0 and at most 1, got nan"),
-            (("cosine", 0.6), "other schedules a start and an end, got 'cosine' with end=None"),
-            (("constant", 0.6, 0.9), "'constant' has a start alone.* got 'constant' with end=0.9"),
-            (("solve_rate", 0.6, 0.9, 0), "window is a number of log entries, at least 1, got 0"),
+            (("cosine", 0.6), "other schedules have a start and an end, got 'cosine' with end=None"),
+            (("constant", 0.6, 0.9), "'constant' has only a start.* got 'constant' with end=0.9"),
+            (("solve_rate", 0.6, 0.9, 0), "window must be at least 1 log entry, got 0"),
         ],
     )
     def test_refused(self, arguments, message):

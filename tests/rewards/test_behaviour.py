@@ -174,14 +174,14 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"kinds": ["wait"]}, r"kinds are one or more of backtracking, .*, each once, got \['wait'\]"),
+            ({"kinds": ["wait"]}, r"kinds must be one or more of backtracking, .*, each once, got \['wait'\]"),
             ({"kinds": []}, "got \\[\\]"),
             ({"kinds": ["subgoals", "subgoals"]}, "each once"),
-            ({"cap": 0}, "cap is at least 1, got 0"),
-            ({"half": 0}, "half is a number of occurrences, positive and finite, got 0"),
+            ({"cap": 0}, "cap must be at least 1, got 0"),
+            ({"half": 0}, "half must be a number of occurrences, positive and finite, got 0"),
             ({"half": math.inf}, "got inf"),
-            ({"spacing": 0}, "spacing is at least 1, got 0"),
-            ({"ngram": 1}, "ngram is at least 2, got 1"),
+            ({"spacing": 0}, "spacing must be at least 1, got 0"),
+            ({"ngram": 1}, "ngram must be at least 2, got 1"),
         ],
     )
     def test_message(self, arguments, message):

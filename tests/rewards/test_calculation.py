@@ -91,7 +91,7 @@ def test_each_true_calculation_counts_once_and_no_false_one(steps):
 
 @pytest.mark.parametrize("K", [0, -1, float("inf"), float("nan")])
 def test_refused(K):
-    with pytest.raises(ConfigError, match=f"K is a number of calculations, positive and finite, got {K}"):
+    with pytest.raises(ConfigError, match=f"K must be a number of calculations, positive and finite, got {K}"):
         CalculationExploration(K=K)
 
 

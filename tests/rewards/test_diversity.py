@@ -205,11 +205,11 @@ class TestProperties:
 class TestUse:
     @pytest.mark.parametrize("bad", [0, -1, float("nan"), float("inf")])
     def test_k_out_of_range(self, bad):
-        with pytest.raises(ConfigError, match="K is a number of calculations, positive and finite"):
+        with pytest.raises(ConfigError, match="K must be a number of calculations, positive and finite"):
             DiversityExploration(K=bad)
 
     def test_embed_not_callable(self):
-        with pytest.raises(ConfigError, match="embed is a callable from texts to vectors, got 'a-model'"):
+        with pytest.raises(ConfigError, match="embed must map texts to vectors, got 'a-model'"):
             DiversityExploration(embed="a-model")
 
     def test_without_prompts(self):

@@ -328,14 +328,14 @@ class TestArguments:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"model": ""}, "model is the name the server knows it by, got ''"),
-            ({"base_url": "localhost:8000"}, "URL starts with http:// or https://, got 'localhost:8000'"),
-            ({"concurrency": 0}, "concurrency is at least 1"),
+            ({"model": ""}, "model must be the name of the model on the server, got ''"),
+            ({"base_url": "localhost:8000"}, "URL must start with http:// or https://, got 'localhost:8000'"),
+            ({"concurrency": 0}, "concurrency must be at least 1"),
             ({"retries": -1}, "retries at least 0"),
-            ({"timeout": 0}, "timeout is above 0 seconds"),
-            ({"deadline": float("nan")}, "deadline above 0 s, got 16 and nan"),
-            ({"max_chars": 10}, "max_chars is a number of characters, at least 100, got 10"),
-            ({"rubric": "be strict"}, "rubric is a Rubric, got 'be strict'"),
+            ({"timeout": 0}, "timeout must be above 0 seconds"),
+            ({"deadline": float("nan")}, "deadline above 0 s; got 16, nan"),
+            ({"max_chars": 10}, "max_chars must be at least 100 characters, got 10"),
+            ({"rubric": "be strict"}, "rubric must be a Rubric, got 'be strict'"),
         ],
     )
     def test_bad(self, arguments, message):

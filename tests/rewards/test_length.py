@@ -112,12 +112,12 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"form": "linear"}, "form is 'bounded', 'paper' or 'relative', got 'linear'"),
+            ({"form": "linear"}, "form must be 'bounded', 'paper' or 'relative', got 'linear'"),
             ({"C": 0}, "positive and finite, got 0"),
             ({"C": -1.0}, "positive and finite, got -1.0"),
             ({"C": math.inf}, "positive and finite, got inf"),
             ({"C": math.nan}, "positive and finite, got nan"),
-            ({"ngram": 1}, "ngram is at least 2, got 1"),
+            ({"ngram": 1}, "ngram must be at least 2, got 1"),
         ],
     )
     def test_refused(self, arguments, message):

@@ -106,7 +106,7 @@ def test_the_columns_keep_the_accuracy_apart():
 
 @pytest.mark.parametrize("given_", [{"objective": "pass"}, {"objective": "pass@k", "k": 0}])
 def test_what_cannot_be_meant_is_refused(given_):
-    with pytest.raises(ConfigError, match=r"objective is 'verdict', 'max_rl' or 'pass@k', and k at least 1"):
+    with pytest.raises(ConfigError, match=r"objective must be 'verdict', 'max_rl' or 'pass@k', and k at least 1"):
         RLSPRewards(verdicts, [], **given_)
 
 

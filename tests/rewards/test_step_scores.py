@@ -146,7 +146,7 @@ class TestOneVerdict:
         assert RLSPRewards(lambda completions, **_: values, [])(completions=["a", "b"]) == expected
 
     def test_too_few_values(self):
-        with pytest.raises(ConfigError, match="counting must give 2 values, one a completion, got 1"):
+        with pytest.raises(ConfigError, match="counting must return one value per completion: 2, got 1"):
             RLSPRewards(named("counting", [1.0]), [])(completions=["a", "b"])
 
 

@@ -144,7 +144,7 @@ class TestReadOnly:
         assert [part.__name__ for part in longer] == ["outcome_verifier", "bonus", "format"]
         assert longer(completions=["right"]) == [pytest.approx(0.25)]  # 1 + 0.25 - 1
         assert suite(completions=["right"]) == [1.25]
-        with pytest.raises(ConfigError, match="two rewards are called 'bonus'"):
+        with pytest.raises(ConfigError, match="two rewards have the name 'bonus'"):
             suite + [Fixed("bonus", [1.0])]  # noqa: RUF005
 
     def test_the_class_in_place_of_an_object(self):
@@ -160,22 +160,22 @@ class TestErrors:
             ({"alpha": 0}, "above 0 and at most 1, got 0"),
             ({"alpha": 1.5}, "above 0 and at most 1, got 1.5"),
             ({"alpha": math.nan}, "above 0 and at most 1, got nan"),
-            ({"gate": "wrong"}, "gate is 'none', 'correct', 'incorrect' or 'adaptive', got 'wrong'"),
-            ({"length_penalty": -0.1}, "length_penalty is a weight from 0 to 1, got -0.1"),
-            ({"length_penalty": math.nan}, "length_penalty is a weight from 0 to 1, got nan"),
+            ({"gate": "wrong"}, "gate must be 'none', 'correct', 'incorrect' or 'adaptive', got 'wrong'"),
+            ({"length_penalty": -0.1}, "length_penalty must be a weight from 0 to 1, got -0.1"),
+            ({"length_penalty": math.nan}, "length_penalty must be a weight from 0 to 1, got nan"),
             (
                 {"gate": "adaptive", "exploration": [LengthExploration("paper")]},
                 r"gate='adaptive' needs exploration in \[0, 1\), got .*'paper'.*: unbounded",
             ),
-            ({"verifier": "exact"}, "a reward is a callable, got 'exact'"),
-            ({"exploration": [0.3]}, "a reward is a callable, got 0.3"),
+            ({"verifier": "exact"}, "a reward must be callable, got 'exact'"),
+            ({"exploration": [0.3]}, "a reward must be callable, got 0.3"),
             (
                 {"verifier": OutcomeVerifier(end_of_thinking="[/R]"), "end_of_thinking": "[/S]"},
-                r"the verifier's where one is passed, got Reader\(.*'\[/S\]', .* beside Reader\(.*'\[/R\]',",
+                r"must match those of the given verifier, got Reader\(.*'\[/S\]', .* and Reader\(.*'\[/R\]',",
             ),
             (
                 {"exploration": [LengthExploration(C=1), LengthExploration(C=2)]},
-                "two rewards are called 'length_exploration'",
+                "two rewards have the name 'length_exploration'",
             ),
         ],
     )

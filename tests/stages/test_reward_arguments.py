@@ -67,9 +67,9 @@ def test_a_list_in_yaml(tmp_path):
             "exploration is 'none' or a comma-separated list of length, calculation, .* got 'curiosity'",
         ),
         ({"exploration": "length,none"}, "got 'length,none'"),
-        ({"exploration": "length,length"}, "two rewards are called 'length_exploration'"),
+        ({"exploration": "length,length"}, "two rewards have the name 'length_exploration'"),
         ({"exploration": "judge"}, "exploration 'judge' needs a model, got none; set judge_model"),
-        ({"alpha_schedule": "linear"}, "other schedules a start and an end, got 'linear' with end=None"),
+        ({"alpha_schedule": "linear"}, "other schedules have a start and an end, got 'linear' with end=None"),
         ({"gate": "adaptive", "length_form": "paper"}, "gate='adaptive' needs exploration in"),
     ],
 )

@@ -73,7 +73,11 @@ def test_a_rollout_that_does_not_exist(build):
 @pytest.mark.parametrize(
     ("settings", "off", "message"),
     [
-        ({"generation_kwargs": {"top_k": 3}}, {"rollout"}, "rollout is off, done as TRL does it: generation_kwargs"),
+        (
+            {"generation_kwargs": {"top_k": 3}},
+            {"rollout"},
+            "rollout is off and TRL's own step is used: generation_kwargs",
+        ),
         ({"pad_to_multiple_of": 8}, {"trim_updates", "skip_zero_advantage"}, "pad_to_multiple_of is set"),
         ({"beta": 0.1}, {"skip_zero_advantage"}, ""),
         ({"entropy_coef": 0.1}, {"skip_zero_advantage"}, ""),

@@ -375,7 +375,7 @@ def test_from_another_thread() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: verify_code([], prompts=["a"]), "as many as items"),
+        (lambda: verify_code([], prompts=["a"]), "one prompt per item"),
         (lambda: verify_code([], time_limit=0), "time_limit must be more than 0"),
         (lambda: verify_code([], batch_seconds=0), "batch_seconds must be more than 0"),
         (lambda: verify_code([], memory_mb=0), "memory_mb must be more than 0, got 0"),

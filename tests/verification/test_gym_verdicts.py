@@ -109,8 +109,8 @@ def test_a_scorer_that_pays_for_nonsense_is_not_used(pool, caplog):
     rows = [(task("game_of_life_halting", entry), "<answer>True</answer>") for entry in entries("game_of_life_halting")]
     assert [verdict.reason for verdict in verdicts(pool, rows + rows)] == ["scorer_error"] * 6
     assert [record.getMessage() for record in caplog.records] == [
-        "rows of reasoning-gym's task 'game_of_life_halting' have no score: "
-        "its scorer pays for '~?~' on 6 of 6 rows with another answer"
+        "rows of the reasoning-gym task 'game_of_life_halting' have no score: "
+        "its scorer accepts '~?~' on 6 of 6 rows with a different answer"
     ]
 
 

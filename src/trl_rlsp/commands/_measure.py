@@ -138,7 +138,7 @@ class Eval(EvaluationArguments, Command):
 
 
 def _drawn(folder: Path) -> tuple[Dataset, list[generation.Sample], dict[str, Any]]:
-    """Problems, samples and settings of an evaluation that has drawn all of its samples."""
+    """Problems, samples and settings of an evaluation in which all samples are drawn."""
     samples, problems = evaluation.read_samples(folder), evaluation.read_problems(folder)
     settings = evaluation.load_settings(folder)
     if problems is None:

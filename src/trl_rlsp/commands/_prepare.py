@@ -39,7 +39,7 @@ class Init(Command):
     model: str = option("", "hub id or folder")
     data: str = option("", "math, gsm8k, aime, reasoning_gym:TASK, or a .csv, .jsonl or .parquet file with answers")
     hardware: str = option("", "cpu, 24gb, 80gb or 8x80gb")
-    reward: str = option("", "reward besides right answers: outcome (none), length, behaviours, diversity")
+    reward: str = option("", "besides right answers: outcome (nothing), length, behaviours, diversity")
     held_out: str | None = option(None, "problems for evaluation; default: a preset's own, else a tenth of the file")
     output: Path = option(Path("recipes/mine"), "folder of the recipe")
 

@@ -58,7 +58,7 @@ class Run(Command):
                 _execute_all(run, steps)
         except pipeline.StoppedError as stopped:
             again = shlex.join(["rlsp", "run", *self.arguments])
-            print(f"\nrlsp run: stopped by {stopped}; the same command goes on: {again}", file=sys.stderr)
+            print(f"\nrlsp run: stopped by {stopped}; continue with the same command: {again}", file=sys.stderr)
             return 128 + stopped.number
         return 0
 

@@ -115,7 +115,7 @@ def written_search(
     if len(terms) < 2:
         raise ConfigError(f"a countdown problem has two or more numbers, got {[t.value for t in terms]}")
     if budget is not None and budget < 1:
-        raise ConfigError(f"budget counts attempts and is at least 1, got {budget}")
+        raise ConfigError(f"budget must be at least 1 attempt, got {budget}")
     parts, written = list[str](), list[Step]()
     attempts, last, solved = 0, "", False
     for *inner, leaf in itertools.islice(_leaves(terms, limit, rng), budget):

@@ -22,8 +22,8 @@ from trl_rlsp.evaluation._metrics import (
 )
 from trl_rlsp.evaluation._store import load_evaluation, load_scored
 
-Groups = Mapping[Any, Any]  # by problem
-Metric = Callable[[Any], float | None]  # of one group
+Groups = Mapping[Any, Any]  # problem -> its samples
+Metric = Callable[[Any], float | None]  # metric of one group
 
 
 @dataclass(frozen=True)

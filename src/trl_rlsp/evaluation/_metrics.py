@@ -117,7 +117,7 @@ def by_problem(samples: Iterable[Any]) -> dict[Any, list[Any]]:
 
 
 def default_ks(n: int) -> list[int]:
-    """Powers of two from 2, and n itself."""
+    """Powers of two from 2 up to n, and n itself."""
     powers = [1 << i for i in range(1, n.bit_length())]
     return powers if n in (1, *powers) else [*powers, n]
 

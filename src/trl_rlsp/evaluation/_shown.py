@@ -106,7 +106,7 @@ def difference_table(first: str, second: str, found: Mapping[str, Difference]) -
 def efficiency_tables(curves: Mapping[str, Sequence[Vote]]) -> list[Table]:
     """Accuracy and tokens of each model's votes for some k; then every other model at the budgets of the last one."""
     shown = {name: [v for v in votes if v.k in {1, *default_ks(votes[-1].k)}] for name, votes in curves.items()}
-    rows: list[tuple[str, ...]] = [("model", "k", "tokens a problem", "accuracy (maj@k)", "left out")]
+    rows: list[tuple[str, ...]] = [("model", "k", "tokens per problem", "accuracy (maj@k)", "left out")]
     for name, votes in shown.items():
         rows += [(name, str(v.k), v.tokens.number(), v.accuracy.percent(), str(v.left_out or "")) for v in votes]
     tables = [terminal_table(rows, caption=INTERVALS)]
@@ -129,7 +129,7 @@ def plot_efficiency(curves: Mapping[str, Sequence[Vote]], path: Path) -> None:
 
 
 def first_samples(folder: Path) -> dict[int, dict]:
-    """The first sample of each problem of an evaluation."""
+    """Problem -> its first sample, as stored by an evaluation."""
     samples: dict[int, dict] = {}
     for line in read_lines(folder):
         samples.setdefault(line["problem"], line)

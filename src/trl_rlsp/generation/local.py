@@ -61,7 +61,7 @@ def load_model(name_or_path: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTr
         model = auto.from_pretrained(name_or_path, **kwargs)
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, padding_side="left")
     except (OSError, ValueError) as error:
-        wanted = "neither a folder with config.json or adapter_config.json, nor a hub id that can be reached"
+        wanted = "it is neither a folder with config.json or adapter_config.json nor a reachable hub id"
         raise SourceError(f"no model at {name_or_path!r}: {wanted} ({error})") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -127,7 +127,7 @@ def leaving_rollout(prompts: list[Any], trainer: GRPOTrainer) -> dict[str, Any]:
     ConfigError for a trainer whose rollouts it cannot generate (see `why_not`).
     """
     if reason := why_not(trainer):
-        raise ConfigError(f"leaving_rollout cannot draw these rollouts: {reason}. Leave rollout_func out")
+        raise ConfigError(f"leaving_rollout cannot generate these rollouts: {reason}. Omit rollout_func")
     prompt_ids, images, fields = trainer._tokenize_prompts(prompts)
     model: Any = trainer.accelerator.unwrap_model(trainer.model)
     generations = trainer.num_generations if model.training else trainer.num_generations_eval
@@ -141,13 +141,13 @@ def why_not(trainer: GRPOTrainer) -> str | None:
     args: Any = trainer.args
     peft = getattr(trainer.accelerator.unwrap_model(trainer.model), "active_peft_config", None)
     reasons = {
-        "vLLM draws them": trainer.use_vllm,
-        "continuous batching draws them": getattr(trainer, "use_transformers_continuous_batching", False),
+        "vLLM generates them": trainer.use_vllm,
+        "continuous batching generates them": getattr(trainer, "use_transformers_continuous_batching", False),
         "FSDP shards weights": trainer.is_fsdp_enabled,
         "DeepSpeed shards weights": trainer.is_deepspeed_enabled,
-        "the model reads images": getattr(trainer, "_is_vlm", False),
+        "the model takes images": getattr(trainer, "_is_vlm", False),
         "generation_kwargs or cache_implementation is set": args.generation_kwargs or args.cache_implementation,
-        "prompt learning adds tokens of its own": getattr(peft, "is_prompt_learning", False),
+        "prompt learning adds its own tokens": getattr(peft, "is_prompt_learning", False),
     }
     return next((reason for reason, applies in reasons.items() if applies), None)
 
@@ -191,7 +191,7 @@ def _loop(
     others = [_name(p) for p in logits_processor if _name(p) not in ROW_BY_ROW and not getattr(p, "row_by_row", 0)]
     if tensors or others or not can_be_cut(cache) or given.get("synced_gpus"):
         log.warning_once(
-            f"decoding is transformers' own: sequences cannot leave {type(cache).__name__}, {tensors + others}"
+            f"using transformers' own decoding: sequences cannot leave {type(cache).__name__}, {tensors + others}"
         )
         given |= {"past_key_values": cache, "attention_mask": mask_BT}
         return type(model)._sample(model, input_ids, logits_processor, stopping_criteria, generation_config, **given)

@@ -31,12 +31,12 @@ class Sampling:
     def __post_init__(self) -> None:
         for name in ("n", "max_new_tokens", "batch_size"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is at least 1, got {getattr(self, name)!r}")
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)!r}")
         drawn = f"{self.temperature!r} and {self.top_p!r}"
         if not 0 <= self.temperature < float("inf") or not 0 < self.top_p <= 1:
-            raise ConfigError(f"temperature is 0 or more and top_p in (0, 1], got {drawn}")
+            raise ConfigError(f"temperature must be 0 or more and top_p in (0, 1], got {drawn}")
         if self.temperature == 0 and self.n > 1:
-            raise ConfigError(f"greedy decoding gives one completion a prompt, got n={self.n}; set a temperature")
+            raise ConfigError(f"greedy decoding gives one completion per prompt, got n={self.n}; set a temperature")
 
 
 class Request(NamedTuple):

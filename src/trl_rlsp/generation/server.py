@@ -57,16 +57,16 @@ class ServerClient:
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, str) or not self.model:
-            raise ConfigError(f"model is the name the server knows it by, got {self.model!r}")
+            raise ConfigError(f"model must be the name of the model on the server, got {self.model!r}")
         if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
             got = f"{self.base_url!r}: http://host:8000/v1"
-            raise ConfigError(f"a server's URL starts with http:// or https://, got {got}")
+            raise ConfigError(f"a server's URL must start with http:// or https://, got {got}")
         if not self.timeout > 0 or self.retries < 0:
             got = f"{self.timeout!r} and {self.retries!r}"
-            raise ConfigError(f"timeout is above 0 seconds and retries at least 0, got {got}")
+            raise ConfigError(f"timeout must be above 0 seconds and retries at least 0, got {got}")
         if importlib.util.find_spec("openai") is None:
             way_out = "pip install 'trl-rlsp[server]', for a judge 'trl-rlsp[judge]'"
-            raise MissingDependencyError(f"asking a server needs openai: {way_out}")
+            raise MissingDependencyError(f"requests to a server need openai: {way_out}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "api_key": None}
@@ -179,11 +179,11 @@ class ServerEngine:
         if answer is None:
             raise SourceError(
                 f"{where} did not answer for model {self.client.model!r}: {reply.error}; samples already drawn are "
-                "kept where there is an output_dir, and the same command goes on"
+                "kept if there is an output_dir; run the same command to continue"
             )
         tokens = getattr(getattr(answer, "usage", None), "completion_tokens", None)
         if not getattr(answer, "choices", None) or tokens is None:
-            raise DataError(f"{where} must give `choices` and `usage.completion_tokens`, got {answer}")
+            raise DataError(f"{where} must return `choices` and `usage.completion_tokens`, got {answer}")
         choice = answer.choices[0]
         text = "".join(asked.parts) + choice_text(choice)
         return asked.sample(request, text, tokens, choice.finish_reason == "length")

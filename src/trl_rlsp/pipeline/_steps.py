@@ -101,7 +101,7 @@ class Step:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of its settings, of the model it starts from, and of the steps that it depends on."""
+        """Hash of its settings, the model that it starts from, and the steps that it depends on."""
         run = str(self.folder.parent)  # paths inside the run are hashed relative to it
         kept = {n: v.removeprefix(run) if isinstance(v, str) else v for n, v in self.settings.items()}
         kept = {n: v for n, v in kept.items() if n not in _OF_THE_RUN or n == "seed"}

@@ -28,7 +28,7 @@ SMALLEST_8BIT = 4096  # tensors with fewer weights keep their optimizer states i
 TILE_TOKENS, TILE_VOCABULARY = 4096, 32768  # of TRL's fused output layer: its `TOKEN_CHUNK_SIZE` and chunk size
 
 
-@dataclass(frozen=True, eq=False)  # by identity, so that results can be kept for it
+@dataclass(frozen=True, eq=False)  # hashed by identity, so that results can be cached
 class Architecture:
     """Shapes of a causal language model."""
 
@@ -107,7 +107,7 @@ def _packed(inputs: int, outputs: int, settings: Settings) -> int:
 
 
 def trained_tensors(architecture: Architecture, settings: Settings) -> list[int]:
-    """Weights of each trained tensor: LoRA's A and B of each layer, or everything."""
+    """Number of weights of each trained tensor: LoRA's A and B of each layer, or all parameters."""
     if settings.rank is None:
         return list(architecture.parameters.values())
     adapted = architecture.adapted(settings.targets).values()
@@ -130,7 +130,7 @@ def optimizer_bytes(architecture: Architecture, settings: Settings) -> int:
     if name == "sgd":
         return 0
     if "adamw" not in name:
-        raise ConfigError(f"a plan knows AdamW (also 8-bit and paged) and sgd, got optim={name!r}")
+        raise ConfigError(f"a plan supports AdamW (also 8-bit and paged) and sgd, got optim={name!r}")
     if "8bit" not in name:
         return sum(2 * size * settings.bytes_per_trained + 4 for size in tensors)  # plus a float32 step
     whole = sum(size for size in tensors if size < SMALLEST_8BIT)
@@ -185,7 +185,7 @@ def _saved_by_autograd(architecture: Architecture, settings: Settings, blocks: i
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     sizes: dict[int, int] = {}
-    alive: list[Any] = []  # a storage's address is its identity only as long as it lives
+    alive: list[Any] = []  # an address identifies a storage only while it is alive
 
     def count(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
@@ -217,7 +217,7 @@ def _trainable(architecture: Architecture, settings: Settings, blocks: int) -> n
     import torch
 
     model = _untrained(architecture.config, blocks, attn_implementation=settings.attention, dtype=settings.dtype)
-    if settings.bits:  # unpacked for each product, so never cast and kept
+    if settings.bits:  # unpacked for each product, so no cast copy is saved
         for module in model.modules():
             if isinstance(module, torch.nn.Linear):
                 module.to(getattr(torch, settings.computes_in))

@@ -210,7 +210,7 @@ def match_columns(
             raise ConfigError(f"columns= maps roles ({', '.join(candidates)}) to columns, got the role {role!r}")
         if column not in present:
             has = f"it has {', '.join(present)}"
-            raise MissingColumnError(f"{table.name} has no column {column!r} (asked for as {role}); {has}")
+            raise MissingColumnError(f"{table.name} has no column {column!r} (requested as {role}); {has}")
     for role, names in candidates.items():
         free = {re.sub(r"[\s-]", "_", c.strip().lower()): c for c in reversed(present) if c not in found.values()}
         chosen = found.get(role) or next((free[name] for name in names if name in free), None)

@@ -199,7 +199,7 @@ def problem_key(row: Mapping[str, Any]) -> str:
         prompt = asked[-1].get("content") if asked else None
     key = completion_text({"content": prompt}) if prompt else ""
     if not key.strip():
-        raise DataError(f"a prompt without any text poses no problem: got {row['prompt']!r}; drop such rows")
+        raise DataError(f"a prompt must contain text, got {row['prompt']!r}; drop such rows")
     return " ".join(key.split()).casefold()
 
 
@@ -216,7 +216,7 @@ def _without(rows: list[dict[str, Any]], exclude: Any, unique: bool, source: str
         kept += [row] if key not in seen else []
         seen |= {key} if unique else set()
     if not kept:
-        raise DataError(f"every problem of {source} is excluded: take another split, seed or size")
+        raise DataError(f"every problem of {source} is excluded: choose another split, seed or size")
     if len(kept) < len(rows):
-        logger.info("%s: %d of %d rows left out as excluded or repeated", source, len(rows) - len(kept), len(rows))
+        logger.info("%s: dropped %d of %d rows as excluded or repeated", source, len(rows) - len(kept), len(rows))
     return kept

@@ -52,7 +52,7 @@ def gym_rows(
     task, params = parse_source(source, seed=seed)
     if prompt_style == "compact" and task not in COMPACT_PROMPTS:
         known = ", ".join(COMPACT_PROMPTS)
-        raise ConfigError(f"prompt_style='compact' is known for {known}, got {task}; use prompt_style='task'")
+        raise ConfigError(f"prompt_style='compact' is supported only for {known}, got {task}; use prompt_style='task'")
     return [
         {
             "problem": COMPACT_PROMPTS[task](entry["metadata"]) if prompt_style == "compact" else entry["question"],
@@ -140,7 +140,7 @@ def parse_source(source: str, *, seed: int = 0) -> tuple[str, dict[str, Any]]:
         except (ValueError, TypeError) as error:
             kind = annotations[name]
             wanted = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
-            raise ConfigError(f"{task} wants {name}={wanted}, got {part!r} ({error})") from error
+            raise ConfigError(f"{task} requires {name}={wanted}, got {part!r} ({error})") from error
     return task, params
 
 

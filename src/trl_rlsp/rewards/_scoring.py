@@ -65,11 +65,11 @@ class Scorer:
 
     def __post_init__(self) -> None:
         if self.gate not in get_args(Gate):
-            raise ConfigError(f"gate is 'none', 'correct', 'incorrect' or 'adaptive', got {self.gate!r}")
+            raise ConfigError(f"gate must be 'none', 'correct', 'incorrect' or 'adaptive', got {self.gate!r}")
         if not 0 <= self.length_penalty <= 1:
-            raise ConfigError(f"length_penalty is a weight from 0 to 1, got {self.length_penalty!r}")
+            raise ConfigError(f"length_penalty must be a weight from 0 to 1, got {self.length_penalty!r}")
         if self.objective not in get_args(Objective) or self.k < 1:
-            rule = "objective is 'verdict', 'max_rl' or 'pass@k', and k at least 1"
+            rule = "objective must be 'verdict', 'max_rl' or 'pass@k', and k at least 1"
             raise ConfigError(f"{rule}, got {self.objective!r} and {self.k!r}")
         if self.gate == "adaptive" and unbounded(self):
             raise ConfigError(
@@ -238,7 +238,7 @@ def _called(part: Reward, function: Reward, completions: Sequence[Any], given: M
     wanted = {name: value for name, value in given.items() if takes_readings or name != "readings"}
     found = list(function(completions=completions, **wanted))
     if len(found) != len(completions):
-        raise ConfigError(f"{name_of(part)} must give {len(completions)} values, one a completion, got {len(found)}")
+        raise ConfigError(f"{name_of(part)} must return one value per completion: {len(completions)}, got {len(found)}")
     return found
 
 

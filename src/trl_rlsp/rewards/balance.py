@@ -56,15 +56,15 @@ class AlphaSchedule:
 
     def __post_init__(self) -> None:
         if self.shape not in get_args(ScheduleShape):
-            raise ConfigError(f"a schedule is one of {', '.join(get_args(ScheduleShape))}, got {self.shape!r}")
+            raise ConfigError(f"a schedule must be one of {', '.join(get_args(ScheduleShape))}, got {self.shape!r}")
         for alpha in (self.start, self.end):
             if alpha is not None and not 0 < alpha <= 1:
-                raise ConfigError(f"alpha is the weight of the outcome, above 0 and at most 1, got {alpha!r}")
+                raise ConfigError(f"alpha, the weight of the outcome, must be above 0 and at most 1, got {alpha!r}")
         if (self.end is None) != (self.shape == "constant"):
-            rule = "'constant' has a start alone, other schedules a start and an end"
+            rule = "'constant' has only a start, other schedules have a start and an end"
             raise ConfigError(f"{rule}, got {self.shape!r} with end={self.end!r}")
         if self.window < 1:
-            raise ConfigError(f"window is a number of log entries, at least 1, got {self.window!r}")
+            raise ConfigError(f"window must be at least 1 log entry, got {self.window!r}")
 
     @property
     def low(self) -> float:
@@ -186,7 +186,7 @@ def _warnings(scorer: Scorer, reward_funcs: Any, args: Any) -> Iterator[Imbalanc
         yield Imbalance("unbounded", "warning", message, "length_form: bounded")
     endless = [part for part in scorer.exploration if getattr(part, "form", "") == "relative"]
     if endless and scorer.gate != "adaptive":
-        message = f"{endless} pays for more length at any length; use gate='adaptive', which ends that"
+        message = f"{endless} pays for more length at any length; use gate='adaptive', which prevents that"
         yield Imbalance("endless", "warning", message, "gate: adaptive")
     strategy = getattr(args, "logging_strategy", "steps")
     by_solve_rate = scorer.schedule.moves and scorer.schedule.shape == "solve_rate"

@@ -56,7 +56,7 @@ class DiversityExploration(Exploration):
     def __post_init__(self) -> None:
         check_half(self.K)
         if self.embed is not None and not callable(self.embed):
-            raise ConfigError(f"embed is a callable from texts to vectors, got {self.embed!r}; pass a model's `encode`")
+            raise ConfigError(f"embed must map texts to vectors, got {self.embed!r}; pass a model's `encode`")
         self.can_fail = self.embed is not None
 
     def scores(self, batch: Batch) -> list[float | None]:

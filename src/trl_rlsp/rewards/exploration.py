@@ -99,10 +99,10 @@ class LengthExploration(Exploration):
 
     def __post_init__(self) -> None:
         if self.form not in get_args(LengthForm):
-            raise ConfigError(f"form is 'bounded', 'paper' or 'relative', got {self.form!r}")
+            raise ConfigError(f"form must be 'bounded', 'paper' or 'relative', got {self.form!r}")
         check_half(self.C, "C", "words")
         if self.ngram < 2:
-            raise ConfigError(f"ngram is at least 2, got {self.ngram!r}; use guarded=False to count repetition")
+            raise ConfigError(f"ngram must be at least 2, got {self.ngram!r}; use guarded=False to count repetition")
         self.bounded = self.form != "paper"
 
     def scores(self, batch: Batch) -> list[float | None]:
@@ -204,11 +204,11 @@ class BehaviourExploration(Exploration):
     def __post_init__(self) -> None:
         kinds = self.kinds
         if not kinds or not set(kinds) <= set(KINDS) or len(set(kinds)) < len(kinds):
-            raise ConfigError(f"kinds are one or more of {', '.join(KINDS)}, each once, got {list(kinds)!r}")
+            raise ConfigError(f"kinds must be one or more of {', '.join(KINDS)}, each once, got {list(kinds)!r}")
         check_half(self.half, "half", "occurrences")
         for name, least in (("cap", 1), ("spacing", 1), ("ngram", 2)):
             if getattr(self, name) < least:
-                raise ConfigError(f"{name} is at least {least}, got {getattr(self, name)!r}")
+                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)!r}")
 
     def scores(self, batch: Batch) -> list[float | None]:
         """B floats in [0, 1)."""

@@ -83,12 +83,12 @@ class JudgeExploration(Exploration):
     ) -> None:
         if rubric is not None and not isinstance(rubric, Rubric):
             raise ConfigError(
-                f"rubric is a Rubric, got {rubric!r}; example: Rubric({{'rigour': 'Is each step justified?'}})"
+                f"rubric must be a Rubric, got {rubric!r}; example: Rubric({{'rigour': 'Is each step justified?'}})"
             )
         if max_chars < 100:
-            raise ConfigError(f"max_chars is a number of characters, at least 100, got {max_chars!r}")
+            raise ConfigError(f"max_chars must be at least 100 characters, got {max_chars!r}")
         if concurrency < 1 or not deadline > 0:
-            raise ConfigError(f"concurrency is at least 1 and deadline above 0 s, got {concurrency!r} and {deadline!r}")
+            raise ConfigError(f"concurrency must be at least 1, deadline above 0 s; got {concurrency!r}, {deadline!r}")
         self.client = ServerClient(model, base_url, api_key=api_key, timeout=timeout, retries=retries)
         self.rubric, self.max_chars = rubric or Rubric(), max_chars
         self.concurrency, self.deadline = concurrency, deadline

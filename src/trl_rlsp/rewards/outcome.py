@@ -285,7 +285,7 @@ class OwnVerifier(OutcomeVerifier):
         columns.pop("readings", None)
         found = [_as_verdict(value) for value in self.function(completions=completions, **columns)]
         if len(found) != len(completions):
-            raise ConfigError(f"a verifier gives one value a completion, got {len(found)} for {len(completions)}")
+            raise ConfigError(f"a verifier returns one value per completion, got {len(found)} for {len(completions)}")
         return found
 
 
@@ -301,5 +301,5 @@ def load_object(name: str) -> Callable[..., Any]:
         raise ConfigError(f"{rule}, got {name!r}: {error}") from error
     made = found() if isinstance(found, type) else found
     if not callable(made):
-        raise ConfigError(f"a reward is a callable, got {name} = {made!r}")
+        raise ConfigError(f"a reward must be callable, got {name} = {made!r}")
     return made

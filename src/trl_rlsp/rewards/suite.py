@@ -27,7 +27,7 @@ class _SuiteType(type):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         if "completions" in kwargs:
             way_out = "write `--reward_funcs trl_rlsp.rlsp_rewards`, or pass RLSPRewards() with its arguments"
-            raise ConfigError(f"a reward function is an object, got the class {cls.__name__} itself; {way_out}")
+            raise ConfigError(f"a reward function must be an object, got the class {cls.__name__} itself; {way_out}")
         return super().__call__(*args, **kwargs)
 
     @property
@@ -97,13 +97,13 @@ class RLSPRewards(list, metaclass=_SuiteType):
         reader = verifier.reader if isinstance(verifier, OutcomeVerifier) else asked
         if asked not in (Reader(), reader):
             raise ConfigError(
-                "end_of_thinking and thinking_required are the verifier's where one is passed, got "
-                f"{asked} beside {reader}; set them in OutcomeVerifier(...)"
+                "end_of_thinking and thinking_required must match those of the given verifier, got "
+                f"{asked} and {reader}; set them in OutcomeVerifier(...)"
             )
         parts = (LengthExploration(),) if exploration is None else tuple(exploration)
         for part in (verifier, *parts):
             if not callable(part):
-                raise ConfigError(f"a reward is a callable, got {part!r}")
+                raise ConfigError(f"a reward must be callable, got {part!r}")
         schedule = alpha if isinstance(alpha, AlphaSchedule) else AlphaSchedule("constant", alpha)
         scorer = Scorer(verifier, parts, schedule, gate, length_penalty, reader, objective, k)
         shared = ("verifier", "exploration", "schedule", "gate", "length_penalty")
@@ -123,7 +123,7 @@ class RLSPRewards(list, metaclass=_SuiteType):
     def _refuse_equal_names(self) -> None:
         name, count = Counter(map(name_of, self)).most_common(1)[0]
         if count > 1:
-            raise ConfigError(f"two rewards are called {name!r}; TRL merges them in its logs: set `__name__`")
+            raise ConfigError(f"two rewards have the name {name!r}; TRL merges them in its logs: set `__name__`")
 
     def __repr__(self) -> str:
         alpha = self.schedule if self.schedule.moves else f"{self.alpha:g}"

@@ -35,7 +35,7 @@ CONTROL = re.compile(
     r"<\|[^<>|\s]{1,40}\|>|<(?:user|assistant|system|tool|eos|bos|pad|unk)>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>",
     re.IGNORECASE,
 )
-SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no UTF-8 file can hold
+SURROGATE = re.compile("[\ud800-\udfff]")  # unpaired surrogates, which UTF-8 cannot encode
 NO_ANSWER = {"no_answer": "no final answer", "several_answers": "several answers", "unfinished": "cut off"}
 
 
@@ -83,7 +83,7 @@ def solve_rates(judged: Iterable[Completion]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Trace:
-    """A completion that can be a demonstration; `reasoning` and `answer` are a row for `rlsp sft`."""
+    """A completion that can be a demonstration; `reasoning` and `answer` form a row for `rlsp sft`."""
 
     reasoning: str  # the whole completion if it ends in its boxed answer, else the text before the answer
     answer: str
@@ -201,7 +201,7 @@ def harvest(
     prefer: Preference = "diverse",
     run: str = "",
 ) -> Harvest:
-    """Choose demonstrations among completions from `judge`, whatever their order.
+    """Choose demonstrations among completions from `judge`, in any order.
 
     Harvesting a harvest again gives the same rows. See `select` for `per_problem` and `prefer`; `run` is the name in
     the provenance.

@@ -161,7 +161,7 @@ def options_of(arguments: Sequence[str]) -> dict[str, list[str]]:
 
 
 def config_of(arguments: Sequence[str]) -> Path | None:
-    """The YAML file that a command line names."""
+    """The YAML file given with --config, if any; a ConfigError if its name is missing."""
     words = options_of(arguments).get("config")
     if words is None:
         return None

@@ -52,7 +52,7 @@ class Stage:
 
     @cached_property
     def rewards(self) -> RLSPRewards:
-        """The reward suite of an RL stage; a ConfigError if a value cannot work."""
+        """The reward suite of an RL stage; a ConfigError for an invalid value."""
         if self.reward is None:
             raise ConfigError("an SFT stage has no rewards")
         return self.reward.build()

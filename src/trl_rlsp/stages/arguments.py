@@ -138,15 +138,15 @@ class RewardArguments(VerifierArguments):
     length_ngram: int = option(6, "repeated n-grams of this many words do not count")
     calculation_k: float = option(8.0, "correct calculations at which half of the calculation bonus is earned")
     diversity_k: float = option(8.0, "calculations at which half of the diversity bonus is earned")
-    behaviour_cap: int = option(4, "occurrences of each behaviour that count")
+    behaviour_cap: int = option(4, "occurrences of each behavior that count")
     judge_model: str | None = option(None, 'name of the judge on its server; required by "judge"')
     judge_base_url: str | None = option(None, "address of an OpenAI-compatible server; default: the client's")
     judge_cache: str | None = option(None, "folder or file in which grades are cached")
     gate: str = option("none", 'bonus paid if: "none" (always), "correct", "incorrect", "adaptive" (by failure rate)')
-    length_penalty: float = option(0.25, 'weight of the cost of length where a group succeeds, under gate "adaptive"')
+    length_penalty: float = option(0.25, 'weight of the cost of length if a group succeeds, under gate "adaptive"')
     objective: str = option("verdict", '"verdict", "max_rl" (rarely solved problems) or "pass@k"')
     objective_k: int = option(4, "completions that pass@k draws")
-    log_behaviours: bool = option(True, "log `behaviour/...`, occurrences of each search behaviour per 1,000 tokens")
+    log_behaviours: bool = option(True, "log `behaviour/...`, occurrences of each search behavior per 1,000 tokens")
 
     def build(self) -> rewards.RLSPRewards:
         """The reward suite; a ConfigError for an invalid value."""

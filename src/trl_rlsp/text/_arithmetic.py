@@ -92,7 +92,7 @@ def calculations(text: str, *, given: str | None = None) -> frozenset[str]:
 def check_half(value: float, name: str = "K", unit: str = "calculations") -> None:
     """ConfigError unless the amount that earns half of a bonus is positive and finite."""
     if not (math.isfinite(value) and value > 0):
-        raise ConfigError(f"{name} is a number of {unit}, positive and finite, got {value!r}")
+        raise ConfigError(f"{name} must be a number of {unit}, positive and finite, got {value!r}")
 
 
 def _repeating(match: re.Match[str]) -> str:

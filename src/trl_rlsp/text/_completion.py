@@ -233,7 +233,7 @@ def read(
     'print(3 + 4)\\n'
     """
     if kind not in KINDS:
-        raise ConfigError(f"a kind of answer is one of {', '.join(KINDS)}; got {kind!r}")
+        raise ConfigError(f"the kind of answer must be one of {', '.join(KINDS)}; got {kind!r}")
     if isinstance(completion, Reading):
         return completion
     earlier, text, thought = _parts(completion)

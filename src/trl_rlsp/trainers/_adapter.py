@@ -153,7 +153,7 @@ def merge_adapter(
     with _instead(SourceError, f"neither {adapter!r} nor {base!r} has a tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(adapter if Path(adapter, "tokenizer_config.json").is_file() else base)
     no_fit = _instead(ConfigError, f"the adapter {adapter!r} does not fit the base {base!r}", (RuntimeError, KeyError))
-    with no_fit, _instead(SourceError, f"the weights of {base!r} or {adapter!r} are not there"):
+    with no_fit, _instead(SourceError, f"the weights of {base!r} or {adapter!r} cannot be found"):
         model = PeftModel.from_pretrained(_load(base), adapter).eval()
     adapted = _logits(model, tokenizer)
     with model.disable_adapter():
@@ -179,7 +179,7 @@ def merge_adapter(
 
 
 def _base_and_type(adapter: str, base: str | None, dtype: str | None) -> tuple[str, str]:
-    """The model to merge into, and the type of the saved weights."""
+    """The base to merge into, and the type of the saved weights."""
     from peft import PeftConfig
     from transformers import AutoConfig
 

@@ -59,7 +59,7 @@ class FastStep:
         for name, reason in reasons.items():
             if self._fast[name] and reason:
                 self._fast[name] = False
-                self._say(f"{name} is off, done as TRL does it: {reason}")
+                self._say(f"{name} is off and TRL's own step is used: {reason}")
         if self._fast["trim_updates"]:
             models = [self.accelerator.unwrap_model(self.model), self.ref_model]
             bare = [
@@ -67,7 +67,7 @@ class FastStep:
             ]
             made = [compute_in_parts(model, tokens=getattr(self.args, "part_tokens", None)) for model in bare]
             if not all(made):
-                self._say("log-probabilities are as wide as TRL's: the angles of rotary embeddings depend on the width")
+                self._say("log-probabilities are computed at TRL's width, because rotary angles depend on the width")
         self._sorts = self._fast["trim_updates"] and self._exact_in_any_order()
         self._fast["skip_zero_advantage"] &= self.beta == 0 and self._exact_in_any_order()
         asked = self.args.gradient_accumulation_steps % (self.args.steps_per_generation * self.num_iterations) != 0
@@ -237,7 +237,7 @@ def compute_in_parts(model: Any, rows: int = ROWS, tokens: int | None = None) ->
 
 def _rotary_kinds(config: Any) -> set[str]:
     found = getattr(config, "rope_parameters", None) or {}
-    each = [found, *(value for value in found.values() if isinstance(value, dict))]  # one for each kind of layer
+    each = [found, *(value for value in found.values() if isinstance(value, dict))]  # one per kind of layer
     return {str(settings["rope_type"]) for settings in each if "rope_type" in settings}
 
 

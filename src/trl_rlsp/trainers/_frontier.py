@@ -1,4 +1,4 @@
-"""Groups that start where the policy gave up, so that some completions solve problems that the policy does not yet.
+"""Groups that start where the policy gave up, so that some completions solve problems that are too hard so far.
 
 For a share of the groups the policy drafts one completion. While its answer is wrong, the answer is removed and the
 policy is told to continue, up to a random number of times. The draft becomes part of the prompt of the whole group,

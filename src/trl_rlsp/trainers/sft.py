@@ -35,7 +35,7 @@ class RLSPSFTConfig(SFTConfig):
 
 @dataclass(frozen=True)
 class CutTraces:
-    """How many traces of a data set `max_length` cuts."""
+    """The number of traces of a data set that `max_length` cuts."""
 
     dataset: str  # "train", or the name of an evaluation set
     total: int
@@ -77,7 +77,7 @@ class RLSPSFTTrainer(SFTTrainer):
     def _prepare_dataset(
         self, dataset: Any, processing_class: Any, args: Any, packing: bool, formatting_func: Any, dataset_name: str
     ) -> Any:
-        splits = packing and args.packing_strategy in ("wrapped", "bfd_split")  # long traces, instead of cutting them
+        splits = packing and args.packing_strategy in ("wrapped", "bfd_split")  # they split long traces, not cut them
         if args.max_length is None or splits or not hasattr(dataset, "__len__"):
             return super()._prepare_dataset(dataset, processing_class, args, packing, formatting_func, dataset_name)
         whole = copy.copy(args)

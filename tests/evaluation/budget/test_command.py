@@ -89,7 +89,7 @@ def test_for_real(call):
     folders = ("at_most_1", "at_most_9", "forced_1", "forced_9", "no_budget")
     evaluations = [folder / name / label for name in ("first", "second") for label in folders]
     assert [len(load_scored(evaluation)) for evaluation in evaluations] == [2 * 2] * 10  # problems, samples
-    assert "Votes of up to 3 samples a problem" in (folder / "budget.md").read_text()
+    assert "Votes of up to 3 samples per problem" in (folder / "budget.md").read_text()
     assert (folder / "budget.png").read_bytes().startswith(b"\x89PNG")
 
 

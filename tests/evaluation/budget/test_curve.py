@@ -84,7 +84,7 @@ class TestWriting:
             "| M | all samples | 50.0 % [40.0, 60.0] |  |  | 100.0 [90.0, 110.0] |  |",
             "| M | unbeatable | 50.0 % [40.0, 60.0] | +0.0 [+0.0, +0.0] | 3.0 [2.5, 3.5] | 75.0 [70.0, 80.0] | 25 % |",
         ]
-        assert "Votes of up to 16 samples a problem:" in text
+        assert "Votes of up to 16 samples per problem:" in text
 
     def test_figure(self, measured, tmp_path):
         pytest.importorskip("matplotlib")

@@ -73,7 +73,7 @@ def top_two(answers: Answers) -> tuple[int, int]:
 
 
 def lead_probability(first: int, second: int) -> float:
-    """The mass above 1/2 of Beta(first + 1, second + 1), the first answer's share of both under a uniform prior."""
+    """The mass above 1/2 of Beta(first + 1, second + 1), the posterior of the first answer's share of the two."""
     total = first + second + 1
     return sum(comb(total, j) for j in range(first + 1)) / 2**total
 
@@ -217,7 +217,7 @@ def markdown(curves: Mapping[str, Sequence[Point]], votes: Mapping[str, Mapping[
     head = f"{metrics.problems} problems x {metrics.samples} completions a point; {INTERVALS}."
     gains = "\n".join(gain for curve in curves.values() for gain in _gains(curve))
     parts = [head, markdown_rows(rows, left=2), gains]
-    cast = [("model", "rule", "accuracy", "minus maj@n", "samples", "tokens a problem", "saved")]
+    cast = [("model", "rule", "accuracy", "minus maj@n", "samples", "tokens per problem", "saved")]
     for name, results in votes.items():
         for r in list(results.values())[:1]:
             cast.append((name, "all samples", r.accuracy.first.percent(), "", "", r.tokens.first.number(), ""))
@@ -226,7 +226,7 @@ def markdown(curves: Mapping[str, Sequence[Point]], votes: Mapping[str, Mapping[
             spent = r.tokens.second.number()
             cast.append((name, rule, r.accuracy.second.percent(), gain, samples, spent, f"{100 * r.saved:.0f} %"))
     if len(cast) > 1:
-        parts += [f"Votes of up to {n} samples a problem:", markdown_rows(cast, left=2)]
+        parts += [f"Votes of up to {n} samples per problem:", markdown_rows(cast, left=2)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 

@@ -134,8 +134,8 @@ def _think(
         text, tokens = kept, count(kept)
         begun, spent = (kept, budget.continuation), tokens + count(budget.continuation)
         continued += spent < most
-    written = 0  # of the answer, at the end of the text
-    if not budget.answer[0].isalnum():  # a letter may belong to another word
+    written = 0  # characters of the answer at the end of the text
+    if not budget.answer[0].isalnum():  # a letter may be part of another word
         written = next((n for n in range(len(budget.answer) - 1, 0, -1) if text.endswith(budget.answer[:n])), 0)
     kept = text[: len(text) - written]
     spent = (count(kept) if written else tokens) + count(budget.answer)

@@ -162,8 +162,8 @@ def find_sandbox(allow_unsandboxed: bool = False) -> LocalSandbox:
     backend = available_backend()
     if backend is None and not allow_unsandboxed:
         raise MissingDependencyError(
-            "programs of completions run only in a sandbox, and this machine offers none (bubblewrap not usable, of "
-            f"Landlock and seccomp {_confine.available_layers() or 'neither'}). `apt-get install bubblewrap`, or `pip "
+            "programs of completions run only in a sandbox, and this machine has none (bubblewrap not usable; "
+            f"Landlock and seccomp: {_confine.available_layers() or 'neither'}). `apt-get install bubblewrap`, or `pip "
             "install landlockpy seccompy` on a kernel >= 5.13 with Landlock enabled; or pass a remote sandbox; or, for "
             "programs you trust, allow_unsandboxed=True"
         )

@@ -295,7 +295,7 @@ def _kept(statements: list[ast.stmt], asked: Sequence[ast.stmt], tested: dict[st
         functions = {name: name for name in unknown}
     elif unknown or not functions:
         shown = ", ".join(sorted(unknown)) or ast.unparse(asked[0])[:80]
-        raise ValueError(f"it is not known which function is tested, or how to get it: {shown}")
+        raise ValueError(f"cannot determine which function is tested or how to call it: {shown}")
     return CodeTest("null", None, statements=text, functions=json.dumps(functions))
 
 

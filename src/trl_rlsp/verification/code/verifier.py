@@ -68,7 +68,7 @@ def verify_code(
     timed out on a test before, its remaining tests count as not passed instead.
     """
     if prompts is not None and len(prompts) != len(items):
-        raise ConfigError(f"prompts must be as many as items ({len(items)}), got {len(prompts)}")
+        raise ConfigError(f"there must be one prompt per item ({len(items)}), got {len(prompts)}")
     positive = {"time_limit": time_limit, "batch_seconds": batch_seconds, "memory_mb": memory_mb, "workers": workers}
     for name, value in positive.items():
         if value is not None and not value > 0:
@@ -97,7 +97,7 @@ def verify_code(
     verdicts = [item.verdict() if isinstance(item, Program) else item for item in answers]
     failed = sum(verdict.reason == "scorer_error" for verdict in verdicts)
     if failed:
-        _log.warning("%d of %d programs have no score: the sandbox failed, or the time was up", failed, len(items))
+        _log.warning("%d of %d programs have no score: the sandbox failed or time ran out", failed, len(items))
     return verdicts
 
 

@@ -57,7 +57,7 @@ def _fault_of_task(name: str) -> str:
         others = [entry for entry in entries if not _same(text, entry["answer"])]
         paid = [entry for entry in others if _pays(name, entry, text)]
         if len(paid) > max(1, len(others) // 2):
-            return f"its scorer pays for {text[:60]!r} on {len(paid)} of {len(others)} rows with another answer"
+            return f"its scorer accepts {text[:60]!r} on {len(paid)} of {len(others)} rows with a different answer"
     return ""
 
 
@@ -71,8 +71,8 @@ def _probed(row: str) -> str | bool:
     for candidate in (entry, as_tuples):  # JSON has turned the entry's tuples into lists; some scorers need tuples
         if answer is None or _full_score(_dataset(name), candidate, answer):
             paid = [text for text in NONSENSE if not _same(text, answer) and _pays(name, entry, text)]
-            return f"its scorer pays for {paid[0]!r}" if paid else candidate is as_tuples
-    return "its scorer does not pay for a row's own answer"
+            return f"its scorer accepts {paid[0]!r}" if paid else candidate is as_tuples
+    return "its scorer does not accept a row's own answer"
 
 
 def _pays(name: str, entry: dict[str, Any], answer: str) -> bool:

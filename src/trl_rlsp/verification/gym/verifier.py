@@ -122,7 +122,7 @@ def _trusted_rows(rows: list[str], pool: WorkerPool, limit: float, ends: float) 
 
 @lru_cache(maxsize=1024)
 def _warn_once(name: str, why: str) -> None:
-    _logger.warning("rows of reasoning-gym's task %r have no score: %s", name, why)
+    _logger.warning("rows of the reasoning-gym task %r have no score: %s", name, why)
 
 
 def _run(pool: WorkerPool, requests: list[dict[str, Any]], limit: float, ends: float) -> list[Reply]:

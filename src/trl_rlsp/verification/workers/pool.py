@@ -164,7 +164,7 @@ class WorkerPool:
         unchecked = sum(reply.outcome == "not_run" for reply in replies)
         early = sum(item.outcomes[0] == "timeout" and item.allowed < limit for item in batch)
         if unchecked or early:
-            said = "%d of %d answers were not checked in the batch's time and have no score; %d slow ones ended early"
+            said = "%d of %d answers were not checked in the batch's time and have no score; %d slow ones were stopped"
             _logger.warning(said, unchecked, len(batch), early)
         return replies
 
