@@ -20,10 +20,10 @@ sys.path.insert(0, str(ROOT / "tests" / "rewards"))
 
 INTRODUCTION = """# Attacks on exploration rewards
 
-Written by `python benchmarks/attacks_table.py` from `tests/data/attacks.jsonl`; `tests/rewards/test_attacks.py` holds
-every line to it. Each attack is made from an honest, right completion and scored in the same group, beside the same
-two wrong completions. A cell is *honest -> attack*; the last column is the whole reward `R / alpha` with all of these
-exploration rewards, alpha = 0.8 and `gate="adaptive"`. The constants are small, to suit short texts:
+Written by `python benchmarks/attacks_table.py` from `tests/data/attacks.jsonl`; `tests/rewards/test_attacks.py` checks
+every row. Each attack modifies an honest, right completion and is scored in the same group, together with the same two
+wrong completions. A cell is *honest -> attack*; the last column is the whole reward `R / alpha` with all of these
+exploration rewards, alpha = 0.8 and `gate="adaptive"`. The constants are small because the texts are short:
 {rewards}.
 
 {closed} of {count} attacks gain nothing from any of these rewards. **Open** marks the others.
@@ -32,22 +32,23 @@ exploration rewards, alpha = 0.8 and `gate="adaptive"`. The constants are small,
 OUTRO = """
 ## What is open, and why
 
-Length cannot tell new text from new *reasoning*: fresh words in the problem's own script, or fresh calculations, count
-whatever they are about. No count of words closes this. What limits the gain: the bounded form saturates; with
-alpha > 0.5 no amount of it makes a wrong completion outrank a right one of its group; `gate="adaptive"` pays it only
-as far as the group fails, and charges for every word written where it succeeds. What one of these rewards leaves open
-here, the others do not pay for, so together they pay a share; a judge reads what was written.
+Length cannot distinguish new text from new *reasoning*: new words in the problem's own script, or new calculations,
+count regardless of their meaning. No word count can prevent this. Three things limit the gain. The bounded form
+saturates. With alpha > 0.5, a wrong completion never outranks a right one of its group. `gate="adaptive"` pays length
+only as far as the group fails, and charges for every word where it succeeds. An attack that is open for one of these
+rewards is mostly not paid by the others, so together they pay only a share; a judge reads the text itself.
 
-Calculations count where they hold and start from the problem's numbers or from results of such; a chain of sums that
-leads nowhere passes. It has to be true, and each must be new, so it costs more than filler does.
+Calculations count if they are correct and start from the problem's numbers or from earlier results, so a chain of
+pointless sums counts. Each sum must be correct and new, so this attack costs more than filler.
 
-Words of the problem with hyphens or signs between them are new words to a counter: three words each, at most, and the
-saturation holds. A loop that changes more than a number in each round is open in the same way.
+Words of the problem with hyphens or other marks between them count as new words, at most three each, and the bounded
+form still saturates. A loop that changes more than a number in each iteration is open in the same way.
 
-Behaviour counts cues by where they stand, so a few in a new order on lines of their own can count, up to its cap.
+The behavior reward counts cues by their position, so a few cues in a new order on separate lines can count, up to its
+cap.
 
-Foreign scripts are recognized by the problem's letters; with a problem that has none (`8 1 9 : 72`) every script
-counts.
+Foreign scripts are recognized by comparison with the problem's letters. If a problem has no letters (`8 1 9 : 72`),
+every script counts.
 """
 
 Score = Callable[..., Sequence[float | None]]
