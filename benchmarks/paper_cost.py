@@ -151,7 +151,7 @@ ROWS: list[tuple[str, str, str, Settings, Strategy, Card, int]] = [
 
 def main() -> None:
     """Print the table."""
-    print("| model | training | GPUs | GiB a GPU | sampling | learning | step | tokens | GPU hours |")
+    print("| model | training | GPUs | GiB per GPU | sampling | learning | step | tokens | GPU hours |")
     print("|---|---|---|---|---|---|---|---|---|")
     for label, name, kind, settings, strategy, card, gpus in ROWS:
         architecture = Architecture.of(load_config(name))

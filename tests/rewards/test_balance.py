@@ -73,7 +73,7 @@ class TestWarnings:
         [
             ({}, {"reward_weights": [1.0, 0.5]}, "reward_weights", "change the balance that alpha=0.8 sets"),
             ({"alpha": 0.5}, {}, "low_alpha", "alpha=0.5: a wrong completion can outrank a correct one"),
-            ({"exploration": [LengthExploration("relative")]}, {}, "endless", "pays for more length at any length"),
+            ({"exploration": [LengthExploration("relative")]}, {}, "endless", "rewards more length at any length"),
             ({"exploration": [LengthExploration("paper")]}, {}, "unbounded", "a long wrong completion can outrank"),
             ({"alpha": AlphaSchedule("linear", 0.8, 0.4)}, {}, "low_alpha", "alpha=0.4: a wrong completion can"),
             (

@@ -242,7 +242,7 @@ class TestHosts:
     def test_the_asynchronous_trainers_worker(self, caplog, monkeypatch):
         monkeypatch.setitem(sys.modules, "trl.experimental.async_grpo.async_rollout_worker", sys)
         RLSPRewards(Counting())(prompts=["p"], completions=["right"])
-        assert "AsyncGRPOTrainer divides rewards by their group's deviation" in caplog.text
+        assert "AsyncGRPOTrainer always divides rewards by their group's standard deviation" in caplog.text
 
 
 PROMPTS = ["p", "p", "p", "q", "q", "q", "p", "r"]

@@ -153,7 +153,7 @@ def test_a_function_of_the_prompt_is_the_tests_not_the_programs() -> None:
 def test_data_keeps_the_types_of_python() -> None:
     value = [(1, 2.5), {1: (None,), "a": {3}}, frozenset([4]), b"ab", 1j, True]
     assert from_data(json.loads(to_data(value))) == value
-    with pytest.raises(TypeError, match="no plain data"):
+    with pytest.raises(TypeError, match="not plain data"):
         to_data(object())
 
 

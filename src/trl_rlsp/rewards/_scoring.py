@@ -189,7 +189,7 @@ class Scorer:
         if hasattr(part, "bounded") or not outside or name in self._warned:
             return
         self._warned.add(name)
-        advice = "Bound it, as with x / (1 + x), or give it an attribute `bounded = False` if that is meant"
+        advice = "Bound it, as with x / (1 + x), or give it an attribute `bounded = False` if this is intended"
         risk = "a wrong completion can outrank a right one"
         logger.warning("%s must lie in [0, 1], got %g: %s. %s", name, max(outside, key=abs), risk, advice)
 

@@ -22,7 +22,7 @@ ScheduleShape = Literal["constant", "linear", "cosine", "solve_rate"]
 OUTCOME_METRIC = "rewards/outcome_verifier/mean"
 
 ASYNC_ADVICE = (
-    "AsyncGRPOTrainer divides rewards by their group's deviation whatever is set: the exploration bonus is the whole "
+    "AsyncGRPOTrainer always divides rewards by their group's standard deviation: exploration becomes the whole "
     "signal in every group whose verdicts are equal; use RLSPRewards(gate='correct') there"
 )
 
@@ -186,7 +186,7 @@ def _warnings(scorer: Scorer, reward_funcs: Any, args: Any) -> Iterator[Imbalanc
         yield Imbalance("unbounded", "warning", message, "length_form: bounded")
     endless = [part for part in scorer.exploration if getattr(part, "form", "") == "relative"]
     if endless and scorer.gate != "adaptive":
-        message = f"{endless} pays for more length at any length; use gate='adaptive', which prevents that"
+        message = f"{endless} rewards more length at any length; use gate='adaptive', which prevents that"
         yield Imbalance("endless", "warning", message, "gate: adaptive")
     strategy = getattr(args, "logging_strategy", "steps")
     by_solve_rate = scorer.schedule.moves and scorer.schedule.shape == "solve_rate"

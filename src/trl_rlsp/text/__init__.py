@@ -1,7 +1,7 @@
 """Parse what a model wrote: its final answer, its reasoning, how much of that is novel; and display it safely.
 
-Promises: time linear in the length of any text, no state between calls, no heavy imports. Only `read` decides what a
-final answer is. Whether an answer is right, and whether two answers that differ as text are equal, is decided in
+Promises: time linear in the length of any text, no state between calls but small caches, no heavy imports. Only `read`
+decides what a final answer is. Whether an answer is right, and whether two that differ as text are equal, is decided in
 `trl_rlsp.verification`.
 """
 

@@ -40,7 +40,7 @@ def _data(value: Any) -> object:
     for name, kind in _KINDS.items():
         if isinstance(value, kind):
             return {name: [_data(item) for item in _ITEMS.get(name, iter)(value)]}
-    raise TypeError(f"a {type(value).__name__} is no plain data")
+    raise TypeError(f"a {type(value).__name__} is not plain data")
 
 
 def from_data(data: Any) -> Any:
