@@ -10,7 +10,14 @@ from countdown.grid import Arm, load_grid
 from trl_rlsp import LengthExploration, RLSPRewards
 from trl_rlsp.errors import ConfigError
 
-GRIDS = ("countdown/grid.yaml", "countdown/longer.yaml", "countdown/gpu.yaml", "equations/grid.yaml")
+GRIDS = (
+    "countdown/grid.yaml",
+    "countdown/longer.yaml",
+    "countdown/plain_trl.yaml",
+    "countdown/frontier.yaml",
+    "countdown/gpu.yaml",
+    "equations/grid.yaml",
+)
 WANTED = {
     "sft",
     "verifier_only",

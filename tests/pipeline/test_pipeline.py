@@ -365,6 +365,15 @@ class TestRun:
         assert "10 problems x 1 completions" in report
         assert "<title>" in (run / "report" / "index.html").read_text(encoding="utf-8")
 
+    def test_the_model_card(self, resumed_run):
+        recipe, run, _ = resumed_run
+        card = (run / "rlsp" / "README.md").read_text(encoding="utf-8")
+        assert card.startswith("---\n")  # TRL's
+        assert card.count("## Evaluation") == 1
+        own = card.partition("## Evaluation")[2]
+        assert "| RLSP | " in own
+        assert (recipe / "grpo.yaml").read_text(encoding="utf-8") in own
+
     def test_a_complete_run_does_nothing_but_show_its_table(self, resumed_run, capfd, monkeypatch):
         recipe, run, _ = resumed_run
         monkeypatch.setenv("COLUMNS", "200")

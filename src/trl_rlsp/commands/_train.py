@@ -97,13 +97,25 @@ def _execute_all(run: pipeline.Run, steps: Sequence[Step]) -> None:
         console.print(f"{title}: {(time.monotonic() - began) / 60:.1f} minutes")
     folders = {step.title.partition(" ")[2]: step.folder for step in steps if step.command == "eval"}
     results = {name: evaluation.load_evaluation(folder) for name, folder in folders.items()}
-    atomic_write(run.output / "report.md", f"# {run.recipe.name}\n\n{evaluation.markdown_table(results)}")
+    table = evaluation.markdown_table(results)
+    atomic_write(run.output / "report.md", f"# {run.recipe.name}\n\n{table}")
     console.rule("result")
     console.print(evaluation.evaluation_table(results))
-    trained = [step.folder for step in steps if step.command == "grpo"][-1]
-    console.print(f"model: {trained}; table: {run.output / 'report.md'}", soft_wrap=True)
+    trained = [step for step in steps if step.command == "grpo"][-1]
+    write_card(trained, table)
+    console.print(f"model: {trained.folder}; table: {run.output / 'report.md'}", soft_wrap=True)
     Report([run.output]).execute()
     console.print(f"{(time.monotonic() - started) / 60:.1f} minutes")
+
+
+def write_card(step: Step, table: str) -> None:
+    """End the model card that TRL wrote with the evaluation and the stage's settings."""
+    card, heading = step.folder / "README.md", "\n## Evaluation\n"
+    before = card.read_text(encoding="utf-8") if card.is_file() else ""
+    settings = f"## Settings\n\n```yaml\n{step.config.read_text(encoding='utf-8')}```\n"
+    text = f"{before.partition(heading)[0].rstrip()}\n{heading}\n{table}\n{settings}"
+    if text != before:
+        atomic_write(card, text)
 
 
 def show_batches(launcher: Launcher, steps: Sequence[Step], written_for: int, console: Terminal) -> None:
