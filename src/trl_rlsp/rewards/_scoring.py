@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
+import statistics
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,8 +19,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.balance import ASYNC_ADVICE, AlphaSchedule, check_balance, unbounded
-from trl_rlsp.rewards.batch import Reader, as_explored, gather_ranks, group_keys, log_mean, mean
+from trl_rlsp.rewards.balance import ASYNC_ADVICE, AlphaSchedule, check_balance, divides, unbounded
+from trl_rlsp.rewards.batch import Reader, as_explored, gather_members, gather_ranks, group_keys, log_mean, mean
 from trl_rlsp.rewards.outcome import OutcomeVerifier
 from trl_rlsp.verification import Verdict
 
@@ -32,6 +33,7 @@ Column = list[float | None]
 
 _LOGGERS = ("log_metric", "log_extra")
 _MOST_OPEN = 4
+_TRL_ADDS = 1e-4  # to a standard deviation that it divides by
 _LOCK = threading.RLock()
 _ASYNC_WORKER = "trl.experimental.async_grpo.async_rollout_worker"
 
@@ -59,6 +61,7 @@ class Scorer:
     reader: Reader
     objective: Objective = "verdict"
     k: int = 4
+    divided: bool = False  # whether the trainer divides advantages by each group's standard deviation
     checked: bool = False  # whether the trainer's settings have been checked
     _open: list[_Step] = field(default_factory=list)
     _warned: set[str] = field(default_factory=set)
@@ -133,6 +136,11 @@ class Scorer:
         if self.objective != "verdict":
             pairs = zip(verdicts, groups, rooms, strict=True)
             paid.append([None if v is None else self._objective_pay(v, group, room) for v, group, room in pairs])
+        if self.divided:
+            members = gather_members(group_keys(kwargs.get("prompts"), kwargs), list(zip(*paid, strict=True)))
+            by_group = {id(rows): _division_undone(rows) for rows in {id(rows): rows for rows, _ in members}.values()}
+            factors = [by_group[id(rows)] for rows, _ in members]
+            paid[1:] = [[v and v * f for v, f in zip(column, factors, strict=True)] for column in paid[1:]]
         return paid
 
     def _over_groups(
@@ -201,6 +209,7 @@ class Scorer:
         if self.checked or not (args is not None or asynchronous):
             return
         self.checked = True
+        self.divided = args is not None and divides(args) and self.gate != "correct" and not unbounded(self)
         parts = [Part(self, place) for place in range(len(self.names))]
         for finding in check_balance(parts, args) if args is not None else ():
             logger.warning(finding.message)
@@ -225,6 +234,15 @@ class Part:
     def __call__(self, *, completions: Sequence[Any], **kwargs: Any) -> Column:
         """Score a batch of B completions: B floats, `None` for those without a verdict."""
         return self.scorer.column(self.place, completions, kwargs)
+
+
+def _division_undone(rows: Sequence[tuple[float | None, ...]]) -> float:
+    """Factor of a group's bonuses (all columns but the first) that keeps their size where all verdicts are equal and the
+    trainer divides rewards by their standard deviation plus `_TRL_ADDS`."""
+    verdicts = {row[0] for row in rows if row[0] is not None}
+    bonuses = [sum(value or 0.0 for value in row[1:]) for row in rows if row[0] is not None]
+    deviation = statistics.stdev(bonuses) if len(verdicts) == 1 and len(bonuses) > 1 else 1.0
+    return _TRL_ADDS / (1 - deviation) if deviation < 1 else 1.0
 
 
 def name_of(part: Any) -> str:

@@ -140,12 +140,13 @@ def _scorer_of(part: Any) -> Any:
     return scorer if hasattr(scorer, "length_penalty") else None
 
 
-def _per_group(args: Any) -> bool:
+def divides(args: Any) -> bool:
+    """Whether a trainer with these `args` divides advantages by each group's standard deviation."""
     return str(getattr(args, "scale_rewards", "none")) in ("group", "True")
 
 
 def _objective(scorer: Scorer, args: Any) -> Iterator[Imbalance]:
-    if scorer.objective != "verdict" and _per_group(args):
+    if scorer.objective != "verdict" and divides(args):
         message = f"scale_rewards='group' cancels objective={scorer.objective!r}: use scale_rewards='none'"
         yield Imbalance("objective", "warning", message, "scale_rewards: none")
     size = getattr(args, "num_generations", scorer.k)
@@ -155,7 +156,7 @@ def _objective(scorer: Scorer, args: Any) -> Iterator[Imbalance]:
 
 
 def _scaling(scorer: Scorer, args: Any) -> Iterator[Imbalance]:
-    per_group = _per_group(args)
+    per_group = divides(args)
     per_reward = getattr(args, "multi_objective_aggregation", "") == "normalize_then_sum"
     if scorer.gate == "correct" or not (per_group or per_reward):
         return
