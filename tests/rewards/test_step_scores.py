@@ -239,6 +239,27 @@ class TestHosts:
         self.call(Host(scale_rewards="group"), RLSPRewards(Counting(), gate="correct"))
         assert caplog.messages == []
 
+    @pytest.mark.parametrize(
+        ("completions", "suite", "expected"),
+        [
+            # bonuses 0.25 and 0.125 of equal verdicts: deviation 0.0884, factor 1e-4 / 0.9116
+            (["right", "right"], {}, [1 + 0.25 * 1.097e-4, 1 + 0.125 * 1.097e-4]),
+            (["right", "wrong"], {}, [1.25, 0.125]),
+            (["right", "right"], {"gate": "correct"}, [1.25, 1.125]),
+        ],
+    )
+    def test_the_bonus_under_group_scaling(self, completions, suite, expected):
+        rewards = RLSPRewards(Counting(), [named("fixed", [1.0, 0.5])], **suite)
+        found = rewards(prompts=["p"] * 2, completions=completions, log_metric=Host(scale_rewards="group").log_metric)
+        assert found == pytest.approx(expected, abs=1e-8)
+
+    def test_the_papers_form_is_left_as_it_is(self):
+        """Its failure under group scaling is what the experiments show."""
+        suite = RLSPRewards(Counting(), [LengthExploration("paper", C=2, guarded=False)])
+        log_metric = Host(scale_rewards="group").log_metric
+        found = suite(prompts=["p"] * 2, completions=["right a", "right a b c"], log_metric=log_metric)
+        assert found == pytest.approx([1 - 0.25 * 2 / 2, 1 - 0.25 * 2 / 4])
+
     def test_the_asynchronous_trainers_worker(self, caplog, monkeypatch):
         monkeypatch.setitem(sys.modules, "trl.experimental.async_grpo.async_rollout_worker", sys)
         RLSPRewards(Counting())(prompts=["p"], completions=["right"])

@@ -80,6 +80,32 @@ def problem_of(prompt):
 
 
 class TestRewardsInTRL:
+    def test_group_scaling_leaves_the_bonus_its_size_where_verdicts_are_equal(self, load, tmp_path):
+        """TRL divides by the deviation plus 0.0001; where the verdicts differ, by that of the whole reward."""
+        model, tokenizer = load()
+        rewards = RLSPRewards(exploration=[LengthExploration(C=6)])
+        trainer = GRPOTrainer(
+            model,
+            reward_funcs=rewards,
+            args=config(tmp_path, scale_rewards="group"),
+            train_dataset=dataset(messages=False, solutions={**SOLUTIONS, "1 2 : 3": "99"}),  # nobody solves the second
+            processing_class=tokenizer,
+        )
+        _, rows = trained(trainer)
+        rewards.close()
+        lengths = [effective_length(r["completion"], prompt=problem_of(r["prompt"])) for _, r in rows.iterrows()]
+        rows["bonus"] = [0.25 * length / (length + 6) for length in lengths]
+        unsolved = rows[[problem_of(prompt) == "1 2 : 3" for prompt in rows["prompt"]]]
+        mixed = rows.drop(unsolved.index)
+        assert len(unsolved) == len(mixed) == 16
+        assert unsolved["bonus"].std() > 0.01
+        expected = unsolved["bonus"] - unsolved["bonus"].mean()
+        assert list(unsolved["advantage"]) == pytest.approx(list(expected), abs=1e-5)
+        whole = mixed["outcome_verifier"] + mixed["bonus"]
+        assert mixed["outcome_verifier"].nunique() == 2
+        expected = (whole - whole.mean()) / (whole.std() + 1e-4)
+        assert list(mixed["advantage"]) == pytest.approx(list(expected), abs=1e-4)
+
     @pytest.mark.parametrize("messages", [True, False], ids=["messages", "plain"])
     @pytest.mark.parametrize("suite", ["rlsp_rewards", "RLSPRewards"])
     def test_parts_and_sum(self, load, taught, tmp_path, messages, suite):

@@ -237,8 +237,8 @@ class Part:
 
 
 def _division_undone(rows: Sequence[tuple[float | None, ...]]) -> float:
-    """Factor of a group's bonuses (all columns but the first) that keeps their size where all verdicts are equal and the
-    trainer divides rewards by their standard deviation plus `_TRL_ADDS`."""
+    """Factor of a group's bonuses (all columns but the first) that keeps their size where all verdicts are equal, when
+    the trainer divides rewards by their standard deviation plus `_TRL_ADDS`."""
     verdicts = {row[0] for row in rows if row[0] is not None}
     bonuses = [sum(value or 0.0 for value in row[1:]) for row in rows if row[0] is not None]
     deviation = statistics.stdev(bonuses) if len(verdicts) == 1 and len(bonuses) > 1 else 1.0
