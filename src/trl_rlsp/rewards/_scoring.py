@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.balance import ASYNC_ADVICE, AlphaSchedule, check_balance, divides, unbounded
+from trl_rlsp.rewards.balance import ASYNC_ADVICE, GROUP_ADVICE, AlphaSchedule, check_balance, divides, unbounded
 from trl_rlsp.rewards.batch import Reader, as_explored, gather_members, gather_ranks, group_keys, log_mean, mean
 from trl_rlsp.rewards.outcome import OutcomeVerifier
 from trl_rlsp.verification import Verdict
@@ -209,10 +209,11 @@ class Scorer:
         if self.checked or not (args is not None or asynchronous):
             return
         self.checked = True
-        self.divided = args is not None and divides(args) and self.gate != "correct" and not unbounded(self)
+        summed = getattr(args, "multi_objective_aggregation", "") != "normalize_then_sum"
+        self.divided = divides(args) and summed and self.gate != "correct" and not unbounded(self)
         parts = [Part(self, place) for place in range(len(self.names))]
         for finding in check_balance(parts, args) if args is not None else ():
-            logger.warning(finding.message)
+            logger.warning(GROUP_ADVICE if self.divided and finding.code == "group_scaling" else finding.message)
         if asynchronous and self.gate != "correct" and self.exploration:
             logger.warning(ASYNC_ADVICE)
 

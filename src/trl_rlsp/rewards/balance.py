@@ -21,6 +21,11 @@ ScheduleShape = Literal["constant", "linear", "cosine", "solve_rate"]
 
 OUTCOME_METRIC = "rewards/outcome_verifier/mean"
 
+GROUP_ADVICE = (
+    "scale_rewards='group' weights each group by how much its rewards differ. Where all verdicts of a group are equal, "
+    "the suite keeps the exploration bonus at its own size; for the balance that alpha sets in all groups, use "
+    "scale_rewards='none' (with loss_type='dr_grpo')"
+)
 ASYNC_ADVICE = (
     "AsyncGRPOTrainer always divides rewards by their group's standard deviation: exploration becomes the whole "
     "signal in every group whose verdicts are equal; use RLSPRewards(gate='correct') there"
