@@ -75,7 +75,7 @@ def test_what_a_verifier_may_return(values, scores, reasons):
 
 
 def test_too_few_values():
-    with pytest.raises(ConfigError, match="one value a completion, got 1 for 2"):
+    with pytest.raises(ConfigError, match="one value per completion, got 1 for 2"):
         OwnVerifier(lambda completions, **columns: [1.0])(completions=["a", "b"])
 
 
