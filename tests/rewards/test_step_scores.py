@@ -253,6 +253,14 @@ class TestHosts:
         found = rewards(prompts=["p"] * 2, completions=completions, log_metric=Host(scale_rewards="group").log_metric)
         assert found == pytest.approx(expected, abs=1e-8)
 
+    def test_a_suite_goes_from_one_trainer_to_another(self):
+        """The division is undone for a trainer that divides, whichever the suite met first."""
+        suite = RLSPRewards(Counting(), [named("fixed", [1.0, 0.5])])
+        for scaling, expected in (("group", 1 + 0.25 * 1.097e-4), ("none", 1.25), ("group", 1 + 0.25 * 1.097e-4)):
+            host = Host(scale_rewards=scaling)
+            found = suite(prompts=["p"] * 2, completions=["right", "right"], log_metric=host.log_metric)
+            assert found[0] == pytest.approx(expected, abs=1e-8)
+
     def test_the_papers_form_is_left_as_it_is(self):
         """Its failure under group scaling is what the experiments show."""
         suite = RLSPRewards(Counting(), [LengthExploration("paper", C=2, guarded=False)])

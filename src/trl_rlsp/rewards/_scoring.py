@@ -61,7 +61,6 @@ class Scorer:
     reader: Reader
     objective: Objective = "verdict"
     k: int = 4
-    divided: bool = False  # whether the trainer divides advantages by each group's standard deviation
     checked: bool = False  # whether the trainer's settings have been checked
     _open: list[_Step] = field(default_factory=list)
     _warned: set[str] = field(default_factory=set)
@@ -108,8 +107,9 @@ class Scorer:
 
     def columns(self, completions: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Column]:
         """The values of all columns. This is a collective operation if they depend on groups: with an adaptive gate, an
-        objective other than the verdict, or an exploration reward that may fail."""
-        self._look_at_trainer(kwargs)
+        objective other than the verdict, an exploration reward that may fail, or a trainer that scales by group."""
+        args = getattr(getattr(kwargs.get("log_metric"), "__self__", None), "args", None)  # of the trainer
+        self._look_at_trainer(args, asynchronous=kwargs.get("log_metric") is None and _ASYNC_WORKER in sys.modules)
         read = self.reader.read(completions, kwargs)
         gives_reasons = type(self.verifier).__call__ is OutcomeVerifier.__call__
         judge = self.verifier.judged if gives_reasons else self.verifier  # type: ignore[attr-defined]
@@ -136,12 +136,18 @@ class Scorer:
         if self.objective != "verdict":
             pairs = zip(verdicts, groups, rooms, strict=True)
             paid.append([None if v is None else self._objective_pay(v, group, room) for v, group, room in pairs])
-        if self.divided:
+        if self._undoes_division(args):
             members = gather_members(group_keys(kwargs.get("prompts"), kwargs), list(zip(*paid, strict=True)))
-            by_group = {id(rows): _division_undone(rows) for rows in {id(rows): rows for rows, _ in members}.values()}
-            factors = [by_group[id(rows)] for rows, _ in members]
-            paid[1:] = [[v and v * f for v, f in zip(column, factors, strict=True)] for column in paid[1:]]
+            groups_of = {id(rows): rows for rows, _ in members}  # completions of one group share the list
+            factors = {key: _division_undone(rows) for key, rows in groups_of.items()}
+            paid[1:] = [[v and v * factors[id(m.values)] for v, m in zip(c, members, strict=True)] for c in paid[1:]]
         return paid
+
+    def _undoes_division(self, args: Any) -> bool:
+        """Whether a trainer with these `args` divides the suite's bonuses in a way that `_division_undone` can undo."""
+        summed = getattr(args, "multi_objective_aggregation", "") != "normalize_then_sum"
+        shaped = len(self.names) > 1 and self.gate != "correct" and not unbounded(self)
+        return divides(args) and summed and shaped
 
     def _over_groups(
         self, verdicts: Column, values: list[Column], kwargs: Mapping[str, Any]
@@ -201,19 +207,15 @@ class Scorer:
         risk = "a wrong completion can outrank a right one"
         logger.warning("%s must lie in [0, 1], got %g: %s. %s", name, max(outside, key=abs), risk, advice)
 
-    def _look_at_trainer(self, kwargs: Mapping[str, Any]) -> None:
+    def _look_at_trainer(self, args: Any, *, asynchronous: bool) -> None:
         """Warn once about the settings of a trainer that does not check them itself."""
-        log_metric = kwargs.get("log_metric")
-        args = getattr(getattr(log_metric, "__self__", None), "args", None)
-        asynchronous = log_metric is None and _ASYNC_WORKER in sys.modules
         if self.checked or not (args is not None or asynchronous):
             return
         self.checked = True
-        summed = getattr(args, "multi_objective_aggregation", "") != "normalize_then_sum"
-        self.divided = divides(args) and summed and self.gate != "correct" and not unbounded(self)
+        undone = self._undoes_division(args)
         parts = [Part(self, place) for place in range(len(self.names))]
         for finding in check_balance(parts, args) if args is not None else ():
-            logger.warning(GROUP_ADVICE if self.divided and finding.code == "group_scaling" else finding.message)
+            logger.warning(GROUP_ADVICE if undone and finding.code == "group_scaling" else finding.message)
         if asynchronous and self.gate != "correct" and self.exploration:
             logger.warning(ASYNC_ADVICE)
 
