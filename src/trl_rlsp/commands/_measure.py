@@ -172,6 +172,7 @@ class Budget(Eval):
     confidence: float = option(0.95, "confidence of adaptive consistency")
 
     def named_models(self) -> dict[str, str]:
+        """Name -> path or hub id of each model to measure."""
         if self.models:
             return named("models are NAME=PATH, each name once", self.models)
         if not self.model_name_or_path:

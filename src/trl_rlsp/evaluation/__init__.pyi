@@ -15,6 +15,7 @@ from ._dataset import (
     gold_completion as gold_completion,
     keep_band as keep_band,
     print_report as print_report,
+    stored_row as stored_row,
 )
 from ._metrics import (
     Estimate as Estimate,

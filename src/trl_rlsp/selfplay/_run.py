@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from trl_rlsp.errors import ConfigError, DataError
-from trl_rlsp.evaluation import Band, load_settings
+from trl_rlsp.evaluation import Band, load_settings, stored_row
 from trl_rlsp.files import write_json, write_lines
 from trl_rlsp.problems import problem_key
 from trl_rlsp.rewards import OutcomeVerifier
@@ -193,12 +193,6 @@ def next_problems(
         )
     retained = sum(key in rates for key in chosen)
     counts = {"retained": retained, "unseen": len(chosen) - retained, "left_out": len(left_out)}
-    return [_stored(row) for row in chosen.values()], {f"problems_{name}": count for name, count in counts.items()}
-
-
-def _stored(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `load_problems` as a line of a file that `load_problems` can read."""
-    if row.get("tests") is not None:
+    if any(row.get("tests") is not None for row in chosen.values()):
         raise DataError("rounds of self-play need final answers, got a problem whose answer is a program with tests")
-    more = {name: row[name] for name in ("task", "level", "subject", "id") if row.get(name) is not None}
-    return {"problem": row["prompt"], "answer": row["solution"] or "unknown", **more}  # some tasks give no answer
+    return [stored_row(row) for row in chosen.values()], {f"problems_{name}": count for name, count in counts.items()}

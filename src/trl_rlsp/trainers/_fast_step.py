@@ -100,12 +100,8 @@ class FastStep:
     def _verify_early(self: Any, rows: list[int], ids_RT: torch.Tensor) -> None:
         """Run finished programs while other completions are being decoded; rewards find the verdicts in the cache."""
         texts = self.processing_class.batch_decode(ids_RT, skip_special_tokens=True)
-        inputs = [self._inputs[row] for row in rows]
-        spoken = is_conversational(inputs[0])
-        completions = [[{"role": "assistant", "content": text}] for text in texts] if spoken else texts
-        columns = {name: [row.get(name) for row in inputs] for name in inputs[0] if name != "prompt"}
-        prompts = [row["prompt"] for row in inputs]
-        task = self._thread.submit(self._verifier.verdicts, completions, prompts=prompts, **columns)
+        given = as_reward_arguments(texts, [self._inputs[row] for row in rows])
+        task = self._thread.submit(self._verifier.verdicts, **given)
         self._early = (*self._early, task)
 
     @functools.cached_property
@@ -185,6 +181,14 @@ class FastStep:
         mean = (entropy_RT * mask_RT).sum() / mask_RT.sum().clamp(min=1)
         entropy_BT = mean.expand_as(old_BT).index_copy(0, learned_R, entropy_RT)
         return old_BT.to(found_RT.dtype).index_copy(0, learned_R, found_RT), entropy_BT, aux
+
+
+def as_reward_arguments(texts: list[str], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What TRL passes to a reward for decoded completions of these rows of the data set."""
+    spoken = is_conversational(rows[0])
+    completions = [[{"role": "assistant", "content": text}] for text in texts] if spoken else texts
+    columns = {name: [row.get(name) for row in rows] for name in rows[0] if name != "prompt"}
+    return {**columns, "completions": completions, "prompts": [row["prompt"] for row in rows]}
 
 
 def _sorted(batches: list[dict[str, Any]], skips: bool) -> list[dict[str, Any]]:

@@ -11,15 +11,14 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from trl.data_utils import is_conversational
-
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards import scorers_of
 from trl_rlsp.rewards.batch import gather_ranks
 from trl_rlsp.text import kinds_of, read
+from trl_rlsp.trainers._fast_step import FastStep, as_reward_arguments
 
 
-class FrontierStarts:
+class FrontierStarts(FastStep):
     """Mixin placed before `FastStep`; off if `frontier_share` is 0."""
 
     _prefixes: list[str] = []  # one for each prompt of the current generation
@@ -48,7 +47,7 @@ class FrontierStarts:
         prompt_ids, *others = super()._tokenize_prompts(prompts)  # type: ignore[misc]
         self._prefixes = []
         if self._share and self.model.training:
-            self._prefixes = self._shown(prompts, prompt_ids)
+            self._prefixes = self._shown(prompt_ids)
             encoded = {text: self._encoded(text) for text in set(self._prefixes)}
             prompt_ids = [[*ids, *encoded[text]] for ids, text in zip(prompt_ids, self._prefixes, strict=True)]
         return prompt_ids, *others
@@ -59,13 +58,13 @@ class FrontierStarts:
             prompts = [_with(prompt, text) for prompt, text in zip(prompts, self._prefixes, strict=True)]
         return super()._calculate_rewards(inputs, prompts, *others)  # type: ignore[misc]
 
-    def _shown(self: Any, prompts: list[Any], prompt_ids: list[list[int]]) -> list[str]:
+    def _shown(self: Any, prompt_ids: list[list[int]]) -> list[str]:
         """The draft that the group of each prompt of this rank starts from, `""` for none; a collective operation."""
-        size, offset = self.num_generations, self.accelerator.process_index * len(prompts)
-        groups = [(offset + row) // size for row in range(len(prompts))]
+        size, offset = self.num_generations, self.accelerator.process_index * len(prompt_ids)
+        groups = [(offset + row) // size for row in range(len(prompt_ids))]
         depths = {group: self._depth(group) for group in groups}
-        firsts = {(offset + row) // size: row for row in range(len(prompts)) if (offset + row) % size == 0}
-        drafted, tokens = self._drafted({g: row for g, row in firsts.items() if depths[g]}, depths, prompts, prompt_ids)
+        firsts = {(offset + row) // size: row for row in range(len(prompt_ids)) if (offset + row) % size == 0}
+        drafted, tokens = self._drafted({g: row for g, row in firsts.items() if depths[g]}, depths, prompt_ids)
         _, ranks = gather_ranks([(drafted, tokens, len(firsts))])
         everything = [each for rank in ranks for each in rank]
         found = {group: text for texts, _, _ in everything for group, text in texts.items()}
@@ -83,7 +82,7 @@ class FrontierStarts:
         return drawn.randint(1, self.args.frontier_depth) if drawn.random() < self._share else 0
 
     def _drafted(
-        self: Any, rows: dict[int, int], depths: dict[int, int], prompts: list[Any], prompt_ids: list[list[int]]
+        self: Any, rows: dict[int, int], depths: dict[int, int], prompt_ids: list[list[int]]
     ) -> tuple[dict[int, str], int]:
         """(group -> text that the policy wrote before it gave up, tokens sampled for the drafts), one draft a group."""
         inputs, self._inputs = self._inputs, []  # so that no program is verified early
@@ -100,18 +99,15 @@ class FrontierStarts:
             found |= going
             rows = {group: rows[group] for group in going}
         self._inputs = inputs
-        vars(self).pop("_drawn_BT", None)  # log-probabilities of the drafts
+        self._drawn_BT = None  # these were of the drafts
         return found, tokens
 
     def _without_wrong_answers(self: Any, texts: list[str], rows: list[dict[str, Any]]) -> list[str | None]:
         """Each draft up to its answer, plus `frontier_joint`; `None` for one that is right, unfinished or too long."""
-        columns = {name: [row[name] for row in rows] for name in rows[0] if name != "prompt"}
-        spoken = is_conversational(rows[0])
-        completions = [[{"role": "assistant", "content": text}] for text in texts] if spoken else texts
-        scorer = scorers_of(self.reward_funcs)[0]
-        scores = scorer.verifier(prompts=[row["prompt"] for row in rows], completions=completions, **columns)
+        given, scorer = as_reward_arguments(texts, rows), scorers_of(self.reward_funcs)[0]
+        scores = scorer.verifier(**given)
         end, taken = scorer.reader.end_of_thinking, []
-        for text, score, kind in zip(texts, scores, kinds_of(columns, len(texts)), strict=True):
+        for text, score, kind in zip(texts, scores, kinds_of(given, len(texts)), strict=True):
             reading = read(text, kind, end_of_thinking=end)
             reasoning = reading.reasoning.partition(end)[0] if end else reading.reasoning
             going = reasoning.rstrip() + self.args.frontier_joint

@@ -19,7 +19,6 @@ from trl import GRPOConfig, GRPOTrainer
 
 from trl_rlsp.rewards import OutcomeVerifier, RLSPRewards, refuse_imbalance, scorers_of
 from trl_rlsp.trainers._adapter import keep_full_precision, trainable_weights, warn_if_untested
-from trl_rlsp.trainers._fast_step import FastStep
 from trl_rlsp.trainers._frontier import FrontierStarts
 from trl_rlsp.trainers._vllm_adapter import adapter_alone
 
@@ -54,7 +53,7 @@ class RLSPGRPOConfig(GRPOConfig):
     vllm_adapter: bool = field(default=True, metadata={"help": "Send a LoRA adapter to vLLM without merging it."})
 
 
-class RLSPGRPOTrainer(FrontierStarts, FastStep, GRPOTrainer):
+class RLSPGRPOTrainer(FrontierStarts, GRPOTrainer):
     """`GRPOTrainer` with its own defaults for rewards and arguments.
 
     Args:
