@@ -13,8 +13,8 @@ from pathlib import Path
 
 import datasets
 import pytest
-import trl_stand_ins
 import trl  # before the tests' own folder is on the path, so that the installed one is tested
+from trl_stand_ins import load_dataset
 
 OFFLINE = (
     "no stand-in for",
@@ -27,7 +27,7 @@ OFFLINE = (
 )
 """What is said, somewhere in the chain of causes, when a test needs something of the hub that has no stand-in."""
 
-datasets.load_dataset = functools.partial(trl_stand_ins.load_dataset, Path(os.environ["TEST_TRL_STAND_INS"]) / "datasets")
+datasets.load_dataset = functools.partial(load_dataset, Path(os.environ["TEST_TRL_STAND_INS"]) / "datasets")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
