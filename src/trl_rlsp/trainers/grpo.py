@@ -51,9 +51,7 @@ class RLSPGRPOConfig(GRPOConfig):
     frontier_share: float = field(default=0.0, metadata={"help": "Share of groups that start from a prefix."})
     frontier_depth: int = field(default=6, metadata={"help": "Most times that a draft is continued."})
     frontier_joint: str = field(default="\nWait,", metadata={"help": "Text that replaces a draft's answer."})
-    frontier_solutions: str | None = field(
-        default=None, metadata={"help": "Column or file of solutions to show."}
-    )
+    frontier_solutions: str | None = field(default=None, metadata={"help": "Column or file of solutions to show."})
     vllm_adapter: bool = field(default=True, metadata={"help": "Send a LoRA adapter to vLLM without merging it."})
 
 
