@@ -20,19 +20,21 @@ def test_every_field_arrives():
         alpha=0.6,
         alpha_schedule="cosine",
         alpha_end=0.9,
-        exploration="length, diversity,behaviour,calculation",
+        exploration="length, diversity,behaviour,calculation,novelty",
         length_c=60,
         length_ngram=8,
         calculation_k=5,
         diversity_k=3,
+        novelty_form="historical",
         behaviour_cap=2,
         gate="adaptive",
         length_penalty=0.5,
     ).build()
     assert suite.schedule == AlphaSchedule("cosine", 0.6, 0.9)
     assert (suite.gate, suite.length_penalty) == ("adaptive", 0.5)
-    length, diversity, behaviour, calculation = suite.exploration
+    length, diversity, behaviour, calculation, novelty = suite.exploration
     assert (length.C, length.ngram, diversity.K, behaviour.cap, calculation.K) == (60, 8, 3, 2, 5)
+    assert novelty.form == "historical"
 
 
 def test_judge(tmp_path):
