@@ -50,16 +50,16 @@ class SolveRates:
             return self.drawn[generation]
         if generation < min(self.drawn, default=0):
             return [0] * groups  # skipped after resuming
-        source, beta = random.Random(f"{seed} {generation}"), self.beta()
-        value_N, given = gain(*beta, 1, size), dict[int, int]()
+        source, (right_N, wrong_N) = random.Random(f"{seed} {generation}"), self.beta()
+        value_N, given = gain(right_N, wrong_N, 1, size), dict[int, int]()
         chosen = []
         for _ in range(groups):
             upto_N = value_N.cumsum(0)
             place = int(torch.searchsorted(upto_N, source.random() * float(upto_N[-1]), right=True))
             problem = min(place, len(value_N) - 1)
-            given[problem] = given.get(problem, 0) + 1
-            own = [parameter[problem : problem + 1] for parameter in beta]
-            value_N[problem] = (gain(*own, given[problem] + 1, size) - gain(*own, given[problem], size)).clamp(min=0)
+            given[problem] = number = given.get(problem, 0) + 1
+            right, wrong = right_N[problem], wrong_N[problem]
+            value_N[problem] = (gain(right, wrong, number + 1, size) - gain(right, wrong, number, size)).clamp(min=0)
             chosen.append(problem)
         kept = sorted([*self.drawn, generation])[-2:]
         self.drawn = {name: self.drawn.get(name, chosen) for name in kept}
