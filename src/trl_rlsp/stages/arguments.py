@@ -111,11 +111,13 @@ class VerifierArguments:
     verifier: str = option("default", '"default", or `module.name` of your own reward function for the outcome')
     verifier_time_limit: float = option(2.0, "seconds for one answer")
     verifier_workers: int = option(2, "processes that check answers; with several ranks, each gets its share of cores")
+    all_or_nothing: bool = option(False, "a program that fails a test scores 0, not the share of tests that it passes")
 
     def outcome_verifier(self, **options: Any) -> rewards.OutcomeVerifier:
         """The verifier; `options` are passed to `OutcomeVerifier` and override these fields."""
         end = None if self.end_of_thinking == "none" else self.end_of_thinking
-        limits = {"time_limit": self.verifier_time_limit, "workers": self.verifier_workers}
+        limits: dict[str, Any] = {"time_limit": self.verifier_time_limit, "workers": self.verifier_workers}
+        limits["code_options"] = {"all_or_nothing": True} if self.all_or_nothing else None
         given = {"end_of_thinking": end, "thinking_required": self.thinking_required, **limits, **options}
         if self.verifier == "default":
             return rewards.OutcomeVerifier(**given)
