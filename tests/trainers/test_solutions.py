@@ -158,6 +158,15 @@ def test_a_wrong_solution_is_not_shown(build):
     assert trainer._led({0: 0}) == {0: ""}
 
 
+def test_vllms_context_has_room_for_prompt_prefix_and_completion(build):
+    trainer = build(vllm_max_model_length=40)
+    assert trainer._room() == 16  # as many as a completion
+    trainer.use_vllm, trainer._longest = True, 10
+    assert trainer._room() == 40 - 10 - 16
+    trainer._longest = 6
+    assert trainer._room() == 16
+
+
 def test_half_of_the_share_is_rounded_by_chance(build):
     trainer = build()
     trainer._inputs = [{"prompt": PROMPTS[1], "solved": SOLVED[1]}]
