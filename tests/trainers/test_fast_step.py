@@ -285,3 +285,21 @@ def test_programs_that_wait_are_left_to_the_rewards(build):
     assert running.done()
     assert waiting.cancelled()
     assert trainer._early == ()
+
+
+@pytest.mark.parametrize("weight", [0.1, 0.0, 1.0])
+def test_positive_advantages_are_scaled(build, weight):
+    """What TRL would have learned from, with positive advantages times the weight; at 0 they are skipped."""
+    trainer = build(positive_weight=weight)
+    trainer.train()
+    before = torch.tensor(list(trainer._logs["advantages"]))
+    after = torch.cat([batch["advantages"] for batch in trainer._buffered_inputs])
+    assert before.max() > 0 > before.min()
+    assert torch.allclose(
+        after.sort().values, torch.where(before > 0, weight * before, before)[-len(after) :].sort().values
+    )
+
+
+def test_a_negative_weight_is_refused(build):
+    with pytest.raises(ConfigError, match=r"positive_weight is a factor of at least 0, got -1"):
+        build(positive_weight=-1)

@@ -1,10 +1,16 @@
 from ._compare import (
+    Comparison as Comparison,
+    Crossing as Crossing,
     Difference as Difference,
+    Unsolved as Unsolved,
     Vote as Vote,
     compare as compare,
     compare_folders as compare_folders,
+    compare_groups as compare_groups,
+    compare_models as compare_models,
     efficiency_curve as efficiency_curve,
     equal_budget as equal_budget,
+    load_comparisons as load_comparisons,
     load_curves as load_curves,
     paired as paired,
 )
@@ -25,6 +31,10 @@ from ._metrics import (
     bootstrap_mean as bootstrap_mean,
     by_problem as by_problem,
     check_ks as check_ks,
+    default_ks as default_ks,
+    default_taus as default_taus,
+    group_cover as group_cover,
+    group_pass as group_pass,
     known_mean as known_mean,
     maj_at_k as maj_at_k,
     majority_curve as majority_curve,
@@ -41,8 +51,11 @@ from ._scoring import (
 from ._shown import (
     Chart as Chart,
     Line as Line,
+    UNSOLVED as UNSOLVED,
     can_draw as can_draw,
-    difference_table as difference_table,
+    comparison_tables as comparison_tables,
+    crossing_text as crossing_text,
+    curve_tables as curve_tables,
     efficiency_tables as efficiency_tables,
     evaluation_table as evaluation_table,
     first_samples as first_samples,
@@ -52,6 +65,7 @@ from ._shown import (
     slice_tables as slice_tables,
     svg as svg,
     terminal_table as terminal_table,
+    unsolved_rows as unsolved_rows,
 )
 from ._store import (
     SampleStore as SampleStore,
