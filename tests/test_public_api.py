@@ -21,6 +21,7 @@ NAMES = [
     "DiversityExploration",
     "JudgeExploration",
     "LengthExploration",
+    "NoveltyExploration",
     "OutcomeVerifier",
     "RLSPGRPOConfig",
     "RLSPGRPOTrainer",
@@ -39,6 +40,7 @@ SIGNATURES = {
         "model, base_url, api_key, rubric, cache, concurrency, timeout, retries, deadline, max_chars, options"
     ),
     "LengthExploration": "form, C, guarded, ngram",
+    "NoveltyExploration": "form",
     "RLSPRewards": (
         "verifier, exploration, alpha, gate, length_penalty, objective, k, end_of_thinking, thinking_required"
     ),

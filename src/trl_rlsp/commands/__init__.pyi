@@ -7,7 +7,8 @@ from ._look import (
     Report as Report,
 )
 from ._measure import Budget as Budget, Eval as Eval, parse_eval as parse_eval
-from ._prepare import Check as Check, Doctor as Doctor, Filter as Filter, Init as Init, Plan as Plan, Recipes as Recipes
+from ._plan import Plan as Plan
+from ._prepare import Check as Check, Doctor as Doctor, Filter as Filter, Init as Init, Recipes as Recipes
 from ._train import (
     Grpo as Grpo,
     Harvest as Harvest,
