@@ -300,6 +300,15 @@ def test_positive_advantages_are_scaled(build, weight):
     )
 
 
+def test_skipping_what_has_no_weight_changes_nothing(build):
+    weights = []
+    for skips in (True, False):
+        trainer = build(positive_weight=0.0, skip_zero_advantage=skips, learning_rate=1e-3)
+        trainer.train()
+        weights.append(torch.cat([weight.detach().flatten() for weight in trainer.model.parameters()]))
+    assert torch.allclose(*weights, rtol=0, atol=1e-5)
+
+
 def test_a_negative_weight_is_refused(build):
     with pytest.raises(ConfigError, match=r"positive_weight is a factor of at least 0, got -1"):
         build(positive_weight=-1)
