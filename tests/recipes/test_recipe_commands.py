@@ -159,6 +159,9 @@ class TestSettings:
 
     def test_the_file_without_vllm_is_the_same_but_for_that(self):
         with_vllm, without = (read_yaml(FOLDER_32B / f"{name}.yaml") for name in ("grpo", "grpo_without_vllm"))
+        # vLLM allocates its share at once
+        assert without.pop("env") == {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+        assert "env" not in with_vllm
         assert {name for name in with_vllm if "vllm" in name} == with_vllm.keys() - without.keys()
         assert without == {name: value for name, value in with_vllm.items() if "vllm" not in name}
 

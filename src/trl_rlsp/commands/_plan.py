@@ -180,7 +180,8 @@ def share_line(one: planning.Layout, settings: planning.Settings, memory: float)
     needs = (
         f"weights and working memory of {one.vllm_fixed / GIB:.1f} GiB and the cache of {settings.rollouts} sequences"
     )
-    least = f"from {whole:.2f} it holds them at full length; from {start:.2f} vLLM starts and samples them in turns"
+    full = f"from {whole:.2f} it holds them at full length" if whole < 1 else "no share holds them at full length"
+    least = f"{full}; from {start:.2f} vLLM starts and samples them in turns"
     return f"vllm_gpu_memory_utilization {share:g}, {share * memory:.1f} GiB, {verdict} {needs}: {least}"
 
 
