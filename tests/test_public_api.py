@@ -112,7 +112,7 @@ def test_commands():
     from trl_rlsp.commands import command_class
 
     expected = "init recipes check filter doctor plan run sft grpo harvest merge eval compare efficiency budget"
-    assert list(COMMANDS) == [*expected.split(), "report", "behaviours", "completion"]
+    assert list(COMMANDS) == [*expected.split(), "report", "forecast", "behaviours", "completion"]
     assert all(callable(command_class(command).parse) for command in COMMANDS)
 
 

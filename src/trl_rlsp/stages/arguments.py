@@ -147,7 +147,7 @@ class RewardArguments(VerifierArguments):
     judge_cache: str | None = option(None, "folder or file in which grades are cached")
     gate: str = option("none", 'bonus paid if: "none" (always), "correct", "incorrect", "adaptive" (by failure rate)')
     length_penalty: float = option(0.25, 'weight of the cost of length if a group succeeds, under gate "adaptive"')
-    objective: str = option("verdict", '"verdict", "max_rl" (rarely solved problems) or "pass@k"')
+    objective: str = option("verdict", '"verdict", "max_rl" (rarely solved problems), "pass@k" or "rare"')
     objective_k: int = option(4, "completions that pass@k draws")
     log_behaviours: bool = option(True, "log `behaviour/...`, occurrences of each search behavior per 1,000 tokens")
 

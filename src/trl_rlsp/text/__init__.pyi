@@ -1,4 +1,5 @@
 from ._arithmetic import (
+    approach as approach,
     calculations as calculations,
     check_half as check_half,
     rational as rational,
