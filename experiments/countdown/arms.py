@@ -34,9 +34,11 @@ def build(spec: Any) -> Any:
 
 
 def _find(name: str) -> Any:
-    found = getattr(trl_rlsp, name, None)
+    from countdown import peers
+
+    found = getattr(trl_rlsp, name, None) or getattr(peers, name, None)
     if found is None:
-        raise ConfigError(f"no class {name!r} in trl_rlsp")
+        raise ConfigError(f"no class {name!r} in trl_rlsp or countdown.peers")
     return found
 
 

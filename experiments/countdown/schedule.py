@@ -121,6 +121,27 @@ def tune(grid: Grid, output: Path, *, arms: Any = None, seeds: Any = None, worke
     return execute_all(grid, chosen, workers, lambda: write_rates(grid, runs))
 
 
+def count_many(grid: Grid, output: Path, *, arms: Any = None, seeds: Any = None) -> None:
+    """Sample many completions from the models of complete runs, one after another, and rewrite the results.
+
+    Args:
+        grid: the experiment.
+        output: folder of the runs.
+        arms: only these; default all.
+        seeds: only these; default the first of the grid.
+    """
+    from countdown.many import count
+
+    _check_known(grid.arms, arms, "arm")
+    _check_known(grid.seeds, seeds, "seed")
+    runs = reported_runs(grid, output, identity(start_model(grid, output)))
+    for run in runs:
+        if run.arm in (arms or grid.arms) and run.seed in (seeds or grid.seeds[:1]) and complete(run):
+            count(grid, run)
+            write_results(grid, output)
+    summarize(grid, output)
+
+
 def _check_known(known: Iterable[Any], asked: Iterable[Any] | None, what: str) -> None:
     unknown = sorted(set(asked or ()) - set(known))
     if unknown:
