@@ -214,8 +214,21 @@ def write_results(grid: Grid, output: Path) -> None:
     finished = [run for run in runs if complete(run)]
     failed = [{"arm": r.arm, "seed": r.seed, "reason": failure(r)} for r in runs if failure(r) and not complete(r)]
     if finished or failed:
-        text = json.dumps(results(grid, finished, failed), indent=1)
-        grid.results_file.write_text(text + "\n", encoding="utf-8")
+        found = {**results(grid, finished, failed), "start_weights": identity(output / "start")}
+        grid.results_file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write_tables(grid, finished)
+
+
+def write_tables(grid: Grid, finished: Sequence[Run]) -> None:
+    """Write each run's pass@1 on every test problem, a line a run, so that others can compare problem by problem."""
+    from countdown.runner import PROBLEMS
+
+    lines = []
+    for run in finished:
+        table = json.loads((run.folder / PROBLEMS).read_text(encoding="utf-8"))
+        lines.append(json.dumps({"arm": run.arm, "seed": run.seed, "pass_at_1": table["pass_at_1"]}) + "\n")
+    name = grid.results_file.stem.replace("results", "tables", 1)
+    grid.results_file.with_name(f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
 def summarize(grid: Grid, output: Path) -> None:
