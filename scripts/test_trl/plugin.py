@@ -1,7 +1,7 @@
 """A pytest plugin that runs TRL's tests offline, with TRL's trainers or with ours in their place.
 
 Settings come from the environment: `TEST_TRL_ARM` ("trl" or "ours"), `TEST_TRL_STAND_INS` (the folder that
-`stand_ins.make_all` filled) and `TEST_TRL_RESULTS` (a file that gets one line of JSON per test).
+`trl_stand_ins.make_all` filled) and `TEST_TRL_RESULTS` (a file that gets one line of JSON per test).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import datasets
 import pytest
-import stand_ins
 import trl  # before the tests' own folder is on the path, so that the installed one is tested
+from trl_stand_ins import load_dataset
 
 OFFLINE = (
     "no stand-in for",
@@ -27,7 +27,7 @@ OFFLINE = (
 )
 """What is said, somewhere in the chain of causes, when a test needs something of the hub that has no stand-in."""
 
-datasets.load_dataset = functools.partial(stand_ins.load_dataset, Path(os.environ["TEST_TRL_STAND_INS"]) / "datasets")
+datasets.load_dataset = functools.partial(load_dataset, Path(os.environ["TEST_TRL_STAND_INS"]) / "datasets")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,7 +2,7 @@
 
     python scripts/test_trl/run.py /path/to/trl/source [-k EXPRESSION] [--output FOLDER]
 
-Nothing is downloaded: what the tests load from the hub is made on the spot (see `stand_ins`). Differences that are
+Nothing is downloaded: what the tests load from the hub is made on the spot (see `trl_stand_ins`). Differences that are
 meant are in `intended.yaml`, each with its reason; any other makes the exit status 1.
 """
 
@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 import datasets
-import stand_ins
+import trl_stand_ins
 import yaml
 
 HERE = Path(__file__).resolve().parent
@@ -42,7 +42,7 @@ def main() -> int:
         output = (given.output or Path(temporary)).resolve()
         output.mkdir(parents=True, exist_ok=True)
         datasets.disable_progress_bars()
-        for name, why in stand_ins.make_all(tree, files, Path(temporary)).items():
+        for name, why in trl_stand_ins.make_all(tree, files, Path(temporary)).items():
             print(f"no stand-in for {name}: {why}")
         running = [start(arm, tree, given.k, Path(temporary), output) for arm in ARMS]
         for process in running:

@@ -28,6 +28,8 @@ def runs(tmp_path, monkeypatch):
     return {
         "base": save("base", [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]], 10),
         "rlsp": save("rlsp", [[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]], 25),
+        "sft": save("sft", [[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]], 20),
+        "wide": save("wide", [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], 20),
         "other": save("other", [[1.0], [1.0]], 10, "other"),
     }
 
@@ -43,6 +45,44 @@ class TestCompare:
         figures = json.loads(output.read_text())
         assert figures["maj@3"]["difference"] == {"mean": 0.5, "low": 0.0, "high": 1.0}
         assert (figures["maj@3"]["clear"], figures["tokens"]["clear"]) == (False, True)
+        # pass@2 of 2, 1 of 3 right: 1 - C(1,2)/C(3,2) = 1 and 1 - C(2,2)/C(3,2) = 2/3; of 3, 2 of 3: 1 and 1
+        assert figures["pass@2"]["difference"]["mean"] == pytest.approx(1 / 6)
+        assert figures["cover@0.5"]["difference"]["mean"] == 0.5
+        assert figures["crossing"] is None
+        assert (figures["newly_solved"]["problems"], figures["newly_solved"]["samples"]) == (0, 3)
+        assert "newly solved" in shown
+
+    def test_three_models(self, runs, capsys, tmp_path):
+        output = tmp_path / "three.json"
+        assert main(["compare", runs["base"], runs["sft"], runs["rlsp"], "--output", str(output)]) == 0
+        shown = capsys.readouterr().out
+        figures = json.loads(output.read_text())
+        base, sft, rlsp = (runs[name] for name in ("base", "sft", "rlsp"))
+        assert list(figures) == [f"{sft} - {base}", f"{rlsp} - {base}", f"{rlsp} - {sft}"]
+        # base and sft solve 2/3, 1/3 and 1, 0: equal at k = 1, and behind from k = 2 is no crossing
+        assert figures[f"{sft} - {base}"]["crossing"] is None
+        new, lost = (figures[f"{rlsp} - {sft}"][name] for name in ("newly_solved", "lost"))
+        # problem 1: 0 of 3 for sft, 2 of 3 for rlsp; 1 - 0.05^(1/3)
+        assert (new["problems"], new["known"], new["solved"], lost["problems"]) == (1, 2, 1, 0)
+        assert new["upper_bound"] == pytest.approx(0.6316, abs=1e-4)
+        assert {k: e["mean"] for k, e in new["pass_at"].items()} == {"1": pytest.approx(2 / 3), "3": 1.0}
+        assert "pass@k crosses" not in shown
+
+    def test_a_crossing_is_shown(self, runs, capsys, tmp_path):
+        assert main(["compare", runs["wide"], runs["sft"], "--output", str(tmp_path / "c.json")]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        # 1/2 against 1/3 at k = 1, 1/2 against 2/3 at k = 2
+        assert f"{runs['sft']} is ahead at k = 1 and {runs['wide']} at k = 2" in shown
+        assert "+16.7 [-33.3, +66.7], then -16.7 [-66.7, +33.3] points (not clear" in shown
+        assert "×" in shown
+        assert json.loads((tmp_path / "c.json").read_text())["crossing"] == {
+            **{"k": 2, "before": 1, "rises": False, "clear": False}
+        }
+
+    @pytest.mark.parametrize("names", [["base"], ["base", "base"], ["base", "rlsp", "base"]])
+    def test_too_few_or_twice(self, runs, capsys, names):
+        assert main(["compare", *(runs[name] for name in names)]) == 2
+        assert "a comparison needs two or more different folders" in capsys.readouterr().err
 
     def test_different_problems(self, runs, capsys):
         assert main(["compare", runs["base"], runs["other"]]) == 2

@@ -74,7 +74,9 @@ def copied(evaluated, tmp_path):
 class TestFigures:
     def test_of_every_k(self, evaluated):
         figures = load_evaluation(evaluated)
-        assert list(figures.pass_at) == list(figures.maj_at) == [2, 4, 8]
+        assert (list(figures.pass_at), list(figures.maj_at)) == ([1, 2, 4, 8], [2, 4, 8])
+        assert list(figures.cover_at) == [1 / 8, 0.2, 0.5, 0.8, 1.0]
+        assert figures.cover_at[1 / 8] == figures.pass_at[8]
         assert figures.pass_at_1.mean <= figures.pass_at[2].mean <= figures.pass_at[8].mean
         assert "bootstrap over problems" in read_json(evaluated / "metrics.json")["intervals"]
 
@@ -90,6 +92,7 @@ class TestFigures:
         shown = capsys.readouterr().out
         assert "16 of 16 samples are in" in shown
         assert "pass@3" in shown
+        assert "Cover@tau" in shown
         assert "Level 10" in shown
         assert "Algebra" not in shown  # one subject is no table
 

@@ -96,7 +96,7 @@ def folders_of_evaluations(evaluated, place):
 
     def make(words):
         if words[:2] == ["rlsp", "compare"]:
-            for word in words[2:4]:
+            for word in (word for word in words[2:] if not word.startswith("-")):
                 Path(word).parent.mkdir(parents=True, exist_ok=True)
                 if not Path(word).exists():
                     Path(word).symlink_to(evaluated)

@@ -1,6 +1,6 @@
-"""GRPO whose groups of four are split over two ranks and start from drafts; each rank writes the prompts it scored.
+"""GRPO whose groups are split over two ranks and start from a prefix; each rank writes the prompts it scored.
 
-accelerate launch --config_file recipes/accelerate/cpu.yaml tests/multi_process/frontier_ranks.py FOLDER MODEL
+accelerate launch --config_file recipes/accelerate/cpu.yaml tests/multi_process/frontier_ranks.py FOLDER MODEL [COLUMN]
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl_rlsp import RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
 
 BATCH, STEPS = 4, 6  # completions of a rank and step
+PROMPTS = [f"<user> {problem} <assistant>" for problem in ("8 1 9 : 72", "1 2 : 3")]
+SOLVED = ["8 + 9 = 17 | 9 * 8 = 72 \\boxed{ 72 }", "2 - 1 = 1 | 1 + 2 = 3 \\boxed{ 3 }"]
 calls = []
 
 
 def verdicts(*, prompts, completions, **_):
-    """Always wrong; keeps the prompts."""
+    """Wrong for all but the solutions; keeps the prompts."""
     calls.append(list(prompts))
-    return [0.0] * len(completions)
+    return [float(completion in SOLVED) for completion in completions]
 
 
-def main(folder: Path, model: str) -> None:
+def main(folder: Path, model: str, solutions: str | None = None) -> None:
     args = RLSPGRPOConfig(
         str(folder / "run"),
         per_device_train_batch_size=BATCH,
@@ -35,6 +37,7 @@ def main(folder: Path, model: str) -> None:
         frontier_share=0.9,
         frontier_depth=2,
         frontier_joint=" | ",
+        frontier_solutions=solutions,
         bf16=False,
         use_cpu=True,
         report_to="none",
@@ -46,13 +49,14 @@ def main(folder: Path, model: str) -> None:
         AutoModelForCausalLM.from_pretrained(model, dtype="float32"),
         RLSPRewards(verdicts, []),
         args,
-        Dataset.from_dict({"prompt": [f"<user> {problem} <assistant>" for problem in ("8 1 9 : 72", "1 2 : 3")] * 8}),
+        Dataset.from_dict({"prompt": PROMPTS * 8, "solved": SOLVED * 8}),
         processing_class=AutoTokenizer.from_pretrained(model, padding_side="left"),
     )
     trainer.train()
     logged = [entry["frontier/groups"] for entry in trainer.state.log_history if "frontier/groups" in entry]
-    (folder / f"rank{os.environ['RANK']}.json").write_text(json.dumps({"calls": calls, "groups": logged}))
+    kept = {"calls": calls, "groups": logged, "memory": trainer.state.stateful_callbacks.get("FrontierStarts")}
+    (folder / f"rank{os.environ['RANK']}.json").write_text(json.dumps(kept))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), *sys.argv[2:])

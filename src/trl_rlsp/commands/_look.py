@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trl_rlsp import evaluation
 from trl_rlsp.behaviours import KINDS
@@ -23,20 +23,39 @@ from trl_rlsp.text import Terminal
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from trl_rlsp.evaluation import Comparison
+
 
 @dataclass
 class Compare(Command):
-    """Paired differences of two evaluations on the same problems."""
+    """Paired differences of evaluations on the same problems, such as those of start, SFT and RL: each against the
+    first, and the last against the one before it; where pass@k curves cross; which problems only one of two solves."""
 
-    first: Path = option(help="output_dir of an `rlsp eval`", positional=1)
-    second: Path = option(help="output_dir of another on the same problems", positional=1)
+    runs: list[Path] = option(help="output_dir of an `rlsp eval`, two or more", positional="+", metavar="RUN")
     output: Path | None = option(None, "write the metrics to this JSON file")
 
+    def check(self) -> None:
+        if len(set(self.runs)) < max(2, len(self.runs)):
+            raise ConfigError(f"a comparison needs two or more different folders, got {', '.join(map(str, self.runs))}")
+
     def execute(self) -> None:
-        found = evaluation.compare_folders(self.first, self.second)
+        found = evaluation.load_comparisons(self.runs)
         if self.output:
-            write_json(self.output, {name: {**asdict(metric), "clear": metric.clear} for name, metric in found.items()})
-        Terminal().print(evaluation.difference_table(str(self.first), str(self.second), found))
+            pairs = {f"{pair.second} - {pair.first}": _numbers(pair) for pair in found}
+            write_json(self.output, pairs if len(found) > 1 else _numbers(found[0]))
+        console = Terminal()
+        for table in evaluation.comparison_tables(found):
+            console.print(table)
+        for text in filter(None, map(evaluation.crossing_text, found)):
+            console.print(text)
+
+
+def _numbers(pair: Comparison) -> dict[str, Any]:
+    """A comparison as JSON: its metrics by name, and beside them the crossing and the problems only one solves."""
+    metrics = {name: {**asdict(metric), "clear": metric.clear} for name, metric in pair.metrics.items()}
+    crossing = pair.crossing
+    crosses = None if crossing is None else {**asdict(crossing), "clear": pair.curve[crossing.k].clear}
+    return {**metrics, "crossing": crosses, "newly_solved": asdict(pair.newly_solved), "lost": asdict(pair.lost)}
 
 
 @dataclass

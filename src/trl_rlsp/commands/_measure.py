@@ -83,7 +83,8 @@ class Eval(EvaluationArguments, Command):
             metrics, scored = evaluation.evaluate_samples(samples, problems, verifier=verifier, ks=self.ks)
         if folder:
             evaluation.save_evaluation(metrics, scored, Path(folder), written)
-        for table in (evaluation.evaluation_table({name: metrics}), *evaluation.slice_tables(metrics)):
+        tables = (evaluation.evaluation_table({name: metrics}), *evaluation.curve_tables(metrics))
+        for table in (*tables, *evaluation.slice_tables(metrics)):
             console.print(table)
 
     def draw(self, console: Terminal) -> tuple[Dataset, list[generation.Sample]]:

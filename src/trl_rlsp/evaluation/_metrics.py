@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import product
 from math import comb
 from statistics import fmean
 from typing import Any
@@ -88,6 +87,8 @@ class Evaluation:
         left_out: metric (`pass@4`) -> problems left out of it because they have fewer than k scorable completions or,
             for maj@k, an answer without a score that may win; metrics without such problems are not listed.
         task_metrics: means over the problems that have them.
+        cover_at: tau -> Cover@tau, the share of problems of which at least a share tau of the completions passes,
+            over the problems of pass@1.
     """
 
     pass_at_1: Estimate
@@ -103,9 +104,11 @@ class Evaluation:
     subjects: dict[str, Slice] = field(default_factory=dict)
     problems_hash: str = ""
     task_metrics: dict[str, Estimate] = field(default_factory=dict)
+    cover_at: dict[float, Estimate] = field(default_factory=dict)
 
 
 Group = list[ScoredSample]  # the samples of one problem
+TAUS = (0.1, 0.2, 0.5, 0.8, 1.0)  # solve rates of Cover@tau
 
 
 def by_problem(samples: Iterable[Any]) -> dict[Any, list[Any]]:
@@ -117,9 +120,18 @@ def by_problem(samples: Iterable[Any]) -> dict[Any, list[Any]]:
 
 
 def default_ks(n: int) -> list[int]:
-    """Powers of two from 2 up to n, and n itself."""
-    powers = [1 << i for i in range(1, n.bit_length())]
-    return powers if n in (1, *powers) else [*powers, n]
+    """Powers of two from 1 up to n, and n itself."""
+    return sorted({*(1 << i for i in range(n.bit_length())), n})
+
+
+def default_votes(n: int) -> list[int]:
+    """The k above 1 of `default_ks` for maj@k; above 64 samples, whose subsets take long to count, up to 16 and n."""
+    return [k for k in default_ks(n)[1:] if n <= 64 or k <= 16 or k == n]
+
+
+def default_taus(n: int) -> list[float]:
+    """1/n, the smallest solve rate above 0 of n samples, and those of `TAUS` above it."""
+    return [1 / n, *(tau for tau in TAUS if tau > 1 / n)]
 
 
 def natural(name: str) -> list[str]:
@@ -136,7 +148,7 @@ def check_ks(ks: Sequence[int], n: int) -> list[int]:
 
 
 def summarize(samples: Sequence[ScoredSample], ks: Sequence[int] | None = None) -> Evaluation:
-    """Metrics of scored samples; by default, `ks` are the powers of two from 2 and the number of samples per problem.
+    """Metrics of scored samples; by default, `ks` are the powers of two from 1 and the number of samples per problem.
 
     A DataError if no sample is scorable, a ConfigError for a k above the number of samples per problem.
     """
@@ -145,19 +157,23 @@ def summarize(samples: Sequence[ScoredSample], ks: Sequence[int] | None = None) 
     if whole is None or whole.pass_at_1 is None:
         raise DataError("no completion is scorable: check the gold answers with `rlsp check`")
     largest = max(len(group) for group in groups)
-    wanted = default_ks(largest) if ks is None else check_ks(ks, largest)
+    passes, votes = (default_ks(largest), default_votes(largest)) if ks is None else [check_ks(ks, largest)] * 2
     found: dict[str, dict[int, Estimate]] = {"pass": {}, "maj": {}}
     left_out = {}
-    for (name, metric), k in product((("pass", group_pass), ("maj", group_majority)), wanted):
+    measured = [("pass", group_pass, k) for k in passes] + [("maj", group_majority, k) for k in votes]
+    for name, metric, k in measured:
         known = [value for group in groups if (value := metric(group, k)) is not None]
         if known:
             found[name][k] = bootstrap_mean(known)
         if len(known) < len(groups):
             left_out[f"{name}@{k}"] = len(groups) - len(known)
+    covers = {
+        tau: [c for group in groups if (c := group_cover(group, tau)) is not None] for tau in default_taus(largest)
+    }
     task_metrics = {}
     for name in dict.fromkeys(name for sample in samples for name in sample.task_metrics):
-        measured = [[s.task_metrics[name] for s in group] for group in groups if name in group[0].task_metrics]
-        task_metrics[name] = bootstrap_mean([fmean(values) for values in measured])
+        values = [[s.task_metrics[name] for s in group] for group in groups if name in group[0].task_metrics]
+        task_metrics[name] = bootstrap_mean([*map(fmean, values)])
     return Evaluation(
         pass_at_1=whole.pass_at_1,
         tokens=whole.tokens,
@@ -171,6 +187,7 @@ def summarize(samples: Sequence[ScoredSample], ks: Sequence[int] | None = None) 
         levels=_slices(groups, "level"),
         subjects=_slices(groups, "subject"),
         task_metrics=task_metrics,
+        cover_at={tau: bootstrap_mean(known) for tau, known in covers.items()},
     )
 
 
@@ -194,10 +211,25 @@ def known_mean(values: Iterable[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def group_pass(group: Group, k: int) -> float | None:
-    """pass@k of one problem; `None` if fewer than k of its samples are scorable."""
+def passed(group: Iterable[Any]) -> tuple[int, int]:
+    """(n, c): how many samples of one problem are scorable, and how many of them pass, with a score of 1."""
     known = [sample.score for sample in group if sample.score is not None]
-    return pass_at_k(len(known), known.count(1.0), k) if len(known) >= k else None
+    return len(known), known.count(1.0)
+
+
+def group_pass(group: Iterable[Any], k: int) -> float | None:
+    """pass@k of one problem; `None` if fewer than k of its samples are scorable."""
+    n, c = passed(group)
+    return pass_at_k(n, c, k) if n >= k else None
+
+
+def group_cover(group: Iterable[Any], tau: float) -> float | None:
+    """Whether at least a share `tau` of the scorable samples of one problem passes: 1.0 or 0.0; `None` without any.
+
+    The mean over problems is Cover@tau (2510.08325), with the solve rate of the samples in place of the model's.
+    """
+    n, c = passed(group)
+    return float(c / n >= tau) if n else None
 
 
 def group_majority(group: Group, k: int) -> float | None:
@@ -272,6 +304,8 @@ def majority_curve(
         if answer is not None and score is not None:
             known.setdefault(answer, []).append(Fraction(score))
     means = {answer: sum(found, Fraction()) / len(found) for answer, found in known.items()}
+    if [*wanted] == [len(answers)]:
+        return [_whole_vote(votes, means)]
     silent = len(answers) - votes.total()
     wins = {own: _wins(own, list(votes.values()), silent, max(wanted)) for own in set(votes.values())}
     curve: list[float | None] = []
@@ -280,6 +314,14 @@ def majority_curve(
         expected = sum((wins[votes[answer]][k] * means[answer] for answer in winners if answer in means), Fraction())
         curve.append(float(expected / comb(len(answers), k)) if means.keys() >= {*winners} else None)
     return curve
+
+
+def _whole_vote(votes: Mapping[Hashable, int], means: Mapping[Hashable, Fraction]) -> float | None:
+    """maj@n, the vote of all n samples: the mean over the tied winners."""
+    winners = [answer for answer, own in votes.items() if own == max(votes.values())]
+    if not means.keys() >= {*winners}:
+        return None
+    return float(sum((means[answer] for answer in winners), Fraction()) / max(1, len(winners)))
 
 
 def _wins(votes: int, ballots: list[int], silent: int, largest: int) -> list[Fraction]:

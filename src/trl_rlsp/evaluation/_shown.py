@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Column, Table
 
-from trl_rlsp.evaluation._compare import Difference, Vote, equal_budget
+from trl_rlsp.evaluation._compare import Comparison, Vote, equal_budget
 from trl_rlsp.evaluation._metrics import Estimate, Evaluation, default_ks
 from trl_rlsp.evaluation._store import read_lines
 from trl_rlsp.text import visible_text
@@ -92,20 +92,94 @@ def slice_tables(result: Evaluation) -> list[Table]:
     return tables
 
 
-def difference_table(first: str, second: str, found: Mapping[str, Difference]) -> Table:
-    """The table of a paired comparison; an asterisk marks differences whose interval excludes 0."""
-    problems = max(difference.problems for difference in found.values())
-    rows: list[tuple[str, ...]] = [("", first, second, "difference", "left out")]
-    for name, entry in found.items():
-        shown = [e.number() if name == "tokens" else e.percent() for e in (entry.first, entry.second, entry.difference)]
-        rows.append((name, *shown[:2], shown[2] + (" *" if entry.clear else ""), str(entry.left_out or "")))
-    caption = f"{problems} problems, paired; {INTERVALS}; differences of shares in points; * the interval excludes 0"
-    return terminal_table(rows, caption=caption)
+def curve_tables(result: Evaluation) -> list[Table]:
+    """pass@k and maj@k for each k, and Cover@tau for each tau; nothing if each problem has one completion."""
+    if result.samples == 1:
+        return []
+    rows: list[tuple[str, ...]] = [("k", "pass@k", "maj@k")]
+    for k in sorted({*result.pass_at, *result.maj_at}):
+        rows.append((str(k), *(found[k].percent() if k in found else "" for found in (result.pass_at, result.maj_at))))
+    covers = [("tau", "Cover@tau"), *((f"{tau:.3g}", cover.percent()) for tau, cover in result.cover_at.items())]
+    caption = "Cover@tau: share of problems of which at least a share tau of the completions is right"
+    return [terminal_table(rows), terminal_table(covers, caption=caption)]
+
+
+def comparison_tables(found: Sequence[Comparison]) -> list[Table]:
+    """Models side by side with their paired differences (in a second table for more than two models), and the problems
+    that only one of two models solves.
+    """
+    names = list(dict.fromkeys(name for pair in found for name in (pair.first, pair.second)))
+    values, changes = [["", *names]], [["", *(f"{pair.second} − {pair.first}" for pair in found), "left out"]]
+    if len(found) == 1:
+        changes[0][1] = "difference"
+    for name, entry in found[0].metrics.items():
+        means = {pair.second: pair.metrics[name].second for pair in found} | {names[0]: entry.first}
+        values.append([name, *(_value(name, means[model]) for model in names)])
+        changes.append([name, *(_change(name, pair) for pair in found), str(entry.left_out or "")])
+    caption = f"{max(d.problems for d in found[0].metrics.values())} problems, paired; {INTERVALS}"
+    about = "differences of shares in points; * the interval excludes 0; × another model is ahead than before"
+    if len(found) == 1:
+        values, caption = (
+            [[*row, *change[1:]] for row, change in zip(values, changes, strict=True)],
+            f"{caption}; {about}",
+        )
+    tables = [terminal_table(values, caption=caption)]
+    return [*tables, *([terminal_table(changes, caption=about)] if len(found) > 1 else []), _unsolved_table(found)]
+
+
+def _value(name: str, estimate: Estimate) -> str:
+    return estimate.number() if name == "tokens" else estimate.percent()
+
+
+def _change(name: str, pair: Comparison) -> str:
+    """A difference; marked if its interval excludes 0, and where the pass@k curves cross."""
+    found, crossing = pair.metrics[name], pair.crossing
+    crosses = crossing is not None and name == f"pass@{crossing.k}"
+    return _value(name, found.difference) + " *" * found.clear + " ×" * crosses
+
+
+def crossing_text(pair: Comparison) -> str:
+    """A sentence on where the pass@k curves of two models cross; `""` if they do not."""
+    crossing = pair.crossing
+    if crossing is None:
+        return ""
+    ahead, behind = (pair.second, pair.first) if crossing.rises else (pair.first, pair.second)
+    now = pair.curve[crossing.k]
+    shown, before = (found.difference.number(100, sign="+") for found in (now, pair.curve[crossing.before]))
+    known = "the interval excludes 0" if now.clear else "not clear, as the interval includes 0"
+    changed = f"{behind} is ahead at k = {crossing.before} and {ahead} at k = {crossing.k}"
+    return f"pass@k crosses: {changed}; {pair.second} − {pair.first} is {before}, then {shown} points ({known})."
+
+
+UNSOLVED = ("", "problems", "solve rate at most", "expected", "solved", "pass@1", "pass@k")
+
+
+def unsolved_rows(pair: Comparison) -> list[tuple[str, ...]]:
+    """Two rows of the columns `UNSOLVED`: newly solved and lost problems."""
+    sides = (("newly solved", pair.first, pair.second, pair.newly_solved), ("lost", pair.second, pair.first, pair.lost))
+    rows = []
+    for what, one, other, found in sides:
+        *_, (k, last) = found.pass_at.items() or [(1, None)]
+        first = found.pass_at.get(1)
+        cells = [f"{what}: {other} where {one} has 0 of {found.samples}", f"{found.problems} of {found.known}"]
+        cells += [_small(found.upper_bound), "" if found.expected is None else _small(found.expected)]
+        cells += [str(found.solved), first.percent() if first else "", f"{last.percent()} (k = {k})" if last else ""]
+        rows.append((*cells,))
+    return rows
+
+
+def _small(share: float) -> str:
+    return f"{100 * share:.2g} %"
+
+
+def _unsolved_table(found: Sequence[Comparison]) -> Table:
+    caption = "solve rate at most: of each problem before sampling, one-sided 95 %; expected: by leaving one sample out"
+    return terminal_table([UNSOLVED, *(row for pair in found for row in unsolved_rows(pair))], caption=caption)
 
 
 def efficiency_tables(curves: Mapping[str, Sequence[Vote]]) -> list[Table]:
     """Accuracy and tokens of each model's votes for some k; then every other model at the budgets of the last one."""
-    shown = {name: [v for v in votes if v.k in {1, *default_ks(votes[-1].k)}] for name, votes in curves.items()}
+    shown = {name: [v for v in votes if v.k in default_ks(votes[-1].k)] for name, votes in curves.items()}
     rows: list[tuple[str, ...]] = [("model", "k", "tokens per problem", "accuracy (maj@k)", "left out")]
     for name, votes in shown.items():
         rows += [(name, str(v.k), v.tokens.number(), v.accuracy.percent(), str(v.left_out or "")) for v in votes]

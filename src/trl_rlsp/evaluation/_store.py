@@ -167,9 +167,9 @@ def load_evaluation(folder: Path) -> Evaluation:
     """Read the metrics that `save_evaluation` wrote; a DataError if the evaluation is not complete."""
     try:
         written = read_metrics(folder)
-        found = {field.name: written[field.name] for field in fields(Evaluation)}
-        for name in ("pass_at", "maj_at"):
-            found[name] = {int(k): estimate for k, estimate in found[name].items()}
+        found = {field.name: written[field.name] for field in fields(Evaluation) if field.name in written}
+        for name, number in (("pass_at", int), ("maj_at", int), ("cover_at", float)):
+            found[name] = {number(k): estimate for k, estimate in found.get(name, {}).items()}
         return Evaluation(**found)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{folder} holds no complete evaluation: run `rlsp eval` again ({error})") from error

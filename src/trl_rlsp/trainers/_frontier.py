@@ -1,21 +1,29 @@
-"""Groups that start where the policy gave up, so that some completions solve problems that are too hard so far.
+"""Groups that start from a prefix, so that some completions solve problems that are too hard so far.
 
-For a share of the groups the policy drafts one completion. While its answer is wrong, the answer is removed and the
-policy is told to continue, up to a random number of times. The draft becomes part of the prompt of the whole group,
-where it has no loss and earns no reward. A correct draft is not shown, so easy problems get fewer drafts.
-Starting from prefixes follows PrefixRL (2601.18795) and POPE (2601.18779), continuing one's own search Go-Explore.
+The prefix becomes part of the prompt of the whole group, where it has no loss and earns no reward. It is one of two:
+
+- where the policy gave up: it drafts one completion; while its answer is wrong, the answer is removed and the policy is
+  told to continue, up to a random number of times. A correct draft is not shown, so easy problems get fewer drafts;
+- the leading part of a right solution, of which less is shown the more often its problem is solved (`_solutions`).
+
+Starting from prefixes follows PrefixRL (2601.18795), POPE (2601.18779) and QuestA (2507.13266), continuing one's own
+search Go-Explore.
 """
 
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards import scorers_of
-from trl_rlsp.rewards.batch import gather_ranks
-from trl_rlsp.text import kinds_of, read
+from trl_rlsp.rewards.batch import gather_ranks, group_keys, mean
+from trl_rlsp.text import kinds_of, prompt_text, read
 from trl_rlsp.trainers._fast_step import FastStep, as_reward_arguments
+from trl_rlsp.trainers._solutions import Solutions, empty_memory, learn, pieces, share_of
 
 
 class FrontierStarts(FastStep):
@@ -23,29 +31,40 @@ class FrontierStarts(FastStep):
 
     _prefixes: list[str] = []  # one for each prompt of the current generation
     _share = 0.0
+    _solutions: Solutions | None = None
+    _outcome: int | None = None  # the outcome's place among the rewards
+    _groups: dict[int, tuple[str, bool]] = {}  # group -> its problem, and whether a part of a solution could be shown
 
     def _prepare_frontier(self: Any) -> None:
         """Refuse, after TRL's `__init__`, settings that cannot work."""
-        self._share = getattr(self.args, "frontier_share", 0.0)
+        self._share, source = (getattr(self.args, f"frontier_{name}", None) for name in ("share", "solutions"))
         if not self._share:
+            if source:
+                raise ConfigError(f"frontier_solutions={source!r} needs a frontier_share above 0, got {self._share!r}")
             return
         if not 0 <= self._share < 1 or self.args.frontier_depth < 1:
             rule = "frontier_share is at least 0 and below 1, and frontier_depth at least 1"
             raise ConfigError(f"{rule}, got {self._share!r} and {self.args.frontier_depth!r}")
+        places = [index for index, part in enumerate(self.reward_funcs) if getattr(part, "place", None) == 0]
         reasons = {
-            "rollouts by vLLM or by a custom function": self.use_vllm or self.rollout_func is not None,
-            "sharded weights (FSDP, DeepSpeed)": self.is_fsdp_enabled or self.is_deepspeed_enabled,
+            "rollouts by a custom function": self.rollout_func is not None,
+            "drafts by vLLM": self.use_vllm and not source,
+            "drafts from sharded weights (FSDP, DeepSpeed)": (
+                (self.is_fsdp_enabled or self.is_deepspeed_enabled) and not source
+            ),
             "tools and environments": self.tools or self.environments is not None,
             "images": self._is_vlm,
-            "rewards without a suite": not scorers_of(self.reward_funcs),
+            "rewards without a suite": not scorers_of(self.reward_funcs) or (source and not places),
         }
         if found := [name for name, holds in reasons.items() if holds]:
             raise ConfigError(f"frontier_share={self._share} does not work with {', '.join(found)}: set it to 0")
+        if source:
+            self._solutions, self._outcome = Solutions(source, self.train_dataset), places[0]
 
     def _tokenize_prompts(self: Any, prompts: list[Any]) -> Any:
-        """TRL's method, with drafts appended to some prompts."""
+        """TRL's method, with prefixes appended to some prompts."""
         prompt_ids, *others = super()._tokenize_prompts(prompts)  # type: ignore[misc]
-        self._prefixes = []
+        self._prefixes, self._groups = [], {}
         if self._share and self.model.training:
             self._prefixes = self._shown(prompt_ids)
             encoded = {text: self._encoded(text) for text in set(self._prefixes)}
@@ -53,33 +72,79 @@ class FrontierStarts(FastStep):
         return prompt_ids, *others
 
     def _calculate_rewards(self: Any, inputs: Any, prompts: list[Any], *others: Any) -> Any:
-        """TRL's method; for the rewards, a draft is part of the prompt."""
+        """TRL's method; for the rewards, a prefix is part of the prompt. The solve rates move the shares shown."""
         if self._prefixes:
             prompts = [_with(prompt, text) for prompt, text in zip(prompts, self._prefixes, strict=True)]
-        return super()._calculate_rewards(inputs, prompts, *others)  # type: ignore[misc]
+        rewards = super()._calculate_rewards(inputs, prompts, *others)  # type: ignore[misc]
+        if self._groups:
+            size, verdicts = self.num_generations, rewards[:, self._outcome].tolist()  # of all ranks
+            rates = {
+                group: mean(None if math.isnan(v) else v for v in verdicts[group * size : (group + 1) * size])
+                for group in self._groups
+            }
+            learn(self._memory, [(*self._groups[group], rate) for group, rate in rates.items() if rate is not None])
+        return rewards
+
+    @property
+    def _memory(self: Any) -> dict[str, Any]:
+        """The shares shown; what stands here is part of each checkpoint's trainer_state.json."""
+        return self.state.stateful_callbacks.setdefault(FrontierStarts.__name__, empty_memory())
 
     def _shown(self: Any, prompt_ids: list[list[int]]) -> list[str]:
-        """The draft that the group of each prompt of this rank starts from, `""` for none; a collective operation."""
+        """The prefix that the group of each prompt of this rank starts from, `""` for none; a collective operation."""
         size, offset = self.num_generations, self.accelerator.process_index * len(prompt_ids)
         groups = [(offset + row) // size for row in range(len(prompt_ids))]
         depths = {group: self._depth(group) for group in groups}
         firsts = {(offset + row) // size: row for row in range(len(prompt_ids)) if (offset + row) % size == 0}
-        drafted, tokens = self._drafted({g: row for g, row in firsts.items() if depths[g]}, depths, prompt_ids)
-        _, ranks = gather_ranks([(drafted, tokens, len(firsts))])
+        chosen = {group: row for group, row in firsts.items() if depths[group]}
+        tokens, problems = 0, {}
+        if self._solutions:
+            own, problems = self._led(chosen), self._problems(firsts)
+        else:
+            own, tokens = self._drafted(chosen, depths, prompt_ids)
+        _, ranks = gather_ranks([(own, tokens, len(firsts), problems)])
         everything = [each for rank in ranks for each in rank]
-        found = {group: text for texts, _, _ in everything for group, text in texts.items()}
+        found = {group: text for texts, _, _, _ in everything for group, text in texts.items()}
+        self._groups = {group: (key, group in found) for *_, keys in everything for group, key in keys.items()}
         counts = {
-            "draft_tokens": sum(tokens for _, tokens, _ in everything),
-            "groups": sum(map(bool, found.values())) / sum(number for _, _, number in everything),
+            "draft_tokens": sum(tokens for _, tokens, _, _ in everything),
+            "groups": sum(map(bool, found.values())) / sum(number for _, _, number, _ in everything),
         }
+        if self._solutions:
+            counts["share"] = self._memory["typical"]
         for name, value in counts.items():
             self._metrics["train"][f"frontier/{name}"].append(float(value))
         return [found.get(group, "") for group in groups]
 
     def _depth(self: Any, group: int) -> int:
-        """How often a group's draft is continued, equal on every rank; 0 if the group gets no draft."""
-        drawn = random.Random(f"{self.args.seed} {self.state.global_step} {group}")
+        """How often a group's draft is continued, equal on every rank; 0 if the group gets no prefix."""
+        drawn = self._random(group)
         return drawn.randint(1, self.args.frontier_depth) if drawn.random() < self._share else 0
+
+    def _random(self: Any, *names: Any) -> random.Random:
+        return random.Random(" ".join(map(str, (self.args.seed, self.state.global_step, *names))))
+
+    def _problems(self: Any, rows: dict[int, int]) -> dict[int, str]:
+        """group -> the key of its problem."""
+        given = as_reward_arguments([], [self._inputs[row] for row in rows.values()]) if rows else {"prompts": []}
+        return dict(zip(rows, group_keys(given["prompts"], given), strict=True))
+
+    def _led(self: Any, rows: dict[int, int]) -> dict[int, str]:
+        """group -> the leading part of a right solution of its problem; groups without one are left out."""
+        known = {group: found for group, row in rows.items() if (found := self._solutions.of(self._inputs[row]))}
+        draws = {group: self._random(group, "solution") for group in known}
+        texts, inputs = [draws[g].choice(known[g]) for g in known], [self._inputs[rows[g]] for g in known]
+        keys, found = self._problems(rows), {}
+        for group, row, (answer, reasoning, score) in zip(known, inputs, self._judged(texts, inputs), strict=True):
+            if answer is None or score != 1:
+                continue
+            joint, prompt = self.args.frontier_joint, prompt_text(row["prompt"])
+            parts = pieces(reasoning, joint, answer=answer, prompt=prompt)
+            lengths = accumulate(len(self._encoded(part)) for part in parts)
+            most = sum(length <= self.max_completion_length for length in lengths)
+            share = share_of(self._memory, keys[group])
+            found[group] = "".join(parts[: int(share * most + draws[group].random())])
+        return found
 
     def _drafted(
         self: Any, rows: dict[int, int], depths: dict[int, int], prompt_ids: list[list[int]]
@@ -92,8 +157,8 @@ class FrontierStarts(FastStep):
             asked = [[*prompt_ids[row], *self._encoded(found[group])] for group, row in rows.items()]
             drawn, _ = self._generate_single_turn(asked, None, {}, 1)
             tokens += sum(map(len, drawn))
-            pieces = self.processing_class.batch_decode(drawn, skip_special_tokens=True)
-            texts = [found[group] + piece for group, piece in zip(rows, pieces, strict=True)]
+            written = self.processing_class.batch_decode(drawn, skip_special_tokens=True)
+            texts = [found[group] + piece for group, piece in zip(rows, written, strict=True)]
             taken = self._without_wrong_answers(texts, [inputs[row] for row in rows.values()])
             going = {group: text for group, text in zip(rows, taken, strict=True) if text}
             found |= going
@@ -104,18 +169,27 @@ class FrontierStarts(FastStep):
 
     def _without_wrong_answers(self: Any, texts: list[str], rows: list[dict[str, Any]]) -> list[str | None]:
         """Each draft up to its answer, plus `frontier_joint`; `None` for one that is right, unfinished or too long."""
+        taken: list[str | None] = []
+        for answer, reasoning, score in self._judged(texts, rows):
+            going = reasoning.rstrip() + self.args.frontier_joint
+            wrong = answer is not None and score is not None and score < 1
+            fits = len(self._encoded(going)) <= self.max_completion_length
+            taken.append(going if wrong and fits else None)
+        return taken
+
+    def _judged(
+        self: Any, texts: list[str], rows: list[dict[str, Any]]
+    ) -> Iterator[tuple[str | None, str, float | None]]:
+        """For the text of a completion of each row: the answer, the reasoning that the text begins with, the score."""
+        if not texts:
+            return
         given, scorer = as_reward_arguments(texts, rows), scorers_of(self.reward_funcs)[0]
-        scores = scorer.verifier(**given)
-        end, taken = scorer.reader.end_of_thinking, []
+        end, scores = scorer.reader.end_of_thinking, scorer.verifier(**given)
         for text, score, kind in zip(texts, scores, kinds_of(given, len(texts)), strict=True):
             reading = read(text, kind, end_of_thinking=end)
             reasoning = reading.reasoning.partition(end)[0] if end else reading.reasoning
-            going = reasoning.rstrip() + self.args.frontier_joint
-            value = getattr(score, "score", score)
-            wrong = reading.finished and value is not None and value < 1
-            fits = len(self._encoded(going)) <= self.max_completion_length
-            taken.append(going if wrong and fits and text.startswith(reasoning) else None)
-        return taken
+            answer = reading.answer if text.startswith(reasoning) else None
+            yield answer, reasoning, getattr(score, "score", score)
 
     def _encoded(self: Any, text: str) -> list[int]:
         return self.processing_class(text, add_special_tokens=False)["input_ids"] if text else []

@@ -20,6 +20,8 @@ from trl import GRPOConfig, GRPOTrainer
 from trl_rlsp.rewards import OutcomeVerifier, RLSPRewards, refuse_imbalance, scorers_of
 from trl_rlsp.trainers._adapter import keep_full_precision, trainable_weights, warn_if_untested
 from trl_rlsp.trainers._frontier import FrontierStarts
+from trl_rlsp.trainers._resets import Resets
+from trl_rlsp.trainers._visits import Visits
 from trl_rlsp.trainers._vllm_adapter import adapter_alone
 
 logger = logging.getLogger(__name__)
@@ -34,8 +36,10 @@ class RLSPGRPOConfig(GRPOConfig):
     with their rewards, for the report. `rollout`, `trim_updates` and `skip_zero_advantage` turn off the parts of the
     fast step, and `part_tokens` bounds the tokens that an update computes together, padding included, instead of 16
     rows. A share `frontier_share` of the groups starts where the policy gave up after up to `frontier_depth`
-    continuations with `frontier_joint` (docs/frontier.md). With vLLM, `vllm_adapter` sends only the LoRA adapter
-    instead of merging it into the base (docs/vllm.md).
+    continuations with `frontier_joint`, or, with `frontier_solutions`, from a part of a right solution
+    (docs/frontier.md). With `visit_by_solve_rate`, problems where one more group teaches most get more groups; after
+    every `reset_steps` updates, the reference becomes the policy and the optimizer's state is cleared (docs/visits.md).
+    With vLLM, `vllm_adapter` sends only the LoRA adapter instead of merging it into the base (docs/vllm.md).
     """
 
     scale_rewards: str = field(default="none", metadata={"help": "'none', 'batch' or 'group'."})
@@ -47,13 +51,17 @@ class RLSPGRPOConfig(GRPOConfig):
     trim_updates: bool = field(default=True, metadata={"help": "Compute log-probabilities without most padding."})
     skip_zero_advantage: bool = field(default=True, metadata={"help": "Skip rows without an advantage."})
     part_tokens: int | None = field(default=None, metadata={"help": "Tokens computed together; default 16 rows."})
-    frontier_share: float = field(default=0.0, metadata={"help": "Share of groups that start from a policy's draft."})
+    frontier_share: float = field(default=0.0, metadata={"help": "Share of groups that start from a prefix."})
     frontier_depth: int = field(default=6, metadata={"help": "Most times that a draft is continued."})
     frontier_joint: str = field(default="\nWait,", metadata={"help": "Text that replaces a draft's answer."})
+    frontier_solutions: str | None = field(default=None, metadata={"help": "Column or file of solutions to show."})
+    visit_by_solve_rate: bool = field(default=False, metadata={"help": "Draw problems by their solve rates so far."})
+    visit_half_life: float = field(default=20.0, metadata={"help": "Generations after which a verdict counts half."})
+    reset_steps: int | None = field(default=None, metadata={"help": "Updates between resets of reference, optimizer."})
     vllm_adapter: bool = field(default=True, metadata={"help": "Send a LoRA adapter to vLLM without merging it."})
 
 
-class RLSPGRPOTrainer(FrontierStarts, GRPOTrainer):
+class RLSPGRPOTrainer(Visits, Resets, FrontierStarts, GRPOTrainer):
     """`GRPOTrainer` with its own defaults for rewards and arguments.
 
     Args:
@@ -101,6 +109,8 @@ class RLSPGRPOTrainer(FrontierStarts, GRPOTrainer):
             super().__init__(model, reward_funcs, args, train_dataset, *others, **kwargs)
         if not self.is_fsdp_enabled:  # FSDP shards weights of one type only
             keep_full_precision(self.model, before)
+        self._prepare_visits()
+        self._prepare_resets()
         self._prepare_frontier()
         self._make_fast()
 
