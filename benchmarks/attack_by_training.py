@@ -28,6 +28,7 @@ from trl_rlsp import (
     CalculationExploration,
     DiversityExploration,
     LengthExploration,
+    NoveltyExploration,
     OutcomeVerifier,
     RLSPGRPOConfig,
     RLSPGRPOTrainer,
@@ -51,6 +52,7 @@ REWARDS: dict[str, Any] = {
     "calculation": CalculationExploration(K=2),
     "diversity": DiversityExploration(K=2),
     "behaviour": BehaviourExploration(),
+    "novelty": NoveltyExploration(),
 }
 
 

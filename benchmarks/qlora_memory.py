@@ -6,8 +6,8 @@
 The model is built block by block: a block's weights are drawn on the GPU in bfloat16 and packed into 4 bits before the
 next one exists, so no checkpoint and no memory for the unpacked model are needed. Completions have their full length,
 because a random model hardly ever draws the one token of 150,000 that ends them. Prints one JSON object: the card, the
-plan by part, and torch's peak of the rollouts and of the updates. On a machine without a CUDA GPU it says so and ends
-with status 1.
+plan by part, torch's peak of the rollouts and of the updates, and the tokens per second that `rlsp plan` takes. On a
+machine without a CUDA GPU it says so and ends with status 1.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import copy
 import json
 import sys
 import tempfile
+import time
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from trl_rlsp.planning import GIB, Architecture, Settings, layout
 from trl_rlsp.stages import load_config
 
 DEVICE = "cuda"
+PROMPT = 502  # 500 words between <user> and <assistant>
 
 
 def four_bit_model(config: Any, device: str = DEVICE) -> nn.Module:
@@ -82,10 +84,24 @@ def fill_rest(model: nn.Module, device: str) -> None:
 
 
 class Peaks:
-    """Torch's peak memory of rollouts and updates, in bytes; 0 where there is no CUDA GPU."""
+    """Torch's peak memory of rollouts and updates, in bytes, 0 where there is no CUDA GPU; and their seconds."""
 
     def __init__(self) -> None:
         self.rollout, self.training = 0, 0
+        self.seconds: dict[str, list[float]] = {"rollout": [], "update": []}  # of each step
+
+    @staticmethod
+    def clock() -> float:
+        """Seconds, once the GPU has done what it was given."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def rates(self, given: argparse.Namespace, prompt: int) -> dict[str, list[float]]:
+        """Tokens per second, as `rlsp plan` takes them; the first of several steps warms up and does not count."""
+        tokens = {"rollout": given.group * given.completion, "update": given.group * (prompt + given.completion)}
+        counted = {name: seconds[len(seconds) > 1 :] for name, seconds in self.seconds.items()}
+        return {name: [round(tokens[name] / one, 1) for one in seconds] for name, seconds in counted.items()}
 
     @staticmethod
     def anew() -> int:
@@ -97,13 +113,24 @@ class Peaks:
         return peak
 
     def around(self, trainer: Any) -> None:
-        """Take the peak of every rollout and of every update of a trainer."""
-        sample, backward = trainer._generate_and_score_completions, trainer.accelerator.backward
+        """Take the peak and the time of every rollout and of every update of a trainer."""
+        sample, backward, step = (
+            trainer._generate_and_score_completions, trainer.accelerator.backward, trainer.training_step,
+        )  # fmt: skip
 
         def rollout(*args: Any, **kwargs: Any) -> Any:
             self.anew()
+            started = self.clock()
             found = sample(*args, **kwargs)
+            self.seconds["rollout"].append(self.clock() - started)
+            self.seconds["update"].append(-self.seconds["rollout"][-1])  # it happens within a micro-batch of the update
             self.rollout = max(self.rollout, self.anew())
+            return found
+
+        def micro_batch(*args: Any, **kwargs: Any) -> Any:
+            started = self.clock()
+            found = step(*args, **kwargs)
+            self.seconds["update"][-1] += self.clock() - started
             return found
 
         def done(*args: Any, **kwargs: Any) -> None:
@@ -112,6 +139,7 @@ class Peaks:
 
         trainer._generate_and_score_completions = rollout
         trainer.accelerator.backward = done
+        trainer.training_step = micro_batch
 
 
 def spread(completions: list[Any], **kwargs: Any) -> list[float]:
@@ -169,7 +197,8 @@ def planned(given: argparse.Namespace) -> Any:
         micro_batch=given.micro_batch,
         accumulation=given.group // given.micro_batch,
         rollouts=given.group,
-        prompt=502,  # 500 words between <user> and <assistant>
+        shared=given.group,
+        prompt=PROMPT,
         completion=given.completion,
     )
     return layout(Architecture.of(load_config(given.model)), settings, 1, "ddp")
@@ -200,6 +229,7 @@ def main() -> int:
         "card": torch.cuda.get_device_name() if given.device == "cuda" else None,
         "settings": vars(given),
         "plan_gib": {name: round(value / GIB, 3) for name, value in vars(plan).items() if isinstance(value, int)},
+        "tokens_per_second": peaks.rates(given, PROMPT),
         **{
             f"{name}_gib": {"plan": round(getattr(plan, name) / GIB, 2), "peak": round(peak / GIB, 2) if peak else None}
             for name, peak in measured.items()

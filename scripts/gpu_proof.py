@@ -213,13 +213,14 @@ def page(found: list[dict[str, Any]], names: list[str]) -> str:
             "",
             "## Plan against peak, GiB",
             "",
-            "| model | rollout: plan, peak | update: plan, peak |",
-            "|---|---|---|",
+            "| model | rollout: plan, peak | update: plan, peak | tokens per second of rollouts, of updates |",
+            "|---|---|---|---|",
         ]
     for one in memory:
         result = one["result"]
         cells = [f"{result[key]['plan']}, {result[key]['peak']}" for key in ("rollout_gib", "training_gib")]
-        lines.append(f"| {result['settings']['model']}, 4-bit | {cells[0]} | {cells[1]} |")
+        cells += [", ".join(" ".join(map(str, rates)) for rates in result.get("tokens_per_second", {}).values())]
+        lines.append(f"| {result['settings']['model']}, 4-bit | {' | '.join(cells)} |")
     drawn = [one for one in measured if one["part"].startswith("decoding-")]
     if drawn:
         lines += ["", "## Milliseconds a token", "", "| model | engine | 8 | 32 | 64 |", "|---|---|---|---|---|"]

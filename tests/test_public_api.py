@@ -21,6 +21,7 @@ NAMES = [
     "DiversityExploration",
     "JudgeExploration",
     "LengthExploration",
+    "NoveltyExploration",
     "OutcomeVerifier",
     "RLSPGRPOConfig",
     "RLSPGRPOTrainer",
@@ -39,6 +40,7 @@ SIGNATURES = {
         "model, base_url, api_key, rubric, cache, concurrency, timeout, retries, deadline, max_chars, options"
     ),
     "LengthExploration": "form, C, guarded, ngram",
+    "NoveltyExploration": "form",
     "RLSPRewards": (
         "verifier, exploration, alpha, gate, length_penalty, objective, k, end_of_thinking, thinking_required"
     ),
@@ -110,7 +112,7 @@ def test_commands():
     from trl_rlsp.commands import command_class
 
     expected = "init recipes check filter doctor plan run sft grpo harvest merge eval compare efficiency budget"
-    assert list(COMMANDS) == [*expected.split(), "report", "behaviours", "completion"]
+    assert list(COMMANDS) == [*expected.split(), "report", "forecast", "behaviours", "completion"]
     assert all(callable(command_class(command).parse) for command in COMMANDS)
 
 

@@ -4,7 +4,7 @@
 #
 #   bash recipes/ablations/model_size.sh
 #
-# Hardware: 1 x 40 GB. 24 GiB for 7B and 60 hours for the six runs: estimated, not measured (recipes/README.md says how).
+# Hardware: 1 x 40 GB. 24 GiB for 7B and 30 hours for the six runs: estimated, not measured (recipes/README.md says how).
 # One override, for three seeds, because a difference from one seed means little:
 #   SEEDS="0 1 2" bash recipes/ablations/model_size.sh
 set -euo pipefail

@@ -6,6 +6,7 @@ from .rewards import (
     DiversityExploration as DiversityExploration,
     JudgeExploration as JudgeExploration,
     LengthExploration as LengthExploration,
+    NoveltyExploration as NoveltyExploration,
     OutcomeVerifier as OutcomeVerifier,
     RLSPRewards as RLSPRewards,
 )

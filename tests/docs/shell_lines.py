@@ -71,7 +71,7 @@ def check_rlsp(arguments):
     if command in ("eval", "check", "filter"):
         assert getattr(given, "rescore", None) or given.required()
     elif command == "plan":
-        Settings.of(given.described)
+        assert all(map(Settings.of, given.planned))
     elif command == "compare":
         given.execute()
     elif command == "recipes":

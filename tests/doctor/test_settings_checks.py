@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from trl_rlsp.doctor import _checks, read_stage
+from trl_rlsp.planning import Architecture, Settings
+from trl_rlsp.planning._memory import trained_tensors
 
 LORA = {"use_peft": True, "lora_target_modules": "q_proj", "load_in_4bit": True}
 
@@ -247,6 +249,14 @@ class TestDisk:
         stage = read_stage("sft", ["--config", path])
         # headers of the two files beside the numbers
         assert _checks.checkpoint_bytes(stage) == pytest.approx(written, rel=0.05)
+
+    @pytest.mark.parametrize(("beta", "copies"), [(0.0, 3), (0.05, 4)])
+    def test_a_continued_adapter_is_saved_with_its_reference(self, write_stage, beta, copies):
+        """Weights and two moments, and with a KL the adapter as it was."""
+        stage = read_stage("grpo", ["--config", write_stage("grpo", beta=beta)])
+        stage.is_adapter, stage.adapter = True, (4, "all-linear")
+        tensors = trained_tensors(Architecture.of(stage.config), Settings.of(stage))
+        assert _checks.checkpoint_bytes(stage) == copies * 4 * sum(tensors) + 4 * len(tensors)  # and a step of each
 
     @pytest.mark.parametrize(
         ("settings", "count"),

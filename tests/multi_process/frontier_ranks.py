@@ -1,6 +1,6 @@
 """GRPO whose groups are split over two ranks and start from a prefix; each rank writes the prompts it scored.
 
-accelerate launch --config_file recipes/accelerate/cpu.yaml tests/multi_process/frontier_ranks.py FOLDER MODEL [COLUMN]
+accelerate launch --config_file recipes/accelerate/cpu.yaml tests/multi_process/frontier_ranks.py FOLDER MODEL [VARIANT]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trl_rlsp import RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
+from trl_rlsp.rewards.batch import gather_ranks
 
 BATCH, STEPS = 4, 6  # completions of a rank and step
 PROMPTS = [f"<user> {problem} <assistant>" for problem in ("8 1 9 : 72", "1 2 : 3")]
@@ -27,7 +28,19 @@ def verdicts(*, prompts, completions, **_):
     return [float(completion in SOLVED) for completion in completions]
 
 
-def main(folder: Path, model: str, solutions: str | None = None) -> None:
+class OneEngine(RLSPGRPOTrainer):
+    """Samples as if all ranks had one engine: in calls that all of them make, for equally many prompts."""
+
+    def _shares_engine(self):
+        return True
+
+    def _generate_single_turn(self, prompt_ids, *others, **kwargs):
+        counts = gather_ranks([len(prompt_ids)])[1]
+        assert counts[0] == counts[1], counts
+        return super()._generate_single_turn(prompt_ids, *others, **kwargs)
+
+
+def main(folder: Path, model: str, variant: str = "") -> None:
     args = RLSPGRPOConfig(
         str(folder / "run"),
         per_device_train_batch_size=BATCH,
@@ -37,7 +50,7 @@ def main(folder: Path, model: str, solutions: str | None = None) -> None:
         frontier_share=0.9,
         frontier_depth=2,
         frontier_joint=" | ",
-        frontier_solutions=solutions,
+        frontier_solutions=variant if variant == "solved" else None,
         bf16=False,
         use_cpu=True,
         report_to="none",
@@ -45,7 +58,7 @@ def main(folder: Path, model: str, solutions: str | None = None) -> None:
         logging_steps=1,
         save_strategy="no",
     )
-    trainer = RLSPGRPOTrainer(
+    trainer = (OneEngine if variant == "one_engine" else RLSPGRPOTrainer)(
         AutoModelForCausalLM.from_pretrained(model, dtype="float32"),
         RLSPRewards(verdicts, []),
         args,

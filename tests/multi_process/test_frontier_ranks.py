@@ -27,8 +27,10 @@ def ranks(launch, tmp_path, taught_folder):
     return ranks
 
 
-def test_both_halves_of_a_group_are_shown_the_same(ranks):
-    (zero, one), scored = ranks()
+@pytest.mark.parametrize("variant", ["", "one_engine"])
+def test_both_halves_of_a_group_are_shown_the_same(ranks, variant):
+    """Also if the second rank, which has no draft to make, must ask a shared engine as often as the first."""
+    (zero, one), scored = ranks(variant)
     assert any("|" in call[0] for call in scored[0])
     assert all(len(call) == 4 for call in one["calls"])  # the group's first row, and so its draft, is on rank 0
     assert zero["groups"] == [float("|" in call[0]) for call in scored[0]]

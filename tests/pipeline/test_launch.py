@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -28,12 +29,12 @@ steps_per_generation: 32
 def steps(tmp_path):
     """Evaluation, RL, evaluation of a recipe that is written for 8 processes."""
 
-    def write(grpo=GRPO, evaluation="dataset: d\n"):
+    def write(grpo=GRPO, evaluation="dataset: d\n", overrides=()):
         recipe = tmp_path / "recipe"
         recipe.mkdir(exist_ok=True)
         (recipe / "grpo.yaml").write_text(grpo)
         (recipe / "eval.yaml").write_text(evaluation)
-        return plan(parse_run([str(recipe), "--output_dir", str(tmp_path / "run")]))
+        return plan(parse_run([str(recipe), "--output_dir", str(tmp_path / "run"), *overrides]))
 
     return write
 
@@ -107,6 +108,19 @@ class TestBatch:
             "sequences per step, 512 completions per generation (to keep that: --grpo.gradient_accumulation_steps 64 "
             "--grpo.steps_per_generation 256)"
         )
+
+    def test_another_number_of_processes_is_refused_until_a_batch_is_given(self, steps):
+        """Half of the GPUs would be half of the batch."""
+        shown = []
+        console = SimpleNamespace(print=lambda text, **_: shown.append(text))
+        show_batches(Launcher(8), steps(), 8, console)
+        with pytest.raises(ConfigError, match=r"to keep that: --grpo.gradient_accumulation_steps 16 .* to go on, give"):
+            show_batches(Launcher(4), steps(), 8, console)
+        for accumulation, sequences in ((16, 128), (8, 64)):
+            given = ["--grpo.gradient_accumulation_steps", str(accumulation)]
+            show_batches(Launcher(4), steps(overrides=given), 8, console)
+            assert f"4 processes, {sequences} sequences per step" in shown[-1]
+        assert len(shown) == 3
 
     def test_groups_that_do_not_fit_are_refused(self, steps):
         # 3 GPUs x 2 x 1 step are 6 completions, and a group has 8: whole groups on equal ranks are multiples of 24

@@ -403,6 +403,9 @@ def test_two_processes_from_the_same_command(tmp_path, model_folder, run_rlsp):
     launch = Path(__file__).parents[2] / "recipes" / "accelerate" / "cpu.yaml"
     given = ["--model", model_folder, "--launch", launch, "--output_dir", tmp_path / "run"]
     done = run_rlsp("run", recipe, *given, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "give a field of the batch" in done.stderr
+    done = run_rlsp("run", recipe, *given, "--grpo.per_device_train_batch_size", "8", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (
         "rlsp: 2 processes, 16 sequences per step, 16 completions per generation; the recipe's 1 process" in done.stdout

@@ -23,6 +23,8 @@ FOLDERS = sorted({path.parent for path in (ROOT / "recipes").glob("*/grpo.yaml")
 STAGES = sorted(path for folder in FOLDERS for path in folder.glob("*.yaml") if path.stem != "recipe")
 TRAINING = [path for path in STAGES if path.stem != "eval"]
 FOLDER_32B = ROOT / "recipes" / "qwen2.5-32b-aime"
+TABLE = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
+HOURS = re.findall(r"^\| `(\S+\.yaml)` \| `(.*)` \| (.*) \|$", TABLE, re.MULTILINE)  # file, options of a plan, hours
 CPU = ["--bf16", "False", "--use_cpu", "True"]
 COMMAND = re.compile(r"^(?:(?:accelerate launch .*|sbatch \S+ ?)-m trl_)?rlsp (sft|grpo|eval|filter) (.*)$")
 
@@ -136,12 +138,30 @@ class TestSettings:
         beside = rollout if given.get("vllm_enable_sleep_mode") else max(training, rollout)
         shared = beside + 80 * given["vllm_gpu_memory_utilization"] if given.get("use_vllm") else 0
         needed = training if shared or path.stem == "sft" else max(training, rollout)
-        said = re.search(r"([\d.]+) GiB(?: a GPU)?(?:, (\d+) with the share of vLLM,)? and \d+ hours: estimated", text)
+        said = re.search(r"([\d.]+) GiB(?: a GPU)?(?:, (\d+) with the share of vLLM,)? and \d+ hours?: estimated", text)
         assert float(said[1]) == pytest.approx(needed, rel=0.05)
         assert float(said[2] or 0) == pytest.approx(shared, rel=0.05)
 
+    @pytest.mark.parametrize(
+        ("name", "words", "said"), HOURS, ids=lambda value: value if value.endswith("yaml") else ""
+    )
+    def test_hours_are_those_of_the_plan(self, name, words, said, capsys, monkeypatch):
+        """In the table and, rounded, in the header of the file."""
+        monkeypatch.setenv("COLUMNS", "400")
+        path = ROOT / "recipes" / name
+        assert main(["plan", "--config", str(path), *words.split()]) == 0
+        assert f" steps in {said} hours (" in capsys.readouterr().out
+        header = " ".join(path.read_text().replace("#", "").split())
+        assert re.search(r"and (\d+) hours?: estimated", header)[1] == f"{float(said.split()[0]):.0f}"
+
+    def test_every_stage_has_hours(self):
+        assert sorted(ROOT / "recipes" / name for name, _, _ in HOURS) == TRAINING
+
     def test_the_file_without_vllm_is_the_same_but_for_that(self):
         with_vllm, without = (read_yaml(FOLDER_32B / f"{name}.yaml") for name in ("grpo", "grpo_without_vllm"))
+        # vLLM allocates its share at once
+        assert without.pop("env") == {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+        assert "env" not in with_vllm
         assert {name for name in with_vllm if "vllm" in name} == with_vllm.keys() - without.keys()
         assert without == {name: value for name, value in with_vllm.items() if "vllm" not in name}
 

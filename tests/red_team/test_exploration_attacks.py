@@ -6,7 +6,14 @@ import time
 
 import pytest
 
-from trl_rlsp import BehaviourExploration, CalculationExploration, DiversityExploration, LengthExploration
+from trl_rlsp import (
+    BehaviourExploration,
+    CalculationExploration,
+    DiversityExploration,
+    LengthExploration,
+    NoveltyExploration,
+    RLSPRewards,
+)
 from trl_rlsp.text import calculations, novel_words
 
 PROMPT = "Find the area of the triangle with base 10 and height 5."
@@ -49,6 +56,46 @@ def test_one_calculation_written_in_many_ways(text, found):
     assert calculations(text, given=NUMBERS) == found
 
 
+WRONG_17 = ["17", "17.0", "017", "$17$", "x = 17", "\\frac{34}{2}", "17\\text{ cm}", "10 + 7"]
+OPEN_17 = ["17", "\\sqrt{289}", "seventeen", "XVII", "17^1 \\cdot 1", "0x11", "17, 17", "10001_2"]
+RANDOM = ["864", "394776", "-911", "430525", "41905", "9.3", "265434", "\\frac{7}{8}"]
+OUTSIDE = ["10^9", "-5", "0.001", "\\pi", "\\infty", "no solution", "2^{64}", "x"]
+ANSWERS = {  # eight answers to a problem whose answer is 72: mean novelty by batch, and over the run so far
+    "one wrong answer": (["17"] * 8, 0, 0.354),
+    "it in eight forms": (WRONG_17, 0, 0.354),
+    "open: it in forms that differ by value or in words": (OPEN_17, 0.964, 0.927),
+    "open: random numbers": (RANDOM, 1, 1),
+    "open: answers that the problem excludes": (OUTSIDE, 1, 1),
+    "answers without reasoning": ([f"bare {number}" for number in RANDOM], 0, 0),
+    "several answers": ([f"{number} or" for number in RANDOM], 0, 0),
+}
+
+
+@pytest.mark.parametrize("form", ["batch", "historical"])
+@pytest.mark.parametrize(("answers", "batch", "historical"), ANSWERS.values(), ids=ANSWERS)
+def test_new_answers(answers, batch, historical, form):
+    """What docs/attacks.md says; a wrong answer, however new, earns less than a right one, if no other is right."""
+    texts = [f"It may be \\boxed{{{answer}}}" for answer in answers]
+    if answers[0].startswith("bare"):
+        texts = [f"\\boxed{{{answer.removeprefix('bare ')}}}" for answer in answers]
+    if answers[0].endswith("or"):
+        texts = [f"It may be \\boxed{{{answer.removesuffix(' or')}}} or \\boxed{{1}}" for answer in answers]
+    reward = NoveltyExploration(form)
+    found = reward(prompts=[NUMBERS] * 8, completions=texts)
+    assert sum(found) / 8 == pytest.approx({"batch": batch, "historical": historical}[form], abs=1e-3)
+    texts[-1] = "\\boxed{72}"
+    suite = RLSPRewards(ByBox(), [reward], alpha=0.8, gate="adaptive")
+    *wrong, right = suite(prompts=[NUMBERS] * 8, completions=texts)
+    assert max(wrong) <= 0.25 * 7 / 8 < 1 <= right
+
+
+class ByBox:
+    __name__ = "outcome_verifier"
+
+    def __call__(self, *, completions, **_):
+        return [float("{72}" in text) for text in completions]
+
+
 TEXTS = {
     **{
         repr(unit): (unit * 400_000)[:400_000]
@@ -65,7 +112,15 @@ TEXTS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 @pytest.mark.parametrize(
-    "reward", [LengthExploration(), CalculationExploration(), DiversityExploration(), BehaviourExploration()], ids=str
+    "reward",
+    [
+        LengthExploration(),
+        CalculationExploration(),
+        DiversityExploration(),
+        BehaviourExploration(),
+        NoveltyExploration(),
+    ],
+    ids=str,
 )
 def test_no_text_holds_up_the_trainer(reward, text):
     """Measured on one core: under 0.5 s each; the rest is for a busy machine."""

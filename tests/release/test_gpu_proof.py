@@ -82,13 +82,19 @@ def test_the_page_has_the_numbers_of_each_part():
         return {"plan": plan, "peak": peak}
 
     found = [
-        one("memory-8b", settings={"model": "m"}, rollout_gib=gib(2.0, 2.1), training_gib=gib(3.0, 3.2)),
+        one(
+            "memory-8b", settings={"model": "m"}, rollout_gib=gib(2.0, 2.1), training_gib=gib(3.0, 3.2),
+            tokens_per_second={"rollout": [900.0, 950.0], "update": [2000.0]},
+        ),
         one("decoding-8b", model="m", four_bit=True, ms_a_token={"generate": {"8": 20.5, "32": 21.0, "64": 23.0}}),
         one("step", lognormal={"TRL": {"wall": 4.0, "wall_times": 1.0}}),
         one("countdown", runs={"sft, seed 0": 0.25}),
     ]  # fmt: skip
     text = gpu_proof.page(found, ["memory-8b", "decoding-8b", "step", "countdown", "kernels"])
-    for row in ("| m, 4-bit | 2.0, 2.1 | 3.0, 3.2 |", "| m, 4-bit | generate | 20.5 | 21.0 | 23.0 |"):
+    for row in (
+        "| m, 4-bit | 2.0, 2.1 | 3.0, 3.2 | 900.0 950.0, 2000.0 |",
+        "| m, 4-bit | generate | 20.5 | 21.0 | 23.0 |",
+    ):
         assert row in text
     for row in ("| TRL | 4.00 | 1.00 |", "| sft, seed 0 | 0.250 |", "| kernels | not run |  |", "On one H."):
         assert row in text
@@ -110,6 +116,7 @@ def test_every_part_runs_at_tiny_size(tmp_path):
     found = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in names}
     assert {one["status"] for one in found.values()} == {"done"}
     assert found["memory-32b"]["result"]["rollout_gib"]["peak"] is None  # nothing is claimed of a GPU
+    assert all(found["memory-8b"]["result"]["tokens_per_second"].values())
     assert set(found["decoding-0.5b"]["result"]["ms_a_token"]) >= {"generate", "this package"}
     assert len(found["countdown"]["result"]["runs"]) == 3
     assert gpu_proof.NOT_RUN in (tmp_path / "gpu_proof.md").read_text()

@@ -42,9 +42,10 @@ class TestHistory:
 
 class TestCurves:
     def test_one_run(self, make_run):
-        run = make_run(reward=[0.1, 0.2], accuracy=[0.3, 0.4], held_out=[0.5], entropy=[1.0, 0.9])
+        vllm = {"sampling/importance_sampling_ratio/mean": [1.0, 0.98]}
+        run = make_run(reward=[0.1, 0.2], accuracy=[0.3, 0.4], held_out=[0.5], entropy=[1.0, 0.9], **vllm)
         charts = training_curves([run], [[]])
-        assert [chart.key for chart in charts] == ["accuracy", "reward", "reward_parts", "entropy"]
+        assert [chart.key for chart in charts] == ["accuracy", "reward", "reward_parts", "entropy", "importance"]
         accuracy = curve(charts, "accuracy")
         assert [(line.name, line.x, line.y) for line in accuracy.lines] == [
             ("training problems", [1, 2], [0.3, 0.4]),

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 import pytest
-from exploration_cases import BOUNDED, RELATIVE
+from exploration_cases import BOUNDED, NOVEL, RELATIVE
 
 from trl_rlsp import OutcomeVerifier, RLSPRewards
 
@@ -54,6 +54,15 @@ def test_nor_does_it_rank_higher_in_its_group(attack):
     """The relative form counts the same length, so that what is closed for one form is closed for the other."""
     honest, attacked = both(RELATIVE, attack)
     assert attacked <= honest or RELATIVE.__name__ in attack["open_for"]
+
+
+@every_attack
+def test_nor_does_its_answer_become_a_new_one(attack):
+    """Beside the honest completion and its answer; a list of several values is another answer, and a wrong one."""
+    group = {**attack, "others": [attack["honest"], attack["honest"], *attack["others"]]}
+    honest, attacked = both(NOVEL, group)
+    assert 0 < honest < 1
+    assert attacked <= honest or attack["name"] == "list in one box"
 
 
 @every_reward

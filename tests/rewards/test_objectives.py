@@ -90,6 +90,41 @@ def test_a_wrong_completion_never_outranks_a_right_one(group, objective, k, gate
     assert not right or not wrong or max(wrong) <= min(right) + 1e-12
 
 
+RARE = "8 * 9 = 72 \\boxed{72}"
+DETOUR = "8 * 8 = 64 | 64 + 8 = 72 \\boxed{72}"
+
+
+def by_answer(completions, **_):
+    """Right if the answer is 72; not scorable without an answer."""
+    return [None if "boxed" not in text else float("boxed{72}" in text) for text in completions]
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        ([RARE, RARE, RARE, DETOUR], [4 / 3, 4 / 3, 4 / 3, 2]),  # two of three others went the same way
+        ([RARE, "8 + 9 = 17 \\boxed{17}", "\\boxed{9}"], [2, 0, 0]),  # nobody else did
+        ([RARE, "8 * 9 = 72 \\boxed{17}"], [2, 0]),  # nobody else solved it that way
+        ([RARE, "8 + 9 = 17 | 9 * 8 = 72 \\boxed{72}"], [1, 1]),  # one way, with an attempt before
+        ([RARE, RARE + " 72 - 1 = 71 | 71 + 1 = 72"], [1, 1]),  # what comes after the derivation is none
+        ([RARE, RARE, "what"], [1, 1, None]),
+        ([RARE, "It is \\boxed{72}"], [2, 1]),  # no way is seen
+        ([RARE], [1]),
+    ],
+)
+def test_a_right_completion_pays_more_the_fewer_went_its_way(group, expected):
+    rewards = RLSPRewards(by_answer, [], objective="rare")
+    assert rewards(prompts=["8 1 9 : 72"] * len(group), completions=group) == pytest.approx(expected)
+
+
+@given(st.lists(st.sampled_from([RARE, DETOUR, "\\boxed{72}", "8 * 9 = 72 \\boxed{71}"]), min_size=2, max_size=8))
+def test_a_wrong_completion_never_outranks_a_rare_one(group):
+    rewards = RLSPRewards(by_answer, [words], objective="rare", alpha=0.51, gate="adaptive")
+    paid = rewards(prompts=["8 1 9 : 72"] * len(group), completions=group)
+    right = [total for total, text in zip(paid, group, strict=True) if "{72}" in text]
+    assert not right or all(total < min(right) for total, text in zip(paid, group, strict=True) if "{71}" in text)
+
+
 def test_groups_are_told_apart_by_their_prompts():
     rewards = suite("max_rl")
     paid = rewards(prompts=["a", "a", "b", "b"], completions=["right", "wrong", "right", "right"])
@@ -106,7 +141,7 @@ def test_the_columns_keep_the_accuracy_apart():
 
 @pytest.mark.parametrize("given_", [{"objective": "pass"}, {"objective": "pass@k", "k": 0}])
 def test_what_cannot_be_meant_is_refused(given_):
-    with pytest.raises(ConfigError, match=r"objective must be 'verdict', 'max_rl' or 'pass@k', and k at least 1"):
+    with pytest.raises(ConfigError, match=r"objective must be 'verdict', 'max_rl', 'pass@k' or 'rare', and k"):
         RLSPRewards(verdicts, [], **given_)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from exploration_cases import BOUNDED, RELATIVE
+from exploration_cases import BOUNDED, NOVEL, RELATIVE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,7 +45,9 @@ def equal(values):
     return [None if value is None else pytest.approx(value, abs=1e-12) for value in values]
 
 
-every_suite = pytest.mark.parametrize("exploration", [*([part] for part in (*BOUNDED, RELATIVE)), BOUNDED], ids=str)
+every_suite = pytest.mark.parametrize(
+    "exploration", [*([part] for part in (*BOUNDED, RELATIVE, NOVEL)), BOUNDED], ids=str
+)
 every_gate = pytest.mark.parametrize("gate", GATES)
 few = settings(max_examples=40)
 

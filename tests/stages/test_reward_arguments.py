@@ -7,6 +7,7 @@ import pytest
 from trl_rlsp import AlphaSchedule
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.stages import RewardArguments, parse_stage
+from trl_rlsp.verification import available_backend
 
 
 def test_defaults():
@@ -20,19 +21,33 @@ def test_every_field_arrives():
         alpha=0.6,
         alpha_schedule="cosine",
         alpha_end=0.9,
-        exploration="length, diversity,behaviour,calculation",
+        exploration="length, diversity,behaviour,calculation,novelty",
         length_c=60,
         length_ngram=8,
         calculation_k=5,
         diversity_k=3,
+        novelty_form="historical",
         behaviour_cap=2,
         gate="adaptive",
         length_penalty=0.5,
     ).build()
     assert suite.schedule == AlphaSchedule("cosine", 0.6, 0.9)
     assert (suite.gate, suite.length_penalty) == ("adaptive", 0.5)
-    length, diversity, behaviour, calculation = suite.exploration
+    length, diversity, behaviour, calculation, novelty = suite.exploration
     assert (length.C, length.ngram, diversity.K, behaviour.cap, calculation.K) == (60, 8, 3, 2, 5)
+    assert novelty.form == "historical"
+
+
+def test_a_program_that_fails_a_test():
+    """Shares of tests in a first phase, the full verdict in a second; only the latter is 0 for half of the tests."""
+    if available_backend() is None:
+        pytest.skip("no sandbox on this machine")
+    given = {"prompts": ["Double x."] * 2, "tests": [["assert f(1) == 2", "assert f(2) == 4"]] * 2}
+    programs = [f"```python\ndef f(x):\n    return {result}\n```" for result in ("x + 1", "2 * x")]
+    for all_or_nothing, expected in ((False, [0.5, 1.0]), (True, [0.0, 1.0])):
+        suite = RewardArguments(exploration="none", all_or_nothing=all_or_nothing, log_behaviours=False).build()
+        assert suite(completions=programs, **given) == expected
+        suite.close()
 
 
 def test_judge(tmp_path):

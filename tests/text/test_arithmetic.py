@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from trl_rlsp.text import calculations, normalize, rational
+from trl_rlsp.text import approach, calculations, normalize, rational
 
 
 @pytest.mark.parametrize(
@@ -206,3 +206,24 @@ class TestTime:
         start = time.process_time()
         calculations(text)
         assert time.process_time() - start < 2  # under 0.1 s each on an idle core; quadratic would take minutes
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "expected"),
+    [
+        ("3 * 4 = 12 | 12 + 5 = 17", "17", {"3*4=12", "5+12=17"}),
+        ("5 + 4 = 9 | 3 * 4 = 12 | 12 - 9 = 3 | 12 + 5 = 17", "17", {"3*4=12", "5+12=17"}),  # attempts that failed
+        ("12 + 5 = 17 | 3 * 4 = 12", "17", {"3*4=12", "5+12=17"}),  # in any order
+        ("(3 * 4) + 5 = 17", "17.0", {"3*4=12", "5+12=17"}),
+        ("", "3 * 4 + 5", {"3*4=12", "5+12=17"}),
+        ("16 + 1 = 17", "17", set()),  # where 16 is from is not said
+        ("5 - 3 = 2 | 34 / 2 = 17", "17", set()),
+        ("3 + 4 = 7 | 7 + 5 = 12 | 12 + 5 = 17 | 3 * 4 = 12", "17", {"3*4=12", "5+12=17"}),  # the shorter one
+        ("3 - 5 = -2 | -2 * 4 = -8", "-8", {"3-5=-2", "2*4=8"}),
+        ("3 / 4 = 0.75 | 3/4 + 5 = 5.75", "23/4", {"3/4=3/4", "3/4+5=23/4"}),
+        ("17 - 1 = 16 | 16 + 1 = 17", "17", set()),  # a circle
+        ("3 * 4 = 12", "twelve", set()),
+    ],
+)
+def test_the_approach_is_the_shortest_derivation_of_the_answer(text, answer, expected):
+    assert approach(text, answer, given="3 4 5 : 17") == expected

@@ -285,3 +285,30 @@ def test_programs_that_wait_are_left_to_the_rewards(build):
     assert running.done()
     assert waiting.cancelled()
     assert trainer._early == ()
+
+
+@pytest.mark.parametrize("weight", [0.1, 0.0, 1.0])
+def test_positive_advantages_are_scaled(build, weight):
+    """What TRL would have learned from, with positive advantages times the weight; at 0 they are skipped."""
+    trainer = build(positive_weight=weight)
+    trainer.train()
+    before = torch.tensor(list(trainer._logs["advantages"]))
+    after = torch.cat([batch["advantages"] for batch in trainer._buffered_inputs])
+    assert before.max() > 0 > before.min()
+    assert torch.allclose(
+        after.sort().values, torch.where(before > 0, weight * before, before)[-len(after) :].sort().values
+    )
+
+
+def test_skipping_what_has_no_weight_changes_nothing(build):
+    weights = []
+    for skips in (True, False):
+        trainer = build(positive_weight=0.0, skip_zero_advantage=skips, learning_rate=1e-3)
+        trainer.train()
+        weights.append(torch.cat([weight.detach().flatten() for weight in trainer.model.parameters()]))
+    assert torch.allclose(*weights, rtol=0, atol=1e-5)
+
+
+def test_a_negative_weight_is_refused(build):
+    with pytest.raises(ConfigError, match=r"positive_weight is a factor of at least 0, got -1"):
+        build(positive_weight=-1)

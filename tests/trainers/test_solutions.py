@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trl_rlsp import RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.runs import read_completions
 from trl_rlsp.trainers._solutions import Solutions, empty_memory, learn, pieces, share_of
 
 PROMPTS = ["<user> 8 1 9 : 72 <assistant>", "<user> 1 2 : 3 <assistant>"]
@@ -47,8 +48,7 @@ def build(taught_folder, tmp_path):
             gradient_checkpointing=False,
             logging_steps=1,
             save_steps=2,
-            log_completions=False,
-            **{**given, **settings},
+            **{**given, "log_completions": False, **settings},
         )
         return RLSPGRPOTrainer(
             AutoModelForCausalLM.from_pretrained(taught_folder, dtype="float32"),
@@ -158,6 +158,15 @@ def test_a_wrong_solution_is_not_shown(build):
     assert trainer._led({0: 0}) == {0: ""}
 
 
+def test_vllms_context_has_room_for_prompt_prefix_and_completion(build):
+    trainer = build(vllm_max_model_length=40)
+    assert trainer._room() == 16  # as many as a completion
+    trainer.use_vllm, trainer._longest = True, 10
+    assert trainer._room() == 40 - 10 - 16
+    trainer._longest = 6
+    assert trainer._room() == 16
+
+
 def test_half_of_the_share_is_rounded_by_chance(build):
     trainer = build()
     trainer._inputs = [{"prompt": PROMPTS[1], "solved": SOLVED[1]}]
@@ -176,6 +185,18 @@ def test_solve_rates_of_a_generation_move_the_shares(build):
     learn(expected, [(*trainer._groups[group], rates[group]) for group in (0, 1)])
     assert memory_of(trainer.state) == expected
     assert len(expected["problems"]) >= 1
+
+
+def test_what_is_logged_is_whole(build, tmp_path):
+    """TRL logs the prompt without the prefix; the texts read from the log begin with it."""
+    verifier = Verifier()
+    build(verifier, max_steps=3, log_completions=True).train()
+    found = read_completions([tmp_path / "run"])
+    *_, (prompts, completions) = (call for call in verifier.calls if len(call[0]) == 8)
+    last = [item for item in found if item.step == 3]
+    wholes = [prompt + text for prompt, text in zip(prompts, completions, strict=True)]
+    assert sorted(item.prompt + item.text for item in last) == sorted(wholes)
+    assert any(prompt not in PROMPTS for calls, _ in verifier.calls if len(calls) == 8 for prompt in calls)
 
 
 def test_a_resumed_run_goes_on_exactly(build, tmp_path):

@@ -1,4 +1,4 @@
-"""`rlsp compare`, `efficiency`, `report` and `behaviours`: results of saved evaluations and runs."""
+"""`rlsp compare`, `efficiency`, `report`, `forecast` and `behaviours`: results of saved evaluations and runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import write_json
 from trl_rlsp.report import PAGE_FILE, can_draw, write
 from trl_rlsp.rewards import OutcomeVerifier
-from trl_rlsp.runs import Completion, Summary, read_completions, read_run, shown_steps, summarize
+from trl_rlsp.runs import (
+    Completion,
+    Summary,
+    forecast,
+    read_completions,
+    read_run,
+    shown_steps,
+    solve_rate_curve,
+    summarize,
+)
 from trl_rlsp.selfplay import verify
 from trl_rlsp.stages import option
 from trl_rlsp.text import Terminal
@@ -144,6 +153,37 @@ class Report(Command):
         if self.plots and not can_draw():
             console.print("no charts: they need matplotlib, pip install 'trl-rlsp[report]'")
         console.print(f"report: {output / PAGE_FILE}", soft_wrap=True)
+
+
+@dataclass
+class Forecast(Command):
+    """Predict the solve rate at the end of RL from its beginning, and say by how much that misses a known end."""
+
+    runs: list[Path] = option(help="run folder", positional="+", metavar="RUN")
+    share: float = option(0.25, "share of the tokens up to which the curve is fitted")
+    tokens: float | None = option(None, "tokens at the end, for a run that goes on; default: those logged last")
+    output: Path | None = option(None, "write the forecasts to this JSON file")
+
+    def execute(self) -> None:
+        found = {}
+        for folder, name in zip(self.runs, _names(self.runs), strict=True):
+            curve = solve_rate_curve(read_run(folder, name))
+            found[name] = forecast(*curve, share=self.share, end=self.tokens)
+        if self.output:
+            write_json(self.output, {name: asdict(one) for name, one in found.items()})
+        rows: list[tuple[str, ...]] = [
+            ("", "tokens", "points", "forecast", "stays as it is", "actual", "missed by", "staying by")
+        ]
+        for name, one in found.items():
+            value = one.forecast.percent() if one.forecast else "none"
+            missed = ["" if miss is None else f"{100 * miss:+.1f}" for miss in (one.missed, one.naive_missed)]
+            known = ["" if rate is None else f"{100 * rate:.1f} %" for rate in (one.naive, one.actual)]
+            rows.append((name, f"{one.tokens:,.0f}", str(one.points), value, *known, *missed))
+        console = Terminal()
+        console.print(evaluation.terminal_table(rows, caption="missed by: forecast minus actual, in points"))
+        for name, one in found.items():
+            if one.reason:
+                console.print(f"no forecast of {name}: {one.reason}")
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

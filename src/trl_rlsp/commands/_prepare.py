@@ -1,4 +1,4 @@
-"""`rlsp init`, `recipes`, `check`, `filter`, `doctor` and `plan`: preparations before paying for a GPU."""
+"""`rlsp init`, `recipes`, `check`, `filter` and `doctor`: preparations before paying for a GPU."""
 
 from __future__ import annotations
 
@@ -15,18 +15,16 @@ from typing import Any, Literal, Self
 import yaml
 from rich.table import Column, Table
 
-from trl_rlsp import evaluation, planning, problems, stages
+from trl_rlsp import evaluation, problems, stages
 from trl_rlsp.commands._command import Command
-from trl_rlsp.commands._measure import Eval, count_table, positive_numbers
+from trl_rlsp.commands._measure import Eval, count_table
 from trl_rlsp.doctor import Finding, examine
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import atomic_write, write_json, write_lines
 from trl_rlsp.pipeline import companion_names, copy_recipe, recipe_names, said_of
-from trl_rlsp.planning import GIB
 from trl_rlsp.stages import option
 from trl_rlsp.text import Terminal
 
-_PARTS = ("weights", "adapter", "gradients", "optimizer", "reference", "activations", "logits", "working", "cache")
 _COLORS = {"error": "red", "warning": "yellow", "not checked": "blue"}
 _REWARDS = {"outcome": "none", "length": "length", "behaviours": "length,behaviour", "diversity": "length,diversity"}
 _HELD_OUT = {"math": "math-500", "aime": "aime-2024"}
@@ -197,7 +195,7 @@ class Filter(Eval):
 
 
 @dataclass
-class _OfStage(Command):
+class OfStage(Command):
     """A command about a stage, which also accepts the stage's fields."""
 
     config: Path | None = option(None, "YAML file of `rlsp sft` or `rlsp grpo`")
@@ -208,7 +206,7 @@ class _OfStage(Command):
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
         """The command, and the stage that its other arguments describe; without a network, the hub is not queried."""
-        _offline_without_network()
+        offline_without_network()
         given, overrides = stages.parse_known(cls, arguments, f"rlsp {cls.__name__.lower()}")
         if given.config is None:
             raise ConfigError("no stage: give its YAML file with --config FILE")
@@ -218,7 +216,7 @@ class _OfStage(Command):
         return given
 
 
-def _offline_without_network() -> None:
+def offline_without_network() -> None:
     """If no proxy is set and the hub is unreachable, set its client to offline before its import: it would wait."""
     if not any(map(os.environ.get, ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HF_HUB_OFFLINE"))):
         try:
@@ -228,7 +226,7 @@ def _offline_without_network() -> None:
 
 
 @dataclass
-class Doctor(_OfStage):
+class Doctor(OfStage):
     """Check the YAML file of `rlsp sft` or `rlsp grpo` without loading weights. Other arguments override its fields.
     Exits with status 1 if an error is found."""
 
@@ -269,60 +267,3 @@ def _where(finding: Finding, path: Path, lines: Sequence[str]) -> str:
         if re.match(rf"{name}\s*:", line):
             return f"{path}:{number}: `{line.split(' #')[0].strip()}` to `{finding.change}`"
     return f"{path}: add `{finding.change}`"
-
-
-@dataclass
-class Plan(_OfStage):
-    """Memory on each GPU by part, computed from the model's configuration, and changes that would make it fit. Other
-    arguments override fields of the file."""
-
-    gpus: str = option("1,2,4,8", "numbers of GPUs")
-    memory: float = option(80.0, "memory of a GPU in GiB")
-    prompt: int = option(512, "tokens of the longest prompt")
-
-    def __post_init__(self) -> None:
-        if self.memory <= 0 or self.prompt < 0:
-            rule = "--memory is above 0 GiB and --prompt at least 0"
-            raise ConfigError(f"{rule}, got {self.memory:g} and {self.prompt}")
-
-    def execute(self) -> None:
-        model = planning.Architecture.of(self.described.config), planning.Settings.of(self.described, self.prompt)
-        architecture, settings = model
-        counts = positive_numbers("--gpus", self.gpus, "1,2,4,8")
-        layouts = {n: [planning.layout(*model, n, way) for way in planning.strategies(settings, n)] for n in counts}
-        every = [one for several in layouts.values() for one in several]
-        best = min(layouts[counts[-1]], key=lambda one: one.peak)
-        fits = any(one.fits(self.memory) for one in every)
-        advice = [] if fits else planning.remedies(*model, best.gpus, best.strategy, self.memory)
-        steps = {gpus: planning.tokens_per_step(settings, gpus) for gpus in counts}
-        if self.json:
-            derived = ("training", "rollout", "peak")
-            described = [
-                {**asdict(one), **{name: getattr(one, name) for name in derived}, "fits": one.fits(self.memory)}
-                | {"tokens_per_step": asdict(steps[one.gpus])}
-                for one in every
-            ]
-            found = [{"lines": list(lines), "peak": one.peak, "fits": one.fits(self.memory)} for lines, one in advice]
-            print(json.dumps({"settings": asdict(settings), "layouts": described, "remedies": found}, indent=2))
-            return
-        console = Terminal()
-        kind = "all weights" if settings.rank is None else f"LoRA of rank {settings.rank}"
-        bits = f"{settings.bits}-bit base" if settings.bits else settings.dtype
-        console.print(f"{architecture.total / 1e9:.3g} billion parameters, {bits}, {kind}; computed GiB on each GPU")
-        for gpus, step in steps.items():
-            console.print(_plan_table(layouts[gpus], self.memory))
-            sampled, scored = f"{step.sampled:,.0f} tokens sampled", f"{step.scored:,} trained on per step"
-            console.print(f"{gpus} GPUs: at most {sampled}, {scored}")
-        for lines, one in advice:
-            verdict = "fits with" if one.fits(self.memory) else "does not fit even with"
-            console.print(f"{verdict} {', '.join(lines)}: {one.peak / GIB:.1f} GiB, {one.gpus} GPUs, {one.strategy}")
-
-
-def _plan_table(layouts: Sequence[planning.Layout], memory: float) -> Table:
-    """The parts as rows and the strategies for one number of GPUs as columns, narrow enough for any terminal."""
-    rows = [[f"GPUs: {layouts[0].gpus}", *(one.strategy for one in layouts)]]
-    for name in (*_PARTS, "training", "rollout"):
-        values = [getattr(one, name) / GIB for one in layouts]
-        rows.append([name, *(f"{value:.2f}" if value < 10 else f"{value:.1f}" for value in values)])
-    rows.append([f"fits {memory:g}", *("yes" if one.fits(memory) else "no" for one in layouts)])
-    return evaluation.terminal_table(rows)

@@ -118,8 +118,16 @@ def write_card(step: Step, table: str) -> None:
         atomic_write(card, text)
 
 
+_BATCH = frozenset(
+    ("per_device_train_batch_size", "gradient_accumulation_steps", "steps_per_generation", "generation_batch_size")
+)
+
+
 def show_batches(launcher: Launcher, steps: Sequence[Step], written_for: int, console: Terminal) -> None:
-    """Print the batch of each training stage and the recipe's; a ConfigError if it is impossible here."""
+    """Print the batch of each training stage and the recipe's.
+
+    A ConfigError if it is impossible here, or if it would differ only because of the number of processes.
+    """
     for step in filter(lambda step: step.trains, steps):
         processes = launcher.processes(step)
         before = (stages.read_record(step.folder) or {}).get("processes", processes)
@@ -131,7 +139,12 @@ def show_batches(launcher: Launcher, steps: Sequence[Step], written_for: int, co
         if step.command == "grpo":
             for found in examine(stages.read_stage("grpo", step.words()[1:], processes=processes), ["groups"]):
                 raise ConfigError(f"{step.title}: {found.what}: {found.why} -> {found.change}")
-        console.print(launcher.batch(step, written_for), soft_wrap=True)
+        shown = launcher.batch(step, written_for)
+        if processes != written_for and not _BATCH.intersection(stages.options_of(step.arguments)):
+            raise ConfigError(
+                f"{shown}; to go on, give a field of the batch, or `processes` in the recipe's recipe.yaml"
+            )
+        console.print(shown, soft_wrap=True)
 
 
 class _Training(Command):

@@ -254,11 +254,12 @@ def _disk(stage: Stage) -> Iterator[Finding]:
 
 
 def checkpoint_bytes(stage: Stage) -> int:
-    """Bytes of one checkpoint: the trained weights and the optimizer's state."""
+    """Bytes of one checkpoint: the trained weights, the optimizer's state, and the copy of a continued adapter."""
     from trl_rlsp.planning import Architecture, Settings, optimizer_bytes, trained_bytes
 
-    model = Architecture.of(stage.config), Settings.of(stage)
-    return trained_bytes(*model) + optimizer_bytes(*model)
+    architecture, settings = model = Architecture.of(stage.config), Settings.of(stage)
+    copied = settings.reference and settings.rank is not None  # peft saves the reference of the KL, too
+    return trained_bytes(*model) * (1 + copied) + optimizer_bytes(architecture, settings)
 
 
 def kept_checkpoints(stage: Stage) -> int:

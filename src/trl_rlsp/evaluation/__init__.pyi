@@ -6,16 +6,13 @@ from ._compare import (
     Vote as Vote,
     compare as compare,
     compare_folders as compare_folders,
+    compare_groups as compare_groups,
     compare_models as compare_models,
     efficiency_curve as efficiency_curve,
     equal_budget as equal_budget,
-    find_crossing as find_crossing,
     load_comparisons as load_comparisons,
     load_curves as load_curves,
     paired as paired,
-    pairs_of as pairs_of,
-    pass_differences as pass_differences,
-    unsolved as unsolved,
 )
 from ._dataset import (
     Band as Band,
@@ -54,6 +51,7 @@ from ._scoring import (
 from ._shown import (
     Chart as Chart,
     Line as Line,
+    UNSOLVED as UNSOLVED,
     can_draw as can_draw,
     comparison_tables as comparison_tables,
     crossing_text as crossing_text,

@@ -203,23 +203,31 @@ def compare_models(models: Mapping[str, Sequence[ScoredSample]]) -> list[Compari
     Raises:
         DataError: different problems, or none is scorable in all.
     """
-    names, groups = list(models), [by_problem(samples) for samples in models.values()]
-    for other in groups[1:]:
-        if only := groups[0].keys() ^ other.keys():
-            before = len(only & groups[0].keys())
+    groups = {name: by_problem(samples) for name, samples in models.items()}
+    first, *others = groups.values()
+    for only in (first.keys() ^ other.keys() for other in others):
+        if only:
+            before = len(only & first.keys())
             shown = f"{before} only in the first and {len(only) - before} only in the second"
             raise DataError(f"a paired comparison needs the same problems, got {shown}")
-    pairs = pairs_of(len(names))
-    curve = pass_differences(groups, pairs)
-    found = {f"pass@{k}": differences for k, differences in curve.items() if k > 1}
-    metrics = {name: found.get(name) or _differences(groups, pairs, m) for name, m in _metrics(groups).items()}
-    if not metrics["pass@1"]:
+    found = compare_groups(groups, _metrics(list(groups.values())))
+    if "pass@1" not in found[0].metrics:
         raise DataError("no problem is scorable in both evaluations: check the gold answers with `rlsp check`")
+    return found
+
+
+def compare_groups(models: Mapping[str, Groups], metrics: Mapping[str, Metric] | None = None) -> list[Comparison]:
+    """`compare_models` for samples grouped by problem; any records with a `score`, if `metrics` ask for no more."""
+    names, groups = list(models), list(models.values())
+    pairs = pairs_of(len(names))
+    curve = _pass_differences(groups, pairs)
+    known = {f"pass@{k}": differences for k, differences in curve.items() if k > 1}
+    measured = {name: known.get(name) or _differences(groups, pairs, m) for name, m in (metrics or {}).items()}
     return [
         Comparison(
             names[i],
             names[j],
-            {name: found[number] for name, found in metrics.items() if found},
+            {name: found[number] for name, found in measured.items() if found},
             {k: found[number] for k, found in curve.items()},
             unsolved(groups[i], groups[j]),
             unsolved(groups[j], groups[i]),
@@ -233,7 +241,7 @@ def pairs_of(models: int) -> list[tuple[int, int]]:
     return list(dict.fromkeys([*((0, j) for j in range(1, models)), (models - 2, models - 1)]))
 
 
-def pass_differences(models: Sequence[Groups], pairs: Sequence[tuple[int, int]]) -> dict[int, list[Difference]]:
+def _pass_differences(models: Sequence[Groups], pairs: Sequence[tuple[int, int]]) -> dict[int, list[Difference]]:
     """k -> the differences in pass@k of each pair, for k = 1, 2, 4, ... up to the samples that all have."""
     ks = default_ks(_fewest(models))
     found = {k: _differences(models, pairs, partial(group_pass, k=k)) for k in ks}
@@ -246,11 +254,12 @@ def _fewest(models: Sequence[Groups]) -> int:
 
 def _metrics(models: Sequence[Groups]) -> dict[str, Metric]:
     """The metrics of a comparison by name, in the order of its table."""
-    n = _fewest(models)
+    n, most = _fewest(models), max(len(group) for groups in models for group in groups.values())
+    votes = n if n == most or most <= 64 else min(n, 16)  # as in `default_votes`
     return {
         "pass@1": lambda g: known_mean(s.score for s in g),
         **{f"pass@{k}": partial(group_pass, k=k) for k in default_ks(n)[1:]},
-        **({f"maj@{n}": partial(group_majority, k=n)} if n > 1 else {}),
+        **({f"maj@{votes}": partial(group_majority, k=votes)} if n > 1 else {}),
         **{f"cover@{tau:.3g}": partial(group_cover, tau=tau) for tau in default_taus(n) if n > 1},
         "tokens": lambda g: known_mean(s.tokens for s in g),
         "finished": lambda g: known_mean(s.finished for s in g),

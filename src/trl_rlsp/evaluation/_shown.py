@@ -124,7 +124,9 @@ def comparison_tables(found: Sequence[Comparison]) -> list[Table]:
             f"{caption}; {about}",
         )
     tables = [terminal_table(values, caption=caption)]
-    return [*tables, *([terminal_table(changes, caption=about)] if len(found) > 1 else []), _unsolved_table(found)]
+    if len(found) > 1:
+        tables.append(terminal_table(changes, caption=about))
+    return [*tables, terminal_table(unsolved_rows(found), caption=UNSOLVED)]
 
 
 def _value(name: str, estimate: Estimate) -> str:
@@ -151,14 +153,16 @@ def crossing_text(pair: Comparison) -> str:
     return f"pass@k crosses: {changed}; {pair.second} − {pair.first} is {before}, then {shown} points ({known})."
 
 
-UNSOLVED = ("", "problems", "solve rate at most", "expected", "solved", "pass@1", "pass@k")
+UNSOLVED = "solve rate at most: of each problem before sampling, one-sided 95 %; expected: by leaving one sample out"
+"""The caption of a table of `unsolved_rows`."""
 
 
-def unsolved_rows(pair: Comparison) -> list[tuple[str, ...]]:
-    """Two rows of the columns `UNSOLVED`: newly solved and lost problems."""
-    sides = (("newly solved", pair.first, pair.second, pair.newly_solved), ("lost", pair.second, pair.first, pair.lost))
-    rows = []
-    for what, one, other, found in sides:
+def unsolved_rows(compared: Sequence[Comparison]) -> list[tuple[str, ...]]:
+    """The column names, then two rows for each pair: newly solved and lost problems."""
+    rows: list[tuple[str, ...]] = [("", "problems", "solve rate at most", "expected", "solved", "pass@1", "pass@k")]
+    sides = [("newly solved", pair.first, pair.second, pair.newly_solved) for pair in compared]
+    lost = [("lost", pair.second, pair.first, pair.lost) for pair in compared]
+    for what, one, other, found in (side for both in zip(sides, lost, strict=True) for side in both):
         *_, (k, last) = found.pass_at.items() or [(1, None)]
         first = found.pass_at.get(1)
         cells = [f"{what}: {other} where {one} has 0 of {found.samples}", f"{found.problems} of {found.known}"]
@@ -170,11 +174,6 @@ def unsolved_rows(pair: Comparison) -> list[tuple[str, ...]]:
 
 def _small(share: float) -> str:
     return f"{100 * share:.2g} %"
-
-
-def _unsolved_table(found: Sequence[Comparison]) -> Table:
-    caption = "solve rate at most: of each problem before sampling, one-sided 95 %; expected: by leaving one sample out"
-    return terminal_table([UNSOLVED, *(row for pair in found for row in unsolved_rows(pair))], caption=caption)
 
 
 def efficiency_tables(curves: Mapping[str, Sequence[Vote]]) -> list[Table]:
@@ -230,6 +229,8 @@ class Chart:
         title: the quantity on the y axis, with its unit.
         categories: names of x = 0, 1, ...; empty for a numeric x.
         doubling: whether x has a logarithmic scale of base 2.
+        bands: whether intervals are drawn as bands along the lines, and not as bars at the points.
+        marks: values of x with a dotted line and a cross above it.
     """
 
     key: str
@@ -240,6 +241,8 @@ class Chart:
     percent: bool = False
     categories: Sequence[str] = ()
     doubling: bool = False
+    bands: bool = False
+    marks: Sequence[float] = ()
 
 
 def can_draw() -> bool:
@@ -299,6 +302,9 @@ def _figure(chart: Chart, *, legend: bool = True) -> Figure:
     if chart.doubling:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}")
+    for mark in chart.marks:
+        axes.axvline(mark, color=_INK, linestyle=":", linewidth=1)
+        axes.text(mark, 1, "×", transform=axes.get_xaxis_transform(), ha="center", color=_INK)
     if legend:
         axes.set_title(_plain(chart.title), loc="left", fontsize=11)
         if len(chart.lines) > 1:
@@ -315,6 +321,10 @@ def _draw(axes: Any, chart: Chart, line: Line, number: int) -> None:
     there = ~np.isnan(y)
     if line.low and line.high:
         ends = np.asarray([line.low, line.high], dtype=float)
+        if chart.bands:
+            axes.fill_between(x, *ends, alpha=0.15, linewidth=0, color=style["color"])
+            axes.plot(x, y, marker="o", markersize=3, label=name, **style)
+            return
         axes.errorbar(x, y, yerr=np.nan_to_num(abs(ends - y)), marker="o", markersize=4, label=name, **style)
     elif there.sum() >= _MANY:
         axes.plot(x, y, alpha=0.3, linewidth=1, **style)

@@ -31,10 +31,14 @@ class Layout:
     activations: int
     logits: int  # the output layer's tile, hidden states and gradient
     working: int  # the largest layer unpacked from 4 or 8 bits, or a whole block gathered from the other GPUs
-    cache: int  # key-value cache of the rollouts, and the logits of one position; vLLM's cache is not counted
+    # key-value cache of the rollouts, or of the prompts with a pass over them; logits of one position; 0 with vLLM
+    cache: int
     rollout_weights: int  # base model and adapter during rollouts
     vllm: float  # share of the GPU that a colocated vLLM reserves
-    vllm_needs: int = 0  # the least that its share must hold: all weights, and the key-value cache of one sequence
+    # what that share must hold: weights, adapter and working memory; with the cache of one sequence; of all rollouts
+    vllm_fixed: int = 0
+    vllm_needs: int = 0
+    vllm_holds: int = 0
 
     @property
     def training(self) -> int:
@@ -51,6 +55,10 @@ class Layout:
     def peak(self) -> int:
         """The larger of `training` and `rollout`."""
         return max(self.training, self.rollout)
+
+    def smallest_share(self, memory: float, *, whole: bool = True) -> float:
+        """The smallest share, in hundredths, that holds all rollouts at full length, or else with which vLLM starts."""
+        return math.ceil(100 * (self.vllm_holds if whole else self.vllm_needs) / (memory * GIB)) / 100
 
     def fits(self, memory: float) -> bool:
         """Whether it fits on a GPU with `memory` GiB."""
@@ -72,9 +80,15 @@ def layout(architecture: Architecture, settings: Settings, gpus: int, strategy: 
         gradients *= 2  # buckets hold a second copy
     gathered = strategy == "zero3" and settings.rollouts and settings.gathers and settings.vllm is None
     colocated = settings.vllm == "colocate"
-    one_sequence = memory_of.kv_bytes(architecture, replace(settings, rollouts=1))
+    fixed = whole + adapter + memory_of.vllm_bytes(*model) if colocated else 0
+    context = settings.vllm_context or settings.length
+    longest = memory_of.kv_bytes(architecture, replace(settings, rollouts=1, prompt=0, completion=context))
     # float32 logits of one position, twice
     sampled = 2 * 4 * settings.rollouts * int(architecture.config.get_text_config().vocab_size)
+    # a pass over the prompts, with their keys and values
+    prompts = math.ceil(settings.rollouts / settings.shared) * settings.prompt
+    passed = memory_of.prompt_bytes(architecture, prompts, settings)
+    passed += prompts * architecture.kv_numbers_per_token * BYTES[settings.computes_in]
     blocks = [math.prod(linear) for linear in architecture.quantized.values()]
     working = max(blocks) if settings.bits else 0
     if sharded > 1:
@@ -90,10 +104,12 @@ def layout(architecture: Architecture, settings: Settings, gpus: int, strategy: 
         activations=memory_of.activation_bytes(*model),
         logits=memory_of.logit_bytes(*model),
         working=working * BYTES[settings.computes_in],
-        cache=0 if settings.vllm else memory_of.kv_bytes(*model) + sampled,
+        cache=0 if settings.vllm else max(memory_of.kv_bytes(*model), passed) + sampled,
         rollout_weights=whole + adapter if gathered else math.ceil((whole + adapter) / sharded),
         vllm=settings.vllm_share if colocated else 0.0,
-        vllm_needs=whole + adapter + one_sequence if colocated else 0,
+        vllm_fixed=fixed,
+        vllm_needs=fixed + longest if colocated else 0,
+        vllm_holds=fixed + max(longest, memory_of.kv_bytes(*model)) if colocated else 0,
     )
 
 
@@ -130,6 +146,8 @@ def changes(settings: Settings) -> Iterator[tuple[str, Settings]]:
         yield "use_peft: true", replace(settings, rank=16, targets="all-linear")
     elif settings.bits is None and settings.vllm is None:
         yield "load_in_4bit: true", replace(settings, bits=4)
+    if settings.vllm == "colocate" and (settings.vllm_context or 0) > settings.length:
+        yield f"vllm_max_model_length: {settings.length}", replace(settings, vllm_context=settings.length)
     if settings.completion > 512:
         field = "max_length" if settings.kind == "sft" else "max_completion_length"
         yield f"{field}: {settings.completion // 2}", replace(settings, completion=settings.completion // 2)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 # weights per constant in bitsandbytes: for 4-bit weights, for their constants, for 8-bit optimizer states
 BLOCK, NESTED_BLOCK, OPTIMIZER_BLOCK = 64, 256, 256
 SMALLEST_8BIT = 4096  # tensors with fewer weights keep their optimizer states in float32 (its `min_8bit_size`)
+# tensors that a forward pass holds at once in the MLP: gate, up and their product; four of the hidden size
+WIDE, NARROW = 3, 4
+VLLM_TOKENS = 4096  # TRL's `max_num_batched_tokens`
 TILE_TOKENS, TILE_VOCABULARY = 4096, 32768  # of TRL's fused output layer: its `TOKEN_CHUNK_SIZE` and chunk size
 
 
@@ -149,6 +152,20 @@ def kv_bytes(architecture: Architecture, settings: Settings) -> int:
     """The key-value cache of all sequences that transformers generates at once, at full length."""
     numbers = architecture.kv_numbers_per_token * settings.rollouts * settings.length
     return numbers * BYTES[settings.computes_in]
+
+
+def prompt_bytes(architecture: Architecture, tokens: int, settings: Settings) -> int:
+    """The most that a forward pass without gradients holds for `tokens` tokens, in its widest place, the MLP."""
+    text = architecture.config.get_text_config()
+    return tokens * (WIDE * text.intermediate_size + NARROW * text.hidden_size) * BYTES[settings.computes_in]
+
+
+def vllm_bytes(architecture: Architecture, settings: Settings) -> int:
+    """vLLM's own working memory: a pass over as many tokens as TRL lets it batch, its logits, an unpacked layer."""
+    logits = 2 * 4 * settings.rollouts * int(architecture.config.get_text_config().vocab_size)
+    unpacked = max(map(math.prod, architecture.quantized.values())) if settings.bits else 0
+    passed = prompt_bytes(architecture, VLLM_TOKENS, settings)
+    return passed + logits + unpacked * BYTES[settings.computes_in]
 
 
 def logit_bytes(architecture: Architecture, settings: Settings) -> int:

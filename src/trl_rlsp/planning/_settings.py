@@ -1,4 +1,4 @@
-"""The settings of a stage that determine its memory and its tokens."""
+"""The settings of a stage that determine its memory, its tokens and its hours."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # bytes per number, by type
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings that determine memory, apart from the model's shapes; the defaults are those of a GRPO stage.
+    """The settings that determine memory and time, apart from the model's shapes.
 
-    A ConfigError for an unknown type, or for quantized weights without an adapter.
+    The defaults are those of a GRPO stage. A ConfigError for an unknown type, or for quantized weights without adapter.
     """
 
     kind: Literal["sft", "grpo"] = "grpo"
@@ -34,12 +34,17 @@ class Settings:
     micro_batch: int = 1  # sequences per forward pass on a rank
     accumulation: int = 1  # micro-batches per optimizer step
     rollouts: int = 8  # sequences that a rank generates at once; 0 for "sft"
+    shared: int = 1  # completions for which a prompt is processed once
     updates: int = 1  # optimizer passes over each generation (`num_iterations`)
     prompt: int = 512  # longest prompt in tokens
     completion: int = 4096  # longest completion in tokens; for "sft" the whole sequence
     reference: bool = False  # whether the KL needs a frozen copy; with a new adapter it uses the base
+    kl: bool = False  # whether the KL is in the loss, which costs a forward pass of the reference
+    rescored: bool = False  # whether the old policy's log-probabilities cost a forward pass
+    trimmed: bool = True  # whether sequences are computed without most of their padding
     vllm: str | None = None  # where vLLM generates: `None`, "colocate" or "server"
     vllm_share: float = 0.3  # share of the GPU's memory for a colocated vLLM
+    vllm_context: int | None = None  # longest sequence that vLLM must hold; `None` for the longest of the stage
     gathers: bool = True  # ZeRO-3 gathers all weights on each GPU for the rollouts
 
     def __post_init__(self) -> None:
@@ -73,6 +78,7 @@ class Settings:
             dtype = str(getattr(stage.config, "dtype", None) or "float32").removeprefix("torch.")
         context = getattr(stage.config.get_text_config(), "max_position_embeddings", 0)
         longest = training.max_length if sft else training.max_completion_length
+        vllm = training.vllm_mode if not sft and training.use_vllm else None
         return cls(
             kind=stage.kind,
             dtype=dtype,
@@ -88,14 +94,36 @@ class Settings:
             micro_batch=training.per_device_train_batch_size,
             accumulation=training.gradient_accumulation_steps,
             rollouts=0 if sft else training.per_device_train_batch_size * stage.steps_per_generation,
+            shared=1 if sft or getattr(training, "rollout", "trl") != "fast" else training.num_generations,
             updates=1 if sft else training.num_iterations,
             prompt=0 if sft else prompt,
             completion=longest or max(1, context - prompt),
             reference=not sft and training.beta > 0 and (rank is None or stage.is_adapter),
-            vllm=training.vllm_mode if not sft and training.use_vllm else None,
+            kl=not sft and training.beta > 0,
+            rescored=not sft and _rescored(stage),
+            trimmed=sft or getattr(training, "trim_updates", False),
+            vllm=vllm,
             vllm_share=0.0 if sft else training.vllm_gpu_memory_utilization,
+            vllm_context=(training.vllm_max_model_length or context) if vllm else None,
             gathers=not sft and training.ds3_gather_for_generation,
         )
+
+
+def _rescored(stage: Stage) -> bool:
+    """Whether TRL computes the old policy's log-probabilities: for vLLM's correction, or if updates lag behind."""
+    training = stage.training
+    lags = training.gradient_accumulation_steps % (stage.steps_per_generation * training.num_iterations) != 0
+    return lags or (training.use_vllm and training.vllm_importance_sampling_correction)
+
+
+def steps_of(stage: Stage, gpus: int, rows: int | None = None) -> float | None:
+    """Optimizer steps of a stage on `gpus` GPUs; `None` if they depend on the number of rows and there is no limit."""
+    training, rows = stage.training, rows or stage.data.dataset_limit
+    if training.max_steps > 0 or rows is None:
+        return training.max_steps if training.max_steps > 0 else None
+    each = 1 if stage.kind == "sft" else training.num_generations * training.num_iterations
+    at_once = training.per_device_train_batch_size * training.gradient_accumulation_steps * gpus
+    return float(rows * training.num_train_epochs * each / at_once)
 
 
 @dataclass(frozen=True)

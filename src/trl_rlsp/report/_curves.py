@@ -24,12 +24,14 @@ CURVES = (
     Chart("entropy", "Entropy of the next token, nats", STEP, ()),
     Chart("kl", "KL divergence from the reference, nats", STEP, ()),
     Chart("zero_variance", "Groups in which all rewards are equal", STEP, (), percent=True),
+    Chart("importance", "Importance ratio of vLLM's samples", STEP, (), "Mean; 1 if both policies agree."),
     Chart("repetition", "Share of text that repeats earlier text", STEP, (), LOGGED, percent=True),
     Chart("behaviours", "Search behaviors per 1,000 words", STEP, (), f"Matched by patterns. {LOGGED}"),
 )
 METRICS = {  # chart -> metric that TRL logs
     **{"reward": "reward", "length": "completions/mean_length", "cut_off": "completions/clipped_ratio"},
     **{"entropy": "entropy", "kl": "kl", "zero_variance": "frac_reward_zero_std"},
+    "importance": "sampling/importance_sampling_ratio/mean",
 }
 SOLVED = ("never", "under half", "half or more", "always")
 FEWEST = 5

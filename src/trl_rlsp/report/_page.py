@@ -20,9 +20,20 @@ from typing import Any, NamedTuple
 from trl_rlsp import __version__
 from trl_rlsp.behaviours import KINDS, find_behaviours
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.evaluation import Chart, Estimate, can_draw, natural, save_plot, svg
+from trl_rlsp.evaluation import (
+    UNSOLVED,
+    Chart,
+    Comparison,
+    Estimate,
+    can_draw,
+    natural,
+    save_plot,
+    svg,
+    unsolved_rows,
+)
 from trl_rlsp.files import atomic_write
 from trl_rlsp.report._curves import effort_charts, training_curves
+from trl_rlsp.report._solved import solved
 from trl_rlsp.report._warnings import RunWarning, find
 from trl_rlsp.runs import Completion, Run, difference, step_metrics
 from trl_rlsp.text import json_for_script, visible_text
@@ -42,6 +53,8 @@ class Contents:
     warnings: Sequence[RunWarning]
     curves: Sequence[Chart]
     effort: Sequence[Chart]
+    solved: Sequence[Chart]
+    compared: Sequence[Comparison]
     browser: dict[str, Any]
     plots: bool = False
 
@@ -54,11 +67,14 @@ def build(runs: Sequence[Run], *, limit: int = LIMIT, plots: bool = False) -> Co
     if limit < 1:
         raise ConfigError(f"limit is the number of completions on the page, at least 1; got {limit}")
     steps = [step_metrics(run.completions) for run in runs]
+    charts, compared = solved(runs)
     return Contents(
         runs=runs,
         warnings=[warning for run, metrics in zip(runs, steps, strict=True) for warning in find(run, metrics)],
         curves=training_curves(runs, steps),
         effort=effort_charts(runs),
+        solved=charts,
+        compared=compared,
         browser=browser_data(runs, limit=limit),
         plots=plots,
     )
@@ -70,7 +86,7 @@ def write(runs: Sequence[Run], folder: Path, *, limit: int = LIMIT, plots: bool 
     At most `limit` completions are on the page; by default, `plots` are written if matplotlib is installed.
     """
     contents = build(runs, limit=limit, plots=can_draw() if plots is None else plots)
-    charts = [*contents.curves, *contents.effort]
+    charts = [*contents.solved, *contents.curves, *contents.effort]
     numbers = {
         "warnings": [asdict(warning) for warning in contents.warnings],
         "runs": [
@@ -81,6 +97,9 @@ def write(runs: Sequence[Run], folder: Path, *, limit: int = LIMIT, plots: bool 
                 "missing": list(run.missing),
             }
             for run in runs
+        ],
+        "compared": [
+            {**asdict(pair), "crossing": pair.crossing and asdict(pair.crossing)} for pair in contents.compared
         ],
         "charts": {chart.key: asdict(chart) for chart in charts},
     }
@@ -115,7 +134,10 @@ def render(contents: Contents) -> str:
         missing=[(run.name, text) for run in contents.runs for text in run.missing],
         headings=[LABELS.get(column, column.replace("_", " ")) for column in columns(contents.runs)],
         rows=rows(contents.runs),
+        unsolved=unsolved_rows(contents.compared) if contents.compared else [],
+        about_unsolved=UNSOLVED,
         sections=[
+            ("solved", "pass@k and Cover@tau", drawn(contents.solved)),
             ("training", "Training", drawn(contents.curves)),
             ("effort", "Length, correctness and difficulty", drawn(contents.effort)),
         ],

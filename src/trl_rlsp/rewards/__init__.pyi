@@ -6,7 +6,7 @@ from .balance import (
     scorers_of as scorers_of,
 )
 from .batch import Batch as Batch, Reader as Reader
-from .diversity import DiversityExploration as DiversityExploration
+from .diversity import DiversityExploration as DiversityExploration, NoveltyExploration as NoveltyExploration
 from .exploration import (
     BehaviourExploration as BehaviourExploration,
     CalculationExploration as CalculationExploration,

@@ -22,13 +22,14 @@ from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.balance import ASYNC_ADVICE, GROUP_ADVICE, AlphaSchedule, check_balance, divides, unbounded
 from trl_rlsp.rewards.batch import Reader, as_explored, gather_members, gather_ranks, group_keys, log_mean, mean
 from trl_rlsp.rewards.outcome import OutcomeVerifier
+from trl_rlsp.text import Reading, approach, prompt_text, visible
 from trl_rlsp.verification import Verdict
 
 logger = logging.getLogger(__name__)
 
 Reward = Callable[..., Sequence[Any]]
 Gate = Literal["none", "correct", "incorrect", "adaptive"]
-Objective = Literal["verdict", "max_rl", "pass@k"]
+Objective = Literal["verdict", "max_rl", "pass@k", "rare"]
 Column = list[float | None]
 
 _LOGGERS = ("log_metric", "log_extra")
@@ -71,7 +72,7 @@ class Scorer:
         if not 0 <= self.length_penalty <= 1:
             raise ConfigError(f"length_penalty must be a weight from 0 to 1, got {self.length_penalty!r}")
         if self.objective not in get_args(Objective) or self.k < 1:
-            rule = "objective must be 'verdict', 'max_rl' or 'pass@k', and k at least 1"
+            rule = "objective must be 'verdict', 'max_rl', 'pass@k' or 'rare', and k at least 1"
             raise ConfigError(f"{rule}, got {self.objective!r} and {self.k!r}")
         if self.gate == "adaptive" and unbounded(self):
             raise ConfigError(
@@ -133,7 +134,9 @@ class Scorer:
             paid.append(
                 [None if v is None or e is None else scale * r * self._gated(v, f, e, x) for v, f, e, x, r in rows]
             )
-        if self.objective != "verdict":
+        if self.objective == "rare":
+            paid.append(_rare_pay(verdicts, read, kwargs))
+        elif self.objective != "verdict":
             pairs = zip(verdicts, groups, rooms, strict=True)
             paid.append([None if v is None else self._objective_pay(v, group, room) for v, group, room in pairs])
         if self._undoes_division(args):
@@ -246,6 +249,24 @@ def _division_undone(rows: Sequence[tuple[float | None, ...]]) -> float:
     bonuses = [sum(value or 0.0 for value in row[1:]) for row in rows if row[0] is not None]
     deviation = statistics.stdev(bonuses) if len(verdicts) == 1 and len(bonuses) > 1 else 1.0
     return _TRL_ADDS / (1 - deviation) if deviation < 1 else 1.0
+
+
+def _rare_pay(verdicts: Column, readings: Sequence[Reading], kwargs: Mapping[str, Any]) -> Column:
+    """Each verdict times the rarity of its approach: the mean, over the calculations that lead to the answer, of the
+    share of the group's other completions that were not solved with it; 0 without such calculations."""
+    keys = group_keys(kwargs.get("prompts"), kwargs)
+    ways = [
+        approach(visible(reading.exploration), reading.answer or "", given=prompt_text(prompt)) if v else frozenset()
+        for v, reading, prompt in zip(verdicts, readings, kwargs["prompts"], strict=True)
+    ]
+    members = gather_members(keys, list(zip(verdicts, ways, strict=True)))
+    paid: Column = []
+    for verdict, way, member in zip(verdicts, ways, members, strict=True):
+        known = [other for score, other in member.values if score is not None]
+        others = max(len(known) - 1, 1)
+        rarities = [1 - (sum(step in other for other in known) - 1) / others for step in way]
+        paid.append(None if verdict is None else verdict * (mean(rarities) or 0.0) * (len(known) > 1))
+    return paid
 
 
 def name_of(part: Any) -> str:

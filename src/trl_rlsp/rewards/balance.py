@@ -152,7 +152,7 @@ def divides(args: Any) -> bool:
 
 def _objective(scorer: Scorer, args: Any) -> Iterator[Imbalance]:
     if scorer.objective != "verdict" and divides(args):
-        message = f"scale_rewards='group' cancels objective={scorer.objective!r}: use scale_rewards='none'"
+        message = f"scale_rewards='group' undoes objective={scorer.objective!r}: use scale_rewards='none'"
         yield Imbalance("objective", "warning", message, "scale_rewards: none")
     size = getattr(args, "num_generations", scorer.k)
     if scorer.objective == "pass@k" and scorer.k > size:

@@ -1,4 +1,4 @@
-"""Diversity: approaches that a completion tries and the other completions of its group do not.
+"""Diversity: approaches that a completion tries, or an answer that it gives, and others for its problem do not.
 
 Approach matters, not wording. Therefore completions are compared by their sets of calculations, or by the vectors of an
 embedding model; within a group, because GRPO compares only there (2509.02534 and 2505.09655 use semantic diversity).
@@ -7,20 +7,27 @@ Known exploit: true but pointless calculations with the problem's numbers, bound
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, Literal, get_args
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.batch import Batch, Member, mean
+from trl_rlsp.rewards.batch import Batch, Member, gather_ranks, group_keys, mean
 from trl_rlsp.rewards.exploration import Exploration
-from trl_rlsp.text import calculations, check_half, effective_length, visible
+from trl_rlsp.text import Reading, answer_key, calculations, check_half, effective_length, kinds_of, rational, visible
 
 WORDS_PER_STEP = 6  # words that count as much as one calculation: `3 * 4 = 12 |` has six
 Embed = Callable[[list[str]], Any]
 """Texts -> one vector each, as rows of an array or lists of floats."""
+
+NoveltyForm = Literal["batch", "historical"]
+
+_NUMBER, _COMMAND = re.compile(r"\d+(?:\.\d+)?"), re.compile(r"\\[a-zA-Z]+")
 
 _Vector = tuple[Any, bool]  # a completion's embedding, if available, and whether there was reasoning to embed
 
@@ -107,3 +114,82 @@ def _mean_distance(member: Member[_Vector]) -> float | None:
     if own is None or (others and not seen):
         return None
     return mean(1.0 if other is None else min(1.0, max(0.0, 1.0 - float(own @ other))) for other in seen) or 0.0
+
+
+@dataclass(eq=False)
+class NoveltyExploration(Exploration):
+    r"""Rewards final answers, right or wrong, that are rarely given to their problem (2509.06941); logs
+    `novelty/answers`, the number of different answers of a group.
+
+    - `form="batch"`: the share of the other completions of the group that do not give the answer, in [0, 1]; 0 in a
+      group of one. It is the paper's batch bonus on a scale from 0 to 1.
+    - `form="historical"`: `1 / sqrt(N)`, with N the number of times that the run has given the answer to the problem,
+      this batch included. The counts are kept in `trainer_state`, which checkpoints save; without one, only the batch
+      counts.
+
+    Answers are equal if their values are (`trl_rlsp.text.answer_key`) or, if they have none, the numbers in them, or
+    else their letters. Nothing is paid without exactly one answer, without reasoning before it
+    (`trl_rlsp.text.effective_length`), or for a program, which can be written in endless ways. Known exploit: an answer
+    drawn at random; use `gate="adaptive"`, which pays only as far as the group fails.
+
+    Example:
+        >>> texts = ["Four, I think: \\boxed{4}", "Or so: \\boxed{4.0}", "Five may do: \\boxed{5}"]
+        >>> NoveltyExploration()(prompts=["2 + 2?"] * 3, completions=texts)
+        [0.5, 0.5, 1.0]
+    """
+
+    form: NoveltyForm = "batch"
+
+    __name__ = "novelty_exploration"
+
+    def __post_init__(self) -> None:
+        if self.form not in get_args(NoveltyForm):
+            raise ConfigError(f"form must be 'batch' or 'historical', got {self.form!r}")
+
+    def scores(self, batch: Batch) -> list[float | None]:
+        """B floats in [0, 1]."""
+        kinds = kinds_of(batch.columns, len(batch.completions))
+        answers = list(map(_answer, batch.readings, kinds))
+        keys = group_keys(batch.columns.get("prompts"), batch.columns)
+        _, ranks = gather_ranks(list(zip(keys, answers, strict=True)))
+        groups: dict[str, list[str]] = defaultdict(list)
+        for key, answer in chain.from_iterable(ranks):
+            groups[key].append(answer)
+        counts = {key: Counter(filter(None, group)) for key, group in groups.items()}
+        batch.log("novelty/answers", [len(counts[key]) for key in keys])
+        if self.form == "historical":
+            _remember(counts, batch.columns.get("trainer_state"))
+        values: list[float | None] = []
+        for row, key, answer in zip(batch.rows, keys, answers, strict=True):
+            reading, prompt = row
+            earns = answer and effective_length(reading, prompt=prompt) > 0
+            values.append(self._value(counts[key][answer], len(groups[key])) if earns else 0.0)
+        return values
+
+    def _value(self, count: int, size: int) -> float:
+        """What an answer is worth that occurs `count` times, in a group of `size`."""
+        if self.form == "historical":
+            return 1 / math.sqrt(count)
+        return (size - count) / (size - 1) if size > 1 else 0.0
+
+
+def _answer(reading: Reading, kind: str) -> str:
+    """A short text that is equal for equal answers; `""` for none, and for a program."""
+    if reading.answer is None or kind == "code":
+        return ""
+    key = answer_key(visible(reading.answer))
+    if isinstance(key, str):
+        numbers = [number if rational(number) is None else str(rational(number)) for number in _NUMBER.findall(key)]
+        key = " ".join(numbers) or "".join(filter(str.isalnum, _COMMAND.sub("", key))).casefold() or key
+    return hashlib.blake2b(str(key).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _remember(counts: dict[str, Counter[str]], trainer_state: Any) -> None:
+    """Add to the counts of a batch, by group and answer, those of the run so far, and keep the sums in its state."""
+    kept = getattr(trainer_state, "stateful_callbacks", None)
+    if kept is None:
+        return
+    memory = kept.setdefault(NoveltyExploration.__name__, {})
+    for key, count in counts.items():
+        count.update(memory.get(key, {}))
+        memory[key] = dict(count)

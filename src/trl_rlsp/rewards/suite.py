@@ -53,7 +53,9 @@ class RLSPRewards(list, metaclass=_SuiteType):
         length_penalty: weight of the length penalty under `gate="adaptive"`, in [0, 1].
         objective: sum of the outcome columns in a group of solve rate p: `"verdict"`, the verdict `V`; `"max_rl"`,
             `V / p` (MaxRL, 2602.02710), for problems rarely solved; `"pass@k"`, `V`, or for a wrong completion the
-            chance that k - 1 others of its group include a right one (2505.15201), to solve each problem at least once.
+            chance that k - 1 others of its group include a right one (2505.15201), to solve each problem at least once;
+            `"rare"`, `V (1 + r)`, with `r` the rarity in its group of the calculations that lead to the answer (similar
+            to 2601.08763), in [0, 1].
         k: number of completions that pass@k draws, at most the group size.
         end_of_thinking: as in `Reader`, like `thinking_required`; a given `OutcomeVerifier` has its own settings.
 

@@ -7,6 +7,7 @@ settings are in `trl_rlsp.stages` and `trl_rlsp.pipeline`.
 
 from trl_rlsp.runs._behaviours import StepMetrics, Summary, shown_steps, step_metrics, summarize
 from trl_rlsp.runs._completions import Completion, completion_files, question, read_completions, rl_stage
+from trl_rlsp.runs._forecast import Forecast, Sigmoid, forecast, solve_rate_curve
 from trl_rlsp.runs._run import (
     Evaluated,
     Run,

@@ -32,7 +32,7 @@ class Completion:
     """One completion with its verdict; fields that were not recorded are `None` or empty.
 
     Attributes:
-        text: everything the model wrote; untrusted.
+        text: everything the model wrote, after the prefix that its group started from; untrusted.
         problem: key of the problem: its index in an evaluation, or the question of the prompt.
         score: 1.0, 0.0, a fraction between them, or `None` if it is not scorable; `reason` gives the reason.
         finished: whether it ends with a final answer within the token limit.
@@ -185,7 +185,7 @@ def _completion(row: Mapping[str, Any], problem: str, number: int, file: str, di
     elif not sampled and reason not in ("gold_unparseable", "scorer_error"):  # as read now
         finished = read(written, kinds_of({name: [value] for name, value in columns.items()}, 1)[0]).finished
     return Completion(
-        text=_all_text(written),
+        text=str(row.get("prefix") or "") + _all_text(written),
         problem=problem,
         prompt=[_filled(message) for message in prompt] if isinstance(prompt, list) else prompt,
         score=logged,

@@ -111,11 +111,13 @@ class VerifierArguments:
     verifier: str = option("default", '"default", or `module.name` of your own reward function for the outcome')
     verifier_time_limit: float = option(2.0, "seconds for one answer")
     verifier_workers: int = option(2, "processes that check answers; with several ranks, each gets its share of cores")
+    all_or_nothing: bool = option(False, "a program that fails a test scores 0, not the share of tests that it passes")
 
     def outcome_verifier(self, **options: Any) -> rewards.OutcomeVerifier:
         """The verifier; `options` are passed to `OutcomeVerifier` and override these fields."""
         end = None if self.end_of_thinking == "none" else self.end_of_thinking
-        limits = {"time_limit": self.verifier_time_limit, "workers": self.verifier_workers}
+        limits: dict[str, Any] = {"time_limit": self.verifier_time_limit, "workers": self.verifier_workers}
+        limits["code_options"] = {"all_or_nothing": True} if self.all_or_nothing else None
         given = {"end_of_thinking": end, "thinking_required": self.thinking_required, **limits, **options}
         if self.verifier == "default":
             return rewards.OutcomeVerifier(**given)
@@ -131,20 +133,21 @@ class RewardArguments(VerifierArguments):
     alpha_end: float | None = option(None, "weight of the outcome at the end, or at solve rate 1")
     exploration: str = option(
         "length",
-        'comma-separated: "length", "calculation", "diversity", "behaviour", "judge", module.name; or "none"',
+        'a list of "length", "calculation", "diversity", "novelty", "behaviour", "judge", module.name; or "none"',
     )
     length_form: str = option("bounded", '"bounded", "relative" or "paper"')
     length_c: float = option(1000.0, "length at which half of the bounded bonus is earned, in words")
     length_ngram: int = option(6, "repeated n-grams of this many words do not count")
     calculation_k: float = option(8.0, "correct calculations at which half of the calculation bonus is earned")
     diversity_k: float = option(8.0, "calculations at which half of the diversity bonus is earned")
+    novelty_form: str = option("batch", 'answers are rare in the "batch", or over the run: "historical"')
     behaviour_cap: int = option(4, "occurrences of each behavior that count")
     judge_model: str | None = option(None, 'name of the judge on its server; required by "judge"')
     judge_base_url: str | None = option(None, "address of an OpenAI-compatible server; default: the client's")
     judge_cache: str | None = option(None, "folder or file in which grades are cached")
     gate: str = option("none", 'bonus paid if: "none" (always), "correct", "incorrect", "adaptive" (by failure rate)')
     length_penalty: float = option(0.25, 'weight of the cost of length if a group succeeds, under gate "adaptive"')
-    objective: str = option("verdict", '"verdict", "max_rl" (rarely solved problems) or "pass@k"')
+    objective: str = option("verdict", '"verdict", "max_rl" (rarely solved problems), "pass@k" or "rare"')
     objective_k: int = option(4, "completions that pass@k draws")
     log_behaviours: bool = option(True, "log `behaviour/...`, occurrences of each search behavior per 1,000 tokens")
 
@@ -166,6 +169,7 @@ class RewardArguments(VerifierArguments):
             "length": {"form": self.length_form, "C": self.length_c, "ngram": self.length_ngram},
             "calculation": {"K": self.calculation_k},
             "diversity": {"K": self.diversity_k},
+            "novelty": {"form": self.novelty_form},
             "behaviour": {"cap": self.behaviour_cap},
             "judge": {"model": self.judge_model, "base_url": self.judge_base_url, "cache": self.judge_cache},
         }

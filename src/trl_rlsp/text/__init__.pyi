@@ -1,4 +1,5 @@
 from ._arithmetic import (
+    approach as approach,
     calculations as calculations,
     check_half as check_half,
     rational as rational,
@@ -9,6 +10,7 @@ from ._completion import (
     KINDS as KINDS,
     Completion as Completion,
     Reading as Reading,
+    answer_key as answer_key,
     completion_text as completion_text,
     is_task as is_task,
     kinds_of as kinds_of,

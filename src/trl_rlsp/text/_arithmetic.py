@@ -23,6 +23,8 @@ MAX_BITS = 8192  # of any intermediate numerator or denominator
 LONGEST = 120  # characters of one side of an equation that are read
 MOST_EQUATIONS = 10_000  # equals signs of a text that are considered
 
+COMMON = frozenset(map(str, [*range(1, 11), 100]))  # numbers that a derivation may use if the problem has none of them
+
 Number = int | Fraction
 Equation = tuple[tuple[str, ...], frozenset[Number], tuple[Number, ...]]  # calculations, numbers at its start, results
 
@@ -40,6 +42,7 @@ _LATEX = [
 ]
 _GROUPS = re.compile(r"(?<=\d)(?:,|\{,\})(?=\d{3}(?!\d))")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_STEP = re.compile(r"(\d+(?:/\d+)?)[-+*/^](\d+(?:/\d+)?)=")
 _SIGN_OR_NUMBER = re.compile(r"\d+(?:\.\d+)?|\*\*|[-+*/^()]")
 _REVERSED_RUN = re.compile(r"[\d \t.+\-*/^()]*")
 _RESULT = re.compile(
@@ -87,6 +90,48 @@ def calculations(text: str, *, given: str | None = None) -> frozenset[str]:
             found.update(made)
             known.update(results)
     return frozenset(found - calculations(given) if given else found)
+
+
+def approach(text: str, answer: str, *, given: str = "") -> frozenset[str]:
+    r"""The calculations that lead to the number `answer`: its shortest derivation in `text`, in the form above.
+
+    It starts from the numbers of the problem, `given`, and those of `COMMON` that no calculation gives. Attempts that
+    failed and true but pointless calculations are left out. If the answer is itself an expression, its own calculations
+    are the approach. Empty without a derivation, and if the answer is not a number.
+
+    >>> sorted(approach("8 + 9 = 17 | 9 - 1 = 8 | 8 * 9 = 72 | 72 - 1 = 71 | 71 + 1 = 72", "72", given="8 1 9 : 72"))
+    ['8*9=72']
+    """
+    value = rational(answer)
+    if value is None:
+        return frozenset()
+    if own := calculations(f"{answer} = {value}"):
+        return own
+    target, rest = str(abs(value)), set(calculations(text, given=given))
+    known = {str(_number(each)) for each in _NUMBER.findall(_plain(given))} - {target}
+    known |= COMMON - {target, *map(_result, rest)}
+    made: dict[str, set[str]] = {}  # number -> the calculations that give it first
+    while target not in made and (steps := {step for step in rest if _operands(step) <= known}):
+        rest -= steps
+        for step in steps:
+            if _result(step) not in known:
+                made.setdefault(_result(step), set()).add(step)
+        known.update(made)
+    wanted, found = [target], set[str]()
+    while wanted:
+        steps = made.pop(wanted.pop(), set())
+        found |= steps
+        wanted += set().union(*map(_operands, steps))
+    return frozenset(found)
+
+
+def _result(step: str) -> str:
+    return step.rpartition("=")[2].lstrip("-")
+
+
+def _operands(step: str) -> set[str]:
+    match = _STEP.match(step)
+    return {match[1], match[2]} if match else {step}
 
 
 def check_half(value: float, name: str = "K", unit: str = "calculations") -> None:

@@ -72,7 +72,9 @@ def find_marked(text: str, start: int) -> Found:
         return _closing_statement(text, phrases)
     last = marks[-1]
     bare = [phrase for phrase in phrases if is_bare_value(phrase.answer)]
-    after = [phrase for phrase in bare if phrase.start >= last.end and _key(phrase.answer) != _key(last.answer)]
+    after = [
+        phrase for phrase in bare if phrase.start >= last.end and answer_key(phrase.answer) != answer_key(last.answer)
+    ]
     if after and last.answer:
         return Found(last.start, reason="several_answers", rivals=_distinct([last, *after]))
     before = [phrase for phrase in bare if phrase.final and phrase.end <= last.start]
@@ -110,7 +112,7 @@ def _closing_statement(text: str, regions: Sequence[Region]) -> Found:
     while first > least and _side_by_side(text, regions[first - 1], regions[first]):
         first -= 1
     rivals = _distinct([*regions[first:], *alternative_after(text, last.end)])
-    while first > 0 and _key(regions[first - 1].answer) == _key(last.answer):
+    while first > 0 and answer_key(regions[first - 1].answer) == answer_key(last.answer):
         first -= 1
     start = regions[first].start
     if not last.answer or TAKEN_BACK.match(text[last.end : last.end + 80]):
@@ -119,7 +121,7 @@ def _closing_statement(text: str, regions: Sequence[Region]) -> Found:
 
 
 def _distinct(regions: Sequence[Region]) -> tuple[str, ...]:
-    return tuple({_key(region.answer): region.answer for region in regions if region.answer}.values())
+    return tuple({answer_key(region.answer): region.answer for region in regions if region.answer}.values())
 
 
 def _side_by_side(text: str, one: Region, other: Region) -> bool:
@@ -131,8 +133,12 @@ def _side_by_side(text: str, one: Region, other: Region) -> bool:
     return bool(joined) or len(re.findall(r"[^\W\d_]{2,}", _COMMAND.sub(" ", gap))) <= _WORDS_OF_A_LABEL
 
 
-def _key(answer: str) -> Hashable:
-    """A key that is equal for two answers that are obviously the same."""
+def answer_key(answer: str) -> Hashable:
+    r"""A key that is equal for two answers that are obviously the same: by value for numbers, else in normal form.
+
+    >>> answer_key("4.0") == answer_key(r"x = \\frac{8}{2}") == answer_key("2 + 2")
+    True
+    """
     if len(answer) > MAX_CHARS:
         return answer
     text = normalize(answer)

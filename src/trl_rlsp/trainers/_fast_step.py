@@ -72,6 +72,8 @@ class FastStep:
         self._fast["skip_zero_advantage"] &= self.beta == 0 and self._exact_in_any_order()
         asked = self.args.gradient_accumulation_steps % (self.args.steps_per_generation * self.num_iterations) != 0
         self._keeps_drawn = asked and not self.tools and self.accelerator.mixed_precision == "no"
+        if self._positive_weight < 0:
+            raise ConfigError(f"positive_weight is a factor of at least 0, got {self._positive_weight!r}")
         own = [scorer.verifier for scorer in scorers_of(self.reward_funcs)]
         self._verifier = next((each for each in own if isinstance(each, OutcomeVerifier)), None)
 
@@ -95,7 +97,15 @@ class FastStep:
 
     def _generate_and_score_completions(self: Any, inputs: Any) -> Any:
         self._inputs = inputs
-        return super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+        scored = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+        if self._positive_weight != 1 and self.model.training:
+            advantages = scored["advantages"]
+            scored["advantages"] = torch.where(advantages > 0, advantages * self._positive_weight, advantages)
+        return scored
+
+    @property
+    def _positive_weight(self: Any) -> float:
+        return getattr(self.args, "positive_weight", 1.0)
 
     def _verify_early(self: Any, rows: list[int], ids_RT: torch.Tensor) -> None:
         """Run finished programs while other completions are being decoded; rewards find the verdicts in the cache."""

@@ -31,6 +31,7 @@ class FrontierStarts(FastStep):
 
     _prefixes: list[str] = []  # one for each prompt of the current generation
     _share = 0.0
+    _longest = 0  # tokens of the longest prompt of the current generation
     _solutions: Solutions | None = None
     _outcome: int | None = None  # the outcome's place among the rewards
     _groups: dict[int, tuple[str, bool]] = {}  # group -> its problem, and whether a part of a solution could be shown
@@ -48,7 +49,6 @@ class FrontierStarts(FastStep):
         places = [index for index, part in enumerate(self.reward_funcs) if getattr(part, "place", None) == 0]
         reasons = {
             "rollouts by a custom function": self.rollout_func is not None,
-            "drafts by vLLM": self.use_vllm and not source,
             "drafts from sharded weights (FSDP, DeepSpeed)": (
                 (self.is_fsdp_enabled or self.is_deepspeed_enabled) and not source
             ),
@@ -73,6 +73,8 @@ class FrontierStarts(FastStep):
 
     def _calculate_rewards(self: Any, inputs: Any, prompts: list[Any], *others: Any) -> Any:
         """TRL's method; for the rewards, a prefix is part of the prompt. The solve rates move the shares shown."""
+        if self._share:  # also in evaluation, since TRL logs one table
+            self._log_completion_extra("prefix", self._prefixes or [""] * len(prompts))
         if self._prefixes:
             prompts = [_with(prompt, text) for prompt, text in zip(prompts, self._prefixes, strict=True)]
         rewards = super()._calculate_rewards(inputs, prompts, *others)  # type: ignore[misc]
@@ -92,6 +94,7 @@ class FrontierStarts(FastStep):
 
     def _shown(self: Any, prompt_ids: list[list[int]]) -> list[str]:
         """The prefix that the group of each prompt of this rank starts from, `""` for none; a collective operation."""
+        self._longest = max(map(len, prompt_ids))
         size, offset = self.num_generations, self.accelerator.process_index * len(prompt_ids)
         groups = [(offset + row) // size for row in range(len(prompt_ids))]
         depths = {group: self._depth(group) for group in groups}
@@ -141,7 +144,7 @@ class FrontierStarts(FastStep):
             joint, prompt = self.args.frontier_joint, prompt_text(row["prompt"])
             parts = pieces(reasoning, joint, answer=answer, prompt=prompt)
             lengths = accumulate(len(self._encoded(part)) for part in parts)
-            most = sum(length <= self.max_completion_length for length in lengths)
+            most = sum(length <= self._room() for length in lengths)
             share = share_of(self._memory, keys[group])
             found[group] = "".join(parts[: int(share * most + draws[group].random())])
         return found
@@ -152,20 +155,36 @@ class FrontierStarts(FastStep):
         """(group -> text that the policy wrote before it gave up, tokens sampled for the drafts), one draft a group."""
         inputs, self._inputs = self._inputs, []  # so that no program is verified early
         found, tokens, level = dict.fromkeys(rows, ""), 0, 0
-        while rows := {group: row for group, row in rows.items() if level < depths[group]}:
+        while drawn := self._continued([[*prompt_ids[row], *self._encoded(found[g])] for g, row in rows.items()]):
             level += 1
-            asked = [[*prompt_ids[row], *self._encoded(found[group])] for group, row in rows.items()]
-            drawn, _ = self._generate_single_turn(asked, None, {}, 1)
             tokens += sum(map(len, drawn))
-            written = self.processing_class.batch_decode(drawn, skip_special_tokens=True)
+            written = self.processing_class.batch_decode(drawn, skip_special_tokens=True)[: len(rows)]
             texts = [found[group] + piece for group, piece in zip(rows, written, strict=True)]
             taken = self._without_wrong_answers(texts, [inputs[row] for row in rows.values()])
             going = {group: text for group, text in zip(rows, taken, strict=True) if text}
             found |= going
-            rows = {group: rows[group] for group in going}
+            rows = {group: rows[group] for group in going if level < depths[group]}
         self._inputs = inputs
         self._drawn_BT = None  # these were of the drafts
         return found, tokens
+
+    def _continued(self: Any, asked: list[list[int]]) -> list[list[int]]:
+        """A completion of each of these token ids; of a shared engine every rank asks for equally many."""
+        if self._shares_engine():
+            _, ranks = gather_ranks([asked])
+            most = max(ranks, key=lambda rank: len(rank[0]))[0]
+            asked = [*asked, *most[len(asked) :]]
+        return self._generate_single_turn(asked, None, {}, 1)[0] if asked else []
+
+    def _shares_engine(self: Any) -> bool:
+        """Whether the ranks sample from one engine, in calls that all of them make."""
+        return self.use_vllm and (self.args.vllm_mode == "server" or self.args.vllm_tensor_parallel_size > 1)
+
+    def _room(self: Any) -> int:
+        """Most tokens of a prefix: those of a completion, if vLLM's context also has room for prompt and completion."""
+        context = self.args.vllm_max_model_length if self.use_vllm else None
+        most = self.max_completion_length
+        return min(most, context - self._longest - most) if context else most
 
     def _without_wrong_answers(self: Any, texts: list[str], rows: list[dict[str, Any]]) -> list[str | None]:
         """Each draft up to its answer, plus `frontier_joint`; `None` for one that is right, unfinished or too long."""
@@ -173,7 +192,7 @@ class FrontierStarts(FastStep):
         for answer, reasoning, score in self._judged(texts, rows):
             going = reasoning.rstrip() + self.args.frontier_joint
             wrong = answer is not None and score is not None and score < 1
-            fits = len(self._encoded(going)) <= self.max_completion_length
+            fits = len(self._encoded(going)) <= self._room()
             taken.append(going if wrong and fits else None)
         return taken
 

@@ -35,11 +35,12 @@ class RLSPGRPOConfig(GRPOConfig):
     wrong completions. Completions have up to 4,096 tokens as in the paper (TRL: 512), and all are written as Parquet,
     with their rewards, for the report. `rollout`, `trim_updates` and `skip_zero_advantage` turn off the parts of the
     fast step, and `part_tokens` bounds the tokens that an update computes together, padding included, instead of 16
-    rows. A share `frontier_share` of the groups starts where the policy gave up after up to `frontier_depth`
-    continuations with `frontier_joint`, or, with `frontier_solutions`, from a part of a right solution
-    (docs/frontier.md). With `visit_by_solve_rate`, problems where one more group teaches most get more groups; after
-    every `reset_steps` updates, the reference becomes the policy and the optimizer's state is cleared (docs/visits.md).
-    With vLLM, `vllm_adapter` sends only the LoRA adapter instead of merging it into the base (docs/vllm.md).
+    rows. `positive_weight` scales positive advantages (docs/rewards.md). A share `frontier_share` of the groups starts
+    where the policy gave up after up to `frontier_depth` continuations with `frontier_joint`, or, with
+    `frontier_solutions`, from a part of a right solution (docs/frontier.md). With `visit_by_solve_rate`, problems where
+    one more group teaches most get more groups; after every `reset_steps` updates, the reference becomes the policy and
+    the optimizer's state is cleared (docs/visits.md). With vLLM, `vllm_adapter` sends only the LoRA adapter instead of
+    merging it into the base (docs/vllm.md).
     """
 
     scale_rewards: str = field(default="none", metadata={"help": "'none', 'batch' or 'group'."})
@@ -51,6 +52,9 @@ class RLSPGRPOConfig(GRPOConfig):
     trim_updates: bool = field(default=True, metadata={"help": "Compute log-probabilities without most padding."})
     skip_zero_advantage: bool = field(default=True, metadata={"help": "Skip rows without an advantage."})
     part_tokens: int | None = field(default=None, metadata={"help": "Tokens computed together; default 16 rows."})
+    positive_weight: float = field(
+        default=1.0, metadata={"help": "Factor of positive advantages; 0.1 leans on failures."}
+    )
     frontier_share: float = field(default=0.0, metadata={"help": "Share of groups that start from a prefix."})
     frontier_depth: int = field(default=6, metadata={"help": "Most times that a draft is continued."})
     frontier_joint: str = field(default="\nWait,", metadata={"help": "Text that replaces a draft's answer."})
