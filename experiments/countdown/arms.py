@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from trl_rlsp.rewards import RLSPRewards
 
 
+WORKED = "worked"
+"""Column with whole right searches, which the domain writes for arms whose `frontier_solutions` names it."""
+
+
 def build(spec: Any) -> Any:
     """What a value of the configuration stands for: a mapping with `type` is an object of that class.
 
@@ -34,9 +38,11 @@ def build(spec: Any) -> Any:
 
 
 def _find(name: str) -> Any:
-    found = getattr(trl_rlsp, name, None)
+    from countdown import peers
+
+    found = getattr(trl_rlsp, name, None) or getattr(peers, name, None)
     if found is None:
-        raise ConfigError(f"no class {name!r} in trl_rlsp")
+        raise ConfigError(f"no class {name!r} in trl_rlsp or countdown.peers")
     return found
 
 
@@ -77,6 +83,8 @@ def build_trainer(
     fixed = {"logging_steps": 1, "save_strategy": "no", "report_to": "none", "log_completions": False}
     settings = {**grid.training, **(arm.training or {}), **fixed}
     config = trl_rlsp.RLSPGRPOConfig(output_dir=str(folder), seed=seed, learning_rate=rate, **settings)
+    if settings.get("frontier_solutions") == WORKED:
+        train = train.add_column(WORKED, [grid.module().worked(row) for row in train])  # type: ignore[call-arg]
     rewards = build_rewards(arm)
     model = AutoModelForCausalLM.from_pretrained(start, dtype="float32")
     fast = arm.trainer == "RLSPGRPOTrainer"

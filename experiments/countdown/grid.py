@@ -167,7 +167,7 @@ def read_grid(path: Path) -> dict[str, Any]:
     given = _read(path)
     if "like" not in given:
         return given
-    other = _read(path.parent / given.pop("like"))
+    other = read_grid(path.parent / given.pop("like"))
     if isinstance(given.get("arms"), list):
         unknown = sorted(set(given["arms"]) - set(other["arms"]))
         if unknown:

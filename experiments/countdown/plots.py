@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from countdown.grid import Grid
 
 CURVES = {"accuracy": "accuracy on training batches", "length": "completion tokens"}
-PLOTS = ("learning.png", "accuracy.png", "effort.png")
+PLOTS = ("learning.png", "accuracy.png", "effort.png", "pass_at_k.png")
 
 
 def write_plots(grid: Grid) -> None:
@@ -35,6 +35,8 @@ def write_plots(grid: Grid) -> None:
         _learning(found, grid)
         _accuracy(found, grid)
         _effort(found, grid)
+        if found.get("pass_at_k"):
+            _pass_at_k(found, grid)
 
 
 def plot_file(grid: Grid, name: str) -> Any:
@@ -116,3 +118,17 @@ def _effort(found: dict[str, Any], grid: Grid) -> None:
         axis.set(xlabel=grid.module().DIFFICULTY, ylabel=label)
     axes[0].legend(fontsize=7)
     _save(figure, grid, PLOTS[2])
+
+
+def _pass_at_k(found: dict[str, Any], grid: Grid) -> None:
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6, 3.8))
+    for arm, own in found["pass_at_k"].items():
+        ends = np.array(list(own["pass_at"].values()))
+        (line,) = axis.plot(list(map(int, own["pass_at"])), ends[:, 0], marker=".", linewidth=1.3, label=arm)
+        axis.fill_between(list(map(int, own["pass_at"])), *ends[:, 1:].T, color=line.get_color(), alpha=0.12)
+    axis.set_xscale("log", base=2)
+    axis.set(xlabel="k", ylabel="pass@k, 95 % intervals over problems", ylim=(-0.02, 1.02))
+    axis.legend(fontsize=7)
+    _save(figure, grid, PLOTS[3])

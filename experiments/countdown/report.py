@@ -64,6 +64,7 @@ def section(grid: Grid, folder: Path) -> list[str]:
         *_seeds(found),
         *_comparison(found),
         *_bar(found),
+        *_pass_at_k(found),
         *_by_difficulty(grid, found),
         *_plots(grid, found, folder),
         *_rates(grid, found),
@@ -188,6 +189,32 @@ def _bar(found: dict[str, Any]) -> list[str]:
         f"{word('beats_sft_majority')} ({shown(votes['difference'], share=True, signed=True)})",
         f"- effort rises with difficulty: {word('effort_rises_with_difficulty')} "
         f"({'{:.2f} [{:.2f}, {:.2f}]'.format(*effort) if effort else 'not defined'})\n",
+    ]
+
+
+def _pass_at_k(found: dict[str, Any]) -> list[str]:
+    """pass@k to 256, and what the arms solve of the problems that the starting model never solved."""
+    curves, newly = found.get("pass_at_k"), found.get("newly_solved")
+    if not curves:
+        return []
+    ks = list(next(iter(curves.values()))["pass_at"])
+    rows = [
+        [arm, str(own["seed"]), *(shown(own["pass_at"].get(k), share=True) for k in ks)] for arm, own in curves.items()
+    ]
+    problems = next(iter(curves.values()))["problems"]
+    lines = [f"pass@k of one seed on the first {problems} test problems, intervals over problems:\n"]
+    lines += table(["arm", "seed", *(f"k = {k}" for k in ks)], rows)
+    if not newly:
+        return lines
+    rows = [
+        [arm, *(shown(own[name], share=True) for name in ("pass_at_1", "pass_at_8")), f"{100 * own['solved_once']:.0f}"]
+        for arm, own in newly["arms"].items()
+    ]
+    return [
+        *lines,
+        f"Newly solved: of the {newly['problems']} of {newly['of']} problems that the starting model solved in none of "
+        f"{ks[-1]} samples (a solve rate of at most {100 * newly['upper_bound']:.1f} %, one-sided 95 %):\n",
+        *table(["arm", "pass@1", "pass@8", f"solved once in {ks[-1]}"], rows),
     ]
 
 

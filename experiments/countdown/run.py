@@ -3,6 +3,7 @@
 python experiments/countdown/run.py                      # what is missing of the grid
 python experiments/countdown/run.py --tune               # first: a learning rate for each arm
 python experiments/countdown/run.py --summarize          # results, plots and docs from the finished runs
+python experiments/countdown/run.py --many               # pass@k to 256 of the finished runs of the first seed
 python experiments/countdown/run.py --config experiments/countdown/gpu.yaml
 """
 
@@ -27,6 +28,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="runs at the same time")
     parser.add_argument("--tune", action="store_true", help="choose a learning rate for each arm")
     parser.add_argument("--summarize", action="store_true", help="run nothing, write results, plots and docs")
+    parser.add_argument("--many", action="store_true", help="pass@k to 256 of finished runs, default seed: the first")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
@@ -49,6 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
         seeds = [int(seed) for seed in given.seeds.split(",")] if given.seeds else None
         if given.summarize:
             schedule.summarize(grid, output)
+            return 0
+        if given.many:
+            schedule.count_many(grid, output, arms=arms, seeds=seeds)
             return 0
         work = schedule.tune if given.tune else schedule.run_grid
         return min(work(grid, output, arms=arms, seeds=seeds, workers=given.workers), 1)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from countdown.grid import Arm, Grid
     from trl_rlsp.evaluation import ScoredSample
 
-RESULT, PROBLEMS, SAMPLES = "result.json", "problems.json", "samples.jsonl.gz"
+RESULT, PROBLEMS, SAMPLES, MODEL = "result.json", "problems.json", "samples.jsonl.gz", "model"
 CURVE = {
     "tokens": "sampled_tokens",
     "accuracy": "rewards/outcome_verifier/mean",
@@ -117,6 +117,8 @@ def _trained(grid: Grid, arm: Arm, run: Run, train: Any) -> tuple[Any, Any, dict
         shutil.rmtree(scratch, ignore_errors=True)
     if not all(parameter.isfinite().all() for parameter in trainer.model.parameters()):
         raise DivergedError(f"{run.arm} with seed {run.seed} diverged at learning rate {run.rate}")
+    trainer.model.save_pretrained(run.folder / MODEL)
+    trainer.processing_class.save_pretrained(run.folder / MODEL)
     done = {"sampled_tokens": counter.tokens, "steps": trainer.state.global_step}
     return trainer.model.eval(), trainer.processing_class, {**done, "curve": curve(trainer.state.log_history)}
 

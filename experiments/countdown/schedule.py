@@ -121,6 +121,27 @@ def tune(grid: Grid, output: Path, *, arms: Any = None, seeds: Any = None, worke
     return execute_all(grid, chosen, workers, lambda: write_rates(grid, runs))
 
 
+def count_many(grid: Grid, output: Path, *, arms: Any = None, seeds: Any = None) -> None:
+    """Sample many completions from the models of complete runs, one after another, and rewrite the results.
+
+    Args:
+        grid: the experiment.
+        output: folder of the runs.
+        arms: only these; default all.
+        seeds: only these; default the first of the grid.
+    """
+    from countdown.many import count
+
+    _check_known(grid.arms, arms, "arm")
+    _check_known(grid.seeds, seeds, "seed")
+    runs = reported_runs(grid, output, identity(start_model(grid, output)))
+    for run in runs:
+        if run.arm in (arms or grid.arms) and run.seed in (seeds or grid.seeds[:1]) and complete(run):
+            count(grid, run)
+            write_results(grid, output)
+    summarize(grid, output)
+
+
 def _check_known(known: Iterable[Any], asked: Iterable[Any] | None, what: str) -> None:
     unknown = sorted(set(asked or ()) - set(known))
     if unknown:
@@ -193,8 +214,21 @@ def write_results(grid: Grid, output: Path) -> None:
     finished = [run for run in runs if complete(run)]
     failed = [{"arm": r.arm, "seed": r.seed, "reason": failure(r)} for r in runs if failure(r) and not complete(r)]
     if finished or failed:
-        text = json.dumps(results(grid, finished, failed), indent=1)
-        grid.results_file.write_text(text + "\n", encoding="utf-8")
+        found = {**results(grid, finished, failed), "start_weights": identity(output / "start")}
+        grid.results_file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write_tables(grid, finished)
+
+
+def write_tables(grid: Grid, finished: Sequence[Run]) -> None:
+    """Write each run's pass@1 on every test problem, a line a run, so that others can compare problem by problem."""
+    from countdown.runner import PROBLEMS
+
+    lines = []
+    for run in finished:
+        table = json.loads((run.folder / PROBLEMS).read_text(encoding="utf-8"))
+        lines.append(json.dumps({"arm": run.arm, "seed": run.seed, "pass_at_1": table["pass_at_1"]}) + "\n")
+    name = grid.results_file.stem.replace("results", "tables", 1)
+    grid.results_file.with_name(f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
 def summarize(grid: Grid, output: Path) -> None:

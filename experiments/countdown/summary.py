@@ -14,6 +14,7 @@ import numpy as np
 
 from countdown.grid import band_of
 from countdown.intervals import difference, interval, matrix, rank_correlation
+from countdown.many import curves, newly_solved, read_counts
 from countdown.runner import PROBLEMS, RESULT, Run
 
 if TYPE_CHECKING:
@@ -41,13 +42,16 @@ def results(grid: Grid, finished: Sequence[Run], failed: Sequence[dict[str, Any]
     for run in finished:
         tables.setdefault(run.arm, []).append(_read(run.folder / PROBLEMS))
     summary = {arm: arm_summary(own, grid.bands) for arm, own in tables.items()}
-    compared = comparisons(tables, summary)
+    compared, counts = comparisons(tables, summary), read_counts(finished)
     return {
         "experiment": grid.name,
         "planned": {"arms": list(grid.arms), "seeds": list(grid.seeds)},
         "runs": [{name: value for name, value in run.items() if name != "fingerprint"} for run in runs],
         "failed": list(failed),
         "summary": summary,
+        "start_pass_at_1": summary[SFT]["pass_at_1"] if SFT in summary else None,
+        "pass_at_k": curves(counts),
+        "newly_solved": newly_solved(counts, SFT),
         **compared,
         "bar": bar(summary, compared),
         "difficulty": _difficulty_curve(tables),

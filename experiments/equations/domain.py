@@ -134,6 +134,12 @@ def demonstrations(
     return found
 
 
+def worked(row: Mapping[str, Any]) -> str:
+    """The whole search from 1 to the solution, as a completion."""
+    reasoning, answer, _ = written_search(_known(row), LARGEST_NUMBER)
+    return f"{reasoning} \\boxed{{ {answer} }}"
+
+
 def _known(row: Mapping[str, Any]) -> Equation:
     equation = equation_of(row)
     if equation is None:
