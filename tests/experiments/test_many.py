@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import importlib
 import json
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from countdown.many import MANY, N, curves, newly_solved, passed, read_counts
+from countdown.peers import RandomVerdict
 from countdown.runner import Run
+from trl_rlsp import OutcomeVerifier, load_problems
 
 
 def counts(right, known=None):
@@ -49,3 +54,34 @@ def test_counts_of_other_settings_are_not_read(tmp_path):
     (Path(tmp_path) / MANY).write_text(json.dumps({"fingerprint": "a", "right": [1], "known": [4]}))
     assert read_counts([run("a")]) == {"rl": {"seed": 3, "right": [1], "known": [4]}}
     assert read_counts([run("b")]) == {}
+
+
+def test_a_coin_is_repeatable_and_changes_with_the_step():
+    coin = RandomVerdict(0.5)
+    given = {"completions": list(map(str, range(400))), "prompts": ["p"] * 400}
+    first = coin(**given, trainer_state=SimpleNamespace(global_step=1))
+    assert first == coin(**given, trainer_state=SimpleNamespace(global_step=1))
+    assert first != coin(**given, trainer_state=SimpleNamespace(global_step=2))
+    assert 150 < sum(first) < 250  # 200 expected, standard deviation 10
+    assert set(RandomVerdict(0)(**given)) == {0.0}
+    assert set(RandomVerdict(1)(**given)) == {1.0}
+
+
+SOURCES = {
+    "countdown.systematic": "countdown?min_numbers=3&max_numbers=3&min_value=1&max_value=12&seed=1&size=40",
+    "equations.domain": "simple_equations?min_terms=2&max_terms=2&min_value=1&max_value=20&seed=1&size=99",
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_worked_search_is_right_and_as_long_as_the_problem_is_hard(name):
+    domain = importlib.import_module(name)
+    load = getattr(domain, "load", partial(load_problems, prompt_style="compact"))
+    rows = [row for row in load(f"reasoning_gym:{SOURCES[name]}") if domain.difficulty(row) < 1000]
+    worked = [domain.worked(row) for row in rows]
+    assert len(worked) > 5
+    for row, text in zip(rows, worked, strict=True):
+        assert text.count("?") == domain.difficulty(row)
+    with OutcomeVerifier() as verifier:
+        scores = verifier(completions=worked, task=[row["task"] for row in rows])
+    assert set(scores) == {1.0}
