@@ -153,8 +153,7 @@ class TestChangelog:
         import trl_rlsp
         from trl_rlsp.cli import COMMANDS
 
-        listed = re.search(r"`rlsp ([a-z|]+)`", self.TEXT)[1].split("|")
-        named = {*listed, *re.findall(r"`rlsp ([a-z]+)", self.TEXT)}
+        named = {name for found in re.findall(r"`rlsp ([a-z|]+)", self.TEXT) for name in found.split("|")}
         assert set(COMMANDS) <= named
         assert [name for name in trl_rlsp.__all__ if f"`{name}" not in self.TEXT and "Config" not in name] == []
 

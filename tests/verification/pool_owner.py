@@ -1,6 +1,7 @@
 """A program that owns a pool, for tests that end it in every way a program can end. Prints its processes' ids."""
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -11,6 +12,7 @@ from trl_rlsp.verification import WorkerPool
 
 if __name__ == "__main__":
     how = sys.argv[1]
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and the test sends it
     pool = WorkerPool("pool_handlers:misbehave", workers=2)
     pids = [reply.value for reply in pool.run(["pid, after a while"] * 2, limit=20)]
     print(os.getpid(), pool._server.process.pid, *sorted(set(pids)), flush=True)
