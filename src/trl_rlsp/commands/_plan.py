@@ -81,8 +81,8 @@ class Plan(OfStage):
         for gpus in self.counts if len(planned) > 1 else ():
             times = [one.hours[gpus] for one in planned]
             spans = [time.total for time in times if time]
-            total = spans[0] if spans else planning.Span(0, 0, 0)
-            for span in spans[1:]:
+            total = planning.Span(0, 0, 0)
+            for span in spans:
                 total = total.plus(span)
             lacking = "" if None not in times else ", without the stages whose --rows are unknown"
             console.print(f"all stages on {gpus} GPUs: {_span(total)} hours, evaluation not included{lacking}")

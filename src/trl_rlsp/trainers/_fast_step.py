@@ -107,6 +107,11 @@ class FastStep:
     def _positive_weight(self: Any) -> float:
         return getattr(self.args, "positive_weight", 1.0)
 
+    def _outcome_place(self: Any) -> int | None:
+        """The place of a suite's outcome among the reward functions; `None` without a suite's parts."""
+        places = (place for place, part in enumerate(self.reward_funcs) if getattr(part, "place", None) == 0)
+        return next(places, None) if scorers_of(self.reward_funcs) else None
+
     def _verify_early(self: Any, rows: list[int], ids_RT: torch.Tensor) -> None:
         """Run finished programs while other completions are being decoded; rewards find the verdicts in the cache."""
         texts = self.processing_class.batch_decode(ids_RT, skip_special_tokens=True)

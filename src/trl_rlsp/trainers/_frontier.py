@@ -33,7 +33,6 @@ class FrontierStarts(FastStep):
     _share = 0.0
     _longest = 0  # tokens of the longest prompt of the current generation
     _solutions: Solutions | None = None
-    _outcome: int | None = None  # the outcome's place among the rewards
     _groups: dict[int, tuple[str, bool]] = {}  # group -> its problem, and whether a part of a solution could be shown
 
     def _prepare_frontier(self: Any) -> None:
@@ -46,7 +45,6 @@ class FrontierStarts(FastStep):
         if not 0 <= self._share < 1 or self.args.frontier_depth < 1:
             rule = "frontier_share is at least 0 and below 1, and frontier_depth at least 1"
             raise ConfigError(f"{rule}, got {self._share!r} and {self.args.frontier_depth!r}")
-        places = [index for index, part in enumerate(self.reward_funcs) if getattr(part, "place", None) == 0]
         reasons = {
             "rollouts by a custom function": self.rollout_func is not None,
             "drafts from sharded weights (FSDP, DeepSpeed)": (
@@ -54,12 +52,12 @@ class FrontierStarts(FastStep):
             ),
             "tools and environments": self.tools or self.environments is not None,
             "images": self._is_vlm,
-            "rewards without a suite": not scorers_of(self.reward_funcs) or (source and not places),
+            "rewards without a suite": (self._outcome_place() is None) if source else not scorers_of(self.reward_funcs),
         }
         if found := [name for name, holds in reasons.items() if holds]:
             raise ConfigError(f"frontier_share={self._share} does not work with {', '.join(found)}: set it to 0")
         if source:
-            self._solutions, self._outcome = Solutions(source, self.train_dataset), places[0]
+            self._solutions = Solutions(source, self.train_dataset)
 
     def _tokenize_prompts(self: Any, prompts: list[Any]) -> Any:
         """TRL's method, with prefixes appended to some prompts."""
@@ -79,7 +77,7 @@ class FrontierStarts(FastStep):
             prompts = [_with(prompt, text) for prompt, text in zip(prompts, self._prefixes, strict=True)]
         rewards = super()._calculate_rewards(inputs, prompts, *others)  # type: ignore[misc]
         if self._groups:
-            size, verdicts = self.num_generations, rewards[:, self._outcome].tolist()  # of all ranks
+            size, verdicts = self.num_generations, rewards[:, self._outcome_place()].tolist()  # of all ranks
             rates = {
                 group: mean(None if math.isnan(v) else v for v in verdicts[group * size : (group + 1) * size])
                 for group in self._groups

@@ -17,7 +17,6 @@ import torch
 from torch.utils.data import IterableDataset, Sampler
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards import scorers_of
 from trl_rlsp.rewards.batch import gather_ranks
 
 COLUMN = "visits_problem"  # the row's place in the data set, taken off before rewards see it
@@ -136,7 +135,7 @@ class Visits:
             raise ConfigError(f"visit_half_life is a number of generations above 0, got {self.args.visit_half_life!r}")
         reasons = {
             "a streamed data set": isinstance(self.train_dataset, IterableDataset),
-            "rewards without a suite's parts": self._verdict_place() is None,
+            "rewards without a suite's parts": self._outcome_place() is None,
             "dataloader_num_workers, which fetch ahead": self.args.dataloader_num_workers > 0,
             "ignore_data_skip": self.args.ignore_data_skip,
             "remove_unused_columns": self.args.remove_unused_columns,
@@ -146,11 +145,6 @@ class Visits:
         problems = len(self.train_dataset)
         self.train_dataset = self.train_dataset.add_column(COLUMN, list(range(problems)))
         self._rates = SolveRates(problems, self.args.visit_half_life)
-
-    def _verdict_place(self: Any) -> int | None:
-        own = scorers_of(self.reward_funcs)
-        places = (place for place, part in enumerate(self.reward_funcs) if getattr(part, "place", None) == 0)
-        return next(places, None) if own else None
 
     def _get_train_sampler(self: Any, dataset: Any = None) -> Any:
         if self._rates is None:
@@ -171,7 +165,7 @@ class Visits:
             _, ranks = gather_ranks(list(zip(self._rows, map(bool, prefixes), strict=True)))
             rows = [row for rank in ranks for row in rank]
             self._log_visits([problem for problem, _ in rows])
-            verdicts = rewards[:, self._verdict_place()].tolist()
+            verdicts = rewards[:, self._outcome_place()].tolist()
             pairs = zip(rows, verdicts, strict=True)  # a group that cannot be scored teaches nothing either
             self._rates.add((problem, 0.0 if v != v else v) for (problem, drafted), v in pairs if not drafted)
         return rewards
