@@ -159,7 +159,7 @@ def test_what_cannot_be_parsed_is_wrong_in_an_answer_and_not_scorable_in_a_gold(
     ],
 )
 def test_reasons(pool, gold, completion, reason):
-    found = verdict(pool, gold, completion)
+    found = verdict(pool, gold, completion, limit=LIMIT)
     assert found.reason == reason
     assert found.score == {"match": 1.0, "gold_unparseable": None}.get(reason, 0.0)
 
