@@ -13,6 +13,7 @@ from ._compare import (
     load_comparisons as load_comparisons,
     load_curves as load_curves,
     paired as paired,
+    unsolved as unsolved,
 )
 from ._dataset import (
     Band as Band,
