@@ -164,16 +164,16 @@ def written(walk: Walk) -> tuple[str, str]:
 
 
 def demonstrations(
-    rows: Iterable[Mapping[str, Any]], *, seed: int, per_problem: int, mean_moves: float | None, longest: int
+    rows: Iterable[Mapping[str, Any]], *, seed: int, per_problem: int, mean_moves: float, longest: int
 ) -> list[dict[str, str]]:
-    """Walks that lead to the target, whole or given up after a random number of moves, in random order.
+    """Walks that lead to the target, given up after a random number of moves unless they end before, in random order.
 
     Args:
         rows: problems as `load` gives them.
         seed: seed of walks, budgets and order.
-        per_problem: demonstrations of each problem, each of a walk drawn from those of up to `longest` moves.
-        mean_moves: mean of the geometric budget, in moves; `None` for whole walks.
-        longest: largest budget; a whole walk is the shortest one where all are longer.
+        per_problem: demonstrations of each problem, each of a walk drawn from all that reach its target.
+        mean_moves: mean of the geometric budget, in moves.
+        longest: largest budget.
 
     Returns:
         Rows `problem`, `reasoning`, `answer`.
@@ -184,19 +184,12 @@ def demonstrations(
         puzzle = puzzle_of(row)
         walks = solving_walks(puzzle)
         for _ in range(per_problem):
-            if mean_moves is None:
-                walk = rng.choice([w for w in walks if len(w.moves) <= longest] or walks[:1])
-            else:
-                walk = _cut(puzzle, rng.choice(walks), geometric_budget(rng, mean_moves, longest))
-            reasoning, answer = written(walk)
+            walk, budget = rng.choice(walks), geometric_budget(rng, mean_moves, longest)
+            states = walk.states[:budget]
+            reasoning, answer = written(Walk(walk.moves[:budget], states, puzzle.target in states[-1]))
             found.append({"problem": row["prompt"][-1]["content"], "reasoning": reasoning, "answer": answer})
     rng.shuffle(found)
     return found
-
-
-def _cut(puzzle: Puzzle, walk: Walk, budget: int) -> Walk:
-    states = walk.states[:budget]
-    return Walk(walk.moves[:budget], states, puzzle.target in states[-1])
 
 
 def worked(row: Mapping[str, Any]) -> str:

@@ -78,9 +78,7 @@ class TestLoad:
 def test_demonstrations_are_judged_as_they_say(rows):
     """The task's own scorer agrees with `yes` and `no`."""
     tasks = {row["prompt"][0]["content"]: row["task"] for row in rows}
-    whole = demonstrations(rows.select(range(8)), seed=0, per_problem=1, mean_moves=None, longest=20)
-    given_up = demonstrations(rows.select(range(8)), seed=1, per_problem=2, mean_moves=3, longest=5)
-    found = [*whole, *given_up]
+    found = demonstrations(rows.select(range(8)), seed=0, per_problem=3, mean_moves=6, longest=12)
     with OutcomeVerifier(workers=1) as verifier:
         scores = verifier(
             completions=[f"{row['reasoning']} \\boxed{{ {row['answer']} }}" for row in found],
@@ -88,5 +86,4 @@ def test_demonstrations_are_judged_as_they_say(rows):
             task=[tasks[row["problem"]] for row in found],
         )
     assert scores == [float(row["reasoning"].endswith("yes")) for row in found]
-    assert scores[:8] == [1.0] * 8
-    assert 0 < sum(scores[8:]) < 16
+    assert 0 < sum(scores) < 24
