@@ -26,7 +26,7 @@ CHAT_TEMPLATE = (
 
 
 def build_tokenizer(own: Iterable[str] | None = None) -> PreTrainedTokenizerFast:
-    """A word-level tokenizer: special tokens and `own` words, by default those of a search and the integers 0 to 144."""
+    """A word-level tokenizer: special tokens, then `own` words or those of a search trace and the integers 0 to 144."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
