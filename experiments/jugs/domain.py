@@ -3,7 +3,7 @@ r"""reasoning-gym's jugs by walking: which moves measure out the target with thr
 A walk pours from one jug into another, fills the former when it is empty and empties the latter when it is full, and
 writes down what all jugs hold after each move. It ends when the target shows; its moves, as JSON, are the answer:
 
-    A 3 B 5 C 9 : 4                                  the problem: three capacities and the target
+    A 3 B 5 C 8 : 4                                  the problem: three capacities and the target
     fill B 0 5 0 no | pour B->A 3 2 0 no | empty A 0 2 0 no | pour B->A 2 0 0 no | fill B 2 5 0 no |
     pour B->A 3 4 0 yes \boxed{ [ "fill B", "pour B->A", "empty A", "pour B->A", "fill B", "pour B->A" ] }
 
@@ -90,7 +90,7 @@ def held_out(puzzle: Puzzle) -> bool:
 
 
 def compact(row: Mapping[str, Any]) -> str:
-    """The problem in its shortest form: `A 3 B 5 C 9 : 4`."""
+    """The problem in its shortest form: `A 3 B 5 C 8 : 4`."""
     capacities, target = puzzle_of(row)
     return f"{' '.join(f'{jug} {size}' for jug, size in zip(JUGS, capacities, strict=True))} : {target}"
 
@@ -120,7 +120,7 @@ def build_tokenizer() -> Any:
 def walk_between(puzzle: Puzzle, source: int, target: int, budget: int | None = None) -> Walk:
     """Pour from one jug into another until one holds the target, all are empty again, or the budget of moves is spent.
 
-    >>> walk_between(Puzzle((3, 5, 9), 2), 1, 0).moves
+    >>> walk_between(Puzzle((3, 5, 8), 2), 1, 0).moves
     ('fill B', 'pour B->A')
     """
     moves, states = [], []

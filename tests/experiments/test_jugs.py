@@ -21,7 +21,7 @@ from jugs.domain import (
 from trl_rlsp.rewards import OutcomeVerifier
 
 SOURCE = "reasoning_gym:jugs?difficulty=4&seed=1&size=40"
-DIE_HARD = Puzzle((3, 5, 9), 4)
+DIE_HARD = Puzzle((3, 5, 8), 4)
 WALK = (
     "fill B 0 5 0 no | pour B->A 3 2 0 no | empty A 0 2 0 no | pour B->A 2 0 0 no | fill B 2 5 0 no | "
     'pour B->A 3 4 0 yes \\boxed{ [ "fill B", "pour B->A", "empty A", "pour B->A", "fill B", "pour B->A" ] }'
@@ -41,7 +41,7 @@ def rows():
 class TestWalk:
     def test_by_hand(self):
         # 5 litres into the jug of 3 leave 2; into the empty jug of 3; 5 again, of which 1 fits: 4
-        assert compact(row(DIE_HARD)) == "A 3 B 5 C 9 : 4"
+        assert compact(row(DIE_HARD)) == "A 3 B 5 C 8 : 4"
         assert worked(row(DIE_HARD)) == WALK
         assert (difficulty(row(DIE_HARD)), count_steps(WALK)) == (6, 6)
 
@@ -51,7 +51,7 @@ class TestWalk:
 
     def test_ends_where_it_began(self):
         # 3 into 9: full after three times, then all are empty; 4 never shows
-        walk = walk_between(DIE_HARD, 0, 2)
+        walk = walk_between(Puzzle((3, 5, 9), 4), 0, 2)
         assert (len(walk.moves), walk.moves[-1], walk.states[-1], walk.solved) == (7, "empty C", (0, 0, 0), False)
 
     def test_no_walk_reaches_it(self):
