@@ -20,20 +20,9 @@ from typing import Any, NamedTuple
 from trl_rlsp import __version__
 from trl_rlsp.behaviours import KINDS, find_behaviours
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.evaluation import (
-    UNSOLVED,
-    Chart,
-    Comparison,
-    Estimate,
-    can_draw,
-    natural,
-    save_plot,
-    svg,
-    unsolved_rows,
-)
+from trl_rlsp.evaluation import UNSOLVED, Chart, Comparison, Estimate, can_draw, natural, save_plot, svg, unsolved_rows
 from trl_rlsp.files import atomic_write
-from trl_rlsp.report._curves import effort_charts, training_curves
-from trl_rlsp.report._solved import solved
+from trl_rlsp.report._curves import effort_charts, solved, training_curves
 from trl_rlsp.report._warnings import RunWarning, find
 from trl_rlsp.runs import Completion, Run, difference, step_metrics
 from trl_rlsp.text import json_for_script, visible_text
@@ -259,14 +248,8 @@ def choose(sources: Sequence[Source], limit: int) -> list[list[Completion]]:
 
 def _item(completion: Completion) -> dict[str, Any]:
     c = completion
-    compared = "" if c.gold is None else f"compared {c.answer or 'nothing'} with {c.gold}"
-    texts = {
-        "problem": c.problem,
-        "prompt": c.question,
-        "reason": c.reason,
-        "level": c.level or "",
-        "compared": compared,
-    }
+    texts = {"problem": c.problem, "prompt": c.question, "reason": c.reason, "level": c.level or ""}
+    texts["compared"] = "" if c.gold is None else f"compared {c.answer or 'nothing'} with {c.gold}"
     return {
         **{name: visible_text(text) for name, text in texts.items()},
         **{name: getattr(c, name) for name in ("score", "tokens", "finished", "step", "sample")},
