@@ -203,7 +203,7 @@ def test_off_by_default(build):
         ({"ignore_data_skip": True}, r"does not work with ignore_data_skip"),
         ({"reward": [verdicts]}, r"does not work with rewards without a suite's parts"),
     ],
-    ids=str,
+    ids=["half-life", "fetching ahead", "skipped data", "plain reward"],
 )
 def test_what_cannot_work_is_refused(build, settings, message):
     with pytest.raises(ConfigError, match=message):
