@@ -208,7 +208,7 @@ def _pass_at_k(found: dict[str, Any]) -> list[str]:
     problems = next(iter(curves.values()))["problems"]
     lines = [f"pass@k on the first {problems} test problems, intervals over seeds and problems:\n"]
     lines += table(["arm", "seeds", *(f"k = {k}" for k in ks)], rows)
-    if not newly:
+    if not newly or not newly["arms"]:
         return lines
     rows = [
         [arm, *(shown(own[name], share=True) for name in ("pass_at_1", "pass_at_8")), f"{100 * own['solved_once']:.0f}"]
