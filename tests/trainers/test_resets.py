@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
 from trl_rlsp import RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.planning import Architecture, Settings, checkpoint_bytes
 
 
 def verdicts(completions, **_):
@@ -100,13 +103,22 @@ def test_every_second_update_the_reference_is_the_policy_and_the_optimizer_is_ne
 
 @ADAPTERS
 @pytest.mark.parametrize("settings", [{"save_steps": 3}, {"save_steps": 4}], ids=["between", "at a reset"])
-def test_a_resumed_run_has_the_reference_of_the_last_reset(build, adapter, settings):
+def test_a_resumed_run_has_the_reference_of_the_last_reset(build, adapter, settings, taught_folder):
+    """And the plan knows the size of its checkpoint."""
     saving = {"save_strategy": "steps", "save_only_model": False, **settings}
     whole, watched = build("whole", adapter, **saving)
     whole.train()
     resumed, watch = build("resumed", adapter, **saving)
     resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-{settings['save_steps']}")
     assert watch.remembered == watched.remembered[settings["save_steps"] :]
+    if settings["save_steps"] == 3:  # a reset has emptied the other's optimizer
+        base = AutoConfig.from_pretrained(taught_folder)
+        kind = {"rank": adapter.r, "targets": "all-linear"} if adapter else {}
+        planned = Settings(dtype="float32", reference=True, saved=True, **kind)
+        files = Path(whole.args.output_dir, "checkpoint-3").rglob("*")
+        counted = [file for file in files if file.suffix == ".safetensors" or file.name == "optimizer.pt"]
+        written = sum(file.stat().st_size for file in counted)
+        assert checkpoint_bytes(Architecture.of(base), planned) == pytest.approx(written, rel=0.1)  # headers
     for one, other in zip(watch.references[0], watched.references[settings["save_steps"]], strict=True):
         assert torch.equal(one, other)
     for one, other in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
