@@ -126,17 +126,16 @@ class Eval(EvaluationArguments, Command):
 
     def memory_line(self, config: PreTrainedConfig, prompt: int, new_tokens: int, memory: float) -> tuple[bool, str]:
         """Whether a batch that transformers samples fits `memory` GiB at full length, and a line that says so."""
-        given: Any = {"dtype": planning.type_of(config, self.dtype), "prompt": prompt, "completion": new_tokens}
-        settings = planning.Settings(rollouts=self.batch_size, **given)
+        count, lengths = self.batch_size, dict[str, Any](prompt=prompt, completion=new_tokens)
+        settings = planning.Settings(dtype=planning.type_of(config, self.dtype), rollouts=count, **lengths)
         model = planning.Architecture.of(config), settings
         weights, cache = (find(*model) / planning.GIB for find in (planning.weight_bytes, planning.cache_bytes))
         largest = planning.largest_batch(*model, memory)
-        verdict = f"fits {memory:.0f} GiB" if largest == self.batch_size else f"does not fit {memory:.0f} GiB"
-        if largest < self.batch_size:
-            verdict += f": batch_size: {largest} does" if largest else ", nor does a single sequence"
-        needed = f"weights of {weights:.1f} GiB and a cache of {cache:.1f} GiB"
-        what = f"batch_size {self.batch_size} with transformers, at the full length of {settings.length} tokens"
-        return largest == self.batch_size, f"{what}, needs {needed}, and {verdict}"
+        other = f"batch_size: {largest} does" if largest else "a single sequence does not, either"
+        verdict = f"fits {memory:.0f} GiB" if largest == count else f"does not fit {memory:.0f} GiB: {other}"
+        what = f"batch_size {count} with transformers, at the full length of {settings.length} tokens"
+        needs = f"{what}, needs weights of {weights:.1f} GiB and a cache of {cache:.1f} GiB, and {verdict}"
+        return largest == count, needs
 
     def fingerprint(self, name: str, problems: Dataset) -> dict[str, Any]:
         """All settings that the samples depend on, without the batch size, so that a resumed run may lower it."""

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from trl_rlsp import trainers
 from trl_rlsp.errors import ConfigError, RLSPError, ServerError, SourceError
 from trl_rlsp.stages import Kind, Stage, parse_grpo, parse_sft
 from trl_rlsp.verification import require_sandbox
@@ -322,12 +323,12 @@ def _prompts(stage: Stage) -> Iterator[Finding]:
 def _vllm(stage: Stage) -> Iterator[Finding]:
     if not stage.training.use_vllm:
         return
-    training, safe = stage.training, "use_vllm: false"
+    training, safe, alone = stage.training, "use_vllm: false", getattr(stage.training, "vllm_adapter", False)
     if not stage.elsewhere and importlib.util.find_spec("vllm") is None:
         yield error("use_vllm is on and vLLM is not installed", "install it: pip install 'trl-rlsp[vllm]'", safe)
     if stage.model.load_in_8bit:
         yield error("vLLM with an 8-bit base", "vLLM does not quantize to 8 bit while it loads; TRL raises", safe)
-    elif stage.model.load_in_4bit and (reason := _why_merged(stage)):
+    elif stage.model.load_in_4bit and (reason := trainers.why_merged(stage.adapter_config, alone=alone)):
         why = f"it cannot take merged weights (huggingface/trl#4973, #3466), which it needs here: {reason}"
         yield error(f"vLLM in {training.vllm_mode} mode with a 4-bit base", why, safe)
     elif stage.model.load_in_4bit and not stage.elsewhere and importlib.util.find_spec("vllm_bnb_plugin") is None:
@@ -336,14 +337,6 @@ def _vllm(stage: Stage) -> Iterator[Finding]:
         what = "vllm_importance_sampling_mode is sequence_mask (TRL's default)"
         why = "it bounds the product over all tokens, so long completions are left out of the loss first"
         yield warning(what, why, "vllm_importance_sampling_mode: token_truncate")
-
-
-def _why_merged(stage: Stage) -> str | None:
-    from trl_rlsp.trainers import why_merged
-
-    if not getattr(stage.training, "vllm_adapter", False):
-        return "vllm_adapter is false"
-    return why_merged(stage.adapter_config) if stage.adapter_config else "no adapter is trained"
 
 
 def _dropout(stage: Stage) -> Iterator[Finding]:

@@ -109,8 +109,7 @@ def layout(architecture: Architecture, settings: Settings, gpus: int, strategy: 
 
 
 def largest_batch(architecture: Architecture, settings: Settings, memory: float) -> int:
-    """The most sequences, up to the settings' `rollouts`, that transformers samples at once at full length with
-    `memory` GiB; 0 if none fits beside the weights."""
+    """The most of the `rollouts` sequences that transformers can sample at once with `memory` GiB, or 0."""
     room = memory * GIB * (1 - RESERVE) - memory_of.weight_bytes(architecture, settings)
     counts = range(1, settings.rollouts + 1)
     needed = lambda count: memory_of.cache_bytes(architecture, replace(settings, rollouts=count))  # noqa: E731

@@ -161,8 +161,7 @@ def kv_bytes(architecture: Architecture, settings: Settings) -> int:
 
 
 def cache_bytes(architecture: Architecture, settings: Settings) -> int:
-    """What transformers holds to sample, without weights: the larger of the key-value cache and a pass over the prompts
-    with their keys and values, and two copies of one position's logits in float32."""
+    """Sampling without the weights: the cache or, if that is more, a pass over the prompts; two copies of logits."""
     prompts = math.ceil(settings.rollouts / settings.shared) * settings.prompt
     passed = prompts * architecture.kv_numbers_per_token * BYTES[settings.computes_in]
     passed += prompt_bytes(architecture, prompts, settings)

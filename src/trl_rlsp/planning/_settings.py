@@ -140,8 +140,7 @@ def steps_of(stage: Stage, gpus: int, rows: int | None = None) -> float | None:
 
 
 def tokens_per_step(settings: Settings, gpus: int) -> dict[str, float]:
-    """Completion tokens that an optimizer step has "sampled" and "scored", over all GPUs, at full length; each
-    generation is used for `updates` passes."""
+    """Completion tokens that an optimizer step has "sampled" and "scored", over all GPUs, at full length."""
     sequences = settings.micro_batch * settings.accumulation * gpus
     sampled = sequences * settings.completion / settings.updates if settings.rollouts else 0.0
     return {"sampled": sampled, "scored": sequences * settings.completion}

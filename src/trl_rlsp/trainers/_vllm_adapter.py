@@ -35,9 +35,12 @@ log = logging.getLogger(__name__)
 HIGHEST_RANK = 512
 
 
-def why_merged(config: PeftConfig, sharded: bool = False) -> str | None:
+def why_merged(config: PeftConfig | None, *, sharded: bool = False, alone: bool = True) -> str | None:
     """Why vLLM needs the weights merged with this adapter; `None` if sending the adapter is enough."""
+    if config is None:
+        return "no adapter is trained"
     reasons = {
+        "vllm_adapter is false": not alone,
         f"vLLM takes LoRA adapters, not {getattr(config.peft_type, 'value', config.peft_type)}": (
             config.peft_type != "LORA"
         ),
@@ -58,8 +61,7 @@ def _trained(model: Any) -> Any:
 
 @contextmanager
 def base_kept(alone: bool = True) -> Iterator[None]:
-    """A TRL trainer built inside this context never changes its base for vLLM: with `alone`, it sends only its adapter
-    if possible; otherwise it merges copies."""
+    """A TRL trainer built inside this context sends vLLM its adapter if possible and `alone`, or else merged copies."""
     with mock.patch.object(grpo_trainer, "VLLMGeneration", functools.partial(_generation, alone)):
         yield
 
@@ -68,8 +70,7 @@ def _generation(alone: bool, model: Any, accelerator: Any, *args: Any, **kwargs:
     if not getattr(model, "peft_config", None):
         return VLLMGeneration(model, accelerator, *args, **kwargs)
     config, sharded = _trained(model), accelerator.distributed_type in ("FSDP", "DEEPSPEED")
-    reason = why_merged(config, sharded) if alone else "vllm_adapter is false"
-    if reason is None:
+    if (reason := why_merged(config, sharded=sharded, alone=alone)) is None:
         return AdapterGeneration(model, accelerator, *args, **kwargs)
     dora = getattr(config, "use_dora", False) and accelerator.distributed_type == "FSDP"
     if dora or config.is_prompt_learning or is_quantized(model):  # PEFT replaces data of a DoRA, which FSDP ignores

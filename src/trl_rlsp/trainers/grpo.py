@@ -82,10 +82,9 @@ class RLSPGRPOTrainer(Visits, Resets, FrontierStarts, GRPOTrainer):
         "title": "On the Emergence of Thinking in LLMs I: Searching for the Right Intuition",
         "id": "2502.06773",
         "citation": (
-            "@article{ye2025emergence,\n"
-            "    title  = {{On the Emergence of Thinking in LLMs I: Searching for the Right Intuition}},\n"
-            "    author = {Guanghao Ye and Khiem Duc Pham and Xinzhi Zhang and Sivakanth Gopi and Baolin Peng and "
-            "Beibin Li and Janardhan Kulkarni and Huseyin A. Inan},\n"
+            "@article{ye2025emergence,\n    title  = {{On the Emergence of Thinking in LLMs I: Searching for the Right "
+            "Intuition}},\n    author = {Guanghao Ye and Khiem Duc Pham and Xinzhi Zhang and Sivakanth Gopi and "
+            "Baolin Peng and Beibin Li and Janardhan Kulkarni and Huseyin A. Inan},\n"
             "    year   = 2025,\n    eprint = {arXiv:2502.06773},\n}"
         ),
     }
