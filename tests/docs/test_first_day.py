@@ -2,12 +2,13 @@
 
 Each section begins in an empty folder, as after `pip install`. Every word of the page stays; added are models of two
 layers in place of those that a recipe names, problems and solutions of GSM-Symbolic from reasoning_gym in the columns
-of the data sets, small sizes, and on which hardware it is.
+of the data sets, small sizes, on which hardware it is, and a verdict that random text can get.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -35,7 +36,7 @@ SMALL = {
         **TRAINING,
         **{"use_vllm": "false", "steps_per_generation": "1", "per_device_train_batch_size": "16"},
         **{"max_completion_length": "24", "learning_rate": "0.1", "verifier_workers": "1"},
-        **{"dataset": "problems.jsonl", "exclude": "held_out.jsonl"},
+        **{"dataset": "problems.jsonl", "exclude": "held_out.jsonl", "verifier": "verdicts.even"},
     },
     "eval": {"engine": "transformers", "max_new_tokens": "24", "num_samples": "1", "dataset": "held_out.jsonl"},
 }
@@ -78,6 +79,10 @@ def place(tmp_path, monkeypatch):
     rows = [{"problem": row["question"], "answer": row["answer"]} for row in drawn]
     solved = [f"{row['metadata']['answer_cot']}\n\n\\[ \\boxed{{{row['answer']}}} \\]" for row in drawn]
     traces = [{"problem": row["problem"], "qwq": text} for row, text in zip(rows, solved, strict=True)]
+    verdict = "def even(completions, **kwargs):\n    return [len(text[0]['content']) % 2 for text in completions]\n"
+    Path("verdicts.py").write_text(verdict)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     for name, content in (("problems", rows[:80]), ("held_out", rows[80:]), ("traces", traces[:80])):
         Path(f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content))
     return tmp_path
@@ -109,9 +114,8 @@ def test_every_line_runs(lines, place, judge, capsys):
             ran.append(words[1])
         else:
             assert words[0] in {*PASSED, "pip"}, words
-    assert "run" in ran
-    for folder in Path("runs").iterdir():
-        assert (folder / "report.md").is_file()
-        assert (folder / "rlsp" / "stage.json").is_file()
+    complete = [path.parents[1] for path in Path("runs").glob("*/rlsp/stage.json")]
+    assert len(complete) == ran.count("run") > 0
+    assert all((folder / "report.md").is_file() for folder in complete)
     if "merge" in ran:
         assert json.loads(Path("runs/qwen2.5-32b-aime-seed0/merged/merge.json").read_text())["layers"] == 14
