@@ -47,7 +47,7 @@ notebooks: $(INSTALLED)
 	$(BIN)/python notebooks/execute.py $(ARGS)
 
 test: lint
-	$(TEST_ENV) $(BIN)/pytest $(ARGS)
+	$(TEST_ENV) $(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 test-slow: $(INSTALLED)
 	$(TEST_ENV) $(BIN)/pytest -m slow $(ARGS)

@@ -84,7 +84,7 @@ def execute(path: Path, working: Path, size: str = "tiny") -> NotebookNode:
             startup_timeout=300,
             resources={"metadata": {"path": str(working)}},
         )
-        client.execute(env={**os.environ, **surroundings})
+        client.execute(env={**os.environ, **surroundings}, cleanup_kc=True)  # else a kernel that was passed outlives it
     return normalized(notebook, size)
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 settings.register_profile("shared_machine", deadline=None)
 settings.load_profile("shared_machine")
+
+ROOT = Path(__file__).parent.parent
 
 for _name, _value in {
     "OMP_NUM_THREADS": "1",  # two threads are slower than one for models this small
@@ -96,6 +100,43 @@ def run_rlsp():
         )
 
     return run
+
+
+@pytest.fixture(scope="module", params=["bubblewrap", "landlock"])
+def sandbox(request):
+    """A sandbox of each kind that this machine has."""
+    from trl_rlsp.verification import LocalSandbox
+    from trl_rlsp.verification.code.sandbox import bubblewrap_privileges
+    from trl_rlsp.verification.workers._confine import available_layers
+
+    if not (bubblewrap_privileges() if request.param == "bubblewrap" else len(available_layers()) == 2):
+        pytest.skip(f"{request.param} cannot be used on this machine")
+    with LocalSandbox(request.param) as running:
+        yield running
+
+
+@pytest.fixture
+def judge_url(monkeypatch):
+    """The address of a server on this machine that grades as a judge does."""
+    monkeypatch.syspath_prepend(ROOT / "tests" / "rewards")
+    from judge_server import JudgeServer
+
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    with JudgeServer() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def load_script():
+    """`load_script("benchmarks/name.py")`: a script of the repository as a module."""
+
+    def load(path):
+        spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 def sample_row(problem, text, score, **fields):

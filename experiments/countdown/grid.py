@@ -1,7 +1,8 @@
 """The configuration of an experiment: what `grid.yaml` says, checked before anything runs.
 
 Paths in the file are relative to its folder. `like: other.yaml` takes every field that the file does not have from
-another one; `arms` may then be a list of its names. Knows nothing of models: reading it takes no torch.
+another one, in `MERGED` also every entry, without those that the file sets to null; `arms` may then be a list of its
+names. Knows nothing of models: reading it takes no torch.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import yaml
 from trl_rlsp.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
+MERGED = ("problems", "training", "sampling")  # fields that `like` takes entry by entry
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,9 @@ def read_grid(path: Path) -> dict[str, Any]:
         if unknown:
             raise ConfigError(f"{path.name}: unknown arm {unknown[0]!r}: there are {', '.join(other['arms'])}")
         given["arms"] = {name: other["arms"][name] for name in given["arms"]}
+    for name in MERGED:
+        merged = {**other.get(name, {}), **given.get(name, {})}
+        given[name] = {key: value for key, value in merged.items() if value is not None}
     return {**other, **given}
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from countdown.intervals import interval, matrix
 from countdown.runner import MODEL, Run
@@ -86,10 +85,17 @@ def curves(counts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def passed(own: Mapping[str, Any], k: int) -> list[float | None]:
     """pass@k of each problem; `None` with fewer than k known samples."""
-    from trl_rlsp.evaluation import pass_at_k
+    from trl_rlsp.evaluation import group_pass
 
-    pairs = zip(own["known"], own["right"], strict=True)
-    return [pass_at_k(known, right, k) if known >= k else None for known, right in pairs]
+    return [group_pass(group, k) for group in _groups(own)]
+
+
+def _groups(own: Mapping[str, Any]) -> list[list[Any]]:
+    """The scores that the counts of an arm stand for: P lists of records with a `score`."""
+    return [
+        [SimpleNamespace(score=score) for score in [1.0] * right + [0.0] * (known - right)]
+        for right, known in zip(own["right"], own["known"], strict=True)
+    ]
 
 
 def newly_solved(counts: Mapping[str, Mapping[str, Any]], start: str) -> dict[str, Any]:
@@ -106,20 +112,14 @@ def newly_solved(counts: Mapping[str, Mapping[str, Any]], start: str) -> dict[st
     """
     if start not in counts:
         return {}
-    own = counts[start]
-    never = [place for place, right in enumerate(own["right"]) if right == 0 and own["known"][place] == N]
-    found: dict[str, Any] = {
-        "problems": len(never),
-        "of": len(own["right"]),
-        "upper_bound": float(f"{1 - 0.05 ** (1 / N):.3g}"),
-        "arms": {},
-    }
-    for arm, other in counts.items():
-        if arm != start and never:
-            part = {name: [other[name][place] for place in never] for name in ("right", "known")}
-            found["arms"][arm] = {
-                "pass_at_1": interval(matrix([passed(part, 1)])),
-                "pass_at_8": interval(matrix([passed(part, 8)])),
-                "solved_once": float(np.mean([right > 0 for right in part["right"]])),
-            }
-    return found
+    from trl_rlsp.evaluation import unsolved
+
+    groups = {arm: dict(enumerate(_groups(own))) for arm, own in counts.items()}
+    found = {arm: unsolved(groups[start], group) for arm, group in groups.items()}
+    never = found.pop(start)
+    arms = {}
+    for arm, one in found.items() if never.problems else ():
+        own = {f"pass_at_{k}": [round(end, 5) for end in (e.mean, e.low, e.high)] for k, e in one.pass_at.items()}
+        arms[arm] = {**own, "solved_once": one.solved / one.problems}
+    bound = float(f"{never.upper_bound:.3g}")
+    return {"problems": never.problems, "of": len(groups[start]), "upper_bound": bound, "arms": arms}

@@ -57,17 +57,6 @@ def hub(hub_cache, monkeypatch):
     monkeypatch.setattr(transformers.TrainingArguments, "__post_init__", make)
 
 
-@pytest.fixture
-def judge_url(monkeypatch):
-    """A server on this machine that grades as a judge does."""
-    monkeypatch.syspath_prepend(ROOT / "tests" / "rewards")
-    from judge_server import JudgeServer
-
-    monkeypatch.setenv("OPENAI_API_KEY", "none")
-    with JudgeServer() as server:
-        yield server.url
-
-
 def pytest_terminal_summary(terminalreporter):
     """Say how much of the documentation's code was run, and what was not."""
     module = sys.modules.get("test_code_blocks")

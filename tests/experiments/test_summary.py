@@ -244,10 +244,12 @@ class TestSchedule:
 class TestLoadGrid:
     def test_like_another_one(self, toy_grid, experiments, tmp_path):
         whole = load_grid(toy_grid(experiments / "countdown" / "grid.yaml"))
-        (tmp_path / "more.yaml").write_text("like: grid.yaml\nname: more\nbudget: 7\narms: [sft, bounded]\n")
+        own = "training: {max_steps: 3, steps_per_generation: null}"
+        (tmp_path / "more.yaml").write_text(f"like: grid.yaml\nname: more\n{own}\narms: [sft, bounded]\n")
         more = load_grid(tmp_path / "more.yaml")
-        assert (more.name, more.budget, list(more.arms)) == ("more", 7, ["sft", "bounded"])
-        assert (more.training, more.arms["bounded"]) == (whole.training, whole.arms["bounded"])
+        assert (more.name, more.budget, list(more.arms)) == ("more", whole.budget, ["sft", "bounded"])
+        shared = {name: value for name, value in whole.training.items() if name != "steps_per_generation"}
+        assert (more.training, more.arms["bounded"]) == ({**shared, "max_steps": 3}, whole.arms["bounded"])
 
     def test_like_another_one_with_an_arm_that_it_lacks(self, toy_grid, experiments, tmp_path):
         toy_grid(experiments / "countdown" / "grid.yaml")

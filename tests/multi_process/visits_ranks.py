@@ -10,10 +10,18 @@ import os
 import sys
 from pathlib import Path
 
-from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl_rlsp import RLSPRewards
 
-from trl_rlsp import RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
+sys.path.append(str(Path(__file__).parents[1]))
+SETTINGS = {
+    "per_device_train_batch_size": 6,  # three groups of four: the second is split over the ranks
+    "max_completion_length": 8,
+    "max_steps": 6,
+    "visit_by_solve_rate": True,
+    "visit_half_life": 2.0,
+    "save_strategy": "steps",
+    "save_steps": 3,
+}
 
 
 def verdicts(*, prompts, completions, **_):
@@ -25,30 +33,12 @@ def verdicts(*, prompts, completions, **_):
 
 
 def main(folder: Path, model: str) -> None:
+    from tiny_grpo import tiny_grpo
+
     found = []
+    prompts = [f"<user> {problem} : 72 <assistant>" for problem in ("8 1 9", "1 2", "3 4", "5 8")]
     for name, checkpoint in (("whole", None), ("resumed", str(folder / "whole" / "checkpoint-3"))):
-        args = RLSPGRPOConfig(
-            str(folder / name),
-            per_device_train_batch_size=6,
-            num_generations=4,  # three groups: the second is split over the ranks
-            max_completion_length=8,
-            max_steps=6,
-            visit_by_solve_rate=True,
-            visit_half_life=2.0,
-            bf16=False,
-            use_cpu=True,
-            report_to="none",
-            gradient_checkpointing=False,
-            save_steps=3,
-        )
-        prompts = [f"<user> {problem} : 72 <assistant>" for problem in ("8 1 9", "1 2", "3 4", "5 8")]
-        trainer = RLSPGRPOTrainer(
-            AutoModelForCausalLM.from_pretrained(model, dtype="float32"),
-            RLSPRewards(verdicts, []),
-            args,
-            Dataset.from_dict({"prompt": prompts}),
-            processing_class=AutoTokenizer.from_pretrained(model, padding_side="left"),
-        )
+        trainer = tiny_grpo(folder / name, model, RLSPRewards(verdicts, []), {"prompt": prompts}, **SETTINGS)
         seen, score = [], trainer._calculate_rewards
 
         def kept(inputs, *others, score=score, seen=seen):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 
 import nbformat
@@ -12,12 +11,9 @@ from notebook_files import FOLDER, kinds
 
 
 @pytest.fixture(scope="session")
-def execute():
+def execute(load_script):
     """`notebooks/execute.py` as a module."""
-    spec = importlib.util.spec_from_file_location("execute_notebooks", FOLDER / "execute.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("notebooks/execute.py")
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from trl_rlsp.errors import ConfigError, SourceError
 from trl_rlsp.pipeline import (
     companion_names,
     copy_recipe,
+    description_of,
     find_recipe,
     parse_run,
     plan,
     recipe_names,
     recipes_folder,
     refuse_changed,
-    said_of,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,16 +48,19 @@ class TestNames:
             r"^\| `([^`/]+)` \| (.+?) \| (.*?) ?\|$", (ROOT / "recipes/README.md").read_text(), re.MULTILINE
         )
         assert [name for name, *_ in rows] == sorted(
-            [*recipe_names(), *companion_names()], key=lambda name: said_of(name).place
+            [*recipe_names(), *companion_names()], key=lambda name: description_of(name).place
         )
         for name, title, hardware in rows:
-            assert (re.sub(r" \(\[.*\)", "", title), hardware) == (said_of(name).title, said_of(name).hardware)
+            assert (re.sub(r" \(\[.*\)", "", title), hardware) == (
+                description_of(name).title,
+                description_of(name).hardware,
+            )
 
     def test_a_recipe_may_say_nothing(self, place):
-        assert said_of(place).processes == 1
+        assert description_of(place).processes == 1
         (place / "recipe.yaml").write_text("titel: x\n")
         with pytest.raises(ConfigError, match="title, hardware, processes, place, got 'titel'"):
-            said_of(place)
+            description_of(place)
 
     def test_a_package_without_its_recipes(self, place, monkeypatch):
         package = place / "a" / "b" / "trl_rlsp"

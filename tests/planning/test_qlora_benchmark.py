@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -12,12 +9,8 @@ from trl_rlsp.planning import Architecture, Settings, weight_bytes
 
 
 @pytest.fixture(scope="module")
-def benchmark():
-    path = Path(__file__).parents[2] / "benchmarks" / "qlora_memory.py"
-    spec = importlib.util.spec_from_file_location("qlora_memory", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_script):
+    return load_script("benchmarks/qlora_memory.py")
 
 
 def test_a_model_straight_in_four_bits(benchmark, tiny):

@@ -33,19 +33,13 @@ def start_of(folder):
 
 
 @pytest.fixture
-def stand_ins(monkeypatch):
-    """Data sets by their hub ids, and a judge."""
+def hub(monkeypatch):
+    """Data sets by their hub ids."""
     monkeypatch.setattr("trl_rlsp.problems.data.read_hub", stand_in)
-    monkeypatch.syspath_prepend(ROOT / "tests" / "rewards")
-    from judge_server import JudgeServer
-
-    monkeypatch.setenv("OPENAI_API_KEY", "none")
-    with JudgeServer() as judge:
-        yield judge
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_trains(folder, place, stand_ins):
+def test_trains(folder, place, hub, judge_url):
     """SFT if there is one, RL from what it leaves, and the evaluation of that; 4-bit where the recipe is."""
     model = save_tiny(start_of(folder), place / "model")
     for stage in ("sft", "grpo"):
@@ -55,7 +49,7 @@ def test_trains(folder, place, stand_ins):
         given, out = read_yaml(path), place / stage
         more = ["--model_name_or_path", str(model), "--output_dir", str(out), *(SMALL_GRPO if stage == "grpo" else [])]
         if "judge" in given.get("exploration", ""):
-            more += ["--judge_base_url", stand_ins.url]
+            more += ["--judge_base_url", judge_url]
         assert main([stage, "--config", str(path), *SMALL, *more]) == 0
         done = json.loads((out / "stage.json").read_text())
         assert done["steps"] == 2
@@ -73,7 +67,7 @@ def test_trains(folder, place, stand_ins):
 
 
 @pytest.mark.parametrize("name", ["grpo", "grpo_without_vllm"])
-def test_four_bit_where_the_recipe_is(name, place, stand_ins):
+def test_four_bit_where_the_recipe_is(name, place, hub):
     path = ROOT / "recipes" / "qwen2.5-32b-aime" / f"{name}.yaml"
     model = save_tiny(start_of(path.parent), place / "model")
     arguments = ["--config", str(path), "--model_name_or_path", str(model), *SMALL, *SMALL_GRPO]

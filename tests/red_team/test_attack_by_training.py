@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.red_team
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "attack_by_training.py"
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("attack_by_training", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_script):
+    return load_script("benchmarks/attack_by_training.py")
 
 
 def test_the_search_finds_a_scorer_that_reads_the_last_digit_only(script):

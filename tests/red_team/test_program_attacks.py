@@ -10,23 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from trl_rlsp.verification import Limits, LocalSandbox, verify_code
-from trl_rlsp.verification.code.sandbox import bubblewrap_privileges
-from trl_rlsp.verification.workers._confine import available_layers
+from trl_rlsp.verification import Limits, verify_code
 
 pytestmark = pytest.mark.red_team
-AVAILABLE = {"bubblewrap": bubblewrap_privileges(), "landlock": len(available_layers()) == 2}
 SMALL = Limits(seconds=5.0, memory_mb=64, output_bytes=100_000)
 PLAIN = "```python\nprint(int(input()) + 1)  # {}\n```"
 TEST = [{"input": "1", "output": "2"}]
-
-
-@pytest.fixture(scope="module", params=sorted(AVAILABLE))
-def sandbox(request):
-    if not AVAILABLE[request.param]:
-        pytest.skip(f"{request.param} cannot be used on this machine")
-    with LocalSandbox(request.param) as running:
-        yield running
 
 
 LEASES = """

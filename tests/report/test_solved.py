@@ -9,7 +9,7 @@ import pytest
 
 from trl_rlsp.evaluation import svg
 from trl_rlsp.report import build, render, write
-from trl_rlsp.report._solved import solved
+from trl_rlsp.report._curves import solved
 from trl_rlsp.runs import Completion, Evaluated
 
 

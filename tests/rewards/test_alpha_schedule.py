@@ -160,37 +160,19 @@ WATCHED = ("exploration/alpha", "exploration/failure_rate", "rewards/length_expl
 
 @pytest.mark.parametrize("shape", ["cosine", "solve_rate"])
 def test_a_run_cut_off_and_resumed_is_the_uninterrupted_run(taught_folder, tmp_path, shape):
-    from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from tiny_grpo import tiny_grpo
 
-    from trl_rlsp import LengthExploration, RLSPGRPOConfig, RLSPGRPOTrainer
+    from trl_rlsp import LengthExploration
 
-    rows = [{"prompt": f"<user> {p} <assistant>", "solution": p.split()[-1]} for p in ("8 1 9 : 72", "1 2 : 3")]
-    settings = {
-        "max_steps": 4,
-        "save_steps": 2,
-        "logging_steps": 1,
-        "per_device_train_batch_size": 16,
-        "num_generations": 8,
-        "max_completion_length": 12,
-        "learning_rate": 1e-3,
-        "bf16": False,
-        "use_cpu": True,
-        "gradient_checkpointing": False,
-        "report_to": [],
-        "log_completions": False,
-    }
+    prompts = [f"<user> {problem} <assistant>" for problem in ("8 1 9 : 72", "1 2 : 3")]
+    columns = {"prompt": prompts * 4, "solution": ["72", "3"] * 4}  # one epoch: TRL's sampler forgets earlier ones
+    settings = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "per_device_train_batch_size": 16}
+    settings |= {"num_generations": 8, "max_completion_length": 12, "learning_rate": 1e-3, "log_completions": False}
 
     def run(checkpoint=None):
         schedule = AlphaSchedule(shape, 0.6, 0.95, window=2)
         with_rewards = RLSPRewards(exploration=[LengthExploration(C=6)], alpha=schedule, gate="adaptive")
-        trainer = RLSPGRPOTrainer(
-            AutoModelForCausalLM.from_pretrained(taught_folder, dtype="float32"),
-            reward_funcs=with_rewards,
-            args=RLSPGRPOConfig(str(tmp_path), **settings),
-            train_dataset=Dataset.from_list(rows * 4),  # one epoch: TRL's sampler forgets where earlier ones ended
-            processing_class=AutoTokenizer.from_pretrained(taught_folder, padding_side="left"),
-        )
+        trainer = tiny_grpo(tmp_path, taught_folder, with_rewards, columns, **settings)
         trainer.train(resume_from_checkpoint=checkpoint)
         with_rewards.close()
         return [{name: entry[name] for name in WATCHED} for entry in trainer.state.log_history if "reward" in entry]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.batch import gather_members, gather_ranks, group_keys
+from trl_rlsp.rewards.batch import Batch, gather_groups, gather_ranks, group_keys
 
 KEYS = st.lists(st.sampled_from("abc"), max_size=10)
 
@@ -85,35 +86,32 @@ class TestKeys:
 class TestOneProcess:
     def test_by_hand(self):
         keys, values = ["a", "b", "a", "c"], [1, 2, 3, 4]
-        assert gather_members(keys, values) == [([1, 3], 0), ([2], 0), ([1, 3], 1), ([4], 0)]
-        assert gather_ranks(values) == (0, [values])
-
-    @given(KEYS)
-    def test_each_finds_itself_at_its_position(self, keys):
-        members = gather_members(keys, list(range(len(keys))))
-        assert [member.values[member.position] for member in members] == list(range(len(keys)))
-        assert [len(member.values) for member in members] == [keys.count(key) for key in keys]
+        assert gather_groups(keys, values) == {"a": [1, 3], "b": [2], "c": [4]}
+        assert gather_ranks(values) == [values]
+        assert Batch(keys, [], {"prompts": keys}).members(values) == [[1, 3], [2], [1, 3], [4]]
 
     @given(KEYS, KEYS)
     def test_neighbours_change_nothing(self, keys, others):
         beside = [key.upper() for key in others]
-        alone = gather_members(keys, list(range(len(keys))))
-        assert gather_members(keys + beside, list(range(len(keys) + len(beside))))[: len(keys)] == alone
+        alone = gather_groups(keys, list(range(len(keys))))
+        assert [len(alone[key]) for key in keys] == [keys.count(key) for key in keys]
+        together = gather_groups(keys + beside, list(range(len(keys) + len(beside))))
+        assert {key: together[key] for key in keys} == alone
 
     def test_values_of_another_number(self):
         with pytest.raises(ValueError, match="zip"):
-            gather_members(["a", "b"], [1])
+            gather_groups(["a", "b"], [1])
 
 
 TWO_RANKS = """
 import json, sys
 import torch.distributed as dist
-from trl_rlsp.rewards.batch import gather_members
+from trl_rlsp.rewards.batch import gather_groups
 
 rank, store = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
 keys, values = [["a", "a", "b"], ["b", "c", "b", "a"]][rank], [[1, 2, 3], [4, 5, 6, 7]][rank]
-print(json.dumps([*zip(*gather_members(keys, values)), gather_members(keys[rank:rank], [])]))
+print(json.dumps([gather_groups(keys, values), gather_groups(keys[rank:rank], [])]))
 dist.destroy_process_group()
 """
 
@@ -144,7 +142,5 @@ def run_ranks(code, tmp_path, *arguments, count=2):
 
 def test_two_processes_see_whole_groups(tmp_path):
     # a: 1, 2 on the first rank, 7 on the second; b: 3 | 4, 6; c: | 5
-    a, b, c = [1, 2, 7], [3, 4, 6], [5]
-    first, second = run_ranks(TWO_RANKS, tmp_path)
-    assert first == f"[{[a, a, b]}, [0, 1, 0], []]"
-    assert second == f"[{[b, c, b, a]}, [1, 0, 2, 2], []]"
+    for printed in run_ranks(TWO_RANKS, tmp_path):
+        assert json.loads(printed) == [{"a": [1, 2, 7], "b": [3, 4, 6], "c": [5]}, {}]

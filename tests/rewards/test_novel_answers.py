@@ -8,12 +8,11 @@ import pickle
 from math import sqrt
 
 import pytest
-from datasets import Dataset
 from transformers import TrainerState
 
-from trl_rlsp import NoveltyExploration, RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
+from trl_rlsp import NoveltyExploration, RLSPRewards
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards import diversity
+from trl_rlsp.rewards import batch
 
 ASKED = "6 3 2 : 18"
 
@@ -95,13 +94,11 @@ class TestHistorical:
         items = {}
         for rank in (0, 1):
             own = boxed(7, 7) if rank == 0 else boxed(7, 8)
-            monkeypatch.setattr(
-                diversity, "gather_ranks", lambda found, rank=rank: items.update({rank: found}) or (0, [])
-            )
+            monkeypatch.setattr(batch, "gather_ranks", lambda found, rank=rank: items.update({rank: found}) or [])
             with pytest.raises(KeyError):
                 scores(own, "historical", prompts=[ASKED, ASKED] if rank == 0 else [ASKED, "q"])
         states = [TrainerState(), TrainerState()]
-        monkeypatch.setattr(diversity, "gather_ranks", lambda found: (0, [items[0], items[1]]))
+        monkeypatch.setattr(batch, "gather_ranks", lambda found: [items[0], items[1]])
         first = scores(boxed(7, 7), "historical", trainer_state=states[0])
         second = scores(boxed(7, 8), "historical", prompts=[ASKED, "q"], trainer_state=states[1])
         assert (first, second) == (pytest.approx([1 / sqrt(3)] * 2), pytest.approx([1 / sqrt(3), 1.0]))
@@ -109,29 +106,12 @@ class TestHistorical:
 
 
 def test_a_run_logs_and_remembers(taught_folder, tmp_path):
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from tiny_grpo import tiny_grpo
 
-    args = RLSPGRPOConfig(
-        str(tmp_path),
-        per_device_train_batch_size=8,
-        num_generations=8,
-        max_completion_length=16,
-        max_steps=2,
-        bf16=False,
-        use_cpu=True,
-        report_to="none",
-        gradient_checkpointing=False,
-        logging_steps=1,
-        save_steps=1,
-        log_completions=False,
-    )
-    trainer = RLSPGRPOTrainer(
-        AutoModelForCausalLM.from_pretrained(taught_folder, dtype="float32"),
-        RLSPRewards(exploration=[NoveltyExploration("historical")], gate="adaptive"),
-        args,
-        Dataset.from_dict({"prompt": ["<user> 8 1 9 : 72 <assistant>"] * 4, "solution": ["72"] * 4}),
-        processing_class=AutoTokenizer.from_pretrained(taught_folder, padding_side="left"),
-    )
+    rewards = RLSPRewards(exploration=[NoveltyExploration("historical")], gate="adaptive")
+    columns = {"prompt": ["<user> 8 1 9 : 72 <assistant>"] * 4, "solution": ["72"] * 4}
+    settings = {"num_generations": 8, "save_strategy": "steps", "save_steps": 1, "log_completions": False}
+    trainer = tiny_grpo(tmp_path, taught_folder, rewards, columns, **settings)
     trainer.train()
     assert all(0 <= entry["novelty/answers"] <= 8 for entry in trainer.state.log_history[:2])
     saved = [

@@ -186,10 +186,10 @@ class TestNovelUnits:
     def test_long_degenerate_texts_are_quick(self):
         import time
 
-        start = time.perf_counter()
+        start = time.process_time()
         for text in ("a " * 200_000, "a. " * 130_000, "\n" * 400_000, "é" * 400_000, "a\u0301" * 200_000):
             novel_words(text, ngram=NGRAM)
-        assert time.perf_counter() - start < 20  # quadratic time would take hours
+        assert time.process_time() - start < 20  # quadratic time would take hours
 
 
 class TestEffectiveLength:

@@ -8,11 +8,10 @@ import time
 import pytest
 import torch
 import transformers
-from datasets import Dataset
 from packaging.version import Version
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from tiny_grpo import tiny_grpo
 
-from trl_rlsp import OutcomeVerifier, RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
+from trl_rlsp import OutcomeVerifier, RLSPGRPOTrainer, RLSPRewards
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.trainers._fast_step import _sorted, _split
 
@@ -27,27 +26,9 @@ def by_length(prompts, completions, **_):
 @pytest.fixture
 def build(taught_folder, tmp_path):
     def build(rewards=by_length, rollout_func=None, tests=None, **settings):
-        given = {"per_device_train_batch_size": 8, "num_generations": 4, "max_completion_length": 16, "bf16": False}
-        given |= settings
-        args = RLSPGRPOConfig(
-            str(tmp_path),
-            max_steps=2,
-            use_cpu=True,
-            report_to="none",
-            gradient_checkpointing=False,
-            save_strategy="no",
-            logging_steps=1,
-            **given,
-        )
         prompts = [f"<user> {problem} <assistant>" for problem in ("8 1 9 : 72", "1 2 : 3")]
-        return RLSPGRPOTrainer(
-            AutoModelForCausalLM.from_pretrained(taught_folder, dtype="float32"),
-            rewards,
-            args,
-            Dataset.from_dict({"prompt": prompts * 8} | ({"tests": [tests] * 16} if tests else {})),
-            processing_class=AutoTokenizer.from_pretrained(taught_folder, padding_side="left"),
-            rollout_func=rollout_func,
-        )
+        columns = {"prompt": prompts * 8} | ({"tests": [tests] * 16} if tests else {})
+        return tiny_grpo(tmp_path, taught_folder, rewards, columns, given={"rollout_func": rollout_func}, **settings)
 
     return build
 
@@ -81,7 +62,7 @@ def test_a_rollout_that_does_not_exist(build):
         ({"loss_type": "bnpo"}, {"skip_zero_advantage"}, ""),
         ({"loss_type": "vespo"}, {"skip_zero_advantage"}, ""),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),  # a set's order changes with the process
 )
 def test_what_is_left_to_trl(build, caplog, settings, off, message):
     trainer = build(**settings)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from tiny_grpo import tiny_grpo
 
-from trl_rlsp import RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
+from trl_rlsp import RLSPRewards
 from trl_rlsp.errors import ConfigError
 
 PROMPT = "<user> 8 1 9 : 72 <assistant>"
@@ -31,27 +30,7 @@ class Verifier:
 def build(taught_folder, tmp_path):
     def build(verifier, **settings):
         given = {"frontier_share": 0.999, "frontier_depth": 2, "frontier_joint": JOINT, **settings}
-        args = RLSPGRPOConfig(
-            str(tmp_path),
-            per_device_train_batch_size=8,
-            num_generations=4,
-            max_completion_length=16,
-            max_steps=2,
-            bf16=False,
-            use_cpu=True,
-            report_to="none",
-            gradient_checkpointing=False,
-            logging_steps=1,
-            save_strategy="no",
-            **given,
-        )
-        return RLSPGRPOTrainer(
-            AutoModelForCausalLM.from_pretrained(taught_folder, dtype="float32"),
-            RLSPRewards(verifier, []),
-            args,
-            Dataset.from_dict({"prompt": [PROMPT] * 16}),
-            processing_class=AutoTokenizer.from_pretrained(taught_folder, padding_side="left"),
-        )
+        return tiny_grpo(tmp_path, taught_folder, RLSPRewards(verifier, []), {"prompt": [PROMPT] * 16}, **given)
 
     return build
 

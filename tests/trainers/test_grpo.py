@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas
 import pytest
 from datasets import Dataset
+from tiny_grpo import ON_CPU
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 from trl import GRPOConfig, GRPOTrainer, SFTTrainer
 
@@ -38,12 +39,7 @@ def config(folder, kind=GRPOConfig, **settings):
             "max_completion_length": 12,
             "temperature": 1.0,
             "learning_rate": 1e-3,
-            "bf16": False,
-            "use_cpu": True,
-            "gradient_checkpointing": False,
-            "report_to": [],
-            "save_strategy": "no",
-            "logging_steps": 1,
+            **ON_CPU,
             "log_completions": True,
             "num_completions_to_print": 0,
             "scale_rewards": "none",

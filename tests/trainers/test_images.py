@@ -7,6 +7,7 @@ import pytest
 import transformers
 from datasets import Dataset
 from PIL import Image
+from tiny_grpo import ON_CPU, SMALL
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     CLIPVisionConfig,
@@ -70,11 +71,8 @@ def test_a_training_step(tmp_path, monkeypatch):
         ]
     )
     prepared = processor()
-    args = RLSPGRPOConfig(
-        str(tmp_path), per_device_train_batch_size=8, num_generations=4, max_completion_length=40, max_steps=1,
-        bf16=False, use_cpu=True, report_to="none", gradient_checkpointing=False, save_strategy="no", logging_steps=1,
-        log_completions=False,
-    )  # fmt: skip
+    settings = {**ON_CPU, **SMALL, "max_completion_length": 40, "max_steps": 1, "log_completions": False}
+    args = RLSPGRPOConfig(str(tmp_path), **settings)
     suite = RLSPRewards(OutcomeVerifier(), [LengthExploration(C=6)], gate="adaptive")
     trainer = RLSPGRPOTrainer(model(prepared.tokenizer), suite, args, rows, processing_class=prepared)
 

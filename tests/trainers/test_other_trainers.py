@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 from datasets import Dataset
+from tiny_grpo import ON_CPU
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trl_rlsp import LengthExploration, OutcomeVerifier, RLSPRewards
@@ -17,12 +18,7 @@ SETTINGS = {
     "max_steps": 2,
     "per_device_train_batch_size": 16,
     "learning_rate": 1e-4,
-    "bf16": False,
-    "use_cpu": True,
-    "gradient_checkpointing": False,
-    "report_to": [],
-    "save_strategy": "no",
-    "logging_steps": 1,
+    **ON_CPU,
 }
 TRAINERS = {  # module -> (class, settings, log key of the reward)
     "trl": ("RLOO", {"max_completion_length": 12, "num_generations": 8}, "reward"),

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from datasets import Dataset
 from peft import LoraConfig, PeftModel
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from tiny_grpo import tiny_grpo
+from transformers import AutoConfig, AutoModelForCausalLM, TrainerCallback
 
-from trl_rlsp import RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
+from trl_rlsp import RLSPRewards
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.planning import Architecture, Settings, checkpoint_bytes
 
@@ -45,39 +45,15 @@ def weights_of(trainer):
 @pytest.fixture
 def build(taught_folder, tmp_path):
     def build(folder="run", adapter=None, **settings):
-        args = RLSPGRPOConfig(
-            str(tmp_path / folder),
-            **{
-                "per_device_train_batch_size": 16,
-                "num_generations": 8,
-                "max_completion_length": 6,
-                "max_steps": 6,
-                "learning_rate": 1e-3,
-                "lr_scheduler_type": "constant",
-                "beta": 0.1,
-                "bf16": False,
-                "use_cpu": True,
-                "report_to": "none",
-                "gradient_checkpointing": False,
-                "logging_steps": 1,
-                "save_strategy": "no",
-                "reset_steps": 2,
-                **settings,
-            },
-        )
+        given = {"per_device_train_batch_size": 16, "num_generations": 8, "max_completion_length": 6, "max_steps": 6}
+        given |= {"learning_rate": 1e-3, "lr_scheduler_type": "constant", "beta": 0.1, "reset_steps": 2, **settings}
         model = AutoModelForCausalLM.from_pretrained(taught_folder, dtype="float32")
         if isinstance(adapter, str):
             model, adapter = PeftModel.from_pretrained(model, adapter, is_trainable=True), None
+        columns = {"prompt": ["<user> 8 1 9 : 72 <assistant>", "<user> 1 2 : 3 <assistant>"] * 16}
+        given |= {"model": model, "given": {"peft_config": adapter}}
         watch = Watch()
-        watch.trainer = RLSPGRPOTrainer(
-            model,
-            RLSPRewards(verdicts, []),
-            args,
-            Dataset.from_dict({"prompt": ["<user> 8 1 9 : 72 <assistant>", "<user> 1 2 : 3 <assistant>"] * 16}),
-            processing_class=AutoTokenizer.from_pretrained(taught_folder, padding_side="left"),
-            peft_config=adapter,
-            callbacks=None,
-        )
+        watch.trainer = tiny_grpo(tmp_path / folder, taught_folder, RLSPRewards(verdicts, []), columns, **given)
         watch.trainer.add_callback(watch)
         return watch.trainer, watch
 

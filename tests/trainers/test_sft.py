@@ -7,6 +7,7 @@ import logging
 
 import pytest
 from datasets import Dataset, IterableDataset
+from tiny_grpo import ON_CPU
 from trl import SFTTrainer
 
 from trl_rlsp import RLSPSFTConfig, RLSPSFTTrainer
@@ -34,12 +35,7 @@ def config(folder, **settings):
             "max_steps": 2,
             "per_device_train_batch_size": 2,
             "learning_rate": 1e-2,
-            "bf16": False,
-            "use_cpu": True,
-            "gradient_checkpointing": False,
-            "report_to": [],
-            "save_strategy": "no",
-            "logging_steps": 1,
+            **ON_CPU,
             **settings,
         },
     )

@@ -6,12 +6,12 @@ import json
 
 import pytest
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from tiny_grpo import tiny_grpo
 
-from trl_rlsp import RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
+from trl_rlsp import RLSPRewards
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.runs import read_completions
-from trl_rlsp.trainers._solutions import Solutions, empty_memory, learn, pieces, share_of
+from trl_rlsp.trainers._frontier import Solutions, empty_memory, learn, pieces, share_of
 
 PROMPTS = ["<user> 8 1 9 : 72 <assistant>", "<user> 1 2 : 3 <assistant>"]
 SOLVED = ["8 + 9 = 17 no | 8 + 1 = 9 | 8 * 9 = 72 yes \\boxed{ 72 }", "2 - 1 = 1 no | 1 + 2 = 3 yes \\boxed{ 3 }"]
@@ -37,26 +37,9 @@ class Verifier:
 def build(taught_folder, tmp_path):
     def build(verifier=None, folder="run", **settings):
         given = {"frontier_share": 0.9, "frontier_joint": " | ", "frontier_solutions": "solved", "max_steps": 4}
-        args = RLSPGRPOConfig(
-            str(tmp_path / folder),
-            per_device_train_batch_size=8,
-            num_generations=4,
-            max_completion_length=16,
-            bf16=False,
-            use_cpu=True,
-            report_to="none",
-            gradient_checkpointing=False,
-            logging_steps=1,
-            save_steps=2,
-            **{**given, "log_completions": False, **settings},
-        )
-        return RLSPGRPOTrainer(
-            AutoModelForCausalLM.from_pretrained(taught_folder, dtype="float32"),
-            RLSPRewards(verifier or Verifier(), []),
-            args,
-            Dataset.from_dict({"prompt": PROMPTS * 8, "solved": SOLVED * 8}),
-            processing_class=AutoTokenizer.from_pretrained(taught_folder, padding_side="left"),
-        )
+        given |= {"save_strategy": "steps", "save_steps": 2, "log_completions": False, **settings}
+        columns = {"prompt": PROMPTS * 8, "solved": SOLVED * 8}
+        return tiny_grpo(tmp_path / folder, taught_folder, RLSPRewards(verifier or Verifier(), []), columns, **given)
 
     return build
 

@@ -9,6 +9,7 @@ import transformers
 import trl
 from datasets import Dataset
 from packaging.version import Version
+from tiny_grpo import ON_CPU
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
@@ -68,10 +69,8 @@ def test_a_training_step(given, tokenizer, tmp_path, monkeypatch):
     sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = Qwen3Config(vocab_size=len(tokenizer), num_key_value_heads=2, head_dim=16, **sizes)
     suite = RLSPRewards(OutcomeVerifier(), [LengthExploration(C=6)])
-    args = RLSPGRPOConfig(
-        str(tmp_path), per_device_train_batch_size=6, num_generations=6, max_completion_length=400, max_steps=1,
-        bf16=False, use_cpu=True, report_to="none", gradient_checkpointing=False, save_strategy="no", logging_steps=1,
-    )  # fmt: skip
+    settings = {"per_device_train_batch_size": 6, "num_generations": 6, "max_completion_length": 400, "max_steps": 1}
+    args = RLSPGRPOConfig(str(tmp_path), **ON_CPU, **settings)
     rows = Dataset.from_list([{"prompt": [{"role": "user", "content": "8 * 9 = ?"}], "solution": "72"}] * 6)
     trainer = RLSPGRPOTrainer(Qwen3ForCausalLM(config), suite, args, rows, processing_class=tokenizer, **given)
     seen = []

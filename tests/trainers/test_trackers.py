@@ -7,6 +7,7 @@ import sqlite3
 
 import pytest
 from datasets import Dataset
+from tiny_grpo import ON_CPU, SMALL
 
 from trl_rlsp import LengthExploration, OutcomeVerifier, RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
 
@@ -28,11 +29,9 @@ def train(taught_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "tensorboard"))
 
     def train(tracker):
-        args = RLSPGRPOConfig(
-            str(tmp_path / "out"), run_name="two-steps", report_to=tracker, max_steps=2, logging_steps=1, bf16=False,
-            use_cpu=True, per_device_train_batch_size=8, num_generations=4, max_completion_length=16,
-            gradient_checkpointing=False, save_strategy="no", **({"project": "rlsp"} if tracker == "trackio" else {}),
-        )  # fmt: skip
+        settings = {**ON_CPU, **SMALL, "report_to": tracker, "run_name": "two-steps"}
+        settings |= {"project": "rlsp"} if tracker == "trackio" else {}
+        args = RLSPGRPOConfig(str(tmp_path / "out"), **settings)
         rows = Dataset.from_dict({"prompt": ["8 1 9 : 72", "1 2 : 3"] * 4, "solution": ["72", "3"] * 4})
         with OutcomeVerifier() as verifier:
             suite = RLSPRewards(verifier, [LengthExploration(C=20)])

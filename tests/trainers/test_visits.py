@@ -7,10 +7,9 @@ from fractions import Fraction
 
 import pytest
 import torch
-from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from tiny_grpo import tiny_grpo
 
-from trl_rlsp import RLSPGRPOConfig, RLSPGRPOTrainer, RLSPRewards
+from trl_rlsp import RLSPRewards
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.trainers._visits import SolveRates, gain
 
@@ -114,32 +113,11 @@ def verdicts(*, prompts, completions, **columns):
 @pytest.fixture
 def build(taught_folder, tmp_path):
     def build(folder="run", reward=verdicts, rows=48, **settings):
-        args = RLSPGRPOConfig(
-            str(tmp_path / folder),
-            **{
-                "per_device_train_batch_size": 8,
-                "steps_per_generation": 2,
-                "num_generations": 4,
-                "max_completion_length": 8,
-                "max_steps": 8,
-                "learning_rate": 1e-3,
-                "bf16": False,
-                "use_cpu": True,
-                "report_to": "none",
-                "gradient_checkpointing": False,
-                "logging_steps": 1,
-                "save_strategy": "no",
-                "visit_by_solve_rate": True,
-                **settings,
-            },
-        )
-        return RLSPGRPOTrainer(
-            AutoModelForCausalLM.from_pretrained(taught_folder, dtype="float32"),
-            reward if isinstance(reward, list) else RLSPRewards(reward, []),
-            args,
-            Dataset.from_dict({"prompt": (PROBLEMS * rows)[:rows], "solution": ["72"] * rows}),
-            processing_class=AutoTokenizer.from_pretrained(taught_folder, padding_side="left"),
-        )
+        given = {"steps_per_generation": 2, "max_completion_length": 8, "max_steps": 8, "learning_rate": 1e-3}
+        given |= {"visit_by_solve_rate": True, **settings}
+        rewards = reward if isinstance(reward, list) else RLSPRewards(reward, [])
+        columns = {"prompt": (PROBLEMS * rows)[:rows], "solution": ["72"] * rows}
+        return tiny_grpo(tmp_path / folder, taught_folder, rewards, columns, **given)
 
     return build
 
@@ -225,7 +203,7 @@ def test_off_by_default(build):
         ({"ignore_data_skip": True}, r"does not work with ignore_data_skip"),
         ({"reward": [verdicts]}, r"does not work with rewards without a suite's parts"),
     ],
-    ids=str,
+    ids=["half-life", "fetching ahead", "skipped data", "plain reward"],
 )
 def test_what_cannot_work_is_refused(build, settings, message):
     with pytest.raises(ConfigError, match=message):

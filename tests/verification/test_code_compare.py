@@ -135,6 +135,6 @@ def test_the_program_of_a_completion(text: str | None, program: str | None) -> N
 
 @pytest.mark.parametrize("text", ["```" * 10**6, "``` " + " " * 10**6 + "x", "```\n" * 10**6, " " * 10**6 + "`"])
 def test_extraction_takes_no_time_on_hostile_text(text: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     read(text, "code")
-    assert time.monotonic() - start < 5.0
+    assert time.process_time() - start < 5.0

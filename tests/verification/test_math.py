@@ -21,6 +21,9 @@ from trl_rlsp.verification.math._verifier import restates
 DATA = Path(__file__).parents[1] / "data"
 SHARED = Path(os.environ.get("TRL_RLSP_DATA", Path(__file__).parents[3] / "shared" / "data"))
 LIMIT = 2.0
+"""Seconds, where the limit itself is tested."""
+PATIENCE = 20.0
+"""Seconds, where only the verdict counts, also on a busy machine."""
 
 
 def rows_of(path):
@@ -49,8 +52,8 @@ def pool():
         yield pool
 
 
-def verdicts(pool, pairs, **options):
-    return verify_math([MathItem(*pair) for pair in pairs], pool, limit=LIMIT, **options)
+def verdicts(pool, pairs, limit=PATIENCE, **options):
+    return verify_math([MathItem(*pair) for pair in pairs], pool, limit=limit, **options)
 
 
 def verdict(pool, gold, completion, prompt="", **options):
@@ -156,7 +159,7 @@ def test_what_cannot_be_parsed_is_wrong_in_an_answer_and_not_scorable_in_a_gold(
     ],
 )
 def test_reasons(pool, gold, completion, reason):
-    found = verdict(pool, gold, completion)
+    found = verdict(pool, gold, completion, limit=LIMIT)
     assert found.reason == reason
     assert found.score == {"match": 1.0, "gold_unparseable": None}.get(reason, 0.0)
 
@@ -222,7 +225,7 @@ def test_integers_need_no_worker():
 
 def test_what_the_deadline_leaves_is_not_scored(pool):
     tower = r"\boxed{\frac{5^{(5^{5^{5^5}}-%d)}-5}{16}}"
-    found = verdicts(pool, [("x", tower % n) for n in range(1, 7)] + [("x", r"\boxed{x}")], deadline=LIMIT / 8)
+    found = verdicts(pool, [("x", tower % n) for n in range(1, 7)] + [("x", r"\boxed{x}")], LIMIT, deadline=LIMIT / 8)
     assert [v.reason for v in found] == ["scorer_error"] * 6 + ["match"]
     assert [v.score for v in found[2:6]] == [None] * 4
 
@@ -274,7 +277,7 @@ def late_stress_inputs(pool, gold, evaluated, connection=None):
     verdicts(pool, [("2x", r"\boxed{x+x}")])
     for row in STRESS:
         started = time.monotonic()
-        verdict(pool, gold or row["gold"], row["completion"], rules=MathRules(evaluated=evaluated))
+        verdict(pool, gold or row["gold"], row["completion"], limit=LIMIT, rules=MathRules(evaluated=evaluated))
         seconds = time.monotonic() - started
         following = [v.score for v in verdicts(pool, [("2x", r"\boxed{x+x}"), ("2x", r"\boxed{x}")])]
         if seconds > LIMIT + 0.5 or following != [1.0, 0.0]:
@@ -320,7 +323,7 @@ def test_the_hardest_stress_inputs_in_one_batch(pool):
     assert len(chosen) == len(names)
     verdicts(pool, [("2x", r"\boxed{x+x}")])
     started = time.monotonic()
-    found = verdicts(pool, [("x", row["completion"]) for row in chosen] + [("2x", r"\boxed{x + x}")])
+    found = verdicts(pool, [("x", row["completion"]) for row in chosen] + [("2x", r"\boxed{x + x}")], LIMIT)
     assert time.monotonic() - started < 20 * LIMIT  # without limits it takes minutes
     assert found[-1].score == 1.0
 

@@ -7,7 +7,6 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,23 +14,9 @@ import pytest
 from trl_rlsp.errors import ConfigError, MissingDependencyError, WorkerError
 from trl_rlsp.verification import Limits, LocalSandbox, RunResult, find_sandbox, require_sandbox
 from trl_rlsp.verification.code import sandbox as sandbox_module
-from trl_rlsp.verification.code.sandbox import bubblewrap_privileges
 from trl_rlsp.verification.workers import _server
-from trl_rlsp.verification.workers._confine import available_layers
 
 SHORT = Limits(seconds=1.0, memory_mb=200, output_bytes=10_000)
-AVAILABLE = {
-    "bubblewrap": bubblewrap_privileges(),
-    "landlock": len(available_layers()) == 2,
-}
-
-
-@pytest.fixture(scope="module", params=sorted(AVAILABLE))
-def sandbox(request: pytest.FixtureRequest) -> Iterator[LocalSandbox]:
-    if not AVAILABLE[request.param]:
-        pytest.skip(f"{request.param} cannot be used on this machine")
-    with LocalSandbox(request.param) as running:
-        yield running
 
 
 def attempt(sandbox: LocalSandbox, action: str, setup: str = "") -> str:

@@ -119,8 +119,7 @@ def _begins(where: str, plain: str, start: int) -> int | None:
     if where == "any":
         return start
     offset = max(0, start - _REACH)
-    announced = _ANNOUNCED.search(plain[offset:start]) if where != "clause" else None
-    if announced:
+    if where != "clause" and (announced := _ANNOUNCED.search(plain[offset:start])):
         return offset + announced.start()
     opens = where != "me" and _BEFORE_CLAUSE.search(plain[max(0, start - 16) : start])
     return start if opens else None

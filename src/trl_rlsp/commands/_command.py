@@ -46,8 +46,7 @@ def command_class(command: str) -> type[Command]:
     """The class of a command, imported on demand."""
     from trl_rlsp import commands
 
-    found: type[Command] = getattr(commands, command.capitalize())
-    return found
+    return getattr(commands, command.capitalize())
 
 
 @dataclass
@@ -58,10 +57,12 @@ class Completion(Command):
     shell: str = option(help="bash or zsh", positional=1)
 
     def check(self) -> None:
+        """A ConfigError for another shell."""
         if self.shell not in ("bash", "zsh"):
             raise ConfigError(f"rlsp completion takes bash or zsh, got {self.shell!r}")
 
     def execute(self) -> None:
+        """Print the script."""
         cases = "\n".join(f'    {command}) options="{" ".join(_options(command))}" ;;' for command in COMMANDS)
         start = "autoload -U +X bashcompinit && bashcompinit\n" if self.shell == "zsh" else ""
         script = (_FOLDER / "completion.bash").read_text(encoding="utf-8")
@@ -70,7 +71,7 @@ class Completion(Command):
 
 def _options(command: str) -> list[str]:
     """The options in a command's help, without their second spelling with hyphens."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
         command_class(command).parse(["--help"])
-    return sorted(set(re.findall(r"(?<![\w-])--[a-z]\w*(?![\w-])", said.getvalue())))
+    return sorted(set(re.findall(r"(?<![\w-])--[a-z]\w*(?![\w-])", shown.getvalue())))

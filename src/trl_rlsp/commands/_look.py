@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.table import Table
 
 from trl_rlsp import evaluation
 from trl_rlsp.behaviours import KINDS
@@ -29,11 +31,6 @@ from trl_rlsp.selfplay import verify
 from trl_rlsp.stages import option
 from trl_rlsp.text import Terminal
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from trl_rlsp.evaluation import Comparison
-
 
 @dataclass
 class Compare(Command):
@@ -44,22 +41,23 @@ class Compare(Command):
     output: Path | None = option(None, "write the metrics to this JSON file")
 
     def check(self) -> None:
+        """A ConfigError for fewer than two different folders."""
         if len(set(self.runs)) < max(2, len(self.runs)):
             raise ConfigError(f"a comparison needs two or more different folders, got {', '.join(map(str, self.runs))}")
 
     def execute(self) -> None:
+        """Print the tables and where curves cross, and write the metrics to `output`."""
         found = evaluation.load_comparisons(self.runs)
         if self.output:
             pairs = {f"{pair.second} - {pair.first}": _numbers(pair) for pair in found}
             write_json(self.output, pairs if len(found) > 1 else _numbers(found[0]))
         console = Terminal()
-        for table in evaluation.comparison_tables(found):
-            console.print(table)
+        console.print(*evaluation.comparison_tables(found))
         for text in filter(None, map(evaluation.crossing_text, found)):
             console.print(text)
 
 
-def _numbers(pair: Comparison) -> dict[str, Any]:
+def _numbers(pair: evaluation.Comparison) -> dict[str, Any]:
     """A comparison as JSON: its metrics by name, and beside them the crossing and the problems only one solves."""
     metrics = {name: {**asdict(metric), "clear": metric.clear} for name, metric in pair.metrics.items()}
     crossing = pair.crossing
@@ -79,14 +77,15 @@ class Efficiency(Command):
         self.folders = {name: Path(folder) for name, folder in entries.items()}
 
     def check(self) -> None:
+        """A MissingDependencyError if a plot is wanted and matplotlib is missing."""
         if self.output_dir:
             require_plots()
 
     def execute(self) -> None:
+        """Print the tables, and write numbers and plot to `output_dir`."""
         curves = evaluation.load_curves(self.folders)
         console = Terminal()
-        for table in evaluation.efficiency_tables(curves):
-            console.print(table)
+        console.print(*evaluation.efficiency_tables(curves))
         if self.output_dir:
             numbers, plot = (self.output_dir / f"efficiency.{kind}" for kind in ("json", "png"))
             write_json(numbers, {name: list(map(asdict, points)) for name, points in curves.items()})
@@ -102,6 +101,7 @@ class Behaviours(Command):
     output: Path | None = option(None, "write the metrics to this JSON file")
 
     def execute(self) -> None:
+        """Print the table, and write the metrics to `output`."""
         completions = read_completions(self.sources)
         if not completions:
             raise ConfigError(f"no completions in {', '.join(self.sources)}")
@@ -143,6 +143,7 @@ class Report(Command):
     plots: bool = option(True, "write PNG plots, if matplotlib is installed")
 
     def execute(self) -> None:
+        """Write the report and print its warnings."""
         output = self.output or (self.runs[0] / "report" if len(self.runs) == 1 else Path("report"))
         runs = [read_run(folder, name) for folder, name in zip(self.runs, _names(self.runs), strict=True)]
         contents = write(runs, output, limit=self.limit, plots=None if self.plots else False)
@@ -165,10 +166,10 @@ class Forecast(Command):
     output: Path | None = option(None, "write the forecasts to this JSON file")
 
     def execute(self) -> None:
+        """Print the forecasts, and write them to `output`."""
         found = {}
         for folder, name in zip(self.runs, _names(self.runs), strict=True):
-            curve = solve_rate_curve(read_run(folder, name))
-            found[name] = forecast(*curve, share=self.share, end=self.tokens)
+            found[name] = forecast(*solve_rate_curve(read_run(folder, name)), share=self.share, end=self.tokens)
         if self.output:
             write_json(self.output, {name: asdict(one) for name, one in found.items()})
         rows: list[tuple[str, ...]] = [

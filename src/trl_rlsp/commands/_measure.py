@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+from rich.table import Table
 
 from trl_rlsp import evaluation, generation, planning
 from trl_rlsp.commands._command import Command
@@ -25,7 +26,6 @@ from trl_rlsp.verification import require_sandbox
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from rich.table import Table
     from transformers import PreTrainedConfig
 
     from trl_rlsp.evaluation.budget import Rule, RuleResult, ThinkingBudget
@@ -57,6 +57,7 @@ class Eval(EvaluationArguments, Command):
         return {self.model_name_or_path: self.model_name_or_path}
 
     def check(self) -> None:
+        """An RLSPError for settings that cannot work, or for an engine that is not installed."""
         if self.rescore:
             return
         self.named_models()
@@ -72,6 +73,7 @@ class Eval(EvaluationArguments, Command):
         self.required()
 
     def execute(self) -> None:
+        """Draw the missing samples, score all of them, store both and print the tables."""
         console, written, folder = Terminal(), asdict(self), self.rescore or self.output_dir
         if self.rescore:
             problems, samples, written = _drawn(Path(self.rescore))
@@ -84,9 +86,8 @@ class Eval(EvaluationArguments, Command):
             metrics, scored = evaluation.evaluate_samples(samples, problems, verifier=verifier, ks=self.ks)
         if folder:
             evaluation.save_evaluation(metrics, scored, Path(folder), written)
-        tables = (evaluation.evaluation_table({name: metrics}), *evaluation.curve_tables(metrics))
-        for table in (*tables, *evaluation.slice_tables(metrics)):
-            console.print(table)
+        tables = (*evaluation.curve_tables(metrics), *evaluation.slice_tables(metrics))
+        console.print(evaluation.evaluation_table({name: metrics}), *tables)
 
     def draw(self, console: Terminal) -> tuple[Dataset, list[generation.Sample]]:
         """Problems and samples, from the output folder or drawn now."""
@@ -223,6 +224,7 @@ class Budget(Eval):
         return [*(ThinkingBudget(least, most, **given) for least, most in bounds), ThinkingBudget()]
 
     def check(self) -> None:
+        """Also a ConfigError for invalid budgets, votes or confidence."""
         from trl_rlsp.evaluation.budget import adaptive_consistency
 
         super().check()
@@ -233,6 +235,7 @@ class Budget(Eval):
             raise ConfigError(f"{rule}, got {self.votes} at {self.temperature}")
 
     def execute(self) -> None:
+        """Measure every model at every budget, then write and print tables and plot."""
         from trl_rlsp.evaluation import budget
 
         require_plots()

@@ -21,7 +21,7 @@ from trl_rlsp.commands._measure import Eval, count_table
 from trl_rlsp.doctor import Finding, examine
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.files import atomic_write, write_json, write_lines
-from trl_rlsp.pipeline import companion_names, copy_recipe, recipe_names, said_of
+from trl_rlsp.pipeline import companion_names, copy_recipe, description_of, recipe_names
 from trl_rlsp.stages import option
 from trl_rlsp.text import Terminal
 
@@ -42,6 +42,7 @@ class Init(Command):
     output: Path = option(Path("recipes/mine"), "folder of the recipe")
 
     def execute(self) -> None:
+        """Ask for what is missing and write the recipe; a ConfigError for an existing folder or an unknown value."""
         if self.output.exists():
             raise ConfigError(f"{self.output} exists; name another folder with --output")
         for asked in fields(self)[:4]:
@@ -59,11 +60,11 @@ class Init(Command):
         grpo = {**start, **data, **rewards, **hardware}
         evaluation = {**dtype, **held_out, "max_new_tokens": longest, "batch_size": 64}
         ranks = 8 if self.hardware.startswith("8x") else 1
-        said = {"title": f"{self.model} on {self.data}", "hardware": self.hardware, "processes": ranks}
+        about = {"title": f"{self.model} on {self.data}", "hardware": self.hardware, "processes": ranks}
         for name, comment, written in (
             ("grpo", "RL; every field: rlsp grpo --help", grpo),
             ("eval", "Evaluation before and after; every field: rlsp eval --help", evaluation),
-            ("recipe", "Shown by rlsp recipes and rlsp run", said),
+            ("recipe", "Shown by rlsp recipes and rlsp run", about),
         ):
             atomic_write(self.output / f"{name}.yaml", f"# {comment}\n\n{yaml.safe_dump(written, sort_keys=False)}")
         print(f"recipe: {self.output}; next, check it: rlsp doctor --config {self.output / 'grpo.yaml'}")
@@ -108,10 +109,12 @@ class Recipes(Command):
     to: Path | None = option(None, "the folder to create; default: recipes/NAME")
 
     def execute(self) -> None:
+        """Print the list, or copy a recipe."""
         if not self.words:
             table = Table(Column("recipe", no_wrap=True), "purpose", "hardware", box=None, pad_edge=False)
             for name in recipe_names():
-                table.add_row(name, said_of(name).title, said_of(name).hardware)
+                recipe = description_of(name)
+                table.add_row(name, recipe.title, recipe.hardware)
             Terminal().print(table)
             others = " and ".join(companion_names())
             print(f"\nrlsp run NAME runs one; rlsp recipes copy NAME makes a copy to change, also of {others}.")
@@ -129,6 +132,7 @@ class Check(stages.VerifierArguments, stages.ProblemArguments, Command):
     """Print every gold answer of a data set that does not score 1.0; exits with status 1 if there is one."""
 
     def execute(self) -> int:
+        """Print the report; return 1 if an answer does not verify."""
         problems = self.load()
         with self.outcome_verifier(batch_seconds=3600) as verifier:
             report = evaluation.check_dataset(problems, verifier)
@@ -171,10 +175,12 @@ class Filter(Eval):
         return stages.parse_fields(cls, arguments, "rlsp filter", written=sampled)
 
     def check(self) -> None:
+        """Also a ConfigError for an invalid band."""
         super().check()
         evaluation.Band(self.low, self.high)
 
     def execute(self) -> None:
+        """Draw and score the missing samples, and write the problems that are kept, with their counts."""
         console = Terminal()
         problems, samples = self.draw(console)
         with self.scorer(self.model_name_or_path) as verifier:
@@ -239,6 +245,7 @@ class Doctor(OfStage):
             raise ConfigError(f"--processes is a number of ranks, at least 1, got {self.processes}")
 
     def execute(self) -> int:
+        """Print the findings; return 1 if one is an error."""
         found = examine(self.described)
         if self.json:
             print(json.dumps([asdict(finding) for finding in found], indent=2))

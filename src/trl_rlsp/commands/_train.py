@@ -81,9 +81,9 @@ def _execute_all(run: pipeline.Run, steps: Sequence[Step]) -> None:
     console, started = Terminal(), time.monotonic()
     launcher = pipeline.Launcher(torch.cuda.device_count(), run.launch)
     waiting = [step for step in steps if not step.complete]
-    said, left = pipeline.said_of(run.recipe), ", ".join(step.title for step in waiting)
-    console.print(f"{said.title}, on {said.hardware}: {left or 'nothing'} to do, into {run.output}", soft_wrap=True)
-    show_batches(launcher, waiting, said.processes, console)
+    recipe, left = pipeline.description_of(run.recipe), ", ".join(step.title for step in waiting)
+    console.print(f"{recipe.title}, on {recipe.hardware}: {left or 'nothing'} to do, into {run.output}", soft_wrap=True)
+    show_batches(launcher, waiting, recipe.processes, console)
     for number, step in enumerate(steps, start=1):
         title = f"{number}/{len(steps)} {step.title}"
         if step.complete:
@@ -158,13 +158,12 @@ class _Training(Command):
         """Train in a locked output folder, and print the next command; a ConfigError for the folder of another run."""
         command, first = type(self).__name__.lower(), self.training.process_index == 0
         folder, settings = Path(str(self.training.output_dir)), stages.settings_of(self.arguments)
-        resume = bool(self.training.resume_from_checkpoint)
-        before = stages.refuse_other_run(folder, command, settings, resume=resume)
+        before = stages.refuse_other_run(folder, command, settings, bool(self.training.resume_from_checkpoint))
         with stages.claimed(folder) if first else contextlib.nullcontext():
             if first and before is None:
                 stages.write_record(folder, command, settings)
-            model = model_arguments(self.model, self.training)
-            train(trainer(args=self.training, **given, **model), self.training)
+            given |= model_arguments(self.model, self.training)
+            train(trainer(args=self.training, **given), self.training)
         if first:
             print(f"model: {folder}; next, {_NEXT[command]} --config FILE --model_name_or_path {folder}", flush=True)
 
@@ -177,6 +176,7 @@ class Sft(_Training):
         self.data, self.training, self.model = stages.parse_sft(arguments)
 
     def execute(self) -> None:
+        """Train; an RLSPError for settings or data that cannot work."""
         rows, tokenizer = self.data.load_rows(self.training.seed), stages.tokenizer_of(self.model)
         stop_on_errors("sft", self.data, self.training, self.model, rows=rows, tokenizer=tokenizer)
         self.train(trainers.RLSPSFTTrainer, train_dataset=rows, processing_class=tokenizer)
@@ -190,6 +190,7 @@ class Grpo(_Training):
         self.data, self.rewards, self.training, self.model = stages.parse_grpo(arguments)
 
     def execute(self) -> None:
+        """Train; an RLSPError for settings, data or rewards that cannot work."""
         with contextlib.closing(self.rewards) as rewards:
             rows, tokenizer = self.data.load(), stages.tokenizer_of(self.model, padding_side="left")
             require_sandbox(rows.column_names)
@@ -284,12 +285,14 @@ class Harvest(Selection, Command):
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
+        """The command; arguments that it does not know are those of the data set."""
         given, rest = stages.parse_known(cls, arguments, "rlsp harvest")
         stages.parse_stage((stages.ProblemArguments,), rest, "rlsp harvest", also=vars(given))
         given.of_data = rest
         return given
 
     def execute(self) -> None:
+        """Write the demonstrations and print the counts."""
         output = self.output or self.run / "harvest" / "demonstrations.jsonl"
         options: dict[str, Any] = {"config": self.config, "exclude": self.exclude, "seed": self.seed}
         options |= {"given": self.of_data, "next_round": self.round is not None}
@@ -313,6 +316,7 @@ class Merge(Command):
     dtype: str | None = option(None, "type of the saved weights: float32, bfloat16, float16; default: the base's")
 
     def execute(self) -> None:
+        """Merge, and print how much the logits changed."""
         found = trainers.merge_adapter(self.adapter, self.output_dir, base=self.base, dtype=self.dtype)
         Terminal(soft_wrap=True).print(
             f"{found.layers} layers merged into {found.base} in float32, saved as {found.dtype}: logits differ from "

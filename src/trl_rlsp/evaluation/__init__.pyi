@@ -13,6 +13,7 @@ from ._compare import (
     load_comparisons as load_comparisons,
     load_curves as load_curves,
     paired as paired,
+    unsolved as unsolved,
 )
 from ._dataset import (
     Band as Band,
@@ -33,6 +34,7 @@ from ._metrics import (
     check_ks as check_ks,
     default_ks as default_ks,
     default_taus as default_taus,
+    estimate as estimate,
     group_cover as group_cover,
     group_pass as group_pass,
     known_mean as known_mean,
@@ -57,6 +59,7 @@ from ._shown import (
     crossing_text as crossing_text,
     curve_tables as curve_tables,
     efficiency_tables as efficiency_tables,
+    estimates_line as estimates_line,
     evaluation_table as evaluation_table,
     first_samples as first_samples,
     markdown_table as markdown_table,

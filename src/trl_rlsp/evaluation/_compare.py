@@ -21,6 +21,7 @@ from trl_rlsp.evaluation._metrics import (
     by_problem,
     default_ks,
     default_taus,
+    estimate,
     group_cover,
     group_majority,
     group_pass,
@@ -126,7 +127,7 @@ def unsolved(first: Groups, second: Groups) -> Unsolved:
     once = sum(c == 1 for c in passes.values())  # without its only pass, such a problem has none in n - 1 samples
     drawn = once + n * sum(c == 0 for c in passes.values())
     k = min(8, max((passed(second[problem])[0] for problem in never), default=1))
-    found = {k: [v for problem in never if (v := group_pass(second[problem], k)) is not None] for k in sorted({1, k})}
+    found = {k: [group_pass(second[problem], k) for problem in never] for k in sorted({1, k})}
     return Unsolved(
         problems=len(never),
         known=len(passes),
@@ -134,8 +135,8 @@ def unsolved(first: Groups, second: Groups) -> Unsolved:
         upper_bound=1 - 0.05 ** (1 / n) if n else 1.0,
         expected=once / drawn if drawn else None,
         solved=sum(passed(second[problem])[1] > 0 for problem in never),
-        pass_at={k: bootstrap_mean(values) for k, values in found.items() if values},
-        left_out=len(never) - len(found[k]),
+        pass_at={k: mean for k, values in found.items() if (mean := estimate(values))},
+        left_out=found[k].count(None),
     )
 
 
@@ -219,8 +220,10 @@ def compare_models(models: Mapping[str, Sequence[ScoredSample]]) -> list[Compari
 def compare_groups(models: Mapping[str, Groups], metrics: Mapping[str, Metric] | None = None) -> list[Comparison]:
     """`compare_models` for samples grouped by problem; any records with a `score`, if `metrics` ask for no more."""
     names, groups = list(models), list(models.values())
-    pairs = pairs_of(len(names))
-    curve = _pass_differences(groups, pairs)
+    last = len(names) - 1
+    pairs = list(dict.fromkeys([*((0, j) for j in range(1, len(names))), (last - 1, last)]))
+    of_k = {k: _differences(groups, pairs, partial(group_pass, k=k)) for k in default_ks(_fewest(groups))}
+    curve = {k: differences for k, differences in of_k.items() if differences}
     known = {f"pass@{k}": differences for k, differences in curve.items() if k > 1}
     measured = {name: known.get(name) or _differences(groups, pairs, m) for name, m in (metrics or {}).items()}
     return [
@@ -234,18 +237,6 @@ def compare_groups(models: Mapping[str, Groups], metrics: Mapping[str, Metric] |
         )
         for number, (i, j) in enumerate(pairs)
     ]
-
-
-def pairs_of(models: int) -> list[tuple[int, int]]:
-    """(0, 1), (0, 2), ..., each later model against the first, and the last one against the one before it."""
-    return list(dict.fromkeys([*((0, j) for j in range(1, models)), (models - 2, models - 1)]))
-
-
-def _pass_differences(models: Sequence[Groups], pairs: Sequence[tuple[int, int]]) -> dict[int, list[Difference]]:
-    """k -> the differences in pass@k of each pair, for k = 1, 2, 4, ... up to the samples that all have."""
-    ks = default_ks(_fewest(models))
-    found = {k: _differences(models, pairs, partial(group_pass, k=k)) for k in ks}
-    return {k: differences for k, differences in found.items() if differences}
 
 
 def _fewest(models: Sequence[Groups]) -> int:
@@ -288,11 +279,9 @@ def efficiency_curve(samples: Sequence[ScoredSample]) -> list[Vote]:
     tokens = [sum(s.tokens for s in group) / len(group) for group in groups]
     curves = [majority_curve([s.answer for s in group], [s.score for s in group]) for group in groups]
     votes = []
-    for k, accuracies in enumerate(zip(*curves, strict=True), start=1):
-        known = [accuracy for accuracy in accuracies if accuracy is not None]
-        if known:
-            spent = bootstrap_mean([k * count for count in tokens])
-            votes.append(Vote(k, spent, bootstrap_mean(known), len(groups) - len(known)))
+    for k, values in enumerate(zip(*curves, strict=True), start=1):
+        if accuracy := estimate(values):
+            votes.append(Vote(k, bootstrap_mean([k * count for count in tokens]), accuracy, values.count(None)))
     return votes
 
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation._metrics import ScoredSample, by_problem, known_mean
 from trl_rlsp.generation import Sample
+from trl_rlsp.rewards import OutcomeVerifier
 from trl_rlsp.text import read
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from trl_rlsp.rewards import OutcomeVerifier
     from trl_rlsp.text import Terminal
 
 NEARLY_ALL = 0.9
@@ -48,6 +48,7 @@ class CheckReport:
 
     @property
     def total(self) -> int:
+        """Number of rows."""
         return self.verified + len(self.failures) + len(self.unanswered)
 
     @property
@@ -99,8 +100,7 @@ def print_report(report: CheckReport, dataset: Dataset, name: str, console: Term
             asked = row["prompt"] if isinstance(row["prompt"], str) else row["prompt"][-1]["content"]
             table.add_row(str(index), row["solution"], reason, shorten(str(asked), 80, placeholder="…"))
         console.print(table)
-        reasons = Counter(report.failures.values()).most_common()
-        counts = ", ".join(f"{reason} {count}" for reason, count in reasons)
+        counts = ", ".join(f"{reason} {count}" for reason, count in Counter(report.failures.values()).most_common())
         hidden = f" ({len(report.failures) - show} more not shown)" if len(report.failures) > show else ""
         console.print(f"by reason: {counts}{hidden}")
     if report.unanswered:
@@ -149,8 +149,7 @@ def keep_band(
         if index not in groups:
             raise DataError(f"problem {index} has no samples: finish the sampling with the command that began it")
         scores = [sample.score for sample in groups[index] if sample.score is not None]
-        rate = known_mean(scores)
-        if rate is None:
+        if (rate := known_mean(scores)) is None:
             unknown[str(index)] = sorted({sample.reason for sample in groups[index]})
         else:
             rates.append(rate)

@@ -141,8 +141,7 @@ def natural(name: str) -> list[str]:
 
 def check_ks(ks: Sequence[int], n: int) -> list[int]:
     """The values of k, sorted and without duplicates; a ConfigError if one is not in 1..n."""
-    wrong = [k for k in ks if not 1 <= k <= n]
-    if wrong:
+    if wrong := [k for k in ks if not 1 <= k <= n]:
         raise ConfigError(f"ks are from 1 to the samples per problem ({n}), got {wrong[0]}; draw more samples")
     return sorted(set(ks))
 
@@ -158,22 +157,18 @@ def summarize(samples: Sequence[ScoredSample], ks: Sequence[int] | None = None) 
         raise DataError("no completion is scorable: check the gold answers with `rlsp check`")
     largest = max(len(group) for group in groups)
     passes, votes = (default_ks(largest), default_votes(largest)) if ks is None else [check_ks(ks, largest)] * 2
-    found: dict[str, dict[int, Estimate]] = {"pass": {}, "maj": {}}
+    at_k: dict[str, dict[int, Estimate]] = {"pass": {}, "maj": {}}
     left_out = {}
     measured = [("pass", group_pass, k) for k in passes] + [("maj", group_majority, k) for k in votes]
     for name, metric, k in measured:
-        known = [value for group in groups if (value := metric(group, k)) is not None]
-        if known:
-            found[name][k] = bootstrap_mean(known)
-        if len(known) < len(groups):
-            left_out[f"{name}@{k}"] = len(groups) - len(known)
-    covers = {
-        tau: [c for group in groups if (c := group_cover(group, tau)) is not None] for tau in default_taus(largest)
-    }
-    task_metrics = {}
-    for name in dict.fromkeys(name for sample in samples for name in sample.task_metrics):
-        values = [[s.task_metrics[name] for s in group] for group in groups if name in group[0].task_metrics]
-        task_metrics[name] = bootstrap_mean([*map(fmean, values)])
+        values = [metric(group, k) for group in groups]
+        if mean := estimate(values):
+            at_k[name][k] = mean
+        if None in values:
+            left_out[f"{name}@{k}"] = values.count(None)
+    covers = {tau: estimate(group_cover(group, tau) for group in groups) for tau in default_taus(largest)}
+    own = dict.fromkeys(name for sample in samples for name in sample.task_metrics)
+    task_metrics = {name: estimate(known_mean(s.task_metrics.get(name) for s in g) for g in groups) for name in own}
     return Evaluation(
         pass_at_1=whole.pass_at_1,
         tokens=whole.tokens,
@@ -181,21 +176,20 @@ def summarize(samples: Sequence[ScoredSample], ks: Sequence[int] | None = None) 
         problems=len(groups),
         samples=largest,
         not_scorable=sum(s.score is None for s in samples),
-        pass_at=found["pass"],
-        maj_at=found["maj"],
+        pass_at=at_k["pass"],
+        maj_at=at_k["maj"],
         left_out=left_out,
         levels=_slices(groups, "level"),
         subjects=_slices(groups, "subject"),
-        task_metrics=task_metrics,
-        cover_at={tau: bootstrap_mean(known) for tau, known in covers.items()},
+        task_metrics={name: mean for name, mean in task_metrics.items() if mean},
+        cover_at={tau: mean for tau, mean in covers.items() if mean},
     )
 
 
 def _slice(groups: Sequence[Group]) -> Slice:
     """Means over problems of the means over their samples."""
-    scores = [mean for group in groups if (mean := known_mean(s.score for s in group)) is not None]
+    accuracy = estimate(known_mean(s.score for s in group) for group in groups)
     tokens, finished = ([fmean(getattr(s, name) for s in g) for g in groups] for name in ("tokens", "finished"))
-    accuracy = bootstrap_mean(scores) if scores else None
     return Slice(len(groups), accuracy, bootstrap_mean(tokens), bootstrap_mean(finished))
 
 
@@ -249,6 +243,12 @@ def bootstrap_mean(values: Sequence[float], *, resamples: int = 2000, seed: int 
     means = np.array([data[rng.integers(0, data.size, data.size)].mean() for _ in range(resamples)])
     low, high = np.quantile(means, [0.025, 0.975])
     return Estimate(float(data.mean()), float(low), float(high))
+
+
+def estimate(values: Iterable[float | None]) -> Estimate | None:
+    """`bootstrap_mean` of the values that are not `None`; `None` if there are none."""
+    known = [value for value in values if value is not None]
+    return bootstrap_mean(known) if known else None
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:

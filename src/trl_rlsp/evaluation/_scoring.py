@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from trl_rlsp.countdown import count_attempts
 from trl_rlsp.errors import DataError
 from trl_rlsp.evaluation._metrics import Evaluation, ScoredSample, summarize
-from trl_rlsp.evaluation._store import problems_hash
+from trl_rlsp.evaluation._store import SampleStore, problems_hash
 from trl_rlsp.generation import Engine, Request, Sample, Sampling, TransformersEngine, all_requests
 from trl_rlsp.generation.sampling import chunks
 from trl_rlsp.problems import task_name
@@ -22,8 +22,6 @@ from trl_rlsp.text import Reading, normalize
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    from trl_rlsp.evaluation._store import SampleStore
 
 TASK_METRICS: dict[str, dict[str, Callable[[str], float]]] = {"countdown": {"search_steps": count_attempts}}
 AT_ONCE = 256  # completions or pairs per call of the verifier, whose time limit is meant for a training batch
@@ -101,8 +99,7 @@ def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: Outcome
     if beyond is not None:
         raise DataError(f"the samples have a problem {beyond}, but there are only {len(rows)} problems")
     found = [scored for part in chunks(samples, AT_ONCE) for scored in _score(part, rows, verifier)]
-    keys = voting_keys(rows, found, verifier)
-    return [replace(scored, answer=key) for scored, key in zip(found, keys, strict=True)]
+    return [replace(scored, answer=key) for scored, key in zip(found, voting_keys(rows, found, verifier), strict=True)]
 
 
 def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: OutcomeVerifier) -> Iterator[ScoredSample]:

@@ -142,8 +142,7 @@ def _change(name: str, pair: Comparison) -> str:
 
 def crossing_text(pair: Comparison) -> str:
     """A sentence on where the pass@k curves of two models cross; `""` if they do not."""
-    crossing = pair.crossing
-    if crossing is None:
+    if (crossing := pair.crossing) is None:
         return ""
     ahead, behind = (pair.second, pair.first) if crossing.rises else (pair.first, pair.second)
     now = pair.curve[crossing.k]
@@ -196,7 +195,10 @@ def efficiency_tables(curves: Mapping[str, Sequence[Vote]]) -> list[Table]:
 
 def plot_efficiency(curves: Mapping[str, Sequence[Vote]], path: Path) -> None:
     """Write a PNG plot of the accuracy of votes against their tokens, with one line per model."""
-    lines = [tokens_line(name, [(v.tokens, v.accuracy) for v in votes]) for name, votes in curves.items()]
+    lines = [
+        estimates_line(name, [v.tokens.mean for v in votes], [v.accuracy for v in votes])
+        for name, votes in curves.items()
+    ]
     x_label = "completion tokens per problem (k completions)"
     save_plot(Chart("efficiency", "Accuracy of the majority", x_label, lines, percent=True, doubling=True), path)
 
@@ -270,10 +272,10 @@ def svg(chart: Chart) -> str:
     return re.sub("|".join(_THEMED), lambda found: _THEMED[found[0]], drawn).strip()
 
 
-def tokens_line(name: str, points: Sequence[tuple[Estimate, Estimate]]) -> Line:
-    """A line of accuracy against tokens, from points (tokens, accuracy)."""
-    low, mean, high = ([getattr(accuracy, part) for _, accuracy in points] for part in ("low", "mean", "high"))
-    return Line(name, [tokens.mean for tokens, _ in points], mean, low, high)
+def estimates_line(name: str, x: Sequence[float], estimates: Sequence[Estimate | None]) -> Line:
+    """A line of means with their intervals."""
+    ends = ([getattr(estimate, end, None) for estimate in estimates] for end in ("mean", "low", "high"))
+    return Line(name, x, *ends)
 
 
 def save_plot(chart: Chart, path: Path) -> None:

@@ -53,8 +53,7 @@ class SampleStore(AbstractContextManager["SampleStore"]):
         try:
             started = self._file.tell() > 0
             before = read_generation(folder) if started else fingerprint
-            changed = sorted(k for k in {*before, *fingerprint} if before.get(k) != fingerprint.get(k))
-            if changed:
+            if changed := sorted(k for k in {*before, *fingerprint} if before.get(k) != fingerprint.get(k)):
                 how = ", ".join(f"{k}: {before.get(k)!r} then, {fingerprint.get(k)!r} now" for k in changed)
                 raise ConfigError(f"{folder} holds samples drawn with other settings ({how}): give another output_dir")
             content = (folder / SAMPLES).read_bytes()
@@ -82,6 +81,7 @@ class SampleStore(AbstractContextManager["SampleStore"]):
         self.samples.update({sample.request: sample for sample in samples})
 
     def close(self) -> None:
+        """Close the file, which unlocks the folder."""
         self._file.close()
 
     def __exit__(self, *_: object) -> None:
@@ -204,8 +204,7 @@ def load_scored(folder: Path) -> list[ScoredSample]:
 
 def problems_hash(dataset: Dataset) -> str:
     """Hash of the problems and their gold answers, in order, without the system message."""
-    truths = [[row.get(name) for name in GOLD_COLUMNS] for row in dataset]
-    return _hash([problem_key(row) for row in dataset], truths)
+    return _hash([problem_key(row) for row in dataset], [[row.get(name) for name in GOLD_COLUMNS] for row in dataset])
 
 
 def prompts_hash(dataset: Dataset) -> str:

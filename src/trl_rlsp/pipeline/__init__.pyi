@@ -11,7 +11,7 @@ from ._shipped import (
     find_recipe as find_recipe,
     recipe_names as recipe_names,
     recipes_folder as recipes_folder,
-    said_of as said_of,
+    description_of as description_of,
 )
 from ._steps import (
     RoundSettings as RoundSettings,

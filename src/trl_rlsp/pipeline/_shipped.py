@@ -25,7 +25,7 @@ def recipes_folder() -> Path:
 def recipe_names() -> list[str]:
     """Names of the shipped recipes, in order of their `place`."""
     found = (path.parent.name for path in recipes_folder().glob(f"*/{NEEDED[0]}"))
-    return sorted(found, key=lambda name: (said_of(name).place, name))
+    return sorted(found, key=lambda name: (description_of(name).place, name))
 
 
 def companion_names() -> list[str]:
@@ -35,7 +35,7 @@ def companion_names() -> list[str]:
 
 
 @dataclass(frozen=True)
-class Said:
+class Description:
     """The description of a recipe; its batch sizes are for `processes` processes."""
 
     title: str = ""
@@ -44,13 +44,13 @@ class Said:
     place: int = 100
 
 
-def said_of(recipe: str | Path) -> Said:
+def description_of(recipe: str | Path) -> Description:
     """The description of a shipped recipe, given by name, or of the recipe in a folder."""
     file = (recipe if isinstance(recipe, Path) else recipes_folder() / recipe) / "recipe.yaml"
     found = read_yaml(file) if file.is_file() else {}
-    if wrong := sorted(set(found) - set(Said.__dataclass_fields__)):
-        raise ConfigError(f"{file} may have {', '.join(Said.__dataclass_fields__)}, got {wrong[0]!r}")
-    return Said(**found)
+    if wrong := sorted(set(found) - set(Description.__dataclass_fields__)):
+        raise ConfigError(f"{file} may have {', '.join(Description.__dataclass_fields__)}, got {wrong[0]!r}")
+    return Description(**found)
 
 
 def find_recipe(wanted: Path) -> Path:

@@ -74,10 +74,12 @@ class Step:
 
     @property
     def complete(self) -> bool:
+        """Whether the file that it writes last exists."""
         return (self.folder / _MARKERS.get(self.command, stages.STAGE_FILE)).is_file()
 
     @property
     def trains(self) -> bool:
+        """Whether it is a training stage."""
         return self.command in ("sft", "grpo")
 
     def words(self) -> list[str]:
@@ -110,6 +112,7 @@ class Step:
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def remember(self, processes: int = 1) -> None:
+        """Record its settings in its folder."""
         stages.write_record(self.folder, self.command, self.given, self.fingerprint, processes=processes)
 
     def changes(self) -> str | None:
@@ -175,8 +178,7 @@ def plan(run: Run, output: Path | None = None) -> list[Step]:
 
 def refuse_changed(steps: Sequence[Step]) -> None:
     """Raise a ConfigError if a step's folder was written with other settings, or after other steps."""
-    stale = [(step, changed) for step in steps if (changed := step.changes()) is not None]
-    if stale:
+    if stale := [(step, changed) for step in steps if (changed := step.changes()) is not None]:
         raise ConfigError(
             f"{stale[0][0].folder} was made with other settings ({stale[0][1]}): give another --output_dir, or delete "
             f"the stale folders to run their steps again: {', '.join(str(step.folder) for step, _ in stale)}"
@@ -198,6 +200,7 @@ class RoundSettings(Selection):
             raise ConfigError(f"start is 'base' or 'last', got {self.start!r}")
 
     def arguments(self) -> list[str]:
+        """The arguments of `rlsp harvest`."""
         return [word for name, value in vars(self).items() if name != "start" for word in (f"--{name}", str(value))]
 
 

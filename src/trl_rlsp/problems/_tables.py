@@ -72,6 +72,7 @@ class Table:
         return replace(self, rows=select([name for name in self.columns if name in wanted])) if select else self
 
     def sample(self, limit: int | None, seed: int) -> Table:
+        """The table reduced to at most `limit` rows, sampled with a seed, in the original order."""
         return self.select(sample(len(self.rows), limit, seed))
 
     def select(self, indices: Sequence[int]) -> Table:
@@ -213,8 +214,7 @@ def match_columns(
             raise MissingColumnError(f"{table.name} has no column {column!r} (requested as {role}); {has}")
     for role, names in candidates.items():
         free = {re.sub(r"[\s-]", "_", c.strip().lower()): c for c in reversed(present) if c not in found.values()}
-        chosen = found.get(role) or next((free[name] for name in names if name in free), None)
-        if chosen:
+        if chosen := found.get(role) or next((free[name] for name in names if name in free), None):
             found[role] = chosen
         elif role in required:
             raise MissingColumnError(

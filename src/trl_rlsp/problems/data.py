@@ -72,6 +72,8 @@ PRESETS: dict[str, Preset] = {
     "humaneval": Preset("openai/openai_humaneval", split="test"),
 }
 
+_OPTIONAL = (*(name for name in GOLD_COLUMNS if name != "solution"), "level", "subject", "id")  # columns of the rows
+
 # sampling parameters of the paper's evaluation (2502.06773, section 3)
 PAPER_SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_p": 1.0, "max_new_tokens": 8192}
 
@@ -125,37 +127,48 @@ def load_problems(
     """
     from datasets import Dataset
 
-    if prompt_style not in ("task", "compact"):
-        raise ConfigError(f"prompt_style must be 'task' or 'compact', got {prompt_style!r}")
     if isinstance(exclude, str):
         raise ConfigError(f"exclude takes rows or keys, got the text {exclude!r}: load its rows first")
     if limit is not None and limit < 1:
         raise ConfigError(f"limit must be at least 1, got {limit}; leave it out to keep every row")
     source, filtered = str(source), unique or exclude is not None
     generated = source.startswith(gym.PREFIX)
+    _check_options(source, generated, prompt_style, {"split": split, "name": name, "columns": columns})
     if generated:
-        unused = [key for key, value in {"split": split, "name": name, "columns": columns}.items() if value is not None]
-        if unused:
-            raise ConfigError(f"{unused[0]}= has no meaning for a generated source; its parameters go after the '?'")
         rows = gym.gym_rows(source, seed=seed, prompt_style=prompt_style, at_most=None if filtered else limit)
-    elif prompt_style == "task":
-        preset, table = find_preset(source), read_table(source, split=split, name=name)
-        roles = resolve_columns(table, {**(preset.columns if preset else {}), **(columns or {})})
-        table = table.only([*roles.values(), *WITHOUT_ROLE])
-        if preset and preset.keep:
-            table = table.select([index for index, row in enumerate(table.rows) if preset.keep(row)])
-        rows = problem_rows(table if filtered or drop_invalid else table.sample(limit, seed), roles, drop_invalid)
     else:
-        raise ConfigError(f"prompt_style={prompt_style!r} needs a reasoning_gym: source, got {source!r}")
+        table, roles = _problem_table(source, split, name, columns)
+        rows = problem_rows(table if filtered or drop_invalid else table.sample(limit, seed), roles, drop_invalid)
     for row in rows:
         own = CODE_SYSTEM_PROMPT if "tests" in row and system_prompt == DEFAULT_SYSTEM_PROMPT else system_prompt
         row["prompt"] = prompt_messages(row["problem"], None if prompt_style == "compact" else own)
     if filtered:
         rows = _without(rows, exclude, unique, source)
     rows = rows[:limit] if generated else [rows[index] for index in sample(len(rows), limit, seed)]
-    kept = dict.fromkeys((*GOLD_COLUMNS, "level", "subject", "id"))
-    optional = [c for c in kept if c != "solution" and any(row.get(c) is not None for row in rows)]
+    optional = [c for c in _OPTIONAL if any(row.get(c) is not None for row in rows)]
     return Dataset.from_dict({name: [row.get(name) for row in rows] for name in ("prompt", "solution", *optional)})
+
+
+def _check_options(source: str, generated: bool, prompt_style: str, of_tables: Mapping[str, Any]) -> None:
+    """Raise a ConfigError for options that do not belong to the kind of source."""
+    if prompt_style not in ("task", "compact"):
+        raise ConfigError(f"prompt_style must be 'task' or 'compact', got {prompt_style!r}")
+    if prompt_style == "compact" and not generated:
+        raise ConfigError(f"prompt_style={prompt_style!r} needs a reasoning_gym: source, got {source!r}")
+    if generated and (unused := [name for name, value in of_tables.items() if value is not None]):
+        raise ConfigError(f"{unused[0]}= has no meaning for a generated source; its parameters go after the '?'")
+
+
+def _problem_table(
+    source: str, split: str | None, name: str | None, columns: Mapping[str, str] | None
+) -> tuple[Table, dict[str, str]]:
+    """The rows of a source that its preset keeps, in the columns that are read, and role -> column."""
+    preset, table = find_preset(source), read_table(source, split=split, name=name)
+    roles = resolve_columns(table, {**(preset.columns if preset else {}), **(columns or {})})
+    table = table.only([*roles.values(), *WITHOUT_ROLE])
+    if preset and preset.keep:
+        table = table.select([index for index, row in enumerate(table.rows) if preset.keep(row)])
+    return table, roles
 
 
 def read_table(source: str | Path, *, split: str | None = None, name: str | None = None) -> Table:

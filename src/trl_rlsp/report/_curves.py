@@ -1,4 +1,4 @@
-"""Charts over the steps of RL, of length against correctness, and of effort against difficulty."""
+"""Charts over the steps of RL, of length against correctness, of effort against difficulty, and of pass@k."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
+from trl_rlsp import evaluation
 from trl_rlsp.behaviours import KINDS
-from trl_rlsp.evaluation import Chart, Estimate, Line, bootstrap_mean, by_problem, known_mean
-from trl_rlsp.runs import Completion, Run, StepMetrics, accuracy_key, reward_parts, values_of
+from trl_rlsp.evaluation import Chart, Comparison, Estimate, Line, by_problem, estimates_line, known_mean
+from trl_rlsp.runs import Completion, Evaluated, Run, StepMetrics, accuracy_key, reward_parts, values_of
 from trl_rlsp.text import words
 
 STEP, LOGGED = "training step", "From the logged completions."
@@ -36,8 +37,8 @@ METRICS = {  # chart -> metric that TRL logs
 SOLVED = ("never", "under half", "half or more", "always")
 FEWEST = 5
 NOTE = f"Means over problems, with bootstrap 95 % intervals; bins with fewer than {FEWEST} problems are left out."
+COVER_NOTE = "The share of problems of which at least a share tau of the completions is right."
 LENGTH_BINS = 6
-ENDS = ("mean", "low", "high")
 
 
 def training_curves(runs: Sequence[Run], metrics: Sequence[Sequence[StepMetrics]]) -> list[Chart]:
@@ -122,15 +123,11 @@ def _binned(
             at, found = place(c), value(c)
             if at is not None and found is not None:
                 bins[at].setdefault(c.problem, []).append(found)
-        lines[name] = [bootstrap_mean([*map(fmean, b.values())]) if len(b) >= FEWEST else None for b in bins]
-    kept = [i for i in range(len(chart.categories)) if any(points[i] for points in lines.values())]
-
-    def line(name: str, points: list[Estimate | None]) -> Line:
-        ends = ([getattr(points[i], end, None) for i in kept] for end in ENDS)
-        return Line(name, list(range(len(kept))), *ends)
-
-    drawn = [line(*one) for one in lines.items() if kept]
-    return replace(chart, lines=drawn, categories=tuple(chart.categories[i] for i in kept))
+        lines[name] = [evaluation.bootstrap_mean([*map(fmean, b.values())]) if len(b) >= FEWEST else None for b in bins]
+    filled = [i for i in range(len(chart.categories)) if any(points[i] for points in lines.values())]
+    x = list(range(len(filled)))
+    drawn = [estimates_line(name, x, [points[i] for i in filled]) for name, points in lines.items() if filled]
+    return replace(chart, lines=drawn, categories=tuple(chart.categories[i] for i in filled))
 
 
 def solve_classes(completions: Sequence[Completion]) -> dict[str, str]:
@@ -138,3 +135,42 @@ def solve_classes(completions: Sequence[Completion]) -> dict[str, str]:
     rates = {problem: known_mean(c.score for c in group) for problem, group in by_problem(completions).items()}
     known = {problem: rate for problem, rate in rates.items() if rate is not None}
     return {p: SOLVED[0 if rate == 0 else 3 if rate == 1 else 2 if rate >= 0.5 else 1] for p, rate in known.items()}
+
+
+def solved(runs: Sequence[Run]) -> tuple[list[Chart], list[Comparison]]:
+    """Two charts for each set of problems, and the comparisons of each run's evaluations on it, as in `rlsp compare`.
+
+    Evaluations with one completion per problem are left out.
+    """
+    sets: dict[str, dict[str, list[tuple[str, Evaluated]]]] = {}  # set of problems -> run -> evaluations by name
+    for run in runs:
+        for e in run.evaluations:
+            name = f"{run.name}: {e.name}" if len(runs) > 1 else e.name
+            if len(e.completions) > len({c.problem for c in e.completions}):
+                sets.setdefault(e.problems_hash or name, {}).setdefault(run.name, []).append((name, e))
+    charts, comparisons = [], []
+    for number, of_runs in enumerate(sets.values(), start=1):
+        groups = [{name: by_problem(e.completions) for name, e in found} for found in of_runs.values()]
+        own = [pair for models in groups if len(models) > 1 for pair in evaluation.compare_groups(models)]
+        comparisons += own
+        charts += _charts([one for models in groups for one in models.items()], own, f"_{number}" if number > 1 else "")
+    return charts, comparisons
+
+
+def _charts(
+    models: Sequence[tuple[str, dict[str, list[Completion]]]], pairs: Sequence[Comparison], suffix: str
+) -> list[Chart]:
+    marks = sorted({pair.crossing.k for pair in pairs if pair.crossing})
+    note = " ".join(filter(None, map(evaluation.crossing_text, pairs)))
+    passes, covers = [], []
+    for name, groups in models:
+        n = max(map(len, groups.values()))
+        ks, taus = evaluation.default_ks(n), evaluation.default_taus(n)
+        at_k = [evaluation.estimate(evaluation.group_pass(g, k) for g in groups.values()) for k in ks]
+        at_tau = [evaluation.estimate(evaluation.group_cover(g, tau) for g in groups.values()) for tau in taus]
+        passes.append(estimates_line(name, ks, at_k))
+        covers.append(estimates_line(name, taus, at_tau))
+    of_k = Chart(
+        f"pass_at_k{suffix}", "pass@k", "k", passes, note, percent=True, doubling=True, bands=True, marks=marks
+    )
+    return [of_k, Chart(f"cover_at_tau{suffix}", "Cover@tau", "tau", covers, COVER_NOTE, percent=True, bands=True)]

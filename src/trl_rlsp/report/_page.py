@@ -17,12 +17,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trl_rlsp import __version__, evaluation
+from trl_rlsp import __version__
 from trl_rlsp.behaviours import KINDS, find_behaviours
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.evaluation import UNSOLVED, Chart, Comparison, Estimate, can_draw, natural, save_plot, svg, unsolved_rows
 from trl_rlsp.files import atomic_write
-from trl_rlsp.report._curves import effort_charts, training_curves
-from trl_rlsp.report._solved import solved
+from trl_rlsp.report._curves import effort_charts, solved, training_curves
 from trl_rlsp.report._warnings import RunWarning, find
 from trl_rlsp.runs import Completion, Run, difference, step_metrics
 from trl_rlsp.text import json_for_script, visible_text
@@ -40,10 +40,10 @@ class Contents:
 
     runs: Sequence[Run]
     warnings: Sequence[RunWarning]
-    curves: Sequence[evaluation.Chart]
-    effort: Sequence[evaluation.Chart]
-    solved: Sequence[evaluation.Chart]
-    compared: Sequence[evaluation.Comparison]
+    curves: Sequence[Chart]
+    effort: Sequence[Chart]
+    solved: Sequence[Chart]
+    compared: Sequence[Comparison]
     browser: dict[str, Any]
     plots: bool = False
 
@@ -74,7 +74,7 @@ def write(runs: Sequence[Run], folder: Path, *, limit: int = LIMIT, plots: bool 
 
     At most `limit` completions are on the page; by default, `plots` are written if matplotlib is installed.
     """
-    contents = build(runs, limit=limit, plots=evaluation.can_draw() if plots is None else plots)
+    contents = build(runs, limit=limit, plots=can_draw() if plots is None else plots)
     charts = [*contents.solved, *contents.curves, *contents.effort]
     numbers = {
         "warnings": [asdict(warning) for warning in contents.warnings],
@@ -95,7 +95,7 @@ def write(runs: Sequence[Run], folder: Path, *, limit: int = LIMIT, plots: bool 
     atomic_write(folder / PAGE_FILE, render(contents))
     atomic_write(folder / NUMBERS_FILE, json.dumps(numbers, indent=1) + "\n")
     for chart in charts if contents.plots else ():
-        evaluation.save_plot(chart, folder / PLOTS_FOLDER / f"{chart.key}.png")
+        save_plot(chart, folder / PLOTS_FOLDER / f"{chart.key}.png")
     return contents
 
 
@@ -107,8 +107,8 @@ def render(contents: Contents) -> str:
     def finalize(value: Any) -> Any:
         return visible_text(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
-    def drawn(charts: Sequence[evaluation.Chart]) -> list[tuple[evaluation.Chart, str]]:
-        return [(chart, Markup(evaluation.svg(chart)) if evaluation.can_draw() else "") for chart in charts]
+    def drawn(charts: Sequence[Chart]) -> list[tuple[Chart, str]]:
+        return [(chart, Markup(svg(chart)) if can_draw() else "") for chart in charts]
 
     style, script = asset("page.css"), asset("browser.js")
     shown = contents.browser if any(source["items"] for source in contents.browser["sources"]) else None
@@ -123,8 +123,8 @@ def render(contents: Contents) -> str:
         missing=[(run.name, text) for run in contents.runs for text in run.missing],
         headings=[LABELS.get(column, column.replace("_", " ")) for column in columns(contents.runs)],
         rows=rows(contents.runs),
-        unsolved=evaluation.unsolved_rows(contents.compared) if contents.compared else [],
-        about_unsolved=evaluation.UNSOLVED,
+        unsolved=unsolved_rows(contents.compared) if contents.compared else [],
+        about_unsolved=UNSOLVED,
         sections=[
             ("solved", "pass@k and Cover@tau", drawn(contents.solved)),
             ("training", "Training", drawn(contents.curves)),
@@ -164,7 +164,7 @@ def columns(runs: Sequence[Run]) -> list[str]:
     """Names of the metrics, those in `LABELS` first."""
     found = {name for run in runs for evaluated in run.evaluations for name in evaluated.metrics}
     found -= {"pass@1"}  # the same as the accuracy
-    return [name for name in LABELS if name in found] + sorted(found - LABELS.keys(), key=evaluation.natural)
+    return [name for name in LABELS if name in found] + sorted(found - LABELS.keys(), key=natural)
 
 
 def rows(runs: Sequence[Run]) -> list[Row]:
@@ -192,7 +192,7 @@ def _value(metric: str, completion: Completion) -> float | None:
     return known[metric] if metric in known else completion.extra.get(metric)
 
 
-def _cell(name: str, estimate: evaluation.Estimate | None, *, signed: bool = False) -> str:
+def _cell(name: str, estimate: Estimate | None, *, signed: bool = False) -> str:
     scale, unit = (100, " points" if signed else " %") if name.startswith(SHARES) else (1, "")
     return estimate.number(scale, unit, "+" if signed else "").replace("-", "−") if estimate else ""
 
@@ -248,14 +248,8 @@ def choose(sources: Sequence[Source], limit: int) -> list[list[Completion]]:
 
 def _item(completion: Completion) -> dict[str, Any]:
     c = completion
-    compared = "" if c.gold is None else f"compared {c.answer or 'nothing'} with {c.gold}"
-    texts = {
-        "problem": c.problem,
-        "prompt": c.question,
-        "reason": c.reason,
-        "level": c.level or "",
-        "compared": compared,
-    }
+    texts = {"problem": c.problem, "prompt": c.question, "reason": c.reason, "level": c.level or ""}
+    texts["compared"] = "" if c.gold is None else f"compared {c.answer or 'nothing'} with {c.gold}"
     return {
         **{name: visible_text(text) for name, text in texts.items()},
         **{name: getattr(c, name) for name in ("score", "tokens", "finished", "step", "sample")},

@@ -16,11 +16,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal, NamedTuple, get_args
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.rewards.balance import ASYNC_ADVICE, GROUP_ADVICE, AlphaSchedule, check_balance, divides, unbounded
-from trl_rlsp.rewards.batch import Reader, as_explored, gather_members, gather_ranks, group_keys, log_mean, mean
+from trl_rlsp.rewards.batch import Reader, as_explored, gather_groups, group_keys, log_mean, mean
 from trl_rlsp.rewards.outcome import OutcomeVerifier
 from trl_rlsp.text import Reading, approach, prompt_text, visible
 from trl_rlsp.verification import Verdict
@@ -97,7 +98,7 @@ class Scorer:
         """Column `place` of a step, in the order of `names`; the first column requested scores the batch for all."""
         batch = {"completions": completions, **{name: kwargs[name] for name in kwargs if name not in _LOGGERS}}
         with _LOCK:  # TRL's asynchronous trainer requests all columns at once, in threads
-            step = next((step for step in self._open if place in step.waiting and _same(step.batch, batch)), None)
+            step = next((step for step in self._open if place in step.waiting and step.batch == batch), None)
             if step is None:
                 columns = self.columns(completions, kwargs)
                 step = _Step(batch, columns, set(range(len(columns))))
@@ -116,8 +117,8 @@ class Scorer:
         judge = self.verifier.judged if gives_reasons else self.verifier  # type: ignore[attr-defined]
         judged = _called(self.verifier, judge, completions, {**kwargs, "readings": read})
         verdicts = list(map(_number, judged))
-        given = {**kwargs, "readings": list(map(as_explored, read, judged))}
-        values = [list(map(_number, _called(part, part, completions, given))) for part in self.exploration]
+        explored = {**kwargs, "readings": list(map(as_explored, read, judged))}
+        values = [list(map(_number, _called(part, part, completions, explored))) for part in self.exploration]
         for part, column in zip(self.exploration, values, strict=True):
             self._check_bounds(part, column)
         groups, values = self._over_groups(verdicts, values, kwargs)
@@ -128,7 +129,7 @@ class Scorer:
         paid = [verdicts]
         for part, column in zip(self.exploration, values, strict=True):
             measures = self.gate == "adaptive" and getattr(part, "measures_length", False)
-            lengths = part.costs(completions, **given) if measures else [1.0] * len(completions)  # type: ignore[attr-defined]
+            lengths = part.costs(completions, **explored) if measures else [1.0] * len(completions)  # type: ignore[attr-defined]
             rows = zip(verdicts, rates, column, lengths, rooms, strict=True)
             scale = self.scale(alpha)
             paid.append(
@@ -140,17 +141,16 @@ class Scorer:
             pairs = zip(verdicts, groups, rooms, strict=True)
             paid.append([None if v is None else self._objective_pay(v, group, room) for v, group, room in pairs])
         if self._undoes_division(args):
-            members = gather_members(group_keys(kwargs.get("prompts"), kwargs), list(zip(*paid, strict=True)))
-            groups_of = {id(rows): rows for rows, _ in members}  # completions of one group share the list
-            factors = {key: _division_undone(rows) for key, rows in groups_of.items()}
-            paid[1:] = [[v and v * factors[id(m.values)] for v, m in zip(c, members, strict=True)] for c in paid[1:]]
+            keys = group_keys(kwargs.get("prompts"), kwargs)
+            rows_of = gather_groups(keys, list(zip(*paid, strict=True)))
+            factors = {key: _division_undone(rows) for key, rows in rows_of.items()}
+            paid[1:] = [[v and v * factors[key] for v, key in zip(c, keys, strict=True)] for c in paid[1:]]
         return paid
 
     def _undoes_division(self, args: Any) -> bool:
         """Whether a trainer with these `args` divides the suite's bonuses in a way that `_division_undone` can undo."""
         summed = getattr(args, "multi_objective_aggregation", "") != "normalize_then_sum"
-        shaped = len(self.names) > 1 and self.gate != "correct" and not unbounded(self)
-        return divides(args) and summed and shaped
+        return divides(args) and summed and len(self.names) > 1 and self.gate != "correct" and not unbounded(self)
 
     def _over_groups(
         self, verdicts: Column, values: list[Column], kwargs: Mapping[str, Any]
@@ -163,19 +163,15 @@ class Scorer:
         prompts, log_metric = kwargs.get("prompts"), kwargs.get("log_metric")
         keys = group_keys(prompts, kwargs) if prompts or compares else [""] * len(verdicts)
         local = list(zip(verdicts, *values, strict=True))
-        _, ranks = gather_ranks(list(zip(keys, local, strict=True)))
-        pairs = [pair for rank in ranks for pair in rank]
-        groups: dict[str, list[tuple[float | None, ...]]] = {}
-        for key, row in pairs:
-            groups.setdefault(key, []).append(row)
+        groups = gather_groups(keys, local)
         judged = {key: [row[0] for row in rows] for key, rows in groups.items()}
         if self.gate == "adaptive":
             log_mean(log_metric, "exploration/failure_rate", [failure_rate(judged[key]) for key in keys])
         if can_fail:
             log_mean(log_metric, "exploration/failed", [None in row for row in local if row[0] is not None])
-            everybody = [row for _, row in pairs]
+            batch = list(chain.from_iterable(groups.values()))
             values = [
-                [_filled(row[place], (groups[key], everybody), place) for key, row in zip(keys, local, strict=True)]
+                [_filled(row[place], (groups[key], batch), place) for key, row in zip(keys, local, strict=True)]
                 for place in range(1, len(values) + 1)
             ]
         return [judged[key] for key in keys], values
@@ -259,10 +255,10 @@ def _rare_pay(verdicts: Column, readings: Sequence[Reading], kwargs: Mapping[str
         approach(visible(reading.exploration), reading.answer or "", given=prompt_text(prompt)) if v else frozenset()
         for v, reading, prompt in zip(verdicts, readings, kwargs["prompts"], strict=True)
     ]
-    members = gather_members(keys, list(zip(verdicts, ways, strict=True)))
+    groups = gather_groups(keys, list(zip(verdicts, ways, strict=True)))
     paid: Column = []
-    for verdict, way, member in zip(verdicts, ways, members, strict=True):
-        known = [other for score, other in member.values if score is not None]
+    for verdict, way, key in zip(verdicts, ways, keys, strict=True):
+        known = [other for score, other in groups[key] if score is not None]
         others = max(len(known) - 1, 1)
         rarities = [1 - (sum(step in other for other in known) - 1) / others for step in way]
         paid.append(None if verdict is None else verdict * (mean(rarities) or 0.0) * (len(known) > 1))
@@ -274,14 +270,14 @@ def name_of(part: Any) -> str:
     return str(getattr(part, "__name__", type(part).__name__))
 
 
-def _called(part: Reward, function: Reward, completions: Sequence[Any], given: Mapping[str, Any]) -> list[Any]:
+def _called(part: Reward, function: Reward, completions: Sequence[Any], columns: Mapping[str, Any]) -> list[Any]:
     """One value per completion, from `function`, which is the part or one of its methods."""
     takes_readings = getattr(part, "takes_readings", False)
-    wanted = {name: value for name, value in given.items() if takes_readings or name != "readings"}
-    found = list(function(completions=completions, **wanted))
-    if len(found) != len(completions):
-        raise ConfigError(f"{name_of(part)} must return one value per completion: {len(completions)}, got {len(found)}")
-    return found
+    wanted = {name: value for name, value in columns.items() if takes_readings or name != "readings"}
+    values, count = list(function(completions=completions, **wanted)), len(completions)
+    if len(values) != count:
+        raise ConfigError(f"{name_of(part)} must return one value per completion: {count}, got {len(values)}")
+    return values
 
 
 def failure_rate(verdicts: Iterable[float | None]) -> float | None:
@@ -300,7 +296,3 @@ def _number(value: Any) -> float | None:
     if isinstance(value, Verdict):
         value = value.score
     return float(value) if value is not None and math.isfinite(value) else None
-
-
-def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return one.keys() == other.keys() and all(one[name] is other[name] or one[name] == other[name] for name in one)

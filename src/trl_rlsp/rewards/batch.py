@@ -13,7 +13,9 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, NamedTuple, TypeVar
+from functools import cached_property
+from itertools import chain
+from typing import Any, TypeVar
 
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.text import KINDS, Reading, kinds_of, normalize, prompt_text, read, thinking_is_open
@@ -44,8 +46,7 @@ class Reader:
         return [self._one(*row) for row in zip(completions, kinds_of(columns, count), prompts, golds, strict=True)]
 
     def _one(self, completion: Any, kind: Any, prompt: Any, gold: Any) -> Reading:
-        required = self.thinking_required
-        if required is None:
+        if (required := self.thinking_required) is None:
             opens = isinstance(prompt, str) and thinking_is_open(prompt, self.end_of_thinking)
             required = opens or bool(self._template_opens)
         reading = read(completion, kind, end_of_thinking=self.end_of_thinking, thinking_required=required)
@@ -80,8 +81,8 @@ def as_explored(reading: Reading, verdict: Any = None) -> Reading:
     if isinstance(verdict, Verdict) and verdict.score is not None:
         one = verdict.reason != "several_answers"
     else:
-        said = bool(verdict) and not isinstance(verdict, Verdict)
-        one = said or len(set(map(normalize, reading.rivals))) == 1
+        right = bool(verdict) and not isinstance(verdict, Verdict)
+        one = right or len(set(map(normalize, reading.rivals))) == 1
     return replace(reading, answer=reading.rivals[0], reason=None) if one else reading
 
 
@@ -103,9 +104,15 @@ class Batch:
         prompts = self.columns.get("prompts") or [None] * len(self.completions)
         return zip(self.readings, map(prompt_text, prompts), strict=True)
 
-    def members(self, values: Sequence[T]) -> list[Member[T]]:
+    @cached_property
+    def keys(self) -> list[str]:
+        """The identity of each completion's group; ConfigError without prompts."""
+        return group_keys(self.columns.get("prompts"), self.columns)
+
+    def members(self, values: Sequence[T]) -> list[list[T]]:
         """For each completion, the values of its whole group over all ranks; ConfigError without prompts."""
-        return gather_members(group_keys(self.columns.get("prompts"), self.columns), values)
+        groups = gather_groups(self.keys, values)
+        return [groups[key] for key in self.keys]
 
     def log(self, name: str, values: Iterable[float | None]) -> None:
         """Log the mean of the known `values`, if there are any and the trainer logs."""
@@ -120,16 +127,8 @@ def mean(values: Iterable[float | None]) -> float | None:
 
 def log_mean(log_metric: Any, name: str, values: Iterable[float | None]) -> None:
     """Log the mean of the known values, if there are any and the trainer logs."""
-    found = mean(values)
-    if log_metric is not None and found is not None:
-        log_metric(name, found)
-
-
-class Member(NamedTuple, Generic[T]):
-    """The values of a completion's whole group over all ranks, and which of them is its own."""
-
-    values: list[T]
-    position: int
+    if log_metric is not None and (known := mean(values)) is not None:
+        log_metric(name, known)
 
 
 def group_keys(prompts: Sequence[Any] | None, columns: Mapping[str, Any]) -> list[str]:
@@ -156,29 +155,24 @@ def _written(value: Any) -> Any:
     return sorted(map(str, value)) if isinstance(value, (set, frozenset)) else str(value)
 
 
-def gather_members(keys: Sequence[str], values: Sequence[T]) -> list[Member[T]]:
-    """For each local completion, its group's values over all ranks, in rank order; one collective call.
+def gather_groups(keys: Sequence[str], values: Sequence[T]) -> dict[str, list[T]]:
+    """Key -> the values of its group over all ranks, in rank order; one collective call.
 
     Example:
-        >>> gather_members(["a", "b", "a"], [1, 2, 3])[2]
-        Member(values=[1, 3], position=1)
+        >>> gather_groups(["a", "b", "a"], [1, 2, 3])
+        {'a': [1, 3], 'b': [2]}
     """
     groups: dict[str, list[T]] = {}
-    members: list[Member[T]] = []
-    own_rank, ranks = gather_ranks(list(zip(keys, values, strict=True)))
-    for rank, rows in enumerate(ranks):
-        for key, value in rows:
-            group = groups.setdefault(key, [])
-            members += [Member(group, len(group))] if rank == own_rank else []
-            group.append(value)
-    return members
+    for key, value in chain.from_iterable(gather_ranks(list(zip(keys, values, strict=True)))):
+        groups.setdefault(key, []).append(value)
+    return groups
 
 
-def gather_ranks(items: list[T]) -> tuple[int, list[list[T]]]:
-    """This process's rank and the items (picklable) of all ranks, in rank order."""
+def gather_ranks(items: list[T]) -> list[list[T]]:
+    """The items (picklable) of all ranks, in rank order."""
     distributed: Any = sys.modules.get("torch.distributed")  # if not imported, there is only one rank
     if not (distributed and distributed.is_available() and distributed.is_initialized()):
-        return 0, [items]
+        return [items]
     gathered: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(gathered, items)
-    return distributed.get_rank(), gathered
+    return gathered

@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, get_args
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.batch import Batch, Member, gather_ranks, group_keys, mean
+from trl_rlsp.rewards.batch import Batch, gather_groups, mean
 from trl_rlsp.rewards.exploration import Exploration
 from trl_rlsp.text import Reading, answer_key, calculations, check_half, effective_length, kinds_of, rational, visible
 
@@ -73,13 +73,13 @@ class DiversityExploration(Exploration):
     def _by_steps(self, batch: Batch) -> list[float | None]:
         steps = [calculations(visible(reading.exploration), given=prompt) for reading, prompt in batch.rows]
         batch.log("diversity/steps", list(map(len, steps)))
-        members = batch.members(steps)
-        groups = {id(group): group for group, _ in members}  # completions of one group share the list
-        counts = {key: Counter(step for other in group for step in other) for key, group in groups.items()}
+        groups = gather_groups(batch.keys, steps)
+        counts = {key: Counter(chain.from_iterable(group)) for key, group in groups.items()}
         values: list[float | None] = []
-        for reading, own, (group, _) in zip(batch.readings, steps, members, strict=True):
-            shared = sum(counts[id(group)][step] - 1 for step in own) / max(len(group) - 1, 1)
-            alone = len(group) == 1 or not reading.finished
+        for reading, own, key in zip(batch.readings, steps, batch.keys, strict=True):
+            others = len(groups[key]) - 1
+            shared = sum(counts[key][step] - 1 for step in own) / max(others, 1)
+            alone = others == 0 or not reading.finished
             values.append(0.0 if alone else (len(own) - shared) / (len(own) + self.K))
         return values
 
@@ -90,8 +90,8 @@ class DiversityExploration(Exploration):
         vectors = [(found.get(text), bool(text)) for text in texts]
         lengths = [effective_length(reading, prompt=prompt) for reading, prompt in batch.rows]
         values: list[float | None] = []
-        for length, member in zip(lengths, batch.members(vectors), strict=True):
-            distance, weight = _mean_distance(member), length / (length + WORDS_PER_STEP * self.K)
+        for length, (own, _), group in zip(lengths, vectors, batch.members(vectors), strict=True):
+            distance, weight = _mean_distance(own, group), length / (length + WORDS_PER_STEP * self.K)
             values.append(None if distance is None and length else (distance or 0.0) * weight)
         batch.log("diversity/failed", [value is None for value in values])
         return values
@@ -106,14 +106,13 @@ def _unit_vector(vector: Any) -> Any | None:
     return values / length if 0 < length < math.inf else None
 
 
-def _mean_distance(member: Member[_Vector]) -> float | None:
+def _mean_distance(own: Any | None, group: Sequence[_Vector]) -> float | None:
     """Mean of `1 - cosine` to the others of the group that have a vector or no reasoning (distance 1)."""
-    own, _ = member.values[member.position]
-    others = [other for place, other in enumerate(member.values) if place != member.position]
-    seen = [vector for vector, reasons in others if vector is not None or not reasons]
-    if own is None or (others and not seen):
+    known = [vector for vector, reasons in group if vector is not None or not reasons]
+    if own is None or len(known) == 1 < len(group):
         return None
-    return mean(1.0 if other is None else min(1.0, max(0.0, 1.0 - float(own @ other))) for other in seen) or 0.0
+    distances = (1.0 if other is None else min(1.0, max(0.0, 1.0 - float(own @ other))) for other in known)
+    return mean(sorted(distances)[1:]) or 0.0  # without the first, its distance to itself
 
 
 @dataclass(eq=False)
@@ -150,18 +149,13 @@ class NoveltyExploration(Exploration):
         """B floats in [0, 1]."""
         kinds = kinds_of(batch.columns, len(batch.completions))
         answers = list(map(_answer, batch.readings, kinds))
-        keys = group_keys(batch.columns.get("prompts"), batch.columns)
-        _, ranks = gather_ranks(list(zip(keys, answers, strict=True)))
-        groups: dict[str, list[str]] = defaultdict(list)
-        for key, answer in chain.from_iterable(ranks):
-            groups[key].append(answer)
+        groups = gather_groups(batch.keys, answers)
         counts = {key: Counter(filter(None, group)) for key, group in groups.items()}
-        batch.log("novelty/answers", [len(counts[key]) for key in keys])
+        batch.log("novelty/answers", [len(counts[key]) for key in batch.keys])
         if self.form == "historical":
             _remember(counts, batch.columns.get("trainer_state"))
         values: list[float | None] = []
-        for row, key, answer in zip(batch.rows, keys, answers, strict=True):
-            reading, prompt = row
+        for (reading, prompt), key, answer in zip(batch.rows, batch.keys, answers, strict=True):
             earns = answer and effective_length(reading, prompt=prompt) > 0
             values.append(self._value(counts[key][answer], len(groups[key])) if earns else 0.0)
         return values
@@ -186,10 +180,9 @@ def _answer(reading: Reading, kind: str) -> str:
 
 def _remember(counts: dict[str, Counter[str]], trainer_state: Any) -> None:
     """Add to the counts of a batch, by group and answer, those of the run so far, and keep the sums in its state."""
-    kept = getattr(trainer_state, "stateful_callbacks", None)
-    if kept is None:
+    if (states := getattr(trainer_state, "stateful_callbacks", None)) is None:
         return
-    memory = kept.setdefault(NoveltyExploration.__name__, {})
+    memory = states.setdefault(NoveltyExploration.__name__, {})
     for key, count in counts.items():
         count.update(memory.get(key, {}))
         memory[key] = dict(count)

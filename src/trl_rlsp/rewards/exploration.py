@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from trl_rlsp.behaviours import KINDS, Kind, credited
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.rewards.batch import Batch, Member, Reader, as_explored
+from trl_rlsp.rewards.batch import Batch, Reader, as_explored
 from trl_rlsp.text import Reading, calculations, check_half, completion_text, effective_length, visible, words
 
 LengthForm = Literal["bounded", "paper", "relative"]
@@ -55,8 +55,7 @@ class Exploration(ABC):
         """
         columns["prompts"] = prompts
         if readings is None:
-            found = Reader().read(completions, {**columns, "log_metric": log_metric})
-            readings = list(map(as_explored, found))
+            readings = list(map(as_explored, Reader().read(completions, {**columns, "log_metric": log_metric})))
         return self.scores(Batch(completions, readings, columns, log_metric))
 
     @abstractmethod
@@ -113,7 +112,7 @@ class LengthExploration(Exploration):
             lengths = self._written(batch.completions, batch.columns)
         batch.log("exploration/effective_length", lengths)
         if self.form == "relative":
-            return list(map(_rank, batch.members(lengths)))
+            return list(map(_rank, lengths, batch.members(lengths)))
         return list(map(self.value, lengths))
 
     def value(self, length: int) -> float:
@@ -134,9 +133,8 @@ class LengthExploration(Exploration):
         return [length / (length + self.C) for length in self._written(completions, columns)]
 
 
-def _rank(member: Member[int]) -> float:
+def _rank(own: int, group: list[int]) -> float:
     """Fraction of the group's other lengths that are smaller than the completion's own, equal ones counting half."""
-    own, group = member.values[member.position], member.values
     smaller, equal = sum(other < own for other in group), group.count(own) - 1
     return (smaller + equal / 2) / (len(group) - 1) if own and len(group) > 1 else 0.0
 
@@ -165,8 +163,8 @@ class CalculationExploration(Exploration):
 
     def scores(self, batch: Batch) -> list[float | None]:
         """B floats in [0, 1)."""
-        found = [calculations(visible(r.exploration), given=prompt) if r.finished else () for r, prompt in batch.rows]
-        counts = list(map(len, found))
+        steps = [calculations(visible(r.exploration), given=prompt) if r.finished else () for r, prompt in batch.rows]
+        counts = list(map(len, steps))
         batch.log("exploration/calculations", counts)
         return [count / (count + self.K) for count in counts]
 

@@ -169,6 +169,6 @@ class JudgeExploration(Exploration):
             raise UnreadableGradesError(f"not a chat completion: {str(reply.answer)[:200]!r}") from None
 
     def _key(self, work: Work) -> str:
-        told = [self.client.model, self.options, self.rubric.instructions(), *work]
-        written = json.dumps(told, sort_keys=True, default=str)
+        content = [self.client.model, self.options, self.rubric.instructions(), *work]
+        written = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()

@@ -14,20 +14,11 @@ import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
+from trl_rlsp import verification
 from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.rewards.batch import Reader
 from trl_rlsp.text import GOLD_COLUMNS, KINDS, completion_text, is_task, kinds_of
-from trl_rlsp.verification import (
-    GYM_HANDLER,
-    MATH_HANDLER,
-    MathItem,
-    MathRules,
-    Reason,
-    Verdict,
-    WorkerPool,
-    verify_gym,
-    verify_math,
-)
+from trl_rlsp.verification import MathItem, MathRules, Reason, Verdict, WorkerPool
 
 COLUMNS = {name: kind.column for name, kind in KINDS.items()}  # kind of a row -> the column with the gold answer
 
@@ -41,7 +32,7 @@ class Row(NamedTuple):
     completion: Any
     truth: Any  # the row's tests, task or solution, by its kind
     prompt: str  # the user's text, "" if unknown
-    reading: Any = None  # the reasoning and answer (`trl_rlsp.text.Reading`), if already parsed
+    reading: Any = None  # the reasoning and answer (`trl_rlsp.text.Reading`)
 
 
 class OutcomeVerifier:
@@ -103,7 +94,7 @@ class OutcomeVerifier:
         self.code_options = dict(code_options or {})
         self.cache: dict[Hashable, Verdict] = {}
         self.cache_size = cache_size
-        handlers = {"math": MATH_HANDLER, "gym": GYM_HANDLER}
+        handlers = {"math": verification.MATH_HANDLER, "gym": verification.GYM_HANDLER}
         self.pools = {kind: WorkerPool(h, workers=workers, memory_mb=memory_mb) for kind, h in handlers.items()}
         self.workers = self.pools["math"].workers
 
@@ -147,15 +138,15 @@ class OutcomeVerifier:
         rows = _rows(completions, prompts, columns)
         keys = [_key(row) for row in rows]
         found = [self.cache.get(key) for key in keys]
-        if readings is None and None in found:
-            readings = self.reader.read(completions, {**columns, "prompts": prompts})
-        for i, reading in enumerate(readings or ()):
+        if readings is None:
+            readings = self.reader.read(completions, {**columns, "prompts": prompts}) if None in found else ()
+        for i, reading in enumerate(readings):
             if reading.reason == "unfinished":
                 found[i] = Verdict(0.0, "no_answer")
         for kind in COLUMNS:
             indices = [i for i, row in enumerate(rows) if found[i] is None and row.kind == kind]
-            given = [rows[i]._replace(reading=readings[i]) if readings else rows[i] for i in indices]
-            for i, value in zip(indices, self._verify(kind, given) if given else (), strict=True):
+            items = [rows[i]._replace(reading=readings[i]) for i in indices]
+            for i, value in zip(indices, self._verify(kind, items) if items else (), strict=True):
                 found[i] = verdict = _as_verdict(value)
                 if verdict.reason not in ("scorer_error", "worker_crash"):  # worth another try
                     self.cache[keys[i]] = verdict
@@ -169,23 +160,19 @@ class OutcomeVerifier:
     def _verify(self, kind: str, rows: Sequence[Row]) -> Sequence[Verdict | float | None]:
         if kind in self.custom:
             return self.custom[kind](rows)
-        tag: dict[str, Any] = {"end_of_thinking": self.reader.end_of_thinking}
-        limits: dict[str, Any] = {"limit": self.time_limit, "deadline": self.batch_seconds, **tag}
+        limits: dict[str, Any] = {"limit": self.time_limit, "deadline": self.batch_seconds}
         if kind == "math":
-            items = [MathItem(row.truth, row.reading or row.completion, row.prompt) for row in rows]
-            return verify_math(items, self.pools["math"], rules=self.rules, **limits)
+            items = [MathItem(row.truth, row.reading, row.prompt) for row in rows]
+            return verification.verify_math(items, self.pools["math"], rules=self.rules, **limits)
         if kind == "gym":
             if importlib.util.find_spec("reasoning_gym") is None:
                 raise MissingDependencyError("rows with `task` need reasoning-gym: pip install 'trl-rlsp[gym]'")
-            tasks = [(row.truth, row.reading or row.completion) for row in rows]
-            return verify_gym(tasks, self.pools["gym"], **limits)
+            return verification.verify_gym([(row.truth, row.reading) for row in rows], self.pools["gym"], **limits)
         if kind != "code":
             raise ConfigError(f"no verifier of answers of the kind {kind!r}; give one: OutcomeVerifier(custom=...)")
-        from trl_rlsp.verification import verify_code
-
-        programs = [(row.reading or row.completion, row.truth) for row in rows]
-        limits = {"time_limit": self.time_limit, "batch_seconds": self.batch_seconds, "workers": self.workers, **tag}
-        return verify_code(programs, prompts=[row.prompt for row in rows], **limits | self.code_options)
+        programs = [(row.reading, row.truth) for row in rows]
+        limits = {"time_limit": self.time_limit, "batch_seconds": self.batch_seconds, "workers": self.workers}
+        return verification.verify_code(programs, prompts=[row.prompt for row in rows], **limits | self.code_options)
 
     def start(self, kinds: Sequence[str] = ("math",)) -> None:
         """Warm the workers of the given kinds (`math`, `gym`) in the background; returns at once."""

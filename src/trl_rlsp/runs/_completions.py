@@ -66,6 +66,7 @@ class Completion:
 
     @property
     def question(self) -> str:
+        """The question of its prompt."""
         return question(self.prompt)
 
 

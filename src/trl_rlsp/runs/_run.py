@@ -157,6 +157,7 @@ class Change(NamedTuple):
         return self.after - self.before > max(least, 2 * self.error)
 
     def falls(self, least: float) -> bool:
+        """Whether it falls by more than `least` and by more than two standard errors."""
         return self.before - self.after > max(least, 2 * self.error)
 
 

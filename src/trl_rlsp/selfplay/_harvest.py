@@ -11,17 +11,15 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation import by_problem, known_mean
 from trl_rlsp.problems import completion_text, problem_key
+from trl_rlsp.rewards import OutcomeVerifier
 from trl_rlsp.runs import Completion, question
 from trl_rlsp.text import GOLD_COLUMNS, Gram, distance, folded_words, ngrams, read
-
-if TYPE_CHECKING:
-    from trl_rlsp.rewards import OutcomeVerifier
-    from trl_rlsp.verification import Verdict
+from trl_rlsp.verification import Verdict
 
 Preference = Literal["shortest", "diverse"]
 

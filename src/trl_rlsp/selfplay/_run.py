@@ -98,8 +98,7 @@ def harvest_run(
 
 def _source_from(kind: type[Source], settings: Mapping[str, Any], given: Sequence[str] = ()) -> Source:
     """The fields of `kind` from the settings of a stage and the arguments `given`, which take precedence."""
-    names = kind.__dataclass_fields__
-    own = {name: value for name, value in settings.items() if name in names and value is not None}
+    own = {name: value for name, value in settings.items() if name in kind.__dataclass_fields__ and value is not None}
     return parse_fields(kind, given, "rlsp harvest", written=lambda _: own)
 
 

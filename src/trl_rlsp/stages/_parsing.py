@@ -63,8 +63,7 @@ def parse_stage(
 
 def parse_fields(kind: type[T], arguments: Sequence[str], prog: str, **options: Any) -> T:
     """`parse_stage` for one dataclass."""
-    found: T = parse_stage((kind,), arguments, prog, **options)[0]
-    return found
+    return parse_stage((kind,), arguments, prog, **options)[0]
 
 
 def parse_known(kind: type[T], arguments: Sequence[str], prog: str) -> tuple[T, list[str]]:
@@ -169,8 +168,7 @@ def options_of(arguments: Sequence[str]) -> dict[str, list[str]]:
 
 def config_of(arguments: Sequence[str]) -> Path | None:
     """The YAML file given with --config, if any; a ConfigError if its name is missing."""
-    words = options_of(arguments).get("config")
-    if words is None:
+    if (words := options_of(arguments).get("config")) is None:
         return None
     if not any(words[:1]):
         raise ConfigError("--config needs a YAML file after it")

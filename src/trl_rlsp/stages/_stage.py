@@ -244,5 +244,4 @@ def load_config(name: str, revision: str | None = None) -> PreTrainedConfig:
 def bundled_config(name: str) -> dict[str, Any] | None:
     """The configuration of a model by hub id, with or without owner and `-Instruct`; `None` if it is not bundled."""
     short = name.rstrip("/").split("/")[-1].lower().removeprefix("meta-").removesuffix("-instruct")
-    found: dict[str, dict[str, Any]] = read_yaml(Path(__file__).with_name("models.yaml"))["models"]
-    return found.get(short)
+    return read_yaml(Path(__file__).with_name("models.yaml"))["models"].get(short)

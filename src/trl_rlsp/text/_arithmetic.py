@@ -102,8 +102,7 @@ def approach(text: str, answer: str, *, given: str = "") -> frozenset[str]:
     >>> sorted(approach("8 + 9 = 17 | 9 - 1 = 8 | 8 * 9 = 72 | 72 - 1 = 71 | 71 + 1 = 72", "72", given="8 1 9 : 72"))
     ['8*9=72']
     """
-    value = rational(answer)
-    if value is None:
+    if (value := rational(answer)) is None:
         return frozenset()
     if own := calculations(f"{answer} = {value}"):
         return own
@@ -174,8 +173,7 @@ class _Parser:
         return value
 
     def _operand(self) -> Number:
-        token = self._take("+", "-")
-        if token:
+        if token := self._take("+", "-"):
             value = self._value(_BINDING["^"])
             return -value if token == "-" else value
         if self.rest and self.rest[-1][0].isdigit():
@@ -236,8 +234,7 @@ def _plain(text: str) -> str:
 def _equations(text: str) -> Iterable[Equation]:
     sides = text.split("=")
     for left, right in islice(pairwise(sides), MOST_EQUATIONS):
-        result = _RESULT.match(right)
-        if result is None:
+        if (result := _RESULT.match(right)) is None:
             continue
         tail = left[-LONGEST:]
         length = len(_REVERSED_RUN.match(tail[::-1])[0])  # type: ignore[index]

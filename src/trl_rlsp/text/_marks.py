@@ -253,8 +253,7 @@ def find_phrases(text: str, start: int = 0) -> list[Region]:
     last_line = text.rfind("\n", start, len(text.rstrip())) + 1
     found: list[Region] = []
     for head in deque(_HEAD.finditer(text, max(start, min(firsts) - 12)), maxlen=MAX_MARKS):
-        region = _after_head(text, head, last_line) or _before_head(text, head, start)
-        if region is not None:
+        if region := _after_head(text, head, last_line) or _before_head(text, head, start):
             if found and found[-1].end > region.start:
                 found.pop()
             found.append(region)
@@ -280,10 +279,10 @@ def _after_head(text: str, head: re.Match[str], last_line: int) -> Region | None
 def _before_head(text: str, head: re.Match[str], start: int) -> Region | None:
     """`12 is the answer`."""
     before = max(start, head.start() - 160)
-    said = _REVERSED.search(text[before : head.start("word")]) if head["word"] else None
-    if said is None or not is_bare_value(answer := next(filter(None, said.groups())).strip()):
+    match = _REVERSED.search(text[before : head.start("word")]) if head["word"] else None
+    if match is None or not is_bare_value(answer := next(filter(None, match.groups())).strip()):
         return None
-    return Region(before + said.start(), head.start("word"), answer, final=False)
+    return Region(before + match.start(), head.start("word"), answer, final=False)
 
 
 def _stated(rest: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -77,13 +77,17 @@ class FastStep:
         own = [scorer.verifier for scorer in scorers_of(self.reward_funcs)]
         self._verifier = next((each for each in own if isinstance(each, OutcomeVerifier)), None)
 
+    @property
+    def _is_sharded(self: Any) -> bool:
+        return self.is_fsdp_enabled or self.is_deepspeed_enabled
+
     def _say(self: Any, message: str) -> None:
         if self.accelerator.is_main_process:
             log.warning(message)
 
     def _why_whole(self: Any) -> str | None:
         reasons = {
-            "weights are sharded (FSDP, DeepSpeed)": self.is_fsdp_enabled or self.is_deepspeed_enabled,
+            "weights are sharded (FSDP, DeepSpeed)": self._is_sharded,
             "the model reads images": getattr(self, "_is_vlm", False),
             "the auxiliary loss of a mixture of experts depends on the whole batch": self.aux_loss_enabled,
             "pad_to_multiple_of is set": self.pad_to_multiple_of,
@@ -107,6 +111,10 @@ class FastStep:
     def _positive_weight(self: Any) -> float:
         return getattr(self.args, "positive_weight", 1.0)
 
+    def _log_metrics(self: Any, prefix: str, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._metrics["train"][f"{prefix}/{name}"].append(float(value))
+
     def _outcome_place(self: Any) -> int | None:
         """The place of a suite's outcome among the reward functions; `None` without a suite's parts."""
         places = (place for place, part in enumerate(self.reward_funcs) if getattr(part, "place", None) == 0)
@@ -116,8 +124,7 @@ class FastStep:
         """Run finished programs while other completions are being decoded; rewards find the verdicts in the cache."""
         texts = self.processing_class.batch_decode(ids_RT, skip_special_tokens=True)
         given = as_reward_arguments(texts, [self._inputs[row] for row in rows])
-        task = self._thread.submit(self._verifier.verdicts, **given)
-        self._early = (*self._early, task)
+        self._early = (*self._early, self._thread.submit(self._verifier.verdicts, **given))
 
     @functools.cached_property
     def _thread(self) -> ThreadPoolExecutor:
@@ -135,14 +142,13 @@ class FastStep:
         nothing: AbstractContextManager[list[torch.Tensor]] = nullcontext([])
         programs = self._verifier is not None and self._inputs and self._inputs[0].get("tests") and not self.tools
         left = self._verify_early if programs else None
-        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
-        cast = self.use_transformers_continuous_batching and not sharded  # by TRL, permanently
-        kept = types_kept(model) if cast else nullcontext()
-        with kept, finished_leave(model, left=left) if self._fast["rollout"] else nothing as drawn:
-            found = super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
+        cast = self.use_transformers_continuous_batching and not self._is_sharded  # by TRL, permanently
+        types = types_kept(model) if cast else nullcontext()
+        with types, finished_leave(model, left=left) if self._fast["rollout"] else nothing as drawn:
+            completions = super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
         if drawn and self._keeps_drawn and all(each.dtype == torch.float32 for each in model.parameters()):
             self._drawn_BT = drawn[0]
-        return found
+        return completions
 
     def _prepare_inputs(self: Any, generation_batch: Any) -> Any:
         """TRL's method, which also generates; then sort the rows of each optimizer step over its micro-batches."""

@@ -4,7 +4,10 @@ The prefix becomes part of the prompt of the whole group, where it has no loss a
 
 - where the policy gave up: it drafts one completion; while its answer is wrong, the answer is removed and the policy is
   told to continue, up to a random number of times. A correct draft is not shown, so easy problems get fewer drafts;
-- the leading part of a right solution, of which less is shown the more often its problem is solved (`_solutions`).
+- the leading part of a right solution. As in AdaBack (2506.18110), each problem has a share of its own that grows after
+  failure and shrinks after success. Here it moves in proportion to the distance of the solve rate from one half, where
+  a group teaches most. A problem seen for the first time starts where the others stand, because in a short run most
+  problems are seen once.
 
 Starting from prefixes follows PrefixRL (2601.18795), POPE (2601.18779) and QuestA (2507.13266), continuing one's own
 search Go-Explore.
@@ -12,18 +15,26 @@ search Go-Explore.
 
 from __future__ import annotations
 
+import logging
 import math
 import random
-from collections.abc import Iterator
-from itertools import accumulate
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate, takewhile
 from typing import Any
 
-from trl_rlsp.errors import ConfigError
+from trl_rlsp.errors import ConfigError, SourceError
+from trl_rlsp.problems import load_demonstrations, problem_key
 from trl_rlsp.rewards import scorers_of
 from trl_rlsp.rewards.batch import gather_ranks, group_keys, mean
-from trl_rlsp.text import kinds_of, prompt_text, read
+from trl_rlsp.text import folded_words, kinds_of, ngrams, prompt_text, read
 from trl_rlsp.trainers._fast_step import FastStep, as_reward_arguments
-from trl_rlsp.trainers._solutions import Solutions, empty_memory, learn, pieces, share_of
+
+log = logging.getLogger(__name__)
+
+FIRST_SHARE = 0.5  # the share shown before any group has been scored
+TARGET_RATE = 0.5  # the solve rate at which the share stays as it is
+SHARE_STEP = 0.5  # change of the share for each unit of distance from the target
 
 
 class FrontierStarts(FastStep):
@@ -47,9 +58,7 @@ class FrontierStarts(FastStep):
             raise ConfigError(f"{rule}, got {self._share!r} and {self.args.frontier_depth!r}")
         reasons = {
             "rollouts by a custom function": self.rollout_func is not None,
-            "drafts from sharded weights (FSDP, DeepSpeed)": (
-                (self.is_fsdp_enabled or self.is_deepspeed_enabled) and not source
-            ),
+            "drafts from sharded weights (FSDP, DeepSpeed)": self._is_sharded and not source,
             "tools and environments": self.tools or self.environments is not None,
             "images": self._is_vlm,
             "rewards without a suite": (self._outcome_place() is None) if source else not scorers_of(self.reward_funcs),
@@ -103,18 +112,13 @@ class FrontierStarts(FastStep):
             own, problems = self._led(chosen), self._problems(firsts)
         else:
             own, tokens = self._drafted(chosen, depths, prompt_ids)
-        _, ranks = gather_ranks([(own, tokens, len(firsts), problems)])
-        everything = [each for rank in ranks for each in rank]
+        everything = [each for (each,) in gather_ranks([(own, tokens, len(firsts), problems)])]
         found = {group: text for texts, _, _, _ in everything for group, text in texts.items()}
         self._groups = {group: (key, group in found) for *_, keys in everything for group, key in keys.items()}
-        counts = {
-            "draft_tokens": sum(tokens for _, tokens, _, _ in everything),
-            "groups": sum(map(bool, found.values())) / sum(number for _, _, number, _ in everything),
-        }
-        if self._solutions:
-            counts["share"] = self._memory["typical"]
-        for name, value in counts.items():
-            self._metrics["train"][f"frontier/{name}"].append(float(value))
+        drawn = sum(number for _, _, number, _ in everything)
+        share = {"share": self._memory["typical"]} if self._solutions else {}
+        metrics = {"draft_tokens": sum(tokens for _, tokens, _, _ in everything), **share}
+        self._log_metrics("frontier", {**metrics, "groups": sum(map(bool, found.values())) / drawn})
         return [found.get(group, "") for group in groups]
 
     def _depth(self: Any, group: int) -> int:
@@ -169,8 +173,7 @@ class FrontierStarts(FastStep):
     def _continued(self: Any, asked: list[list[int]]) -> list[list[int]]:
         """A completion of each of these token ids; of a shared engine every rank asks for equally many."""
         if self._shares_engine():
-            _, ranks = gather_ranks([asked])
-            most = max(ranks, key=lambda rank: len(rank[0]))[0]
+            most = max((each for (each,) in gather_ranks([asked])), key=len)
             asked = [*asked, *most[len(asked) :]]
         return self._generate_single_turn(asked, None, {}, 1)[0] if asked else []
 
@@ -216,3 +219,85 @@ def _with(prompt: Any, text: str) -> Any:
     if not text:
         return prompt
     return prompt + text if isinstance(prompt, str) else [*prompt, {"role": "assistant", "content": text}]
+
+
+class Solutions:
+    """Solutions in a column of the training data (a text or several), or from a source of `load_demonstrations`."""
+
+    def __init__(self, source: str, rows: Any) -> None:
+        columns = getattr(rows, "column_names", None) or ()
+        self.column = source if source in columns else None
+        self.texts: dict[str, list[str]] = {}
+        if self.column is not None:
+            return
+        try:
+            found = load_demonstrations(source, style="prompt_completion", drop_invalid=True)
+        except SourceError as error:
+            rule = f"frontier_solutions is a column of the training data ({', '.join(columns)}) or demonstrations"
+            raise ConfigError(f"{rule}, got {source!r}: {error}") from error
+        for row in found:
+            self.texts.setdefault(problem_key(row), []).append(row["completion"][0]["content"])
+        self._report(source, rows)
+
+    def _report(self, source: str, rows: Any) -> None:
+        """Log how many of the training problems have a solution; ConfigError if none has."""
+        if not hasattr(rows, "__len__"):
+            return
+        having = sum(problem_key({"prompt": prompt}) in self.texts for prompt in rows["prompt"])
+        if not having:
+            message = f"no problem of the training data has a solution in {source!r}"
+            raise ConfigError(f"{message}: problems are compared by their last user message, or name a column")
+        log.info("%s has solutions of %d of the %d training problems", source, having, len(rows))
+
+    def of(self, row: Mapping[str, Any]) -> list[str]:
+        """The solutions of a row of the training data, in a fixed order."""
+        if self.column is None:
+            return self.texts.get(problem_key({"prompt": row["prompt"]}), [])
+        found = row.get(self.column) or []
+        return [found] if isinstance(found, str) else list(found)
+
+
+def pieces(reasoning: str, joint: str, *, answer: str, prompt: str) -> list[str]:
+    r"""What may be shown of the reasoning before an answer, cut after each line and each `joint`.
+
+    The last piece is left out, and so is everything from the first one on that states the answer (unless the prompt
+    does) or opens a block of code.
+
+    >>> pieces("8 + 9 = 17 | 8 * 9 = 72 | 72 it is", " | ", answer="72", prompt="Make it.")
+    ['8 + 9 = 17 | ']
+    """
+    found = re.split(rf"(?<=\n)(?!\n)|(?<={re.escape(joint)})", reasoning.rstrip())[:-1]
+    hidden = folded_words(answer)
+    stated = hidden in ngrams(folded_words(prompt), len(hidden))
+
+    def allowed(piece: str) -> bool:
+        return "```" not in piece and (stated or hidden not in ngrams(folded_words(piece), len(hidden)))
+
+    return list(takewhile(allowed, found))
+
+
+def empty_memory() -> dict[str, Any]:
+    """What `share_of` and `learn` remember, for JSON: the share of each problem, and the mean of the last ones."""
+    return {"typical": FIRST_SHARE, "problems": {}}
+
+
+def share_of(memory: Mapping[str, Any], problem: str) -> float:
+    """How much is shown of a solution of a problem, from 0 to 1."""
+    return memory["problems"].get(problem, memory["typical"])
+
+
+def learn(memory: dict[str, Any], groups: Iterable[tuple[str, bool, float]]) -> None:
+    """Move the shares by the groups of a generation: problem, whether it could be shown a part, and its solve rate.
+
+    A problem that is solved at the target rate without being shown anything is not shown anything again, until a group
+    that could be shown a part fails.
+    """
+    moved = {}
+    for problem, led, rate in groups:
+        if led:
+            share = share_of(memory, problem) + SHARE_STEP * (TARGET_RATE - rate)
+            moved[problem] = memory["problems"][problem] = min(max(share, 0.0), 1.0)
+        elif rate >= TARGET_RATE:
+            memory["problems"][problem] = 0.0
+    if moved:
+        memory["typical"] = sum(moved.values()) / len(moved)

@@ -8,6 +8,7 @@ is not in checkpoints: after resuming it is the starting model again. Here it is
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,11 @@ class Resets:
 
     def _prepare_resets(self: Any) -> None:
         """Refuse, after TRL's `__init__`, settings that cannot work; give a new adapter a reference adapter."""
-        steps = getattr(self.args, "reset_steps", None)
-        if steps is None:
+        if (steps := getattr(self.args, "reset_steps", None)) is None:
             return
         if steps < 1:
             raise ConfigError(f"reset_steps is a number of updates of at least 1, got {steps!r}; leave it out for none")
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+        if self._is_sharded:
             raise ConfigError(f"reset_steps={steps} does not work with sharded weights (FSDP, DeepSpeed): leave it out")
         if self.beta and self.ref_model is None and "ref" not in self.model.peft_config:
             self.model.add_adapter("ref", self.model.peft_config["default"])
@@ -54,10 +54,9 @@ class Resets:
 
     def _moves_reference(self: Any) -> bool:
         """Whether the reference is a model of its own that a reset or TRL can have changed by now."""
-        asked = getattr(self.args, "reset_steps", None), self.args.sync_ref_model and self.args.ref_model_sync_steps
-        first = min((steps for steps in asked if steps), default=None)
-        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
-        return self.ref_model is not None and not sharded and first is not None and self.state.global_step >= first
+        every = getattr(self.args, "reset_steps", None), self.args.sync_ref_model and self.args.ref_model_sync_steps
+        first = min((steps for steps in every if steps), default=math.inf)
+        return self.ref_model is not None and not self._is_sharded and self.state.global_step >= first
 
     def _save_checkpoint(self: Any, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)  # type: ignore[misc]

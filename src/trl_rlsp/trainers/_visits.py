@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -60,8 +61,7 @@ class SolveRates:
             right, wrong = right_N[problem], wrong_N[problem]
             value_N[problem] = (gain(right, wrong, number + 1, size) - gain(right, wrong, number, size)).clamp(min=0)
             chosen.append(problem)
-        kept = sorted([*self.drawn, generation])[-2:]
-        self.drawn = {name: self.drawn.get(name, chosen) for name in kept}
+        self.drawn = {name: self.drawn.get(name, chosen) for name in sorted([*self.drawn, generation])[-2:]}
         return chosen
 
     def state(self) -> dict[str, Any]:
@@ -162,8 +162,7 @@ class Visits:
         rewards = super()._calculate_rewards(*args, **kwargs)  # type: ignore[misc]
         if self._rates is not None and self.model.training:
             prefixes = self._prefixes or [""] * len(self._rows)
-            _, ranks = gather_ranks(list(zip(self._rows, map(bool, prefixes), strict=True)))
-            rows = [row for rank in ranks for row in rank]
+            rows = [*chain.from_iterable(gather_ranks(list(zip(self._rows, map(bool, prefixes), strict=True))))]
             self._log_visits([problem for problem, _ in rows])
             verdicts = rewards[:, self._outcome_place()].tolist()
             pairs = zip(rows, verdicts, strict=True)  # a group that cannot be scored teaches nothing either
@@ -173,13 +172,12 @@ class Visits:
     def _log_visits(self: Any, rows: list[int]) -> None:
         problems = rows[:: self.num_generations]
         right_N, wrong_N = self._rates.beta()
-        values = {
+        metrics = {
             "new": sum(not self._rates.tries_N[problem] for problem in problems) / len(problems),
             "repeated": 1 - len(set(problems)) / len(problems),
-            "solve_rate": float((right_N / (right_N + wrong_N)).mean()),
+            "solve_rate": (right_N / (right_N + wrong_N)).mean(),
         }
-        for name, value in values.items():
-            self._metrics["train"][f"visits/{name}"].append(float(value))
+        self._log_metrics("visits", metrics)
 
     def _save_checkpoint(self: Any, *args: Any, **kwargs: Any) -> None:
         if self._rates is not None:

@@ -13,15 +13,14 @@ from trl_rlsp.errors import ConfigError, DataError
 from trl_rlsp.evaluation._compare import Difference, compare_folders, paired
 from trl_rlsp.evaluation._metrics import Estimate, Evaluation, Group, bootstrap_mean, by_problem, group_majority
 from trl_rlsp.evaluation._scoring import draw, evaluate_samples, score_samples
-from trl_rlsp.evaluation._shown import INTERVALS, Chart, markdown_rows, save_plot, tokens_line
+from trl_rlsp.evaluation._shown import INTERVALS, Chart, estimates_line, markdown_rows, save_plot
 from trl_rlsp.evaluation._store import SampleStore, save_evaluation
 from trl_rlsp.evaluation.budget._thinking import ThinkingBudget, draw_within
 from trl_rlsp.generation import Engine, Request, Sample, Sampling
+from trl_rlsp.rewards import OutcomeVerifier
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-    from trl_rlsp.rewards import OutcomeVerifier
 
 Answers = Sequence[Hashable | None]  # keys, equal for equal answers; `None` for no answer and so no vote
 Rule = Callable[[Answers, int], bool]
@@ -246,5 +245,6 @@ def plot_curves(curves: Mapping[str, Sequence[Point]], path: Path) -> None:
     for name, curve in curves.items():
         for mode in dict.fromkeys(point.mode for point in curve):
             of_mode = [point.metrics for point in curve if point.mode == mode]
-            lines.append(tokens_line(f"{name}, {mode}", [(m.tokens, m.pass_at_1) for m in of_mode]))
+            tokens, accuracies = [m.tokens.mean for m in of_mode], [m.pass_at_1 for m in of_mode]
+            lines.append(estimates_line(f"{name}, {mode}", tokens, accuracies))
     save_plot(Chart("budget", "Accuracy", "completion tokens (mean)", lines, percent=True), path)

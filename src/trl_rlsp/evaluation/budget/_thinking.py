@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from trl_rlsp.errors import ConfigError, DataError
+from trl_rlsp.evaluation._store import SampleStore
 from trl_rlsp.generation import Engine, Prefixed, Request, Sample, Sampling, all_requests
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-    from trl_rlsp.evaluation._store import SampleStore
 
 _OPENING = re.compile(r"(?:\s|\$|\*\*|\\\(|\\\[)*\Z")
 """Markup that a completion may have opened for the answer that is cut off."""

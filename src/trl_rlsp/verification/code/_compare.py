@@ -66,8 +66,7 @@ def same_value(actual: Any, expected: Any, *, exact: bool = False) -> bool:
         return _text(actual) == _text(expected)
     actual, expected = (data.get("tuple", data) if isinstance(data, dict) else data for data in (actual, expected))
     if isinstance(expected, list):
-        same_length = isinstance(actual, list) and len(actual) == len(expected)
-        return same_length and all(map(same_value, actual, expected))
+        return isinstance(actual, list) and len(actual) == len(expected) and all(map(same_value, actual, expected))
     if isinstance(expected, float) and isinstance(actual, int | float):
         with suppress(OverflowError):  # an integer too large for a float
             return math.isclose(actual, expected, rel_tol=_RELATIVE_TOLERANCE)

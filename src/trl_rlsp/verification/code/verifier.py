@@ -67,7 +67,8 @@ def verify_code(
     The verdict is `scorer_error` with score `None` if the sandbox failed or the deadline passed first. If a program
     timed out on a test before, its remaining tests count as not passed instead.
     """
-    if prompts is not None and len(prompts) != len(items):
+    prompts = [""] * len(items) if prompts is None else prompts
+    if len(prompts) != len(items):
         raise ConfigError(f"there must be one prompt per item ({len(items)}), got {len(prompts)}")
     positive = {"time_limit": time_limit, "batch_seconds": batch_seconds, "memory_mb": memory_mb, "workers": workers}
     for name, value in positive.items():
@@ -75,30 +76,31 @@ def verify_code(
             raise ConfigError(f"{name} must be more than 0, got {value}")
     programs: dict[tuple[object, ...], Program] = {}
     answers: list[Verdict | Program] = []
-    for index, (completion, tests) in enumerate(items):
+    for (completion, tests), prompt in zip(items, prompts, strict=True):
         reading = read(completion, "code", end_of_thinking=end_of_thinking, thinking_required=thinking_required)
-        prompt = (prompts[index] or "") if prompts is not None else ""
-        try:
-            counted = hidden_tests(read_tests(tests, prompt), prompt)
-        except DataError as error:
-            _log.debug("%s", error)
-            answers.append(Verdict(None, "gold_unparseable"))
-            continue
-        if reading.answer is None:
-            answers.append(Verdict(0.0, "no_answer"))
-        else:  # equal programs run once
-            program = Program(reading.answer, counted, all_or_nothing)
-            answers.append(programs.setdefault((reading.answer, *counted), program))
+        answer = _program(reading, tests, prompt or "", all_or_nothing)
+        if isinstance(answer, Program):  # equal programs run once
+            answer = programs.setdefault((answer.text, *answer.tests), answer)
+        answers.append(answer)
     if programs:
         box: Any = sandbox if sandbox is not None else find_sandbox(allow_unsandboxed)
         runner = _TestRunner(getattr(box, "run", box), memory_mb)
         at_once = fitting_workers(workers) if workers else min(fitting_workers(), _MAX_WORKERS)
         Schedule(runner, time_limit, batch_seconds).run(list(programs.values()), at_once)
     verdicts = [item.verdict() if isinstance(item, Program) else item for item in answers]
-    failed = sum(verdict.reason == "scorer_error" for verdict in verdicts)
-    if failed:
+    if failed := sum(verdict.reason == "scorer_error" for verdict in verdicts):
         _log.warning("%d of %d programs have no score: the sandbox failed or time ran out", failed, len(items))
     return verdicts
+
+
+def _program(reading: Reading, tests: Any, prompt: str, all_or_nothing: bool) -> Program | Verdict:
+    """What is to be run, or the verdict if there is no program or its tests cannot be parsed."""
+    try:
+        counted = hidden_tests(read_tests(tests, prompt), prompt)
+    except DataError as error:
+        _log.debug("%s", error)
+        return Verdict(None, "gold_unparseable")
+    return Verdict(0.0, "no_answer") if reading.answer is None else Program(reading.answer, counted, all_or_nothing)
 
 
 class Program(Job):
@@ -166,14 +168,14 @@ class _TestRunner:
         judging = replace(limits, seconds=max(limits.seconds, _JUDGE_SECONDS))
         request = {"statements": test.statements, "functions": json.loads(test.functions)}
         answers: list[tuple[Any, Any]] = []
-        said = self.first_calls[test] = self.first_calls.get(test) or self._ask({**request, "answers": []}, judging)
+        judged = self.first_calls[test] = self.first_calls.get(test) or self._ask({**request, "answers": []}, judging)
         for _ in range(_ROUNDS):
-            if not (asked := said.get("calls")):
+            if not (asked := judged.get("calls")):
                 break
             found = self._returned(program, [call for call, _ in answers] + asked, limits)
             answers += zip(asked, found[len(answers) :], strict=True)  # earlier answers are kept
-            said = self._ask({**request, "answers": answers}, judging)
-        passed = said.get("passed") if answers else None
+            judged = self._ask({**request, "answers": answers}, judging)
+        passed = judged.get("passed") if answers else None
         return "gold_unparseable" if passed is None else "match" if passed else "mismatch"
 
     def _returned(self, program: str, calls: list[Any], limits: Limits) -> list[Any]:

@@ -107,8 +107,7 @@ def warm_up() -> None:
 
 
 def _gold(text: str) -> Any:
-    expression = _expression(text)
-    if expression is None:
+    if (expression := _expression(text)) is None:
         raise GoldUnparseable
     return expression
 
@@ -116,8 +115,7 @@ def _gold(text: str) -> Any:
 @lru_cache(maxsize=1024)
 def _expression(text: str) -> Any:
     """Parse a text to an expression with exact decimals and one symbol per name; `None` if it cannot be parsed."""
-    value = rational(text)
-    if value is not None:
+    if (value := rational(text)) is not None:
         return sympy.Rational(value.numerator, value.denominator)
     if not balanced(text) or "{}" in text:
         return None

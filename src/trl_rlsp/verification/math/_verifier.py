@@ -116,8 +116,7 @@ def _pairs(
     item: MathItem, rules: MathRules, end_of_thinking: str | None, thinking_required: bool
 ) -> tuple[list[_Pair], Reason, str | None]:
     """(pairs that must match: the answer, or each rival, as rivals may have equal values; reason if none; gold)."""
-    gold = gold_text(item.gold)
-    if gold is None:
+    if (gold := gold_text(item.gold)) is None:
         return [], "gold_unparseable", None
     reading = read(item.completion, end_of_thinking=end_of_thinking, thinking_required=thinking_required)
     answers = reading.rivals if reading.answer is None else (reading.answer,)

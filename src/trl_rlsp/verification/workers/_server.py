@@ -164,8 +164,8 @@ def fitting_workers(asked: int | None = None) -> int:
 
     The share is the launcher's cores divided by the ranks, or the rank's own cores if fewer (it may be bound to some).
     """
-    told = os.environ.get("LOCAL_WORLD_SIZE", "")
-    ranks = int(told) if told.isdecimal() else 1
+    launched = os.environ.get("LOCAL_WORLD_SIZE", "")
+    ranks = int(launched) if launched.isdecimal() else 1
     if ranks <= 1:
         return asked or _cores_of(0)
     share = max(1, min(_cores_of(0), _cores_of(os.getppid()) // ranks))

@@ -128,7 +128,7 @@ class Server:
     def _wait_for(self, request: dict[str, Any], files: list[int]) -> dict[str, Any]:
         """How a fork ended, a status of `RunResult`; it is killed at its deadline or when the caller has gone."""
         started, tell_started = os.pipe()
-        with os.fdopen(started, "rb", buffering=0) as told:
+        with os.fdopen(started, "rb", buffering=0) as report:
             try:
                 pid = self._fork(request, [*files, tell_started])
             finally:
@@ -147,7 +147,7 @@ class Server:
                     signal.sigtimedwait([signal.SIGCHLD], min(left, 0.2))  # the signal is blocked, so it stays pending
             if self.work.leaves_processes:
                 _end_descendants(pid)
-            return {"status": status} if told.read(1) else {"error": "a fork could not confine itself"}
+            return {"status": status} if report.read(1) else {"error": "a fork could not confine itself"}
 
 
 def _end_descendants(pid: int) -> None:

@@ -81,9 +81,9 @@ class _Worker:
                     break
                 data += part
             match json.loads(bytes(data)):
-                case {"nonce": said, "value": value} if said == nonce:
+                case {"nonce": returned, "value": value} if returned == nonce:
                     return Reply("value", value)
-                case {"nonce": said, "error": error} if said == nonce:
+                case {"nonce": returned, "error": error} if returned == nonce:
                     return Reply("error", error)
         except TimeoutError:
             return Reply("timeout")
@@ -164,8 +164,8 @@ class WorkerPool:
         unchecked = sum(reply.outcome == "not_run" for reply in replies)
         early = sum(item.outcomes[0] == "timeout" and item.allowed < limit for item in batch)
         if unchecked or early:
-            said = "%d of %d answers were not checked in the batch's time and have no score; %d slow ones were stopped"
-            _logger.warning(said, unchecked, len(batch), early)
+            text = "%d of %d answers were not checked in the batch's time and have no score; %d slow ones were stopped"
+            _logger.warning(text, unchecked, len(batch), early)
         return replies
 
     def _serve(self, fresh: bool, item: _Item, _: int, seconds: float) -> str:
