@@ -15,7 +15,7 @@ from trl_rlsp import evaluation, planning, stages
 from trl_rlsp.commands._measure import Eval, positive_numbers
 from trl_rlsp.commands._prepare import OfStage, offline_without_network
 from trl_rlsp.errors import ConfigError, did_you_mean
-from trl_rlsp.pipeline import Launcher, Step, parse_run, plan, said_of
+from trl_rlsp.pipeline import Launcher, Step, description_of, parse_run, plan
 from trl_rlsp.planning import GIB
 from trl_rlsp.stages import option
 from trl_rlsp.text import Terminal
@@ -85,7 +85,9 @@ class Plan(OfStage):
             console.print(f"eval: {evaluated[1]}")
         for gpus in self.counts if self.steps else ():
             for step in filter(lambda step: step.trains, self.steps):
-                console.print(f"{_gpus(gpus)}: {Launcher(gpus).batch(step, said_of(step.config.parent).processes)}")
+                console.print(
+                    f"{_gpus(gpus)}: {Launcher(gpus).batch(step, description_of(step.config.parent).processes)}"
+                )
             spans = [time.total for one in planned if (time := one.hours[gpus])]
             total = functools.reduce(planning.Span.plus, spans, planning.Span(0, 0, 0))
             lacking = ", without the stages whose --rows are unknown" if len(spans) < len(planned) else ""
