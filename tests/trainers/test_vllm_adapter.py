@@ -49,10 +49,12 @@ def test_lora_is_sent_alone():
         (LoraConfig(use_dora=True), "DoRA"),
         (LoraConfig(modules_to_save=["lm_head"]), "modules_to_save"),
         (LoraConfig(bias="all"), "biases"),
+        (LoraConfig(lora_bias=True), "biases"),
+        (LoraConfig(trainable_token_indices=[1]), "trained tokens"),
         (LoraConfig(r=513), "rank 513 is above vLLM's 512"),
         (PROMPTS, "not PROMPT_TUNING"),
     ],
-    ids=["dora", "modules_to_save", "bias", "rank", "prompts"],
+    ids=["dora", "modules_to_save", "bias", "lora_bias", "tokens", "rank", "prompts"],
 )
 def test_what_has_to_be_merged(config, reason):
     assert reason in why_merged(config)
@@ -93,10 +95,16 @@ class TestWhatCannotBeMerged:
     def test_prompts(self, model_folder, tmp_path):
         assert "which prompt learning excludes" in self.refused(model_folder, tmp_path, PROMPTS)
 
-    def test_dora_under_fsdp(self, adapted):
-        """PEFT replaces the weights, which FSDP ignores: TRL would send the base."""
-        with base_kept(), pytest.raises(ConfigError, match="which DoRA under FSDP excludes"):
-            grpo_trainer.VLLMGeneration(adapted(use_dora=True), SimpleNamespace(distributed_type="FSDP"))
+    @pytest.mark.parametrize(
+        ("settings", "kind", "message"),
+        [
+            ({"use_dora": True}, "FSDP", "which DoRA under FSDP excludes"),  # TRL would send the base
+            ({"trainable_token_indices": [1]}, "NO", "which training of tokens excludes"),
+        ],
+    )
+    def test_what_trl_would_send_wrong(self, adapted, settings, kind, message):
+        with base_kept(), pytest.raises(ConfigError, match=message):
+            grpo_trainer.VLLMGeneration(adapted(**settings), SimpleNamespace(distributed_type=kind))
 
 
 KINDS = {

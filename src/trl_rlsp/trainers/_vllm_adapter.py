@@ -46,7 +46,10 @@ def why_merged(config: PeftConfig | None, *, sharded: bool = False, alone: bool 
         ),
         "vLLM does not take DoRA": getattr(config, "use_dora", False),
         "modules_to_save are not part of a LoRA request": getattr(config, "modules_to_save", None),
-        "vLLM does not take the biases of an adapter": getattr(config, "bias", "none") != "none",
+        "vLLM does not take the biases of an adapter": (
+            getattr(config, "bias", "none") != "none" or getattr(config, "lora_bias", False)
+        ),
+        "trained tokens are not part of a LoRA request": getattr(config, "trainable_token_indices", None),
         "target_parameters are not layers of their own": getattr(config, "target_parameters", None),
         f"rank {getattr(config, 'r', 0)} is above vLLM's {HIGHEST_RANK}": getattr(config, "r", 0) > HIGHEST_RANK,
         "FSDP and DeepSpeed shard the adapter": sharded,
@@ -72,10 +75,15 @@ def _generation(alone: bool, model: Any, accelerator: Any, *args: Any, **kwargs:
     config, sharded = _trained(model), accelerator.distributed_type in ("FSDP", "DEEPSPEED")
     if (reason := why_merged(config, sharded=sharded, alone=alone)) is None:
         return AdapterGeneration(model, accelerator, *args, **kwargs)
-    dora = getattr(config, "use_dora", False) and accelerator.distributed_type == "FSDP"
-    if dora or config.is_prompt_learning or is_quantized(model):  # PEFT replaces data of a DoRA, which FSDP ignores
-        hindrance = "DoRA under FSDP" if dora else "a quantized base" if is_quantized(model) else "prompt learning"
-        raise ConfigError(f"vLLM needs merged weights ({reason}), which {hindrance} excludes: set use_vllm: false")
+    hindrances = {
+        "prompt learning": config.is_prompt_learning,
+        "a quantized base": is_quantized(model),
+        "training of tokens": getattr(config, "trainable_token_indices", None),  # TRL sends them under names of PEFT
+        # PEFT replaces the data of its weights, which FSDP ignores
+        "DoRA under FSDP": getattr(config, "use_dora", False) and accelerator.distributed_type == "FSDP",
+    }
+    if found := next((name for name, holds in hindrances.items() if holds), None):
+        raise ConfigError(f"vLLM needs merged weights ({reason}), which {found} excludes: set use_vllm: false")
     log.warning("vLLM gets merged weights, and the base stays as it is: %s", reason)
     return MergedGeneration(model, accelerator, *args, **kwargs)
 
