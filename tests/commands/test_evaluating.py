@@ -83,10 +83,10 @@ class TestMemory:
         prompt = max(len(one.ids(tokenizer)[0]) for one in asked)
         head = config.hidden_size // config.num_attention_heads
         numbers = 2 * config.num_hidden_layers * config.num_key_value_heads * head
-        each = 4 * (prompt + 12) * numbers + 2 * 4 * config.vocab_size
+        each = 4 * (prompt + 64) * numbers + 2 * 4 * config.vocab_size
         bytes_ = 4 * model.num_parameters() + fitting * each
         monkeypatch.setattr("trl_rlsp.commands._measure._gpu_memory", lambda: bytes_ / 0.9 / 2**30)
-        assert main([*arguments, "--num_samples", "1"]) == 0
+        assert main([*arguments, "--num_samples", "1", "--max_new_tokens", "64"]) == 0
         assert ("batch_size 4 with transformers, at the full length of" in caplog.text) == warned
         assert ("does not fit 0 GiB: batch_size: 3 does" in caplog.text) == warned
 
