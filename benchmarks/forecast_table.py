@@ -17,7 +17,7 @@ from trl_rlsp.runs import Forecast, forecast
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "forecast.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
-RESULTS = ("countdown/results*.json", "equations/results*.json")
+RESULTS = ("countdown/results*.json", "equations/results*.json", "jugs/results*.json")
 SHARES = (0.25, 0.5, 0.75)
 Found = dict[str, Forecast]  # by the name of the run
 

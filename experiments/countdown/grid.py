@@ -51,7 +51,8 @@ class Grid:
         path: the file.
         name: name of the experiment and of its folder of runs.
         note: what a reader of its results must know, for the report.
-        domain: module with `difficulty(row)`, `canonical(answer)`, and `DIFFICULTY`, what the former measures.
+        domain: module with `difficulty(row)`, `canonical(answer)`, and `DIFFICULTY`, what the former measures; it may
+            have its own `load`, `build_tokenizer` and `count_steps(text)`.
         results: file of the results, beside the grid's.
         report: `file` to write and its `sections`, other grids, in order.
         env: environment of every run.

@@ -1,7 +1,7 @@
 """pass@k up to 256: what a trained model solves that the starting model does not solve at any k (2504.13837).
 
-One seed of each arm, on the first `PROBLEMS` test problems. A run keeps its model in its folder; the counts are written
-beside it and enter the results file.
+On the first `PROBLEMS` test problems, for one seed of each arm or more. A run keeps its model in its folder; the counts
+are written beside it and enter the results file.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 MANY, N, PROBLEMS = "many.json", 256, 100
 KS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+Counts = dict[str, list[dict[str, Any]]]
+"""Arm -> for each of its counted seeds: `seed`, and `right` and `known`, P numbers of samples."""
 
 
 def count(grid: Grid, run: Run) -> None:
@@ -54,32 +57,30 @@ def count(grid: Grid, run: Run) -> None:
     )
 
 
-def read_counts(runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
-    """Arm -> what `count` wrote for its first seed that has it, with that seed."""
-    found: dict[str, dict[str, Any]] = {}
+def read_counts(runs: Iterable[Run]) -> Counts:
+    """What `count` wrote for each run that has it."""
+    found: Counts = {}
     for run in runs:
         path = run.folder / MANY
-        if run.arm not in found and path.is_file():
+        if path.is_file():
             own = json.loads(path.read_text(encoding="utf-8"))
             if own.pop("fingerprint") == run.fingerprint:
-                found[run.arm] = {"seed": run.seed, **own}
+                found.setdefault(run.arm, []).append({"seed": run.seed, **own})
     return found
 
 
-def curves(counts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """pass@k of each arm with intervals over problems.
-
-    Args:
-        counts: arm -> `seed`, and `right` and `known`, P numbers of samples.
+def curves(counts: Counts) -> dict[str, Any]:
+    """pass@k of each arm with intervals over seeds and problems.
 
     Returns:
-        Arm -> `seed`, `problems`, and `pass_at`: k -> interval, where at least one problem has k known samples.
+        Arm -> `seeds`, `problems`, and `pass_at`: k -> interval, where at least one problem has k known samples.
     """
     found = {}
-    for arm, own in counts.items():
-        columns = {k: passed(own, k) for k in KS if max(own["known"]) >= k}
-        pass_at = {str(k): interval(matrix([values])) for k, values in columns.items()}
-        found[arm] = {"seed": own["seed"], "problems": len(own["right"]), "pass_at": pass_at}
+    for arm, runs in counts.items():
+        most = max(known for own in runs for known in own["known"])
+        pass_at = {str(k): interval(matrix([passed(own, k) for own in runs])) for k in KS if most >= k}
+        seeds = [own["seed"] for own in runs]
+        found[arm] = {"seeds": seeds, "problems": len(runs[0]["right"]), "pass_at": pass_at}
     return found
 
 
@@ -98,11 +99,11 @@ def _groups(own: Mapping[str, Any]) -> list[list[Any]]:
     ]
 
 
-def newly_solved(counts: Mapping[str, Mapping[str, Any]], start: str) -> dict[str, Any]:
+def newly_solved(counts: Counts, start: str) -> dict[str, Any]:
     """What the arms do on the problems that the starting model did not solve once in `N` samples.
 
     Args:
-        counts: as `curves`.
+        counts: as `curves`; the first seed of each arm is used.
         start: name of the arm that is the starting model.
 
     Returns:
@@ -114,7 +115,7 @@ def newly_solved(counts: Mapping[str, Mapping[str, Any]], start: str) -> dict[st
         return {}
     from trl_rlsp.evaluation import unsolved
 
-    groups = {arm: dict(enumerate(_groups(own))) for arm, own in counts.items()}
+    groups = {arm: dict(enumerate(_groups(own))) for arm, (own, *_) in counts.items()}
     found = {arm: unsolved(groups[start], group) for arm, group in groups.items()}
     never = found.pop(start)
     arms = {}

@@ -129,6 +129,6 @@ def _pass_at_k(found: dict[str, Any], grid: Grid) -> None:
         (line,) = axis.plot(list(map(int, own["pass_at"])), ends[:, 0], marker=".", linewidth=1.3, label=arm)
         axis.fill_between(list(map(int, own["pass_at"])), *ends[:, 1:].T, color=line.get_color(), alpha=0.12)
     axis.set_xscale("log", base=2)
-    axis.set(xlabel="k", ylabel="pass@k, 95 % intervals over problems", ylim=(-0.02, 1.02))
+    axis.set(xlabel="k", ylabel="pass@k, 95 % intervals", ylim=(-0.02, 1.02))
     axis.legend(fontsize=7)
     _save(figure, grid, PLOTS[3])

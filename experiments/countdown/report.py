@@ -199,11 +199,12 @@ def _pass_at_k(found: dict[str, Any]) -> list[str]:
         return []
     ks = list(next(iter(curves.values()))["pass_at"])
     rows = [
-        [arm, str(own["seed"]), *(shown(own["pass_at"].get(k), share=True) for k in ks)] for arm, own in curves.items()
+        [arm, str(len(own["seeds"])), *(shown(own["pass_at"].get(k), share=True) for k in ks)]
+        for arm, own in curves.items()
     ]
     problems = next(iter(curves.values()))["problems"]
-    lines = [f"pass@k of one seed on the first {problems} test problems, intervals over problems:\n"]
-    lines += table(["arm", "seed", *(f"k = {k}" for k in ks)], rows)
+    lines = [f"pass@k on the first {problems} test problems, intervals over seeds and problems:\n"]
+    lines += table(["arm", "seeds", *(f"k = {k}" for k in ks)], rows)
     if not newly:
         return lines
     rows = [

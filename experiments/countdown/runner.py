@@ -68,6 +68,7 @@ def execute(grid: Grid, run: Run) -> dict[str, Any]:
         DivergedError: training left weights that are not finite.
     """
     from countdown.problems import difficulties, load
+    from trl_rlsp.countdown import count_attempts
 
     began = time.monotonic()
     problems = load(grid)
@@ -75,7 +76,8 @@ def execute(grid: Grid, run: Run) -> dict[str, Any]:
     model, tokenizer, trained = _trained(grid, arm, run, problems.train)
     seconds = time.monotonic() - began
     samples = _sampled(grid, run, model, tokenizer, rows)
-    table = problem_table(samples, difficulties(grid, rows), grid.module().canonical)
+    count = getattr(grid.module(), "count_steps", count_attempts)
+    table = problem_table(samples, difficulties(grid, rows), grid.module().canonical, count)
     write_samples(samples, run.folder / SAMPLES)
     _write(run.folder / PROBLEMS, table)
     result = {
@@ -155,13 +157,16 @@ def _rounded(value: Any) -> float | None:
     return value if isinstance(value, int) else float(f"{float(value):.4g}")
 
 
-def problem_table(samples: Sequence[ScoredSample], difficulty: Sequence[float], canonical: Any) -> dict[str, list]:
+def problem_table(
+    samples: Sequence[ScoredSample], difficulty: Sequence[float], canonical: Any, count: Any
+) -> dict[str, list]:
     """Each problem's figures, from its n samples, in the order of the problems.
 
     Args:
         samples: P * n samples.
         difficulty: P difficulties.
         canonical: answer -> a text that equal answers share.
+        count: completion -> its search steps.
 
     Returns:
         Columns of P values: `difficulty`, `pass_at_1`, `pass_at_8`, `majority` (maj@1 to maj@n), `mean_tokens`,
@@ -170,12 +175,11 @@ def problem_table(samples: Sequence[ScoredSample], difficulty: Sequence[float], 
     groups: list[list[ScoredSample]] = [[] for _ in difficulty]
     for sample in samples:
         groups[sample.problem].append(sample)
-    rows = [_problem_row(group, canonical) for group in groups]
+    rows = [_problem_row(group, canonical, count) for group in groups]
     return {"difficulty": list(difficulty), **{name: [row[name] for row in rows] for name in rows[0]}}
 
 
-def _problem_row(group: Sequence[ScoredSample], canonical: Any) -> dict[str, Any]:
-    from trl_rlsp.countdown import count_attempts
+def _problem_row(group: Sequence[ScoredSample], canonical: Any, count: Any) -> dict[str, Any]:
     from trl_rlsp.evaluation import majority_curve, pass_at_k
     from trl_rlsp.text import read
 
@@ -189,7 +193,7 @@ def _problem_row(group: Sequence[ScoredSample], canonical: Any) -> dict[str, Any
         "pass_at_8": pass_at_k(len(known), right, 8) if len(known) >= 8 else None,
         "majority": [None if vote is None else round(vote, 5) for vote in votes],
         "mean_tokens": mean([sample.tokens for sample in group]),
-        "search_steps": mean([count_attempts(sample.text) for sample in group]),
+        "search_steps": mean([count(sample.text) for sample in group]),
         "finished": mean([sample.finished for sample in group]),
     }
 

@@ -92,10 +92,11 @@ def _base(grid: Grid, output: Path) -> Path:
     folder = output / "base"
     if not (folder / "config.json").is_file():
         build: Mapping[str, Any] = grid.start["build"]
-        from trl_rlsp.countdown import build_model, build_tokenizer
+        from trl_rlsp import countdown
 
-        build_tokenizer().save_pretrained(folder)
-        build_model(**build).save_pretrained(folder)
+        tokenizer = getattr(grid.module(), "build_tokenizer", countdown.build_tokenizer)()
+        tokenizer.save_pretrained(folder)
+        countdown.build_model(tokenizer, **build).save_pretrained(folder)
     return folder
 
 

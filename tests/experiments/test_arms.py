@@ -20,6 +20,7 @@ GRIDS = (
     "countdown/gpu.yaml",
     "equations/grid.yaml",
     "equations/frontier.yaml",
+    "jugs/grid.yaml",
 )
 WANTED = {
     "sft",

@@ -26,15 +26,22 @@ def test_pass_at_k_by_hand():
 
 
 def test_curves_end_at_the_largest_k_that_is_known():
-    found = curves({"sft": counts([1, 1], [4, 4])})["sft"]
+    found = curves({"sft": [counts([1, 1], [4, 4])]})["sft"]
     assert list(found["pass_at"]) == ["1", "2", "4"]
     assert found["pass_at"]["4"] == [1, 1, 1]
     assert found["problems"] == 2
 
 
+def test_curves_are_means_over_seeds():
+    """pass@1 of 1 of 4 and 3 of 4 is 1/2; of all resamples of two seeds, a quarter has either of them alone."""
+    found = curves({"rl": [counts([1], [4]), counts([3], [4]) | {"seed": 2}]})["rl"]
+    assert found["seeds"] == [0, 2]
+    assert found["pass_at"]["1"] == [0.5, 0.25, 0.75]
+
+
 def test_newly_solved_looks_only_at_what_the_start_never_solved():
     start = counts([0, 0, 5, 0], [N, N, N, N - 1])  # the last one is not known to be unsolved in N samples
-    found = newly_solved({"sft": start, "rl": counts([N, 0, 0, N])}, "sft")
+    found = newly_solved({"sft": [start], "rl": [counts([N, 0, 0, N])]}, "sft")
     assert (found["problems"], found["of"]) == (2, 4)
     assert found["upper_bound"] == pytest.approx(0.0116, abs=1e-4)  # 1 - 0.05^(1/256)
     assert found["arms"] == {
@@ -43,8 +50,8 @@ def test_newly_solved_looks_only_at_what_the_start_never_solved():
 
 
 def test_without_the_start_or_without_unsolved_problems():
-    assert newly_solved({"rl": counts([1])}, "sft") == {}
-    assert newly_solved({"sft": counts([1]), "rl": counts([1])}, "sft")["arms"] == {}
+    assert newly_solved({"rl": [counts([1])]}, "sft") == {}
+    assert newly_solved({"sft": [counts([1])], "rl": [counts([1])]}, "sft")["arms"] == {}
 
 
 def test_counts_of_other_settings_are_not_read(tmp_path):
@@ -52,7 +59,7 @@ def test_counts_of_other_settings_are_not_read(tmp_path):
         return Run("rl", 3, "test", 1e-3, 1, tmp_path, tmp_path, fingerprint)
 
     (Path(tmp_path) / MANY).write_text(json.dumps({"fingerprint": "a", "right": [1], "known": [4]}))
-    assert read_counts([run("a")]) == {"rl": {"seed": 3, "right": [1], "known": [4]}}
+    assert read_counts([run("a")]) == {"rl": [{"seed": 3, "right": [1], "known": [4]}]}
     assert read_counts([run("b")]) == {}
 
 

@@ -11,6 +11,7 @@ from countdown.report import rate_cell
 from countdown.runner import by_difficulty, curve, problem_table
 from countdown.summary import arm_summary, bar, comparisons, equal_votes
 from countdown.tuning import choose, write_rates
+from trl_rlsp.countdown import count_attempts
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.evaluation import ScoredSample
 
@@ -32,7 +33,7 @@ def table():
     )
     from countdown.domain import canonical
 
-    return problem_table([*second, *first], [3.0, 8.0], canonical)
+    return problem_table([*second, *first], [3.0, 8.0], canonical, count_attempts)
 
 
 class TestProblemTable:
@@ -51,7 +52,7 @@ class TestProblemTable:
     def test_not_scorable_is_not_wrong(self):
         # 1 of 7 known is right; pass@8 needs 8 known
         samples = [sample(0, "3", 1.0), sample(0, "4", None), *[sample(0, "5", 0.0)] * 6]
-        found = problem_table(samples, [1.0], str)
+        found = problem_table(samples, [1.0], str, count_attempts)
         assert found["pass_at_1"] == [1 / 7]
         assert found["pass_at_8"] == [None]
 

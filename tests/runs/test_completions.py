@@ -80,6 +80,16 @@ class TestSamples:
         assert figures["words"] == 15
 
 
+@pytest.mark.parametrize("prompt", ["8 1 9 : 72", "8 1 9 : 72 8 + 9 = 17 no |"])
+def test_the_prefix_of_a_group_begins_the_text_and_not_the_prompt(tmp_path, prompt):
+    """TRL 1.14 logs the prompt as the model saw it, without the last blank; later ones log it as it is in the data."""
+    row = {"prompt": prompt, "prefix": "8 + 9 = 17 no | ", "completion": "8 * 9 = 72 yes", "step": 1}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row))
+    (found,) = read_completions([tmp_path / "a.jsonl"])
+    assert found.prompt == found.problem == "8 1 9 : 72"
+    assert found.text == "8 + 9 = 17 no | 8 * 9 = 72 yes"
+
+
 class TestSummary:
     def test_search(self):
         summary = summarize([Completion("9 + 2 = 12 ? 18 no | 9 * 2 = 18 ? 18 no"), Completion("prose")])

@@ -30,7 +30,7 @@ def train(taught_folder, tmp_path, monkeypatch):
 
     def train(tracker):
         settings = {**ON_CPU, **SMALL, "report_to": tracker, "run_name": "two-steps"}
-        settings |= {"project": "rlsp"} if tracker == "trackio" else {}
+        settings |= {"project": "rlsp", "trackio_space_id": None} if tracker == "trackio" else {}
         args = RLSPGRPOConfig(str(tmp_path / "out"), **settings)
         rows = Dataset.from_dict({"prompt": ["8 1 9 : 72", "1 2 : 3"] * 4, "solution": ["72", "3"] * 4})
         with OutcomeVerifier() as verifier:

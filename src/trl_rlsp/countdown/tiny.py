@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 LARGEST_NUMBER = 144
@@ -23,12 +25,12 @@ CHAT_TEMPLATE = (
 )
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """A word-level tokenizer: special tokens, the words of a search trace, the integers 0 to 144."""
+def build_tokenizer(own: Iterable[str] | None = None) -> PreTrainedTokenizerFast:
+    """A word-level tokenizer: special tokens, then `own` words or those of a search trace and the integers 0 to 144."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    words = [*SPECIAL_TOKENS, *WORDS, *map(str, range(LARGEST_NUMBER + 1))]
+    words = [*SPECIAL_TOKENS, *(own or (*WORDS, *map(str, range(LARGEST_NUMBER + 1))))]
     core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     pad, unknown, end, *turns = SPECIAL_TOKENS
@@ -38,7 +40,14 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def build_model(*, seed: int = 0, hidden_size: int = 128, layers: int = 3, context: int = 512) -> LlamaForCausalLM:
+def build_model(
+    tokenizer: PreTrainedTokenizerFast | None = None,
+    *,
+    seed: int = 0,
+    hidden_size: int = 128,
+    layers: int = 3,
+    context: int = 512,
+) -> LlamaForCausalLM:
     """A float32 Llama in training mode for the vocabulary of `build_tokenizer`; 0.66 million random weights by default.
 
     `hidden_size` is a multiple of 32, the head dimension; `context` is the maximum sequence length, in tokens.
@@ -46,7 +55,7 @@ def build_model(*, seed: int = 0, hidden_size: int = 128, layers: int = 3, conte
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = build_tokenizer()
+    tokenizer = tokenizer or build_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=hidden_size,

@@ -164,6 +164,8 @@ def _completions(path: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[Comp
     for number, row in enumerate(rows):
         if "completion" not in row and "text" not in row:
             raise DataError(f"row {number + 1} of {path} needs a column `completion` or `text`, has {sorted(row)}")
+        if row.get("prefix") and isinstance(row.get("prompt"), str):  # TRL 1.14 logs it as part of the prompt too
+            row = {**row, "prompt": row["prompt"].removesuffix(row["prefix"].strip()).rstrip()}
         place = row.get("problem")
         if problems is not None and isinstance(place, int) and 0 <= place < len(problems):
             row = {**problems[place], **row}
