@@ -41,14 +41,10 @@ def why_merged(config: PeftConfig | None, *, sharded: bool = False, alone: bool 
         return "no adapter is trained"
     reasons = {
         "vllm_adapter is false": not alone,
-        f"vLLM takes LoRA adapters, not {getattr(config.peft_type, 'value', config.peft_type)}": (
-            config.peft_type != "LORA"
-        ),
+        f"vLLM takes LoRA, not {getattr(config.peft_type, 'value', config.peft_type)}": config.peft_type != "LORA",
         "vLLM does not take DoRA": getattr(config, "use_dora", False),
         "modules_to_save are not part of a LoRA request": getattr(config, "modules_to_save", None),
-        "vLLM does not take the biases of an adapter": (
-            getattr(config, "bias", "none") != "none" or getattr(config, "lora_bias", False)
-        ),
+        "vLLM does not take biases": getattr(config, "lora_bias", 0) or getattr(config, "bias", "none") != "none",
         "trained tokens are not part of a LoRA request": getattr(config, "trainable_token_indices", None),
         "target_parameters are not layers of their own": getattr(config, "target_parameters", None),
         f"rank {getattr(config, 'r', 0)} is above vLLM's {HIGHEST_RANK}": getattr(config, "r", 0) > HIGHEST_RANK,
