@@ -162,7 +162,7 @@ class TestCommand:
         ("arguments", "message"),
         [
             ([], "no stage: give its YAML file with --config FILE, or --recipe NAME"),
-            (["--config", str(RECIPES / "quickstart" / "eval.yaml")], "is no file of `rlsp sft` or `rlsp grpo`"),
+            (["--config", str(RECIPES / "qwen2.5-32b-aime" / "eval.yaml")], "is no file of `rlsp sft` or `rlsp grpo`"),
             (
                 ["--config", "FILE", "--gpus", "0,2"],
                 "--gpus are whole numbers of at least 1, such as 1,2,4,8",
