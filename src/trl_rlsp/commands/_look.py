@@ -47,13 +47,13 @@ class Compare(Command):
 
     def execute(self) -> None:
         """Print the tables and where curves cross, and write the metrics to `output`."""
-        found = evaluation.load_comparisons(self.runs)
+        comparisons = evaluation.load_comparisons(self.runs)
         if self.output:
-            pairs = {f"{pair.second} - {pair.first}": _numbers(pair) for pair in found}
-            write_json(self.output, pairs if len(found) > 1 else _numbers(found[0]))
+            pairs = {f"{pair.second} - {pair.first}": _numbers(pair) for pair in comparisons}
+            write_json(self.output, pairs if len(comparisons) > 1 else _numbers(comparisons[0]))
         console = Terminal()
-        console.print(*evaluation.comparison_tables(found))
-        for text in filter(None, map(evaluation.crossing_text, found)):
+        console.print(*evaluation.comparison_tables(comparisons))
+        for text in filter(None, map(evaluation.crossing_text, comparisons)):
             console.print(text)
 
 
@@ -167,22 +167,22 @@ class Forecast(Command):
 
     def execute(self) -> None:
         """Print the forecasts, and write them to `output`."""
-        found = {}
+        forecasts = {}
         for folder, name in zip(self.runs, _names(self.runs), strict=True):
-            found[name] = forecast(*solve_rate_curve(read_run(folder, name)), share=self.share, end=self.tokens)
+            forecasts[name] = forecast(*solve_rate_curve(read_run(folder, name)), share=self.share, end=self.tokens)
         if self.output:
-            write_json(self.output, {name: asdict(one) for name, one in found.items()})
+            write_json(self.output, {name: asdict(one) for name, one in forecasts.items()})
         rows: list[tuple[str, ...]] = [
             ("", "tokens", "points", "forecast", "stays as it is", "actual", "missed by", "staying by")
         ]
-        for name, one in found.items():
+        for name, one in forecasts.items():
             value = one.forecast.percent() if one.forecast else "none"
             missed = ["" if miss is None else f"{100 * miss:+.1f}" for miss in (one.missed, one.naive_missed)]
             known = ["" if rate is None else f"{100 * rate:.1f} %" for rate in (one.naive, one.actual)]
             rows.append((name, f"{one.tokens:,.0f}", str(one.points), value, *known, *missed))
         console = Terminal()
         console.print(evaluation.terminal_table(rows, caption="missed by: forecast minus actual, in points"))
-        for name, one in found.items():
+        for name, one in forecasts.items():
             if one.reason:
                 console.print(f"no forecast of {name}: {one.reason}")
 

@@ -169,8 +169,8 @@ class Filter(Eval):
         names = {f.name for f in fields(cls)} - {"output_dir", "seed", "batch_size", "num_samples"}
 
         def sampled(content: dict[str, Any]) -> dict[str, Any]:
-            found = {("max_new_tokens" if n == "max_completion_length" else n): v for n, v in content.items()}
-            return {name: value for name, value in found.items() if name in names and value is not None}
+            renamed = {("max_new_tokens" if n == "max_completion_length" else n): v for n, v in content.items()}
+            return {name: value for name, value in renamed.items() if name in names and value is not None}
 
         return stages.parse_fields(cls, arguments, "rlsp filter", written=sampled)
 
@@ -246,23 +246,23 @@ class Doctor(OfStage):
 
     def execute(self) -> int:
         """Print the findings; return 1 if one is an error."""
-        found = examine(self.described)
+        findings = examine(self.described)
         if self.json:
-            print(json.dumps([asdict(finding) for finding in found], indent=2))
+            print(json.dumps([asdict(finding) for finding in findings], indent=2))
         else:
-            _show_findings(found, self.config or Path())
-        return int(any(finding.severity == "error" for finding in found))
+            _show_findings(findings, self.config or Path())
+        return int(any(finding.severity == "error" for finding in findings))
 
 
-def _show_findings(found: list[Finding], path: Path) -> None:
+def _show_findings(findings: list[Finding], path: Path) -> None:
     console = Terminal(soft_wrap=True)
     lines = path.read_text(encoding="utf-8").splitlines()
-    for finding in found:
+    for finding in findings:
         console.print(finding.severity, style=_COLORS[finding.severity], end=" ")
         console.print(f"{finding.check}: {finding.what}\n    {finding.why}")
         if finding.change:
             console.print(f"    change {_where(finding, path, lines)}")
-    errors, warnings, unchecked = (sum(finding.severity == name for finding in found) for name in _COLORS)
+    errors, warnings, unchecked = (sum(finding.severity == name for finding in findings) for name in _COLORS)
     console.print(f"{path}: {errors} errors, {warnings} warnings, {unchecked} not checked")
 
 

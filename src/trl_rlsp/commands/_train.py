@@ -137,8 +137,8 @@ def show_batches(launcher: Launcher, steps: Sequence[Step], written_for: int, co
                 f"counts batches of {before} processes; continue with {before}, or give another --output_dir"
             )
         if step.command == "grpo":
-            for found in examine(stages.read_stage("grpo", step.words()[1:], processes=processes), ["groups"]):
-                raise ConfigError(f"{step.title}: {found.what}: {found.why} -> {found.change}")
+            for finding in examine(stages.read_stage("grpo", step.words()[1:], processes=processes), ["groups"]):
+                raise ConfigError(f"{step.title}: {finding.what}: {finding.why} -> {finding.change}")
         shown = launcher.batch(step, written_for)
         if processes != written_for and not _BATCH.intersection(stages.options_of(step.arguments)):
             raise ConfigError(
@@ -194,8 +194,8 @@ class Grpo(_Training):
         with contextlib.closing(self.rewards) as rewards:
             rows, tokenizer = self.data.load(), stages.tokenizer_of(self.model, padding_side="left")
             require_sandbox(rows.column_names)
-            found: Any = {"rows": rows, "rewards": rewards, "tokenizer": tokenizer}
-            stop_on_errors("grpo", self.data, self.training, self.model, **found)
+            loaded: Any = {"rows": rows, "rewards": rewards, "tokenizer": tokenizer}
+            stop_on_errors("grpo", self.data, self.training, self.model, **loaded)
             self.train(trainers.RLSPGRPOTrainer, reward_funcs=rewards, train_dataset=rows, processing_class=tokenizer)
 
 
@@ -260,8 +260,8 @@ def progress_line(step: int, logs: dict[str, Any]) -> str:
     parts = [part for part in reward_parts([logs]) if "outcome_verifier" not in part]
     explored = {part.removesuffix("_exploration"): f"rewards/{part}/mean" for part in parts}
     shown = {name: _SHOWN[name] for name in ("loss", "accuracy")} | explored | _SHOWN
-    found = [f"{name} {float(logs[key]):.3g}" for name, key in shown.items() if logs.get(key) is not None]
-    return f"step {step}: {', '.join(found)}" if found else ""
+    metrics = [f"{name} {float(logs[key]):.3g}" for name, key in shown.items() if logs.get(key) is not None]
+    return f"step {step}: {', '.join(metrics)}" if metrics else ""
 
 
 @dataclass(kw_only=True)
@@ -296,10 +296,10 @@ class Harvest(Selection, Command):
         output = self.output or self.run / "harvest" / "demonstrations.jsonl"
         options: dict[str, Any] = {"config": self.config, "exclude": self.exclude, "seed": self.seed}
         options |= {"given": self.of_data, "next_round": self.round is not None}
-        found, counts = harvest_run(self.run, output, self, **options)
-        kept = f"kept, for {found.problems} problems"
+        harvest, counts = harvest_run(self.run, output, self, **options)
+        kept = f"kept, for {harvest.problems} problems"
         console = Terminal()
-        console.print(count_table("completions", "read", found.read, found.dropped, kept, len(found.rows)))
+        console.print(count_table("completions", "read", harvest.read, harvest.dropped, kept, len(harvest.rows)))
         for name, value in counts.get("round", {}).items():
             console.print(f"{name.replace('_', ' ')}: {value}")
         console.print(f"demonstrations: {output}", soft_wrap=True)
@@ -317,9 +317,9 @@ class Merge(Command):
 
     def execute(self) -> None:
         """Merge, and print how much the logits changed."""
-        found = trainers.merge_adapter(self.adapter, self.output_dir, base=self.base, dtype=self.dtype)
+        merge = trainers.merge_adapter(self.adapter, self.output_dir, base=self.base, dtype=self.dtype)
         Terminal(soft_wrap=True).print(
-            f"{found.layers} layers merged into {found.base} in float32, saved as {found.dtype}: logits differ from "
-            f"the adapter's by {found.difference:.2g} of the largest ({found.tolerance:g} is allowed, the adapter "
-            f"changes them by {found.effect:.2g})\nmodel: {self.output_dir}"
+            f"{merge.layers} layers merged into {merge.base} in float32, saved as {merge.dtype}: logits differ from "
+            f"the adapter's by {merge.difference:.2g} of the largest ({merge.tolerance:g} is allowed, the adapter "
+            f"changes them by {merge.effect:.2g})\nmodel: {self.output_dir}"
         )

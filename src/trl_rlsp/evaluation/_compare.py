@@ -110,7 +110,7 @@ def _differences(models: Sequence[Groups], pairs: Iterable[tuple[int, int]], met
 def find_crossing(curve: Mapping[int, Difference]) -> Crossing | None:
     """Where the order of the point estimates first changes; `curve` has k -> the difference in pass@k."""
     before, sign = 0, 0
-    for k, mean in sorted((k, found.difference.mean) for k, found in curve.items()):
+    for k, mean in sorted((k, pair.difference.mean) for k, pair in curve.items()):
         if abs(mean) > 1e-12:  # closer values are equal but for rounding
             now = 1 if mean > 0 else -1
             if sign == -now:
@@ -127,7 +127,7 @@ def unsolved(first: Groups, second: Groups) -> Unsolved:
     once = sum(c == 1 for c in passes.values())  # without its only pass, such a problem has none in n - 1 samples
     drawn = once + n * sum(c == 0 for c in passes.values())
     k = min(8, max((passed(second[problem])[0] for problem in never), default=1))
-    found = {k: [group_pass(second[problem], k) for problem in never] for k in sorted({1, k})}
+    at_k = {k: [group_pass(second[problem], k) for problem in never] for k in sorted({1, k})}
     return Unsolved(
         problems=len(never),
         known=len(passes),
@@ -135,8 +135,8 @@ def unsolved(first: Groups, second: Groups) -> Unsolved:
         upper_bound=1 - 0.05 ** (1 / n) if n else 1.0,
         expected=once / drawn if drawn else None,
         solved=sum(passed(second[problem])[1] > 0 for problem in never),
-        pass_at={k: mean for k, values in found.items() if (mean := estimate(values))},
-        left_out=found[k].count(None),
+        pass_at={k: mean for k, values in at_k.items() if (mean := estimate(values))},
+        left_out=at_k[k].count(None),
     )
 
 
@@ -176,11 +176,11 @@ def load_comparisons(folders: Sequence[Path]) -> list[Comparison]:
 
 def _same_problems(folders: Sequence[Path]) -> list[list[ScoredSample]]:
     hashes = {folder: load_evaluation(folder).problems_hash for folder in folders}
-    for folder, found in hashes.items():
-        if not found:
+    for folder, problems in hashes.items():
+        if not problems:
             raise DataError(f"{folder} does not name its problems: `rlsp eval --rescore {folder}` adds that")
     if len(set(hashes.values())) > 1:
-        shown = ", ".join(f"{folder}: {found}" for folder, found in hashes.items())
+        shown = ", ".join(f"{folder}: {problems}" for folder, problems in hashes.items())
         way_out = "evaluate all models with the same dataset, limit and seed"
         raise DataError(f"a comparison needs the same problems, got different ones ({shown}): {way_out}")
     return [load_scored(folder) for folder in folders]
@@ -211,10 +211,10 @@ def compare_models(models: Mapping[str, Sequence[ScoredSample]]) -> list[Compari
             before = len(only & first.keys())
             shown = f"{before} only in the first and {len(only) - before} only in the second"
             raise DataError(f"a paired comparison needs the same problems, got {shown}")
-    found = compare_groups(groups, _metrics(list(groups.values())))
-    if "pass@1" not in found[0].metrics:
+    comparisons = compare_groups(groups, _metrics(list(groups.values())))
+    if "pass@1" not in comparisons[0].metrics:
         raise DataError("no problem is scorable in both evaluations: check the gold answers with `rlsp check`")
-    return found
+    return comparisons
 
 
 def compare_groups(models: Mapping[str, Groups], metrics: Mapping[str, Metric] | None = None) -> list[Comparison]:
@@ -230,8 +230,8 @@ def compare_groups(models: Mapping[str, Groups], metrics: Mapping[str, Metric] |
         Comparison(
             names[i],
             names[j],
-            {name: found[number] for name, found in measured.items() if found},
-            {k: found[number] for k, found in curve.items()},
+            {name: pairwise[number] for name, pairwise in measured.items() if pairwise},
+            {k: pairwise[number] for k, pairwise in curve.items()},
             unsolved(groups[i], groups[j]),
             unsolved(groups[j], groups[i]),
         )

@@ -60,15 +60,15 @@ def draw(
         raise DataError("there are no problems to evaluate on")
     requests = all_requests(len(dataset), sampling.n) if requests is None else requests
     missing = requests if store is None else store.missing(requests)
-    found = {} if store is None else dict(store.samples)
+    drawn = {} if store is None else dict(store.samples)
     if missing and engine is not None:
         for batch in engine.sample(list(dataset["prompt"]), missing, sampling):
             if store is not None:
                 store.append(batch)
-            found |= {sample.request: sample for sample in batch}
+            drawn |= {sample.request: sample for sample in batch}
             if on_batch is not None:
-                on_batch(len(found))
-    return [found[request] for request in requests]
+                on_batch(len(drawn))
+    return [drawn[request] for request in requests]
 
 
 def evaluate_samples(
@@ -98,8 +98,9 @@ def score_samples(samples: Sequence[Sample], dataset: Dataset, verifier: Outcome
     beyond = next((s.prompt_index for s in samples if not 0 <= s.prompt_index < len(rows)), None)
     if beyond is not None:
         raise DataError(f"the samples have a problem {beyond}, but there are only {len(rows)} problems")
-    found = [scored for part in chunks(samples, AT_ONCE) for scored in _score(part, rows, verifier)]
-    return [replace(scored, answer=key) for scored, key in zip(found, voting_keys(rows, found, verifier), strict=True)]
+    judged = [scored for part in chunks(samples, AT_ONCE) for scored in _score(part, rows, verifier)]
+    keys = voting_keys(rows, judged, verifier)
+    return [replace(scored, answer=key) for scored, key in zip(judged, keys, strict=True)]
 
 
 def _score(samples: Sequence[Sample], rows: list[dict[str, Any]], verifier: OutcomeVerifier) -> Iterator[ScoredSample]:

@@ -98,35 +98,35 @@ def curve_tables(result: Evaluation) -> list[Table]:
         return []
     rows: list[tuple[str, ...]] = [("k", "pass@k", "maj@k")]
     for k in sorted({*result.pass_at, *result.maj_at}):
-        rows.append((str(k), *(found[k].percent() if k in found else "" for found in (result.pass_at, result.maj_at))))
+        rows.append((str(k), *(at_k[k].percent() if k in at_k else "" for at_k in (result.pass_at, result.maj_at))))
     covers = [("tau", "Cover@tau"), *((f"{tau:.3g}", cover.percent()) for tau, cover in result.cover_at.items())]
     caption = "Cover@tau: share of problems of which at least a share tau of the completions is right"
     return [terminal_table(rows), terminal_table(covers, caption=caption)]
 
 
-def comparison_tables(found: Sequence[Comparison]) -> list[Table]:
+def comparison_tables(comparisons: Sequence[Comparison]) -> list[Table]:
     """Models side by side with their paired differences (in a second table for more than two models), and the problems
     that only one of two models solves.
     """
-    names = list(dict.fromkeys(name for pair in found for name in (pair.first, pair.second)))
-    values, changes = [["", *names]], [["", *(f"{pair.second} − {pair.first}" for pair in found), "left out"]]
-    if len(found) == 1:
+    names = list(dict.fromkeys(name for pair in comparisons for name in (pair.first, pair.second)))
+    values, changes = [["", *names]], [["", *(f"{pair.second} − {pair.first}" for pair in comparisons), "left out"]]
+    if len(comparisons) == 1:
         changes[0][1] = "difference"
-    for name, entry in found[0].metrics.items():
-        means = {pair.second: pair.metrics[name].second for pair in found} | {names[0]: entry.first}
+    for name, entry in comparisons[0].metrics.items():
+        means = {pair.second: pair.metrics[name].second for pair in comparisons} | {names[0]: entry.first}
         values.append([name, *(_value(name, means[model]) for model in names)])
-        changes.append([name, *(_change(name, pair) for pair in found), str(entry.left_out or "")])
-    caption = f"{max(d.problems for d in found[0].metrics.values())} problems, paired; {INTERVALS}"
+        changes.append([name, *(_change(name, pair) for pair in comparisons), str(entry.left_out or "")])
+    caption = f"{max(d.problems for d in comparisons[0].metrics.values())} problems, paired; {INTERVALS}"
     about = "differences of shares in points; * the interval excludes 0; × another model is ahead than before"
-    if len(found) == 1:
+    if len(comparisons) == 1:
         values, caption = (
             [[*row, *change[1:]] for row, change in zip(values, changes, strict=True)],
             f"{caption}; {about}",
         )
     tables = [terminal_table(values, caption=caption)]
-    if len(found) > 1:
+    if len(comparisons) > 1:
         tables.append(terminal_table(changes, caption=about))
-    return [*tables, terminal_table(unsolved_rows(found), caption=UNSOLVED)]
+    return [*tables, terminal_table(unsolved_rows(comparisons), caption=UNSOLVED)]
 
 
 def _value(name: str, estimate: Estimate) -> str:
@@ -135,9 +135,9 @@ def _value(name: str, estimate: Estimate) -> str:
 
 def _change(name: str, pair: Comparison) -> str:
     """A difference; marked if its interval excludes 0, and where the pass@k curves cross."""
-    found, crossing = pair.metrics[name], pair.crossing
+    metric, crossing = pair.metrics[name], pair.crossing
     crosses = crossing is not None and name == f"pass@{crossing.k}"
-    return _value(name, found.difference) + " *" * found.clear + " ×" * crosses
+    return _value(name, metric.difference) + " *" * metric.clear + " ×" * crosses
 
 
 def crossing_text(pair: Comparison) -> str:
@@ -161,12 +161,12 @@ def unsolved_rows(compared: Sequence[Comparison]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("", "problems", "solve rate at most", "expected", "solved", "pass@1", "pass@k")]
     sides = [("newly solved", pair.first, pair.second, pair.newly_solved) for pair in compared]
     lost = [("lost", pair.second, pair.first, pair.lost) for pair in compared]
-    for what, one, other, found in (side for both in zip(sides, lost, strict=True) for side in both):
-        *_, (k, last) = found.pass_at.items() or [(1, None)]
-        first = found.pass_at.get(1)
-        cells = [f"{what}: {other} where {one} has 0 of {found.samples}", f"{found.problems} of {found.known}"]
-        cells += [_small(found.upper_bound), "" if found.expected is None else _small(found.expected)]
-        cells += [str(found.solved), first.percent() if first else "", f"{last.percent()} (k = {k})" if last else ""]
+    for what, one, other, unsolved in (side for both in zip(sides, lost, strict=True) for side in both):
+        *_, (k, last) = unsolved.pass_at.items() or [(1, None)]
+        first = unsolved.pass_at.get(1)
+        cells = [f"{what}: {other} where {one} has 0 of {unsolved.samples}", f"{unsolved.problems} of {unsolved.known}"]
+        cells += [_small(unsolved.upper_bound), "" if unsolved.expected is None else _small(unsolved.expected)]
+        cells += [str(unsolved.solved), first.percent() if first else "", f"{last.percent()} (k = {k})" if last else ""]
         rows.append((*cells,))
     return rows
 

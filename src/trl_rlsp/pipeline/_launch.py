@@ -67,12 +67,12 @@ class Launcher:
 
     def environment(self, step: Step) -> dict[str, str]:
         """The environment of a step: unset variables from its file's `env`, and the GPUs that it may use."""
-        found = {**(environment_of(step.config) if step.config.is_file() else {}), **os.environ}
+        variables = {**(environment_of(step.config) if step.config.is_file() else {}), **os.environ}
         if self.gpus > 1 and not step.trains:
             needed = int(step.settings.get("tensor_parallel_size") or 1)
             visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(self.gpus)))
-            found["CUDA_VISIBLE_DEVICES"] = ",".join(visible.split(",")[:needed])
-        return found
+            variables["CUDA_VISIBLE_DEVICES"] = ",".join(visible.split(",")[:needed])
+        return variables
 
     def batch(self, step: Step, written_for: int) -> str:
         """The batch of a training stage with this launcher, and with the number of processes that its recipe is for."""

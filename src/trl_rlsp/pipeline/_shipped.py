@@ -24,8 +24,8 @@ def recipes_folder() -> Path:
 
 def recipe_names() -> list[str]:
     """Names of the shipped recipes, in order of their `place`."""
-    found = (path.parent.name for path in recipes_folder().glob(f"*/{NEEDED[0]}"))
-    return sorted(found, key=lambda name: (description_of(name).place, name))
+    names = (path.parent.name for path in recipes_folder().glob(f"*/{NEEDED[0]}"))
+    return sorted(names, key=lambda name: (description_of(name).place, name))
 
 
 def companion_names() -> list[str]:
@@ -47,10 +47,10 @@ class Description:
 def description_of(recipe: str | Path) -> Description:
     """The description of a shipped recipe, given by name, or of the recipe in a folder."""
     file = (recipe if isinstance(recipe, Path) else recipes_folder() / recipe) / "recipe.yaml"
-    found = read_yaml(file) if file.is_file() else {}
-    if wrong := sorted(set(found) - set(Description.__dataclass_fields__)):
+    written = read_yaml(file) if file.is_file() else {}
+    if wrong := sorted(set(written) - set(Description.__dataclass_fields__)):
         raise ConfigError(f"{file} may have {', '.join(Description.__dataclass_fields__)}, got {wrong[0]!r}")
-    return Description(**found)
+    return Description(**written)
 
 
 def find_recipe(wanted: Path) -> Path:

@@ -49,14 +49,14 @@ def training_curves(runs: Sequence[Run], metrics: Sequence[Sequence[StepMetrics]
         logged += [(key, "", metric) for key, metric in METRICS.items()]
         for label, held_out in (("training problems", False), ("held-out problems", True)):
             logged += [("accuracy", label, accuracy_key(run.history, held_out=held_out) or "")]
-        found: list[tuple[str, str, list[int], list[Any]]]
-        found = [(key, label, *values_of(run.history, metric)) for key, label, metric in logged]
+        series: list[tuple[str, str, list[int], list[Any]]]
+        series = [(key, label, *values_of(run.history, metric)) for key, label, metric in logged]
         x = [step.step for step in steps]
-        found += [(name, "", x, [getattr(step, name) for step in steps]) for name in ("finished", "repetition")]
+        series += [(name, "", x, [getattr(step, name) for step in steps]) for name in ("finished", "repetition")]
         for kind in KINDS:
             counts = [step.behaviours[kind] for step in steps]
-            found += [("behaviours", kind.replace("_", " "), x, counts)] if any(counts) else []
-        for key, label, x, y in found:
+            series += [("behaviours", kind.replace("_", " "), x, counts)] if any(counts) else []
+        for key, label, x, y in series:
             if any(value is not None for value in y):
                 name = f"{run.name}: {label}" if label and len(runs) > 1 else label or run.name
                 lines.setdefault(key, []).append(Line(name, x, y))
@@ -97,16 +97,16 @@ def effort_charts(runs: Sequence[Run]) -> list[Chart]:
 
 def _sources(runs: Sequence[Run]) -> list[tuple[str, Sequence[Completion]]]:
     """Named sets of completions: evaluations or, for a run without evaluations, both halves of the logged ones."""
-    found: list[tuple[str, Sequence[Completion]]] = []
+    sources: list[tuple[str, Sequence[Completion]]] = []
     for run in runs:
         prefix = f"{run.name}: " if len(runs) > 1 else ""
-        found += [(prefix + evaluated.name, evaluated.completions) for evaluated in run.evaluations]
+        sources += [(prefix + evaluated.name, evaluated.completions) for evaluated in run.evaluations]
         if not run.evaluations and run.completions:
             half = run.completions[len(run.completions) // 2].step or 0
             early = [c for c in run.completions if (c.step or 0) < half]
             late = [c for c in run.completions if (c.step or 0) >= half]
-            found += [(f"{prefix}first half", early), (f"{prefix}second half", late)] if early else [(prefix, late)]
-    return found
+            sources += [(f"{prefix}first half", early), (f"{prefix}second half", late)] if early else [(prefix, late)]
+    return sources
 
 
 def _binned(
@@ -120,9 +120,9 @@ def _binned(
     for name, group in sources:
         bins: list[dict[str, list[float]]] = [{} for _ in chart.categories]
         for c in group:
-            at, found = place(c), value(c)
-            if at is not None and found is not None:
-                bins[at].setdefault(c.problem, []).append(found)
+            at, measured = place(c), value(c)
+            if at is not None and measured is not None:
+                bins[at].setdefault(c.problem, []).append(measured)
         lines[name] = [evaluation.bootstrap_mean([*map(fmean, b.values())]) if len(b) >= FEWEST else None for b in bins]
     filled = [i for i in range(len(chart.categories)) if any(points[i] for points in lines.values())]
     x = list(range(len(filled)))

@@ -162,20 +162,20 @@ class Row:
 
 def columns(runs: Sequence[Run]) -> list[str]:
     """Names of the metrics, those in `LABELS` first."""
-    found = {name for run in runs for evaluated in run.evaluations for name in evaluated.metrics}
-    found -= {"pass@1"}  # the same as the accuracy
-    return [name for name in LABELS if name in found] + sorted(found - LABELS.keys(), key=natural)
+    names = {name for run in runs for evaluated in run.evaluations for name in evaluated.metrics}
+    names -= {"pass@1"}  # the same as the accuracy
+    return [name for name in LABELS if name in names] + sorted(names - LABELS.keys(), key=natural)
 
 
 def rows(runs: Sequence[Run]) -> list[Row]:
     """Rows of every run; for several evaluations, also last minus first and last minus the one before it."""
-    names, found = columns(runs), []
+    names, table = columns(runs), []
     for run in runs:
         for e in run.evaluations:
             problems, unscored = {c.problem for c in e.completions}, sum(c.score is None for c in e.completions)
             note = f"{len(problems)} problems, {len(e.completions)} completions"
             note += f", {unscored} not scorable" if unscored else ""
-            found.append(Row(run.name, e.name, [_cell(name, e.metrics.get(name)) for name in names], note=note))
+            table.append(Row(run.name, e.name, [_cell(name, e.metrics.get(name)) for name in names], note=note))
         for i in dict.fromkeys((0, len(run.evaluations) - 2)) if len(run.evaluations) > 1 else ():
             before, last = run.evaluations[i], run.evaluations[-1]
             paired = [difference(before, last, partial(_value, name)) for name in names]
@@ -183,8 +183,8 @@ def rows(runs: Sequence[Run]) -> list[Row]:
                 changes = [d.difference if d else None for d in paired]
                 cells = [_cell(name, change, signed=True) for name, change in zip(names, changes, strict=True)]
                 note = f"the same {max(d.problems for d in paired if d)} problems"
-                found.append(Row(run.name, f"{last.name} − {before.name}", cells, is_change=True, note=note))
-    return found
+                table.append(Row(run.name, f"{last.name} − {before.name}", cells, is_change=True, note=note))
+    return table
 
 
 def _value(metric: str, completion: Completion) -> float | None:
@@ -216,14 +216,14 @@ def browser_data(runs: Sequence[Run], *, limit: int = LIMIT, characters: int = C
             sources.append(Source(run.name, "training", "training", run.completions))
     lengths = [len(c.text) for source in sources for c in source.completions]
     fitting = min(limit, max(1, characters * len(lengths) // max(1, sum(lengths))))
-    found = [
+    shown = [
         {
             **{"run": visible_text(source.run), "name": visible_text(source.name), "set": source.problem_set},
             **{"of": len(source.completions), "items": list(map(_item, completions))},
         }
         for source, completions in zip(sources, choose(sources, fitting), strict=True)
     ]
-    return {"kinds": [kind.replace("_", " ") for kind in KINDS], "sources": found}
+    return {"kinds": [kind.replace("_", " ") for kind in KINDS], "sources": shown}
 
 
 def choose(sources: Sequence[Source], limit: int) -> list[list[Completion]]:
@@ -236,12 +236,12 @@ def choose(sources: Sequence[Source], limit: int) -> list[list[Completion]]:
     evaluated = sum(len(source.completions) for source in sources) - training
     of_evaluations = max(1, math.ceil(evaluated / max(1, limit - training, limit * 3 // 4)))
     of_training = max(1, math.ceil(training / max(1, limit - evaluated // of_evaluations)))
-    kept: dict[tuple[str, str], set[tuple[int | None, str]]] = {}
+    wanted_of: dict[tuple[str, str], set[tuple[int | None, str]]] = {}
     chosen = []
     for source in sources:
         every, owner = (of_training, source.run) if source.name == "training" else (of_evaluations, "")
         groups = list(dict.fromkeys((c.step, c.problem) for c in source.completions))
-        wanted = kept.setdefault((owner, source.problem_set), set(groups[::every]))
+        wanted = wanted_of.setdefault((owner, source.problem_set), set(groups[::every]))
         chosen.append([c for c in source.completions if (c.step, c.problem) in wanted])
     return chosen
 
@@ -260,10 +260,10 @@ def _item(completion: Completion) -> dict[str, Any]:
 
 def parts(text: str) -> list[tuple[str, int | None]]:
     """The text in pieces, each with the index of its behavior or `None`; an overlap goes to the earlier behavior."""
-    found, end = [], 0
+    pieces, end = [], 0
     for behaviour in find_behaviours(text):
         start = max(end, behaviour.start)
         if start < behaviour.end:
-            found += [(text[end:start], None), (text[start : behaviour.end], KINDS.index(behaviour.kind))]
+            pieces += [(text[end:start], None), (text[start : behaviour.end], KINDS.index(behaviour.kind))]
             end = behaviour.end
-    return [(visible_text(piece), kind) for piece, kind in [*found, (text[end:], None)] if piece]
+    return [(visible_text(piece), kind) for piece, kind in [*pieces, (text[end:], None)] if piece]

@@ -114,21 +114,21 @@ def scorers_of(reward_funcs: Any) -> list[Scorer]:
 
 def check_balance(reward_funcs: Any, args: Any) -> list[Imbalance]:
     """Problems with the `args` of a trainer for the suites among its `reward_funcs`, errors first."""
-    found: list[Imbalance] = []
+    findings: list[Imbalance] = []
     for scorer in scorers_of(reward_funcs):
-        found += _objective(scorer, args)
+        findings += _objective(scorer, args)
         if scorer.exploration and scorer.schedule.low < 1:
-            found += [*_scaling(scorer, args), *_warnings(scorer, reward_funcs, args)]
-    return sorted(found, key=lambda finding: finding.severity)
+            findings += [*_scaling(scorer, args), *_warnings(scorer, reward_funcs, args)]
+    return sorted(findings, key=lambda finding: finding.severity)
 
 
 def refuse_imbalance(reward_funcs: Any, args: Any) -> list[Imbalance]:
     """The warnings of `check_balance`; ConfigError if it finds an error."""
-    found = check_balance(reward_funcs, args)
-    for finding in found:
+    findings = check_balance(reward_funcs, args)
+    for finding in findings:
         if finding.severity == "error":
             raise ConfigError(f"{finding.message}; for a study of the failure itself use trl.GRPOTrainer")
-    return found
+    return findings
 
 
 def unbounded(scorer: Scorer) -> list[Any]:

@@ -86,8 +86,8 @@ class DiversityExploration(Exploration):
     def _by_meaning(self, batch: Batch, embed: Embed) -> list[float | None]:
         texts = [visible(reading.exploration).strip() for reading in batch.readings]
         distinct = sorted({text for text in texts if text})
-        found = dict(zip(distinct, map(_unit_vector, embed(distinct) if distinct else ()), strict=True))
-        vectors = [(found.get(text), bool(text)) for text in texts]
+        vector_of = dict(zip(distinct, map(_unit_vector, embed(distinct) if distinct else ()), strict=True))
+        vectors = [(vector_of.get(text), bool(text)) for text in texts]
         lengths = [effective_length(reading, prompt=prompt) for reading, prompt in batch.rows]
         values: list[float | None] = []
         for length, (own, _), group in zip(lengths, vectors, batch.members(vectors), strict=True):

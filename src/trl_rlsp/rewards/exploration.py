@@ -223,5 +223,5 @@ class BehaviourExploration(Exploration):
     def counts(self, reading: Reading, prompt: str = "") -> Counter[str]:
         """Number of occurrences of each kind that count; none without a final answer."""
         text = reading.exploration if reading.finished else ""
-        found = credited(text, prompt=prompt, spacing=self.spacing, ngram=self.ngram)
-        return Counter(behaviour.kind for behaviour in found if behaviour.kind in self.kinds)
+        behaviours = credited(text, prompt=prompt, spacing=self.spacing, ngram=self.ngram)
+        return Counter(behaviour.kind for behaviour in behaviours if behaviour.kind in self.kinds)

@@ -113,18 +113,18 @@ class OutcomeVerifier:
     ) -> list[Verdict]:
         """The verdicts of a batch, with logging; takes the same arguments as a call."""
         self.reader.look_at(log_metric)
-        found = self.verdicts(completions, **columns)
-        if log_metric is not None and found:
-            reasons = [verdict.reason for verdict in found]
+        verdicts = self.verdicts(completions, **columns)
+        if log_metric is not None and verdicts:
+            reasons = [verdict.reason for verdict in verdicts]
             for reason in get_args(Reason):  # including zeros: TRL averages over the ranks and steps that log a metric
-                log_metric(f"verifier/{reason}", reasons.count(reason) / len(found))
+                log_metric(f"verifier/{reason}", reasons.count(reason) / len(verdicts))
             for metrics in self.watch:
                 metrics(completions=completions, completion_ids=columns.get("completion_ids"), log_metric=log_metric)
         if log_extra is not None:
-            log_extra("verdict", [verdict.reason for verdict in found])
-            log_extra("parsed_gold", [verdict.gold for verdict in found])
-            log_extra("parsed_answer", [verdict.answer for verdict in found])
-        return found
+            log_extra("verdict", [verdict.reason for verdict in verdicts])
+            log_extra("parsed_gold", [verdict.gold for verdict in verdicts])
+            log_extra("parsed_answer", [verdict.answer for verdict in verdicts])
+        return verdicts
 
     def verdicts(
         self,
@@ -137,22 +137,22 @@ class OutcomeVerifier:
         """Score and reason for each completion; verdicts of completions seen before come from the cache."""
         rows = _rows(completions, prompts, columns)
         keys = [_key(row) for row in rows]
-        found = [self.cache.get(key) for key in keys]
+        verdicts = [self.cache.get(key) for key in keys]
         if readings is None:
-            readings = self.reader.read(completions, {**columns, "prompts": prompts}) if None in found else ()
+            readings = self.reader.read(completions, {**columns, "prompts": prompts}) if None in verdicts else ()
         for i, reading in enumerate(readings):
             if reading.reason == "unfinished":
-                found[i] = Verdict(0.0, "no_answer")
+                verdicts[i] = Verdict(0.0, "no_answer")
         for kind in COLUMNS:
-            indices = [i for i, row in enumerate(rows) if found[i] is None and row.kind == kind]
+            indices = [i for i, row in enumerate(rows) if verdicts[i] is None and row.kind == kind]
             items = [rows[i]._replace(reading=readings[i]) for i in indices]
             for i, value in zip(indices, self._verify(kind, items) if items else (), strict=True):
-                found[i] = verdict = _as_verdict(value)
+                verdicts[i] = verdict = _as_verdict(value)
                 if verdict.reason not in ("scorer_error", "worker_crash"):  # worth another try
                     self.cache[keys[i]] = verdict
         for oldest in list(self.cache)[: -self.cache_size]:
             self.cache.pop(oldest, None)
-        return [verdict for verdict in found if verdict is not None]
+        return [verdict for verdict in verdicts if verdict is not None]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "cache": {}}  # its hashes are valid only in this process
@@ -270,10 +270,10 @@ class OwnVerifier(OutcomeVerifier):
     def verdicts(self, completions: Sequence[Any], **columns: Any) -> list[Verdict]:  # type: ignore[override]
         """Score and reason for each completion."""
         columns.pop("readings", None)
-        found = [_as_verdict(value) for value in self.function(completions=completions, **columns)]
-        if len(found) != len(completions):
-            raise ConfigError(f"a verifier returns one value per completion, got {len(found)} for {len(completions)}")
-        return found
+        verdicts = [_as_verdict(value) for value in self.function(completions=completions, **columns)]
+        if len(verdicts) != (count := len(completions)):
+            raise ConfigError(f"a verifier returns one value per completion, got {len(verdicts)} for {count}")
+        return verdicts
 
 
 def load_object(name: str) -> Callable[..., Any]:
@@ -282,11 +282,11 @@ def load_object(name: str) -> Callable[..., Any]:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        target = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         rule = "a reward of your own is module.name, importable from the current folder"
         raise ConfigError(f"{rule}, got {name!r}: {error}") from error
-    made = found() if isinstance(found, type) else found
-    if not callable(made):
-        raise ConfigError(f"a reward must be callable, got {name} = {made!r}")
-    return made
+    reward = target() if isinstance(target, type) else target
+    if not callable(reward):
+        raise ConfigError(f"a reward must be callable, got {name} = {reward!r}")
+    return reward

@@ -85,19 +85,19 @@ class Rubric:
         """
         final = answer[-_LONGEST_ANSWER:].rpartition("</think>")[2]
         problem = f"no JSON object in {final[:200]!r}"
-        found: list[dict[str, Any]] = []
+        graded: list[dict[str, Any]] = []
         for candidate in _objects(final):
             grades = {name: candidate.get(name) for name in self.dimensions}
             bad = {name: grade for name, grade in grades.items() if type(grade) is not int or not 0 <= grade <= HIGHEST}
             for name, grade in bad.items():
                 problem = f"{name} is an integer from 0 to {HIGHEST}, got {str(grade)[:100]}"
-            if not bad and grades not in found:
-                found.append(grades)
-        if len(found) > 1:
-            problem = f"{len(found)} different sets of grades in {final[:200]!r}"
-        if len(found) != 1:
+            if not bad and grades not in graded:
+                graded.append(grades)
+        if len(graded) > 1:
+            problem = f"{len(graded)} different sets of grades in {final[:200]!r}"
+        if len(graded) != 1:
             raise UnreadableGradesError(problem)
-        return found[0]
+        return graded[0]
 
 
 def quoted(problem: str, work: str) -> str:

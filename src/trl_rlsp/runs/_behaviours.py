@@ -101,14 +101,14 @@ def step_metrics(completions: Sequence[Completion]) -> list[StepMetrics]:
         if completion.step is not None:
             steps.setdefault(completion.step, []).append(completion)
     share = max(1, min(PER_STEP, AT_MOST // (len(steps) or 1)))
-    found = []
+    metrics = []
     for step, group in sorted(steps.items()):
         count = min(share, len(group))
         read = [group[i * len(group) // count] for i in range(count)]  # spread evenly
         finished = known_mean(None if c.finished is None else float(c.finished) for c in group)
         repeated = known_mean(repetition(c.text) for c in read)
-        found.append(StepMetrics(step, finished, repeated, _per_1000_words(*_occurrences(read))))
-    return found
+        metrics.append(StepMetrics(step, finished, repeated, _per_1000_words(*_occurrences(read))))
+    return metrics
 
 
 def repetition(text: str) -> float | None:

@@ -102,11 +102,11 @@ def completion_files(source: Path) -> list[Path]:
         raise SourceError(f"there is no file or folder {str(source)!r}")
     stage = rl_stage(source)
     logged = sorted(stage.glob(LOGGED)) if stage else sorted(source.glob("completions_*.parquet"))
-    found = logged or [*source.glob(SAMPLES), *sorted(source.glob(f"*/{SAMPLES}"))]
-    if not found:
+    files = logged or [*source.glob(SAMPLES), *sorted(source.glob(f"*/{SAMPLES}"))]
+    if not files:
         wanted = f"neither {LOGGED} (train with log_completions: true) nor samples.jsonl of `rlsp eval`"
         raise SourceError(f"{str(source)!r} holds no completions: {wanted}")
-    return found
+    return files
 
 
 def rl_stage(folder: Path) -> Path | None:

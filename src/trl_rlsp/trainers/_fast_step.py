@@ -261,8 +261,8 @@ def compute_in_parts(model: Any, rows: int = ROWS, tokens: int | None = None) ->
 
 
 def _rotary_kinds(config: Any) -> set[str]:
-    found = getattr(config, "rope_parameters", None) or {}
-    each = [found, *(value for value in found.values() if isinstance(value, dict))]  # one per kind of layer
+    parameters = getattr(config, "rope_parameters", None) or {}
+    each = [parameters, *(value for value in parameters.values() if isinstance(value, dict))]  # one per kind of layer
     return {str(settings["rope_type"]) for settings in each if "rope_type" in settings}
 
 
@@ -306,11 +306,11 @@ def _in_parts(
     for part in _split(order_R, (last_B[order_R] + 1).tolist(), rows, tokens):
         end = int(last_B[part].max()) + 1
         cut = slice(min(int(first_B[part].min()), end - 2), end)
-        found = whole(input_ids=ids_BT[part, cut], attention_mask=mask_BT[part, cut], labels=labels_BT[part, cut])
+        output = whole(input_ids=ids_BT[part, cut], attention_mask=mask_BT[part, cut], labels=labels_BT[part, cut])
         for name, values in parts.items():
-            if (numbers := getattr(found, name)) is not None:
+            if (numbers := getattr(output, name)) is not None:
                 values.append(pad(numbers, (cut.start, columns - end)))
     empty = parts["log_probs"][0].new_zeros(len(ids_BT), columns - 1)
-    return type(found)(
+    return type(output)(
         **{name: empty.index_copy(0, order_R, torch.cat(values)) for name, values in parts.items() if values}
     )

@@ -63,8 +63,8 @@ class FrontierStarts(FastStep):
             "images": self._is_vlm,
             "rewards without a suite": (self._outcome_place() is None) if source else not scorers_of(self.reward_funcs),
         }
-        if found := [name for name, holds in reasons.items() if holds]:
-            raise ConfigError(f"frontier_share={self._share} does not work with {', '.join(found)}: set it to 0")
+        if conflicts := [name for name, holds in reasons.items() if holds]:
+            raise ConfigError(f"frontier_share={self._share} does not work with {', '.join(conflicts)}: set it to 0")
         if source:
             self._solutions = Solutions(source, self.train_dataset)
 
@@ -113,13 +113,13 @@ class FrontierStarts(FastStep):
         else:
             own, tokens = self._drafted(chosen, depths, prompt_ids)
         everything = [each for (each,) in gather_ranks([(own, tokens, len(firsts), problems)])]
-        found = {group: text for texts, _, _, _ in everything for group, text in texts.items()}
-        self._groups = {group: (key, group in found) for *_, keys in everything for group, key in keys.items()}
+        prefixes = {group: text for texts, _, _, _ in everything for group, text in texts.items()}
+        self._groups = {group: (key, group in prefixes) for *_, keys in everything for group, key in keys.items()}
         drawn = sum(number for _, _, number, _ in everything)
         share = {"share": self._memory["typical"]} if self._solutions else {}
         metrics = {"draft_tokens": sum(tokens for _, tokens, _, _ in everything), **share}
-        self._log_metrics("frontier", {**metrics, "groups": sum(map(bool, found.values())) / drawn})
-        return [found.get(group, "") for group in groups]
+        self._log_metrics("frontier", {**metrics, "groups": sum(map(bool, prefixes.values())) / drawn})
+        return [prefixes.get(group, "") for group in groups]
 
     def _depth(self: Any, group: int) -> int:
         """How often a group's draft is continued, equal on every rank; 0 if the group gets no prefix."""
@@ -156,19 +156,19 @@ class FrontierStarts(FastStep):
     ) -> tuple[dict[int, str], int]:
         """(group -> text that the policy wrote before it gave up, tokens sampled for the drafts), one draft a group."""
         inputs, self._inputs = self._inputs, []  # so that no program is verified early
-        found, tokens, level = dict.fromkeys(rows, ""), 0, 0
-        while drawn := self._continued([[*prompt_ids[row], *self._encoded(found[g])] for g, row in rows.items()]):
+        drafts, tokens, level = dict.fromkeys(rows, ""), 0, 0
+        while drawn := self._continued([[*prompt_ids[row], *self._encoded(drafts[g])] for g, row in rows.items()]):
             level += 1
             tokens += sum(map(len, drawn))
             written = self.processing_class.batch_decode(drawn, skip_special_tokens=True)[: len(rows)]
-            texts = [found[group] + piece for group, piece in zip(rows, written, strict=True)]
+            texts = [drafts[group] + piece for group, piece in zip(rows, written, strict=True)]
             taken = self._without_wrong_answers(texts, [inputs[row] for row in rows.values()])
             going = {group: text for group, text in zip(rows, taken, strict=True) if text}
-            found |= going
+            drafts |= going
             rows = {group: rows[group] for group in going if level < depths[group]}
         self._inputs = inputs
         self._drawn_BT = None  # these were of the drafts
-        return found, tokens
+        return drafts, tokens
 
     def _continued(self: Any, asked: list[list[int]]) -> list[list[int]]:
         """A completion of each of these token ids; of a shared engine every rank asks for equally many."""
@@ -231,11 +231,11 @@ class Solutions:
         if self.column is not None:
             return
         try:
-            found = load_demonstrations(source, style="prompt_completion", drop_invalid=True)
+            demonstrations = load_demonstrations(source, style="prompt_completion", drop_invalid=True)
         except SourceError as error:
             rule = f"frontier_solutions is a column of the training data ({', '.join(columns)}) or demonstrations"
             raise ConfigError(f"{rule}, got {source!r}: {error}") from error
-        for row in found:
+        for row in demonstrations:
             self.texts.setdefault(problem_key(row), []).append(row["completion"][0]["content"])
         self._report(source, rows)
 
@@ -253,8 +253,8 @@ class Solutions:
         """The solutions of a row of the training data, in a fixed order."""
         if self.column is None:
             return self.texts.get(problem_key({"prompt": row["prompt"]}), [])
-        found = row.get(self.column) or []
-        return [found] if isinstance(found, str) else list(found)
+        solutions = row.get(self.column) or []
+        return [solutions] if isinstance(solutions, str) else list(solutions)
 
 
 def pieces(reasoning: str, joint: str, *, answer: str, prompt: str) -> list[str]:
@@ -266,14 +266,14 @@ def pieces(reasoning: str, joint: str, *, answer: str, prompt: str) -> list[str]
     >>> pieces("8 + 9 = 17 | 8 * 9 = 72 | 72 it is", " | ", answer="72", prompt="Make it.")
     ['8 + 9 = 17 | ']
     """
-    found = re.split(rf"(?<=\n)(?!\n)|(?<={re.escape(joint)})", reasoning.rstrip())[:-1]
+    parts = re.split(rf"(?<=\n)(?!\n)|(?<={re.escape(joint)})", reasoning.rstrip())[:-1]
     hidden = folded_words(answer)
     stated = hidden in ngrams(folded_words(prompt), len(hidden))
 
     def allowed(piece: str) -> bool:
         return "```" not in piece and (stated or hidden not in ngrams(folded_words(piece), len(hidden)))
 
-    return list(takewhile(allowed, found))
+    return list(takewhile(allowed, parts))
 
 
 def empty_memory() -> dict[str, Any]:

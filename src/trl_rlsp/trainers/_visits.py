@@ -140,8 +140,8 @@ class Visits:
             "ignore_data_skip": self.args.ignore_data_skip,
             "remove_unused_columns": self.args.remove_unused_columns,
         }
-        if found := [name for name, holds in reasons.items() if holds]:
-            raise ConfigError(f"visit_by_solve_rate does not work with {', '.join(found)}: set it to false")
+        if conflicts := [name for name, holds in reasons.items() if holds]:
+            raise ConfigError(f"visit_by_solve_rate does not work with {', '.join(conflicts)}: set it to false")
         problems = len(self.train_dataset)
         self.train_dataset = self.train_dataset.add_column(COLUMN, list(range(problems)))
         self._rates = SolveRates(problems, self.args.visit_half_life)
