@@ -79,16 +79,19 @@ def command(grid: Grid) -> str:
 
 
 def shown(interval: Interval | None, *, share: bool, signed: bool = False) -> str:
-    """An interval as it stands in a table; shares in per cent.
+    """An interval as it stands in a table; shares in per cent, with a second decimal below 0.1.
 
     >>> shown([0.5, 0.45, 0.55], share=True)
     '50.0 [45.0, 55.0]'
+    >>> shown([0.0004, 0, 0.0008], share=True)
+    '0.04 [0.00, 0.08]'
     """
     if interval is None:
         return "not defined"
     factor, sign = (100 if share else 1), ("+" if signed else "")
     mean, low, high = (factor * value for value in interval)
-    return f"{mean:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]"
+    form = f"{sign}.{2 if share and 0 < abs(mean) < 0.1 else 1}f"
+    return f"{mean:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def table(columns: list[str], rows: list[list[str]]) -> list[str]:
@@ -205,7 +208,7 @@ def _pass_at_k(found: dict[str, Any]) -> list[str]:
     problems = next(iter(curves.values()))["problems"]
     lines = [f"pass@k on the first {problems} test problems, intervals over seeds and problems:\n"]
     lines += table(["arm", "seeds", *(f"k = {k}" for k in ks)], rows)
-    if not newly:
+    if not newly or not newly["arms"]:
         return lines
     rows = [
         [arm, *(shown(own[name], share=True) for name in ("pass_at_1", "pass_at_8")), f"{100 * own['solved_once']:.0f}"]

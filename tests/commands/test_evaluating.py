@@ -16,6 +16,7 @@ from trl_rlsp.cli import main
 from trl_rlsp.commands import Eval, parse_eval
 from trl_rlsp.errors import ConfigError
 from trl_rlsp.evaluation import load_evaluation, load_scored
+from trl_rlsp.generation import Prefixed, load_model
 
 ROWS = [
     {"problem": "8 1 9 : 72", "answer": "72", "level": "Level 10", "subject": "Algebra"},
@@ -69,6 +70,25 @@ def evaluated(arguments, tmp_path_factory):
 def copied(evaluated, tmp_path):
     shutil.copytree(evaluated, tmp_path / "copy")
     return tmp_path / "copy"
+
+
+class TestMemory:
+    """Three sequences fit: each has keys and values of all its tokens, and two copies of a position's logits."""
+
+    @pytest.mark.parametrize(("fitting", "warned"), [(3.5, True), (4.5, False)])
+    def test_a_batch_that_does_not_fit_a_gpu(self, arguments, taught_folder, monkeypatch, caplog, fitting, warned):
+        model, tokenizer = load_model(taught_folder)
+        config = model.config
+        asked = [Prefixed([{"role": "user", "content": row["problem"]}], (), 0, 0) for row in ROWS]
+        prompt = max(len(one.ids(tokenizer)[0]) for one in asked)
+        head = config.hidden_size // config.num_attention_heads
+        numbers = 2 * config.num_hidden_layers * config.num_key_value_heads * head
+        each = 4 * (prompt + 64) * numbers + 2 * 4 * config.vocab_size
+        bytes_ = 4 * model.num_parameters() + fitting * each
+        monkeypatch.setattr("trl_rlsp.commands._measure._gpu_memory", lambda: bytes_ / 0.9 / 2**30)
+        assert main([*arguments, "--num_samples", "1", "--max_new_tokens", "64"]) == 0
+        assert ("batch_size 4 with transformers, at the full length of" in caplog.text) == warned
+        assert ("does not fit 0 GiB: batch_size: 3 does" in caplog.text) == warned
 
 
 class TestFigures:

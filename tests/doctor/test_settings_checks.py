@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from peft import LoraConfig
 
 from trl_rlsp.doctor import _checks, read_stage
-from trl_rlsp.planning import Architecture, Settings
+from trl_rlsp.planning import Architecture, Settings, checkpoint_bytes, layout
 from trl_rlsp.planning._memory import trained_tensors
 
 LORA = {"use_peft": True, "lora_target_modules": "q_proj", "load_in_4bit": True}
@@ -109,6 +110,8 @@ class TestVllm:
         [
             ({"vllm_mode": "server", "vllm_adapter": False, **LORA}, "error", "server mode with a 4-bit base"),
             ({"vllm_mode": "colocate", "vllm_adapter": False, **LORA}, "error", "colocate mode with a 4-bit base"),
+            ({"use_dora": True, **LORA}, "error", "colocate mode with a 4-bit base"),
+            ({"lora_modules_to_save": ["lm_head"], **LORA}, "error", "colocate mode with a 4-bit base"),
             ({"load_in_8bit": True, "use_peft": True}, "error", "8-bit base"),
         ],
     )
@@ -248,15 +251,28 @@ class TestDisk:
         written = sum((folder / name).stat().st_size for name in ("model.safetensors", "optimizer.pt"))
         stage = read_stage("sft", ["--config", path])
         # headers of the two files beside the numbers
-        assert _checks.checkpoint_bytes(stage) == pytest.approx(written, rel=0.05)
+        assert checkpoint_bytes(Architecture.of(stage.config), Settings.of(stage)) == pytest.approx(written, rel=0.05)
 
     @pytest.mark.parametrize(("beta", "copies"), [(0.0, 3), (0.05, 4)])
     def test_a_continued_adapter_is_saved_with_its_reference(self, write_stage, beta, copies):
         """Weights and two moments, and with a KL the adapter as it was."""
         stage = read_stage("grpo", ["--config", write_stage("grpo", beta=beta)])
-        stage.is_adapter, stage.adapter = True, (4, "all-linear")
+        stage.is_adapter, stage.adapter_config = True, LoraConfig(r=4, target_modules="all-linear")
         tensors = trained_tensors(Architecture.of(stage.config), Settings.of(stage))
-        assert _checks.checkpoint_bytes(stage) == copies * 4 * sum(tensors) + 4 * len(tensors)  # and a step of each
+        planned = checkpoint_bytes(Architecture.of(stage.config), Settings.of(stage))
+        assert planned == copies * 4 * sum(tensors) + 4 * len(tensors)  # and a step of each
+
+    @pytest.mark.parametrize(("beta", "reset_steps", "copies"), [(0.1, 2, 4), (0.1, None, 3), (0.0, 2, 3)])
+    @pytest.mark.parametrize("adapter", [False, True], ids=["all", "lora"])
+    def test_a_reference_that_is_reset_is_saved_and_planned(self, write_stage, beta, reset_steps, copies, adapter):
+        """A new adapter's is a frozen adapter, not the base."""
+        given = {"use_peft": adapter, "lora_target_modules": ["q_proj"], "beta": beta, "reset_steps": reset_steps}
+        stage = read_stage("grpo", ["--config", write_stage("grpo", **given)])
+        architecture, settings = Architecture.of(stage.config), Settings.of(stage)
+        tensors = trained_tensors(architecture, settings)
+        assert checkpoint_bytes(architecture, settings) == copies * 4 * sum(tensors) + 4 * len(tensors)
+        kept = copies == 4 or (beta and not adapter)  # without a reset, a model of its own is kept, and not saved
+        assert layout(architecture, settings, 1, "ddp").reference == (4 * sum(tensors) if kept else 0)
 
     @pytest.mark.parametrize(
         ("settings", "count"),

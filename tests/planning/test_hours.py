@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from trl_rlsp.cli import main
+from trl_rlsp.commands import Eval
 from trl_rlsp.commands._plan import share_line
+from trl_rlsp.pipeline import parse_run, plan
 from trl_rlsp.planning import GIB, Architecture, Card, Settings, Work, hours, layout, steps_of
 from trl_rlsp.planning._hours import (
     ADAPTED,
@@ -200,7 +203,9 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["--card", "b100"], "--card is one of rtx4090, a100, h100, h200, got 'b100'"),
+            (["--card", "h2000"], "rtx4090, a100, h100, h200, got 'h2000' (did you mean 'h200'?); for another card"),
+            (["--gpu", "1"], "unknown argument '--gpu' (did you mean 'gpus'?); `rlsp plan --help` lists every field"),
+            (["--max_step", "9"], "unknown argument '--max_step' (did you mean 'sft.max_steps'?)"),
             (["--mean", "150"], "--mean takes two numbers"),
             (["--update_rate", "0"], "they and rates are above 0"),
         ],
@@ -208,6 +213,36 @@ class TestCommand:
     def test_refused(self, capsys, arguments, message):
         assert main(["plan", "--recipe", "quickstart", *arguments]) == 2
         assert message in capsys.readouterr().err
+
+
+class TestEvaluation:
+    """AIME at 512 + 8,192 tokens of 64 layers x 8 heads x 128 numbers, keys and values, in two bytes: 2.13 GiB each."""
+
+    def test_a_batch_that_does_not_fit(self, capsys, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "400")
+        arguments = ["plan", "--recipe", "qwen2.5-32b-aime", "--gpus", "1", "--card", "h200"]
+        assert main(arguments) == 0
+        shown = capsys.readouterr().out
+        assert "eval:" not in shown  # by vLLM
+        kept = "to keep that: --grpo.gradient_accumulation_steps 128 --grpo.steps_per_generation 256"
+        assert f"the recipe's 8 processes, 128 sequences per step, 256 completions per generation ({kept})" in shown
+        assert main([*arguments, "--eval.engine", "transformers"]) == 0
+        found = "needs weights of 61.0 GiB and a cache of 510.3 GiB, and does not fit 140 GiB: batch_size: 30 does"
+        assert found in capsys.readouterr().out
+        small = ["--eval.engine", "transformers", "--eval.batch_size", "30", "--json"]
+        assert main([*arguments, *small]) == 0
+        assert json.loads(capsys.readouterr().out)["evaluation"]["fits"]
+
+    def test_those_of_the_recipes_fit_where_their_headers_say(self):
+        found = {}
+        for path in RECIPES.glob("*/eval.yaml"):
+            step = plan(parse_run([str(path.parent)]))[0]
+            card, given = re.search(r"Hardware: 1 x (\d+) GB", path.read_text()), Eval.parse(step.words()[1:])
+            if given.engine == "transformers":
+                config, memory = load_config(step.model), float(card[1] if card else 8)
+                found[path.parent.name] = given.memory_line(config, 512, given.max_new_tokens, memory)
+        assert len(found) == 3
+        assert all(fits for fits, _ in found.values()), found
 
 
 class TestShareOfVLLM:

@@ -14,6 +14,7 @@ from trl_rlsp.planning import GIB, Architecture, Settings, layout, remedies, tok
 from trl_rlsp.planning._layouts import changes
 from trl_rlsp.stages import load_config
 
+RECIPES = Path(__file__).parents[2] / "recipes"
 FULL = Settings(dtype="bfloat16", completion=256, prompt=64, rollouts=4, micro_batch=2)
 LORA = replace(FULL, rank=8, targets="all-linear")
 
@@ -104,8 +105,8 @@ def test_tokens():
     # 2 GPUs x 4 x 8 micro-batches = 64 completions of 100 tokens; each generation is used twice
     settings = Settings(micro_batch=4, accumulation=8, rollouts=32, completion=100, prompt=50, updates=2)
     found = tokens_per_step(settings, 2)
-    assert (found.sampled, found.scored) == (3200, 6400)
-    assert tokens_per_step(Settings(kind="sft", rollouts=0, completion=100, prompt=0), 1).sampled == 0
+    assert found == {"sampled": 3200, "scored": 6400}
+    assert tokens_per_step(Settings(kind="sft", rollouts=0, completion=100, prompt=0), 1)["sampled"] == 0
 
 
 class TestCommand:
@@ -134,9 +135,10 @@ class TestCommand:
         shown = capsys.readouterr().out
         assert "7.62 billion parameters, 4-bit base, LoRA of rank 16" in shown
         # 2 x 4 completions of 2,048 tokens
-        assert "1 GPUs: at most 16,384 tokens sampled, 16,384 trained on per step" in shown
+        assert "1 GPU: at most 16,384 tokens sampled, 16,384 trained on per step" in shown
         counts = [shown.count(name) for name in ("GPUs: 1 ", "GPUs: 2 ", "ddp", "zero2", "zero3", "fsdp")]
         assert counts == [1, 1, 2, 1, 0, 0]  # packed weights cannot be sharded
+        assert "a checkpoint takes 0.45 GiB" in shown  # 40,370,176 weights, two moments, float32
         assert "…" not in shown  # nothing is cut off in 80 columns
         assert "fits with" not in shown
 
@@ -159,7 +161,8 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ([], "no stage: give its YAML file"),
+            ([], "no stage: give its YAML file with --config FILE, or --recipe NAME"),
+            (["--config", str(RECIPES / "qwen2.5-32b-aime" / "eval.yaml")], "is no file of `rlsp sft` or `rlsp grpo`"),
             (
                 ["--config", "FILE", "--gpus", "0,2"],
                 "--gpus are whole numbers of at least 1, such as 1,2,4,8",
@@ -175,7 +178,7 @@ class TestCommand:
 
     def test_a_recipe_whose_start_is_not_trained_yet(self, capsys, monkeypatch, tmp_path):
         """RL starts from the adapter that SFT will write: rank 64, and its frozen copy."""
-        recipe = Path(__file__).parents[2] / "recipes" / "llama-3.1-8b-math" / "grpo.yaml"
+        recipe = RECIPES / "llama-3.1-8b-math" / "grpo.yaml"
         monkeypatch.chdir(tmp_path)
         assert main(["plan", "--config", str(recipe), "--gpus", "8", "--json"]) == 0
         plan = json.loads(capsys.readouterr().out)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import BitsAndBytesConfig, DynamicCache
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.planning import Architecture, Settings
+from trl_rlsp.planning import Architecture, Settings, largest_batch
 from trl_rlsp.planning import _memory as memory
 from trl_rlsp.stages import load_config
 
@@ -145,6 +147,13 @@ class TestLayers:
 
 
 class TestCache:
+    def test_largest_batch(self):
+        """61.03 GiB of weights leave 64.97 of nine tenths of 140: 30 times (8,704 x 262,144 + 8 x 152,064) bytes."""
+        architecture = Architecture.of(load_config("Qwen2.5-32B"))
+        settings = Settings(rollouts=240, prompt=512, completion=8192)
+        assert [largest_batch(architecture, settings, memory) for memory in (140, 70, 67, 1000)] == [30, 0, 0, 240]
+        assert largest_batch(architecture, replace(settings, rollouts=8), 140) == 8
+
     @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
     def test_keys_and_values(self, tiny, dtype):
         kind, config = tiny

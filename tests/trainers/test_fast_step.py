@@ -54,11 +54,7 @@ def test_a_rollout_that_does_not_exist(build):
 @pytest.mark.parametrize(
     ("settings", "off", "message"),
     [
-        (
-            {"generation_kwargs": {"top_k": 3}},
-            {"rollout"},
-            "rollout is off and TRL's own step is used: generation_kwargs",
-        ),
+        ({"generation_kwargs": {"top_k": 3}}, {"rollout"}, "rollout is off and TRL's own step is used: generation_kw"),
         ({"pad_to_multiple_of": 8}, {"trim_updates", "skip_zero_advantage"}, "pad_to_multiple_of is set"),
         ({"beta": 0.1}, {"skip_zero_advantage"}, ""),
         ({"entropy_coef": 0.1}, {"skip_zero_advantage"}, ""),
@@ -73,6 +69,20 @@ def test_what_is_left_to_trl(build, caplog, settings, off, message):
     assert {name for name, on in trainer._fast.items() if not on} == off
     assert message in caplog.text
     trainer.train()
+
+
+def test_a_static_cache_is_made_and_draws_the_same_tokens(build, caplog, monkeypatch):
+    drawn, made = [], []
+    original = transformers.StaticCache.__init__
+    monkeypatch.setattr(
+        transformers.StaticCache, "__init__", lambda *args, **kwargs: (made.append(1), original(*args, **kwargs))[1]
+    )
+    for settings in ({"rollout": "trl"}, {"cache_implementation": "static"}):
+        build(lambda completion_ids, **_: drawn.extend(completion_ids) or [0.0, 1.0] * 4, **settings).train()
+    assert len(drawn) == 32
+    assert drawn[:16] == drawn[16:]
+    assert len(made) == 2  # one for each generation
+    assert "rollout is off and TRL's own step is used: generation_kwargs or cache_implementation is set" in caplog.text
 
 
 def test_sharded_weights_and_experts_turn_it_off(build):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from peft import LoraConfig, PeftModel
+from safetensors.torch import load_file
 from tiny_grpo import tiny_grpo
-from transformers import AutoModelForCausalLM, TrainerCallback
+from transformers import AutoConfig, AutoModelForCausalLM, TrainerCallback
 
 from trl_rlsp import RLSPRewards
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.planning import Architecture, Settings, checkpoint_bytes
 
 
 def verdicts(completions, **_):
@@ -76,13 +80,23 @@ def test_every_second_update_the_reference_is_the_policy_and_the_optimizer_is_ne
 
 @ADAPTERS
 @pytest.mark.parametrize("settings", [{"save_steps": 3}, {"save_steps": 4}], ids=["between", "at a reset"])
-def test_a_resumed_run_has_the_reference_of_the_last_reset(build, adapter, settings):
+def test_a_resumed_run_has_the_reference_of_the_last_reset(build, adapter, settings, taught_folder):
+    """And the plan knows the size of its checkpoint."""
     saving = {"save_strategy": "steps", "save_only_model": False, **settings}
     whole, watched = build("whole", adapter, **saving)
     whole.train()
     resumed, watch = build("resumed", adapter, **saving)
     resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-{settings['save_steps']}")
     assert watch.remembered == watched.remembered[settings["save_steps"] :]
+    if settings["save_steps"] == 3:  # a reset has emptied the other's optimizer
+        base = AutoConfig.from_pretrained(taught_folder)
+        kind = {"rank": adapter.r, "targets": "all-linear"} if adapter else {}
+        planned = Settings(dtype="float32", reference=True, saved=True, **kind)
+        folder = Path(whole.args.output_dir, "checkpoint-3")
+        saved = [tensor for file in folder.rglob("*.safetensors") for tensor in load_file(file).values()]
+        states = torch.load(folder / "optimizer.pt")["state"].values()
+        written = sum(tensor.nbytes for tensor in (*saved, *(value for state in states for value in state.values())))
+        assert checkpoint_bytes(Architecture.of(base), planned) == written
     for one, other in zip(watch.references[0], watched.references[settings["save_steps"]], strict=True):
         assert torch.equal(one, other)
     for one, other in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
-from trl_rlsp import evaluation, generation
+from trl_rlsp import evaluation, generation, planning
 from trl_rlsp.commands._command import Command
 from trl_rlsp.errors import ConfigError, MissingDependencyError, SourceError
 from trl_rlsp.files import atomic_write, write_json
@@ -26,6 +26,7 @@ from trl_rlsp.verification import require_sandbox
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from transformers import PreTrainedConfig
 
     from trl_rlsp.evaluation.budget import Rule, RuleResult, ThinkingBudget
 
@@ -116,7 +117,26 @@ class Eval(EvaluationArguments, Command):
         import torch
 
         placed: dict[str, Any] = {"device_map": "auto"} if torch.cuda.is_available() else {}
-        return generation.TransformersEngine(*generation.load_model(name, dtype=self.dtype, **placed))
+        engine = generation.TransformersEngine(*generation.load_model(name, dtype=self.dtype, **placed))
+        if memory := _gpu_memory():
+            asked = [generation.Prefixed(prompt, (), 0, 0).ids(engine.tokenizer)[0] for prompt in problems["prompt"]]
+            fits, line = self.memory_line(engine.model.config, max(map(len, asked)), new_tokens, memory)
+            if not fits:
+                logger.warning("%s", line)
+        return engine
+
+    def memory_line(self, config: PreTrainedConfig, prompt: int, new_tokens: int, memory: float) -> tuple[bool, str]:
+        """Whether a batch that transformers samples fits `memory` GiB at full length, and a line that says so."""
+        count, lengths = self.batch_size, dict[str, Any](prompt=prompt, completion=new_tokens)
+        settings = planning.Settings(dtype=planning.type_of(config, self.dtype), rollouts=count, **lengths)
+        model = planning.Architecture.of(config), settings
+        weights, cache = (find(*model) / planning.GIB for find in (planning.weight_bytes, planning.cache_bytes))
+        largest = planning.largest_batch(*model, memory)
+        other = f"batch_size: {largest} does" if largest else "a single sequence does not, either"
+        verdict = f"fits {memory:.0f} GiB" if largest == count else f"does not fit {memory:.0f} GiB: {other}"
+        what = f"batch_size {count} with transformers, at the full length of {settings.length} tokens"
+        needs = f"{what}, needs weights of {weights:.1f} GiB and a cache of {cache:.1f} GiB, and {verdict}"
+        return largest == count, needs
 
     def fingerprint(self, name: str, problems: Dataset) -> dict[str, Any]:
         """All settings that the samples depend on, without the batch size, so that a resumed run may lower it."""
@@ -137,6 +157,14 @@ class Eval(EvaluationArguments, Command):
                 way = "give --thinking_required"
                 logger.warning("no tokenizer of %s shows whether it thinks first (%s): %s", model, error, way)
         return verifier
+
+
+def _gpu_memory() -> float | None:
+    """GiB of all visible GPUs, over which transformers spreads a model; `None` without one."""
+    import torch
+
+    gpus = range(torch.cuda.device_count())
+    return sum(torch.cuda.get_device_properties(gpu).total_memory for gpu in gpus) / planning.GIB or None
 
 
 def _drawn(folder: Path) -> tuple[Dataset, list[generation.Sample], dict[str, Any]]:

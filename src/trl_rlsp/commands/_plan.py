@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -11,10 +12,10 @@ from typing import Any, Self
 from rich.table import Table
 
 from trl_rlsp import evaluation, planning, stages
-from trl_rlsp.commands._measure import positive_numbers
+from trl_rlsp.commands._measure import Eval, positive_numbers
 from trl_rlsp.commands._prepare import OfStage, offline_without_network
-from trl_rlsp.errors import ConfigError
-from trl_rlsp.pipeline import parse_run, plan
+from trl_rlsp.errors import ConfigError, did_you_mean
+from trl_rlsp.pipeline import Launcher, Step, description_of, parse_run, plan
 from trl_rlsp.planning import GIB
 from trl_rlsp.stages import option
 from trl_rlsp.text import Terminal
@@ -39,6 +40,7 @@ class Plan(OfStage):
     rollout_rate: list[float] = option([], "measured completion tokens per second of one GPU; several give bounds")
     update_rate: list[float] = option([], "measured tokens per second of one GPU in updates; several give bounds")
     planned: list[stages.Stage] = field(init=False)
+    steps: list[Step] = field(init=False, default_factory=list)  # of a recipe
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
@@ -49,16 +51,16 @@ class Plan(OfStage):
             given.planned = [given.described]
             return given
         offline_without_network()
-        steps = [step for step in plan(parse_run([str(given.recipe), *overrides])) if step.trains]
-        parts: list[tuple[Any, list[str]]] = [
-            (step.command, ["--config", str(step.config), *step.arguments]) for step in steps
-        ]
-        given.planned = [stages.read_stage(kind, one, processes=1) for kind, one in parts]
+        given.steps = plan(parse_run([str(given.recipe), *overrides], "rlsp plan", vars(given)))
+        kinds: Any = [(step.command, step.config, step.arguments) for step in given.steps if step.trains]
+        given.planned = [stages.read_stage(k, ["--config", str(file), *more], processes=1) for k, file, more in kinds]
         return given
 
     def __post_init__(self) -> None:
         if self.card not in planning.CARDS:
-            raise ConfigError(f"--card is one of {', '.join(planning.CARDS)}, got {self.card!r}")
+            wrong = f"{self.card!r}{did_you_mean(self.card, planning.CARDS)}"
+            way = "for another card, name the one with the nearest speed, and give --memory"
+            raise ConfigError(f"--card is one of {', '.join(planning.CARDS)}, got {wrong}; {way}")
         self.kind = planning.CARDS[self.card]
         self.memory = self.kind.memory if self.memory is None else self.memory
         if self.memory <= 0 or self.prompt < 0:
@@ -70,22 +72,35 @@ class Plan(OfStage):
             raise ConfigError(f"{rule}, got {self.mean}, {self.rollout_rate}, {self.update_rate}")
 
     def execute(self) -> None:
-        planned = [_Planned(self, stage) for stage in self.planned]
+        planned, evaluated = [_Planned(self, stage) for stage in self.planned], self.evaluation()
         if self.json:
             shown = [one.described() for one in planned]
-            print(json.dumps(shown[0] if len(shown) == 1 else {"stages": shown}, indent=2))
+            whole = {"stages": shown, "evaluation": evaluated and {"fits": evaluated[0], "line": evaluated[1]}}
+            print(json.dumps(whole if self.steps else shown[0], indent=2))
             return
         console = Terminal()
         for one in planned:
             one.show(console)
-        for gpus in self.counts if len(planned) > 1 else ():
-            times = [one.hours[gpus] for one in planned]
-            spans = [time.total for time in times if time]
-            total = planning.Span(0, 0, 0)
-            for span in spans:
-                total = total.plus(span)
-            lacking = "" if None not in times else ", without the stages whose --rows are unknown"
-            console.print(f"all stages on {gpus} GPUs: {_span(total)} hours, evaluation not included{lacking}")
+        if evaluated:
+            console.print(f"eval: {evaluated[1]}")
+        for gpus in self.counts if self.steps else ():
+            for step in filter(lambda step: step.trains, self.steps):
+                console.print(
+                    f"{_gpus(gpus)}: {Launcher(gpus).batch(step, description_of(step.config.parent).processes)}"
+                )
+            spans = [time.total for one in planned if (time := one.hours[gpus])]
+            total = functools.reduce(planning.Span.plus, spans, planning.Span(0, 0, 0))
+            lacking = ", without the stages whose --rows are unknown" if len(spans) < len(planned) else ""
+            console.print(f"all stages on {_gpus(gpus)}: {_span(total)} hours, evaluation not included{lacking}")
+
+    def evaluation(self) -> tuple[bool, str] | None:
+        """Whether the recipe's evaluation fits one GPU, and a line about it, if it samples with transformers."""
+        given = [Eval.parse(step.words()[1:]) for step in self.steps if step.command == "eval"]
+        if not given or given[0].engine != "transformers":
+            return None
+        return given[0].memory_line(
+            self.planned[0].config, self.prompt, given[0].max_new_tokens, float(self.memory or 0)
+        )
 
 
 class _Planned:
@@ -117,23 +132,22 @@ class _Planned:
 
     def described(self) -> dict[str, Any]:
         """The plan as JSON."""
-        derived = ("training", "rollout", "peak")
+        fits = {id(one): one.fits(self.memory) for one in (*self.every, *(one for _, one in self.advice))}
         layouts = [
-            {**asdict(one), **{name: getattr(one, name) for name in derived}, "fits": one.fits(self.memory)}
-            | {"tokens_per_step": asdict(self.tokens[one.gpus])}
+            {**asdict(one), **{name: getattr(one, name) for name in ("training", "rollout", "peak")}}
+            | {"fits": fits[id(one)], "tokens_per_step": self.tokens[one.gpus]}
             for one in self.every
         ]
-        remedies = [
-            {"lines": list(lines), "peak": one.peak, "fits": one.fits(self.memory)} for lines, one in self.advice
-        ]
+        remedies = [{"lines": list(lines), "peak": one.peak, "fits": fits[id(one)]} for lines, one in self.advice]
         hours = [
             {"gpus": gpus, "steps": self.steps[gpus], "measured": time.measured}
             | {name: getattr(time, name)._asdict() for name in ("rollouts", "updates", "total")}
             for gpus, time in self.hours.items()
             if time
         ]
-        settings = asdict(self.settings)
-        return {"kind": self.stage.kind, "settings": settings, "layouts": layouts, "hours": hours, "remedies": remedies}
+        found = {"layouts": layouts, "hours": hours, "remedies": remedies}
+        checkpoint = planning.checkpoint_bytes(self.architecture, self.settings)
+        return {"kind": self.stage.kind, "settings": asdict(self.settings), **found, "checkpoint": checkpoint}
 
     def show(self, console: Terminal) -> None:
         """Print the plan."""
@@ -144,27 +158,36 @@ class _Planned:
         console.print(f"{stage}; computed GiB on each GPU")
         for gpus, step in self.tokens.items():
             console.print(_plan_table(self.layouts[gpus], self.memory))
-            sampled, scored = f"{step.sampled:,.0f} tokens sampled", f"{step.scored:,} trained on per step"
-            console.print(f"{gpus} GPUs: at most {sampled}, {scored}")
-            console.print(self.said_of_hours(gpus))
+            sampled, scored = f"{step['sampled']:,.0f} tokens sampled", f"{step['scored']:,} trained on per step"
+            console.print(f"{_gpus(gpus)}: at most {sampled}, {scored}")
+            console.print(f"{_gpus(gpus)}: {self.said_of_hours(gpus)}")
+        saved = planning.checkpoint_bytes(self.architecture, settings) / GIB
+        console.print(
+            f"a checkpoint takes {saved:.2g} GiB{', with the reference' * (settings.reference and settings.saved)}"
+        )
         if settings.vllm == "colocate":
             console.print(share_line(self.every[0], settings, self.memory))
         for lines, one in self.advice:
             verdict = "fits with" if one.fits(self.memory) else "does not fit even with"
-            console.print(f"{verdict} {', '.join(lines)}: {one.peak / GIB:.1f} GiB, {one.gpus} GPUs, {one.strategy}")
+            on = f"{_gpus(one.gpus)}, {one.strategy}"
+            console.print(f"{verdict} {', '.join(lines)}: {one.peak / GIB:.1f} of {self.memory:g} GiB, {on}")
 
     def said_of_hours(self, gpus: int) -> str:
         """Hours on a number of GPUs, their bounds, and what they rest on."""
         time, steps = self.hours[gpus], self.steps[gpus]
         if time is None or steps is None:
-            return f"{gpus} GPUs: hours depend on the data, give --rows"
+            return "hours depend on the data, give --rows"
         source = f"from peak rates of an {self.card.name}, an assumption; not measured"
         if time.measured:
             source = "from the rates given"
         elif self.settings.vllm == "server":
             source += "; for a server with as many cards"
         parts = f"rollouts {_span(time.rollouts)}, updates {_span(time.updates)}"
-        return f"{gpus} GPUs: {steps:,.0f} steps in {_span(time.total)} hours ({parts}), {source}"
+        return f"{steps:,.0f} steps in {_span(time.total)} hours ({parts}), {source}"
+
+
+def _gpus(count: int) -> str:
+    return f"{count} GPU{'s' * (count > 1)}"
 
 
 def _span(span: planning.Span) -> str:
@@ -181,7 +204,7 @@ def share_line(one: planning.Layout, settings: planning.Settings, memory: float)
         f"weights and working memory of {one.vllm_fixed / GIB:.1f} GiB and the cache of {settings.rollouts} sequences"
     )
     full = f"from {whole:.2f} it holds them at full length" if whole < 1 else "no share holds them at full length"
-    least = f"{full}; from {start:.2f} vLLM starts and samples them in turns"
+    least = f"{full}; from {start:.2f} vLLM starts and samples them in turns" if start < 1 else "no share is enough"
     return f"vllm_gpu_memory_utilization {share:g}, {share * memory:.1f} GiB, {verdict} {needs}: {least}"
 
 

@@ -215,7 +215,8 @@ class OfStage(Command):
         offline_without_network()
         given, overrides = stages.parse_known(cls, arguments, f"rlsp {cls.__name__.lower()}")
         if given.config is None:
-            raise ConfigError("no stage: give its YAML file with --config FILE")
+            also = ", or --recipe NAME for all stages of a recipe" if hasattr(given, "recipe") else ""
+            raise ConfigError(f"no stage: give its YAML file with --config FILE{also}")
         kind, words = given.stage or stages.kind_of(given.config), ["--config", str(given.config), *overrides]
         ranks: Any = {name: getattr(given, name) for name in ("processes", "elsewhere") if hasattr(given, name)}
         given.described = stages.read_stage(kind, words, also=vars(given), **{"processes": 1, **ranks})

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from trl_rlsp import trainers
 from trl_rlsp.errors import ConfigError, RLSPError, ServerError, SourceError
 from trl_rlsp.stages import Kind, Stage, parse_grpo, parse_sft
 from trl_rlsp.verification import require_sandbox
@@ -123,7 +124,7 @@ def _four_bit(stage: Stage) -> Iterator[Finding]:
     model = stage.model
     if not (model.load_in_4bit or model.load_in_8bit):
         return
-    if not model.use_peft and not stage.is_adapter:
+    if stage.adapter_config is None:
         why = "quantized weights cannot be trained; the trainer refuses them"
         yield error("the base model is quantized and there is no adapter", why, "use_peft: true")
     zero3 = os.environ.get("ACCELERATE_USE_DEEPSPEED") and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
@@ -237,10 +238,12 @@ def _longest_prompt(stage: Stage) -> int:
 
 
 def _disk(stage: Stage) -> Iterator[Finding]:
+    from trl_rlsp.planning import Architecture, Settings, checkpoint_bytes
+
     if stage.elsewhere:
         yield unchecked("whether the checkpoints fit", ELSEWHERE)
         return
-    count, one = kept_checkpoints(stage), checkpoint_bytes(stage)
+    count, one = kept_checkpoints(stage), checkpoint_bytes(Architecture.of(stage.config), Settings.of(stage))
     needed = count * one + one // 3  # the final model has no optimizer: a third
     output = Path(str(stage.training.output_dir or ".")).absolute()
     folder = next(folder for folder in (output, *output.parents) if folder.is_dir())
@@ -251,15 +254,6 @@ def _disk(stage: Stage) -> Iterator[Finding]:
         fewer = f"save_total_limit: {max(1, (free - one // 3) // max(one, 1))}"
         line = fewer if count > 1 else "output_dir: a folder on a larger disk"
         yield error(what, "a run that cannot write a checkpoint stops, and may leave a broken one", line)
-
-
-def checkpoint_bytes(stage: Stage) -> int:
-    """Bytes of one checkpoint: the trained weights, the optimizer's state, and the copy of a continued adapter."""
-    from trl_rlsp.planning import Architecture, Settings, optimizer_bytes, trained_bytes
-
-    architecture, settings = model = Architecture.of(stage.config), Settings.of(stage)
-    copied = settings.reference and settings.rank is not None  # peft saves the reference of the KL, too
-    return trained_bytes(*model) * (1 + copied) + optimizer_bytes(architecture, settings)
 
 
 def kept_checkpoints(stage: Stage) -> int:
@@ -276,7 +270,7 @@ def kept_checkpoints(stage: Stage) -> int:
 def _ranks(stage: Stage) -> Iterator[Finding]:
     import torch
 
-    if stage.processes > 1 and stage.adapter[0] is not None and stage.training.ddp_find_unused_parameters is None:
+    if stage.processes > 1 and stage.adapter_config and stage.training.ddp_find_unused_parameters is None:
         what = "ddp_find_unused_parameters is on for an adapter by default"
         why = "each step searches the whole graph for parameters without a gradient; an adapter has none"
         yield warning(what, why, "ddp_find_unused_parameters: false")
@@ -329,13 +323,13 @@ def _prompts(stage: Stage) -> Iterator[Finding]:
 def _vllm(stage: Stage) -> Iterator[Finding]:
     if not stage.training.use_vllm:
         return
-    training, safe = stage.training, "use_vllm: false"
+    training, safe, alone = stage.training, "use_vllm: false", getattr(stage.training, "vllm_adapter", False)
     if not stage.elsewhere and importlib.util.find_spec("vllm") is None:
         yield error("use_vllm is on and vLLM is not installed", "install it: pip install 'trl-rlsp[vllm]'", safe)
     if stage.model.load_in_8bit:
         yield error("vLLM with an 8-bit base", "vLLM does not quantize to 8 bit while it loads; TRL raises", safe)
-    elif stage.model.load_in_4bit and not (stage.model.use_peft and getattr(training, "vllm_adapter", False)):
-        why = "it cannot take TRL's merged weights (huggingface/trl#4973, #3466); vllm_adapter: true sends only LoRA"
+    elif stage.model.load_in_4bit and (reason := trainers.why_merged(stage.adapter_config, alone=alone)):
+        why = f"it cannot take merged weights (huggingface/trl#4973, #3466), which it needs here: {reason}"
         yield error(f"vLLM in {training.vllm_mode} mode with a 4-bit base", why, safe)
     elif stage.model.load_in_4bit and not stage.elsewhere and importlib.util.find_spec("vllm_bnb_plugin") is None:
         yield error("vLLM has no 4-bit weights here", "since 0.28 by a plugin: pip install vllm-bnb-plugin", safe)

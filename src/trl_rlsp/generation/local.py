@@ -19,17 +19,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.utils import logging
 
 from trl_rlsp.errors import ConfigError, SourceError
-from trl_rlsp.generation.sampling import (
-    Prefixed,
-    Prompts,
-    Request,
-    Sample,
-    Sampling,
-    chunks,
-    render,
-    seed_of,
-    token_ids,
-)
+from trl_rlsp.generation.sampling import Prefixed, Prompts, Request, Sample, Sampling, chunks, render, seed_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -94,7 +84,7 @@ class TransformersEngine:
         """One sample per request, cut after its first end token or at its limit."""
         model: Any = self.model
         tokenizer = self.tokenizer
-        ids = [token_ids(one, tokenizer) for one in asked]
+        ids = [one.ids(tokenizer) for one in asked]
         inputs = {"input_ids": [[*prompt, *begun] for prompt, begun in ids]}
         batch = tokenizer.pad(inputs, padding_side="left", return_tensors="pt").to(model.device)
         limits = [one.limit for one in asked]

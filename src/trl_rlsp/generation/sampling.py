@@ -76,6 +76,12 @@ class Prefixed:
         """Any prompt as a `Prefixed`; plain prompts get an empty beginning."""
         return prompt if isinstance(prompt, cls) else cls(prompt, (), 0, sampling.max_new_tokens)
 
+    def ids(self, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+        """Token ids of the prompt, and of the beginning of its completion."""
+        texts = (render(self.prompt, tokenizer), *self.parts)
+        prompt, *begun = (list(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
+        return prompt, [token for ids in begun for token in ids]
+
     def sample(self, request: Request, text: str, added: int, truncated: bool) -> Sample:
         """A `Sample` from the whole text of a completion and the number of new tokens."""
         return Sample(request.prompt, text, self.tokens + added, truncated, request.sample)
@@ -111,13 +117,6 @@ def render(prompt: Any, tokenizer: PreTrainedTokenizerBase) -> str:
     if isinstance(prompt, str):
         return prompt
     return str(tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True))
-
-
-def token_ids(asked: Prefixed, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """Token ids of a prompt, and of the beginning of its completion."""
-    texts = (render(asked.prompt, tokenizer), *asked.parts)
-    prompt, *begun = (list(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
-    return prompt, [token for ids in begun for token in ids]
 
 
 def chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from trl_rlsp.errors import MissingDependencyError
-from trl_rlsp.generation.sampling import Prefixed, Prompts, Request, Sample, Sampling, chunks, seed_of, token_ids
+from trl_rlsp.generation.sampling import Prefixed, Prompts, Request, Sample, Sampling, chunks, seed_of
 
 AT_ONCE = 4096  # completions per call, stored after each call; vLLM decides how many are decoded at once
 
@@ -34,8 +34,7 @@ class VLLMEngine:
         self.adapter = name_or_path if adapter else None
         self.tokenizer = AutoTokenizer.from_pretrained(name_or_path)
         config: Any = AutoConfig.from_pretrained(base).get_text_config()
-        longest = max(len(token_ids(Prefixed(prompt, (), 0, 0), self.tokenizer)[0]) for prompt in prompts)
-        longest += new_tokens
+        longest = max(len(Prefixed(prompt, (), 0, 0).ids(self.tokenizer)[0]) for prompt in prompts) + new_tokens
         self.llm = LLM(
             model=base,
             tokenizer=name_or_path,
@@ -58,7 +57,7 @@ class VLLMEngine:
         lora = LoRARequest("adapter", 1, self.adapter) if self.adapter else None
         for batch in chunks(requests, AT_ONCE):
             asked = [Prefixed.of(prompts[request.prompt], sampling) for request in batch]
-            ids = [token_ids(one, self.tokenizer) for one in asked]
+            ids = [one.ids(self.tokenizer) for one in asked]
             outputs = self.llm.generate(
                 [TokensPrompt(prompt_token_ids=[*prompt, *begun]) for prompt, begun in ids],
                 [

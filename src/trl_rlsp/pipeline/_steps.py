@@ -7,8 +7,9 @@ effect, and a change upstream makes every later step stale.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -124,13 +125,14 @@ class Step:
         return ", ".join(stages.differences(before["settings"], self.given, names)) or "an earlier step"
 
 
-def parse_run(arguments: Sequence[str]) -> Run:
+def parse_run(arguments: Sequence[str], prog: str = "rlsp run", also: Iterable[str] = ()) -> Run:
     """The settings of a run: the recipe's folder or name, options, and overrides such as `--grpo.learning_rate 1e-5`.
 
-    A ConfigError for an invalid argument, a SourceError if there is no such recipe.
+    A ConfigError for an invalid argument (`also` has more names to suggest), a SourceError for an unknown recipe.
     """
     own, overrides = split_overrides(arguments)
-    run = stages.parse_fields(Run, own, "rlsp run")
+    of_stages = (f"{kind}.{name}" for kind in stages.KINDS for name in stages.fields_of(kind))
+    run = stages.parse_fields(Run, own, prog, also=itertools.chain(also, of_stages))
     if run.rounds < 1:
         raise ConfigError(f"--rounds is a number of at least 1, got {run.rounds}")
     run.recipe = find_recipe(run.recipe)

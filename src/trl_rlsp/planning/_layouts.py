@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
@@ -83,12 +84,6 @@ def layout(architecture: Architecture, settings: Settings, gpus: int, strategy: 
     fixed = whole + adapter + memory_of.vllm_bytes(*model) if colocated else 0
     context = settings.vllm_context or settings.length
     longest = memory_of.kv_bytes(architecture, replace(settings, rollouts=1, prompt=0, completion=context))
-    # float32 logits of one position, twice
-    sampled = 2 * 4 * settings.rollouts * int(architecture.config.get_text_config().vocab_size)
-    # a pass over the prompts, with their keys and values
-    prompts = math.ceil(settings.rollouts / settings.shared) * settings.prompt
-    passed = memory_of.prompt_bytes(architecture, prompts, settings)
-    passed += prompts * architecture.kv_numbers_per_token * BYTES[settings.computes_in]
     blocks = [math.prod(linear) for linear in architecture.quantized.values()]
     working = max(blocks) if settings.bits else 0
     if sharded > 1:
@@ -104,13 +99,21 @@ def layout(architecture: Architecture, settings: Settings, gpus: int, strategy: 
         activations=memory_of.activation_bytes(*model),
         logits=memory_of.logit_bytes(*model),
         working=working * BYTES[settings.computes_in],
-        cache=0 if settings.vllm else max(memory_of.kv_bytes(*model), passed) + sampled,
+        cache=0 if settings.vllm else memory_of.cache_bytes(*model),
         rollout_weights=whole + adapter if gathered else math.ceil((whole + adapter) / sharded),
         vllm=settings.vllm_share if colocated else 0.0,
         vllm_fixed=fixed,
         vllm_needs=fixed + longest if colocated else 0,
         vllm_holds=fixed + max(longest, memory_of.kv_bytes(*model)) if colocated else 0,
     )
+
+
+def largest_batch(architecture: Architecture, settings: Settings, memory: float) -> int:
+    """The most of the `rollouts` sequences that transformers can sample at once with `memory` GiB, or 0."""
+    room = memory * GIB * (1 - RESERVE) - memory_of.weight_bytes(architecture, settings)
+    counts = range(1, settings.rollouts + 1)
+    needed = lambda count: memory_of.cache_bytes(architecture, replace(settings, rollouts=count))  # noqa: E731
+    return bisect_right(counts, room, key=needed)
 
 
 def strategies(settings: Settings, gpus: int) -> tuple[Strategy, ...]:

@@ -142,16 +142,31 @@ def optimizer_bytes(architecture: Architecture, settings: Settings) -> int:
 
 
 def reference_bytes(architecture: Architecture, settings: Settings) -> int:
-    """The frozen reference of the KL: a copy of the weights or, for a stage that starts from an adapter, of it."""
+    """The frozen reference of the KL: a copy of the weights or, if an adapter is continued or reset, of it."""
     if not settings.reference:
         return 0
     return weight_bytes(architecture, settings) if settings.rank is None else adapter_bytes(architecture, settings)
+
+
+def checkpoint_bytes(architecture: Architecture, settings: Settings) -> int:
+    """A checkpoint: the trained weights, the optimizer's state and, if it is saved, the reference."""
+    reference = reference_bytes(architecture, settings) if settings.saved else 0
+    return trained_bytes(architecture, settings) + optimizer_bytes(architecture, settings) + reference
 
 
 def kv_bytes(architecture: Architecture, settings: Settings) -> int:
     """The key-value cache of all sequences that transformers generates at once, at full length."""
     numbers = architecture.kv_numbers_per_token * settings.rollouts * settings.length
     return numbers * BYTES[settings.computes_in]
+
+
+def cache_bytes(architecture: Architecture, settings: Settings) -> int:
+    """Sampling without the weights: the cache or, if that is more, a pass over the prompts; two copies of logits."""
+    prompts = math.ceil(settings.rollouts / settings.shared) * settings.prompt
+    passed = prompts * architecture.kv_numbers_per_token * BYTES[settings.computes_in]
+    passed += prompt_bytes(architecture, prompts, settings)
+    logits = 2 * 4 * settings.rollouts * int(architecture.config.get_text_config().vocab_size)
+    return max(kv_bytes(architecture, settings), passed) + logits
 
 
 def prompt_bytes(architecture: Architecture, tokens: int, settings: Settings) -> int:
@@ -183,7 +198,7 @@ def activation_bytes(architecture: Architecture, settings: Settings) -> int:
 
     With checkpointing, these are the hidden states before each block and all activations of one block.
     """
-    unused: Any = {"optimizer": "", "rollouts": 0, "accumulation": 1, "vllm": None, "reference": False}
+    unused: Any = {"optimizer": "", "rollouts": 0, "accumulation": 1, "vllm": None, "reference": False, "saved": False}
     measured = replace(settings, checkpointing=False, **unused)  # fewer distinct keys for the cache
     one, two = (_saved_by_autograd(architecture, measured, blocks) for blocks in (1, 2))
     once, block = 2 * one - two, two - one

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from trl_rlsp.errors import ConfigError
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
     from trl_rlsp.stages import Stage
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # bytes per number, by type
@@ -38,7 +40,10 @@ class Settings:
     updates: int = 1  # optimizer passes over each generation (`num_iterations`)
     prompt: int = 512  # longest prompt in tokens
     completion: int = 4096  # longest completion in tokens; for "sft" the whole sequence
-    reference: bool = False  # whether the KL needs a frozen copy; with a new adapter it uses the base
+    reference: bool = (
+        False  # whether the KL needs a frozen copy; with a new adapter that is not reset, it uses the base
+    )
+    saved: bool = False  # whether checkpoints hold that copy: adapters, and models that are reset or moved
     kl: bool = False  # whether the KL is in the loss, which costs a forward pass of the reference
     rescored: bool = False  # whether the old policy's log-probabilities cost a forward pass
     trimmed: bool = True  # whether sequences are computed without most of their padding
@@ -73,15 +78,13 @@ class Settings:
         """The settings of a stage whose longest prompt has `prompt` tokens."""
         training, model, sft = stage.training, stage.model, stage.kind == "sft"
         rank, targets = stage.adapter
-        dtype = model.dtype or "float32"
-        if dtype == "auto":
-            dtype = str(getattr(stage.config, "dtype", None) or "float32").removeprefix("torch.")
         context = getattr(stage.config.get_text_config(), "max_position_embeddings", 0)
         longest = training.max_length if sft else training.max_completion_length
+        resets = getattr(training, "reset_steps", None)
         vllm = training.vllm_mode if not sft and training.use_vllm else None
         return cls(
             kind=stage.kind,
-            dtype=dtype,
+            dtype=type_of(stage.config, model.dtype),
             autocast="bfloat16" if training.bf16 else "float16" if training.fp16 else None,
             bits=4 if model.load_in_4bit else 8 if model.load_in_8bit else None,
             nested=model.use_bnb_nested_quant,
@@ -98,7 +101,8 @@ class Settings:
             updates=1 if sft else training.num_iterations,
             prompt=0 if sft else prompt,
             completion=longest or max(1, context - prompt),
-            reference=not sft and training.beta > 0 and (rank is None or stage.is_adapter),
+            reference=not sft and training.beta > 0 and bool(rank is None or stage.is_adapter or resets),
+            saved=rank is not None or bool(resets or (not sft and training.sync_ref_model)),
             kl=not sft and training.beta > 0,
             rescored=not sft and _rescored(stage),
             trimmed=sft or getattr(training, "trim_updates", False),
@@ -107,6 +111,15 @@ class Settings:
             vllm_context=(training.vllm_max_model_length or context) if vllm else None,
             gathers=not sft and training.ds3_gather_for_generation,
         )
+
+
+def type_of(config: PreTrainedConfig, dtype: str | None) -> str:
+    """The type of the weights: transformers' default without one, and for "auto" the one in the configuration."""
+    return (
+        str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
+        if dtype == "auto"
+        else dtype or "float32"
+    )
 
 
 def _rescored(stage: Stage) -> bool:
@@ -126,16 +139,8 @@ def steps_of(stage: Stage, gpus: int, rows: int | None = None) -> float | None:
     return float(rows * training.num_train_epochs * each / at_once)
 
 
-@dataclass(frozen=True)
-class Tokens:
-    """Completion tokens that one optimizer step samples and trains on, over all GPUs, at full length."""
-
-    sampled: float
-    scored: int
-
-
-def tokens_per_step(settings: Settings, gpus: int) -> Tokens:
-    """Tokens per optimizer step; each generation is used for `updates` passes over its completions."""
+def tokens_per_step(settings: Settings, gpus: int) -> dict[str, float]:
+    """Completion tokens that an optimizer step has "sampled" and "scored", over all GPUs, at full length."""
     sequences = settings.micro_batch * settings.accumulation * gpus
     sampled = sequences * settings.completion / settings.updates if settings.rollouts else 0.0
-    return Tokens(sampled, sequences * settings.completion)
+    return {"sampled": sampled, "scored": sequences * settings.completion}

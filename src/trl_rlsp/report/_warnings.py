@@ -6,7 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from trl_rlsp.evaluation import known_mean
 from trl_rlsp.runs import Run, StepMetrics, accuracy_key, change, difference, last_mean, reward_parts, values_of
@@ -44,9 +47,10 @@ Steps = Sequence[StepMetrics]
 
 def find(run: Run, steps: Steps, thresholds: Thresholds = DEFAULTS) -> list[RunWarning]:
     """All warnings about one run, given the step metrics of its logged completions."""
+    texts = yaml.safe_load(Path(__file__).with_name("warnings.yaml").read_text(encoding="utf-8"))
     return [
-        RunWarning(kind, run.name, what, evidence, advice)
-        for kind, (check, what, advice) in CHECKS.items()
+        RunWarning(kind, run.name, evidence=evidence, **texts[kind])
+        for kind, check in CHECKS.items()
         for evidence in check(run, steps, thresholds)
     ]
 
@@ -137,36 +141,11 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-CHECKS: dict[str, tuple[Callable[[Run, Steps, Thresholds], Iterator[str]], str, str]] = {
-    "reward_without_accuracy": (
-        *(_reward_without_accuracy, "The reward rises while the accuracy falls."),
-        "The model earns reward without solving more problems. Read completions of late steps, give the outcome more "
-        "weight (alpha), gate exploration by correctness, and go back to a checkpoint from before the fall.",
-    ),
-    "cut_off": (
-        *(_cut_off, "Completions hit the token limit."),
-        "A completion that is cut off has no answer and only teaches the model to be shorter. Raise "
-        "max_completion_length, lower the weight of length, or set mask_truncated_completions.",
-    ),
-    "repetition": (
-        *(_repetition, "Completions repeat themselves more and more."),
-        "Repeated text is rewarded as length. Count only new text (LengthExploration's ngram), or lower the weight "
-        "of length; read completions of late steps.",
-    ),
-    "zero_variance": (
-        *(_zero_variance, "Most groups have equal rewards and give no gradient."),
-        "Use problems of another difficulty (harder if most are solved, easier if few are), more generations per "
-        "problem, or a higher temperature.",
-    ),
-    "judge": (
-        *(_judges, "The judge ranks wrong completions above right ones."),
-        "It rewards something that correlates with wrong answers, perhaps length. Read the pairs that it ranks "
-        "wrongly, change its rubric, or gate it by correctness.",
-    ),
-    "not_scorable": (
-        *(_not_scorable, "Completions could not be scored."),
-        "They are left out of the accuracy. Check the gold answers with `rlsp check`; for `scorer_error` and time "
-        "limits, see docs/verifier.md.",
-    ),
+CHECKS: dict[str, Callable[[Run, Steps, Thresholds], Iterator[str]]] = {
+    "reward_without_accuracy": _reward_without_accuracy,
+    "cut_off": _cut_off,
+    "repetition": _repetition,
+    "zero_variance": _zero_variance,
+    "judge": _judges,
+    "not_scorable": _not_scorable,
 }
-"""Kind of a warning -> its check, the observation, and advice."""

@@ -5,17 +5,6 @@ changed; an unreadable file raises an error that names it. Knows nothing about h
 settings are in `trl_rlsp.stages` and `trl_rlsp.pipeline`.
 """
 
-from trl_rlsp.runs._behaviours import StepMetrics, Summary, shown_steps, step_metrics, summarize
-from trl_rlsp.runs._completions import Completion, completion_files, question, read_completions, rl_stage
-from trl_rlsp.runs._forecast import Forecast, Sigmoid, forecast, solve_rate_curve
-from trl_rlsp.runs._run import (
-    Evaluated,
-    Run,
-    accuracy_key,
-    change,
-    difference,
-    last_mean,
-    read_run,
-    reward_parts,
-    values_of,
-)
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -19,8 +19,10 @@ from ._record import (
     write_record as write_record,
 )
 from ._stage import (
+    KINDS as KINDS,
     Kind as Kind,
     Stage as Stage,
+    fields_of as fields_of,
     kind_of as kind_of,
     load_config as load_config,
     model_name as model_name,

@@ -73,6 +73,13 @@ def parse_known(kind: type[T], arguments: Sequence[str], prog: str) -> tuple[T, 
     return parser.make(kind, values), rest
 
 
+class _Help(ArgumentDefaultsHelpFormatter):
+    """Shows defaults, but not that there is none."""
+
+    def _get_help_string(self, action: Action) -> str | None:
+        return super()._get_help_string(action) if action.default not in (None, [], "") else action.help
+
+
 class _Parser(ArgumentParser):
     """Options from the fields of dataclasses, parsed as in transformers, with this package's errors."""
 
@@ -80,7 +87,7 @@ class _Parser(ArgumentParser):
         from transformers.hf_argparser import HfArgumentParser
 
         about = kinds[0].__doc__ if len(kinds) == 1 else None
-        super().__init__(prog, description=about, allow_abbrev=False, formatter_class=ArgumentDefaultsHelpFormatter)
+        super().__init__(prog, description=about, allow_abbrev=False, formatter_class=_Help)
         self.kinds = kinds
         for kind in kinds:
             hints = get_type_hints(kind)

@@ -21,6 +21,7 @@ from trl_rlsp.stages._parsing import config_of, parse_stage, read_yaml
 from trl_rlsp.stages.arguments import DemonstrationArguments, ProblemArguments, RewardArguments
 
 if TYPE_CHECKING:
+    from peft import PeftConfig
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
     from trl import ModelConfig
 
@@ -77,19 +78,23 @@ class Stage:
         return names_adapter(str(self.model.model_name_or_path), self.model.model_revision)
 
     @cached_property
+    def adapter_config(self) -> PeftConfig | None:
+        """The configuration of the adapter that the stage trains."""
+        from peft import PeftConfig
+        from trl import get_peft_config
+
+        if not self.is_adapter:
+            return get_peft_config(self.model)
+        return PeftConfig.from_pretrained(str(self.model.model_name_or_path), revision=self.model.model_revision)
+
+    @property
     def adapter(self) -> tuple[int | None, tuple[str, ...] | str | None]:
         """Rank and layers of the adapter that the stage trains; the rank is `None` without an adapter."""
-        rank, targets = None, None
-        if self.is_adapter:
-            from peft import PeftConfig
-
-            found = PeftConfig.from_pretrained(str(self.model.model_name_or_path), revision=self.model.model_revision)
-            rank, targets = int(found.r), found.target_modules
-        elif self.model.use_peft:
-            rank, targets = self.model.lora_r, self.model.lora_target_modules
+        config: Any = self.adapter_config
+        targets = config and config.target_modules
         if targets is None or isinstance(targets, str):
-            return rank, targets
-        return rank, "all-linear" if list(targets) == ["all-linear"] else tuple(sorted(targets))
+            return config and int(config.r), targets
+        return int(config.r), "all-linear" if set(targets) == {"all-linear"} else tuple(sorted(targets))
 
     @property
     def sequences_per_step(self) -> int:
@@ -150,13 +155,19 @@ def parse_grpo(arguments: Sequence[str]) -> tuple[ProblemArguments, RLSPRewards,
 
 def kind_of(path: Path) -> Kind:
     """Whether a YAML file describes an SFT or an RL stage, by its fields or else its name; a ConfigError if unclear."""
-    written = set(read_yaml(path))
-    unknown = {kind: len(written - {field.name for part in _kinds(kind) for field in fields(part)}) for kind in KINDS}
-    if len(set(unknown.values())) > 1:
-        return min(KINDS, key=lambda kind: unknown[kind])
+    unknown = {kind: set(read_yaml(path)) - fields_of(kind) - {"env"} for kind in KINDS}
+    if len({len(names) for names in unknown.values()}) > 1:
+        return min(KINDS, key=lambda kind: len(unknown[kind]))
+    if names := unknown["grpo"]:
+        raise ConfigError(f"{path} is no file of `rlsp sft` or `rlsp grpo`, which have no field {min(names)!r}")
     if named := [kind for kind in KINDS if kind in path.stem]:
         return named[0]
     raise ConfigError(f"{path} has no field of only `rlsp sft` or only `rlsp grpo`: give --stage sft or --stage grpo")
+
+
+def fields_of(kind: Kind) -> set[str]:
+    """The names of a stage's fields."""
+    return {field.name for part in _kinds(kind) for field in fields(part)}
 
 
 def _kinds(kind: Kind) -> tuple[Any, ...]:
@@ -177,9 +188,9 @@ def _start_before_sft(stage: Stage) -> None:
     before = read_stage("sft", ["--config", str(beside)])
     stage.model.model_name_or_path, stage.model.model_revision = model_name(before.model), before.model.model_revision
     stage.training.chat_template_path = before.training.chat_template_path
-    stage.is_adapter = before.adapter[0] is not None
+    stage.is_adapter = before.adapter_config is not None
     if stage.is_adapter:
-        stage.adapter = before.adapter
+        stage.adapter_config = before.adapter_config
 
 
 def model_name(model: ModelConfig) -> str:

@@ -99,12 +99,17 @@ def types_kept(model: Any) -> Iterator[None]:
             module._buffers.update(before)
 
 
+def is_quantized(model: Any) -> bool:
+    """Whether the weights of a model, or of an adapter's base, are packed into 4 or 8 bits."""
+    return getattr(model, "is_loaded_in_4bit", False) or getattr(model, "is_loaded_in_8bit", False)
+
+
 def keep_full_precision(model: Any, before: Mapping[str, torch.Tensor] | None = None) -> int:
     """Cast the trainable half-precision weights of a quantized model to float32, and return the number of tensors;
     those in `before`, its `trainable_weights` from before a trainer rounded them, are restored exactly."""
     import torch
 
-    if not (getattr(model, "is_loaded_in_4bit", False) or getattr(model, "is_loaded_in_8bit", False)):
+    if not is_quantized(model):
         return 0
     turned = 0
     for name, parameter in model.named_parameters():

@@ -1,43 +1,51 @@
-"""vLLM rollouts of a LoRA adapter that is never merged: the base stays in vLLM, and only the adapter is sent.
+"""vLLM rollouts of an adapter that leave its base as it is.
 
-TRL merges the adapter into the base and sends every weight before each generation. Merging into a 4-bit base rounds the
-update, and sending a 32B model moves 64 GB where its adapter takes 0.5 GB.
+TRL merges the adapter into the base, sends every weight, and subtracts the adapter again, before each generation. In
+half precision the difference is not the base, which drifts (huggingface/trl#6688). Merging into a 4-bit base rounds the
+update, and sending a 32B model moves 64 GB where its adapter takes 0.5 GB. So the adapter is sent alone, as a LoRA
+request, if vLLM takes it; otherwise copies of single layers are merged.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from trl.generation import vllm_generation
 from trl.generation.vllm_generation import VLLMGeneration
 from trl.trainer import grpo_trainer
 
-from trl_rlsp.errors import ServerError
+from trl_rlsp.errors import ConfigError, ServerError
 from trl_rlsp.generation.vllm import served_rank
+from trl_rlsp.trainers._adapter import is_quantized
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftConfig
 
 log = logging.getLogger(__name__)
 
 HIGHEST_RANK = 512
 
 
-def why_merged(model: Any, sharded: bool = False) -> str | None:
-    """Why TRL has to merge the trained weights before vLLM can sample, or `None` if sending the adapter is enough."""
-    if not getattr(model, "peft_config", None):
+def why_merged(config: PeftConfig | None, *, sharded: bool = False, alone: bool = True) -> str | None:
+    """Why vLLM needs the weights merged with this adapter; `None` if sending the adapter is enough."""
+    if config is None:
         return "no adapter is trained"
-    config = _trained(model)
     reasons = {
-        f"vLLM takes LoRA adapters, not {getattr(config.peft_type, 'value', config.peft_type)}": (
-            config.peft_type != "LORA"
-        ),
+        "vllm_adapter is false": not alone,
+        f"vLLM takes LoRA, not {getattr(config.peft_type, 'value', config.peft_type)}": config.peft_type != "LORA",
         "vLLM does not take DoRA": getattr(config, "use_dora", False),
         "modules_to_save are not part of a LoRA request": getattr(config, "modules_to_save", None),
-        "vLLM does not take the biases of an adapter": getattr(config, "bias", "none") != "none",
+        "vLLM does not take biases": getattr(config, "lora_bias", 0) or getattr(config, "bias", "none") != "none",
+        "trained tokens are not part of a LoRA request": getattr(config, "trainable_token_indices", None),
         "target_parameters are not layers of their own": getattr(config, "target_parameters", None),
         f"rank {getattr(config, 'r', 0)} is above vLLM's {HIGHEST_RANK}": getattr(config, "r", 0) > HIGHEST_RANK,
         "FSDP and DeepSpeed shard the adapter": sharded,
@@ -51,17 +59,78 @@ def _trained(model: Any) -> Any:
 
 
 @contextmanager
-def adapter_alone() -> Iterator[None]:
-    """A TRL trainer built inside this context sends only its adapter to vLLM if possible; otherwise it merges."""
-    with mock.patch.object(grpo_trainer, "VLLMGeneration", _generation):
+def base_kept(alone: bool = True) -> Iterator[None]:
+    """A TRL trainer built inside this context sends vLLM its adapter if possible and `alone`, or else merged copies."""
+    with mock.patch.object(grpo_trainer, "VLLMGeneration", functools.partial(_generation, alone)):
         yield
 
 
-def _generation(model: Any, accelerator: Any, *args: Any, **kwargs: Any) -> VLLMGeneration:
-    reason = why_merged(model, accelerator.distributed_type in ("FSDP", "DEEPSPEED"))
-    if reason and getattr(model, "peft_config", None):
-        log.warning("vLLM gets merged weights, as TRL sends them: %s", reason)
-    return (VLLMGeneration if reason else AdapterGeneration)(model, accelerator, *args, **kwargs)
+def _generation(alone: bool, model: Any, accelerator: Any, *args: Any, **kwargs: Any) -> VLLMGeneration:
+    if not getattr(model, "peft_config", None):
+        return VLLMGeneration(model, accelerator, *args, **kwargs)
+    config, sharded = _trained(model), accelerator.distributed_type in ("FSDP", "DEEPSPEED")
+    if (reason := why_merged(config, sharded=sharded, alone=alone)) is None:
+        return AdapterGeneration(model, accelerator, *args, **kwargs)
+    hindrances = {
+        "prompt learning": config.is_prompt_learning,
+        "a quantized base": is_quantized(model),
+        "training of tokens": getattr(config, "trainable_token_indices", None),  # TRL sends them under names of PEFT
+        # PEFT replaces the data of its weights, which FSDP ignores
+        "DoRA under FSDP": getattr(config, "use_dora", False) and accelerator.distributed_type == "FSDP",
+    }
+    if found := next((name for name, holds in hindrances.items() if holds), None):
+        raise ConfigError(f"vLLM needs merged weights ({reason}), which {found} excludes: set use_vllm: false")
+    log.warning("vLLM gets merged weights, and the base stays as it is: %s", reason)
+    return MergedGeneration(model, accelerator, *args, **kwargs)
+
+
+class MergedGeneration(VLLMGeneration):
+    """TRL's vLLM backend, which sends copies of the adapted weights, merged one at a time."""
+
+    model: Any
+
+    def _iter_named_params(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """The names and tensors that TRL sends; the model is never merged while they are."""
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        if self._dist.is_fsdp:  # a rank has only its part of each weight
+            with _restored(self.model.parameters()):
+                yield from super()._iter_named_params()
+            return
+        parameters, layers = {}, defaultdict(list)  # by their address: base weights, and the layers that adapt them
+
+        def find() -> None:  # where TRL merges: ZeRO-3 has gathered the weights
+            for layer in self.model.modules():
+                for weight in layer.get_base_layer().parameters() if isinstance(layer, BaseTunerLayer) else ():
+                    parameters[weight.data_ptr()] = weight
+                    layers[weight.data_ptr()].append(layer)
+
+        with mock.patch.multiple(self.model, merge_adapter=find, unmerge_adapter=lambda: None):
+            for name, weight in super()._iter_named_params():
+                place = weight.data_ptr()
+                yield name, _merged(parameters[place], layers[place]) if place in parameters else weight
+
+
+def _merged(weight: torch.Tensor, layers: list[Any]) -> torch.Tensor:
+    """A copy of a base weight, merged with the adapters of its layers, which stay as they are."""
+    with _restored(each for layer in layers for each in layer.get_base_layer().parameters()):
+        for layer in layers:
+            layer.merge()
+        found = weight.data.clone()
+        for layer in reversed(layers):
+            layer.unmerge()
+    return found
+
+
+@contextmanager
+def _restored(weights: Iterable[torch.Tensor]) -> Iterator[None]:
+    """Give the weights the values on exit, bit for bit, that they had before."""
+    before = [(weight, weight.data, weight.data.clone()) for weight in weights]
+    try:
+        yield
+    finally:
+        for weight, data, value in before:  # peft changes the data, or replaces it
+            weight.data = data.copy_(value)
 
 
 class AdapterGeneration(VLLMGeneration):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
-from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -22,7 +21,7 @@ from trl_rlsp.trainers._adapter import keep_full_precision, trainable_weights, w
 from trl_rlsp.trainers._frontier import FrontierStarts
 from trl_rlsp.trainers._resets import Resets
 from trl_rlsp.trainers._visits import Visits
-from trl_rlsp.trainers._vllm_adapter import adapter_alone
+from trl_rlsp.trainers._vllm_adapter import base_kept
 
 logger = logging.getLogger(__name__)
 
@@ -83,10 +82,9 @@ class RLSPGRPOTrainer(Visits, Resets, FrontierStarts, GRPOTrainer):
         "title": "On the Emergence of Thinking in LLMs I: Searching for the Right Intuition",
         "id": "2502.06773",
         "citation": (
-            "@article{ye2025emergence,\n"
-            "    title  = {{On the Emergence of Thinking in LLMs I: Searching for the Right Intuition}},\n"
-            "    author = {Guanghao Ye and Khiem Duc Pham and Xinzhi Zhang and Sivakanth Gopi and Baolin Peng and "
-            "Beibin Li and Janardhan Kulkarni and Huseyin A. Inan},\n"
+            "@article{ye2025emergence,\n    title  = {{On the Emergence of Thinking in LLMs I: Searching for the Right "
+            "Intuition}},\n    author = {Guanghao Ye and Khiem Duc Pham and Xinzhi Zhang and Sivakanth Gopi and "
+            "Baolin Peng and Beibin Li and Janardhan Kulkarni and Huseyin A. Inan},\n"
             "    year   = 2025,\n    eprint = {arXiv:2502.06773},\n}"
         ),
     }
@@ -108,8 +106,7 @@ class RLSPGRPOTrainer(Visits, Resets, FrontierStarts, GRPOTrainer):
         args = _prepared(reward_funcs, args, getattr(train_dataset, "column_names", None) or [])
         warn_if_untested()
         before = trainable_weights(model)
-        alone = adapter_alone() if args.use_vllm and getattr(args, "vllm_adapter", True) else nullcontext()
-        with alone:
+        with base_kept(getattr(args, "vllm_adapter", True)):
             super().__init__(model, reward_funcs, args, train_dataset, *others, **kwargs)
         if not self.is_fsdp_enabled:  # FSDP shards weights of one type only
             keep_full_precision(self.model, before)

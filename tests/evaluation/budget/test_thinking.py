@@ -283,7 +283,6 @@ class TestRefused:
 
 
 def test_a_beginning_is_tokenized_part_by_part(tokenizer):
-    from trl_rlsp.generation.sampling import token_ids
 
-    asked, begun = token_ids(Prefixed("1 2 : 3", ("1 + 2", "|"), 4, 9), tokenizer)
+    asked, begun = Prefixed("1 2 : 3", ("1 + 2", "|"), 4, 9).ids(tokenizer)
     assert tokenizer.convert_ids_to_tokens(asked + begun) == ["1", "2", ":", "3", "1", "+", "2", "|"]

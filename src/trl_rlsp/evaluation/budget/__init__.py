@@ -5,17 +5,6 @@
 engine, answers to the verifier.
 """
 
-from trl_rlsp.evaluation.budget._curve import (
-    Bench,
-    Point,
-    Rule,
-    RuleResult,
-    adaptive_consistency,
-    draw_until_agreement,
-    last_agree,
-    markdown,
-    plot_curves,
-    try_rule,
-    unbeatable,
-)
-from trl_rlsp.evaluation.budget._thinking import ThinkingBudget, Thought, draw_within
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)
