@@ -88,16 +88,6 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture
-def judge(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "tests" / "rewards")
-    from judge_server import JudgeServer
-
-    monkeypatch.setenv("OPENAI_API_KEY", "none")
-    with JudgeServer() as server:
-        yield server.url
-
-
 def test_the_models_are_those_that_the_recipes_name():
     for recipe, name in FIRST_MODEL.items():
         files = [ROOT / "recipes" / recipe / f"{stage}.yaml" for stage in ("sft", "grpo")]
@@ -106,11 +96,11 @@ def test_the_models_are_those_that_the_recipes_name():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lines", [lines for lines in LINES if lines], ids=["start", "24gb", "80gb", "node"])
-def test_every_line_runs(lines, place, judge, capsys):
+def test_every_line_runs(lines, place, judge_url, capsys):
     ran = []
     for words in lines:
         if words[0] == "rlsp":
-            assert main([*words[1:], *added(words[1:], judge)]) == 0, (words, capsys.readouterr())
+            assert main([*words[1:], *added(words[1:], judge_url)]) == 0, (words, capsys.readouterr())
             ran.append(words[1])
         else:
             assert words[0] in {*PASSED, "pip"}, words

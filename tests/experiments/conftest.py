@@ -69,3 +69,21 @@ def experiments():
 def toy():
     """Function from the path of a committed grid to its toy version."""
     return toy_of
+
+
+@pytest.fixture(scope="session")
+def judged():
+    """The scores of demonstrations by the task's own scorer: (demonstrations, their problems) -> one each."""
+
+    def judged(demonstrations, rows):
+        from trl_rlsp.rewards import OutcomeVerifier
+
+        tasks = {row["prompt"][0]["content"]: row["task"] for row in rows}
+        with OutcomeVerifier(workers=1) as verifier:
+            return verifier(
+                completions=[f"{row['reasoning']} \\boxed{{ {row['answer']} }}" for row in demonstrations],
+                prompts=[row["problem"] for row in demonstrations],
+                task=[tasks[row["problem"]] for row in demonstrations],
+            )
+
+    return judged

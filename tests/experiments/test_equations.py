@@ -6,7 +6,6 @@ import pytest
 
 from equations.domain import Equation, demonstrations, difficulty, equation_of, load, written_search
 from trl_rlsp.countdown import count_attempts
-from trl_rlsp.rewards import OutcomeVerifier
 
 SOURCE = "reasoning_gym:simple_equations?min_terms=2&max_terms=2&min_value=1&max_value=9&seed=1&size=200"
 
@@ -49,17 +48,11 @@ class TestSearch:
         assert (count_attempts(reasoning), answer, solved) == (3, "3", True)
 
 
-def test_demonstrations_are_judged_as_they_say():
+def test_demonstrations_are_judged_as_they_say(judged):
     """The task's own scorer agrees with `yes` and `no`."""
     rows = load(SOURCE, unique=True).select(range(10))
-    tasks = {row["prompt"][0]["content"]: row["task"] for row in rows}
     found = demonstrations(rows, seed=0, per_problem=3, mean_attempts=4, longest=9)
     assert len(found) == 30
-    with OutcomeVerifier(workers=1) as verifier:
-        scores = verifier(
-            completions=[f"{row['reasoning']} \\boxed{{ {row['answer']} }}" for row in found],
-            prompts=[row["problem"] for row in found],
-            task=[tasks[row["problem"]] for row in found],
-        )
+    scores = judged(found, rows)
     assert scores == [float(row["reasoning"].endswith("yes")) for row in found]
     assert 0 < sum(scores) < 30

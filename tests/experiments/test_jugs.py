@@ -18,7 +18,6 @@ from jugs.domain import (
     worked,
     written,
 )
-from trl_rlsp.rewards import OutcomeVerifier
 
 SOURCE = "reasoning_gym:jugs?difficulty=4&seed=1&size=40"
 DIE_HARD = Puzzle((3, 5, 8), 4)
@@ -75,15 +74,9 @@ class TestLoad:
         assert json.loads(WALK.partition("\\boxed{")[2].removesuffix("}"))[-1] == "pour B->A"
 
 
-def test_demonstrations_are_judged_as_they_say(rows):
+def test_demonstrations_are_judged_as_they_say(rows, judged):
     """The task's own scorer agrees with `yes` and `no`."""
-    tasks = {row["prompt"][0]["content"]: row["task"] for row in rows}
     found = demonstrations(rows.select(range(8)), seed=0, per_problem=3, mean_moves=6, longest=12)
-    with OutcomeVerifier(workers=1) as verifier:
-        scores = verifier(
-            completions=[f"{row['reasoning']} \\boxed{{ {row['answer']} }}" for row in found],
-            prompts=[row["problem"] for row in found],
-            task=[tasks[row["problem"]] for row in found],
-        )
+    scores = judged(found, rows)
     assert scores == [float(row["reasoning"].endswith("yes")) for row in found]
     assert 0 < sum(scores) < 24
