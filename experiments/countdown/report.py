@@ -110,7 +110,7 @@ def _what(grid: Grid, found: dict[str, Any]) -> list[str]:
         f"{problems} test problems that occur neither in RL nor in SFT, {given['sampling']['n']} samples each at "
         f"temperature {given['sampling']['temperature']}; {given['budget']:,} sampled tokens of training a run (the "
         "step that crosses the budget is finished), learning rate falling linearly with them. Shares in per cent; "
-        "`maj@8` votes on final answers, equal up to the order of sums and products.\n",
+        "`maj@8` votes on final answers that the domain calls equal (`canonical`).\n",
     ]
 
 
