@@ -86,9 +86,10 @@ def curves(counts: Counts) -> dict[str, Any]:
 
 def passed(own: Mapping[str, Any], k: int) -> list[float | None]:
     """pass@k of each problem; `None` with fewer than k known samples."""
-    from trl_rlsp.evaluation import group_pass
+    from trl_rlsp.evaluation import pass_at_k
 
-    return [group_pass(group, k) for group in _groups(own)]
+    pairs = zip(own["known"], own["right"], strict=True)
+    return [pass_at_k(known, right, k) if known >= k else None for known, right in pairs]
 
 
 def _groups(own: Mapping[str, Any]) -> list[list[Any]]:

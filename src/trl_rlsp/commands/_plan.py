@@ -72,6 +72,7 @@ class Plan(OfStage):
             raise ConfigError(f"{rule}, got {self.mean}, {self.rollout_rate}, {self.update_rate}")
 
     def execute(self) -> None:
+        """Print memory and hours of each stage, and of all stages of a recipe."""
         planned, evaluated = [_Planned(self, stage) for stage in self.planned], self.evaluation()
         if self.json:
             shown = [one.described() for one in planned]
@@ -132,13 +133,14 @@ class _Planned:
 
     def described(self) -> dict[str, Any]:
         """The plan as JSON."""
-        fits = {id(one): one.fits(self.memory) for one in (*self.every, *(one for _, one in self.advice))}
         layouts = [
             {**asdict(one), **{name: getattr(one, name) for name in ("training", "rollout", "peak")}}
-            | {"fits": fits[id(one)], "tokens_per_step": self.tokens[one.gpus]}
+            | {"fits": one.fits(self.memory), "tokens_per_step": self.tokens[one.gpus]}
             for one in self.every
         ]
-        remedies = [{"lines": list(lines), "peak": one.peak, "fits": fits[id(one)]} for lines, one in self.advice]
+        remedies = [
+            {"lines": list(lines), "peak": one.peak, "fits": one.fits(self.memory)} for lines, one in self.advice
+        ]
         hours = [
             {"gpus": gpus, "steps": self.steps[gpus], "measured": time.measured}
             | {name: getattr(time, name)._asdict() for name in ("rollouts", "updates", "total")}
