@@ -7,8 +7,9 @@ import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from peft import LoraConfig
 
-from trl_rlsp.errors import MissingDependencyError
+from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.generation import Prefixed, Request, Sample, Sampling, all_requests
 from trl_rlsp.generation.vllm import VLLMEngine, adapter_options, sampling_options
 
@@ -27,13 +28,14 @@ class TestAdapterOptions:
 
     @pytest.mark.parametrize(("rank", "served"), [(2, 8), (16, 16), (33, 64)])
     def test_an_adapter_at_the_next_rank_that_vllm_serves(self, model_folder, tmp_path, rank, served):
-        from peft import LoraConfig, get_peft_model
-        from transformers import AutoModelForCausalLM
-
-        base = AutoModelForCausalLM.from_pretrained(model_folder)
-        get_peft_model(base, LoraConfig(r=rank, target_modules=["q_proj"])).save_pretrained(tmp_path)
+        LoraConfig(base_model_name_or_path=str(model_folder), r=rank).save_pretrained(tmp_path)
         expected = {"model": str(model_folder), "enable_lora": True, "max_lora_rank": served}
         assert adapter_options(str(tmp_path)) == expected
+
+    def test_an_adapter_that_vllm_would_scale_wrongly(self, tmp_path):
+        LoraConfig(base_model_name_or_path="base", alpha_pattern={"q_proj": 32}).save_pretrained(tmp_path)
+        with pytest.raises(ConfigError, match=r"one rank and one alpha for all layers.*rlsp merge"):
+            adapter_options(str(tmp_path))
 
 
 def test_sampling_options():

@@ -22,8 +22,9 @@ from trl.trainer import grpo_trainer
 
 from trl_rlsp import RLSPGRPOConfig, RLSPGRPOTrainer
 from trl_rlsp.errors import ConfigError
+from trl_rlsp.generation import why_merged
 from trl_rlsp.trainers import _vllm_adapter
-from trl_rlsp.trainers._vllm_adapter import MergedGeneration, base_kept, why_merged
+from trl_rlsp.trainers._vllm_adapter import MergedGeneration, base_kept
 
 
 @pytest.fixture
@@ -51,10 +52,12 @@ def test_lora_is_sent_alone():
         (LoraConfig(bias="all"), "biases"),
         (LoraConfig(lora_bias=True), "biases"),
         (LoraConfig(trainable_token_indices=[1]), "trained tokens"),
+        (LoraConfig(rank_pattern={"q_proj": 32}), "one rank and one alpha"),
+        (LoraConfig(alpha_pattern={"q_proj": 32}), "one rank and one alpha"),
         (LoraConfig(r=513), "rank 513 is above vLLM's 512"),
         (PROMPTS, "not PROMPT_TUNING"),
     ],
-    ids=["dora", "modules_to_save", "bias", "lora_bias", "tokens", "rank", "prompts"],
+    ids=["dora", "modules_to_save", "bias", "lora_bias", "tokens", "rank_pattern", "alpha_pattern", "rank", "prompts"],
 )
 def test_what_has_to_be_merged(config, reason):
     assert reason in why_merged(config)

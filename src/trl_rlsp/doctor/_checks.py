@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from trl_rlsp import trainers
+from trl_rlsp import generation
 from trl_rlsp.errors import ConfigError, RLSPError, ServerError, SourceError
 from trl_rlsp.stages import Kind, Stage, parse_grpo, parse_sft
 from trl_rlsp.verification import require_sandbox
@@ -328,7 +328,7 @@ def _vllm(stage: Stage) -> Iterator[Finding]:
         yield error("use_vllm is on and vLLM is not installed", "install it: pip install 'trl-rlsp[vllm]'", safe)
     if stage.model.load_in_8bit:
         yield error("vLLM with an 8-bit base", "vLLM does not quantize to 8 bit while it loads; TRL raises", safe)
-    elif stage.model.load_in_4bit and (reason := trainers.why_merged(stage.adapter_config, alone=alone)):
+    elif stage.model.load_in_4bit and (reason := generation.why_merged(stage.adapter_config, alone=alone)):
         why = f"it cannot take merged weights (huggingface/trl#4973, #3466), which it needs here: {reason}"
         yield error(f"vLLM in {training.vllm_mode} mode with a 4-bit base", why, safe)
     elif stage.model.load_in_4bit and not stage.elsewhere and importlib.util.find_spec("vllm_bnb_plugin") is None:

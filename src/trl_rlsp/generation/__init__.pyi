@@ -15,4 +15,4 @@ from .sampling import (
     render as render,
 )
 from .server import Reply as Reply, ServerClient as ServerClient, ServerEngine as ServerEngine
-from .vllm import VLLMEngine as VLLMEngine
+from .vllm import VLLMEngine as VLLMEngine, why_merged as why_merged

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trl_rlsp.errors import MissingDependencyError
+from trl_rlsp.errors import ConfigError, MissingDependencyError
 from trl_rlsp.generation.sampling import Prefixed, Prompts, Request, Sample, Sampling, chunks, seed_of
 
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+HIGHEST_RANK = 512
 AT_ONCE = 4096  # completions per call, stored after each call; vLLM decides how many are decoded at once
 
 
@@ -76,14 +80,41 @@ class VLLMEngine:
 
 
 def adapter_options(name_or_path: str) -> dict[str, Any]:
-    """Arguments of `vllm.LLM` for a PEFT adapter, with its base as `model`; empty for a full model."""
+    """Arguments of `vllm.LLM` for a PEFT adapter, with its base as `model`; empty for a full model.
+
+    Raises:
+        ConfigError: vLLM would refuse the adapter, or apply it wrongly.
+    """
     from peft import PeftConfig
     from transformers.utils import cached_file
 
     if not cached_file(name_or_path, "adapter_config.json", _raise_exceptions_for_missing_entries=False):
         return {}
     config = PeftConfig.from_pretrained(name_or_path)
+    if reason := why_merged(config):
+        raise ConfigError(f"vLLM cannot serve the adapter {name_or_path} ({reason}): merge it first with `rlsp merge`")
     return {"model": config.base_model_name_or_path, "enable_lora": True, "max_lora_rank": served_rank(config.r)}
+
+
+def why_merged(config: PeftConfig | None, *, sharded: bool = False, alone: bool = True) -> str | None:
+    """Why vLLM needs the weights merged with this adapter; `None` if sending the adapter is enough."""
+    if config is None:
+        return "no adapter is trained"
+    reasons = {
+        "vllm_adapter is false": not alone,
+        f"vLLM takes LoRA, not {getattr(config.peft_type, 'value', config.peft_type)}": config.peft_type != "LORA",
+        "vLLM does not take DoRA": getattr(config, "use_dora", False),
+        "modules_to_save are not part of a LoRA request": getattr(config, "modules_to_save", None),
+        "vLLM does not take biases": getattr(config, "lora_bias", 0) or getattr(config, "bias", "none") != "none",
+        "trained tokens are not part of a LoRA request": getattr(config, "trainable_token_indices", None),
+        "target_parameters are not layers of their own": getattr(config, "target_parameters", None),
+        "vLLM has one rank and one alpha for all layers": any(
+            getattr(config, name, None) for name in ("rank_pattern", "alpha_pattern")
+        ),
+        f"rank {getattr(config, 'r', 0)} is above vLLM's {HIGHEST_RANK}": getattr(config, "r", 0) > HIGHEST_RANK,
+        "FSDP and DeepSpeed shard the adapter": sharded,
+    }
+    return next((reason for reason, applies in reasons.items() if applies), None)
 
 
 def served_rank(rank: int) -> int:

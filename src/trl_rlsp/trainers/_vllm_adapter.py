@@ -23,34 +23,13 @@ from trl.generation.vllm_generation import VLLMGeneration
 from trl.trainer import grpo_trainer
 
 from trl_rlsp.errors import ConfigError, ServerError
-from trl_rlsp.generation.vllm import served_rank
+from trl_rlsp.generation.vllm import served_rank, why_merged
 from trl_rlsp.trainers._adapter import is_quantized
 
 if TYPE_CHECKING:
     import torch
-    from peft import PeftConfig
 
 log = logging.getLogger(__name__)
-
-HIGHEST_RANK = 512
-
-
-def why_merged(config: PeftConfig | None, *, sharded: bool = False, alone: bool = True) -> str | None:
-    """Why vLLM needs the weights merged with this adapter; `None` if sending the adapter is enough."""
-    if config is None:
-        return "no adapter is trained"
-    reasons = {
-        "vllm_adapter is false": not alone,
-        f"vLLM takes LoRA, not {getattr(config.peft_type, 'value', config.peft_type)}": config.peft_type != "LORA",
-        "vLLM does not take DoRA": getattr(config, "use_dora", False),
-        "modules_to_save are not part of a LoRA request": getattr(config, "modules_to_save", None),
-        "vLLM does not take biases": getattr(config, "lora_bias", 0) or getattr(config, "bias", "none") != "none",
-        "trained tokens are not part of a LoRA request": getattr(config, "trainable_token_indices", None),
-        "target_parameters are not layers of their own": getattr(config, "target_parameters", None),
-        f"rank {getattr(config, 'r', 0)} is above vLLM's {HIGHEST_RANK}": getattr(config, "r", 0) > HIGHEST_RANK,
-        "FSDP and DeepSpeed shard the adapter": sharded,
-    }
-    return next((reason for reason, applies in reasons.items() if applies), None)
 
 
 def _trained(model: Any) -> Any:
