@@ -80,7 +80,7 @@ def build_trainer(
     from trl_rlsp.generation import leaving_rollout
     from trl_rlsp.trainers import compute_in_parts
 
-    fixed = {"logging_steps": 1, "save_strategy": "no", "report_to": "none", "log_completions": False}
+    fixed = {"logging_steps": 1, "save_strategy": "no", "report_to": "none", "log_completions": bool(arm.harvest)}
     settings = {**grid.training, **(arm.training or {}), **fixed}
     config = trl_rlsp.RLSPGRPOConfig(output_dir=str(folder), seed=seed, learning_rate=rate, **settings)
     if settings.get("frontier_solutions") == WORKED:

@@ -34,6 +34,7 @@ class Arm:
         trainer: `RLSPGRPOTrainer`, or `GRPOTrainer` for what the former refuses.
         training: arguments of the trainer's config that differ from the grid's.
         rewards: arguments of `RLSPRewards`; a mapping with `type` stands for an object of that class.
+        harvest: file of the SFT recipe that the trained model learns its own right completions with (`rlsp harvest`).
     """
 
     name: str
@@ -41,6 +42,7 @@ class Arm:
     trainer: str = "RLSPGRPOTrainer"
     training: Mapping[str, Any] | None = None
     rewards: Mapping[str, Any] | None = None
+    harvest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ class Grid:
             start: identity of the starting model.
         """
         trained = [arm.trainer, arm.training, arm.rewards, rate, budget, self.training] if arm.train else []
+        if arm.harvest:
+            trained.append((self.path.parent / arm.harvest).read_text(encoding="utf-8"))
         written = json.dumps([self.problems, self.sampling, self.domain, start, *trained], sort_keys=True)
         return hashlib.sha256(written.encode()).hexdigest()[:8]
 

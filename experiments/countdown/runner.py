@@ -6,12 +6,13 @@ import gzip
 import json
 import math
 import shutil
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from trl_rlsp.errors import RLSPError
+from trl_rlsp.errors import DataError, RLSPError
 
 if TYPE_CHECKING:
     from countdown.budget import TokenBudget
@@ -116,13 +117,39 @@ def _trained(grid: Grid, arm: Arm, run: Run, train: Any) -> tuple[Any, Any, dict
     finally:
         for reward in trainer.reward_funcs:
             getattr(reward, "close", lambda: None)()
-        shutil.rmtree(scratch, ignore_errors=True)
     if not all(parameter.isfinite().all() for parameter in trainer.model.parameters()):
         raise DivergedError(f"{run.arm} with seed {run.seed} diverged at learning rate {run.rate}")
     trainer.model.save_pretrained(run.folder / MODEL)
     trainer.processing_class.save_pretrained(run.folder / MODEL)
     done = {"sampled_tokens": counter.tokens, "steps": trainer.state.global_step}
-    return trainer.model.eval(), trainer.processing_class, {**done, "curve": curve(trainer.state.log_history)}
+    done["curve"] = curve(trainer.state.log_history)
+    model, tokenizer = trainer.model.eval(), trainer.processing_class
+    if arm.harvest:
+        done["harvested"] = learn_own(grid.path.parent / arm.harvest, run, scratch)
+        model, tokenizer = load_model(str(run.folder / MODEL), dtype="float32")
+    shutil.rmtree(scratch, ignore_errors=True)
+    return model, tokenizer, done
+
+
+def learn_own(recipe: Path, run: Run, scratch: Path) -> int:
+    """SFT of the run's model on the right completions that training logged; how many there were.
+
+    The harvest keeps at most eight of a problem. Without any, the model stays as it is.
+    """
+    from countdown.start import sft_command
+    from trl_rlsp.selfplay import Selection, harvest_run
+
+    file, learned = scratch / "harvest.jsonl", scratch / "sft"
+    try:
+        rows = harvest_run(scratch, file, Selection(per_problem=8))[0].rows
+    except DataError as error:
+        print(error)
+        return 0
+    model = {"model_name_or_path": run.folder / MODEL, "output_dir": learned, "seed": run.seed}
+    subprocess.run(sft_command({"config": recipe, "dataset": file, **model}), check=True)
+    shutil.rmtree(run.folder / MODEL)
+    learned.rename(run.folder / MODEL)
+    return len(rows)
 
 
 def token_budget(budget: int, training: Mapping[str, Any]) -> TokenBudget:

@@ -47,7 +47,7 @@ def sft_commands(grid: Grid, output: Path) -> list[list[str]]:
     folders = [output / f"start-{number}" for number in range(1, len(recipes))] + [output / "start"]
     models = [_base(grid, output), *folders[:-1]]
     return [
-        _sft_command(
+        sft_command(
             {
                 "config": grid.path.parent / recipe,
                 "model_name_or_path": model,
@@ -60,7 +60,8 @@ def sft_commands(grid: Grid, output: Path) -> list[list[str]]:
     ]
 
 
-def _sft_command(arguments: Mapping[str, Any]) -> list[str]:
+def sft_command(arguments: Mapping[str, Any]) -> list[str]:
+    """`rlsp sft` with these arguments, going on where an earlier call stopped."""
     flags = [text for name, value in arguments.items() for text in (f"--{name}", str(value))]
     return [sys.executable, "-m", "trl_rlsp", "sft", *flags, "--resume_from_checkpoint", "auto"]
 
