@@ -21,6 +21,10 @@ def run(taught_folder, tmp_path):
     return Run("rl", 3, "test", 1e-3, 1, tmp_path, tmp_path, "")
 
 
+def asked(prompt):
+    return [{"role": "user", "content": prompt}]
+
+
 def log(folder, taught, scores):
     rows = [
         {
@@ -51,7 +55,6 @@ def test_what_was_right_is_learned(run, taught):
     assert learn_own(RECIPE, run, run.folder / "trainer") == 2
     engine = TransformersEngine(*load_model(str(run.folder / MODEL), dtype="float32"))
     sampling = Sampling(n=32, temperature=1.0, max_new_tokens=24)
-    prompts = [[{"role": "user", "content": prompt}] for prompt in taught]
-    samples = [one for batch in engine.sample(prompts, all_requests(2, 32), sampling) for one in batch]
+    samples = [one for batch in engine.sample(list(map(asked, taught)), all_requests(2, 32), sampling) for one in batch]
     right = [one.text.strip() == list(taught.values())[one.prompt_index][0] for one in samples]
     assert sum(right) / len(right) > 0.8
