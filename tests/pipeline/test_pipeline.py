@@ -100,6 +100,7 @@ class TestParseRun:
             "sft": ["--seed", "3", "--lora_target_modules", "q_proj", "v_proj"],
             "grpo": ["--seed", "3", "--alpha", "0.7", "--beta", "-1"],
             "eval": ["--seed", "3", "--num_samples", "4"],
+            "own": ["--seed", "3"],
             "rounds": [],
         }
 
@@ -156,6 +157,24 @@ class TestPlan:
             ("eval start", "start"),
             ("rlsp", "start"),
             ("eval RLSP", str(tmp_path / "run" / "rlsp")),
+        ]
+
+    def test_what_rl_found_is_learned_last(self, small, tmp_path):
+        write_recipe(small, own="demonstrations: file\n")
+        run = run_of(small, "--output_dir", tmp_path, "--own.learning_rate", "0.001")
+        harvest, own, judged = plan(run)[5:]
+        assert harvest.words() == [
+            *("harvest", str(tmp_path / "rlsp"), "--output", str(tmp_path / "harvest" / "demonstrations.jsonl")),
+            *("--seed", "0"),
+        ]
+        assert (own.command, own.model, own.config) == ("sft", str(tmp_path / "rlsp"), small / "own.yaml")
+        assert own.settings["dataset"] == str(tmp_path / "harvest" / "demonstrations.jsonl")
+        assert own.settings["learning_rate"] == 0.001
+        assert (judged.model, judged.folder) == (str(tmp_path / "own"), tmp_path / "eval_own")
+        assert [[before.title for before in s.after] for s in (harvest, own, judged)] == [
+            ["rlsp"],
+            ["harvest", "rlsp"],
+            ["own"],
         ]
 
     def test_one_start_model_for_all(self, small):
@@ -411,3 +430,32 @@ def test_two_processes_from_the_same_command(tmp_path, model_folder, run_rlsp):
         "rlsp: 2 processes, 16 sequences per step, 16 completions per generation; the recipe's 1 process" in done.stdout
     )
     assert read_json(tmp_path / "run" / "rlsp" / "stage.json")["steps"] == 2
+
+
+@pytest.mark.slow
+def test_what_rl_found_is_learned(tmp_path, taught, taught_folder, run_rlsp):
+    """A model that gives three completions of a problem equally often, one of them right: RL at next to no rate leaves
+    it so, and from what RL drew it learns the right one."""
+    for name, problem, answer in (("train", "1 2 : 3", "3"), ("test", "8 1 9 : 72", "72")):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"problem": problem, "solution": answer}) + "\n")
+    training = TRAINING.replace("prompt_style: compact\n", "").replace("unique_problems: true\n", "")
+    training += "system_prompt: none\n"
+    rl = f"num_generations: 16\nper_device_train_batch_size: 16\nmax_completion_length: 24\nmax_steps: 2\n{training}"
+    own = 'demonstration_template: "{reasoning} \\\\boxed{ {answer} }"\nassistant_only_loss: true\n'
+    write_recipe(
+        tmp_path / "recipe",
+        grpo=f"model_name_or_path: {taught_folder}\ndataset: {tmp_path}/train.jsonl\nlearning_rate: 1.0e-9\n{rl}",
+        own=f"demonstrations: file\nnum_train_epochs: 20\nlearning_rate: 1.0e-3\n{own}{training}",
+        eval=f"dtype: float32\ndataset: {tmp_path}/test.jsonl\nsystem_prompt: none\nnum_samples: 4\nmax_new_tokens: 24\n",
+    )
+    done = run_rlsp("run", tmp_path / "recipe", "--output_dir", tmp_path / "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (kept,) = (tmp_path / "run" / "harvest" / "demonstrations.jsonl").read_text().splitlines()  # equal ones count once
+    assert json.loads(kept)["answer"] == "3"
+    drawn = run_rlsp(
+        *("eval", "--config", tmp_path / "recipe" / "eval.yaml", "--model_name_or_path", tmp_path / "run" / "own"),
+        *("--dataset", tmp_path / "train.jsonl", "--num_samples", "32", "--output_dir", tmp_path / "after"),
+        cwd=tmp_path,
+    )
+    assert drawn.returncode == 0, drawn.stderr
+    assert json.loads((tmp_path / "after" / "metrics.json").read_text())["pass@1"]["value"] > 0.9

@@ -101,7 +101,7 @@ def _execute_all(run: pipeline.Run, steps: Sequence[Step]) -> None:
     atomic_write(run.output / "report.md", f"# {run.recipe.name}\n\n{table}")
     console.rule("result")
     console.print(evaluation.evaluation_table(results))
-    trained = [step for step in steps if step.command == "grpo"][-1]
+    trained = [step for step in steps if step.trains][-1]
     write_card(trained, table)
     console.print(f"model: {trained.folder}; table: {run.output / 'report.md'}", soft_wrap=True)
     Report([run.output]).execute()

@@ -26,7 +26,8 @@ from trl_rlsp.stages import option
 
 # fields of a stage that belong to the run -> the option that sets them for all stages
 _OF_THE_RUN = {"model_name_or_path": "--model", "output_dir": "--output_dir", "seed": "--seed"}
-_COMMANDS = ("sft", "grpo", "eval")
+OWN = "own.yaml"  # the recipe's SFT on what RL found
+_STAGES = ("sft", "grpo", "eval", "own")
 # the file that a step writes last; `stage.json` for a training stage
 _MARKERS = {"eval": "metrics.json", "harvest": "demonstrations.json"}
 # fields of a stage that define its data; later rounds have their own
@@ -35,10 +36,12 @@ _SOURCE = {field.name for field in fields(stages.ProblemArguments)} | {"demonstr
 
 @dataclass
 class Run:
-    """Run all stages of a recipe: SFT, RL, evaluation before and after, report. Override a field of a stage with
+    """Run all stages of a recipe: SFT, RL, SFT on what RL found, evaluations, report. Override a field of a stage with
     --STAGE.FIELD VALUE, e.g. --grpo.learning_rate 1e-5."""
 
-    recipe: Path = option(help="folder with grpo.yaml, eval.yaml and optionally sft.yaml, or a name", positional=1)
+    recipe: Path = option(
+        help="folder with grpo.yaml, eval.yaml and optionally sft.yaml, own.yaml, or a name", positional=1
+    )
     model: str | None = option(None, "the model to start from; default: the recipe's")
     output_dir: Path | None = option(None, "run folder; default: runs/RECIPE-seedSEED")
     seed: int = option(0, "seed of every stage")
@@ -139,7 +142,7 @@ def parse_run(arguments: Sequence[str], prog: str = "rlsp run", also: Iterable[s
     if lacking := [needed for needed in NEEDED if not (run.recipe / needed).is_file()]:
         raise SourceError(f"{str(run.recipe)!r} is not a recipe folder: it has no {lacking[0]}")
     run.output = run.output_dir or Path("runs") / f"{run.recipe.resolve().name}-seed{run.seed}"
-    run.overrides = {n: ["--seed", str(run.seed), *w] if n in _COMMANDS else w for n, w in overrides.items()}
+    run.overrides = {n: ["--seed", str(run.seed), *w] if n in _STAGES else w for n, w in overrides.items()}
     _ = run.start  # raises an error if there is none
     return run
 
@@ -147,13 +150,13 @@ def parse_run(arguments: Sequence[str], prog: str = "rlsp run", also: Iterable[s
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
     """The arguments of `rlsp run` itself, and the overrides (`--STAGE.FIELD VALUE`) of each stage and of the rounds."""
     own: list[str] = []
-    overrides: dict[str, list[str]] = {name: [] for name in (*_COMMANDS, "rounds")}
+    overrides: dict[str, list[str]] = {name: [] for name in (*_STAGES, "rounds")}
     for option_, words in stages.options_of(arguments).items():
         stage, dot, name = option_.partition(".")
         if not dot:
             own += [f"--{option_}", *words] if option_ else words
         elif stage not in overrides or not name:
-            rule = "an override is --STAGE.FIELD VALUE with STAGE one of sft, grpo, eval, rounds"
+            rule = "an override is --STAGE.FIELD VALUE with STAGE one of sft, grpo, own, eval, rounds"
             raise ConfigError(f"cannot read '--{option_}': {rule}")
         elif for_all := _OF_THE_RUN.get(name):
             raise ConfigError(f"--{option_} would make the stages disagree: set it for the whole run with {for_all}")
@@ -163,7 +166,7 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, list
 
 
 def plan(run: Run, output: Path | None = None) -> list[Step]:
-    """The steps of one round: evaluation of the start, SFT and its evaluation, RL and its evaluation."""
+    """The steps of a run, each training stage with its evaluation: the start, SFT, RL, and SFT on what RL found."""
     before: Step | None = None
     steps: list[Step] = []
     trained = [("sft", "sft"), ("eval SFT", "eval")] if (run.recipe / "sft.yaml").is_file() else []
@@ -173,7 +176,19 @@ def plan(run: Run, output: Path | None = None) -> list[Step]:
         config, given = run.recipe / f"{command}.yaml", tuple(run.overrides[command])
         steps.append(Step(name, command, config, folder, model, given, (before,) if before else (), label))
         before = steps[-1] if steps[-1].trains else before
-    return steps
+    return steps + (_own_steps(run, before) if before and (run.recipe / OWN).is_file() and run.rounds == 1 else [])
+
+
+def _own_steps(run: Run, rl: Step) -> list[Step]:
+    """SFT of the model from RL on its own right completions (rejection sampling, as in DeepSeek-R1, 2501.12948, section
+    2.3.3); rounds learn from the harvest anyway."""
+    folder, seed = rl.folder.parent, ("--seed", str(run.seed))
+    harvest = Step("harvest", "harvest", rl.config, folder / "harvest", str(rl.folder), seed, (rl,))
+    given = ("--dataset", str(harvest.folder / "demonstrations.jsonl"), *run.overrides["own"])
+    own = Step("own", "sft", run.recipe / OWN, folder / "own", str(rl.folder), given, (harvest, rl))
+    judge = tuple(run.overrides["eval"])
+    after = Step("eval own", "eval", run.recipe / "eval.yaml", folder / "eval_own", str(own.folder), judge, (own,))
+    return [harvest, own, after]
 
 
 def refuse_changed(steps: Sequence[Step]) -> None:
