@@ -97,7 +97,8 @@ class TestFolder:
     def test_can_be_run(self, folder):
         from trl_rlsp.pipeline import parse_run, plan
 
-        assert [step.command for step in plan(parse_run([str(folder)]))][-2:] == ["grpo", "eval"]
+        steps = {step.title: step.command for step in plan(parse_run([str(folder)]))}
+        assert (steps["rlsp"], steps["eval RLSP"]) == ("grpo", "eval")
 
     def test_training_leaves_the_evaluation_out(self, folder):
         """Where the problems are generated, the evaluation's source is what training excludes."""

@@ -3,8 +3,8 @@
     python recipes/quickstart/collect.py runs/quickstart-seed0 runs/quickstart-seed1 runs/quickstart-seed2
 
 Writes `recipes/quickstart/results.json`: for each run its seed, the seconds of its training stages and the figures
-of each evaluation, and for each run the difference RLSP - SFT on the same problems with its 95 % interval (paired
-bootstrap over problems).
+of each evaluation, and for each run the differences RLSP - SFT and own - RLSP on the same problems with their 95 %
+intervals (paired bootstrap over problems).
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ def figures(run: Path) -> dict:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         found["seed"] = metrics.pop("settings")["seed"]
         found["evaluations"][folder.name.removeprefix("eval_")] = metrics
-    for stage in ("sft", "rlsp"):
+    for stage in ("sft", "rlsp", "own"):
         found["seconds"][stage] = json.loads((run / stage / "stage.json").read_text(encoding="utf-8"))["seconds"]
-    before, after = first_samples(run / "eval_SFT"), first_samples(run / "eval_RLSP")
-    gain = bootstrap_mean([after[problem]["score"] - before[problem]["score"] for problem in before])
-    found["rlsp_minus_sft"] = {"mean": gain.mean, "low": gain.low, "high": gain.high}
+    for one, other in (("RLSP", "SFT"), ("own", "RLSP")):
+        after, before = first_samples(run / f"eval_{one}"), first_samples(run / f"eval_{other}")
+        gain = bootstrap_mean([after[problem]["score"] - before[problem]["score"] for problem in before])
+        found[f"{one}_minus_{other}".lower()] = {"mean": gain.mean, "low": gain.low, "high": gain.high}
     return found
 
 

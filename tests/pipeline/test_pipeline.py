@@ -446,7 +446,7 @@ def test_what_rl_found_is_learned(tmp_path, taught, taught_folder, run_rlsp):
         tmp_path / "recipe",
         grpo=f"model_name_or_path: {taught_folder}\ndataset: {tmp_path}/train.jsonl\nlearning_rate: 1.0e-9\n{rl}",
         own=f"demonstrations: file\nnum_train_epochs: 20\nlearning_rate: 1.0e-3\n{own}{training}",
-        eval=f"dtype: float32\ndataset: {tmp_path}/test.jsonl\nsystem_prompt: none\nnum_samples: 4\nmax_new_tokens: 24\n",
+        eval=f"dtype: float32\ndataset: {tmp_path}/test.jsonl\nsystem_prompt: none\nmax_new_tokens: 24\n",
     )
     done = run_rlsp("run", tmp_path / "recipe", "--output_dir", tmp_path / "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
