@@ -130,8 +130,7 @@ def read_stage(
         training.bf16 = not training.fp16  # TRL's default
     ranks = int(os.environ.get("WORLD_SIZE", "1")) if processes is None else processes
     stage = Stage(kind, data, training, model, reward[0] if reward else None, ranks, elsewhere, tuple(arguments))
-    if kind == "grpo":
-        _start_before_sft(stage)
+    _start_at_the_first(stage)
     return stage
 
 
@@ -178,14 +177,16 @@ def _kinds(kind: Kind) -> tuple[Any, ...]:
     return ProblemArguments, RewardArguments, trainers.RLSPGRPOConfig, ModelConfig
 
 
-def _start_before_sft(stage: Stage) -> None:
-    """If the RL stage starts from a model that the SFT stage beside it has yet to write, use the SFT stage's start."""
+def _start_at_the_first(stage: Stage) -> None:
+    """If the stage starts from a model that another one beside it has yet to write, use that one's start."""
     config, model = config_of(stage.arguments), str(stage.model.model_name_or_path)
-    if config is None or Path(model).exists() or not (beside := config.parent / "sft.yaml").is_file():
+    if config is None or Path(model).exists():
         return
-    if str(read_yaml(beside).get("output_dir", "")).rstrip("/") != model.rstrip("/"):
+    files = {kind: file for kind in KINDS if (file := config.with_name(f"{kind}.yaml")).is_file() and file != config}
+    written = {str(read_yaml(file).get("output_dir", "")).rstrip("/"): kind for kind, file in files.items()}
+    if (kind := written.get(model.rstrip("/"))) is None:
         return
-    before = read_stage("sft", ["--config", str(beside)])
+    before = read_stage(kind, ["--config", str(files[kind])])
     stage.model.model_name_or_path, stage.model.model_revision = model_name(before.model), before.model.model_revision
     stage.training.chat_template_path = before.training.chat_template_path
     stage.is_adapter = before.adapter_config is not None
