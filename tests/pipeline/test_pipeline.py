@@ -458,4 +458,4 @@ def test_what_rl_found_is_learned(tmp_path, taught, taught_folder, run_rlsp):
         cwd=tmp_path,
     )
     assert drawn.returncode == 0, drawn.stderr
-    assert json.loads((tmp_path / "after" / "metrics.json").read_text())["pass@1"]["value"] > 0.9
+    assert json.loads((tmp_path / "after" / "metrics.json").read_text())["pass_at_1"]["mean"] > 0.9
