@@ -9,6 +9,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from countdown.grid import load_grid
 from countdown.runner import MODEL, Run, learn_own
 from trl_rlsp.generation import Sampling, TransformersEngine, all_requests, load_model
 
@@ -58,3 +59,13 @@ def test_what_was_right_is_learned(run, taught):
     samples = [one for batch in engine.sample(list(map(asked, taught)), all_requests(2, 32), sampling) for one in batch]
     right = [one.text.strip() == list(taught.values())[one.prompt_index][0] for one in samples]
     assert sum(right) / len(right) > 0.8
+
+
+def test_another_recipe_is_another_run(toy_grid, experiments):
+    path = toy_grid(experiments / "countdown" / "frontier.yaml", arms={"rl": {"rewards": {}, "harvest": "own.yaml"}})
+    found = []
+    for text in ("learning_rate: 1.0e-3", "learning_rate: 2.0e-3"):
+        (path.parent / "own.yaml").write_text(text)
+        grid = load_grid(path)
+        found.append(grid.fingerprint(grid.arms["rl"], 1e-3, 600, "start"))
+    assert found[0] != found[1]
