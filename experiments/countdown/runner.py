@@ -99,14 +99,9 @@ def execute(grid: Grid, run: Run) -> dict[str, Any]:
 def _trained(grid: Grid, arm: Arm, run: Run, train: Any) -> tuple[Any, Any, dict[str, Any]]:
     """(model, tokenizer, what training adds to the result)."""
     from countdown.arms import build_trainer
-    from trl_rlsp.generation import load_model
 
     if not arm.train:
-        model, tokenizer = load_model(str(run.start), dtype="float32")
-        if not grid.training.get("use_cpu"):
-            torch_module: Any = model
-            torch_module.cuda()
-        return model, tokenizer, {"sampled_tokens": 0, "steps": 0, "curve": {}}
+        return *_loaded(grid, run.start), {"sampled_tokens": 0, "steps": 0, "curve": {}}
     counter = token_budget(run.budget, {**grid.training, **(arm.training or {})})
     scratch = run.folder / "trainer"
     trainer = build_trainer(
@@ -126,9 +121,20 @@ def _trained(grid: Grid, arm: Arm, run: Run, train: Any) -> tuple[Any, Any, dict
     model, tokenizer = trainer.model.eval(), trainer.processing_class
     if arm.harvest:
         done["harvested"] = learn_own(grid.path.parent / arm.harvest, run, scratch)
-        model, tokenizer = load_model(str(run.folder / MODEL), dtype="float32")
+        model, tokenizer = _loaded(grid, run.folder / MODEL)
     shutil.rmtree(scratch, ignore_errors=True)
     return model, tokenizer, done
+
+
+def _loaded(grid: Grid, folder: Path) -> tuple[Any, Any]:
+    """(model, tokenizer), where the grid trains."""
+    from trl_rlsp.generation import load_model
+
+    model, tokenizer = load_model(str(folder), dtype="float32")
+    if not grid.training.get("use_cpu"):
+        torch_module: Any = model
+        torch_module.cuda()
+    return model, tokenizer
 
 
 def learn_own(recipe: Path, run: Run, scratch: Path) -> int:
