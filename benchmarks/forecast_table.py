@@ -23,17 +23,16 @@ Found = dict[str, Forecast]  # by the name of the run
 
 
 def runs() -> Iterator[tuple[str, list[float], list[float]]]:
-    """Name, tokens and solve rates of each trained run."""
+    """Name, tokens and solve rates of each trained run; RL of an arm with and without a stage after it counts once."""
+    seen = set()
     for path in sorted(path for pattern in RESULTS for path in (ROOT / "experiments").glob(pattern)):
         grid = path.parent.name + path.stem.removeprefix("results").replace("_", " ", 1).replace("_", " ")
         for run in json.loads(path.read_text(encoding="utf-8"))["runs"]:
             curve = run["curve"]
-            known = [
-                pair
-                for pair in zip(curve.get("tokens", ()), curve.get("accuracy", ()), strict=True)
-                if None not in pair
-            ]
-            if known:
+            pairs = zip(curve.get("tokens", ()), curve.get("accuracy", ()), strict=True)
+            known = tuple(pair for pair in pairs if None not in pair)
+            if known and known not in seen:
+                seen.add(known)
                 yield f"{grid}, `{run['arm']}`, {run['seed']}", *map(list, zip(*known, strict=True))
 
 
