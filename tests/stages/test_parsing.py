@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trl_rlsp.errors import ConfigError
-from trl_rlsp.stages import option, parse_known, parse_stage, read_yaml
+from trl_rlsp.stages import option, parse_known, parse_stage, read_stage, read_yaml
 from trl_rlsp.stages._parsing import config_of
 
 
@@ -146,3 +146,26 @@ class TestRefused:
 
 def test_no_file():
     assert config_of(["--alpha", "1"]) is None
+
+
+class TestStart:
+    @pytest.fixture
+    def started(self, tmp_path, monkeypatch):
+        """A function: the model that each stage's file names -> the one that a stage is read to start from."""
+        monkeypatch.chdir(tmp_path)
+
+        def read(kind, name, **models):
+            for stage, model in models.items():
+                (tmp_path / f"{stage}.yaml").write_text(f"model_name_or_path: {model}\noutput_dir: runs/{stage}\n")
+            return read_stage(kind, ["--config", str(tmp_path / f"{name}.yaml")], processes=1).model.model_name_or_path
+
+        return read
+
+    def test_it_is_found_through_the_stages_before(self, started):
+        files = {"sft": "hub/model", "grpo": "runs/sft", "own": "runs/grpo"}
+        assert started("sft", "own", **files) == "hub/model"
+
+    def test_two_that_name_each_other(self, started):
+        files = {"sft": "runs/grpo", "grpo": "runs/sft"}
+        assert started("sft", "sft", **files) == "runs/grpo"
+        assert started("grpo", "grpo", **files) == "runs/grpo"

@@ -6,6 +6,7 @@ the trainer's settings as written; the commands `rlsp sft` and `rlsp grpo` use `
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -178,11 +179,12 @@ def _kinds(kind: Kind) -> tuple[Any, ...]:
 
 
 def _start_at_the_first(stage: Stage) -> None:
-    """If the stage starts from a model that another one beside it has yet to write, use that one's start."""
+    """If the stage starts from a model that an earlier one beside it has yet to write, use that one's start."""
     config, model = config_of(stage.arguments), str(stage.model.model_name_or_path)
     if config is None or Path(model).exists():
         return
-    files = {kind: file for kind in KINDS if (file := config.with_name(f"{kind}.yaml")).is_file() and file != config}
+    earlier = itertools.takewhile(lambda kind: kind != config.stem, KINDS)  # so that two cannot name each other
+    files = {kind: file for kind in earlier if (file := config.with_name(f"{kind}.yaml")).is_file()}
     written = {str(read_yaml(file).get("output_dir", "")).rstrip("/"): kind for kind, file in files.items()}
     if (kind := written.get(model.rstrip("/"))) is None:
         return
