@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from countdown.intervals import interval, matrix
-from countdown.runner import MODEL, Run
+from countdown.runner import MODEL, Run, load_run
 
 if TYPE_CHECKING:
     from countdown.grid import Grid
@@ -36,13 +36,13 @@ def count(grid: Grid, run: Run) -> None:
     """
     from countdown.problems import load
     from trl_rlsp.evaluation import evaluate
-    from trl_rlsp.generation import Sampling, load_model
+    from trl_rlsp.generation import Sampling
 
     target = run.folder / MANY
     if target.is_file() and json.loads(target.read_text(encoding="utf-8"))["fingerprint"] == run.fingerprint:
         return
     folder = run.folder / MODEL if grid.arms[run.arm].train else run.start
-    model, tokenizer = load_model(str(folder), dtype="float32")
+    model, tokenizer = load_run(grid, folder)
     rows = load(grid).test
     rows = rows.select(range(min(PROBLEMS, len(rows))))
     samples = evaluate(model, tokenizer, rows, Sampling(seed=run.seed, **{**grid.sampling, "n": N}))[1]

@@ -74,7 +74,11 @@ def execute(grid: Grid, run: Run) -> dict[str, Any]:
     began = time.monotonic()
     problems = load(grid)
     arm, rows = grid.arms[run.arm], getattr(problems, run.split)
-    model, tokenizer, trained = _trained(grid, arm, run, problems.train)
+    scratch = run.folder / "trainer"
+    try:
+        model, tokenizer, trained = _trained(grid, arm, run, problems.train, scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     seconds = time.monotonic() - began
     samples = _sampled(grid, run, model, tokenizer, rows)
     count = getattr(grid.module(), "count_steps", count_attempts)
@@ -96,14 +100,13 @@ def execute(grid: Grid, run: Run) -> dict[str, Any]:
     return result
 
 
-def _trained(grid: Grid, arm: Arm, run: Run, train: Any) -> tuple[Any, Any, dict[str, Any]]:
+def _trained(grid: Grid, arm: Arm, run: Run, train: Any, scratch: Path) -> tuple[Any, Any, dict[str, Any]]:
     """(model, tokenizer, what training adds to the result)."""
     from countdown.arms import build_trainer
 
     if not arm.train:
-        return *_loaded(grid, run.start), {"sampled_tokens": 0, "steps": 0, "curve": {}}
+        return *load_run(grid, run.start), {"sampled_tokens": 0, "steps": 0, "curve": {}}
     counter = token_budget(run.budget, {**grid.training, **(arm.training or {})})
-    scratch = run.folder / "trainer"
     trainer = build_trainer(
         grid, arm, start=run.start, train=train, seed=run.seed, rate=run.rate or 0.0, counter=counter, folder=scratch
     )
@@ -121,13 +124,12 @@ def _trained(grid: Grid, arm: Arm, run: Run, train: Any) -> tuple[Any, Any, dict
     model, tokenizer = trainer.model.eval(), trainer.processing_class
     if arm.harvest:
         done["harvested"] = learn_own(grid.path.parent / arm.harvest, run, scratch)
-        model, tokenizer = _loaded(grid, run.folder / MODEL)
-    shutil.rmtree(scratch, ignore_errors=True)
+        model, tokenizer = load_run(grid, run.folder / MODEL)
     return model, tokenizer, done
 
 
-def _loaded(grid: Grid, folder: Path) -> tuple[Any, Any]:
-    """(model, tokenizer), where the grid trains."""
+def load_run(grid: Grid, folder: Path) -> tuple[Any, Any]:
+    """(model, tokenizer) of a folder, on the device that the grid trains on."""
     from trl_rlsp.generation import load_model
 
     model, tokenizer = load_model(str(folder), dtype="float32")

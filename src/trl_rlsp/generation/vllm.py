@@ -108,8 +108,8 @@ def why_merged(config: PeftConfig | None, *, sharded: bool = False, alone: bool 
         "vLLM does not take biases": getattr(config, "lora_bias", 0) or getattr(config, "bias", "none") != "none",
         "trained tokens are not part of a LoRA request": getattr(config, "trainable_token_indices", None),
         "target_parameters are not layers of their own": getattr(config, "target_parameters", None),
-        "vLLM has one rank and one alpha for all layers": any(
-            getattr(config, name, None) for name in ("rank_pattern", "alpha_pattern")
+        "vLLM has one rank and one alpha for all layers": (
+            getattr(config, "rank_pattern", None) or getattr(config, "alpha_pattern", None)
         ),
         f"rank {getattr(config, 'r', 0)} is above vLLM's {HIGHEST_RANK}": getattr(config, "r", 0) > HIGHEST_RANK,
         "FSDP and DeepSpeed shard the adapter": sharded,
